@@ -1,0 +1,170 @@
+//! `GET` and `POST /connect`: begins a connection. The browser of the end user comes here.
+//!
+//! For OAuth2 it is sent on to the provider, and comes back to `oauth-callback`.
+
+mod request;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderValue, Method, header};
+use larder::caller::{Authenticator, Caller};
+use larder::clock::Clock;
+use larder::configuration::Configuration;
+use larder::connect::{
+    ConnectFailure, Delivery, FLOW_LIFE, Flow, browser_cookie, browser_digest,
+};
+use larder::environment::{Environment, SettingError};
+use larder::error::Error;
+use larder::http::{Handler, Request, Response, redirect};
+use larder::oauth2::{Pkce, State, build_authorize_url};
+use larder::random::{self, Rng};
+use larder::seal::Sealer;
+use larder::store::{Connections, Integration, Session, Sessions};
+use request::ConnectRequest;
+
+/// Serves `/connect`.
+pub struct Connect {
+    authenticator: Authenticator,
+    configuration: Arc<Configuration>,
+    connections: Connections,
+    sessions: Sessions,
+    sealer: Sealer,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+impl Connect {
+    /// Wires the function.
+    ///
+    /// # Errors
+    /// When a setting is wrong.
+    pub fn new(environment: &Environment, configuration: Arc<Configuration>) -> Result<Self, SettingError> {
+        Ok(Self {
+            authenticator: environment.authenticator(),
+            configuration,
+            connections: environment.connections(),
+            sessions: environment.sessions(),
+            sealer: environment.sealer()?,
+            clock: Arc::clone(&environment.clock),
+            rng: Arc::clone(&environment.rng),
+        })
+    }
+
+    async fn respond(&self, request: &Request) -> Result<Response, Error> {
+        if !matches!(*request.method(), Method::GET | Method::POST) {
+            return Err(Error::method_not_allowed("GET, POST"));
+        }
+        let wanted = ConnectRequest::read(request)?;
+        let caller = match &wanted.token {
+            Some(token) => self.authenticator.verify(token).await?,
+            None => self.authenticator.authenticate(request.headers()).await?,
+        };
+        let key = wanted.integration_key.as_deref();
+        let key = key.ok_or_else(|| Error::bad_request("`integrationKey` is missing; it names the integration"))?;
+        let integration = self.configuration.integration(&caller.workspace, key).await?;
+        let delivery = Delivery::new(
+            &integration,
+            wanted.redirect_uri.clone(),
+            wanted.request_id.clone(),
+            &self.configuration.base_uri,
+        )?;
+        // From here on, the caller hears of a failure where it waits for the result.
+        let connection_id = wanted.connection_id.clone();
+        match self.begin(&caller, &integration, wanted, delivery.clone()).await {
+            Ok(response) => Ok(response),
+            Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
+        }
+    }
+
+    async fn begin(
+        &self,
+        caller: &Caller,
+        integration: &Integration,
+        wanted: ConnectRequest,
+        delivery: Delivery,
+    ) -> Result<Response, Error> {
+        let connection_id = self.connection_id(caller, integration, &wanted).await?;
+        let auth = self.configuration.auth(integration, &wanted.connector_parameters, &wanted.input).await?;
+
+        let state = State::generate(&*self.rng);
+        let sent_state = state.with_custom(wanted.custom_state.as_deref());
+        let config = auth.oauth_config(Some(&sent_state))?;
+        let pkce = (!config.skip_pkce).then(|| Pkce::generate(&*self.rng));
+        let challenge = pkce.as_ref().map(Pkce::challenge);
+        let authorize_url = build_authorize_url(&config, auth.redirect_uri(&config), &sent_state, challenge.as_deref());
+
+        let flow = Flow {
+            workspace: caller.workspace.clone(),
+            tenant: caller.tenant.clone(),
+            integration_key: integration.key.clone(),
+            connection_id,
+            name: wanted.name,
+            input: wanted.input,
+            connector_parameters: wanted.connector_parameters,
+            code_verifier: pkce.map(|pkce| pkce.verifier().clone()),
+            delivery,
+        };
+        let id = state.digest();
+        let browser = random::token::<16>(&*self.rng);
+        let session = Session {
+            workspace: flow.workspace.clone(),
+            browser: browser_digest(&browser),
+            sealed: flow.seal(&self.sealer, &id).await?,
+            expires_at: self.clock.now() + FLOW_LIFE,
+            id,
+        };
+        self.sessions.put(&session).await?;
+
+        let cookie = browser_cookie(&self.configuration.base_uri, &session.id, &browser, FLOW_LIFE);
+        let mut response = redirect(authorize_url.as_str());
+        response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
+        Ok(response)
+    }
+
+    /// The connection to make or to renew: the one that was named, a new one where several are wanted, or the one that
+    /// this end user has through this integration. That last id is computed, so two flows at once cannot make two.
+    async fn connection_id(
+        &self,
+        caller: &Caller,
+        integration: &Integration,
+        wanted: &ConnectRequest,
+    ) -> Result<String, Error> {
+        if let Some(id) = &wanted.connection_id {
+            let connection = self.connections.get(&caller.workspace, id).await?;
+            let is_ours = connection.is_some_and(|connection| {
+                caller.may_see(connection.tenant.as_deref())
+                    && connection.integration.is_some_and(|reference| reference.key == integration.key)
+            });
+            if !is_ours {
+                let message = format!("there is no connection `{id}` of the integration `{}`", integration.key);
+                return Err(Error::not_found(message));
+            }
+            return Ok(id.clone());
+        }
+        if wanted.allow_multiple_connections {
+            return Ok(random::token::<16>(&*self.rng));
+        }
+        let tenant = caller.tenant.as_deref().unwrap_or_default();
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in [caller.workspace.as_str(), &integration.key, tenant] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        Ok(URL_SAFE_NO_PAD.encode(context.finish().as_ref().get(..16).unwrap_or_default()))
+    }
+}
+
+#[async_trait]
+impl Handler for Connect {
+    async fn handle(&self, request: Request) -> Response {
+        match self.respond(&request).await {
+            Ok(response) => response,
+            // Nobody is known to wait for it, so the person before the browser is told.
+            Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
+        }
+    }
+}

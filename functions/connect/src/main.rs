@@ -1,0 +1,15 @@
+//! The Lambda function `connect`.
+
+use std::sync::Arc;
+
+use connect::Connect;
+use larder::environment::Environment;
+use larder::lambda;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    lambda::init_logging();
+    let environment = Environment::from_env().await?;
+    let configuration = environment.configuration(Vec::new());
+    lambda::serve(Arc::new(Connect::new(&environment, configuration)?)).await
+}

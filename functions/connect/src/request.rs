@@ -1,0 +1,109 @@
+//! What `/connect` is asked: query parameters, or one form field `payload` with the same as JSON.
+
+use http::{Method, header};
+use larder::error::Error;
+use larder::http::{Parameters, Request};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A request to connect. Members that Larder does not know are ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+pub(crate) struct ConnectRequest {
+    pub(crate) token: Option<String>,
+    #[serde(alias = "integrationId")]
+    pub(crate) integration_key: Option<String>,
+    pub(crate) connection_id: Option<String>,
+    pub(crate) name: Option<String>,
+    #[serde(alias = "connectionParameters", alias = "parameters")]
+    pub(crate) input: Map<String, Value>,
+    pub(crate) connector_parameters: Map<String, Value>,
+    pub(crate) redirect_uri: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) custom_state: Option<String>,
+    pub(crate) allow_multiple_connections: bool,
+}
+
+impl ConnectRequest {
+    /// Reads the request. Old clients send some parameters in the query and the rest in `payload`; `payload` wins.
+    pub(crate) fn read(request: &Request) -> Result<Self, Error> {
+        let mut members = members_of(&Parameters::of_query(request))?;
+        if *request.method() == Method::POST {
+            let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            if !content_type.unwrap_or_default().starts_with("application/x-www-form-urlencoded") {
+                let wanted = "application/x-www-form-urlencoded with a field `payload`";
+                return Err(Error::bad_request(format!("send the body of POST /connect as {wanted}")));
+            }
+            members.extend(members_of(&Parameters::parse(request.body()))?);
+        }
+        if let Some(Value::String(payload)) = members.remove("payload") {
+            let payload: Map<String, Value> = serde_json::from_str(&payload)
+                .map_err(|error| Error::bad_request(format!("`payload` is not a JSON object: {error}")))?;
+            members.extend(payload);
+        }
+        members.retain(|_, value| !value.is_null() && value != "");
+        serde_json::from_value(Value::Object(members))
+            .map_err(|error| Error::bad_request(format!("a parameter of /connect has the wrong type: {error}")))
+    }
+}
+
+/// The parameters as JSON members: objects come as JSON text, truth as `1` or `true`.
+fn members_of(parameters: &Parameters) -> Result<Map<String, Value>, Error> {
+    let mut members = Map::new();
+    for (name, text) in parameters.iter() {
+        let value = match name {
+            "input" | "connectionParameters" | "parameters" | "connectorParameters" if !text.is_empty() => {
+                serde_json::from_str(text)
+                    .map_err(|error| Error::bad_request(format!("`{name}` is not a JSON object: {error}")))?
+            }
+            "allowMultipleConnections" => Value::Bool(matches!(text, "1" | "true")),
+            _ => Value::String(text.to_owned()),
+        };
+        if members.insert(name.to_owned(), value).is_some() {
+            return Err(Error::bad_request(format!("the parameter `{name}` is given more than once; send it once")));
+        }
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(method: Method, query: &str, body: &str) -> Result<ConnectRequest, Error> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("/connect?{query}"))
+            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .body(body.to_owned().into())
+            .expect("a request");
+        ConnectRequest::read(&request)
+    }
+
+    #[test]
+    fn a_query_and_a_payload_say_the_same() {
+        let query = r#"token=t&integrationKey=crm&input=%7B%22shop%22%3A%22a%22%7D&allowMultipleConnections=1&new=x"#;
+        let payload = r#"payload={"token":"t","integrationKey":"crm","input":{"shop":"a"},"allowMultipleConnections":true}"#;
+        for request in [read(Method::GET, query, ""), read(Method::POST, "", payload)] {
+            let request = request.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((request.token.as_deref(), request.integration_key.as_deref()), (Some("t"), Some("crm")));
+            assert_eq!(request.input["shop"], "a");
+            assert!(request.allow_multiple_connections);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_its_name() {
+        for (query, body, name) in [
+            ("input=%7B", "", "input"),
+            ("token=a&token=b", "", "token"),
+            ("", "payload=nonsense", "payload"),
+            ("", "payload=[]", "payload"),
+        ] {
+            let error = read(Method::POST, query, body).err().expect("is refused");
+            assert!(error.message.contains(name), "{}", error.message);
+        }
+        assert!(read(Method::POST, "", r#"payload={"name":7}"#).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! The routes of integrations and connectors.
+
+use http::StatusCode;
+use larder::caller::Caller;
+use larder::connector::Connector;
+use larder::error::Error;
+use larder::http::{Request, Response, empty, json, read_json};
+use larder::secrets::is_key;
+use larder::store::{Integration, IntegrationParameters};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::Management;
+
+/// The body of `PUT /integrations/{key}`. It replaces the integration; parameters that are not given stay.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wanted {
+    connector_key: String,
+    name: Option<String>,
+    parameters: Option<IntegrationParameters>,
+    oauth_callback_uri: Option<String>,
+    #[serde(default)]
+    redirect_uris: Vec<String>,
+}
+
+impl Management {
+    pub(crate) async fn list_integrations(&self, caller: &Caller) -> Result<Response, Error> {
+        let integrations = self.configuration.integrations.list(&caller.workspace).await?;
+        let items: Vec<_> = integrations.iter().map(|integration| self.view(integration)).collect();
+        Ok(json(StatusCode::OK, &json!({ "items": items })))
+    }
+
+    pub(crate) async fn get_integration(&self, caller: &Caller, key: &str) -> Result<Response, Error> {
+        let integration = self.configuration.integration(&caller.workspace, key).await?;
+        Ok(json(StatusCode::OK, &self.view(&integration)))
+    }
+
+    pub(crate) async fn put_integration(
+        &self,
+        caller: &Caller,
+        key: &str,
+        request: &Request,
+    ) -> Result<Response, Error> {
+        let wanted: Wanted = read_json(request)?;
+        if !is_key(key) {
+            return Err(Error::bad_request("an integration's key has 1 to 100 characters of [A-Za-z0-9_.-]"));
+        }
+        self.configuration.connector(&wanted.connector_key)?;
+        for (name, uri) in wanted.redirect_uris.iter().map(|uri| ("redirectUris", uri)) {
+            check_uri(name, uri)?;
+        }
+        if let Some(uri) = wanted.oauth_callback_uri.as_ref().filter(|uri| !uri.is_empty()) {
+            check_uri("oAuthCallbackUri", uri)?;
+        }
+        let now = self.clock.now();
+        let stored = self.configuration.integrations.get(&caller.workspace, key).await?;
+        let status = if stored.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+        let integration = Integration {
+            workspace: caller.workspace.clone(),
+            key: key.to_owned(),
+            connector_key: wanted.connector_key,
+            name: wanted.name,
+            oauth_callback_uri: wanted.oauth_callback_uri.filter(|uri| !uri.is_empty()),
+            redirect_uris: wanted.redirect_uris,
+            parameters_version: stored.as_ref().map(|it| it.parameters_version.clone()).unwrap_or_default(),
+            created_at: stored.map_or(now, |it| it.created_at),
+            updated_at: now,
+        };
+        let integration = self.configuration.integrations.put(integration, wanted.parameters).await?;
+        Ok(json(status, &self.view(&integration)))
+    }
+
+    /// Removes an integration that no connection needs any more: without it, they could not be refreshed.
+    pub(crate) async fn delete_integration(&self, caller: &Caller, key: &str) -> Result<Response, Error> {
+        let counts = self.connections.count(&caller.workspace, "integration_key").await?;
+        if let Some(count) = counts.get(key) {
+            let message = format!("{count} connections use the integration `{key}`; delete them first");
+            return Err(Error::conflict(message).with_data(json!({ "connections": count })));
+        }
+        self.configuration.integrations.remove(&caller.workspace, key).await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    pub(crate) async fn list_connectors(&self, caller: &Caller) -> Result<Response, Error> {
+        let counts = self.connections.count(&caller.workspace, "connector_key").await?;
+        let item = |connector: &Connector| {
+            json!({
+                "key": connector.key,
+                "name": connector.name,
+                "logoUri": connector.logo_uri,
+                "authType": connector.auth.kind.spec_name(),
+                "parametersSchema": connector.parameters_schema,
+                "inputSchema": connector.auth.input_schema,
+                "connectionCount": counts.get(&connector.key).copied().unwrap_or_default(),
+            })
+        };
+        let catalog = &self.configuration.catalog;
+        let items: Vec<_> = catalog.iter().map(|connector| item(connector)).collect();
+        let broken: Vec<_> = catalog
+            .broken()
+            .iter()
+            .map(|broken| {
+                let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
+                json!({ "folder": broken.folder, "problems": problems })
+            })
+            .collect();
+        Ok(json(StatusCode::OK, &json!({ "items": items, "broken": broken })))
+    }
+
+    /// An integration as the API shows it. Parameters are write-only.
+    fn view(&self, integration: &Integration) -> Value {
+        json!({
+            "key": integration.key,
+            "name": integration.name,
+            "connectorKey": integration.connector_key,
+            "oAuthCallbackUri": integration.oauth_callback_uri,
+            "effectiveOAuthCallbackUri":
+                larder::provider::callback_uri(&self.configuration.base_uri, integration.oauth_callback_uri.as_deref()),
+            "redirectUris": integration.redirect_uris,
+            "hasParameters": !integration.parameters_version.is_empty(),
+        })
+    }
+}
+
+/// An absolute http(s) URL without userinfo, fragment, or anything that a browser would read otherwise than it looks.
+fn check_uri(name: &str, text: &str) -> Result<(), Error> {
+    let url = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+            && !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\')
+    });
+    match url {
+        Some(_) => Ok(()),
+        None => Err(Error::bad_request(format!("`{name}`: {text:?} is not an absolute http(s) URL without user and fragment"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_uri;
+
+    #[test]
+    fn only_plain_absolute_urls_can_be_redirected_to() {
+        assert!(check_uri("redirectUris", "https://app.example/done?from=larder").is_ok());
+        for uri in [
+            "//evil.example",
+            "/done",
+            "https://good@evil.example/",
+            "https://app.example\\@evil.example",
+            "https://app.example/\r\nSet-Cookie:a",
+            "javascript:alert(1)",
+            "https://app.example/#done",
+            "",
+        ] {
+            assert!(check_uri("redirectUris", uri).is_err(), "{uri}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `GET /credentials?connectionId=ID`: hands out the credentials of a connection. The hot path.
+//!
+//! A warm read is one GetItem. An access token that has expired is renewed first, by the `refresh` function; readers that
+//! come meanwhile wait for that one refresh.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::StatusCode;
+use larder::caller::Authenticator;
+use larder::clock::Clock;
+use larder::connection::{Connection, State};
+use larder::environment::{Environment, SettingError};
+use larder::error::Error;
+use larder::http::{Handler, Parameters, Request, Response, raw_json};
+use larder::invoke::{RefreshConnection, RefreshEvent};
+use larder::store::Connections;
+use larder::vault::Vault;
+
+/// Serves `GET /credentials`.
+pub struct GetCredentials {
+    authenticator: Authenticator,
+    connections: Connections,
+    vault: Vault,
+    refresh: Arc<dyn RefreshConnection>,
+    clock: Arc<dyn Clock>,
+}
+
+impl GetCredentials {
+    /// Wires the function; `refresh` renews what has expired.
+    ///
+    /// # Errors
+    /// When a setting is wrong.
+    pub fn new(environment: &Environment, refresh: Arc<dyn RefreshConnection>) -> Result<Self, SettingError> {
+        Ok(Self {
+            authenticator: environment.authenticator(),
+            connections: environment.connections(),
+            vault: environment.vault()?,
+            refresh,
+            clock: Arc::clone(&environment.clock),
+        })
+    }
+
+    async fn respond(&self, request: &Request) -> Result<Response, Error> {
+        let caller = self.authenticator.authenticate(request.headers()).await?;
+        let parameters = Parameters::of_query(request);
+        let id = parameters.required("connectionId")?;
+        let unknown = || Error::not_found(format!("there are no credentials of a connection `{id}`"));
+
+        let connection = self.connections.get(&caller.workspace, id).await?;
+        let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
+        let connection = self.fresh(connection).await?.ok_or_else(unknown)?;
+        let credentials = self.vault.open(&connection).await?.credentials.ok_or_else(unknown)?;
+        Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
+    }
+
+    /// The connection once its token is valid. `None` if it is removed meanwhile.
+    async fn fresh(&self, connection: Connection) -> Result<Option<Connection>, Error> {
+        // What was stored by hand is never interpreted, and so never found expired.
+        if connection.integration.is_none() || !connection.is_expired(self.clock.now()) {
+            return Ok(Some(connection));
+        }
+        let Connection { workspace, id: connection_id, version, .. } = connection.clone();
+        if connection.can_refresh() && !connection.is_leased(self.clock.now()) {
+            let event = RefreshEvent { workspace, connection_id, version: Some(version) };
+            self.refresh.refresh(&event).await?;
+        }
+        let settled = self.connections.settled(&connection.workspace, &connection.id, version, &*self.clock).await?;
+        match settled {
+            Some(settled) if settled.is_expired(self.clock.now()) => Err(self.expired(&settled)),
+            settled => Ok(settled),
+        }
+    }
+
+    /// Why an expired token is not served, and when to ask again.
+    fn expired(&self, connection: &Connection) -> Error {
+        let because = connection.problem.as_ref().map(|problem| format!(": {}", problem.message)).unwrap_or_default();
+        if connection.state == State::ClientActionRequired || !connection.can_refresh() {
+            let message = format!("the connection has expired and its end user must connect again{because}");
+            return Error::connection(Some("access_token_expired"), message);
+        }
+        let wait = connection.attempt_allowed_at().map(|time| time - self.clock.now());
+        let wait = wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or(Duration::from_secs(1));
+        let message = format!("the access token has expired and could not be renewed yet{because}");
+        Error::connection_unavailable(message, wait)
+    }
+}
+
+#[async_trait]
+impl Handler for GetCredentials {
+    async fn handle(&self, request: Request) -> Response {
+        self.respond(&request).await.unwrap_or_else(Error::into_response)
+    }
+}

@@ -1,0 +1,15 @@
+//! The Lambda function `oauth-callback`.
+
+use std::sync::Arc;
+
+use larder::environment::Environment;
+use larder::lambda;
+use oauth_callback::OAuthCallback;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    lambda::init_logging();
+    let environment = Environment::from_env().await?;
+    let configuration = environment.configuration(Vec::new());
+    lambda::serve(Arc::new(OAuthCallback::new(&environment, configuration)?)).await
+}

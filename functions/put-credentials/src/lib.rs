@@ -1,0 +1,130 @@
+//! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes the credentials of a connection.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, StatusCode};
+use larder::caller::{Authenticator, Caller};
+use larder::clock::Clock;
+use larder::connection::{Connection, Contents, Problem, expiry_of};
+use larder::credentials::{Credentials, refresh_token};
+use larder::environment::{Environment, SettingError};
+use larder::error::Error;
+use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
+use larder::scheduler::{Scheduler, arm_or_leave_to_sweeper};
+use larder::store::{Connections, Expect};
+use larder::vault::Vault;
+use serde::Deserialize;
+
+/// Serves `PUT` and `DELETE /credentials`.
+pub struct PutCredentials {
+    authenticator: Authenticator,
+    connections: Connections,
+    vault: Vault,
+    scheduler: Arc<dyn Scheduler>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    credentials: Credentials,
+}
+
+impl PutCredentials {
+    /// How often a write is tried again after somebody else's came first.
+    const ATTEMPTS: usize = 5;
+
+    /// Wires the function.
+    ///
+    /// # Errors
+    /// When a setting is wrong.
+    pub fn new(environment: &Environment) -> Result<Self, SettingError> {
+        Ok(Self {
+            authenticator: environment.authenticator(),
+            connections: environment.connections(),
+            vault: environment.vault()?,
+            scheduler: environment.scheduler(),
+            clock: Arc::clone(&environment.clock),
+        })
+    }
+
+    async fn respond(&self, request: &Request) -> Result<Response, Error> {
+        let caller = self.authenticator.authenticate(request.headers()).await?;
+        let parameters = Parameters::of_query(request);
+        let id = parameters.required("connectionId")?;
+        match *request.method() {
+            Method::PUT => {
+                check_id(id)?;
+                let Body { credentials } = read_json(request)?;
+                self.replace(&caller, id, Some(credentials)).await?;
+                Ok(empty(StatusCode::CREATED))
+            }
+            Method::DELETE => {
+                self.remove(&caller, id).await?;
+                Ok(empty(StatusCode::NO_CONTENT))
+            }
+            _ => Err(Error::method_not_allowed("PUT, DELETE")),
+        }
+    }
+
+    async fn remove(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        let connection = self.connections.get(&caller.workspace, id).await?;
+        match connection.filter(|it| caller.may_see(it.tenant.as_deref())) {
+            None => Ok(()),
+            // A connection stays, so that its end user can connect again.
+            Some(connection) if connection.integration.is_some() => self.replace(caller, id, None).await,
+            Some(_) => Ok(self.connections.remove(&caller.workspace, id).await?),
+        }
+    }
+
+    /// Stores credentials whole, whatever was there; none leaves the connection waiting for its end user.
+    async fn replace(&self, caller: &Caller, id: &str, credentials: Option<Credentials>) -> Result<(), Error> {
+        for _ in 0..Self::ATTEMPTS {
+            let now = self.clock.now();
+            let stored = self.connections.get(&caller.workspace, id).await?;
+            let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
+            let (mut connection, contents) = match stored {
+                Some(stored) if !caller.may_see(stored.tenant.as_deref()) => {
+                    return Err(Error::not_found(format!("the connection `{id}` is not yours")));
+                }
+                Some(stored) if stored.integration.is_some() => {
+                    let contents = self.vault.open(&stored).await?;
+                    (stored, contents)
+                }
+                Some(stored) => (stored, Contents::default()),
+                None => {
+                    let tenant = caller.tenant.clone();
+                    (Connection { tenant, ..Connection::new(&caller.workspace, id, now) }, Contents::default())
+                }
+            };
+            let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
+            let expiry = value.as_object().and_then(|members| expiry_of(members, now));
+            connection.renewed(expiry, refresh_token(&value).is_some(), now);
+            if credentials.is_none() {
+                connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));
+                connection.require_action();
+            }
+            let contents = Contents { credentials: credentials.clone(), ..contents };
+            if self.vault.save(&mut connection, &contents, expect).await? {
+                arm_or_leave_to_sweeper(&*self.scheduler, &connection).await;
+                return Ok(());
+            }
+        }
+        Err(Error::conflict(format!("the connection `{id}` is being changed by others; try again")))
+    }
+}
+
+fn check_id(id: &str) -> Result<(), Error> {
+    const MAX_BYTES: usize = 512;
+    if id.len() > MAX_BYTES {
+        return Err(Error::bad_request(format!("a `connectionId` has at most {MAX_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Handler for PutCredentials {
+    async fn handle(&self, request: Request) -> Response {
+        self.respond(&request).await.unwrap_or_else(Error::into_response)
+    }
+}

@@ -1,0 +1,260 @@
+//! All functions over the state of one folder.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect::Connect;
+use connections::Management;
+use get_credentials::GetCredentials;
+use http::Method;
+use include_dir::{Dir, DirEntry, include_dir};
+use larder::caller::{Claims, sign};
+use larder::clock::Clock;
+use larder::connector::Files;
+use larder::connector::catalog::Folder;
+use larder::environment::{Environment, GIVE_UP, KeysFrom, SecretsIn, SettingError, Settings};
+use larder::error::Error;
+use larder::http::{Handler, Request, Response};
+use larder::random::{self, Rng};
+use larder::refresh::Refresher;
+use larder::secret::Secret;
+use larder::secrets::{WorkspaceSecret, Workspaces};
+use larder::store::schema::{self, Tables};
+use oauth_callback::OAuthCallback;
+use put_credentials::PutCredentials;
+
+use crate::engine::Engine;
+use crate::route::Function;
+use crate::{TENANT, WORKSPACE};
+
+static CONNECTORS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../shared/connectors");
+
+/// The state of one folder.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// Something on this machine stands in the way.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// A file or a port.
+    #[error("{0}: {1}")]
+    Io(String, #[source] io::Error),
+    /// A setting.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The embedded database.
+    #[error("the embedded database does not work")]
+    Store(#[from] larder::store::StoreError),
+    /// Larder itself.
+    #[error(transparent)]
+    Larder(#[from] Error),
+}
+
+impl DataDir {
+    /// Opens a folder, or makes one that only its owner can read.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, LocalError> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.and_then(|()| path.canonicalize())
+            .map(Self)
+            .map_err(|error| LocalError::Io(format!("the data folder {}", path.display()), error))
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("larder.sqlite")
+    }
+
+    /// The file of secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.0.join("secrets.json")
+    }
+
+    /// The file of the key that seals.
+    pub fn seal_key(&self) -> PathBuf {
+        self.0.join("seal.key")
+    }
+
+    /// The settings of a Larder that keeps its state here.
+    pub fn settings(&self, base_uri: &str, connectors: Vec<PathBuf>) -> Settings {
+        Settings {
+            base_uri: base_uri.to_owned(),
+            tables: Tables::default(),
+            secrets: SecretsIn::File(self.secrets()),
+            keys: KeysFrom::File(self.seal_key()),
+            schedules: None,
+            refresh_function: "refresh".into(),
+            connectors,
+            is_local: true,
+            give_up: GIVE_UP,
+        }
+    }
+}
+
+/// The functions, wired.
+pub struct Bundle {
+    environment: Environment,
+    workspaces: Arc<Workspaces>,
+    connect: Connect,
+    oauth_callback: OAuthCallback,
+    get_credentials: GetCredentials,
+    put_credentials: PutCredentials,
+    management: Management,
+    refresher: Arc<Refresher>,
+}
+
+impl Bundle {
+    /// Wires all functions over a data folder, with the workspace of this machine.
+    ///
+    /// # Errors
+    /// When a file cannot be used or the database does not work.
+    pub async fn open(
+        settings: Settings,
+        engine: &Engine,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Result<Self, LocalError> {
+        let environment = Environment::new(settings, engine.sdk_config(), clock, rng);
+        schema::create(environment.dynamodb(), &environment.settings.tables).await?;
+        let configuration = environment.configuration(bundled_connectors());
+        let refresher = Arc::new(environment.refresher(Arc::clone(&configuration))?);
+        let bundle = Self {
+            workspaces: environment.workspaces(),
+            connect: Connect::new(&environment, Arc::clone(&configuration))?,
+            oauth_callback: OAuthCallback::new(&environment, Arc::clone(&configuration))?,
+            get_credentials: GetCredentials::new(&environment, Arc::clone(&refresher) as _)?,
+            put_credentials: PutCredentials::new(&environment)?,
+            management: Management::new(&environment, configuration)?,
+            refresher,
+            environment,
+        };
+        bundle.ensure_workspace().await?;
+        Ok(bundle)
+    }
+
+    /// Answers a request as API Gateway and the function behind the route would.
+    pub async fn handle(&self, request: Request) -> Response {
+        let handler: &dyn Handler = match Function::of(request.method(), request.uri().path()) {
+            Some(Function::Connect) => &self.connect,
+            Some(Function::OAuthCallback) => &self.oauth_callback,
+            Some(Function::GetCredentials) => &self.get_credentials,
+            Some(Function::PutCredentials) => &self.put_credentials,
+            Some(Function::Connections) => &self.management,
+            None => {
+                let (method, path) = (request.method(), request.uri().path());
+                return Error::not_found(format!("there is no route {method} {path}")).into_response();
+            }
+        };
+        handler.handle(request).await
+    }
+
+    /// Refreshes connections, for the sweeper.
+    pub fn refresher(&self) -> &Arc<Refresher> {
+        &self.refresher
+    }
+
+    /// The ports.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// A token of this machine's workspace.
+    ///
+    /// # Errors
+    /// When the secrets file cannot be read.
+    pub async fn token(&self, grant: &Grant) -> Result<String, LocalError> {
+        Ok(mint(&self.workspaces, grant, &*self.environment.clock).await?)
+    }
+
+    /// Makes or changes an integration, as an admin would.
+    ///
+    /// # Errors
+    /// What the route answers if it does not accept it.
+    pub async fn put_integration(&self, key: &str, body: &serde_json::Value) -> Result<(), LocalError> {
+        let token = self.token(&Grant { is_admin: true, ..Grant::default() }).await?;
+        let request = http::Request::builder()
+            .method(Method::PUT)
+            .uri(format!("/integrations/{key}"))
+            .header("authorization", format!("Bearer {token}"))
+            .body(body.to_string().into())
+            .map_err(Error::internal)?;
+        let response = self.handle(request).await;
+        if response.status().is_success() { Ok(()) } else { Err(Error::internal(response.into_body()).into()) }
+    }
+
+    async fn ensure_workspace(&self) -> Result<(), Error> {
+        if self.workspaces.secret(WORKSPACE).await?.is_none() {
+            let secret = Secret::new(random::token::<32>(&*self.environment.rng));
+            self.workspaces.put(WORKSPACE, &WorkspaceSecret { secret, previous_secret: None }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a token allows.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The end user.
+    pub tenant: Option<String>,
+    /// Whether it may manage.
+    pub is_admin: bool,
+    /// Seconds until it expires; a negative number makes an expired one.
+    pub expires_in: i64,
+}
+
+impl Default for Grant {
+    fn default() -> Self {
+        Self { tenant: Some(TENANT.into()), is_admin: false, expires_in: Duration::from_hours(2).as_secs() as i64 }
+    }
+}
+
+/// Signs a token of this machine's workspace.
+///
+/// # Errors
+/// 503 when the secrets file cannot be read; 404 when there is no workspace in it yet.
+pub async fn mint(workspaces: &Workspaces, grant: &Grant, clock: &dyn Clock) -> Result<String, Error> {
+    let Some(WorkspaceSecret { secret, .. }) = workspaces.secret(WORKSPACE).await? else {
+        return Err(Error::not_found("there is no workspace in this data folder yet; start Larder there once"));
+    };
+    let claims = Claims {
+        workspace_key: Some(WORKSPACE.into()),
+        tenant_key: grant.tenant.clone(),
+        is_admin: grant.is_admin,
+        exp: clock.now().unix_timestamp().saturating_add(grant.expires_in),
+        ..Claims::default()
+    };
+    sign(&claims, &secret)
+}
+
+/// The connectors that come with Larder. In AWS they are a layer.
+fn bundled_connectors() -> Vec<Folder> {
+    CONNECTORS
+        .dirs()
+        .map(|folder| {
+            let mut files = Files::new();
+            collect(folder, folder.path(), &mut files);
+            let name = folder.path().to_string_lossy().into_owned();
+            (name.clone(), format!("bundled {name}"), files)
+        })
+        .collect()
+}
+
+fn collect(folder: &Dir<'_>, root: &Path, files: &mut Files) {
+    for entry in folder.entries() {
+        match entry {
+            DirEntry::Dir(dir) => collect(dir, root, files),
+            DirEntry::File(file) => {
+                let path = file.path().strip_prefix(root).unwrap_or(file.path());
+                if let Some(text) = file.contents_utf8() {
+                    files.insert(path.to_string_lossy().into_owned(), text.to_owned());
+                }
+            }
+        }
+    }
+}

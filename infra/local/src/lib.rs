@@ -1,0 +1,18 @@
+//! The whole of Larder on one machine: the same functions as in AWS, in one process.
+//!
+//! - [`bundle`]: the functions over an embedded DynamoDB, a secrets file and a key file;
+//! - [`server`]: HTTP in front of them; [`route`] tells which path is whose;
+//! - [`sweeper`]: what the rule of one minute is in AWS;
+//! - [`demo`]: a small OAuth2 provider, so that there is something to connect.
+
+pub mod bundle;
+pub mod demo;
+pub mod engine;
+pub mod route;
+pub mod server;
+pub mod sweeper;
+
+/// The workspace of this machine.
+pub const WORKSPACE: &str = "local";
+/// The end user where none is named: whom the printed connect link connects.
+pub const TENANT: &str = "demo";

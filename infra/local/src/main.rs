@@ -1,0 +1,166 @@
+//! `cargo run`: the whole of Larder on one machine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use larder::clock::SystemClock;
+use larder::random::SystemRng;
+use larder::secrets::{SecretFile, Workspaces};
+use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, mint};
+use larder_local::demo::DemoProvider;
+use larder_local::engine::Engine;
+use larder_local::{server, sweeper};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Larder keeps connection credentials fresh. Without a command, it runs here: all functions, an embedded database and a
+/// demo provider.
+#[derive(Parser)]
+#[command(name = "larder", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// The folder of all state
+    #[arg(long, value_name = "DIR", default_value = ".larder")]
+    data: PathBuf,
+    /// A folder of connector folders; repeatable, later ones win
+    #[arg(long, value_name = "DIR")]
+    connectors: Vec<PathBuf>,
+    /// Leave the demo provider out
+    #[arg(long)]
+    no_demo: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print a caller token
+    Token {
+        /// The folder of all state
+        #[arg(long, value_name = "DIR", default_value = ".larder")]
+        data: PathBuf,
+        /// The end user [default: demo, unless --admin]
+        #[arg(long, value_name = "ID")]
+        tenant: Option<String>,
+        /// May manage integrations and see all connections
+        #[arg(long)]
+        admin: bool,
+        /// The life of the token in seconds
+        #[arg(long, value_name = "SECS", default_value_t = 7200, allow_negative_numbers = true)]
+        expires_in: i64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match cli.command {
+        Some(Command::Token { data, tenant, admin, expires_in }) => {
+            let tenant = if admin { tenant } else { tenant.or(Grant::default().tenant) };
+            token(&data, &Grant { tenant, is_admin: admin, expires_in }).await
+        }
+        None => run(cli).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn token(data: &std::path::Path, grant: &Grant) -> Result<(), LocalError> {
+    let secrets = Arc::new(SecretFile::new(data.join("secrets.json")));
+    let workspaces = Workspaces::new(secrets, Arc::new(SystemClock));
+    print(&mint(&workspaces, grant, &SystemClock).await?);
+    Ok(())
+}
+
+async fn run(cli: Cli) -> Result<(), LocalError> {
+    let io = |what: String| move |error| LocalError::Io(what, error);
+    let listener = TcpListener::bind(cli.listen).await.map_err(io(format!("cannot listen on {}", cli.listen)))?;
+    let address = listener.local_addr().map_err(io("the listener".into()))?;
+    let base_uri = base_uri(address);
+
+    let data = DataDir::open(&cli.data)?;
+    let database = data.database();
+    let engine = Engine::start(&database).await.map_err(io(format!("the database {}", database.display())))?;
+    let settings = data.settings(&base_uri, cli.connectors);
+    let bundle = Arc::new(Bundle::open(settings, &engine, Arc::new(SystemClock), Arc::new(SystemRng)).await?);
+    let demo = if cli.no_demo {
+        None
+    } else {
+        bundle.put_integration("demo", &DemoProvider::integration(&base_uri)).await?;
+        let secrets = SecretFile::new(data.secrets());
+        Some(Arc::new(DemoProvider::open(&secrets, Arc::new(SystemClock), Arc::new(SystemRng)).await?))
+    };
+    let admin = bundle.token(&Grant { is_admin: true, tenant: None, ..Grant::default() }).await?;
+    let tenant = bundle.token(&Grant::default()).await?;
+    print(&welcome(&base_uri, &data, &engine, demo.is_some(), &admin, &tenant));
+
+    tokio::spawn(sweeper::run(Arc::clone(bundle.refresher())));
+    let mut terminated = signal(SignalKind::terminate()).map_err(io("the signal handler".into()))?;
+    tokio::select! {
+        () = server::serve(listener, bundle, demo) => {}
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+    Ok(())
+}
+
+/// An address that a browser on this machine can open.
+fn base_uri(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    format!("http://{address}")
+}
+
+fn welcome(base_uri: &str, data: &DataDir, engine: &Engine, demo: bool, admin: &str, tenant: &str) -> String {
+    let mut text = format!("Larder is running at {base_uri}\n\nAn admin token, good for two hours:\n{admin}\n");
+    if demo {
+        text += &format!(
+            "\nConnect the demo account in a browser:\n{base_uri}/connect?integrationKey=demo&token={tenant}\n\
+             \nThen look at the connection, and read its credentials with the id that you find there:\n\
+             curl -H 'Authorization: Bearer {admin}' {base_uri}/connections\n\
+             curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId=ID'\n"
+        );
+    }
+    text += &format!(
+        "\nStore and read credentials of your own:\n\
+         curl -X PUT -H 'Authorization: Bearer {admin}' -d '{{\"credentials\": {{\"apiKey\": \"k\"}}}}' \
+         '{base_uri}/credentials?connectionId=mine'\n\
+         curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId=mine'\n"
+    );
+    text += &format!(
+        "\nFor the Lambda binaries over the same data, see the README; the environment is:\n{}",
+        lambda_environment(data, engine)
+    );
+    text
+}
+
+/// What `cargo lambda watch --env-file` takes, but for `BASE_URI` and `CONNECTORS_DIR`.
+fn lambda_environment(data: &DataDir, engine: &Engine) -> String {
+    [
+        ("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint()),
+        ("SECRETS_FILE", data.secrets().display().to_string()),
+        ("SEAL_KEY_FILE", data.seal_key().display().to_string()),
+        ("LARDER_LOCAL", "1".into()),
+    ]
+    .map(|(name, value)| format!("{name}={value}"))
+    .join("\n")
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the program is for")]
+fn print(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,163 @@
+//! Who calls: access tokens signed with a workspace secret (RFC 7519).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::secrets::Workspaces;
+
+/// Whoever holds a valid token: a workspace's own code (admin), or one of its end users (a tenant).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The key of the workspace. Nothing crosses a workspace.
+    pub workspace: String,
+    /// The end user. Always there unless the caller is an admin.
+    pub tenant: Option<String>,
+    /// May manage integrations and see every connection of the workspace.
+    pub admin: bool,
+}
+
+impl Caller {
+    /// Whether this caller may see what belongs to `tenant` in its own workspace.
+    pub fn may_see(&self, tenant: Option<&str>) -> bool {
+        self.admin || self.tenant.as_deref() == tenant
+    }
+
+    /// # Errors
+    /// 403 unless the caller is an admin.
+    pub fn require_admin(&self) -> Result<(), Error> {
+        if self.admin {
+            return Ok(());
+        }
+        Err(Error::access_denied("this route takes an admin token: a token of the workspace with `\"isAdmin\": true`"))
+    }
+}
+
+/// The claims of an access token, in all their spellings.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Claims {
+    /// The workspace; wins over `iss`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace_key: Option<String>,
+    /// The workspace, in older tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// The tenant; wins over `id` and `sub`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_key: Option<String>,
+    /// The tenant, in older tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The tenant, in tokens between services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+    /// Whether this is a token of the workspace's own code.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_admin: bool,
+    /// The end of its life, in seconds since 1970. A token without one is refused.
+    pub exp: i64,
+    /// The start of its life, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+}
+
+/// Turns tokens into callers.
+pub struct Authenticator {
+    workspaces: Arc<Workspaces>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticator {
+    /// How far ahead of ours the clock of the token's issuer may be.
+    const NOT_BEFORE_LEEWAY: Duration = Duration::from_mins(1);
+
+    /// An authenticator for these workspaces.
+    pub fn new(workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>) -> Self {
+        Self { workspaces, clock }
+    }
+
+    /// The caller of a request, by `Authorization: Bearer` or `X-Membrane-Token`.
+    ///
+    /// # Errors
+    /// 401, the same for every reason; 503 if the secret store fails.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+        match bearer(headers) {
+            Some(token) => self.verify(token).await,
+            None => Err(refused("no token")),
+        }
+    }
+
+    /// The caller behind a token.
+    ///
+    /// # Errors
+    /// 401, the same for every reason; 503 if the secret store fails.
+    pub async fn verify(&self, token: &str) -> Result<Caller, Error> {
+        let Ok(claimed) = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token) else {
+            return Err(refused("not a token of ours"));
+        };
+        let Some(workspace) = claimed.workspace_key.or(claimed.iss) else {
+            return Err(refused("no workspace in the token"));
+        };
+        let Some(secret) = self.workspaces.secret(&workspace).await? else {
+            return Err(refused("unknown workspace"));
+        };
+        let claims = [Some(&secret.secret), secret.previous_secret.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|secret| signed_claims(token, secret));
+        let Some(claims) = claims else { return Err(refused("wrong signature or algorithm")) };
+        let now = self.clock.now().unix_timestamp();
+        if claims.exp <= now {
+            return Err(refused("expired"));
+        }
+        if claims.nbf.is_some_and(|start| start > now + Self::NOT_BEFORE_LEEWAY.as_secs() as i64) {
+            return Err(refused("not valid yet"));
+        }
+        let tenant = claims.tenant_key.or(claims.id).or(claims.sub).filter(|tenant| !tenant.is_empty());
+        if tenant.is_none() && !claims.is_admin {
+            return Err(refused("neither a tenant nor an admin"));
+        }
+        Ok(Caller { workspace, tenant, admin: claims.is_admin })
+    }
+}
+
+/// Signs claims as a token (HS256).
+///
+/// # Errors
+/// When the secret cannot sign.
+pub fn sign(claims: &Claims, secret: &Secret) -> Result<String, Error> {
+    let key = EncodingKey::from_secret(secret.expose().as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).map_err(Error::internal)
+}
+
+fn signed_claims(token: &str, secret: &Secret) -> Option<Claims> {
+    let mut rules = Validation::new(Algorithm::HS256);
+    rules.algorithms = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+    // We check times ourselves: the library asks the machine's clock.
+    rules.validate_exp = false;
+    rules.validate_aud = false;
+    rules.required_spec_claims.clear();
+    let key = DecodingKey::from_secret(secret.expose().as_bytes());
+    jsonwebtoken::decode::<Claims>(token, &key, &rules).ok().map(|data| data.claims)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = authorization.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    bearer.or_else(|| headers.get("x-membrane-token")?.to_str().ok())
+}
+
+fn refused(reason: &'static str) -> Error {
+    tracing::info!(reason, "refused an access token");
+    Error::not_authenticated()
+}

@@ -1,0 +1,42 @@
+//! Time as a parameter, so that a test can be two months later at once.
+
+use time::OffsetDateTime;
+
+/// What time it is.
+pub trait Clock: Send + Sync {
+    /// The current time, in UTC.
+    fn now(&self) -> OffsetDateTime;
+}
+
+/// The machine's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> OffsetDateTime {
+        #[expect(clippy::disallowed_methods, reason = "the one place where time enters")]
+        OffsetDateTime::now_utc()
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(std::sync::Mutex<OffsetDateTime>);
+
+impl ManualClock {
+    /// A clock that shows `seconds` since 1970.
+    pub fn at(seconds: i64) -> Self {
+        Self(std::sync::Mutex::new(OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds)))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: std::time::Duration) {
+        *self.0.lock().expect("no panic holds it") += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> OffsetDateTime {
+        *self.0.lock().expect("no panic holds it")
+    }
+}

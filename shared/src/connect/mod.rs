@@ -1,0 +1,8 @@
+//! What `connect` and `oauth-callback` share: the pending flow, and how its result reaches the caller.
+
+mod delivery;
+mod flow;
+pub mod page;
+
+pub use delivery::{ConnectFailure, Delivery};
+pub use flow::{FLOW_LIFE, Flow, browser_cookie, browser_cookie_name, browser_digest};

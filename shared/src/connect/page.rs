@@ -1,0 +1,97 @@
+//! The pages that a browser sees. Nothing on them comes from anywhere else, and nothing runs that is not written here.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::http::{Response, respond};
+
+/// The style of every page.
+pub const STYLE: &str = include_str!("../../templates/page.css");
+const RESULT_SCRIPT: &str = include_str!("../../templates/result.js");
+
+#[derive(Template)]
+#[template(path = "result.html")]
+struct ResultPage<'a> {
+    title: &'a str,
+    detail: &'a str,
+    is_success: bool,
+    /// JSON that is safe inside a script element.
+    message: String,
+    style: &'a str,
+    script: &'a str,
+}
+
+/// A page that says how a connect flow ended. With a message, it is posted to the opener and the window closes.
+pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Value>, origins: &[String]) -> Response {
+    let data = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
+    let page = ResultPage {
+        title,
+        detail,
+        is_success: status.is_success(),
+        message: data.unwrap_or_default(),
+        style: STYLE,
+        script: RESULT_SCRIPT,
+    };
+    static SCRIPT_HASH: LazyLock<String> = LazyLock::new(|| hash(RESULT_SCRIPT));
+    // Only who gets the message may embed the page that sends it.
+    let embedders = if message.is_some() { origins } else { &[] };
+    html(status, page.render(), embedders, &format!("script-src '{}'; form-action 'none'", *SCRIPT_HASH))
+}
+
+/// A rendered page with the headers that every page of ours has. The origins `embedders` may show it in a frame;
+/// `policy` is added to its Content-Security-Policy.
+pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[String], policy: &str) -> Response {
+    static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+    let body = match rendered {
+        Ok(body) => body,
+        Err(error) => return Error::internal(error).into_response(),
+    };
+    let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };
+    let policy = format!(
+        "default-src 'none'; style-src '{}'; base-uri 'none'; frame-ancestors {embedders}; {policy}",
+        *STYLE_HASH
+    );
+    let mut response = respond(status, "text/html; charset=utf-8", body);
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// A source expression that allows one inline text (CSP Level 3 §2.3.1).
+fn hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
+}
+
+/// JSON that cannot end the script element that it stands in.
+fn script_json(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_text_cannot_leave_its_place_on_the_page() {
+        let evil = "</script><script>alert(1)</script><img src=x>";
+        let origins = ["https://app.example".to_owned()];
+        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, Some(&json!({"error": evil})), &origins);
+        assert_eq!(page.body().matches("</script>").count(), 2);
+        assert!(!page.body().contains("<img"));
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors https://app.example;"), "{policy}");
+        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, None, &origins);
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    }
+}

@@ -1,0 +1,347 @@
+//! One connection's life, as a state machine without I/O.
+//!
+//! ```text
+//!               connect, test passed
+//!                        │
+//!                        ▼            refreshed
+//!   ┌───────────────── READY ◄──────────────────────┐
+//!   │                    │                          │
+//!   │ deleted            │ transient failure:       │ back-off: 1 min … 6 h
+//!   ▼                    ▼ READY, with `error`      │
+//!  gone ◄────────── next attempt ───────────────────┘
+//!   ▲                    │
+//!   │                    │ permanent failure, or dead for longer than the give-up time
+//!   │                    ▼
+//!   └──────── CLIENT_ACTION_REQUIRED ── reconnect, or new credentials ──► READY
+//! ```
+//!
+//! A connection whose access token is still valid is served whatever its last refresh did.
+
+mod schedule;
+mod view;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+pub use schedule::{Expiry, MIN_INTERVAL, back_off, expiry_of, next_refresh};
+
+use crate::credentials::Credentials;
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// It works, or is expected to again without anybody's help.
+    Ready,
+    /// The end user must connect again.
+    ClientActionRequired,
+}
+
+/// Why the last attempt at something failed, in words that a person can act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Of the documented keys, such as `access_token_expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// The right to refresh a connection, held by one invocation for a while.
+///
+/// The token is the fence: a write is accepted only from the latest holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Random, and different for every holder.
+    pub token: String,
+    /// When another may take it.
+    pub until: OffsetDateTime,
+}
+
+/// A connection as it is stored, its secrets still sealed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// The workspace that it belongs to.
+    pub workspace: String,
+    /// Its id in the workspace.
+    pub id: String,
+    /// Counts the writes that change its credentials or its state. Schedules and seals are bound to it.
+    pub version: u64,
+    /// The version under which [`Connection::sealed`] was sealed.
+    pub sealed_version: u64,
+    /// The sealed [`Contents`].
+    pub sealed: Vec<u8>,
+    /// What the end user calls it.
+    pub name: Option<String>,
+    /// The end user it belongs to.
+    pub tenant: Option<String>,
+    /// The integration it was made through. Credentials stored by `PUT /credentials` alone have none, and no refresh.
+    pub integration: Option<IntegrationRef>,
+    /// Where it stands.
+    pub state: State,
+    /// Why the last refresh failed, until one succeeds.
+    pub problem: Option<Problem>,
+    /// When the access token was asked for, and when it dies. Unknown where the provider did not say.
+    pub expiry: Option<Expiry>,
+    /// Whether there is anything to refresh with.
+    pub refreshable: bool,
+    /// When it is due for a refresh; `None` where there will be none.
+    pub next_refresh_at: Option<OffsetDateTime>,
+    /// When a refresh last succeeded.
+    pub last_refreshed_at: Option<OffsetDateTime>,
+    /// When a refresh was last tried.
+    pub last_attempt_at: Option<OffsetDateTime>,
+    /// Since when refreshes have been failing.
+    pub failing_since: Option<OffsetDateTime>,
+    /// How many have failed in a row.
+    pub retry_attempts: u32,
+    /// Who is refreshing it now.
+    pub lease: Option<Lease>,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// The integration and the connector of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegrationRef {
+    /// The key of the integration in the workspace.
+    pub key: String,
+    /// The key of its connector.
+    pub connector_key: String,
+}
+
+/// What is sealed in a connection.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contents {
+    /// `None` after they were deleted; JSON `null` is a credential like any other.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// What the end user entered when connecting (`connectionParameters`).
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub input: Map<String, Value>,
+    /// Overrides of the integration's parameters, for this connection alone.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub connector_parameters: Map<String, Value>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Credentials>, D::Error> {
+    Credentials::deserialize(deserializer).map(Some)
+}
+
+/// What a failed refresh means for the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Asking again cannot help; the end user must reconnect.
+    Permanent(Problem),
+    /// It may heal by itself, or by mending the integration; no earlier than `retry_after` from now.
+    Transient {
+        /// What happened.
+        problem: Problem,
+        /// What the provider asked for (`Retry-After`).
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Failure {
+    /// What happened.
+    pub fn problem(&self) -> &Problem {
+        match self {
+            Self::Permanent(problem) | Self::Transient { problem, .. } => problem,
+        }
+    }
+}
+
+impl Problem {
+    /// A problem of a documented kind, or of none.
+    pub fn new(key: Option<&str>, message: impl Into<String>) -> Self {
+        Self { key: key.map(ToOwned::to_owned), message: message.into() }
+    }
+}
+
+impl Connection {
+    /// A connection without credentials, not yet stored.
+    pub fn new(workspace: impl Into<String>, id: impl Into<String>, now: OffsetDateTime) -> Self {
+        Self {
+            workspace: workspace.into(),
+            id: id.into(),
+            version: 0,
+            sealed_version: 0,
+            sealed: Vec::new(),
+            name: None,
+            tenant: None,
+            integration: None,
+            state: State::Ready,
+            problem: None,
+            expiry: None,
+            refreshable: false,
+            next_refresh_at: None,
+            last_refreshed_at: None,
+            last_attempt_at: None,
+            failing_since: None,
+            retry_attempts: 0,
+            lease: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Whether somebody holds the right to refresh it.
+    pub fn is_leased(&self, now: OffsetDateTime) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.until > now)
+    }
+
+    /// Whether its access token is past its life, so far as we know.
+    pub fn is_expired(&self, now: OffsetDateTime) -> bool {
+        self.expiry.is_some_and(|expiry| expiry.is_over(now))
+    }
+
+    /// Whether refreshing is possible at all: there is something to refresh with, and nobody's action is awaited.
+    pub fn can_refresh(&self) -> bool {
+        self.integration.is_some() && self.refreshable && self.state == State::Ready
+    }
+
+    /// When the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart.
+    pub fn spaced_at(&self) -> Option<OffsetDateTime> {
+        self.last_attempt_at.map(|last| last + MIN_INTERVAL)
+    }
+
+    /// When the next attempt is allowed unless somebody insists: after a failure, the back-off is kept.
+    pub fn attempt_allowed_at(&self) -> Option<OffsetDateTime> {
+        let backed_off = if self.retry_attempts > 0 { self.next_refresh_at } else { None };
+        self.spaced_at().max(backed_off)
+    }
+
+    /// New credentials are in place: by connecting, by a refresh, or by `PUT /credentials`. Ends every failure.
+    ///
+    /// What cannot be refreshed is looked at again when it dies, so that its end user hears of it.
+    pub fn renewed(&mut self, expiry: Option<Expiry>, refreshable: bool, now: OffsetDateTime) {
+        self.version += 1;
+        self.state = State::Ready;
+        self.problem = None;
+        self.failing_since = None;
+        self.retry_attempts = 0;
+        self.lease = None;
+        self.expiry = expiry;
+        self.refreshable = refreshable && self.integration.is_some();
+        self.next_refresh_at = match (&self.integration, refreshable) {
+            (None, _) => None,
+            (Some(_), true) => Some(next_refresh(expiry, now)),
+            (Some(_), false) => expiry.map(|expiry| expiry.at),
+        };
+        self.updated_at = now;
+    }
+
+    /// A refresh failed. `jitter` is in `0.0..1.0`; `give_up` is how long a dead credential is still tried.
+    pub fn failed(&mut self, failure: &Failure, now: OffsetDateTime, jitter: f64, give_up: Duration) {
+        self.version += 1;
+        self.lease = None;
+        self.updated_at = now;
+        self.retry_attempts += 1;
+        self.problem = Some(failure.problem().clone());
+        let failing_since = *self.failing_since.get_or_insert(now);
+        let dead_since = self.expiry.map_or(failing_since, |expiry| expiry.at.max(failing_since));
+        match failure {
+            Failure::Transient { retry_after, .. } if dead_since + give_up > now => {
+                let wait = back_off(self.retry_attempts, jitter).max(retry_after.unwrap_or_default());
+                self.next_refresh_at = Some(now + wait);
+            }
+            Failure::Transient { .. } | Failure::Permanent(_) => self.require_action(),
+        }
+    }
+
+    /// The credentials are gone; only the end user can bring new ones.
+    pub fn require_action(&mut self) {
+        self.state = State::ClientActionRequired;
+        self.next_refresh_at = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIVE_UP: Duration = Duration::from_hours(24 * 7);
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_700_000_000 + seconds).expect("a time")
+    }
+
+    fn ready() -> Connection {
+        let mut connection = Connection::new("acme", "c1", at(0));
+        connection.integration = Some(IntegrationRef { key: "crm".into(), connector_key: "crm".into() });
+        connection.renewed(Some(Expiry { from: at(0), at: at(3600) }), true, at(0));
+        connection
+    }
+
+    fn transient(retry_after: Option<Duration>) -> Failure {
+        Failure::Transient { problem: Problem::new(None, "the provider is down"), retry_after }
+    }
+
+    #[test]
+    fn a_renewed_connection_is_due_five_minutes_before_its_expiry() {
+        assert_eq!(ready().next_refresh_at, Some(at(3300)));
+    }
+
+    #[test]
+    fn without_a_refresh_token_a_connection_is_looked_at_when_it_dies_and_never_if_it_does_not() {
+        let mut connection = ready();
+        connection.renewed(connection.expiry, false, at(0));
+        assert_eq!((connection.next_refresh_at, connection.can_refresh()), (Some(at(3600)), false));
+        connection.renewed(None, false, at(0));
+        assert_eq!(connection.next_refresh_at, None);
+    }
+
+    #[test]
+    fn transient_failures_back_off_and_leave_the_connection_ready() {
+        let mut connection = ready();
+        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
+        let first = connection.next_refresh_at.expect("is due");
+        connection.failed(&transient(None), first, 0.0, GIVE_UP);
+        let second = connection.next_refresh_at.expect("is due");
+        assert_eq!(connection.state, State::Ready);
+        assert!(first >= at(3360) && second - first > first - at(3300), "{first} {second}");
+    }
+
+    #[test]
+    fn the_providers_retry_after_is_kept() {
+        let mut connection = ready();
+        connection.failed(&transient(Some(Duration::from_mins(20))), at(3300), 0.5, GIVE_UP);
+        assert!(connection.next_refresh_at >= Some(at(3300 + 1200)));
+    }
+
+    #[test]
+    fn a_permanent_failure_ends_all_attempts_until_new_credentials_come() {
+        let mut connection = ready();
+        connection.failed(&Failure::Permanent(Problem::new(None, "revoked")), at(3300), 0.0, GIVE_UP);
+        assert_eq!((connection.state, connection.next_refresh_at), (State::ClientActionRequired, None));
+        connection.renewed(None, true, at(4000));
+        assert_eq!((connection.state, connection.retry_attempts), (State::Ready, 0));
+        assert!(connection.problem.is_none());
+    }
+
+    #[test]
+    fn a_credential_that_has_been_dead_for_a_week_is_given_up() {
+        let mut connection = ready();
+        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
+        let week = i64::try_from(GIVE_UP.as_secs()).expect("fits");
+        connection.failed(&transient(None), at(3600 + week - 1), 0.0, GIVE_UP);
+        assert_eq!(connection.state, State::Ready);
+        connection.failed(&transient(None), at(3600 + week), 0.0, GIVE_UP);
+        assert_eq!(connection.state, State::ClientActionRequired);
+    }
+
+    #[test]
+    fn every_change_is_a_new_version() {
+        let mut connection = ready();
+        let before = connection.version;
+        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
+        connection.renewed(None, true, at(3400));
+        assert_eq!(connection.version, before + 2);
+    }
+}

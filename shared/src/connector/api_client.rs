@@ -1,0 +1,160 @@
+//! What `makeApiClient` returns: how requests to an application's API are addressed and authenticated.
+
+use super::mapping::js;
+use serde_json::Value;
+
+/// The settings that every request of a connection gets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ApiClient {
+    /// What relative paths are appended to.
+    pub base_uri: Option<String>,
+    /// Headers of every request.
+    pub headers: Vec<(String, String)>,
+    /// Query parameters of every request.
+    pub query: Vec<(String, String)>,
+    /// HTTP Basic credentials.
+    pub auth: Option<BasicAuth>,
+}
+
+/// HTTP Basic credentials (RFC 7617).
+#[derive(Clone, PartialEq, Eq)]
+pub struct BasicAuth {
+    /// The user.
+    pub username: String,
+    /// The password; may be empty.
+    pub password: String,
+}
+
+impl ApiClient {
+    /// Reads `{baseUri, headers, query, auth}`, bare or under `args`. `baseUrl` and `defaultQueryParameters` are older
+    /// names. Values become text as JavaScript prints them; null leaves an entry out. Other keys are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Names the key whose value has the wrong type.
+    pub fn from_value(value: &Value) -> Result<Self, String> {
+        let settings = value.get("args").filter(|args| args.is_object()).unwrap_or(value);
+        if !settings.is_object() {
+            return Err("the API client must be an object with `baseUri`, `headers`, `query` or `auth`".to_owned());
+        }
+        Ok(Self {
+            base_uri: base_uri(settings)?,
+            headers: entries(settings, &["headers"])?,
+            query: entries(settings, &["query", "defaultQueryParameters"])?,
+            auth: basic_auth(settings)?,
+        })
+    }
+}
+
+/// The names of the headers only: even a base URI may have a token in its path.
+impl std::fmt::Debug for ApiClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("ApiClient").field("headers", &names).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BasicAuth(…)")
+    }
+}
+
+/// An object's entries as text; nothing and null are no entries.
+pub(super) fn texts(value: Option<&Value>) -> Option<Vec<(String, String)>> {
+    match value {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Object(object)) => Some(
+            object
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| (name.clone(), js::string(Some(value))))
+                .collect(),
+        ),
+        Some(_) => None,
+    }
+}
+
+fn first<'a>(settings: &'a Value, keys: &[&'static str]) -> Option<(&'static str, &'a Value)> {
+    keys.iter().find_map(|&key| settings.get(key).filter(|value| !value.is_null()).map(|value| (key, value)))
+}
+
+fn base_uri(settings: &Value) -> Result<Option<String>, String> {
+    match first(settings, &["baseUri", "baseUrl"]) {
+        None => Ok(None),
+        Some((_, Value::String(uri))) => Ok(Some(uri.clone())),
+        Some((key, _)) => Err(format!("`{key}` of the API client must be a text")),
+    }
+}
+
+fn entries(settings: &Value, keys: &[&'static str]) -> Result<Vec<(String, String)>, String> {
+    let Some((key, value)) = first(settings, keys) else { return Ok(Vec::new()) };
+    texts(Some(value)).ok_or_else(|| format!("`{key}` of the API client must be an object"))
+}
+
+fn basic_auth(settings: &Value) -> Result<Option<BasicAuth>, String> {
+    let Some((_, auth)) = first(settings, &["auth"]) else { return Ok(None) };
+    if !auth.is_object() {
+        return Err("`auth` of the API client must be an object with `username` and `password`".to_owned());
+    }
+    let text = |key| auth.get(key).filter(|value| !value.is_null()).map(|value| js::string(Some(value)));
+    let username = text("username").unwrap_or_default();
+    if username.contains(':') {
+        return Err("`auth.username` of the API client must not contain a colon (RFC 7617)".to_owned());
+    }
+    Ok(Some(BasicAuth { username, password: text("password").unwrap_or_default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_may_stand_bare_or_under_args() {
+        let bare = json!({
+            "baseUri": "https://api.example.com",
+            "headers": {"Authorization": "Bearer T", "X-Version": 2.0, "X-None": null},
+            "query": {"limit": 5},
+            "auth": {"username": "u", "password": "p"}
+        });
+        let client = ApiClient::from_value(&bare).unwrap();
+        assert_eq!(client.base_uri.as_deref(), Some("https://api.example.com"));
+        assert_eq!(
+            client.headers,
+            [("Authorization".to_owned(), "Bearer T".to_owned()), ("X-Version".to_owned(), "2".to_owned())]
+        );
+        assert_eq!(client.query, [("limit".to_owned(), "5".to_owned())]);
+        assert_eq!(client.auth, Some(BasicAuth { username: "u".to_owned(), password: "p".to_owned() }));
+        assert_eq!(ApiClient::from_value(&json!({"args": bare})).unwrap(), client);
+    }
+
+    #[test]
+    fn older_names_are_read() {
+        let client =
+            ApiClient::from_value(&json!({"baseUrl": "https://a.example", "defaultQueryParameters": {"k": "v"}}))
+                .unwrap();
+        assert_eq!(client.base_uri.as_deref(), Some("https://a.example"));
+        assert_eq!(client.query, [("k".to_owned(), "v".to_owned())]);
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_without_its_value() {
+        for wrong in ["baseUri", "baseUrl", "headers", "query", "defaultQueryParameters", "auth"] {
+            let error = ApiClient::from_value(&json!({wrong: ["hunter2"]})).unwrap_err();
+            assert!(error.contains(&format!("`{wrong}`")) && !error.contains("hunter2"), "{error}");
+        }
+        assert!(ApiClient::from_value(&json!("hunter2")).is_err());
+    }
+
+    #[test]
+    fn debug_prints_no_secret() {
+        let client = ApiClient::from_value(&json!({
+            "baseUri": "https://a.example/hunter2", "headers": {"Authorization": "hunter2"}, "query": {"key": "hunter2"},
+            "auth": {"username": "hunter2", "password": "hunter2"}
+        }))
+        .unwrap();
+        let debug = format!("{client:?} {:?}", client.auth);
+        assert!(debug.contains("Authorization") && !debug.contains("hunter2"), "{debug}");
+    }
+}

@@ -1,0 +1,141 @@
+//! Finds what cannot be meant in a mapping when it is loaded, rather than when it is first used.
+
+use super::formulas;
+use crate::connector::pointer;
+use serde_json::Value;
+
+/// How deep an expression may be nested.
+const MAX_DEPTH: usize = 128;
+
+/// A formula that cannot be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Where it stands, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at = if self.pointer.is_empty() { "at the top" } else { &self.pointer };
+        write!(f, "{at}: {}; {}", self.message, self.help)
+    }
+}
+
+/// Everything malformed in an expression, in the order it is written.
+pub(super) fn check(expression: &Value) -> Vec<Malformed> {
+    let mut found = Vec::new();
+    check_node(expression, "", 0, &mut found);
+    found
+}
+
+fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) {
+    if depth > MAX_DEPTH {
+        found.push(Malformed {
+            pointer: at.to_owned(),
+            message: format!("the mapping is nested deeper than {MAX_DEPTH} levels"),
+            help: "flatten it".to_owned(),
+        });
+        return;
+    }
+    match node {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                check_node(item, &pointer::child(at, &index.to_string()), depth + 1, found);
+            }
+        }
+        Value::Object(object) => {
+            let first = object.iter().next();
+            let Some((name, argument)) = first.and_then(|(key, argument)| Some((key.strip_prefix('$')?, argument)))
+            else {
+                return check_values(object, at, depth, found);
+            };
+            let here = pointer::child(at, &format!("${name}"));
+            if formulas::NOT_YET.contains(&name) {
+                found.push(Malformed {
+                    pointer: here,
+                    message: format!("the formula ${name} is not supported yet"),
+                    help: "write the value with $var, $concat, $tpl, $case, $map, $firstNotEmpty or $mergeObjects"
+                        .to_owned(),
+                });
+            } else if let Some(formula) = formulas::find(name) {
+                if let Err(takes) = (formula.check)(argument) {
+                    found.push(Malformed {
+                        pointer: here.clone(),
+                        message: format!("the argument of ${name} is malformed"),
+                        help: format!("${name} {takes}"),
+                    });
+                }
+                if formula.nests {
+                    check_node(argument, &here, depth + 1, found);
+                }
+                if let Some((operator, operand)) = object.iter().nth(1).filter(|_| name == "eval") {
+                    check_node(operand, &pointer::child(at, operator), depth + 1, found);
+                }
+            } else {
+                check_values(object, at, depth, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check_values(object: &serde_json::Map<String, Value>, at: &str, depth: usize, found: &mut Vec<Malformed>) {
+    for (key, value) in object {
+        check_node(value, &pointer::child(at, key), depth + 1, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn malformed_at(expression: Value, pointers: &[&str]) {
+        let found: Vec<String> = check(&expression).into_iter().map(|malformed| malformed.pointer).collect();
+        assert_eq!(found, pointers, "{expression}");
+    }
+
+    #[test]
+    fn malformed_formulas_are_found_where_they_stand() {
+        malformed_at(json!({"a": {"$case": {"default": 1}}}), &["/a/$case"]);
+        malformed_at(json!({"$concat": "x"}), &["/$concat"]);
+        malformed_at(json!({"$concat": {"$var": "x"}}), &["/$concat"]);
+        malformed_at(json!({"$tpl": {"values": {}}}), &["/$tpl"]);
+        malformed_at(json!({"$map": {"value": 1, "mappings": []}}), &["/$map"]);
+        malformed_at(json!([{"$and": 1}, {"$or": {"a": 1}}]), &["/0/$and", "/1/$or"]);
+        malformed_at(json!({"$var": null}), &["/$var"]);
+    }
+
+    #[test]
+    fn formulas_not_written_yet_are_named() {
+        let found = check(&json!({"a/b": {"$concat": [{"$jsonata": "x"}]}, "c": {"$eval": 1, "is": {"$iterate": {}}}}));
+        assert_eq!(found[0].pointer, "/a~1b/$concat/0/$jsonata");
+        assert!(found[0].message.contains("$jsonata is not supported yet"));
+        assert_eq!(found[1].pointer, "/c/is/$iterate");
+    }
+
+    #[test]
+    fn what_is_not_evaluated_is_not_checked() {
+        malformed_at(json!({"$plain": {"$jsonata": "x"}}), &[]);
+        malformed_at(json!({"first": 1, "$jsonata": "x"}), &[]);
+    }
+
+    #[test]
+    fn legal_oddities_pass() {
+        malformed_at(json!({"$var": "$a.b"}), &[]);
+        malformed_at(json!({"$template": "x"}), &[]);
+        malformed_at(json!({"$eval": 1, "isPrime": 1}), &[]);
+        malformed_at(json!({"$and": {"$var": "list"}}), &[]);
+    }
+
+    #[test]
+    fn an_endless_nest_is_refused() {
+        let nested = (0..200).fold(json!(1), |inner, _| json!([inner]));
+        assert!(check(&nested)[0].message.contains("deeper than 128"));
+    }
+}

@@ -1,0 +1,176 @@
+//! Locators: `$.user.emails[0]`, the paths that `$var` and filters read by.
+
+use super::js;
+use serde_json::Value;
+
+/// One step of a locator.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    Property(String),
+    /// The index is a JavaScript number: `[1.5]` is legal, and finds nothing.
+    Item(f64),
+}
+
+/// Reads a locator; `None` if it is none.
+///
+/// Without a leading `$` it is read as if `$.` stood before it. `\` escapes `.`, `[`, `]` and itself in names.
+pub(super) fn parse(locator: &str) -> Option<Vec<Step>> {
+    let rooted = match locator {
+        "" => return None,
+        rooted if rooted.starts_with('$') => rooted.to_owned(),
+        bare => format!("$.{bare}"),
+    };
+    let mut steps = Vec::new();
+    let mut rest = &rooted[1..];
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('.') {
+            let end = name_end(after);
+            steps.push(Step::Property(unescape(&after[..end])));
+            rest = &after[end..];
+        } else if let Some(after) = rest.strip_prefix('[') {
+            let (index, after) = after.split_once(']')?;
+            steps.push(Step::Item(js::parse_number(index).filter(|&index| index >= 0.0)?));
+            rest = after;
+        } else {
+            return None;
+        }
+    }
+    Some(steps)
+}
+
+/// What the steps lead to; `None` if nothing is there.
+///
+/// `[n]` returns the item also when it is falsy, where Membrane's own evaluator returns undefined.
+pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<Found<'a>> {
+    let mut found = Found::Borrowed(value);
+    for step in steps {
+        let Found::Borrowed(value) = found else { return None };
+        found = match step {
+            Step::Property(name) => property(value, name)?,
+            Step::Item(index) => Found::Borrowed(item(value, *index)?),
+        };
+    }
+    Some(found)
+}
+
+/// A value in the variables, or one that only JavaScript sees there: the length of an array.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found<'a> {
+    Borrowed(&'a Value),
+    Length(usize),
+}
+
+impl Found<'_> {
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Borrowed(value) => value.clone(),
+            Self::Length(length) => Value::from(length),
+        }
+    }
+}
+
+fn property<'a>(value: &'a Value, name: &str) -> Option<Found<'a>> {
+    match value {
+        Value::Object(object) => object.get(name).map(Found::Borrowed),
+        Value::Array(items) if name == "length" => Some(Found::Length(items.len())),
+        Value::Array(items) => {
+            let index: usize = name.parse().ok().filter(|index: &usize| index.to_string() == name)?;
+            items.get(index).map(Found::Borrowed)
+        }
+        _ => None,
+    }
+}
+
+/// The item at a JavaScript index.
+pub(super) fn item(value: &Value, index: f64) -> Option<&Value> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the next line compares it back")]
+    let whole = index as usize;
+    #[expect(clippy::cast_precision_loss, reason = "no array has 2^53 items")]
+    let exact = whole as f64 == index;
+    value.as_array()?.get(whole).filter(|_| exact)
+}
+
+fn name_end(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, char) in text.char_indices() {
+        match char {
+            '\\' => escaped = !escaped,
+            '.' | '[' if !escaped => return at,
+            _ => escaped = false,
+        }
+    }
+    text.len()
+}
+
+fn unescape(name: &str) -> String {
+    let mut chars = name.chars();
+    let mut unescaped = String::with_capacity(name.len());
+    while let Some(char) = chars.next() {
+        unescaped.push(if char == '\\' { chars.next().unwrap_or('\\') } else { char });
+    }
+    unescaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn lookup(value: &Value, locator: &str) -> Option<Value> {
+        find(value, &parse(locator).unwrap()).map(Found::into_value)
+    }
+
+    #[test]
+    fn a_locator_may_leave_out_the_root() {
+        assert_eq!(parse("a.b"), parse("$.a.b"));
+        assert_eq!(parse("$"), Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_no_locator_is_refused() {
+        for bad in ["", "a[", "a[-1]", "a[x]", "$a.b", "a[0]b"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_name_is_a_name() {
+        assert_eq!(lookup(&json!({"a": {"b": 1}}), "a..b"), None);
+        assert_eq!(lookup(&json!({"a": {"": {"b": 1}}}), "a..b"), Some(json!(1)));
+    }
+
+    #[test]
+    fn a_backslash_escapes_in_names() {
+        let value = json!({"a.b": 1, "c[0]": 2, "d\\e": 3, "$f": 4});
+        assert_eq!(lookup(&value, r"a\.b"), Some(json!(1)));
+        assert_eq!(lookup(&value, r"$.c\[0\]"), Some(json!(2)));
+        assert_eq!(lookup(&value, r"d\\e"), Some(json!(3)));
+        assert_eq!(lookup(&value, r"\$f"), Some(json!(4)));
+    }
+
+    #[test]
+    fn strings_have_no_properties() {
+        assert_eq!(lookup(&json!({"s": "abc"}), "s.length"), None);
+        assert_eq!(lookup(&json!({"s": "abc"}), "s[0]"), None);
+        assert_eq!(lookup(&json!({"s": null}), "s.a"), None);
+    }
+
+    #[test]
+    fn arrays_have_a_length_and_numbered_properties() {
+        let value = json!({"arr": [10, 0, null, {"x": 1}]});
+        assert_eq!(lookup(&value, "arr.length"), Some(json!(4)));
+        assert_eq!(lookup(&value, "arr.length.x"), None);
+        assert_eq!(lookup(&value, "arr.0"), Some(json!(10)));
+        assert_eq!(lookup(&value, "arr.00"), None);
+        assert_eq!(lookup(&value, "arr[3].x"), Some(json!(1)));
+        assert_eq!(lookup(&value, "arr[9]"), None);
+        assert_eq!(lookup(&value, "arr[0.5]"), None);
+    }
+
+    #[test]
+    fn an_index_finds_falsy_items_too() {
+        let value = json!({"arr": [0, "", false, null]});
+        assert_eq!(lookup(&value, "arr[0]"), Some(json!(0)));
+        assert_eq!(lookup(&value, "arr[3]"), Some(json!(null)));
+    }
+}

@@ -1,0 +1,378 @@
+use super::evaluate;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn variables() -> Value {
+    json!({
+        "s": "abc", "z": 0, "n": null, "e": "", "t": true, "list": ["x", "y"],
+        "a": {"arr": [10, 0, null, {"x": 1}], "b": {"c": 1}},
+        "credentials": {"access_token": "T"}
+    })
+}
+
+#[track_caller]
+fn gives(expression: Value, expected: Value) {
+    assert_eq!(evaluate(&expression, &variables()), Some(expected), "{expression}");
+}
+
+#[track_caller]
+fn is_undefined(expression: Value) {
+    assert_eq!(evaluate(&expression, &variables()), None, "{expression}");
+}
+
+mod structures {
+    use super::*;
+
+    #[test]
+    fn only_the_first_key_makes_a_formula() {
+        gives(json!({"$var": "s", "ignored": 1}), json!("abc"));
+        gives(json!({"first": 1, "$var": "s"}), json!({"first": 1, "$var": "s"}));
+    }
+
+    #[test]
+    fn an_unknown_formula_is_a_plain_object() {
+        gives(json!({"$template": {"$var": "s"}}), json!({"$template": "abc"}));
+        is_undefined(json!({"$template": {"$var": "missing"}}));
+    }
+
+    #[test]
+    fn scalars_and_null_are_unchanged() {
+        for scalar in [json!(1), json!("x"), json!(false), json!(null)] {
+            gives(scalar.clone(), scalar);
+        }
+    }
+
+    #[test]
+    fn what_is_written_empty_stays_empty() {
+        gives(json!({}), json!({}));
+        gives(json!([]), json!([]));
+        gives(json!({"extra": {}, "scopes": []}), json!({"extra": {}, "scopes": []}));
+    }
+
+    #[test]
+    fn a_missing_variable_drops_its_key() {
+        gives(json!({"a": {"$var": "missing"}, "b": 1}), json!({"b": 1}));
+    }
+
+    #[test]
+    fn a_null_variable_keeps_its_key() {
+        gives(json!({"a": {"$var": "n"}}), json!({"a": null}));
+    }
+
+    #[test]
+    fn a_literal_null_survives() {
+        gives(json!({"extra": {"access_type": null}}), json!({"extra": {"access_type": null}}));
+    }
+
+    #[test]
+    fn an_object_that_loses_every_key_is_undefined() {
+        is_undefined(json!({"a": {"$var": "missing"}}));
+        is_undefined(json!({"a": {"b": {"$var": "missing"}}}));
+    }
+
+    #[test]
+    fn arrays_close_the_gaps() {
+        gives(json!([{"$var": "missing"}, 1, {"$var": "n"}]), json!([1, null]));
+        is_undefined(json!([{"$var": "missing"}]));
+    }
+
+    #[test]
+    fn keys_keep_their_order() {
+        let value = evaluate(&json!({"z": 1, "a": {"$var": "s"}, "m": 2}), &variables()).unwrap();
+        assert_eq!(value.to_string(), r#"{"z":1,"a":"abc","m":2}"#);
+    }
+}
+
+mod var {
+    use super::*;
+
+    #[test]
+    fn reads_the_variables() {
+        gives(json!({"$var": "credentials.access_token"}), json!("T"));
+        gives(json!({"$var": "$.a.arr[0]"}), json!(10));
+        gives(json!({"$var": "a.arr.length"}), json!(4));
+        gives(json!({"$var": "$"}), variables());
+    }
+
+    #[test]
+    fn an_invalid_locator_is_null_not_undefined() {
+        for bad in [json!(""), json!("a["), json!("a[-1]"), json!("$a.b"), json!(null), json!(7)] {
+            gives(json!({"$var": bad}), json!(null));
+        }
+    }
+
+    #[test]
+    fn an_empty_name_finds_nothing() {
+        is_undefined(json!({"$var": "a..b"}));
+    }
+}
+
+mod concat {
+    use super::*;
+
+    #[test]
+    fn joins_its_values() {
+        gives(json!({"$concat": ["Bearer ", {"$var": "credentials.access_token"}]}), json!("Bearer T"));
+    }
+
+    #[test]
+    fn puts_the_delimiter_only_between_what_is_there() {
+        gives(json!({"$concat": {"values": ["Bearer", {"$var": "missing"}], "delimiter": " "}}), json!("Bearer"));
+        gives(json!({"$concat": {"values": ["a", "", null, "b"], "delimiter": "-"}}), json!("a-b"));
+        gives(json!({"$concat": {"values": ["a", "b"], "delimiter": null}}), json!("ab"));
+        gives(json!({"$concat": {"values": ["a", "b"], "delimiter": 0}}), json!("a0b"));
+    }
+
+    #[test]
+    fn of_nothing_is_undefined() {
+        is_undefined(json!({"$concat": [{"$var": "missing"}]}));
+        is_undefined(json!({"$concat": []}));
+        is_undefined(json!({"$concat": {"delimiter": ","}}));
+        is_undefined(json!({"$concat": "x"}));
+    }
+
+    #[test]
+    fn of_blanks_is_the_empty_text() {
+        gives(json!({"$concat": ["", null]}), json!(""));
+    }
+
+    #[test]
+    fn keeps_zero_and_false() {
+        gives(json!({"$concat": ["a", null, "", 0, false]}), json!("a0false"));
+    }
+
+    #[test]
+    fn prints_arrays_and_objects_as_javascript_does() {
+        gives(json!({"$concat": [[1, [2, 3]], {"x": 1}]}), json!("1,2,3[object Object]"));
+    }
+
+    #[test]
+    fn takes_its_values_from_a_formula() {
+        gives(json!({"$concat": {"values": {"$var": "list"}, "delimiter": "+"}}), json!("x+y"));
+    }
+}
+
+mod tpl {
+    use super::*;
+
+    #[test]
+    fn fills_every_occurrence() {
+        gives(json!({"$tpl": {"template": "{x}/{x}", "values": {"x": {"$var": "s"}}}}), json!("abc/abc"));
+    }
+
+    #[test]
+    fn a_missing_value_is_blank_but_an_unknown_placeholder_stays() {
+        let values = json!({"x": {"$var": "missing"}, "n": null, "z": 0});
+        gives(json!({"$tpl": {"template": "a{x}{n}{z}{y}{", "values": values}}), json!("a0{y}{"));
+    }
+
+    #[test]
+    fn text_from_a_value_is_not_filled_again() {
+        gives(json!({"$tpl": {"template": "{a}", "values": {"a": "{b} $&", "b": "no"}}}), json!("{b} $&"));
+    }
+
+    #[test]
+    fn without_values_is_its_template() {
+        gives(json!({"$tpl": {"template": "{x}"}}), json!("{x}"));
+        is_undefined(json!({"$tpl": {"template": 1}}));
+    }
+}
+
+mod case {
+    use super::*;
+
+    #[test]
+    fn the_first_case_that_holds_wins() {
+        let cases = json!([
+            {"filter": {"$eval": {"$var": "s"}, "is": "no"}, "value": 1},
+            {"filter": {"$eval": {"$var": "s"}, "is": "abc"}, "value": {"$var": "z"}},
+            {"value": 3}
+        ]);
+        gives(json!({"$case": {"cases": cases, "default": 4}}), json!(0));
+        gives(json!({"$case": cases}), json!(0));
+    }
+
+    #[test]
+    fn without_a_match_it_is_the_default() {
+        let never = json!([{"filter": {"$or": [false]}, "value": 1}]);
+        gives(json!({"$case": {"cases": never, "default": {"$var": "s"}}}), json!("abc"));
+        is_undefined(json!({"$case": {"cases": never}}));
+        is_undefined(json!({"$case": {"cases": never, "default": null}}));
+    }
+
+    #[test]
+    fn a_filter_without_a_result_matches() {
+        gives(json!({"$case": [{"filter": {"$var": "missing"}, "value": 1}]}), json!(1));
+        gives(json!({"$case": [{"filter": {"$var": "n"}, "value": 1}]}), json!(1));
+        gives(json!({"$case": [{"filter": false, "value": 1}]}), json!(1));
+    }
+
+    #[test]
+    fn a_list_of_conditions_is_applied() {
+        let cases = json!([
+            {"filter": [{"field": "s", "operator": "contains", "value": "x"}], "value": 1},
+            {"filter": [{"field": "$.s", "operator": "contains", "value": "b"}], "value": 2}
+        ]);
+        gives(json!({"$case": cases}), json!(2));
+    }
+
+    #[test]
+    fn of_a_scalar_is_undefined() {
+        is_undefined(json!({"$case": 1}));
+        is_undefined(json!({"$case": {"default": 1}}));
+    }
+}
+
+mod map {
+    use super::*;
+
+    #[test]
+    fn finds_what_is_loosely_or_deeply_equal() {
+        gives(json!({"$map": {"value": 0, "mapping": [{"from": "0", "to": "X"}]}}), json!("X"));
+        gives(json!({"$map": {"value": {"a": [1]}, "mapping": [{"from": {"a": [1.0]}, "to": "X"}]}}), json!("X"));
+        gives(json!({"$map": {"value": {"$var": "missing"}, "mapping": [{"from": null, "to": "X"}]}}), json!("X"));
+    }
+
+    #[test]
+    fn else_gives_the_default() {
+        let mapping = json!([{"from": "a", "to": 1}]);
+        gives(json!({"$map": {"value": "b", "mapping": mapping, "default": {"$var": "s"}}}), json!("abc"));
+        is_undefined(json!({"$map": {"value": "b", "mapping": mapping}}));
+        gives(json!({"$map": {"value": "a", "mappings": mapping, "default": 2}}), json!(2));
+    }
+}
+
+mod logic {
+    use super::*;
+
+    #[test]
+    fn eval_takes_its_second_key_as_the_operator() {
+        gives(json!({"$eval": {"$var": "s"}, "contains": "BC"}), json!(true));
+        gives(json!({"$eval": {"$var": "missing"}, "is": null}), json!(true));
+        gives(json!({"$eval": 5, "lt": {"$var": "a.arr[0]"}, "gt": 9}), json!(true));
+    }
+
+    #[test]
+    fn eval_without_a_known_operator_is_true() {
+        gives(json!({"$eval": false}), json!(true));
+        gives(json!({"$eval": false, "isPrime": 1, "is": 1}), json!(true));
+    }
+
+    #[test]
+    fn and_ignores_what_is_absent() {
+        gives(json!({"$and": [true, null, {"$var": "missing"}, 1]}), json!(true));
+        gives(json!({"$and": [true, ""]}), json!(false));
+        is_undefined(json!({"$and": [null]}));
+        is_undefined(json!({"$and": []}));
+        is_undefined(json!({"$and": true}));
+    }
+
+    #[test]
+    fn or_wants_one() {
+        gives(json!({"$or": [false, null]}), json!(false));
+        gives(json!({"$or": [0, {"$var": "s"}]}), json!(true));
+        is_undefined(json!({"$or": [null, {"$var": "missing"}]}));
+    }
+}
+
+mod objects {
+    use super::*;
+
+    #[test]
+    fn first_not_empty_takes_blanks_for_values() {
+        gives(json!({"$firstNotEmpty": [{"$var": "missing"}, null, "", "abc"]}), json!(""));
+        gives(json!({"$firstNotEmpty": [null, {}]}), json!({}));
+        is_undefined(json!({"$firstNotEmpty": [null]}));
+    }
+
+    #[test]
+    fn merge_objects_lets_the_later_win() {
+        gives(
+            json!({"$mergeObjects": [{"a": 1, "b": 1}, {"$var": "a.b"}, 7, {"b": null}]}),
+            json!({"a": 1, "b": null, "c": 1}),
+        );
+        is_undefined(json!({"$mergeObjects": [{}, null]}));
+        is_undefined(json!({"$mergeObjects": [{"a": {"$var": "missing"}}]}));
+    }
+
+    #[test]
+    fn plain_evaluates_nothing() {
+        gives(json!({"$plain": {"$var": "s"}}), json!({"$var": "s"}));
+    }
+}
+
+fn key() -> impl Strategy<Value = String> {
+    let known = vec![
+        "$var",
+        "$concat",
+        "$tpl",
+        "$case",
+        "$map",
+        "$eval",
+        "$and",
+        "$or",
+        "$firstNotEmpty",
+        "$mergeObjects",
+        "$plain",
+        "$jsonata",
+        "values",
+        "delimiter",
+        "template",
+        "cases",
+        "filter",
+        "value",
+        "default",
+        "mapping",
+        "from",
+        "to",
+        "is",
+        "contains",
+        "oneOf",
+        "gt",
+        "field",
+        "operator",
+        "a",
+        "b",
+    ];
+    prop_oneof![4 => proptest::sample::select(known).prop_map(str::to_owned), 1 => any::<String>()]
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    let texts = vec!["$", "a", "a.b", "a[0]", r"a\.b", "$x", "a[", "{a}{b}", "is", "contains", "more_than", ""];
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        proptest::sample::select(texts).prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ]
+}
+
+fn value(key: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = Value> {
+    scalar().prop_recursive(5, 64, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::vec((key.clone(), inner), 0..5)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn evaluation_never_panics(expression in value(key().boxed()), variables in value(key().boxed())) {
+        evaluate(&expression, &variables);
+        let _ = super::Mapping::parse(expression);
+    }
+
+    #[test]
+    fn a_value_without_formulas_is_itself(expression in value("[a-z]{0,3}".boxed())) {
+        prop_assert_eq!(evaluate(&expression, &Value::Null), Some(expression));
+    }
+
+    #[test]
+    fn plain_is_identity(expression in value(key().boxed())) {
+        prop_assert_eq!(evaluate(&json!({"$plain": expression}), &Value::Null), Some(expression));
+    }
+}

@@ -1,0 +1,139 @@
+//! Credentials: any JSON value, kept byte for byte as it was given.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// The credentials of a connection. `Debug` prints nothing of them.
+///
+/// The JSON text is kept as it came, so that key order, number precision and spacing survive storage.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Credentials(Box<RawValue>);
+
+impl Credentials {
+    /// The largest credentials that are stored, in bytes of JSON. A DynamoDB item holds 400 KB.
+    pub const MAX_BYTES: usize = 350 * 1024;
+
+    /// The JSON text.
+    pub fn as_json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The value, for reading. Numbers beyond 64 bits lose digits here, as they would in JavaScript.
+    pub fn to_value(&self) -> Value {
+        serde_json::from_str(self.as_json()).unwrap_or_default()
+    }
+
+    /// These credentials with the members of `changes` put over theirs. Members that do not change keep their bytes.
+    ///
+    /// Credentials that are not an object are replaced.
+    #[must_use]
+    pub fn merged(&self, changes: &Map<String, Value>) -> Self {
+        let Ok(members) = serde_json::from_str::<Members>(self.as_json()) else {
+            return Self::from(&Value::Object(changes.clone()));
+        };
+        let mut members = members.0;
+        for (name, value) in changes {
+            let value = raw(value);
+            match members.iter_mut().rev().find(|(known, _)| known == name) {
+                Some((_, old)) => *old = value,
+                None => members.push((name.clone(), value)),
+            }
+        }
+        Self(raw(&Members(members)))
+    }
+}
+
+impl From<&Value> for Credentials {
+    fn from(value: &Value) -> Self {
+        Self(raw(value))
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+/// The refresh token among credentials, if there is one.
+pub fn refresh_token(credentials: &Value) -> Option<&str> {
+    let named = ["refresh_token", "refreshToken"].iter().find_map(|key| credentials.get(*key)?.as_str());
+    named.filter(|token| !token.is_empty())
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("JSON values serialise")
+}
+
+/// The members of a JSON object in order, their values as they stand.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+impl Serialize for Members {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Credentials;
+
+    fn credentials(json: &str) -> Credentials {
+        serde_json::from_str(json).expect("JSON")
+    }
+
+    fn merged(old: &str, changes: &serde_json::Value) -> String {
+        credentials(old).merged(changes.as_object().expect("an object")).as_json().to_owned()
+    }
+
+    #[test]
+    fn a_merge_changes_only_the_members_that_it_names() {
+        let old = r#"{"refresh_token":"R","id":12345678901234567890123456789,"access_token":"old"}"#;
+        let new = merged(old, &json!({"access_token": "new", "scope": null}));
+        assert_eq!(
+            new,
+            r#"{"refresh_token":"R","id":12345678901234567890123456789,"access_token":"new","scope":null}"#
+        );
+    }
+
+    #[test]
+    fn a_merge_is_shallow() {
+        assert_eq!(merged(r#"{"a":{"b":1,"c":2}}"#, &json!({"a": {"b": 3}})), r#"{"a":{"b":3}}"#);
+    }
+
+    #[test]
+    fn credentials_that_are_no_object_are_replaced() {
+        assert_eq!(merged(r#""a token""#, &json!({"access_token": "new"})), r#"{"access_token":"new"}"#);
+    }
+
+    #[test]
+    fn debug_says_nothing() {
+        assert_eq!(format!("{:?}", credentials(r#"{"access_token":"marker"}"#)), "Credentials(…)");
+    }
+}

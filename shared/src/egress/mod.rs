@@ -1,0 +1,150 @@
+//! The one way out: every request to a provider goes through [`Egress`], which guards against SSRF, floods and stalls.
+
+mod guard;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::redirect::Policy;
+
+use crate::error::chain;
+use guard::GuardedResolver;
+pub use guard::Reach;
+
+/// An HTTP client that reaches public addresses over https only.
+///
+/// Names are resolved, checked and used in one step, so that a second look-up cannot answer otherwise. Redirects are not
+/// followed: a token request that is redirected would hand its secret to somebody else (RFC 9700 §4.11).
+#[derive(Clone)]
+pub struct Egress {
+    client: reqwest::Client,
+    reach: Reach,
+}
+
+/// What one exchange may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From the first byte sent to the last byte read.
+    pub deadline: Duration,
+    /// Of the response's body.
+    pub max_body_bytes: usize,
+}
+
+impl Limits {
+    /// For token endpoints: seconds and kilobytes are the rule there.
+    pub const TOKEN: Self = Self { deadline: Duration::from_secs(20), max_body_bytes: 1024 * 1024 };
+    /// For tests of connections.
+    pub const API: Self = Self { deadline: Duration::from_secs(20), max_body_bytes: 10 * 1024 * 1024 };
+}
+
+/// A whole response.
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is no response. The text names the host, never the request's path, query or contents.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// The address may not be reached from here.
+    #[error("requests to {host} are not allowed: {reason}")]
+    Refused {
+        /// The host of the URL.
+        host: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Name resolution, connecting, TLS or the exchange itself failed.
+    #[error("{host} could not be reached: {reason}")]
+    Unreachable {
+        /// The host of the URL.
+        host: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The deadline passed.
+    #[error("{host} did not answer within {} seconds", .deadline.as_secs())]
+    TimedOut {
+        /// The host of the URL.
+        host: String,
+        /// The deadline.
+        deadline: Duration,
+    },
+    /// The body was larger than allowed.
+    #[error("{host} answered with more than {limit} bytes")]
+    TooLarge {
+        /// The host of the URL.
+        host: String,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Egress {
+    /// A client that may go as far as `reach` says.
+    ///
+    /// # Errors
+    /// When the machine's root certificates cannot be read.
+    pub fn new(reach: Reach) -> Result<Self, reqwest::Error> {
+        #[expect(clippy::disallowed_methods, reason = "the one place where a client is made")]
+        let client = reqwest::Client::builder()
+            .dns_resolver(GuardedResolver::new(reach))
+            .redirect(Policy::none())
+            .no_proxy()
+            .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()?;
+        Ok(Self { client, reach })
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// When the address may not be reached, the network fails, or a limit is passed.
+    pub async fn send(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        if let Err(reason) = self.reach.allows_uri(request.uri()) {
+            return Err(EgressError::Refused { host, reason });
+        }
+        let exchange = self.exchange(&host, request, limits.max_body_bytes);
+        match tokio::time::timeout(limits.deadline, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(EgressError::TimedOut { host, deadline: limits.deadline }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        host: &str,
+        request: http::Request<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Response, EgressError> {
+        let failed = |error: reqwest::Error| {
+            let error = error.without_url();
+            let reason = chain(&error);
+            if reason.contains(guard::REFUSED) {
+                return EgressError::Refused { host: host.to_owned(), reason: guard::REFUSED };
+            }
+            EgressError::Unreachable { host: host.to_owned(), reason }
+        };
+        let request = reqwest::Request::try_from(request).map_err(failed)?;
+        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > limit {
+                return Err(EgressError::TooLarge { host: host.to_owned(), limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.freeze(),
+        })
+    }
+}

@@ -1,0 +1,349 @@
+//! The wiring of every function: its settings, by the environment or by `infra/local`, and the ports made of them.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use url::Url;
+
+use crate::caller::Authenticator;
+use crate::clock::{Clock, SystemClock};
+use crate::invoke::RefreshFunction;
+use crate::random::{Rng, SystemRng};
+use crate::scheduler::{EventBridgeScheduler, ScheduleTarget, Scheduler, SweepOnly};
+use crate::seal::{DataKeys, KeyFile, KmsKeys, Sealer};
+use crate::secrets::{SecretFile, SecretStore, SecretsManager, Workspaces};
+use crate::store::schema::Tables;
+use crate::store::{Connections, DataKeyRing, Sessions};
+use crate::vault::Vault;
+
+/// How one deployment of Larder is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it answers, without a slash at the end (`BASE_URI`).
+    pub base_uri: String,
+    /// The tables (`CONNECTIONS_TABLE`, `SESSIONS_TABLE`, `WORKSPACES_TABLE`).
+    pub tables: Tables,
+    /// Where secrets are.
+    pub secrets: SecretsIn,
+    /// Where data keys come from.
+    pub keys: KeysFrom,
+    /// What wakes refreshes; `None` leaves them all to the sweeper.
+    pub schedules: Option<ScheduleTarget>,
+    /// The name of the `refresh` function (`REFRESH_FUNCTION`).
+    pub refresh_function: String,
+    /// Folders of connectors; of the same key, a later one wins (`CONNECTORS_DIR`, separated by `:`).
+    pub connectors: Vec<PathBuf>,
+    /// Whether providers on this machine may be reached, and by http (`LARDER_LOCAL=1`).
+    pub is_local: bool,
+    /// How long a dead credential is still tried (`REFRESH_GIVE_UP`).
+    pub give_up: Duration,
+}
+
+/// Where secrets are.
+#[derive(Debug, Clone)]
+pub enum SecretsIn {
+    /// In AWS Secrets Manager, with names that begin so (`SECRETS_PREFIX`).
+    SecretsManager(String),
+    /// In a file (`SECRETS_FILE`).
+    File(PathBuf),
+}
+
+/// Where data keys come from.
+#[derive(Debug, Clone)]
+pub enum KeysFrom {
+    /// From a KMS key (`KMS_KEY_ID`).
+    Kms(String),
+    /// From a file (`SEAL_KEY_FILE`).
+    File(PathBuf),
+}
+
+/// A setting is missing or wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// An environment variable that is needed is not set.
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    /// An environment variable does not hold what it should.
+    #[error("the environment variable {name} is not {expected}")]
+    Wrong {
+        /// Its name.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The key file cannot be used.
+    #[error("the key file cannot be used")]
+    KeyFile(#[from] std::io::Error),
+    /// The HTTP client cannot be made.
+    #[cfg(feature = "engine")]
+    #[error("no HTTP client could be made")]
+    Egress(#[from] reqwest::Error),
+}
+
+/// The longest that a dead credential is tried by default.
+pub const GIVE_UP: Duration = Duration::from_hours(24 * 7);
+
+impl Settings {
+    /// Reads the environment of a Lambda function.
+    ///
+    /// # Errors
+    /// When something is missing or wrong.
+    pub fn from_env() -> Result<Self, SettingError> {
+        let defaults = Tables::default();
+        let secrets = match optional("SECRETS_FILE") {
+            Some(path) => SecretsIn::File(path.into()),
+            None => SecretsIn::SecretsManager(optional("SECRETS_PREFIX").unwrap_or_else(|| "larder/".into())),
+        };
+        let keys = match optional("SEAL_KEY_FILE") {
+            Some(path) => KeysFrom::File(path.into()),
+            None => KeysFrom::Kms(required("KMS_KEY_ID")?),
+        };
+        Ok(Self {
+            base_uri: base_uri(&required("BASE_URI")?)?,
+            tables: Tables {
+                connections: optional("CONNECTIONS_TABLE").unwrap_or(defaults.connections),
+                sessions: optional("SESSIONS_TABLE").unwrap_or(defaults.sessions),
+                workspaces: optional("WORKSPACES_TABLE").unwrap_or(defaults.workspaces),
+            },
+            secrets,
+            keys,
+            schedules: schedules()?,
+            refresh_function: optional("REFRESH_FUNCTION").unwrap_or_else(|| "refresh".into()),
+            connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into())).collect(),
+            is_local: optional("LARDER_LOCAL").is_some_and(|value| value == "1"),
+            give_up: match optional("REFRESH_GIVE_UP") {
+                Some(text) => duration(&text).ok_or(SettingError::Wrong {
+                    name: "REFRESH_GIVE_UP",
+                    expected: "a duration such as 7d, 12h, 30m or 45s",
+                })?,
+                None => GIVE_UP,
+            },
+        })
+    }
+}
+
+/// The ports of one process. Each function takes only those that it needs.
+pub struct Environment {
+    /// How this deployment is set up.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    secrets: Arc<dyn SecretStore>,
+    sdk: SdkConfig,
+    dynamodb: aws_sdk_dynamodb::Client,
+}
+
+impl Environment {
+    /// The environment of a Lambda function.
+    ///
+    /// # Errors
+    /// When a setting is missing or wrong.
+    pub async fn from_env() -> Result<Self, SettingError> {
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Ok(Self::new(Settings::from_env()?, sdk, Arc::new(SystemClock), Arc::new(SystemRng)))
+    }
+
+    /// An environment with everything given.
+    pub fn new(settings: Settings, sdk: SdkConfig, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        let secrets: Arc<dyn SecretStore> = match &settings.secrets {
+            SecretsIn::File(path) => Arc::new(SecretFile::new(path)),
+            SecretsIn::SecretsManager(prefix) => {
+                Arc::new(SecretsManager::new(aws_sdk_secretsmanager::Client::new(&sdk), prefix))
+            }
+        };
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+        Self { settings, clock, rng, secrets, sdk, dynamodb }
+    }
+
+    /// The tables' own client.
+    pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
+        &self.dynamodb
+    }
+
+    /// The workspaces.
+    pub fn workspaces(&self) -> Arc<Workspaces> {
+        Arc::new(Workspaces::new(Arc::clone(&self.secrets), Arc::clone(&self.clock)))
+    }
+
+    /// Turns tokens into callers.
+    pub fn authenticator(&self) -> Authenticator {
+        Authenticator::new(self.workspaces(), Arc::clone(&self.clock))
+    }
+
+    /// The connections.
+    pub fn connections(&self) -> Connections {
+        Connections::new(self.dynamodb.clone(), &self.settings.tables.connections)
+    }
+
+    /// The pending connect flows.
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(self.dynamodb.clone(), &self.settings.tables.sessions)
+    }
+
+    /// Seals and opens records.
+    ///
+    /// # Errors
+    /// When the key file cannot be used.
+    pub fn sealer(&self) -> Result<Sealer, SettingError> {
+        let keys: Arc<dyn DataKeys> = match &self.settings.keys {
+            KeysFrom::File(path) => Arc::new(KeyFile::open_or_create(path, &*self.rng)?),
+            KeysFrom::Kms(key_id) => Arc::new(KmsKeys::new(
+                aws_sdk_kms::Client::new(&self.sdk),
+                key_id,
+                DataKeyRing::new(self.dynamodb.clone(), &self.settings.tables.workspaces),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.rng),
+            )),
+        };
+        Ok(Sealer::new(keys, Arc::clone(&self.rng)))
+    }
+
+    /// Connections with their contents.
+    ///
+    /// # Errors
+    /// When the key file cannot be used.
+    pub fn vault(&self) -> Result<Vault, SettingError> {
+        Ok(Vault::new(self.connections(), self.sealer()?))
+    }
+
+    /// What wakes refreshes.
+    pub fn scheduler(&self) -> Arc<dyn Scheduler> {
+        match &self.settings.schedules {
+            Some(target) => {
+                Arc::new(EventBridgeScheduler::new(aws_sdk_scheduler::Client::new(&self.sdk), target.clone()))
+            }
+            None => Arc::new(SweepOnly),
+        }
+    }
+
+    /// The `refresh` function, to be invoked.
+    pub fn refresh_function(&self) -> RefreshFunction {
+        RefreshFunction::new(aws_sdk_lambda::Client::new(&self.sdk), &self.settings.refresh_function)
+    }
+}
+
+#[cfg(feature = "engine")]
+mod engine {
+    use super::{Arc, Environment, SettingError};
+    use crate::configuration::Configuration;
+    use crate::connector::catalog::{Catalog, Folder, read_dirs};
+    use crate::egress::{Egress, Reach};
+    use crate::provider::Provider;
+    use crate::refresh::Refresher;
+    use crate::store::Integrations;
+
+    impl Environment {
+        /// Integrations and connectors. Of the same key, those in the settings' folders win over `bundled`.
+        pub fn configuration(&self, bundled: Vec<Folder>) -> Arc<Configuration> {
+            let tables = &self.settings.tables;
+            let (secrets, rng) = (Arc::clone(&self.secrets), Arc::clone(&self.rng));
+            let (folders, unreadable) = read_dirs(&self.settings.connectors);
+            let catalog = Catalog::new(bundled.into_iter().chain(folders)).with_broken(unreadable);
+            for broken in catalog.broken() {
+                for problem in &broken.problems {
+                    tracing::warn!(connector = broken.folder, at = broken.location, %problem, "a connector is broken");
+                }
+            }
+            Arc::new(Configuration {
+                integrations: Integrations::new(self.dynamodb.clone(), &tables.workspaces, secrets, rng),
+                catalog,
+                base_uri: self.settings.base_uri.clone(),
+            })
+        }
+
+        /// Speaks to providers.
+        ///
+        /// # Errors
+        /// When no HTTP client can be made.
+        pub fn provider(&self) -> Result<Provider, SettingError> {
+            let reach = if self.settings.is_local { Reach::PublicAndLoopback } else { Reach::Public };
+            Ok(Provider::new(Egress::new(reach)?, Arc::clone(&self.clock)))
+        }
+
+        /// Refreshes connections.
+        ///
+        /// # Errors
+        /// When the key file cannot be used or no HTTP client can be made.
+        pub fn refresher(&self, configuration: Arc<Configuration>) -> Result<Refresher, SettingError> {
+            Ok(Refresher {
+                connections: self.connections(),
+                vault: self.vault()?,
+                configuration,
+                provider: self.provider()?,
+                scheduler: self.scheduler(),
+                clock: Arc::clone(&self.clock),
+                rng: Arc::clone(&self.rng),
+                give_up: self.settings.give_up,
+            })
+        }
+    }
+}
+
+fn schedules() -> Result<Option<ScheduleTarget>, SettingError> {
+    match optional("REFRESH_SCHEDULER").as_deref() {
+        None | Some("none" | "sweep") => Ok(None),
+        Some("eventbridge") => Ok(Some(ScheduleTarget {
+            group: required("SCHEDULE_GROUP")?,
+            function_arn: required("REFRESH_FUNCTION_ARN")?,
+            role_arn: required("SCHEDULE_ROLE_ARN")?,
+            dead_letter_arn: optional("SCHEDULE_DEAD_LETTER_ARN"),
+        })),
+        Some(_) => Err(SettingError::Wrong { name: "REFRESH_SCHEDULER", expected: "eventbridge, sweep or none" }),
+    }
+}
+
+fn base_uri(text: &str) -> Result<String, SettingError> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    url.map(|url| url.as_str().trim_end_matches('/').to_owned())
+        .ok_or(SettingError::Wrong { name: "BASE_URI", expected: "an http(s) URL without a query" })
+}
+
+/// Reads `7d`, `12h`, `30m`, `45s`, or plain seconds.
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
+}
+
+fn optional(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn required(name: &'static str) -> Result<String, SettingError> {
+    optional(name).ok_or(SettingError::Missing(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{base_uri, duration};
+
+    #[test]
+    fn a_duration_has_a_unit_or_is_in_seconds() {
+        assert_eq!(duration("7d"), Some(Duration::from_hours(168)));
+        assert_eq!(duration("90"), Some(Duration::from_secs(90)));
+        for wrong in ["", "d", "1w", "-1s", "1.5h", "99999999999999999999d"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_base_uri_has_no_slash_at_the_end_and_no_query() {
+        assert_eq!(base_uri("https://larder.example/prod/").expect("fine"), "https://larder.example/prod");
+        assert!(base_uri("larder.example").is_err());
+        assert!(base_uri("https://larder.example/?a=b").is_err());
+    }
+}

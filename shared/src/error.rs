@@ -1,0 +1,156 @@
+//! What goes wrong, as callers see it: `{type, key?, message, data?}` and a status code.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::http::{Response, json};
+
+/// The broad kind of an error, as the `type` member on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorType {
+    /// The request cannot be carried out as it was made.
+    BadRequest,
+    /// The connected application did not accept what we sent it.
+    Connection,
+    /// An integration or a connector is set up wrongly.
+    Configuration,
+    /// Larder, or something that it stands on, failed.
+    Internal,
+}
+
+/// An error on its way to a caller. Its message says what to do and holds no secret.
+#[derive(Debug, Clone, Serialize)]
+pub struct Error {
+    /// The HTTP status.
+    #[serde(skip)]
+    pub status: StatusCode,
+    /// The broad kind.
+    #[serde(rename = "type")]
+    pub kind: ErrorType,
+    /// The exact kind, where there is a documented one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'static str>,
+    /// What went wrong and what to do about it.
+    pub message: String,
+    /// Details for a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// When to try again (`Retry-After`, RFC 9110 §10.2.3).
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
+}
+
+impl Error {
+    fn new(status: StatusCode, kind: ErrorType, key: Option<&'static str>, message: impl Into<String>) -> Self {
+        Self { status, kind, key, message: message.into(), data: None, retry_after: None }
+    }
+
+    /// 400: the request is malformed.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorType::BadRequest, None, message)
+    }
+
+    /// 401: the same words for a token that is missing, wrong, expired or of an unknown workspace.
+    pub fn not_authenticated() -> Self {
+        let message = "send a valid access token, signed with the workspace secret and not expired, \
+                       as `Authorization: Bearer` or `X-Membrane-Token`";
+        Self::new(StatusCode::UNAUTHORIZED, ErrorType::BadRequest, Some("not_authenticated"), message)
+    }
+
+    /// 403: the caller is known but may not do this.
+    pub fn access_denied(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorType::BadRequest, Some("access_denied"), message)
+    }
+
+    /// 404: there is no such thing, or it is somebody else's.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorType::BadRequest, Some("not_found"), message)
+    }
+
+    /// 405: the path exists, but not with this method.
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        let message = format!("this route takes {allowed}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::BadRequest, None, message)
+    }
+
+    /// 409: what is there stands in the way.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, ErrorType::BadRequest, None, message)
+    }
+
+    /// 413: more than can be stored or read.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorType::BadRequest, None, message)
+    }
+
+    /// 400: the connected application refused, and asking again will not help.
+    pub fn connection(key: Option<&'static str>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorType::Connection, key, message)
+    }
+
+    /// 400: an integration or a connector must be mended first.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorType::Configuration, None, message)
+    }
+
+    /// 503: the connected application cannot be used just now.
+    pub fn connection_unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Connection, None, message);
+        Self { retry_after: Some(retry_after), ..error }
+    }
+
+    /// 503: something that Larder stands on (a table, a key, a secret) did not answer. The cause is logged, not told.
+    pub fn unavailable(what: &'static str, cause: &dyn std::error::Error) -> Self {
+        log_cause(what, cause);
+        let message = format!("{what} did not answer; try again shortly");
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Internal, None, message);
+        Self { retry_after: Some(Duration::from_secs(1)), ..error }
+    }
+
+    /// 500: a fault in Larder. The cause is logged, not told.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Internal, None, "something went wrong inside Larder")
+    }
+
+    /// The same error with details for a program.
+    #[must_use]
+    pub fn with_data(self, data: Value) -> Self {
+        Self { data: Some(data), ..self }
+    }
+
+    /// The error as an HTTP response.
+    pub fn into_response(self) -> Response {
+        let mut response = json(self.status, &self);
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Logs an error with its causes on one line. The AWS SDK says little in the outermost one.
+pub fn log_cause(what: &str, error: &dyn std::error::Error) {
+    tracing::error!(what, cause = %chain(error), "a dependency failed");
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

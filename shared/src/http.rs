@@ -1,0 +1,152 @@
+//! Requests and responses as the functions see them, whatever carried them here.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+
+/// A request with its whole body. The path may carry a prefix, such as an API Gateway stage.
+pub type Request = http::Request<Bytes>;
+
+/// A response. Every body that Larder answers with is text.
+pub type Response = http::Response<String>;
+
+/// One function of the bundle: an HTTP request in, a response out. Errors become responses inside.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// Answers one request.
+    async fn handle(&self, request: Request) -> Response;
+}
+
+/// A response with a JSON body that no cache keeps.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let body = serde_json::to_string(body).expect("our response types serialise");
+    raw_json(status, body)
+}
+
+/// A response whose body is JSON text already.
+pub fn raw_json(status: StatusCode, body: String) -> Response {
+    respond(status, "application/json", body)
+}
+
+/// A response without a body.
+pub fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Sends the browser elsewhere, without telling that place where it came from.
+pub fn redirect(location: &str) -> Response {
+    let mut response = empty(StatusCode::FOUND);
+    let Ok(location) = HeaderValue::from_str(location) else {
+        return Error::internal("a redirect target that is not a header value").into_response();
+    };
+    response.headers_mut().insert(header::LOCATION, location);
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// A response with a body of the given type that no cache keeps and no browser sniffs.
+pub(crate) fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let mut response = empty(status);
+    *response.body_mut() = body;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A request's JSON body.
+///
+/// # Errors
+/// 400 with the position of the mistake.
+pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
+    serde_json::from_slice(request.body())
+        .map_err(|error| Error::bad_request(format!("the request body is not the JSON that this route takes: {error}")))
+}
+
+/// The parameters of a query string or a form, in order (WHATWG URL, `application/x-www-form-urlencoded`).
+#[derive(Debug, Default)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads the query string of a request.
+    pub fn of_query(request: &Request) -> Self {
+        Self::parse(request.uri().query().unwrap_or_default().as_bytes())
+    }
+
+    /// Reads form-encoded bytes. Odd percent-encodings become U+FFFD, as in a browser.
+    pub fn parse(encoded: &[u8]) -> Self {
+        Self(form_urlencoded::parse(encoded).into_owned().collect())
+    }
+
+    /// The value of a parameter that may be given once.
+    ///
+    /// # Errors
+    /// 400 if it is given more than once.
+    pub fn optional(&self, name: &str) -> Result<Option<&str>, Error> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Error::bad_request(format!("the parameter `{name}` is given more than once; send it once")));
+        }
+        Ok(first)
+    }
+
+    /// The value of a parameter that must be given once and not be empty.
+    ///
+    /// # Errors
+    /// 400 if it is missing, empty, or given more than once.
+    pub fn required(&self, name: &str) -> Result<&str, Error> {
+        self.optional(name)?
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| Error::bad_request(format!("the query parameter `{name}` is missing; add `?{name}=…`")))
+    }
+
+    /// All names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// The value of a cookie (RFC 6265 §4.2.1), the first of that name.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Parameters, cookie};
+
+    #[test]
+    fn a_repeated_parameter_is_refused_and_others_are_ignored() {
+        let parameters = Parameters::parse(b"x=1&connectionId=a&x=2");
+        assert_eq!(parameters.required("connectionId").expect("given once"), "a");
+        assert!(parameters.optional("x").is_err());
+        assert!(parameters.required("y").is_err());
+    }
+
+    #[test]
+    fn odd_percent_encodings_do_not_panic() {
+        assert_eq!(Parameters::parse(b"a=%zz%ff%").optional("a").expect("once"), Some("%zz\u{fffd}%"));
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("cookie", "a=1; b=two; c=3".parse().expect("a header"));
+        assert_eq!(cookie(&headers, "b"), Some("two"));
+        assert_eq!(cookie(&headers, "d"), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! Error codes and descriptions as a provider sent them, made fit for a log and a page.
+
+use std::fmt;
+
+/// An `error` code (RFC 6749 §4.1.2.1 and §5.2): 1 to 64 characters of that section's charset.
+///
+/// Anything else, and anything that looks like a token, becomes `unknown`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuthErrorCode(String);
+
+impl OAuthErrorCode {
+    /// Takes a provider's text for a code.
+    pub fn new(text: &str) -> Self {
+        let allowed = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        let fit = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+        if fit && !text.split(' ').any(looks_secret) { Self(text.to_owned()) } else { Self::unknown() }
+    }
+
+    /// The code of an error that gave none.
+    pub fn unknown() -> Self {
+        Self("unknown".to_owned())
+    }
+
+    /// The code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is one of `codes`, which are in lower case; providers are not so careful.
+    pub(super) fn is_one_of(&self, codes: &[&str]) -> bool {
+        codes.iter().any(|code| self.0.eq_ignore_ascii_case(code))
+    }
+}
+
+impl fmt::Display for OAuthErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An `error_description` for a log: like [`clean_text`], and every word that looks like a token becomes `…`.
+pub(super) fn clean_description(text: &str, max_chars: usize) -> Option<String> {
+    // Control characters go first, lest one of them hides half a token.
+    let text = without_controls(text);
+    let words: Vec<_> = text.split_whitespace().map(|word| if looks_secret(word) { "…" } else { word }).collect();
+    clean_text(&words.join(" "), max_chars)
+}
+
+/// A provider's text without control characters, its whitespace collapsed, at most `max_chars` long.
+pub(super) fn clean_text(text: &str, max_chars: usize) -> Option<String> {
+    let text = without_controls(text);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text: String = text.chars().take(max_chars).collect();
+    Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| c.is_whitespace() || !c.is_control()).collect()
+}
+
+/// 16 bytes and more with a digit among them, or 32 and more of anything: no word of a sentence, perhaps a token.
+fn looks_secret(word: &str) -> bool {
+    word.len() >= 32 || (word.len() >= 16 && word.bytes().any(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_keep_to_their_charset_and_length() {
+        for code in ["invalid_grant", "unsupported_grant_type", "AADSTS70008", "server error"] {
+            assert_eq!(OAuthErrorCode::new(code).as_str(), code);
+        }
+        for text in ["", "a\"b", "a\\b", "a\nb", "é", "ya29.a0AfH6SMBx7Gq", &"x".repeat(32), &"x ".repeat(40)] {
+            assert_eq!(OAuthErrorCode::new(text).as_str(), "unknown", "{text}");
+        }
+    }
+
+    #[test]
+    fn descriptions_are_capped_and_lose_controls_and_tokens() {
+        let clean = |text: &str| clean_description(text, 200);
+        assert_eq!(
+            clean("Token has been\r\n expired\u{1b} or revoked.").unwrap(),
+            "Token has been expired or revoked."
+        );
+        assert_eq!(clean("the code SplxlOBeZQQYbYS6WxSbIA is used").unwrap(), "the code … is used");
+        assert_eq!(clean("(token=tGzv3JO\u{0}kF0XG5Qx2TlKWIA)").unwrap(), "…");
+        assert_eq!(clean(&"ä ".repeat(500)).unwrap().chars().count(), 199);
+        assert_eq!(clean(" \n"), None);
+    }
+}

@@ -1,0 +1,205 @@
+//! Encryption at rest: AES-256-GCM under a data key of the workspace, bound to the one place where it belongs.
+//!
+//! A sealed envelope is `format (1 byte) ‖ length of the key id (1) ‖ key id ‖ nonce (12) ‖ ciphertext ‖ tag (16)`.
+//! Every record has a key of its own, derived from the data key by HKDF-SHA-256 (RFC 5869), so no AES-GCM key comes near
+//! its limit of messages (NIST SP 800-38D §8.3). The additional data names the record and its version: a ciphertext
+//! that is moved to another row, or to another version of its own row, does not open.
+
+mod keys;
+mod kms;
+
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf;
+
+pub use keys::{DataKey, DataKeys, KeyFile};
+pub use kms::KmsKeys;
+
+use crate::error::Error;
+use crate::random::Rng;
+
+/// The first byte of an envelope of the layout above.
+const FORMAT: u8 = 1;
+
+/// The one place where a ciphertext belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The key of the workspace.
+    pub workspace: &'a str,
+    /// What kind of record it is, such as `connection`.
+    pub kind: &'static str,
+    /// The id of the record in its workspace.
+    pub id: &'a str,
+    /// The version of the record.
+    pub version: u64,
+}
+
+impl Place<'_> {
+    /// An encoding of all parts that no other place shares: each is preceded by its length.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        for part in [self.workspace.as_bytes(), self.kind.as_bytes(), self.id.as_bytes(), &self.version.to_be_bytes()] {
+            bytes.extend((part.len() as u64).to_be_bytes());
+            bytes.extend(part);
+        }
+        bytes
+    }
+}
+
+/// Why a record could not be sealed or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The key service did not answer. Nothing is ever stored or served unsealed instead.
+    #[error("the key service failed")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The envelope was changed, moved, cut, or sealed with a key that is gone.
+    #[error("a sealed record does not open: it was changed, moved, or its key is gone")]
+    DoesNotOpen,
+}
+
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Keys(_) => Error::unavailable("the key service", &error),
+            SealError::DoesNotOpen => Error::internal(error),
+        }
+    }
+}
+
+/// Seals and opens records.
+#[derive(Clone)]
+pub struct Sealer {
+    keys: Arc<dyn DataKeys>,
+    rng: Arc<dyn Rng>,
+}
+
+impl Sealer {
+    /// A sealer that takes its data keys from `keys`.
+    pub fn new(keys: Arc<dyn DataKeys>, rng: Arc<dyn Rng>) -> Self {
+        Self { keys, rng }
+    }
+
+    /// Seals `plaintext` for one place, with the current data key of its workspace.
+    ///
+    /// # Errors
+    /// When the key service fails.
+    pub async fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        let key = self.keys.current(place.workspace).await?;
+        let aad = place.bytes();
+        let mut nonce = [0; NONCE_LEN];
+        self.rng.fill(&mut nonce);
+
+        let mut envelope = Vec::with_capacity(plaintext.len() + key.id().len() + 30);
+        envelope.push(FORMAT);
+        envelope.push(u8::try_from(key.id().len()).map_err(|_| SealError::DoesNotOpen)?);
+        envelope.extend(key.id().as_bytes());
+        envelope.extend(nonce);
+        let header = envelope.len();
+        envelope.extend(plaintext);
+        let tag = record_key(&key, &aad)?
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(&aad),
+                envelope.get_mut(header..).unwrap_or_default(),
+            )
+            .map_err(|_| SealError::DoesNotOpen)?;
+        envelope.extend(tag.as_ref());
+        Ok(envelope)
+    }
+
+    /// Opens what was sealed for this place.
+    ///
+    /// # Errors
+    /// When the key service fails, or the envelope is not what was sealed for this place.
+    pub async fn open(&self, place: Place<'_>, envelope: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (key_id, nonce, sealed) = split(envelope).ok_or(SealError::DoesNotOpen)?;
+        let key = self.keys.by_id(place.workspace, key_id).await?.ok_or(SealError::DoesNotOpen)?;
+        let aad = place.bytes();
+        let mut buffer = sealed.to_vec();
+        let length = record_key(&key, &aad)?
+            .open_in_place(nonce, Aad::from(&aad), &mut buffer)
+            .map_err(|_| SealError::DoesNotOpen)?
+            .len();
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+}
+
+fn split(envelope: &[u8]) -> Option<(&str, Nonce, &[u8])> {
+    let (&format, rest) = envelope.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (key_id, rest) = rest.split_at_checked(length.into())?;
+    let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+    (format == FORMAT).then_some((std::str::from_utf8(key_id).ok()?, Nonce::assume_unique_for_key(*nonce), sealed))
+}
+
+/// The key of one record: HKDF over the data key, with the record's place as `info`.
+fn record_key(key: &DataKey, place: &[u8]) -> Result<LessSafeKey, SealError> {
+    let mut bytes = [0; 32];
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"larder record key")
+        .extract(key.bytes())
+        .expand(&[place], &AES_256_GCM)
+        .and_then(|material| material.fill(&mut bytes))
+        .map_err(|_| SealError::DoesNotOpen)?;
+    let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::DoesNotOpen)?;
+    Ok(LessSafeKey::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SystemRng;
+
+    const PLACE: Place<'_> = Place { workspace: "acme", kind: "connection", id: "c1", version: 7 };
+
+    fn sealer() -> (Sealer, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = KeyFile::open_or_create(&folder.path().join("seal.key"), &SystemRng).expect("a key");
+        (Sealer::new(Arc::new(keys), Arc::new(SystemRng)), folder)
+    }
+
+    #[tokio::test]
+    async fn what_was_sealed_opens_in_its_own_place_only() {
+        let (sealer, _folder) = sealer();
+        let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
+        assert_eq!(sealer.open(PLACE, &envelope).await.expect("opens"), b"a token");
+        for elsewhere in [
+            Place { workspace: "other", ..PLACE },
+            Place { kind: "session", ..PLACE },
+            Place { id: "c2", ..PLACE },
+            Place { version: 8, ..PLACE },
+        ] {
+            assert!(matches!(sealer.open(elsewhere, &envelope).await, Err(SealError::DoesNotOpen)), "{elsewhere:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_byte_of_an_envelope_can_be_changed_or_cut() {
+        let (sealer, _folder) = sealer();
+        let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
+        for at in 0..envelope.len() {
+            let mut changed = envelope.clone();
+            changed[at] ^= 1;
+            assert!(sealer.open(PLACE, &changed).await.is_err(), "byte {at}");
+            assert!(sealer.open(PLACE, &envelope[..at]).await.is_err(), "cut at {at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_plaintext_is_not_in_the_envelope_and_no_two_envelopes_are_alike() {
+        let (sealer, _folder) = sealer();
+        let one = sealer.seal(PLACE, b"a token").await.expect("seals");
+        let two = sealer.seal(PLACE, b"a token").await.expect("seals");
+        assert_ne!(one, two);
+        assert!(!one.windows(7).any(|window| window == b"a token"));
+    }
+
+    #[tokio::test]
+    async fn another_key_does_not_open() {
+        let (sealer, _folder) = sealer();
+        let (other, _other_folder) = self::sealer();
+        let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
+        assert!(matches!(other.open(PLACE, &envelope).await, Err(SealError::DoesNotOpen)));
+    }
+}

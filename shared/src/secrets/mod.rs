@@ -1,0 +1,123 @@
+//! Where workspace secrets and integration parameters are kept: AWS Secrets Manager, or a file on one machine.
+
+mod file;
+mod secrets_manager;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+pub use file::SecretFile;
+pub(crate) use file::replace_file;
+pub use secrets_manager::SecretsManager;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::secret::Secret;
+
+/// Named secret texts. Names use the characters that Secrets Manager allows: letters, digits and `/_+=.@-`.
+#[async_trait]
+pub trait SecretStore: Send + Sync {
+    /// The newest value; `None` if there is no such secret.
+    async fn get(&self, name: &str) -> Result<Option<Secret>, SecretStoreError>;
+    /// Creates or replaces a secret.
+    async fn put(&self, name: &str, value: &Secret) -> Result<(), SecretStoreError>;
+    /// Removes a secret; removing nothing succeeds.
+    async fn remove(&self, name: &str) -> Result<(), SecretStoreError>;
+}
+
+/// The secret store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the secret store failed")]
+pub struct SecretStoreError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
+
+impl From<SecretStoreError> for Error {
+    fn from(error: SecretStoreError) -> Self {
+        Error::unavailable("the secret store", &error)
+    }
+}
+
+/// What signs and verifies the tokens of a workspace.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceSecret {
+    /// Signs new tokens, and verifies.
+    pub secret: Secret,
+    /// Still verifies, while a rotation is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_secret: Option<Secret>,
+}
+
+/// The workspaces that this Larder serves, by their keys.
+pub struct Workspaces {
+    store: Arc<dyn SecretStore>,
+    clock: Arc<dyn Clock>,
+    cache: Mutex<HashMap<String, (OffsetDateTime, Option<WorkspaceSecret>)>>,
+}
+
+impl Workspaces {
+    /// How long a secret is used before it is read again.
+    const FRESH: Duration = Duration::from_mins(5);
+    /// How long an unknown workspace stays unknown.
+    const UNKNOWN: Duration = Duration::from_secs(10);
+    /// So that made-up workspace keys cannot fill the memory.
+    const MAX_CACHED: usize = 10_000;
+
+    /// Workspaces whose secrets are in `store`.
+    pub fn new(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, cache: Mutex::default() }
+    }
+
+    /// The secret of a workspace; `None` if there is no such workspace.
+    ///
+    /// # Errors
+    /// When the secret store fails or holds something that is not a workspace secret.
+    pub async fn secret(&self, workspace: &str) -> Result<Option<WorkspaceSecret>, Error> {
+        if !is_key(workspace) {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        if let Some((until, secret)) = self.cache.lock().expect("no panic holds it").get(workspace)
+            && *until > now
+        {
+            return Ok(secret.clone());
+        }
+        let secret = match self.store.get(&secret_name(workspace)).await? {
+            Some(text) => Some(serde_json::from_str(text.expose()).map_err(|_| {
+                Error::internal(format!("the secret of workspace {workspace} is not {{\"secret\": \"…\"}}"))
+            })?),
+            None => None,
+        };
+        let keep = if secret.is_some() { Self::FRESH } else { Self::UNKNOWN };
+        let mut cache = self.cache.lock().expect("no panic holds it");
+        if cache.len() >= Self::MAX_CACHED {
+            cache.clear();
+        }
+        cache.insert(workspace.to_owned(), (now + keep, secret.clone()));
+        Ok(secret)
+    }
+
+    /// Creates a workspace or replaces its secret.
+    ///
+    /// # Errors
+    /// When the secret store fails.
+    pub async fn put(&self, workspace: &str, secret: &WorkspaceSecret) -> Result<(), Error> {
+        let text = serde_json::to_string(secret).map_err(Error::internal)?;
+        self.store.put(&secret_name(workspace), &Secret::new(text)).await?;
+        self.cache.lock().expect("no panic holds it").remove(workspace);
+        Ok(())
+    }
+}
+
+fn secret_name(workspace: &str) -> String {
+    format!("workspaces/{workspace}")
+}
+
+/// Whether a text can be the key of a workspace, an integration or a connector: 1 to 100 of `[A-Za-z0-9_.-]`.
+pub fn is_key(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}

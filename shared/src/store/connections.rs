@@ -1,0 +1,378 @@
+//! The table of connections.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use time::OffsetDateTime;
+
+use super::item::{Item, milliseconds, present};
+use super::schema::{BY_DUE, BY_WORKSPACE};
+use super::{Integration, StoreError};
+use crate::clock::Clock;
+use crate::connection::{Connection, Expiry, IntegrationRef, Lease, Problem, State};
+
+/// The partitions of the index of what is due. More would only matter above some 8,000 refreshes a second.
+pub const DUE_SHARDS: u8 = 8;
+
+const TABLE: &str = "connections";
+/// API Gateway ends a request after 30 seconds.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+
+/// Reads and writes connections.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    client: Client,
+    table: String,
+}
+
+/// What a write expects to find.
+#[derive(Debug, Clone, Copy)]
+pub enum Expect<'a> {
+    /// No such connection.
+    Absent,
+    /// The connection at this version.
+    Version(u64),
+    /// The connection, leased to this holder.
+    Lease(&'a Lease),
+}
+
+/// One page of connections.
+#[derive(Debug)]
+pub struct Page {
+    /// The connections, oldest first.
+    pub items: Vec<Connection>,
+    /// Where the next page begins, if there is one.
+    pub cursor: Option<String>,
+}
+
+impl Connections {
+    /// The most that a page holds: what BatchGetItem returns at once.
+    pub const MAX_PAGE: usize = 100;
+
+    /// Connections in `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Reads a connection with strong consistency.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or the item is damaged.
+    pub async fn get(&self, workspace: &str, id: &str) -> Result<Option<Connection>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("id", key(workspace, id))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::dynamodb)?;
+        output.item.map(read).transpose()
+    }
+
+    /// Writes the whole connection, without a lease, if what is there is what `expect` says. `false` if it is not.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn put(&self, connection: &Connection, expect: Expect<'_>) -> Result<bool, StoreError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(write(connection).0));
+        let put = match expect {
+            Expect::Absent => put.condition_expression("attribute_not_exists(id)"),
+            Expect::Version(version) => put
+                .condition_expression("version = :version")
+                .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
+            Expect::Lease(lease) => put
+                .condition_expression("lease_token = :token")
+                .expression_attribute_values(":token", AttributeValue::S(lease.token.clone())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
+    /// Takes the lease of a connection that is still at this version and not leased to another. `false` if it is.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn lease(&self, connection: &Connection, lease: &Lease, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", key(&connection.workspace, &connection.id))
+            .condition_expression("version = :version AND (attribute_not_exists(lease_until) OR lease_until <= :now)")
+            .update_expression("SET lease_token = :token, lease_until = :until, last_attempt_at = :now")
+            .expression_attribute_values(":version", AttributeValue::N(connection.version.to_string()))
+            .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()))
+            .expression_attribute_values(":until", AttributeValue::N(milliseconds(lease.until).to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
+    /// Waits until nobody refreshes a connection that was seen at `version`, or it has changed, or 20 seconds have passed;
+    /// gives what is there then.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn settled(
+        &self,
+        workspace: &str,
+        id: &str,
+        version: u64,
+        clock: &dyn Clock,
+    ) -> Result<Option<Connection>, StoreError> {
+        let mut pause = Duration::from_millis(40);
+        let mut waited = Duration::ZERO;
+        loop {
+            let connection = self.get(workspace, id).await?;
+            let in_progress = |it: &Connection| it.version == version && it.is_leased(clock.now());
+            if waited >= MAX_WAIT || !connection.as_ref().is_some_and(in_progress) {
+                return Ok(connection);
+            }
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = pause.mul_f64(1.5).min(Duration::from_millis(500));
+        }
+    }
+
+    /// Removes a connection; removing nothing succeeds.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn remove(&self, workspace: &str, id: &str) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(&self.table).key("id", key(workspace, id));
+        delete.send().await.map(drop).map_err(StoreError::dynamodb)
+    }
+
+    /// A page of a workspace's connections, of one tenant or of all, oldest first. Index reads may lag by a moment.
+    ///
+    /// # Errors
+    /// When DynamoDB fails. A cursor that is not ours begins at the beginning.
+    pub async fn list(
+        &self,
+        workspace: &str,
+        tenant: Option<&str>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        let limit = limit.clamp(1, Self::MAX_PAGE);
+        let mut start = cursor.and_then(|cursor| cursor_key(workspace, cursor));
+        let mut ids = Vec::new();
+        loop {
+            let wanted = i32::try_from(limit - ids.len()).unwrap_or(i32::MAX);
+            let query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(BY_WORKSPACE)
+                .key_condition_expression("workspace = :workspace")
+                .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
+                .projection_expression("id")
+                .limit(wanted)
+                .set_exclusive_start_key(start.take());
+            let query = match tenant {
+                Some(tenant) => query
+                    .filter_expression("tenant = :tenant")
+                    .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_owned())),
+                None => query,
+            };
+            let output = query.send().await.map_err(StoreError::dynamodb)?;
+            ids.extend(output.items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id")));
+            start = output.last_evaluated_key;
+            if start.is_none() || ids.len() >= limit {
+                break;
+            }
+        }
+        let items = self.get_many(&ids).await?;
+        Ok(Page { items, cursor: start.and_then(|key| write_cursor(&Item(key))) })
+    }
+
+    /// How many connections of a workspace there are for each value of an attribute: `connector_key` or
+    /// `integration_key`.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn count(&self, workspace: &str, attribute: &str) -> Result<HashMap<String, u64>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_WORKSPACE)
+            .key_condition_expression("workspace = :workspace")
+            .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
+            .projection_expression(attribute)
+            .into_paginator()
+            .items()
+            .send();
+        let mut counts = HashMap::new();
+        while let Some(item) = pages.next().await {
+            if let Some(value) = Item(item.map_err(StoreError::dynamodb)?).get_string(attribute) {
+                *counts.entry(value).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The workspace and id of up to `limit` connections of one shard that were due at `now`, the longest due first.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn due(&self, shard: u8, now: OffsetDateTime, limit: i32) -> Result<Vec<(String, String)>, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(BY_DUE)
+            .key_condition_expression("due_shard = :shard AND next_refresh_at <= :now")
+            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
+            .limit(limit)
+            .send()
+            .await
+            .map_err(StoreError::dynamodb)?;
+        let ids = output.items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id"));
+        Ok(ids.filter_map(|id| id.split_once('#').map(|(workspace, id)| (workspace.to_owned(), id.to_owned()))).collect())
+    }
+
+    /// Reads up to [`Self::MAX_PAGE`] connections, in the order of their keys.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Connection>, StoreError> {
+        let mut found = HashMap::new();
+        let mut wanted: Vec<_> =
+            keys.iter().map(|key| HashMap::from([("id".to_owned(), AttributeValue::S(key.clone()))])).collect();
+        while !wanted.is_empty() {
+            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true);
+            let output = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, keys.build().map_err(StoreError::dynamodb)?)
+                .send()
+                .await
+                .map_err(StoreError::dynamodb)?;
+            for item in output.responses.into_iter().flat_map(HashMap::into_values).flatten() {
+                let key = Item(item.clone()).get_string("id");
+                found.insert(present(key, TABLE, "id")?, read(item)?);
+            }
+            let unread = output.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table));
+            wanted = unread.map(|unread| unread.keys).unwrap_or_default();
+        }
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+    }
+}
+
+fn key(workspace: &str, id: &str) -> AttributeValue {
+    AttributeValue::S(format!("{workspace}#{id}"))
+}
+
+fn due_shard(workspace: &str, id: &str) -> u8 {
+    let digest = digest::digest(&digest::SHA256, format!("{workspace}#{id}").as_bytes());
+    digest.as_ref().first().copied().unwrap_or_default() % DUE_SHARDS
+}
+
+fn write(connection: &Connection) -> Item {
+    let Connection { workspace, id, .. } = connection;
+    Item::default()
+        .string("id", format!("{workspace}#{id}"))
+        .string("workspace", workspace)
+        .number("version", connection.version)
+        .number("sealed_version", connection.sealed_version)
+        .bytes("sealed", connection.sealed.clone())
+        .maybe("name", connection.name.as_ref(), Item::string)
+        .maybe("tenant", connection.tenant.as_ref(), Item::string)
+        .maybe("integration_key", connection.integration.as_ref().map(|it| &it.key), Item::string)
+        .maybe("connector_key", connection.integration.as_ref().map(|it| &it.connector_key), Item::string)
+        .string("state", state_text(connection.state))
+        .maybe("problem", connection.problem.as_ref().map(|it| &it.message), Item::string)
+        .maybe("problem_key", connection.problem.as_ref().and_then(|it| it.key.as_ref()), Item::string)
+        .maybe("obtained_at", connection.expiry.map(|it| it.from), Item::time)
+        .maybe("expires_at", connection.expiry.map(|it| it.at), Item::time)
+        .number("refreshable", u8::from(connection.refreshable))
+        .maybe("next_refresh_at", connection.next_refresh_at, Item::time)
+        .maybe("due_shard", connection.next_refresh_at.map(|_| due_shard(workspace, id)), Item::number)
+        .maybe("last_refreshed_at", connection.last_refreshed_at, Item::time)
+        .maybe("last_attempt_at", connection.last_attempt_at, Item::time)
+        .maybe("failing_since", connection.failing_since, Item::time)
+        .number("retry_attempts", connection.retry_attempts)
+        .time("created_at", connection.created_at)
+        .time("updated_at", connection.updated_at)
+}
+
+fn read(item: HashMap<String, AttributeValue>) -> Result<Connection, StoreError> {
+    let item = Item(item);
+    let key = present(item.get_string("id"), TABLE, "id")?;
+    let (workspace, id) = present(key.split_once('#'), TABLE, "id")?;
+    let integration = item.get_string("integration_key").zip(item.get_string("connector_key"));
+    let lease = item.get_string("lease_token").zip(item.get_time("lease_until"));
+    Ok(Connection {
+        workspace: workspace.to_owned(),
+        id: id.to_owned(),
+        version: present(item.get_number("version"), TABLE, "version")?,
+        sealed_version: present(item.get_number("sealed_version"), TABLE, "sealed_version")?,
+        sealed: present(item.get_bytes("sealed"), TABLE, "sealed")?,
+        name: item.get_string("name"),
+        tenant: item.get_string("tenant"),
+        integration: integration.map(|(key, connector_key)| IntegrationRef { key, connector_key }),
+        state: present(item.get_string("state").and_then(|text| state_of(&text)), TABLE, "state")?,
+        problem: item.get_string("problem").map(|message| Problem { key: item.get_string("problem_key"), message }),
+        expiry: item.get_time("obtained_at").zip(item.get_time("expires_at")).map(|(from, at)| Expiry { from, at }),
+        refreshable: item.get_number("refreshable") == Some(1_u8),
+        next_refresh_at: item.get_time("next_refresh_at"),
+        last_refreshed_at: item.get_time("last_refreshed_at"),
+        last_attempt_at: item.get_time("last_attempt_at"),
+        failing_since: item.get_time("failing_since"),
+        retry_attempts: item.get_number("retry_attempts").unwrap_or_default(),
+        lease: lease.map(|(token, until)| Lease { token, until }),
+        created_at: present(item.get_time("created_at"), TABLE, "created_at")?,
+        updated_at: present(item.get_time("updated_at"), TABLE, "updated_at")?,
+    })
+}
+
+fn state_text(state: State) -> &'static str {
+    match state {
+        State::Ready => "READY",
+        State::ClientActionRequired => "CLIENT_ACTION_REQUIRED",
+    }
+}
+
+fn state_of(text: &str) -> Option<State> {
+    [State::Ready, State::ClientActionRequired].into_iter().find(|state| state_text(*state) == text)
+}
+
+/// The place in the index after which a page begins: creation time and id. The workspace is always the caller's own.
+fn write_cursor(key: &Item) -> Option<String> {
+    let created_at: i64 = key.get_number("created_at")?;
+    let id = key.get_string("id")?;
+    let (_, id) = id.split_once('#')?;
+    Some(URL_SAFE_NO_PAD.encode(format!("{created_at}#{id}")))
+}
+
+fn cursor_key(workspace: &str, cursor: &str) -> Option<HashMap<String, AttributeValue>> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let (created_at, id) = text.split_once('#')?;
+    let created_at: i64 = created_at.parse().ok()?;
+    let key = Item::default()
+        .string("id", format!("{workspace}#{id}"))
+        .string("workspace", workspace)
+        .number("created_at", created_at);
+    Some(key.0)
+}
+
+impl From<&Integration> for IntegrationRef {
+    fn from(integration: &Integration) -> Self {
+        Self { key: integration.key.clone(), connector_key: integration.connector_key.clone() }
+    }
+}

@@ -1,0 +1,98 @@
+//! The wrapped data keys of each workspace, in the table of workspaces.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use time::OffsetDateTime;
+
+use super::StoreError;
+use super::item::{Item, present};
+
+const PREFIX: &str = "data-key/";
+
+/// A data key as KMS wrapped it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// What envelopes carry.
+    pub id: String,
+    /// The ciphertext that KMS unwraps.
+    pub wrapped: Vec<u8>,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+}
+
+/// Keeps wrapped data keys. They are added and never changed or removed, since what they sealed may still be there.
+#[derive(Debug, Clone)]
+pub struct DataKeyRing {
+    client: Client,
+    table: String,
+}
+
+impl DataKeyRing {
+    /// A ring in the table of workspaces.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// The key of that id.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or the item is damaged.
+    pub async fn get(&self, workspace: &str, id: &str) -> Result<Option<WrappedKey>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("workspace", AttributeValue::S(workspace.to_owned()))
+            .key("item", AttributeValue::S(format!("{PREFIX}{id}")))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::dynamodb)?;
+        output.item.map(|item| read(&Item(item))).transpose()
+    }
+
+    /// The key that was made last. Two makers at once leave two keys, either of which will do.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or an item is damaged.
+    pub async fn newest(&self, workspace: &str) -> Result<Option<WrappedKey>, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("workspace = :workspace AND begins_with(#item, :prefix)")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
+            .expression_attribute_values(":prefix", AttributeValue::S(PREFIX.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::dynamodb)?;
+        let keys = output.items.unwrap_or_default().into_iter().map(|item| read(&Item(item)));
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        Ok(keys.into_iter().max_by_key(|key| key.created_at))
+    }
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn add(&self, workspace: &str, key: &WrappedKey) -> Result<(), StoreError> {
+        let item = Item::default()
+            .string("workspace", workspace)
+            .string("item", format!("{PREFIX}{}", key.id))
+            .bytes("wrapped", key.wrapped.clone())
+            .time("created_at", key.created_at);
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.0));
+        put.send().await.map(drop).map_err(StoreError::dynamodb)
+    }
+}
+
+fn read(item: &Item) -> Result<WrappedKey, StoreError> {
+    let id = item.get_string("item").and_then(|item| item.strip_prefix(PREFIX).map(str::to_owned));
+    Ok(WrappedKey {
+        id: present(id, "workspaces", "item")?,
+        wrapped: present(item.get_bytes("wrapped"), "workspaces", "wrapped")?,
+        created_at: present(item.get_time("created_at"), "workspaces", "created_at")?,
+    })
+}

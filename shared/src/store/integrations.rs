@@ -1,0 +1,199 @@
+//! The integrations of a workspace: rows in the table of workspaces, their parameters in the secret store.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use super::StoreError;
+use super::item::{Item, present};
+use crate::error::Error;
+use crate::random::{self, Rng};
+use crate::secret::Secret;
+use crate::secrets::SecretStore;
+
+const PREFIX: &str = "integration/";
+const TABLE: &str = "workspaces";
+
+/// A connector as a workspace has configured it, but for its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Integration {
+    /// The key of the workspace.
+    pub workspace: String,
+    /// The key of the integration in the workspace.
+    pub key: String,
+    /// The key of the connector.
+    pub connector_key: String,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Where the provider sends the browser, instead of `{BASE_URI}/oauth-callback`.
+    pub oauth_callback_uri: Option<String>,
+    /// Where a browser may be sent in the end, character for character. Their origins get the postMessage results.
+    pub redirect_uris: Vec<String>,
+    /// Changes whenever the parameters change.
+    pub parameters_version: String,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// Parameters such as the client id and the client secret: what functions get as `connectorParameters`.
+pub type IntegrationParameters = Map<String, Value>;
+
+/// Reads and writes integrations. Parameters never enter DynamoDB.
+pub struct Integrations {
+    client: Client,
+    table: String,
+    secrets: Arc<dyn SecretStore>,
+    rng: Arc<dyn Rng>,
+    /// The parameters last read, by workspace and key, with the version of theirs.
+    cache: Mutex<HashMap<(String, String), StoredParameters>>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct StoredParameters {
+    version: String,
+    parameters: IntegrationParameters,
+}
+
+impl Integrations {
+    /// Integrations in the table of workspaces, with their parameters in `secrets`.
+    pub fn new(client: Client, table: impl Into<String>, secrets: Arc<dyn SecretStore>, rng: Arc<dyn Rng>) -> Self {
+        Self { client, table: table.into(), secrets, rng, cache: Mutex::default() }
+    }
+
+    /// Reads an integration with strong consistency.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or the item is damaged.
+    pub async fn get(&self, workspace: &str, key: &str) -> Result<Option<Integration>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(item_key(workspace, key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::dynamodb)?;
+        output.item.map(|item| read(&Item(item))).transpose()
+    }
+
+    /// All integrations of a workspace, by key.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or an item is damaged.
+    pub async fn list(&self, workspace: &str) -> Result<Vec<Integration>, StoreError> {
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("workspace = :workspace AND begins_with(#item, :prefix)")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
+            .expression_attribute_values(":prefix", AttributeValue::S(PREFIX.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut integrations = Vec::new();
+        while let Some(item) = items.next().await {
+            integrations.push(read(&Item(item.map_err(StoreError::dynamodb)?))?);
+        }
+        Ok(integrations)
+    }
+
+    /// Creates or replaces an integration. Its parameters stay as they are where none are given.
+    ///
+    /// # Errors
+    /// 503 when DynamoDB or the secret store fails.
+    pub async fn put(
+        &self,
+        mut integration: Integration,
+        parameters: Option<IntegrationParameters>,
+    ) -> Result<Integration, Error> {
+        if let Some(parameters) = parameters {
+            // The parameters go first: a row never names a version that is not there.
+            integration.parameters_version = random::token::<12>(&*self.rng);
+            let stored = StoredParameters { version: integration.parameters_version.clone(), parameters };
+            let text = serde_json::to_string(&stored).map_err(Error::internal)?;
+            self.secrets.put(&secret_name(&integration.workspace, &integration.key), &Secret::new(text)).await?;
+        }
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(write(&integration).0));
+        put.send().await.map_err(StoreError::dynamodb)?;
+        Ok(integration)
+    }
+
+    /// Removes an integration and its parameters; removing nothing succeeds.
+    ///
+    /// # Errors
+    /// 503 when DynamoDB or the secret store fails.
+    pub async fn remove(&self, workspace: &str, key: &str) -> Result<(), Error> {
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(workspace, key)));
+        delete.send().await.map_err(StoreError::dynamodb)?;
+        self.secrets.remove(&secret_name(workspace, key)).await?;
+        self.cache.lock().expect("no panic holds it").remove(&(workspace.to_owned(), key.to_owned()));
+        Ok(())
+    }
+
+    /// The parameters of an integration. They are read once for every change of them.
+    ///
+    /// # Errors
+    /// 503 when the secret store fails.
+    pub async fn parameters(&self, integration: &Integration) -> Result<IntegrationParameters, Error> {
+        let place = (integration.workspace.clone(), integration.key.clone());
+        if let Some(cached) = self.cache.lock().expect("no panic holds it").get(&place)
+            && cached.version == integration.parameters_version
+        {
+            return Ok(cached.parameters.clone());
+        }
+        let Some(text) = self.secrets.get(&secret_name(&place.0, &place.1)).await? else {
+            return Ok(IntegrationParameters::new());
+        };
+        let stored: StoredParameters = serde_json::from_str(text.expose())
+            .map_err(|_| Error::internal(format!("the stored parameters of {} are damaged", integration.key)))?;
+        self.cache.lock().expect("no panic holds it").insert(place, stored.clone());
+        Ok(stored.parameters)
+    }
+}
+
+fn secret_name(workspace: &str, key: &str) -> String {
+    format!("integrations/{workspace}/{key}")
+}
+
+fn item_key(workspace: &str, key: &str) -> HashMap<String, AttributeValue> {
+    Item::default().string("workspace", workspace).string("item", format!("{PREFIX}{key}")).0
+}
+
+fn write(integration: &Integration) -> Item {
+    let redirect_uris = Value::from(integration.redirect_uris.clone());
+    Item(item_key(&integration.workspace, &integration.key))
+        .string("connector_key", &integration.connector_key)
+        .maybe("name", integration.name.as_ref(), Item::string)
+        .maybe("oauth_callback_uri", integration.oauth_callback_uri.as_ref(), Item::string)
+        .string("redirect_uris", redirect_uris.to_string())
+        .string("parameters_version", &integration.parameters_version)
+        .time("created_at", integration.created_at)
+        .time("updated_at", integration.updated_at)
+}
+
+fn read(item: &Item) -> Result<Integration, StoreError> {
+    let key = item.get_string("item").and_then(|item| item.strip_prefix(PREFIX).map(str::to_owned));
+    let redirect_uris = item.get_string("redirect_uris").and_then(|text| serde_json::from_str(&text).ok());
+    Ok(Integration {
+        workspace: present(item.get_string("workspace"), TABLE, "workspace")?,
+        key: present(key, TABLE, "item")?,
+        connector_key: present(item.get_string("connector_key"), TABLE, "connector_key")?,
+        name: item.get_string("name"),
+        oauth_callback_uri: item.get_string("oauth_callback_uri"),
+        redirect_uris: present(redirect_uris, TABLE, "redirect_uris")?,
+        parameters_version: present(item.get_string("parameters_version"), TABLE, "parameters_version")?,
+        created_at: present(item.get_time("created_at"), TABLE, "created_at")?,
+        updated_at: present(item.get_time("updated_at"), TABLE, "updated_at")?,
+    })
+}

@@ -1,0 +1,69 @@
+//! Items as typed attributes.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use time::OffsetDateTime;
+
+use super::StoreError;
+
+/// A DynamoDB item being built or read.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Item(pub(super) HashMap<String, AttributeValue>);
+
+impl Item {
+    pub(super) fn string(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::S(value.into()));
+        self
+    }
+
+    pub(super) fn number(mut self, name: &str, value: impl ToString) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::N(value.to_string()));
+        self
+    }
+
+    pub(super) fn bytes(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
+        self
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn time(self, name: &str, value: OffsetDateTime) -> Self {
+        self.number(name, milliseconds(value))
+    }
+
+    /// Adds what is there by `add`; leaves the attribute out where there is nothing.
+    pub(super) fn maybe<T>(self, name: &str, value: Option<T>, add: impl FnOnce(Self, &str, T) -> Self) -> Self {
+        match value {
+            Some(value) => add(self, name, value),
+            None => self,
+        }
+    }
+
+    pub(super) fn get_string(&self, name: &str) -> Option<String> {
+        self.0.get(name)?.as_s().ok().cloned()
+    }
+
+    pub(super) fn get_number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.0.get(name)?.as_n().ok()?.parse().ok()
+    }
+
+    pub(super) fn get_bytes(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.get(name)?.as_b().ok().map(|blob| blob.as_ref().to_vec())
+    }
+
+    pub(super) fn get_time(&self, name: &str) -> Option<OffsetDateTime> {
+        let milliseconds: i64 = self.get_number(name)?;
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
+    }
+}
+
+pub(super) fn milliseconds(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// Makes an absent attribute an error that names it.
+pub(super) fn present<T>(value: Option<T>, table: &'static str, attribute: &'static str) -> Result<T, StoreError> {
+    value.ok_or(StoreError::Damaged { table, attribute })
+}

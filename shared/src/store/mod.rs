@@ -1,0 +1,48 @@
+//! State in DynamoDB: connections, pending connect flows, and what a workspace has configured.
+//!
+//! The tables are described in [`schema`]. A global secondary index is read to find things, never to decide a lease.
+
+mod connections;
+mod data_keys;
+mod integrations;
+mod item;
+pub mod schema;
+mod sessions;
+
+pub use connections::{Connections, DUE_SHARDS, Expect, Page};
+pub use data_keys::{DataKeyRing, WrappedKey};
+pub use integrations::{Integration, IntegrationParameters, Integrations};
+pub use sessions::{Session, SessionError, Sessions};
+
+use crate::error::Error;
+
+/// A table could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// DynamoDB did not answer, throttled, or refused.
+    #[error("DynamoDB failed")]
+    DynamoDb(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An item lacks an attribute or holds one of the wrong type.
+    #[error("an item of the table {table} is damaged: {attribute} is missing or of the wrong type")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// The attribute.
+        attribute: &'static str,
+    },
+}
+
+impl StoreError {
+    fn dynamodb(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::DynamoDb(Box::new(error))
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::DynamoDb(_) => Error::unavailable("the database", &error),
+            StoreError::Damaged { .. } => Error::internal(error),
+        }
+    }
+}
