@@ -112,7 +112,8 @@ impl Settings {
             keys,
             schedules: schedules()?,
             refresh_function: optional("REFRESH_FUNCTION").unwrap_or_else(|| "refresh".into()),
-            connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into())).collect(),
+            connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into()))
+                .collect(),
             is_local: optional("LARDER_LOCAL").is_some_and(|value| value == "1"),
             give_up: match optional("REFRESH_GIVE_UP") {
                 Some(text) => duration(&text).ok_or(SettingError::Wrong {

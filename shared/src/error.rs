@@ -38,7 +38,7 @@ pub struct Error {
     pub message: String,
     /// Details for a program.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<Value>,
+    pub data: Option<Box<Value>>,
     /// When to try again (`Retry-After`, RFC 9110 §10.2.3).
     #[serde(skip)]
     pub retry_after: Option<Duration>,
@@ -120,7 +120,7 @@ impl Error {
     /// The same error with details for a program.
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
-        Self { data: Some(data), ..self }
+        Self { data: Some(Box::new(data)), ..self }
     }
 
     /// The error as an HTTP response.

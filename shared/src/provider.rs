@@ -173,7 +173,9 @@ impl Provider {
             None => return Ok(()),
             Some(Function::Rest(test)) => test,
             Some(Function::Mapping(_)) => {
-                return Err(ProviderError::Configuration("the connector's test is no request; give it `path` and `method`".into()));
+                return Err(ProviderError::Configuration(
+                    "the connector's test is no request; give it `path` and `method`".into(),
+                ));
             }
         };
         let mut arguments = auth.arguments();
@@ -198,9 +200,10 @@ impl Provider {
     ) -> Result<Option<Value>, ProviderError> {
         let request = mapping.build_request(client, variables)?;
         let response = self.egress.send(request, Limits::API).await?;
-        let headers = response.headers.iter().map(|(name, value)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
+        let headers = response
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
         let response = ApiResponse::new(response.status.as_u16(), headers.collect(), &response.body);
         Ok(mapping.read_response(variables, &response)?)
     }

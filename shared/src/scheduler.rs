@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use aws_sdk_scheduler::Client;
-use aws_sdk_scheduler::types::{ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, Target};
+use aws_sdk_scheduler::types::{
+    ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, Target,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::macros::format_description;
@@ -187,7 +189,9 @@ mod tests {
     #[tokio::test]
     async fn arming_twice_is_arming_once() {
         let create = mock!(Client::create_schedule).then_error(|| {
-            CreateScheduleError::ConflictException(ConflictException::builder().message("exists").build().expect("an error"))
+            CreateScheduleError::ConflictException(
+                ConflictException::builder().message("exists").build().expect("an error"),
+            )
         });
         scheduler(&create).arm(&due()).await.expect("is armed already");
     }
@@ -200,7 +204,9 @@ mod tests {
         });
         scheduler(&gone).disarm(&due()).await.expect("there is none");
         let throttled = mock!(Client::create_schedule).then_error(|| {
-            CreateScheduleError::ThrottlingException(ThrottlingException::builder().message("slow").build().expect("an error"))
+            CreateScheduleError::ThrottlingException(
+                ThrottlingException::builder().message("slow").build().expect("an error"),
+            )
         });
         assert!(scheduler(&throttled).arm(&due()).await.is_err());
     }
@@ -213,7 +219,10 @@ mod tests {
         let last = schedule_name(&connection);
         assert_ne!(first, last);
         for name in [first, last] {
-            assert!(name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{name}");
+            assert!(
+                name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
+                "{name}"
+            );
         }
     }
 }

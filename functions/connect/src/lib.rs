@@ -14,9 +14,7 @@ use http::{HeaderValue, Method, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::configuration::Configuration;
-use larder::connect::{
-    ConnectFailure, Delivery, FLOW_LIFE, Flow, browser_cookie, browser_digest,
-};
+use larder::connect::{ConnectFailure, Delivery, FLOW_LIFE, Flow, browser_cookie, browser_digest};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, redirect};
@@ -148,14 +146,18 @@ impl Connect {
         if wanted.allow_multiple_connections {
             return Ok(random::token::<16>(&*self.rng));
         }
-        let tenant = caller.tenant.as_deref().unwrap_or_default();
-        let mut context = digest::Context::new(&digest::SHA256);
-        for part in [caller.workspace.as_str(), &integration.key, tenant] {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        Ok(URL_SAFE_NO_PAD.encode(context.finish().as_ref().get(..16).unwrap_or_default()))
+        Ok(own_connection_id(&caller.workspace, &integration.key, caller.tenant.as_deref()))
     }
+}
+
+/// The id of the connection that an end user has through an integration, where several are not wanted.
+pub fn own_connection_id(workspace: &str, integration_key: &str, tenant: Option<&str>) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in [workspace, integration_key, tenant.unwrap_or_default()] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    URL_SAFE_NO_PAD.encode(context.finish().as_ref().get(..16).unwrap_or_default())
 }
 
 #[async_trait]

@@ -84,7 +84,8 @@ mod tests {
     #[test]
     fn a_query_and_a_payload_say_the_same() {
         let query = r#"token=t&integrationKey=crm&input=%7B%22shop%22%3A%22a%22%7D&allowMultipleConnections=1&new=x"#;
-        let payload = r#"payload={"token":"t","integrationKey":"crm","input":{"shop":"a"},"allowMultipleConnections":true}"#;
+        let payload =
+            r#"payload={"token":"t","integrationKey":"crm","input":{"shop":"a"},"allowMultipleConnections":true}"#;
         for request in [read(Method::GET, query, ""), read(Method::POST, "", payload)] {
             let request = request.unwrap_or_else(|error| panic!("{error}"));
             assert_eq!((request.token.as_deref(), request.integration_key.as_deref()), (Some("t"), Some("crm")));

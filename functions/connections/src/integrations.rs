@@ -136,7 +136,9 @@ fn check_uri(name: &str, text: &str) -> Result<(), Error> {
     });
     match url {
         Some(_) => Ok(()),
-        None => Err(Error::bad_request(format!("`{name}`: {text:?} is not an absolute http(s) URL without user and fragment"))),
+        None => Err(Error::bad_request(format!(
+            "`{name}`: {text:?} is not an absolute http(s) URL without user and fragment"
+        ))),
     }
 }
 

@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use http::{HeaderValue, header};
 use larder::clock::Clock;
 use larder::configuration::Configuration;
-use larder::connect::{
-    ConnectFailure, Delivery, Flow, browser_cookie, browser_cookie_name, browser_digest,
-};
+use larder::connect::{ConnectFailure, Delivery, Flow, browser_cookie, browser_cookie_name, browser_digest};
 use larder::connection::{Connection, Contents, IntegrationRef};
 use larder::credentials::{Credentials, refresh_token};
 use larder::environment::{Environment, SettingError};

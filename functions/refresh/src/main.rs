@@ -10,5 +10,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::init_logging();
     let environment = Environment::from_env().await?;
     let function = &Refresh::new(&environment)?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| function.handle(event.payload))).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        function.handle(event.payload).await.map_err(lambda_runtime::Error::from)
+    }))
+    .await
 }

@@ -168,7 +168,8 @@ impl DemoProvider {
         match get("grant_type") {
             Some("authorization_code") => {
                 let code = self.redeem(Kind::Code, get("code")).ok_or(dead)?;
-                let verifier = get("code_verifier").map(|verifier| digest::digest(&digest::SHA256, verifier.as_bytes()));
+                let verifier =
+                    get("code_verifier").map(|verifier| digest::digest(&digest::SHA256, verifier.as_bytes()));
                 let challenge = verifier.map(|digest| URL_SAFE_NO_PAD.encode(digest));
                 if code.challenge != challenge || code.redirect_uri.as_deref() != get("redirect_uri") {
                     return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_grant"));

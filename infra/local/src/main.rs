@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use connect::own_connection_id;
 use larder::clock::SystemClock;
 use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
 use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, mint};
 use larder_local::demo::DemoProvider;
 use larder_local::engine::Engine;
-use larder_local::{server, sweeper};
+use larder_local::{TENANT, WORKSPACE, server, sweeper};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -128,11 +129,12 @@ fn base_uri(mut address: SocketAddr) -> String {
 fn welcome(base_uri: &str, data: &DataDir, engine: &Engine, demo: bool, admin: &str, tenant: &str) -> String {
     let mut text = format!("Larder is running at {base_uri}\n\nAn admin token, good for two hours:\n{admin}\n");
     if demo {
+        let id = own_connection_id(WORKSPACE, "demo", Some(TENANT));
         text += &format!(
             "\nConnect the demo account in a browser:\n{base_uri}/connect?integrationKey=demo&token={tenant}\n\
-             \nThen look at the connection, and read its credentials with the id that you find there:\n\
+             \nThen look at the connection, and read its credentials, now and in two minutes:\n\
              curl -H 'Authorization: Bearer {admin}' {base_uri}/connections\n\
-             curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId=ID'\n"
+             curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId={id}'\n"
         );
     }
     text += &format!(

@@ -89,7 +89,10 @@ mod tests {
         assert_eq!(page.body().matches("</script>").count(), 2);
         assert!(!page.body().contains("<img"));
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
-        assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors https://app.example;"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors https://app.example;"),
+            "{policy}"
+        );
         let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, None, &origins);
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");

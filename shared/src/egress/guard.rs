@@ -88,13 +88,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match a {
         0 | 10 | 127 => true,
-        100 => (64..128).contains(&b),                                // shared by carriers, RFC 6598
-        169 => b == 254,                                              // link-local, cloud metadata
-        172 => (16..32).contains(&b),                                 // private, RFC 1918
+        100 => (64..128).contains(&b), // shared by carriers, RFC 6598
+        169 => b == 254,               // link-local, cloud metadata
+        172 => (16..32).contains(&b),  // private, RFC 1918
         192 => (b == 168) || (b == 0 && (c == 0 || c == 2)) || (b == 88 && c == 99), // private, protocol, 6to4
-        198 => (18..20).contains(&b) || (b == 51 && c == 100),        // benchmarks, documentation
-        203 => b == 0 && c == 113,                                    // documentation
-        224.. => true,                                                // multicast, reserved, broadcast
+        198 => (18..20).contains(&b) || (b == 51 && c == 100), // benchmarks, documentation
+        203 => b == 0 && c == 113,     // documentation
+        224.. => true,                 // multicast, reserved, broadcast
         _ => false,
     };
     !special
@@ -132,11 +132,35 @@ mod tests {
     #[test]
     fn private_and_special_addresses_are_refused_however_they_are_written() {
         for host in [
-            "127.0.0.1", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-            "0.0.0.0", "198.18.0.1", "203.0.113.1", "224.0.0.1", "255.255.255.255", "2130706433", "0x7f.1", "0177.0.0.1",
-            "[::1]", "[::]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]", "[ff02::1]", "[::ffff:127.0.0.1]",
-            "[::ffff:a9fe:a9fe]", "[64:ff9b::169.254.169.254]", "[64:ff9b:1::1]", "[2002:7f00:1::]", "[2001:db8::1]",
-            "[::127.0.0.1]", "[2001::1]",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "198.18.0.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "2130706433",
+            "0x7f.1",
+            "0177.0.0.1",
+            "[::1]",
+            "[::]",
+            "[fe80::1]",
+            "[fc00::1]",
+            "[fd00:ec2::254]",
+            "[ff02::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:a9fe:a9fe]",
+            "[64:ff9b::169.254.169.254]",
+            "[64:ff9b:1::1]",
+            "[2002:7f00:1::]",
+            "[2001:db8::1]",
+            "[::127.0.0.1]",
+            "[2001::1]",
         ] {
             assert!(!allowed(Reach::Public, &format!("https://{host}/")), "{host}");
         }

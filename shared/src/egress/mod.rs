@@ -141,10 +141,6 @@ impl Egress {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Response {
-            status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
-            body: body.freeze(),
-        })
+        Ok(Response { status: response.status(), headers: std::mem::take(response.headers_mut()), body: body.freeze() })
     }
 }

@@ -73,9 +73,7 @@ impl KmsKeys {
         let key = Arc::new(key);
         let mut cache = self.cache.lock().expect("no panic holds it");
         cache.keys.retain(|_, (until, _)| *until > now);
-        cache
-            .keys
-            .insert((workspace.to_owned(), key.id().to_owned()), (now + Self::FRESH, Arc::clone(&key)));
+        cache.keys.insert((workspace.to_owned(), key.id().to_owned()), (now + Self::FRESH, Arc::clone(&key)));
         if is_current {
             cache.current.insert(workspace.to_owned(), (now + Self::FRESH, key.id().to_owned()));
         }
@@ -209,7 +207,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_record_of_a_workspace_makes_a_data_key_and_later_ones_cost_no_call() {
-        let (generate, put) = (generates(), mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build()));
+        let (generate, put) =
+            (generates(), mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build()));
         let query = mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().build());
         let sealer = Sealer::new(keys(&[&generate], &[&query, &put], &clock()), Arc::new(SystemRng));
         let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
@@ -234,8 +233,8 @@ mod tests {
     #[tokio::test]
     async fn a_data_key_is_replaced_after_ninety_days() {
         let (unwrap, generate, clock) = (unwraps(), generates(), clock());
-        let query = mock!(aws_sdk_dynamodb::Client::query)
-            .then_output(|| QueryOutput::builder().items(ring_row()).build());
+        let query =
+            mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().items(ring_row()).build());
         let put = mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build());
         let keys = keys(&[&unwrap, &generate], &[&query, &put], &clock);
         assert_eq!(keys.current("acme").await.expect("answers").id(), "kms:k1");
@@ -246,11 +245,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_service_that_is_down_is_an_error_and_never_plaintext() {
-        let down = mock!(Client::decrypt).then_error(|| {
-            DecryptError::KmsInternalException(KmsInternalException::builder().build())
-        });
-        let query = mock!(aws_sdk_dynamodb::Client::query)
-            .then_output(|| QueryOutput::builder().items(ring_row()).build());
+        let down = mock!(Client::decrypt)
+            .then_error(|| DecryptError::KmsInternalException(KmsInternalException::builder().build()));
+        let query =
+            mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().items(ring_row()).build());
         let sealer = Sealer::new(keys(&[&down], &[&query], &clock()), Arc::new(SystemRng));
         assert!(matches!(sealer.seal(PLACE, b"a token").await, Err(SealError::Keys(_))));
     }

@@ -103,7 +103,7 @@ mod tests {
         let get = mock!(Client::get_secret_value)
             .sequence()
             .output(|| GetSecretValueOutput::builder().secret_string("there").build())
-            .service_error(|| {
+            .error(|| {
                 GetSecretValueError::ResourceNotFoundException(ResourceNotFoundException::builder().build())
             })
             .build();

@@ -246,7 +246,9 @@ impl Connections {
             .await
             .map_err(StoreError::dynamodb)?;
         let ids = output.items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id"));
-        Ok(ids.filter_map(|id| id.split_once('#').map(|(workspace, id)| (workspace.to_owned(), id.to_owned()))).collect())
+        Ok(ids
+            .filter_map(|id| id.split_once('#').map(|(workspace, id)| (workspace.to_owned(), id.to_owned())))
+            .collect())
     }
 
     /// Reads up to [`Self::MAX_PAGE`] connections, in the order of their keys.

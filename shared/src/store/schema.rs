@@ -41,10 +41,11 @@ pub const BY_DUE: &str = "by_due";
 /// When DynamoDB fails.
 pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> {
     use ScalarAttributeType::{N, S};
-    let due = index(BY_DUE, "due_shard", "next_refresh_at", Projection::builder().projection_type(ProjectionType::KeysOnly));
-    let listed = Projection::builder().projection_type(ProjectionType::Include).set_non_key_attributes(Some(
-        ["tenant", "integration_key", "connector_key"].map(str::to_owned).to_vec(),
-    ));
+    let due =
+        index(BY_DUE, "due_shard", "next_refresh_at", Projection::builder().projection_type(ProjectionType::KeysOnly));
+    let listed = Projection::builder()
+        .projection_type(ProjectionType::Include)
+        .set_non_key_attributes(Some(["tenant", "integration_key", "connector_key"].map(str::to_owned).to_vec()));
     let listed = index(BY_WORKSPACE, "workspace", "created_at", listed);
     let attributes = [("id", S), ("workspace", S), ("created_at", N), ("due_shard", N), ("next_refresh_at", N)];
     table(client, &tables.connections, &attributes, &["id"], vec![listed?, due?]).await?;
@@ -59,9 +60,9 @@ async fn table(
     keys: &[&str],
     indexes: Vec<GlobalSecondaryIndex>,
 ) -> Result<(), StoreError> {
-    let attributes = attributes.iter().map(|(name, kind)| {
-        AttributeDefinition::builder().attribute_name(*name).attribute_type(kind.clone()).build()
-    });
+    let attributes = attributes
+        .iter()
+        .map(|(name, kind)| AttributeDefinition::builder().attribute_name(*name).attribute_type(kind.clone()).build());
     let result = client
         .create_table()
         .table_name(name)
@@ -94,7 +95,9 @@ fn index(
 
 fn key_schema(keys: &[&str]) -> Result<Vec<KeySchemaElement>, StoreError> {
     let kinds = [KeyType::Hash, KeyType::Range];
-    let elements =
-        keys.iter().zip(kinds).map(|(name, kind)| KeySchemaElement::builder().attribute_name(*name).key_type(kind).build());
+    let elements = keys
+        .iter()
+        .zip(kinds)
+        .map(|(name, kind)| KeySchemaElement::builder().attribute_name(*name).key_type(kind).build());
     elements.collect::<Result<_, _>>().map_err(StoreError::dynamodb)
 }

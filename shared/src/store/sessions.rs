@@ -85,20 +85,19 @@ impl Sessions {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        let item = match result {
-            Ok(output) => output.attributes.ok_or(SessionError::Gone)?,
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                return Err(match error.into_err() {
-                    aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(e)
-                        if e.item.as_ref().is_some_and(|item| !item.is_empty()) =>
-                    {
-                        SessionError::OtherBrowser
-                    }
-                    _ => SessionError::Gone,
-                });
-            }
-            Err(error) => return Err(StoreError::dynamodb(error).into()),
-        };
+        let item =
+            match result {
+                Ok(output) => output.attributes.ok_or(SessionError::Gone)?,
+                Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                    return Err(match error.into_err() {
+                        aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(
+                            e,
+                        ) if e.item.as_ref().is_some_and(|item| !item.is_empty()) => SessionError::OtherBrowser,
+                        _ => SessionError::Gone,
+                    });
+                }
+                Err(error) => return Err(StoreError::dynamodb(error).into()),
+            };
         let session = read(&Item(item))?;
         if session.expires_at <= now { Err(SessionError::Gone) } else { Ok(session) }
     }

@@ -1,0 +1,52 @@
+//! A browser: it keeps cookies.
+
+use std::collections::BTreeMap;
+
+use http::{Method, header};
+use url::Url;
+
+use crate::{Answer, World};
+
+/// Cookies by name.
+#[derive(Debug, Default, Clone)]
+pub struct Browser {
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser {
+    /// Opens a path or a URL of Larder.
+    pub async fn get(&mut self, world: &World, uri: &str) -> Answer {
+        self.send(world, Method::GET, uri, None).await
+    }
+
+    /// Submits a form.
+    pub async fn post(&mut self, world: &World, uri: &str, form: &[(&str, &str)]) -> Answer {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.send(world, Method::POST, uri, Some(form)).await
+    }
+
+    async fn send(&mut self, world: &World, method: Method, uri: &str, form: Option<String>) -> Answer {
+        let url = Url::parse(World::BASE_URI).and_then(|base| base.join(uri)).expect("a URL");
+        let mut request = http::Request::builder().method(method).uri(url.as_str());
+        if !self.cookies.is_empty() {
+            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        if form.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        let request = request.body(form.unwrap_or_default().into()).expect("a request");
+        let response = world.bundle.handle(request).await;
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
+            let cookie = cookie.to_str().expect("text");
+            let (name, rest) = cookie.split_once('=').expect("a cookie");
+            let value = rest.split(';').next().unwrap_or_default();
+            if cookie.contains("Max-Age=0;") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Answer(response)
+    }
+}

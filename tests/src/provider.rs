@@ -1,0 +1,189 @@
+//! A provider that answers what it is told to, and remembers what it was asked.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use url::Url;
+
+/// What the token endpoint was sent.
+#[derive(Debug, Clone)]
+pub struct TokenRequest {
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The form, in order.
+    pub form: Vec<(String, String)>,
+}
+
+impl TokenRequest {
+    /// A field of the form.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A provider on a loopback port. Unless it is told otherwise, it gives numbered tokens that live an hour, with a new
+/// refresh token each time.
+#[derive(Clone)]
+pub struct MockProvider {
+    base: String,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    /// What the next token requests are answered, before the usual answers.
+    scripted: VecDeque<(u16, String, Vec<(String, String)>)>,
+    requests: Vec<TokenRequest>,
+    issued: u64,
+    expires_in: Value,
+    delay: Duration,
+    test_status: u16,
+    tests: Vec<Option<String>>,
+}
+
+impl MockProvider {
+    /// Starts a provider; it ends with the test.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let state = State {
+            scripted: VecDeque::new(),
+            requests: Vec::new(),
+            issued: 0,
+            expires_in: json!(3600),
+            delay: Duration::ZERO,
+            test_status: 200,
+            tests: Vec::new(),
+        };
+        let provider = Self { base, state: Arc::new(Mutex::new(state)) };
+        let serving = provider.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let provider = serving.clone();
+                let service = service_fn(move |request| {
+                    let provider = provider.clone();
+                    async move { Ok::<_, Infallible>(provider.answer(request).await) }
+                });
+                tokio::spawn(async move {
+                    drop(auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await);
+                });
+            }
+        });
+        provider
+    }
+
+    /// A URL of the provider.
+    pub fn uri(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// What the end user's approval of an authorize URL leads to.
+    pub fn approve(&self, authorize_url: &str) -> String {
+        self.come_back(authorize_url, &[("code", "the-code")])
+    }
+
+    /// The redirect from an authorize URL back to Larder, with these parameters and the state.
+    pub fn come_back(&self, authorize_url: &str, parameters: &[(&str, &str)]) -> String {
+        let url = Url::parse(authorize_url).expect("a URL");
+        let get = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let mut back = Url::parse(&get("redirect_uri").expect("a redirect_uri")).expect("a URL");
+        back.query_pairs_mut().extend_pairs(parameters).append_pair("state", &get("state").expect("a state"));
+        back.into()
+    }
+
+    /// Answers the next token request with this status and JSON.
+    pub fn script(&self, status: u16, body: &Value) {
+        self.script_raw(status, &body.to_string(), &[("content-type", "application/json")]);
+    }
+
+    /// Answers the next token request with this status, body and headers.
+    pub fn script_raw(&self, status: u16, body: &str, headers: &[(&str, &str)]) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.state().scripted.push_back((status, body.to_owned(), headers));
+    }
+
+    /// What the usual answers say of the tokens' life; null leaves it out.
+    pub fn set_expires_in(&self, expires_in: Value) {
+        self.state().expires_in = expires_in;
+    }
+
+    /// How long the token endpoint thinks.
+    pub fn set_delay(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    /// What the test endpoint `/me` answers.
+    pub fn set_test_status(&self, status: u16) {
+        self.state().test_status = status;
+    }
+
+    /// The token requests so far.
+    pub fn token_requests(&self) -> Vec<TokenRequest> {
+        self.state().requests.clone()
+    }
+
+    /// The refresh requests so far.
+    pub fn refreshes(&self) -> Vec<TokenRequest> {
+        let requests = self.token_requests().into_iter();
+        requests.filter(|request| request.get("grant_type") == Some("refresh_token")).collect()
+    }
+
+    /// The `Authorization` headers that the test endpoint got.
+    pub fn tests(&self) -> Vec<Option<String>> {
+        self.state().tests.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic holds it")
+    }
+
+    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+        let authorization = authorization.map(ToOwned::to_owned);
+        let (delay, (status, body, headers)) = match parts.uri.path() {
+            "/token" => (self.state().delay, self.tokens(authorization, &body)),
+            "/me" => {
+                let mut state = self.state();
+                state.tests.push(authorization);
+                (Duration::ZERO, (state.test_status, "{}".to_owned(), Vec::new()))
+            }
+            _ => (Duration::ZERO, (404, String::new(), Vec::new())),
+        };
+        tokio::time::sleep(delay).await;
+        let mut response = hyper::Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(name, value);
+        }
+        response.body(Full::from(body)).expect("a response")
+    }
+
+    fn tokens(&self, authorization: Option<String>, body: &[u8]) -> (u16, String, Vec<(String, String)>) {
+        let form = form_urlencoded::parse(body).into_owned().collect();
+        let mut state = self.state();
+        state.requests.push(TokenRequest { authorization, form });
+        if let Some(scripted) = state.scripted.pop_front() {
+            return scripted;
+        }
+        state.issued += 1;
+        let number = state.issued;
+        let mut tokens = json!({
+            "access_token": format!("access-{number}"),
+            "token_type": "Bearer",
+            "refresh_token": format!("refresh-{number}"),
+        });
+        if !state.expires_in.is_null() {
+            tokens["expires_in"] = state.expires_in.clone();
+        }
+        (200, tokens.to_string(), vec![("content-type".to_owned(), "application/json".to_owned())])
+    }
+}

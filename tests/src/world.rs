@@ -1,0 +1,200 @@
+//! A whole Larder in this process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use larder::clock::{Clock, ManualClock};
+use larder::http::Response;
+use larder::random::SystemRng;
+use larder_local::bundle::{Bundle, DataDir, Grant};
+use larder_local::engine::Engine;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Browser, MockProvider};
+
+/// The functions over an embedded database, at a time of our choice.
+pub struct World {
+    /// The functions.
+    pub bundle: Arc<Bundle>,
+    /// The time.
+    pub clock: Arc<ManualClock>,
+    /// A token that may do everything in the workspace.
+    pub admin: String,
+    /// A token of the end user `alice`.
+    pub alice: String,
+    /// The embedded database.
+    pub engine: Engine,
+    folder: TempDir,
+}
+
+/// A response that tests read.
+#[derive(Debug)]
+pub struct Answer(pub Response);
+
+impl World {
+    /// Where this Larder believes to be.
+    pub const BASE_URI: &str = "https://larder.example";
+    /// Its first second, 2026-01-01T00:00:00Z.
+    pub const START: i64 = 1_767_225_600;
+
+    /// A fresh Larder with the bundled connectors.
+    pub async fn new() -> Self {
+        Self::with_connectors(Vec::new()).await
+    }
+
+    /// A fresh Larder with connector folders besides the bundled ones.
+    pub async fn with_connectors(connectors: Vec<PathBuf>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        let engine = Engine::start(&data.database()).await.expect("an engine");
+        let clock = Arc::new(ManualClock::at(Self::START));
+        let settings = data.settings(Self::BASE_URI, connectors);
+        let bundle = Bundle::open(settings, &engine, Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
+        let bundle = Arc::new(bundle.expect("a bundle"));
+        let year = 365 * 24 * 3600;
+        let grant = |tenant: Option<&str>| Grant {
+            tenant: tenant.map(ToOwned::to_owned),
+            is_admin: tenant.is_none(),
+            expires_in: year,
+        };
+        let admin = bundle.token(&grant(None)).await.expect("a token");
+        let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");
+        Self { bundle, clock, admin, alice, engine, folder }
+    }
+
+    /// Another Larder over the same data, as after a restart.
+    pub async fn restart(&mut self) {
+        let data = DataDir::open(self.folder.path()).expect("a data folder");
+        let settings = data.settings(Self::BASE_URI, Vec::new());
+        let bundle = Bundle::open(settings, &self.engine, Arc::clone(&self.clock) as _, Arc::new(SystemRng)).await;
+        self.bundle = Arc::new(bundle.expect("a bundle"));
+    }
+
+    /// A token of another end user.
+    pub async fn token(&self, tenant: &str) -> String {
+        let grant = Grant { tenant: Some(tenant.to_owned()), ..Grant::default() };
+        self.bundle.token(&grant).await.expect("a token")
+    }
+
+    /// Moves the clock.
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Seconds since the first one.
+    pub fn seconds(&self) -> i64 {
+        self.clock.now().unix_timestamp() - Self::START
+    }
+
+    /// Sends a request with a token and a JSON body, if there is one.
+    pub async fn send(&self, method: Method, uri: &str, token: &str, body: Option<&Value>) -> Answer {
+        self.send_raw(method, uri, token, body.map(Value::to_string).unwrap_or_default()).await
+    }
+
+    /// Sends a request with a token and any body.
+    pub async fn send_raw(&self, method: Method, uri: &str, token: &str, body: impl Into<bytes::Bytes>) -> Answer {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("authorization", format!("Bearer {token}"))
+            .body(body.into())
+            .expect("a request");
+        Answer(self.bundle.handle(request).await)
+    }
+
+    /// GET as an admin.
+    pub async fn get(&self, uri: &str) -> Answer {
+        self.send(Method::GET, uri, &self.admin, None).await
+    }
+
+    /// POST as an admin.
+    pub async fn post(&self, uri: &str) -> Answer {
+        self.send(Method::POST, uri, &self.admin, None).await
+    }
+
+    /// Makes an integration `crm` of the bundled `oauth2` connector that leads to a mock provider; `parameters` are put
+    /// over the usual ones.
+    pub async fn integrate(&self, provider: &MockProvider, parameters: Value) {
+        let mut all = json!({
+            "clientId": "the-client",
+            "clientSecret": "the-client-secret",
+            "authorizeUri": provider.uri("/authorize"),
+            "tokenUri": provider.uri("/token"),
+            "testUri": provider.uri("/me"),
+            "scopes": ["read", "write"],
+        });
+        for (key, value) in parameters.as_object().expect("an object") {
+            all[key] = value.clone();
+        }
+        let body = json!({"connectorKey": "oauth2", "parameters": all,
+                          "redirectUris": ["https://app.example/done?from=larder"]});
+        self.send(Method::PUT, "/integrations/crm", &self.admin, Some(&body)).await.expect(StatusCode::CREATED);
+    }
+
+    /// Connects alice through `crm`: to the provider and back. Gives the id of the connection.
+    pub async fn connect(&self, provider: &MockProvider) -> String {
+        let mut browser = Browser::default();
+        let uri = format!("/connect?integrationKey=crm&token={}", self.alice);
+        let authorize = browser.get(self, &uri).await.location();
+        let page = browser.get(self, &provider.approve(&authorize)).await;
+        page.expect(StatusCode::OK);
+        connect::own_connection_id("local", "crm", Some("alice"))
+    }
+
+    /// What `GET /credentials` gives an admin.
+    pub async fn credentials(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/credentials?connectionId={id}")).await;
+        answer.expect(StatusCode::OK).json()["credentials"].clone()
+    }
+
+    /// What `GET /connections/{id}` gives an admin.
+    pub async fn connection(&self, id: &str) -> Value {
+        self.get(&format!("/connections/{id}")).await.expect(StatusCode::OK).json()
+    }
+
+    /// One tick of the sweeper.
+    pub async fn sweep(&self) {
+        self.bundle.refresher().sweep(Duration::ZERO).await.expect("a sweep");
+    }
+}
+
+impl Answer {
+    /// # Panics
+    /// If the status is another one.
+    #[track_caller]
+    pub fn expect(self, status: StatusCode) -> Self {
+        assert_eq!(self.0.status(), status, "{}", self.0.body());
+        self
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(self.0.body()).unwrap_or_else(|_| panic!("no JSON: {}", self.0.body()))
+    }
+
+    /// The body.
+    pub fn text(&self) -> &str {
+        self.0.body()
+    }
+
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Where a redirect leads.
+    #[track_caller]
+    pub fn location(&self) -> String {
+        self.header("location").unwrap_or_else(|| panic!("no redirect: {:?} {}", self.0.status(), self.text())).to_owned()
+    }
+
+    /// The whole response as a text for snapshots: status, headers, body.
+    pub fn snapshot(&self) -> String {
+        let headers = self.0.headers().iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap_or("?")));
+        format!("{}\n{}\n{}", self.0.status(), headers.collect::<String>(), self.text())
+    }
+}

@@ -1,0 +1,337 @@
+//! Refreshing: when, how often, and what comes of it.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use larder_tests::{MockProvider, World};
+use serde_json::{Value, json};
+
+async fn connected(parameters: Value) -> (World, MockProvider, String) {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, parameters).await;
+    let id = world.connect(&provider).await;
+    (world, provider, id)
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_five_minutes_before_it_expires_and_not_earlier() {
+    let (world, provider, id) = connected(json!({})).await;
+    assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:55:00Z");
+    world.advance(3299);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 0);
+    world.advance(1);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 1);
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+}
+
+#[tokio::test]
+async fn the_refresh_request_is_the_documented_one() {
+    let (world, provider, _) = connected(json!({})).await;
+    world.advance(3300);
+    world.sweep().await;
+    let request = &provider.refreshes()[0];
+    let form: Vec<_> = request.form.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(
+        form,
+        [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", "refresh-1"),
+            ("client_id", "the-client"),
+            ("client_secret", "the-client-secret"),
+        ]
+    );
+    assert_eq!(request.authorization, None);
+}
+
+#[tokio::test]
+async fn the_rotated_refresh_token_is_the_one_that_is_used_next() {
+    let (world, provider, id) = connected(json!({})).await;
+    for _ in 0..3 {
+        world.advance(3300);
+        world.sweep().await;
+    }
+    let used: Vec<_> = provider.refreshes().iter().map(|it| it.get("refresh_token").unwrap().to_owned()).collect();
+    assert_eq!(used, ["refresh-1", "refresh-2", "refresh-3"]);
+    assert_eq!(world.credentials(&id).await["refresh_token"], "refresh-4");
+}
+
+#[tokio::test]
+async fn without_a_new_refresh_token_the_old_one_is_kept() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.script(200, &json!({"access_token": "bare", "expires_in": 3600}));
+    provider.script(200, &json!({"access_token": "null", "refresh_token": null, "expires_in": 3600}));
+    provider.script(200, &json!({"access_token": "empty", "refresh_token": "", "expires_in": 3600}));
+    for access_token in ["bare", "null", "empty"] {
+        world.advance(3300);
+        world.sweep().await;
+        let credentials = world.credentials(&id).await;
+        assert_eq!((&credentials["access_token"], &credentials["refresh_token"]), (&json!(access_token), &json!("refresh-1")));
+    }
+}
+
+#[tokio::test]
+async fn without_an_expiry_a_token_is_renewed_every_24_hours() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    provider.set_expires_in(Value::Null);
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-02T00:00:00Z");
+    world.advance(86_399);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 0);
+    world.advance(1);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 1);
+    assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-03T00:00:00Z");
+}
+
+#[tokio::test]
+async fn a_provider_whose_tokens_live_a_second_is_called_once_a_minute_at_most() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    provider.set_expires_in(json!(1));
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    for _ in 0..600 {
+        world.advance(1);
+        world.sweep().await;
+        let answer = world.get(&format!("/credentials?connectionId={id}")).await;
+        // A token of one second is good in the second that it was made in, and never handed out after it.
+        if answer.0.status() == StatusCode::OK {
+            assert_eq!(answer.json()["credentials"]["access_token"], format!("access-{}", provider.token_requests().len()));
+        } else {
+            let wait: u64 = answer.header("retry-after").expect("a time to come back").parse().unwrap();
+            assert!((1..=60).contains(&wait));
+            answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+    let calls = provider.refreshes().len();
+    assert!((9..=10).contains(&calls), "{calls} calls in ten minutes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_refreshes_at_once_make_one_provider_call() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.set_delay(Duration::from_millis(300));
+    let uri = format!("/connections/{id}/refresh-credentials");
+    let answers = join_all((0..50).map(|_| world.post(&uri))).await;
+    assert_eq!(provider.refreshes().len(), 1);
+    for answer in answers {
+        let view = answer.expect(StatusCode::OK).json();
+        assert_eq!(view["lastRefreshedAt"], "2026-01-01T00:00:00Z");
+    }
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_readers_of_an_expired_token_make_one_provider_call_and_all_get_the_new_one() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.set_delay(Duration::from_millis(300));
+    world.advance(3600);
+    let answers = join_all((0..50).map(|_| world.credentials(&id))).await;
+    assert_eq!(provider.refreshes().len(), 1);
+    assert!(answers.iter().all(|credentials| credentials["access_token"] == "access-2"));
+}
+
+#[tokio::test]
+async fn a_valid_token_is_served_though_its_refresh_fails_and_an_expired_one_is_not() {
+    let (world, provider, id) = connected(json!({})).await;
+    for _ in 0..20 {
+        provider.script_raw(503, "<html>down</html>", &[("content-type", "text/html")]);
+    }
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+    let view = world.connection(&id).await;
+    assert_eq!((&view["state"], &view["retryAttempts"]), (&json!("READY"), &json!(1)));
+    assert!(view["error"]["message"].as_str().unwrap().contains("503"), "{view}");
+
+    world.advance(300);
+    let answer = world.get(&format!("/credentials?connectionId={id}")).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.header("retry-after").is_some());
+    assert!(!answer.text().contains("access-1"));
+}
+
+#[tokio::test]
+async fn failures_back_off_and_the_providers_retry_after_is_kept() {
+    let (world, provider, _) = connected(json!({})).await;
+    provider.script_raw(429, "{}", &[("retry-after", "1800")]);
+    world.advance(3300);
+    world.sweep().await;
+    for _ in 0..29 {
+        world.advance(60);
+        world.sweep().await;
+    }
+    assert_eq!(provider.refreshes().len(), 1);
+    world.advance(60);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 2);
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_forever_is_asked_ever_less_and_given_up_after_a_week() {
+    let (world, provider, id) = connected(json!({})).await;
+    for _ in 0..1000 {
+        provider.script_raw(500, "", &[]);
+    }
+    let mut hours = 0;
+    while world.connection(&id).await["state"] == "READY" {
+        world.advance(3600);
+        world.sweep().await;
+        hours += 1;
+        assert!(hours < 24 * 9, "never given up");
+    }
+    assert!(hours > 24 * 7, "given up after {hours} hours");
+    assert!(provider.refreshes().len() < 50, "{} calls", provider.refreshes().len());
+    world.advance(30 * 86_400);
+    let before = provider.refreshes().len();
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), before);
+    let answer = world.get(&format!("/credentials?connectionId={id}")).await.expect(StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json()["type"], "connection");
+}
+
+#[tokio::test]
+async fn a_revoked_grant_asks_for_the_end_user_at_once_and_a_reconnect_heals_it() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.script(400, &json!({"error": "invalid_grant", "error_description": "Token has been revoked."}));
+    world.advance(3300);
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    assert_eq!((&view["state"], &view["disconnected"]), (&json!("CLIENT_ACTION_REQUIRED"), &json!(true)));
+    assert!(view["error"]["message"].as_str().unwrap().contains("invalid_grant"));
+    assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+    world.advance(86_400);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 1);
+
+    assert_eq!(world.connect(&provider).await, id);
+    let view = world.connection(&id).await;
+    assert_eq!((&view["state"], &view["error"], &view["retryAttempts"]), (&json!("READY"), &Value::Null, &json!(0)));
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+}
+
+#[tokio::test]
+async fn only_oauth_error_codes_are_permanent() {
+    for (status, body) in [
+        (400, "<html>Bad Request</html>".to_owned()),
+        (500, json!({"error": "invalid_grant"}).to_string()),
+        (401, json!({"error": "invalid_client"}).to_string()),
+        (200, "not JSON".to_owned()),
+        (200, json!({"ok": false, "error": "ratelimited"}).to_string()),
+    ] {
+        let (world, provider, id) = connected(json!({})).await;
+        provider.script_raw(status, &body, &[]);
+        world.advance(3300);
+        world.sweep().await;
+        assert_eq!(world.connection(&id).await["state"], "READY", "{status} {body}");
+        world.advance(120);
+        world.sweep().await;
+        assert_eq!(world.credentials(&id).await["access_token"], "access-2", "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_refresh_token_is_flagged_when_its_token_dies() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({"noRefreshToken": true})).await;
+    provider.script(200, &json!({"access_token": "only", "expires_in": 3600}));
+    let id = world.connect(&provider).await;
+    let forced = world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::BAD_REQUEST);
+    assert_eq!(forced.json()["type"], "connection");
+    world.advance(3500);
+    world.sweep().await;
+    assert_eq!(world.connection(&id).await["state"], "READY");
+    world.advance(100);
+    world.sweep().await;
+    assert_eq!(world.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
+    assert_eq!(provider.refreshes().len(), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_never_expires_and_cannot_be_refreshed_is_left_alone() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({"noRefreshToken": true})).await;
+    provider.script(200, &json!({"access_token": "forever"}));
+    let id = world.connect(&provider).await;
+    world.advance(365 * 86_400 / 2);
+    world.sweep().await;
+    assert_eq!(world.connection(&id).await["state"], "READY");
+    assert_eq!(world.credentials(&id).await["access_token"], "forever");
+}
+
+#[tokio::test]
+async fn credentials_that_are_replaced_during_a_refresh_win() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.set_delay(Duration::from_millis(400));
+    world.advance(3300);
+    let put = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let body = json!({"credentials": {"access_token": "by hand", "refresh_token": "mine", "expires_in": 3600}});
+        let uri = format!("/credentials?connectionId={id}");
+        world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+    };
+    tokio::join!(world.sweep(), put);
+    assert_eq!(provider.refreshes().len(), 1);
+    assert_eq!(world.credentials(&id).await["access_token"], "by hand");
+    // What was put is refreshed in its turn, with its own refresh token.
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(provider.refreshes()[1].get("refresh_token"), Some("mine"));
+}
+
+#[tokio::test]
+async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_lease_is_over() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.set_delay(Duration::from_secs(3600));
+    world.advance(3300);
+    // The invocation is cut off while the provider thinks.
+    let cut_off = tokio::time::timeout(Duration::from_millis(300), world.sweep()).await;
+    assert!(cut_off.is_err());
+    provider.set_delay(Duration::ZERO);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 1, "the lease is still held");
+    world.advance(60);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 2);
+    assert_eq!(world.connection(&id).await["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_restart_loses_nothing() {
+    let (mut world, provider, id) = connected(json!({})).await;
+    world.restart().await;
+    assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+    assert_eq!(provider.refreshes().len(), 1);
+}
+
+#[tokio::test]
+async fn members_that_a_refresh_does_not_name_stay_to_the_letter() {
+    let (world, provider, id) = connected(json!({})).await;
+    let raw = r#"{"credentials":{"refresh_token":"R","big":123456789012345678901234567890,"spaced": [1,  2]}}"#;
+    let uri = format!("/credentials?connectionId={id}");
+    world.send_raw(Method::PUT, &uri, &world.admin, raw).await.expect(StatusCode::CREATED);
+    world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
+    assert_eq!(provider.refreshes().len(), 1);
+    let text = world.get(&uri).await.text().to_owned();
+    assert!(text.contains(r#""big":123456789012345678901234567890,"spaced": [1,  2]"#), "{text}");
+    assert!(text.contains(r#""access_token":"access-2""#), "{text}");
+}
+
+#[tokio::test]
+async fn a_refresh_needs_the_integration_and_heals_when_it_is_mended() {
+    let (world, provider, id) = connected(json!({})).await;
+    world.advance(3300);
+    provider.script(401, &json!({"error": "invalid_client"}));
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    assert_eq!(view["error"]["key"], "configuration");
+    world.advance(60);
+    world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
+    assert_eq!(world.connection(&id).await["error"], Value::Null);
+}
