@@ -151,7 +151,10 @@ impl MockProvider {
         let authorization = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
         let authorization = authorization.map(ToOwned::to_owned);
         let (delay, (status, body, headers)) = match parts.uri.path() {
-            "/token" => (self.state().delay, self.tokens(authorization, &body)),
+            "/token" => {
+                let delay = self.state().delay;
+                (delay, self.tokens(authorization, &body))
+            }
             "/me" => {
                 let mut state = self.state();
                 state.tests.push(authorization);
