@@ -319,7 +319,7 @@ async fn members_that_a_refresh_does_not_name_stay_to_the_letter() {
     world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
     assert_eq!(provider.refreshes().len(), 1);
     let text = world.get(&uri).await.text().to_owned();
-    assert!(text.contains(r#""big":123456789012345678901234567890,"spaced": [1,  2]"#), "{text}");
+    assert!(text.contains(r#""big":123456789012345678901234567890,"spaced":[1,  2]"#), "{text}");
     assert!(text.contains(r#""access_token":"access-2""#), "{text}");
 }
 
