@@ -56,8 +56,8 @@ impl Error {
 
     /// 401: the same words for a token that is missing, wrong, expired or of an unknown workspace.
     pub fn not_authenticated() -> Self {
-        let message = "send a valid access token, signed with the workspace secret and not expired, \
-                       as `Authorization: Bearer` or `X-Membrane-Token`";
+        let message = "the access token is missing, wrong or expired; send one that the workspace secret has signed, as \
+                       `Authorization: Bearer`, as `X-Membrane-Token`, or as `token` of /connect";
         Self::new(StatusCode::UNAUTHORIZED, ErrorType::BadRequest, Some("not_authenticated"), message)
     }
 

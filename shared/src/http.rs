@@ -61,13 +61,28 @@ pub(crate) fn respond(status: StatusCode, content_type: &'static str, body: Stri
     response
 }
 
-/// A request's JSON body.
+/// A request's JSON body, which is an object.
 ///
 /// # Errors
 /// 400 with the position of the mistake.
 pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
-    serde_json::from_slice(request.body())
-        .map_err(|error| Error::bad_request(format!("the request body is not the JSON that this route takes: {error}")))
+    // Serde would also take a struct's members in a row.
+    if !request.body().trim_ascii_start().starts_with(b"{") {
+        return Err(Error::bad_request("the request body is not a JSON object"));
+    }
+    serde_json::from_slice(request.body()).map_err(|error| {
+        let problem = json_problem(&error);
+        Error::bad_request(format!("the request body is not the JSON that this route takes: {problem}"))
+    })
+}
+
+/// What is wrong with JSON, without the value that is wrong: it may be a secret in the wrong place.
+pub fn json_problem(error: &serde_json::Error) -> String {
+    let problem = error.to_string();
+    match problem.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") => format!("expected {expected}"),
+        _ => problem,
+    }
 }
 
 /// The parameters of a query string or a form, in order (WHATWG URL, `application/x-www-form-urlencoded`).
@@ -127,7 +142,7 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Parameters, cookie};
+    use super::{Parameters, cookie, json_problem};
 
     #[test]
     fn a_repeated_parameter_is_refused_and_others_are_ignored() {
@@ -140,6 +155,14 @@ mod tests {
     #[test]
     fn odd_percent_encodings_do_not_panic() {
         assert_eq!(Parameters::parse(b"a=%zz%ff%").optional("a").expect("once"), Some("%zz\u{fffd}%"));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_not_repeated() {
+        let problem = |json: &str| json_problem(&serde_json::from_str::<Vec<u8>>(json).expect_err("is wrong"));
+        assert_eq!(problem("\"a, expected secret\""), "expected a sequence at line 1 column 20");
+        assert_eq!(problem("[-7]"), "expected u8 at line 1 column 3");
+        assert_eq!(problem("[1"), "EOF while parsing a list at line 1 column 2");
     }
 
     #[test]

@@ -122,7 +122,9 @@ impl Provider {
         let extracted = auth.mapped(FunctionName::GetCredentialsFromAccessTokenResponse, &arguments)?;
         let expiry = extracted.as_ref().and_then(|it| expiry_of(it, asked_at)).or_else(|| expiry_of(&tokens, asked_at));
         // "Token response as well as additional extracted credentials are stored."
-        let mut credentials = tokens;
+        let entered = auth.mapped(FunctionName::GetCredentialsFromConnectionParameters, &auth.arguments())?;
+        let mut credentials = entered.unwrap_or_default();
+        credentials.extend(tokens);
         credentials.extend(extracted.unwrap_or_default());
         Ok(Obtained { credentials, expiry })
     }

@@ -1,10 +1,18 @@
 //! What the tests stand on: a whole Larder in this process with a clock that is moved by hand, a provider that says what
-//! it is told to say, and a browser.
+//! it is told to say, and a browser. Besides, what is a process of its own: authorization servers, and the program.
 
 mod browser;
+pub mod program;
 mod provider;
+mod server;
+mod visitor;
+mod watch;
 mod world;
 
 pub use browser::Browser;
+pub use program::Program;
 pub use provider::{MockProvider, TokenRequest};
+pub use server::{Recorded, Server};
+pub use visitor::Visitor;
+pub use watch::{Watch, root};
 pub use world::{Answer, World};

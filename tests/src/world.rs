@@ -1,13 +1,16 @@
 //! A whole Larder in this process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use larder::caller::{Claims, sign};
 use larder::clock::{Clock, ManualClock};
 use larder::http::Response;
 use larder::random::SystemRng;
+use larder::secret::Secret;
+use larder::secrets::WorkspaceSecret;
 use larder_local::bundle::{Bundle, DataDir, Grant};
 use larder_local::engine::Engine;
 use serde_json::{Value, json};
@@ -79,6 +82,28 @@ impl World {
         self.bundle.token(&grant).await.expect("a token")
     }
 
+    /// A token with these claims and an hour of life, signed with the secret of the workspace that it names, which is made
+    /// if there is none.
+    pub async fn sign(&self, workspace: &str, claims: Claims) -> String {
+        let workspaces = self.bundle.environment().workspaces();
+        let secret = match workspaces.secret(workspace).await.expect("a secret store") {
+            Some(WorkspaceSecret { secret, .. }) => secret,
+            None => {
+                let secret = Secret::new(format!("the secret of {workspace}"));
+                let stored = WorkspaceSecret { secret: secret.clone(), previous_secret: None };
+                workspaces.put(workspace, &stored).await.expect("a secret store");
+                secret
+            }
+        };
+        let exp = self.clock.now().unix_timestamp() + 3600;
+        sign(&Claims { workspace_key: Some(workspace.to_owned()), exp, ..claims }, &secret).expect("a token")
+    }
+
+    /// The folder with everything that this Larder keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Moves the clock.
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
@@ -115,7 +140,7 @@ impl World {
         self.send(Method::POST, uri, &self.admin, None).await
     }
 
-    /// Makes an integration `crm` of the bundled `oauth2` connector that leads to a mock provider; `parameters` are put
+    /// Makes or changes an integration `crm` of the bundled `oauth2` connector that leads to a mock provider; `parameters` are put
     /// over the usual ones.
     pub async fn integrate(&self, provider: &MockProvider, parameters: Value) {
         let mut all = json!({
@@ -131,7 +156,8 @@ impl World {
         }
         let body = json!({"connectorKey": "oauth2", "parameters": all,
                           "redirectUris": ["https://app.example/done?from=larder"]});
-        self.send(Method::PUT, "/integrations/crm", &self.admin, Some(&body)).await.expect(StatusCode::CREATED);
+        let answer = self.send(Method::PUT, "/integrations/crm", &self.admin, Some(&body)).await;
+        assert!(answer.0.status().is_success(), "{}", answer.text());
     }
 
     /// Connects alice through `crm`: to the provider and back. Gives the id of the connection.

@@ -2,7 +2,7 @@
 
 use http::{Method, header};
 use larder::error::Error;
-use larder::http::{Parameters, Request};
+use larder::http::{Parameters, Request, json_problem};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -39,12 +39,12 @@ impl ConnectRequest {
         }
         if let Some(Value::String(payload)) = members.remove("payload") {
             let payload: Map<String, Value> = serde_json::from_str(&payload)
-                .map_err(|error| Error::bad_request(format!("`payload` is not a JSON object: {error}")))?;
+                .map_err(|error| Error::bad_request(format!("`payload` is not a JSON object: {}", json_problem(&error))))?;
             members.extend(payload);
         }
         members.retain(|_, value| !value.is_null() && value != "");
         serde_json::from_value(Value::Object(members))
-            .map_err(|error| Error::bad_request(format!("a parameter of /connect has the wrong type: {error}")))
+            .map_err(|error| Error::bad_request(format!("a parameter of /connect has the wrong type: {}", json_problem(&error))))
     }
 }
 
@@ -55,7 +55,7 @@ fn members_of(parameters: &Parameters) -> Result<Map<String, Value>, Error> {
         let value = match name {
             "input" | "connectionParameters" | "parameters" | "connectorParameters" if !text.is_empty() => {
                 serde_json::from_str(text)
-                    .map_err(|error| Error::bad_request(format!("`{name}` is not a JSON object: {error}")))?
+                    .map_err(|error| Error::bad_request(format!("`{name}` is not a JSON object: {}", json_problem(&error))))?
             }
             "allowMultipleConnections" => Value::Bool(matches!(text, "1" | "true")),
             _ => Value::String(text.to_owned()),

@@ -20,6 +20,7 @@ struct Wanted {
     connector_key: String,
     name: Option<String>,
     parameters: Option<IntegrationParameters>,
+    #[serde(rename = "oAuthCallbackUri")]
     oauth_callback_uri: Option<String>,
     #[serde(default)]
     redirect_uris: Vec<String>,

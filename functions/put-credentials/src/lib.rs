@@ -115,9 +115,9 @@ impl PutCredentials {
 }
 
 fn check_id(id: &str) -> Result<(), Error> {
-    const MAX_BYTES: usize = 512;
-    if id.len() > MAX_BYTES {
-        return Err(Error::bad_request(format!("a `connectionId` has at most {MAX_BYTES} bytes")));
+    if id.len() > Connections::MAX_ID_BYTES {
+        let most = Connections::MAX_ID_BYTES;
+        return Err(Error::bad_request(format!("a `connectionId` has at most {most} bytes")));
     }
     Ok(())
 }

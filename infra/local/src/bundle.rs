@@ -81,6 +81,11 @@ impl DataDir {
         self.0.join("seal.key")
     }
 
+    /// The environment of the Lambda binaries over the same data.
+    pub fn lambda_env(&self) -> PathBuf {
+        self.0.join("lambda.env")
+    }
+
     /// The settings of a Larder that keeps its state here.
     pub fn settings(&self, base_uri: &str, connectors: Vec<PathBuf>) -> Settings {
         Settings {
@@ -230,6 +235,12 @@ pub async fn mint(workspaces: &Workspaces, grant: &Grant, clock: &dyn Clock) -> 
         ..Claims::default()
     };
     sign(&claims, &secret)
+}
+
+/// Where the bundled connectors are in the source tree that this program was built from.
+pub fn bundled_connectors_dir() -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/connectors");
+    path.canonicalize().unwrap_or(path)
 }
 
 /// The connectors that come with Larder. In AWS they are a layer.

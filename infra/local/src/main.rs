@@ -1,5 +1,7 @@
 //! `cargo run`: the whole of Larder on one machine.
 
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,13 +12,16 @@ use connect::own_connection_id;
 use larder::clock::SystemClock;
 use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
-use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, mint};
+use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, bundled_connectors_dir, mint};
 use larder_local::demo::DemoProvider;
 use larder_local::engine::Engine;
 use larder_local::{TENANT, WORKSPACE, server, sweeper};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// Where the README lets `cargo lambda watch` listen.
+const LAMBDA_PORT: u16 = 9100;
 
 /// Larder keeps connection credentials fresh. Without a command, it runs here: all functions, an embedded database and a
 /// demo provider.
@@ -87,14 +92,16 @@ async fn token(data: &std::path::Path, grant: &Grant) -> Result<(), LocalError> 
 }
 
 async fn run(cli: Cli) -> Result<(), LocalError> {
-    let io = |what: String| move |error| LocalError::Io(what, error);
-    let listener = TcpListener::bind(cli.listen).await.map_err(io(format!("cannot listen on {}", cli.listen)))?;
-    let address = listener.local_addr().map_err(io("the listener".into()))?;
+    let failed = |what: String| move |error| LocalError::Io(what, error);
+    let listener = TcpListener::bind(cli.listen).await.map_err(failed(format!("cannot listen on {}", cli.listen)))?;
+    let address = listener.local_addr().map_err(failed("the listener".into()))?;
     let base_uri = base_uri(address);
 
     let data = DataDir::open(&cli.data)?;
     let database = data.database();
-    let engine = Engine::start(&database).await.map_err(io(format!("the database {}", database.display())))?;
+    let engine = Engine::start(&database).await.map_err(failed(format!("the database {}", database.display())))?;
+    let lambda_env = lambda_env(&data, &cli.connectors, &engine);
+    lambda_env.and_then(|text| fs::write(data.lambda_env(), text)).map_err(failed("the file lambda.env".into()))?;
     let settings = data.settings(&base_uri, cli.connectors);
     let bundle = Arc::new(Bundle::open(settings, &engine, Arc::new(SystemClock), Arc::new(SystemRng)).await?);
     let demo = if cli.no_demo {
@@ -109,7 +116,7 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     print(&welcome(&base_uri, &data, &engine, demo.is_some(), &admin, &tenant));
 
     tokio::spawn(sweeper::run(Arc::clone(bundle.refresher())));
-    let mut terminated = signal(SignalKind::terminate()).map_err(io("the signal handler".into()))?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed("the signal handler".into()))?;
     tokio::select! {
         () = server::serve(listener, bundle, demo) => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -144,22 +151,34 @@ fn welcome(base_uri: &str, data: &DataDir, engine: &Engine, demo: bool, admin: &
          curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId=mine'\n"
     );
     text += &format!(
-        "\nFor the Lambda binaries over the same data, see the README; the environment is:\n{}",
-        lambda_environment(data, engine)
+        "\nRun the real Lambda binaries over the same data:\n\
+         AWS_ENDPOINT_URL_DYNAMODB={} and the rest are in {file}\n\
+         cargo lambda watch --invoke-address 127.0.0.1 --invoke-port {LAMBDA_PORT} --env-file {file}\n",
+        engine.endpoint(),
+        file = data.lambda_env().display(),
     );
     text
 }
 
-/// What `cargo lambda watch --env-file` takes, but for `BASE_URI` and `CONNECTORS_DIR`.
-fn lambda_environment(data: &DataDir, engine: &Engine) -> String {
-    [
+/// The environment of the Lambda binaries on this machine, for `cargo lambda watch --env-file`.
+fn lambda_env(data: &DataDir, connectors: &[PathBuf], engine: &Engine) -> io::Result<String> {
+    let mut folders = vec![bundled_connectors_dir()];
+    folders.extend(connectors.iter().map(|folder| folder.canonicalize()).collect::<Result<Vec<_>, _>>()?);
+    let folders = std::env::join_paths(folders).map_err(io::Error::other)?;
+    let here = format!("http://127.0.0.1:{LAMBDA_PORT}");
+    let lines = [
         ("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint()),
-        ("SECRETS_FILE", data.secrets().display().to_string()),
-        ("SEAL_KEY_FILE", data.seal_key().display().to_string()),
+        ("AWS_ENDPOINT_URL_LAMBDA", here.clone()),
+        ("AWS_REGION", "us-east-1".into()),
+        ("AWS_ACCESS_KEY_ID", "local".into()),
+        ("AWS_SECRET_ACCESS_KEY", "local".into()),
+        ("BASE_URI", here),
+        ("CONNECTORS_DIR", folders.to_string_lossy().into_owned()),
         ("LARDER_LOCAL", "1".into()),
-    ]
-    .map(|(name, value)| format!("{name}={value}"))
-    .join("\n")
+        ("SEAL_KEY_FILE", data.seal_key().display().to_string()),
+        ("SECRETS_FILE", data.secrets().display().to_string()),
+    ];
+    Ok(lines.map(|(name, value)| format!("{name}=\"{value}\"\n")).concat())
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]

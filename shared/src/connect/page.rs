@@ -33,7 +33,7 @@ pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Va
     let data = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
     let page = ResultPage {
         title,
-        detail,
+        detail: &sentence(detail),
         is_success: status.is_success(),
         message: data.unwrap_or_default(),
         style: STYLE,
@@ -65,6 +65,12 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[S
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+/// Error messages begin small; on a page they stand alone.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A source expression that allows one inline text (CSP Level 3 §2.3.1).

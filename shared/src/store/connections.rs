@@ -55,6 +55,9 @@ impl Connections {
     /// The most that a page holds: what BatchGetItem returns at once.
     pub const MAX_PAGE: usize = 100;
 
+    /// The longest id of a connection; with its workspace it is a key of DynamoDB, which has at most 2048 bytes.
+    pub const MAX_ID_BYTES: usize = 512;
+
     /// Connections in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
@@ -65,6 +68,9 @@ impl Connections {
     /// # Errors
     /// When DynamoDB fails or the item is damaged.
     pub async fn get(&self, workspace: &str, id: &str) -> Result<Option<Connection>, StoreError> {
+        if id.len() > Self::MAX_ID_BYTES {
+            return Ok(None);
+        }
         let output = self
             .client
             .get_item()

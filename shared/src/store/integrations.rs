@@ -14,7 +14,7 @@ use super::item::{Item, present};
 use crate::error::Error;
 use crate::random::{self, Rng};
 use crate::secret::Secret;
-use crate::secrets::SecretStore;
+use crate::secrets::{SecretStore, is_key};
 
 const PREFIX: &str = "integration/";
 const TABLE: &str = "workspaces";
@@ -72,6 +72,9 @@ impl Integrations {
     /// # Errors
     /// When DynamoDB fails or the item is damaged.
     pub async fn get(&self, workspace: &str, key: &str) -> Result<Option<Integration>, StoreError> {
+        if !is_key(key) {
+            return Ok(None);
+        }
         let output = self
             .client
             .get_item()
@@ -134,6 +137,9 @@ impl Integrations {
     /// # Errors
     /// 503 when DynamoDB or the secret store fails.
     pub async fn remove(&self, workspace: &str, key: &str) -> Result<(), Error> {
+        if !is_key(key) {
+            return Ok(());
+        }
         let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(workspace, key)));
         delete.send().await.map_err(StoreError::dynamodb)?;
         self.secrets.remove(&secret_name(workspace, key)).await?;

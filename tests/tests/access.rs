@@ -1,0 +1,510 @@
+//! Who sees what, and the routes that manage.
+
+use http::{Method, StatusCode};
+use larder::caller::Claims;
+use larder_tests::{Answer, MockProvider, World};
+use serde_json::{Value, json};
+
+/// Alice's connection, by name.
+const HERS: &str = "c-alice";
+
+async fn put(world: &World, token: &str, id: &str) {
+    let (uri, body) = (format!("/credentials?connectionId={id}"), json!({"credentials": {"of": token, "id": id}}));
+    world.send(Method::PUT, &uri, token, Some(&body)).await.expect(StatusCode::CREATED);
+}
+
+fn tenant(key: &str) -> Claims {
+    Claims { tenant_key: Some(key.to_owned()), ..Claims::default() }
+}
+
+fn admin() -> Claims {
+    Claims { is_admin: true, ..Claims::default() }
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    let items = answer.json()["items"].as_array().unwrap().clone();
+    items.iter().map(|item| item["id"].as_str().or(item["key"].as_str()).unwrap().to_owned()).collect()
+}
+
+/// A world with an integration, through which alice has connected, and with credentials that she put.
+async fn furnished() -> (World, MockProvider, String) {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let connected = world.connect(&provider).await;
+    put(&world, &world.alice, HERS).await;
+    (world, provider, connected)
+}
+
+/// Everything that has a status of its own for each kind of caller.
+fn routes(connected: &str) -> Vec<(Method, String, Option<Value>)> {
+    let put_integration = json!({"connectorKey": "oauth2"});
+    vec![
+        (Method::GET, format!("/credentials?connectionId={HERS}"), None),
+        (Method::GET, format!("/connections/{HERS}"), None),
+        (Method::GET, format!("/connections/{connected}"), None),
+        (Method::POST, format!("/connections/{connected}/test"), None),
+        (Method::POST, format!("/connections/{connected}/refresh-credentials"), None),
+        (Method::PUT, format!("/credentials?connectionId={HERS}"), Some(json!({"credentials": 1}))),
+        (Method::GET, "/connections".into(), None),
+        (Method::GET, "/integrations".into(), None),
+        (Method::GET, "/integrations/crm".into(), None),
+        (Method::PUT, "/integrations/crm".into(), Some(put_integration)),
+        (Method::GET, "/connectors".into(), None),
+        // What removes comes last, and removes twice.
+        (Method::DELETE, format!("/credentials?connectionId={HERS}"), None),
+        (Method::DELETE, format!("/connections/{HERS}"), None),
+        (Method::DELETE, format!("/connections/{connected}"), None),
+        (Method::DELETE, "/integrations/crm".into(), None),
+    ]
+}
+
+#[tokio::test]
+async fn every_route_answers_every_caller_as_promised() {
+    let mut table = String::new();
+    let mut columns: Vec<Vec<u16>> = Vec::new();
+    for caller in ["nobody", "garbage", "bob", "stranger", "stranger admin", "alice", "admin"] {
+        let (world, _provider, connected) = furnished().await;
+        let token = match caller {
+            "nobody" => String::new(),
+            "garbage" => "garbage".to_owned(),
+            "bob" => world.token("bob").await,
+            "stranger" => world.sign("other", tenant("alice")).await,
+            "stranger admin" => world.sign("other", admin()).await,
+            "alice" => world.alice.clone(),
+            _ => world.admin.clone(),
+        };
+        let mut column = Vec::new();
+        for (method, uri, body) in routes(&connected) {
+            let answer = world.send(method, &uri, &token, body.as_ref()).await;
+            column.push(answer.0.status().as_u16());
+        }
+        columns.push(column);
+    }
+    for (row, (method, uri, _)) in routes("{connected}").iter().enumerate() {
+        let statuses: Vec<_> = columns.iter().map(|column| column[row].to_string()).collect();
+        table += &format!("{:<50} {}\n", format!("{method} {uri}"), statuses.join("  "));
+    }
+    insta::assert_snapshot!("matrix", table, "nobody, garbage, bob, stranger, stranger's admin, alice, admin");
+}
+
+#[tokio::test]
+async fn somebody_elses_connection_is_answered_like_one_that_is_not_there() {
+    let (world, _provider, connected) = furnished().await;
+    let callers = [
+        world.token("bob").await,
+        world.token("ALICE").await,
+        world.token("").await,
+        world.sign("other", tenant("alice")).await,
+        world.sign("other", admin()).await,
+    ];
+    for (number, token) in callers.iter().enumerate() {
+        for (method, uri) in [
+            (Method::GET, "/credentials?connectionId={id}"),
+            (Method::GET, "/connections/{id}"),
+            (Method::DELETE, "/connections/{id}"),
+            (Method::POST, "/connections/{id}/test"),
+            (Method::POST, "/connections/{id}/refresh-credentials"),
+        ] {
+            let unknown = world.send(method.clone(), &uri.replace("{id}", "unknown"), token, None).await.snapshot();
+            for id in [HERS, &connected] {
+                let answer = world.send(method.clone(), &uri.replace("{id}", id), token, None).await;
+                let status = answer.0.status();
+                // A token for no tenant at all is no token.
+                assert!(status == StatusCode::NOT_FOUND || (number == 2 && status == StatusCode::UNAUTHORIZED), "{uri}");
+                assert_eq!(answer.snapshot(), unknown.replace("unknown", id), "{method} {uri}");
+            }
+        }
+    }
+    // Nobody has removed anything.
+    assert_eq!(world.credentials(HERS).await["id"], HERS);
+    assert_eq!(world.credentials(&connected).await["access_token"], "access-1");
+}
+
+#[tokio::test]
+async fn deleting_somebody_elses_credentials_succeeds_and_removes_nothing() {
+    let (world, _provider, connected) = furnished().await;
+    for token in [world.token("bob").await, world.sign("other", admin()).await] {
+        for id in [HERS, &connected, "unknown"] {
+            let uri = format!("/credentials?connectionId={id}");
+            world.send(Method::DELETE, &uri, &token, None).await.expect(StatusCode::NO_CONTENT);
+        }
+    }
+    assert_eq!(world.credentials(HERS).await["id"], HERS);
+    assert_eq!(world.credentials(&connected).await["access_token"], "access-1");
+}
+
+#[tokio::test]
+async fn writing_over_somebody_elses_credentials_is_not_found_and_changes_nothing() {
+    let (world, _provider, connected) = furnished().await;
+    for id in [HERS, &connected] {
+        let uri = format!("/credentials?connectionId={id}");
+        let body = json!({"credentials": "bob's"});
+        let answer = world.send(Method::PUT, &uri, &world.token("bob").await, Some(&body)).await;
+        assert_eq!(answer.expect(StatusCode::NOT_FOUND).json()["key"], "not_found");
+    }
+    assert_eq!(world.credentials(HERS).await["id"], HERS);
+    assert_eq!(world.credentials(&connected).await["access_token"], "access-1");
+}
+
+#[tokio::test]
+async fn workspaces_with_the_same_ids_do_not_meet() {
+    let world = World::new().await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let other = world.sign("other", admin()).await;
+    let uri = "/credentials?connectionId=same";
+    for (token, credentials) in [(&world.admin, "ours"), (&other, "theirs")] {
+        let body = json!({ "credentials": credentials });
+        world.send(Method::PUT, uri, token, Some(&body)).await.expect(StatusCode::CREATED);
+    }
+    for (token, credentials) in [(&world.admin, "ours"), (&other, "theirs")] {
+        let answer = world.send(Method::GET, uri, token, None).await.expect(StatusCode::OK);
+        assert_eq!(answer.json()["credentials"], credentials);
+        assert_eq!(ids(&world.send(Method::GET, "/connections", token, None).await), ["same"]);
+    }
+    assert_eq!(world.send(Method::GET, "/integrations", &other, None).await.json(), json!({"items": []}));
+    world.send(Method::GET, "/integrations/crm", &other, None).await.expect(StatusCode::NOT_FOUND);
+    world.send(Method::DELETE, "/integrations/crm", &other, None).await.expect(StatusCode::NO_CONTENT);
+    world.get("/integrations/crm").await.expect(StatusCode::OK);
+    let connectors = world.send(Method::GET, "/connectors", &other, None).await.json();
+    assert!(connectors["items"].as_array().unwrap().iter().all(|item| item["connectionCount"] == 0));
+
+    world.send(Method::DELETE, uri, &other, None).await.expect(StatusCode::NO_CONTENT);
+    assert_eq!(world.credentials("same").await, "ours");
+}
+
+#[tokio::test]
+async fn an_id_cannot_reach_into_another_workspace() {
+    let world = World::new().await;
+    let neighbour = world.sign("local.b", admin()).await;
+    for id in ["c1", ".b%23c1", "b%23c1", "%23c1"] {
+        put(&world, &world.admin, id).await;
+    }
+    assert_eq!(world.send(Method::GET, "/connections", &neighbour, None).await.json(), json!({"items": []}));
+    world.send(Method::GET, "/credentials?connectionId=c1", &neighbour, None).await.expect(StatusCode::NOT_FOUND);
+    // A workspace whose key has the separator in it cannot be.
+    let odd = world.sign("local#", admin()).await;
+    world.send(Method::GET, "/credentials?connectionId=c1", &odd, None).await.expect(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
+    let world = World::new().await;
+    let both = world.sign("local", Claims { is_admin: true, ..tenant("alice") }).await;
+    put(&world, &both, "made-for-alice").await;
+    put(&world, &world.token("bob").await, "bobs").await;
+    assert_eq!(ids(&world.send(Method::GET, "/connections", &both, None).await), ["made-for-alice", "bobs"]);
+    assert_eq!(ids(&world.send(Method::GET, "/connections", &world.alice, None).await), ["made-for-alice"]);
+    // What an admin without a tenant puts is nobody's.
+    put(&world, &world.admin, "the-workspaces").await;
+    assert_eq!(ids(&world.send(Method::GET, "/connections", &world.alice, None).await), ["made-for-alice"]);
+    let uri = "/credentials?connectionId=the-workspaces";
+    world.send(Method::GET, uri, &world.alice, None).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_admin_does_not_take_a_connection_from_its_tenant() {
+    let (world, _provider, connected) = furnished().await;
+    for id in [HERS, &connected] {
+        put(&world, &world.admin, id).await;
+        assert_eq!(world.connection(id).await["tenantId"], "alice");
+        let uri = format!("/credentials?connectionId={id}");
+        let answer = world.send(Method::GET, &uri, &world.alice, None).await;
+        assert_eq!(answer.expect(StatusCode::OK).json()["credentials"]["of"], world.admin);
+    }
+}
+
+#[tokio::test]
+async fn older_spellings_of_the_claims_name_the_same_caller() {
+    let world = World::new().await;
+    put(&world, &world.alice, HERS).await;
+    let sign = async |claims: Claims| world.sign("local", claims).await;
+    let alice = || Some("alice".to_owned());
+    let uri = format!("/connections/{HERS}");
+    for token in [
+        sign(Claims { id: alice(), ..Claims::default() }).await,
+        sign(Claims { sub: alice(), ..Claims::default() }).await,
+        sign(Claims { sub: Some("bob".into()), id: alice(), ..Claims::default() }).await,
+        sign(Claims { id: Some("bob".into()), iss: Some("other".into()), ..tenant("alice") }).await,
+    ] {
+        world.send(Method::GET, &uri, &token, None).await.expect(StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_workspace_secret_lets_old_tokens_in_until_it_is_dropped() {
+    use larder::secret::Secret;
+    use larder::secrets::WorkspaceSecret;
+    let world = World::new().await;
+    let workspaces = world.bundle.environment().workspaces();
+    let old = world.sign("acme", admin()).await;
+    world.send(Method::GET, "/connections", &old, None).await.expect(StatusCode::OK);
+    let previous = workspaces.secret("acme").await.unwrap().unwrap().secret;
+    let rotated = WorkspaceSecret { secret: Secret::new("a new secret"), previous_secret: Some(previous) };
+    workspaces.put("acme", &rotated).await.unwrap();
+    let new = world.sign("acme", admin()).await;
+    assert_ne!(old, new);
+    world.advance(300);
+    for token in [&old, &new] {
+        world.send(Method::GET, "/connections", token, None).await.expect(StatusCode::OK);
+    }
+    workspaces.put("acme", &WorkspaceSecret { previous_secret: None, ..rotated }).await.unwrap();
+    world.advance(300);
+    world.send(Method::GET, "/connections", &new, None).await.expect(StatusCode::OK);
+    world.send(Method::GET, "/connections", &old, None).await.expect(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn pages_of_connections_come_one_after_another_each_connection_once() {
+    let world = World::new().await;
+    let bob = world.token("bob").await;
+    for number in 0..12 {
+        put(&world, &world.alice, &format!("a{number:02}")).await;
+        put(&world, &bob, &format!("b{number:02}")).await;
+        world.advance(1);
+    }
+    for (token, limit, expected) in [(&world.admin, 5, 24), (&world.admin, 24, 24), (&world.alice, 5, 12), (&bob, 12, 12)] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let answer = world.send(Method::GET, &format!("/connections?limit={limit}{cursor}"), token, None).await;
+            let page = ids(&answer.expect(StatusCode::OK));
+            let answer = world.send(Method::GET, &format!("/connections?limit={limit}{cursor}"), token, None).await;
+            assert!(page.len() <= limit);
+            seen.extend(page);
+            match answer.json()["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+            assert!(seen.len() <= expected, "the pages never end");
+        }
+        assert_eq!(seen.len(), expected);
+        let mut once = seen.clone();
+        once.dedup();
+        assert_eq!(once, seen);
+        // Oldest first: b00 comes after a00 and before a01.
+        assert!(seen.is_sorted_by_key(|id| id[1..].to_owned()), "{seen:?}");
+    }
+    assert_eq!(ids(&world.get("/connections").await).len(), 24);
+}
+
+#[tokio::test]
+async fn a_cursor_shows_nothing_of_others_and_a_foreign_one_begins_anew() {
+    let world = World::new().await;
+    for number in 0..4 {
+        put(&world, &world.admin, &format!("ours{number}")).await;
+    }
+    let cursor = world.get("/connections?limit=2").await.json()["cursor"].as_str().unwrap().to_owned();
+    let other = world.sign("other", admin()).await;
+    put(&world, &other, "theirs").await;
+    put(&world, &world.alice, "alices").await;
+    for cursor in [cursor.as_str(), "", "x", "%00", "e30", "bnVsbA"] {
+        let uri = format!("/connections?cursor={cursor}");
+        assert_eq!(ids(&world.send(Method::GET, &uri, &other, None).await.expect(StatusCode::OK)), ["theirs"]);
+        assert_eq!(ids(&world.send(Method::GET, &uri, &world.alice, None).await.expect(StatusCode::OK)), ["alices"]);
+    }
+}
+
+#[tokio::test]
+async fn a_limit_is_a_number_given_once() {
+    let world = World::new().await;
+    for query in ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=1&limit=2", "cursor=a&cursor=b"] {
+        let answer = world.get(&format!("/connections?{query}")).await;
+        answer.expect(StatusCode::BAD_REQUEST);
+    }
+    for limit in ["1", "100"] {
+        world.get(&format!("/connections?limit={limit}")).await.expect(StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn an_integration_is_made_read_changed_and_removed() {
+    let world = World::new().await;
+    let uri = "/integrations/crm";
+    let put = async |body: Value| world.send(Method::PUT, uri, &world.admin, Some(&body)).await;
+    world.get(uri).await.expect(StatusCode::NOT_FOUND);
+    let body = json!({
+        "connectorKey": "oauth2",
+        "name": "The CRM",
+        "parameters": {"clientId": "id", "clientSecret": "marker-5ecret"},
+        "oAuthCallbackUri": "https://app.example/oauth",
+        "redirectUris": ["https://app.example/done"],
+    });
+    let made = put(body).await.expect(StatusCode::CREATED);
+    let read = world.get(uri).await.expect(StatusCode::OK);
+    assert_eq!(made.json(), read.json());
+    // It replaces; parameters that are not given stay.
+    let replaced = put(json!({"connectorKey": "oauth2"})).await.expect(StatusCode::OK);
+    let cleared = put(json!({"connectorKey": "oauth2", "oAuthCallbackUri": "", "parameters": {}})).await;
+    let listed = world.get("/integrations").await;
+    let removed = world.send(Method::DELETE, uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    world.send(Method::DELETE, uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    let gone = world.get(uri).await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(world.get("/integrations").await.json(), json!({"items": []}));
+    let all = [&made, &read, &replaced, &cleared, &listed, &removed, &gone].map(Answer::snapshot).join("\n----\n");
+    assert!(!all.contains("5ecret") && !all.contains("clientId"));
+    insta::assert_snapshot!("integrations", all);
+}
+
+#[tokio::test]
+async fn an_integration_that_cannot_be_is_refused_with_the_reason() {
+    let world = World::new().await;
+    let good = json!({"connectorKey": "oauth2"});
+    let with = |name: &str, value: Value| {
+        let mut body = good.clone();
+        body[name] = value;
+        body
+    };
+    for (body, hint) in [
+        (json!({}), "missing field `connectorKey`"),
+        (json!({"connectorKey": "unknown"}), "no connector `unknown`"),
+        (with("colour", json!("red")), "unknown field `colour`"),
+        (with("redirectUri", json!("https://app.example")), "unknown field `redirectUri`"),
+        (with("redirectUris", json!("https://app.example")), "expected a sequence"),
+        (with("redirectUris", json!(["https://app.example", "javascript:alert(1)"])), "`redirectUris`"),
+        (with("redirectUris", json!(["//app.example/done"])), "`redirectUris`"),
+        (with("redirectUris", json!(["https://user@app.example/done"])), "`redirectUris`"),
+        (with("oAuthCallbackUri", json!("app.example")), "`oAuthCallbackUri`"),
+        (with("oAuthCallbackUri", json!("https://app.example/#fragment")), "`oAuthCallbackUri`"),
+        (with("parameters", json!([1])), "expected a map"),
+        (json!([good]), "not a JSON object"),
+    ] {
+        let answer = world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await;
+        let message = answer.expect(StatusCode::BAD_REQUEST).json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(hint), "{body}: {message}");
+    }
+    let long = "x".repeat(2000);
+    for key in ["a%2Fb", "a%23b", "%20", "..%2F..%2Fworkspaces%2Flocal", "%C3%A9", &long] {
+        let uri = format!("/integrations/{key}");
+        world.send(Method::PUT, &uri, &world.admin, Some(&good)).await.expect(StatusCode::BAD_REQUEST);
+        world.get(&uri).await.expect(StatusCode::NOT_FOUND);
+        world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    }
+    assert_eq!(world.get("/integrations").await.json(), json!({"items": []}));
+}
+
+#[tokio::test]
+async fn parameters_are_kept_when_an_integration_is_changed_without_them() {
+    let (world, provider, connected) = furnished().await;
+    let body = json!({"connectorKey": "oauth2", "name": "renamed"});
+    world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
+    world.post(&format!("/connections/{connected}/refresh-credentials")).await.expect(StatusCode::OK);
+    assert_eq!(provider.refreshes()[0].get("client_secret"), Some("the-client-secret"));
+    // New ones take the place of all the old ones, at once.
+    world.integrate(&provider, json!({"clientSecret": "another"})).await;
+    world.advance(60);
+    world.post(&format!("/connections/{connected}/refresh-credentials")).await.expect(StatusCode::OK);
+    assert_eq!(provider.refreshes()[1].get("client_secret"), Some("another"));
+}
+
+#[tokio::test]
+async fn an_integration_in_use_is_not_removed() {
+    let (world, _provider, connected) = furnished().await;
+    let answer = world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::CONFLICT);
+    let error = answer.json();
+    assert_eq!(error["data"]["connections"], 1, "{error}");
+    assert!(error["message"].as_str().unwrap().contains("1 connections use the integration `crm`"), "{error}");
+    world.get("/integrations/crm").await.expect(StatusCode::OK);
+    let uri = format!("/connections/{connected}");
+    world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn connectors_are_listed_with_the_count_of_their_connections_and_broken_ones_with_the_reason() {
+    let broken = tempfile::tempdir().unwrap();
+    let folder = broken.path().join("torn");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("spec.yml"), "name: Torn\nauth:\n  type: oauth2\n  getOAuthConfig: [\n").unwrap();
+    let world = World::with_connectors(vec![broken.path().to_owned()]).await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    world.connect(&provider).await;
+    let answer = world.get("/connectors").await.expect(StatusCode::OK).json();
+    let items = answer["items"].as_array().unwrap();
+    let of = |key: &str| items.iter().find(|item| item["key"] == key).unwrap();
+    assert_eq!(of("oauth2")["connectionCount"], 1);
+    assert_eq!(of("demo")["connectionCount"], 0);
+    assert_eq!(of("oauth2")["authType"], "oauth2");
+    assert_eq!(of("oauth2")["parametersSchema"]["properties"]["clientSecret"]["isSensitive"], true);
+    let broken = &answer["broken"][0];
+    assert_eq!(broken["folder"], "torn", "{answer}");
+    assert!(broken["problems"][0].as_str().unwrap().contains("spec.yml"), "{answer}");
+
+    let body = json!({"connectorKey": "torn"});
+    let answer = world.send(Method::PUT, "/integrations/torn", &world.admin, Some(&body)).await;
+    let error = answer.expect(StatusCode::BAD_REQUEST).json();
+    assert!(error["message"].as_str().unwrap().contains("`torn` is broken"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_shows_its_state_and_no_secret() {
+    let (world, _provider, connected) = furnished().await;
+    let answer = world.send(Method::GET, &format!("/connections/{connected}"), &world.alice, None).await;
+    let put = world.send(Method::GET, &format!("/connections/{HERS}"), &world.alice, None).await;
+    insta::assert_snapshot!("connection", format!("{}\n----\n{}", answer.snapshot(), put.snapshot()));
+    let list = world.send(Method::GET, "/connections", &world.alice, None).await;
+    assert_eq!(list.json(), json!({"items": [answer.json(), put.json()]}));
+}
+
+#[tokio::test]
+async fn a_test_tells_whether_the_credentials_work_and_changes_nothing() {
+    let (world, provider, connected) = furnished().await;
+    let before = world.connection(&connected).await;
+    let uri = format!("/connections/{connected}/test");
+    assert_eq!(world.post(&uri).await.expect(StatusCode::OK).json(), json!({"success": true}));
+    assert_eq!(provider.tests().last().unwrap().as_deref(), Some("Bearer access-1"));
+    for (status, key) in [(401, json!("access_token_expired")), (429, Value::Null), (403, Value::Null), (500, Value::Null)] {
+        provider.set_test_status(status);
+        let answer = world.send(Method::POST, &uri, &world.alice, None).await.expect(StatusCode::OK).json();
+        assert_eq!((&answer["success"], &answer["error"]["type"]), (&json!(false), &json!("connection")), "{answer}");
+        assert_eq!(answer["error"]["key"], key, "{answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(&status.to_string()), "{message}");
+    }
+    assert_eq!(world.connection(&connected).await, before);
+    assert_eq!(provider.refreshes().len(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_tested_or_refreshed_is_refused_with_the_reason() {
+    let (world, _provider, connected) = furnished().await;
+    let by_hand = world.post(&format!("/connections/{HERS}/test")).await.expect(StatusCode::BAD_REQUEST).json();
+    assert!(by_hand["message"].as_str().unwrap().contains("by hand"), "{by_hand}");
+    let refresh = world.post(&format!("/connections/{HERS}/refresh-credentials")).await;
+    assert_eq!(refresh.expect(StatusCode::BAD_REQUEST).json()["type"], "connection");
+
+    // Deleted credentials leave the connection, which waits for its end user.
+    let uri = format!("/credentials?connectionId={connected}");
+    for _ in 0..2 {
+        world.send(Method::DELETE, &uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT);
+        world.get(&uri).await.expect(StatusCode::NOT_FOUND);
+    }
+    assert_eq!(world.connection(&connected).await["state"], "CLIENT_ACTION_REQUIRED");
+    for action in ["test", "refresh-credentials"] {
+        let answer = world.post(&format!("/connections/{connected}/{action}")).await.expect(StatusCode::BAD_REQUEST);
+        assert!(answer.json()["message"].as_str().unwrap().contains("connect again"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
+    let world = World::new().await;
+    for path in ["/", "/nowhere", "/connections/a/b", "/connections/a/test/b", "/integrations/a/b", "/connectors/oauth2"] {
+        world.get(path).await.expect(StatusCode::NOT_FOUND);
+    }
+    for (method, path) in [
+        (Method::POST, "/connections"),
+        (Method::PUT, "/connections/a"),
+        (Method::GET, "/connections/a/test"),
+        (Method::GET, "/connections/a/refresh-credentials"),
+        (Method::POST, "/integrations"),
+        (Method::PATCH, "/integrations/a"),
+        (Method::DELETE, "/connectors"),
+    ] {
+        world.send(method, path, &world.admin, None).await.expect(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    // Without a token nobody learns which paths there are.
+    for path in ["/connections", "/connections/a/b", "/connectors/oauth2", "/integrations/crm"] {
+        world.send(Method::GET, path, "", None).await.expect(StatusCode::UNAUTHORIZED);
+    }
+}

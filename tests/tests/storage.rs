@@ -1,0 +1,424 @@
+//! The storage protocol of `seeds/credentials-storage.txt`, and who may speak it.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Method, StatusCode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use larder::caller::Claims;
+use larder::credentials::Credentials;
+use larder_tests::{Answer, World};
+use serde_json::{Value, json};
+
+const C1: &str = "/credentials?connectionId=c1";
+
+async fn put(world: &World, uri: &str, body: impl Into<bytes::Bytes>) -> Answer {
+    world.send_raw(Method::PUT, uri, &world.admin, body).await
+}
+
+/// The message of a refusal, which is JSON of the documented form.
+#[track_caller]
+fn refusal(answer: Answer, status: StatusCode) -> String {
+    let error = answer.expect(status).json();
+    assert_eq!(error["type"], "bad_request", "{error}");
+    error["message"].as_str().unwrap().to_owned()
+}
+
+/// A request with these headers and nothing else.
+async fn read_with(world: &World, headers: &[(&str, &str)]) -> Answer {
+    let request = headers.iter().fold(http::Request::get(C1), |request, (name, value)| request.header(*name, *value));
+    Answer(world.bundle.handle(request.body(Default::default()).unwrap()).await)
+}
+
+#[tokio::test]
+async fn any_json_value_comes_back_byte_for_byte() {
+    let world = World::new().await;
+    let large = format!(r#"{{"key":"{}"}}"#, "x".repeat(300 * 1024));
+    for credentials in [
+        r#"{"accessToken":"test-access-token","refreshToken":"test-refresh-token","expiresAt":"2024-12-31T23:59:59Z"}"#,
+        r#"{"z":1,"a":2,"m":{"y":1,"b":2}}"#,
+        r#"{ "spaced" : [1,  2,	3 ],
+            "and": "broken" }"#,
+        r#"{"big":123456789012345678901234567890,"small":1e-400,"exact":0.10000000000000000555,"exp":1E+2,"minus":-0}"#,
+        r#"{"escaped":"\u00e9\ud83d\ude00\/","plain":"é😀/","control":"\u0000"}"#,
+        r#"{"twice":1,"twice":2}"#,
+        r#""a token""#,
+        r#""""#,
+        "42",
+        "12345678901234567890123456789.5",
+        "null",
+        "true",
+        "false",
+        "[]",
+        "{}",
+        r#"["a",{"b":null},[[]]]"#,
+        &large,
+    ] {
+        let shown = &credentials[..credentials.len().min(60)];
+        let answer = put(&world, C1, format!(r#"{{"credentials":{credentials}}}"#)).await.expect(StatusCode::CREATED);
+        assert_eq!(answer.text(), "", "{shown}");
+        let answer = world.get(C1).await.expect(StatusCode::OK);
+        assert!(answer.text() == format!(r#"{{"credentials":{credentials}}}"#), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn the_answers_are_the_documented_ones_and_no_cache_keeps_them() {
+    let world = World::new().await;
+    let written = put(&world, C1, r#"{"credentials":{"token":"t"}}"#).await;
+    let read = world.get(C1).await;
+    let removed = world.send(Method::DELETE, C1, &world.admin, None).await;
+    let unknown = world.get(C1).await;
+    let unauthorized = read_with(&world, &[]).await;
+    let all = [&written, &read, &removed, &unknown, &unauthorized];
+    for answer in all {
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+    insta::assert_snapshot!("storage", all.map(Answer::snapshot).join("\n----\n"));
+}
+
+#[tokio::test]
+async fn what_was_never_stored_is_not_found() {
+    let world = World::new().await;
+    let answer = world.get("/credentials?connectionId=unknown").await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(answer.json()["key"], "not_found");
+}
+
+#[tokio::test]
+async fn a_put_replaces_wholly() {
+    let world = World::new().await;
+    put(&world, C1, r#"{"credentials":{"a":1,"nested":{"b":2}}}"#).await.expect(StatusCode::CREATED);
+    put(&world, C1, r#"{"credentials":{"nested":{"c":3}}}"#).await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials("c1").await, json!({"nested": {"c": 3}}));
+    put(&world, C1, r#"{"credentials":null}"#).await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials("c1").await, Value::Null);
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_gone_and_deleting_nothing_succeeds() {
+    let world = World::new().await;
+    put(&world, C1, r#"{"credentials":"x"}"#).await.expect(StatusCode::CREATED);
+    for _ in 0..2 {
+        let answer = world.send(Method::DELETE, C1, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+        assert_eq!(answer.text(), "");
+        world.get(C1).await.expect(StatusCode::NOT_FOUND);
+    }
+    world.get("/connections/c1").await.expect(StatusCode::NOT_FOUND);
+    put(&world, C1, r#"{"credentials":"y"}"#).await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials("c1").await, "y");
+}
+
+#[tokio::test]
+async fn what_was_put_is_served_for_ever_and_never_interpreted() {
+    let world = World::new().await;
+    let credentials = json!({"access_token": "a", "refresh_token": "r", "expires_in": 1, "expires_at": 1});
+    put(&world, C1, json!({ "credentials": credentials }).to_string()).await.expect(StatusCode::CREATED);
+    world.advance(30 * 86_400);
+    world.sweep().await;
+    assert_eq!(world.credentials("c1").await, credentials);
+}
+
+#[tokio::test]
+async fn every_bad_token_is_refused_with_the_same_bytes() {
+    let world = World::new().await;
+    put(&world, C1, r#"{"credentials":"x"}"#).await.expect(StatusCode::CREATED);
+    let now = World::START;
+    let claims = json!({"workspaceKey": "local", "tenantKey": "alice", "isAdmin": true, "exp": now + 3600});
+    let with = |name: &str, value: Value| {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        claims
+    };
+    let secret = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap().secret;
+    let signed = |claims: &Value, secret: &str| {
+        jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    };
+    let mut no_exp = claims.clone();
+    no_exp.as_object_mut().unwrap().remove("exp");
+    let nobody = json!({"workspaceKey": "local", "exp": now + 3600});
+    let nowhere = json!({"tenantKey": "alice", "isAdmin": true, "exp": now + 3600});
+    let base64 = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let none = |alg: &str| format!("{}.{}.", base64(&json!({"alg": alg, "typ": "JWT"})), base64(&claims));
+    let good = signed(&claims, secret.expose());
+    let (unsigned, _) = good.rsplit_once('.').unwrap();
+    let elevated = {
+        let bob = signed(&with("isAdmin", json!(false)), secret.expose());
+        let [header, _, signature] = bob.split('.').collect::<Vec<_>>()[..] else { unreachable!() };
+        format!("{header}.{}.{signature}", base64(&claims))
+    };
+    let bad = [
+        ("garbage", "garbage".to_owned()),
+        ("empty", String::new()),
+        ("three dots", "...".to_owned()),
+        ("another secret", signed(&claims, "another secret")),
+        ("an empty secret", signed(&claims, "")),
+        ("an unknown workspace", signed(&with("workspaceKey", json!("unknown")), secret.expose())),
+        ("a workspace that is no key", signed(&with("workspaceKey", json!("../local")), secret.expose())),
+        ("expired", signed(&with("exp", json!(now)), secret.expose())),
+        ("no exp", signed(&no_exp, secret.expose())),
+        ("exp as a text", signed(&with("exp", json!("2099-01-01")), secret.expose())),
+        ("not valid yet", signed(&with("nbf", json!(now + 3600)), secret.expose())),
+        ("no tenant and no admin", signed(&nobody, secret.expose())),
+        ("no workspace", signed(&nowhere, secret.expose())),
+        ("alg none", none("none")),
+        ("alg None", none("None")),
+        ("alg none, signed", format!("{}{}", none("none"), "AAAA")),
+        ("no signature", format!("{unsigned}.")),
+        ("cut", unsigned.to_owned()),
+        ("another body under the signature", elevated),
+    ];
+    read_with(&world, &[("authorization", &format!("Bearer {good}"))]).await.expect(StatusCode::OK);
+    let expected = read_with(&world, &[]).await.expect(StatusCode::UNAUTHORIZED).snapshot();
+    for (name, token) in bad {
+        for headers in [
+            vec![("authorization", format!("Bearer {token}"))],
+            vec![("x-membrane-token", token.clone())],
+            vec![("authorization", format!("Bearer {token}")), ("x-membrane-token", good.clone())],
+        ] {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            // An empty `Authorization: Bearer` is no token at all, and the other header counts.
+            if token.is_empty() && headers.len() == 2 {
+                continue;
+            }
+            assert_eq!(read_with(&world, &headers).await.snapshot(), expected, "{name}");
+        }
+    }
+    for method in [Method::PUT, Method::DELETE] {
+        let answer = world.send_raw(method, C1, "garbage", r#"{"credentials":1}"#).await;
+        assert_eq!(answer.snapshot(), expected);
+    }
+    // Even where the request is wrong besides.
+    let answer = world.send_raw(Method::PUT, "/credentials", "garbage", "{").await;
+    assert_eq!(answer.snapshot(), expected);
+    assert_eq!(world.credentials("c1").await, "x");
+}
+
+#[tokio::test]
+async fn an_expired_token_is_refused_in_the_second_of_its_expiry() {
+    let world = World::new().await;
+    let token = world.sign("local", Claims { is_admin: true, ..Claims::default() }).await;
+    let uri = "/connections";
+    world.advance(3599);
+    world.send(Method::GET, uri, &token, None).await.expect(StatusCode::OK);
+    world.advance(1);
+    world.send(Method::GET, uri, &token, None).await.expect(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn both_headers_and_all_three_hmac_algorithms_are_accepted() {
+    let world = World::new().await;
+    put(&world, C1, r#"{"credentials":"x"}"#).await.expect(StatusCode::CREATED);
+    let secret = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap().secret;
+    let key = EncodingKey::from_secret(secret.expose().as_bytes());
+    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+        let claims = json!({"iss": "local", "isAdmin": true, "exp": World::START + 60, "aud": "whoever"});
+        let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap();
+        for (name, value) in [
+            ("authorization", format!("Bearer {token}")),
+            ("authorization", format!("bearer {token}")),
+            ("x-membrane-token", token.clone()),
+            ("X-Membrane-Token", token.clone()),
+        ] {
+            read_with(&world, &[(name, &value)]).await.expect(StatusCode::OK);
+        }
+        // Another scheme is somebody else's.
+        let headers = [("authorization", "Basic dXNlcjpwYXNz"), ("x-membrane-token", token.as_str())];
+        read_with(&world, &headers).await.expect(StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_body_is_refused_with_what_is_wrong() {
+    let world = World::new().await;
+    for (body, hint) in [
+        ("", "not a JSON object"),
+        ("{", "line 1"),
+        (r#"{"credentials":}"#, "line 1 column 16"),
+        (r#"{"credentials":1} x"#, "trailing"),
+        (r#"{"credentials":NaN}"#, "line 1"),
+        (r#"{"credentials":'a'}"#, "line 1"),
+        ("{}", "missing field `credentials`"),
+        (r#"{"Credentials":1}"#, "missing field `credentials`"),
+        (r#"{"credentials":1,"credentials":2}"#, "duplicate field `credentials`"),
+        ("null", "not a JSON object"),
+        ("7", "not a JSON object"),
+        (r#""credentials""#, "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+    ] {
+        let message = refusal(put(&world, C1, body).await, StatusCode::BAD_REQUEST);
+        assert!(message.contains("request body") && message.contains(hint), "{body}: {message}");
+    }
+    let message = refusal(put(&world, C1, &b"{\"credentials\":\"\xff\"}"[..]).await, StatusCode::BAD_REQUEST);
+    assert!(message.contains("request body"), "{message}");
+    world.get(C1).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_repeat_what_the_body_held() {
+    let world = World::new().await;
+    for body in [
+        r#""marker-5ecret""#,
+        r#"["marker-5ecret"]"#,
+        r#"{"credentials":"marker-5ecret"} "marker-5ecret""#,
+        r#"{"credentials":"marker-5ecret""#,
+    ] {
+        let message = refusal(put(&world, C1, body).await, StatusCode::BAD_REQUEST);
+        assert!(!message.contains("marker"), "{body}: {message}");
+    }
+    let body = r#"{"connectorKey":"oauth2","parameters":"marker-5ecret"}"#;
+    let answer = world.send_raw(Method::PUT, "/integrations/crm", &world.admin, body).await;
+    let message = refusal(answer, StatusCode::BAD_REQUEST);
+    assert!(!message.contains("marker"), "{message}");
+}
+
+#[tokio::test]
+async fn the_connection_id_is_given_once_and_not_empty() {
+    let world = World::new().await;
+    for (uri, hint) in [
+        ("/credentials", "`connectionId` is missing"),
+        ("/credentials?", "`connectionId` is missing"),
+        ("/credentials?connectionid=c1", "`connectionId` is missing"),
+        ("/credentials?connectionId", "`connectionId` is missing"),
+        ("/credentials?connectionId=", "`connectionId` is missing"),
+        ("/credentials?connectionId=c1&connectionId=c2", "`connectionId` is given more than once"),
+        ("/credentials?connectionId=c1&x=1&connectionId=c1", "`connectionId` is given more than once"),
+        ("/credentials?connectionId=c1&connection%49d=c2", "`connectionId` is given more than once"),
+    ] {
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            let body = json!({"credentials": 1});
+            let message = refusal(world.send(method, uri, &world.admin, Some(&body)).await, StatusCode::BAD_REQUEST);
+            assert!(message.contains(hint), "{uri}: {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_with_the_limit_and_leaves_what_was_there() {
+    let world = World::new().await;
+    let of_size = |size: usize| format!(r#"{{"credentials":"{}"}}"#, "x".repeat(size - 2));
+    let most = of_size(Credentials::MAX_BYTES);
+    put(&world, C1, most.clone()).await.expect(StatusCode::CREATED);
+    for size in [Credentials::MAX_BYTES + 1, 1024 * 1024, 5 * 1024 * 1024] {
+        let message = refusal(put(&world, C1, of_size(size)).await, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(message.contains("350 KiB") && message.contains(&size.to_string()), "{message}");
+    }
+    assert!(world.get(C1).await.text() == most);
+}
+
+#[tokio::test]
+async fn other_query_parameters_and_a_path_before_it_are_ignored() {
+    let world = World::new().await;
+    let uris = [
+        "/credentials?connectionId=c1",
+        "/prod/credentials?connectionId=c1",
+        "/a/b/c/credentials/?connectionId=c1",
+        "/credentials?x=1&connectionId=c1&x=2&credentialsId=other&token=other",
+        "/credentials?%ff=%zz&&=&connectionId=c1",
+        "/credentials?connectionId=%631",
+    ];
+    for (number, uri) in uris.into_iter().enumerate() {
+        put(&world, uri, json!({ "credentials": number }).to_string()).await.expect(StatusCode::CREATED);
+        for uri in uris {
+            assert_eq!(world.get(uri).await.expect(StatusCode::OK).json(), json!({ "credentials": number }), "{uri}");
+        }
+    }
+    let list = world.get("/connections").await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn every_id_is_a_name_of_its_own() {
+    let world = World::new().await;
+    let longest = "x".repeat(512);
+    let ids = [
+        "a", "A", "a b", "a+b", "a/b", "a//b", "/", "..", "../a", "a#b", "#", "a%2Fb", "%", "a?b", "a&b=c", "é", "e\u{301}",
+        "日本語", "😀", "\u{202e}", "\0", "a\nb", "\"", "'; DROP TABLE connections; --", "null", "connections", "test",
+        &longest,
+    ];
+    let encode = |id: &str| form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>();
+    for id in ids {
+        let uri = format!("/credentials?connectionId={}", encode(id));
+        put(&world, &uri, json!({ "credentials": id }).to_string()).await.expect(StatusCode::CREATED);
+    }
+    for id in ids {
+        let answer = world.get(&format!("/credentials?connectionId={}", encode(id))).await;
+        assert_eq!(answer.expect(StatusCode::OK).json(), json!({ "credentials": id }));
+        // In a path, a space is %20.
+        let path = format!("/connections/{}", encode(id).replace('+', "%20"));
+        assert_eq!(world.get(&path).await.expect(StatusCode::OK).json()["id"], id, "{path}");
+    }
+    for id in ids {
+        let path = format!("/connections/{}", encode(id).replace('+', "%20"));
+        world.send(Method::DELETE, &path, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    }
+    assert_eq!(world.get("/connections").await.json(), json!({"items": []}));
+}
+
+#[tokio::test]
+async fn an_id_that_is_too_long_is_refused_and_found_nowhere() {
+    let world = World::new().await;
+    for length in [513, 2048, 10_000] {
+        let id = "x".repeat(length);
+        let uri = format!("/credentials?connectionId={id}");
+        let message = refusal(put(&world, &uri, r#"{"credentials":1}"#).await, StatusCode::BAD_REQUEST);
+        assert!(message.contains("512 bytes"), "{message}");
+        let read = world.get(&uri).await;
+        assert!(read.0.status().is_client_error(), "{length}: {}", read.snapshot());
+        let read = world.get(&format!("/connections/{id}")).await;
+        assert!(read.0.status().is_client_error(), "{length}: {}", read.snapshot());
+        let removed = world.send(Method::DELETE, &uri, &world.admin, None).await;
+        assert!(!removed.0.status().is_server_error(), "{length}: {}", removed.snapshot());
+    }
+    // Bytes count, not characters.
+    let uri = format!("/credentials?connectionId={}", "%C3%A9".repeat(257));
+    refusal(put(&world, &uri, r#"{"credentials":1}"#).await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn other_methods_are_not_allowed() {
+    let world = World::new().await;
+    for method in [Method::POST, Method::PATCH] {
+        let answer = world.send(method, C1, &world.admin, Some(&json!({"credentials": 1}))).await;
+        answer.expect(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    world.get(C1).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn parallel_puts_leave_one_of_them_whole() {
+    let world = World::new().await;
+    let puts = (0..4).map(|number| {
+        put(&world, C1, json!({"credentials": {"number": number, "same": number}}).to_string())
+    });
+    for answer in futures::future::join_all(puts).await {
+        answer.expect(StatusCode::CREATED);
+    }
+    let credentials = world.credentials("c1").await;
+    assert_eq!(credentials["number"], credentials["same"]);
+}
+
+#[tokio::test]
+async fn nothing_readable_is_at_rest() {
+    let mut world = World::new().await;
+    let body = r#"{"credentials":{"user":"marker-user","password":"marker-pässword"}}"#;
+    put(&world, C1, body).await.expect(StatusCode::CREATED);
+    put(&world, "/credentials?connectionId=c2", r#"{"credentials":"marker-text"}"#).await.expect(StatusCode::CREATED);
+    put(&world, C1, body.replace("user\":", "name\":")).await.expect(StatusCode::CREATED);
+    world.restart().await;
+    assert_eq!(world.credentials("c1").await["name"], "marker-user");
+
+    let mut read = 0;
+    for entry in fs::read_dir(world.folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        read += bytes.len();
+        for marker in ["marker", "password", "pässword"].map(str::as_bytes) {
+            let found = bytes.windows(marker.len()).any(|window| window == marker);
+            assert!(!found, "{}", path.display());
+        }
+    }
+    assert!(read > 4096, "the database is elsewhere: {read} bytes");
+}
