@@ -32,7 +32,12 @@ type Log = Arc<Mutex<Vec<String>>>;
 impl Program {
     /// Starts it with these arguments and waits until it has printed where it is.
     pub async fn start(arguments: &[&str]) -> Self {
-        let mut process = command(arguments).spawn().expect("larder starts");
+        Self::start_with(arguments, &[]).await
+    }
+
+    /// Starts it with these environment variables besides.
+    pub async fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut process = command(arguments).envs(variables.iter().copied()).spawn().expect("larder starts");
         let log = collect(process.stderr.take().expect("it is piped"));
         let mut stdout = BufReader::new(process.stdout.take().expect("it is piped")).lines();
         let mut printed = Vec::new();

@@ -38,9 +38,12 @@ pub struct MockProvider {
     state: Arc<Mutex<State>>,
 }
 
+/// Status, body and headers.
+type Scripted = (u16, String, Vec<(String, String)>);
+
 struct State {
     /// What the next token requests are answered, before the usual answers.
-    scripted: VecDeque<(u16, String, Vec<(String, String)>)>,
+    scripted: VecDeque<Scripted>,
     requests: Vec<TokenRequest>,
     issued: u64,
     expires_in: Value,
@@ -73,7 +76,9 @@ impl MockProvider {
                     async move { Ok::<_, Infallible>(provider.answer(request).await) }
                 });
                 tokio::spawn(async move {
-                    drop(auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await);
+                    drop(
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await,
+                    );
                 });
             }
         });
@@ -170,7 +175,7 @@ impl MockProvider {
         response.body(Full::from(body)).expect("a response")
     }
 
-    fn tokens(&self, authorization: Option<String>, body: &[u8]) -> (u16, String, Vec<(String, String)>) {
+    fn tokens(&self, authorization: Option<String>, body: &[u8]) -> Scripted {
         let form = form_urlencoded::parse(body).into_owned().collect();
         let mut state = self.state();
         state.requests.push(TokenRequest { authorization, form });

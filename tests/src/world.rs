@@ -215,12 +215,15 @@ impl Answer {
     /// Where a redirect leads.
     #[track_caller]
     pub fn location(&self) -> String {
-        self.header("location").unwrap_or_else(|| panic!("no redirect: {:?} {}", self.0.status(), self.text())).to_owned()
+        self.header("location")
+            .unwrap_or_else(|| panic!("no redirect: {:?} {}", self.0.status(), self.text()))
+            .to_owned()
     }
 
     /// The whole response as a text for snapshots: status, headers, body.
     pub fn snapshot(&self) -> String {
-        let headers = self.0.headers().iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap_or("?")));
+        let headers =
+            self.0.headers().iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap_or("?")));
         format!("{}\n{}\n{}", self.0.status(), headers.collect::<String>(), self.text())
     }
 }

@@ -110,7 +110,10 @@ async fn somebody_elses_connection_is_answered_like_one_that_is_not_there() {
                 let answer = world.send(method.clone(), &uri.replace("{id}", id), token, None).await;
                 let status = answer.0.status();
                 // A token for no tenant at all is no token.
-                assert!(status == StatusCode::NOT_FOUND || (number == 2 && status == StatusCode::UNAUTHORIZED), "{uri}");
+                assert!(
+                    status == StatusCode::NOT_FOUND || (number == 2 && status == StatusCode::UNAUTHORIZED),
+                    "{uri}"
+                );
                 assert_eq!(answer.snapshot(), unknown.replace("unknown", id), "{method} {uri}");
             }
         }
@@ -192,6 +195,7 @@ async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
     let world = World::new().await;
     let both = world.sign("local", Claims { is_admin: true, ..tenant("alice") }).await;
     put(&world, &both, "made-for-alice").await;
+    world.advance(1);
     put(&world, &world.token("bob").await, "bobs").await;
     assert_eq!(ids(&world.send(Method::GET, "/connections", &both, None).await), ["made-for-alice", "bobs"]);
     assert_eq!(ids(&world.send(Method::GET, "/connections", &world.alice, None).await), ["made-for-alice"]);
@@ -263,7 +267,9 @@ async fn pages_of_connections_come_one_after_another_each_connection_once() {
         put(&world, &bob, &format!("b{number:02}")).await;
         world.advance(1);
     }
-    for (token, limit, expected) in [(&world.admin, 5, 24), (&world.admin, 24, 24), (&world.alice, 5, 12), (&bob, 12, 12)] {
+    for (token, limit, expected) in
+        [(&world.admin, 5, 24), (&world.admin, 24, 24), (&world.alice, 5, 12), (&bob, 12, 12)]
+    {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
             let answer = world.send(Method::GET, &format!("/connections?limit={limit}{cursor}"), token, None).await;
@@ -294,6 +300,7 @@ async fn a_cursor_shows_nothing_of_others_and_a_foreign_one_begins_anew() {
         put(&world, &world.admin, &format!("ours{number}")).await;
     }
     let cursor = world.get("/connections?limit=2").await.json()["cursor"].as_str().unwrap().to_owned();
+    world.advance(1);
     let other = world.sign("other", admin()).await;
     put(&world, &other, "theirs").await;
     put(&world, &world.alice, "alices").await;
@@ -453,7 +460,9 @@ async fn a_test_tells_whether_the_credentials_work_and_changes_nothing() {
     let uri = format!("/connections/{connected}/test");
     assert_eq!(world.post(&uri).await.expect(StatusCode::OK).json(), json!({"success": true}));
     assert_eq!(provider.tests().last().unwrap().as_deref(), Some("Bearer access-1"));
-    for (status, key) in [(401, json!("access_token_expired")), (429, Value::Null), (403, Value::Null), (500, Value::Null)] {
+    for (status, key) in
+        [(401, json!("access_token_expired")), (429, Value::Null), (403, Value::Null), (500, Value::Null)]
+    {
         provider.set_test_status(status);
         let answer = world.send(Method::POST, &uri, &world.alice, None).await.expect(StatusCode::OK).json();
         assert_eq!((&answer["success"], &answer["error"]["type"]), (&json!(false), &json!("connection")), "{answer}");
@@ -489,7 +498,9 @@ async fn what_cannot_be_tested_or_refreshed_is_refused_with_the_reason() {
 #[tokio::test]
 async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
     let world = World::new().await;
-    for path in ["/", "/nowhere", "/connections/a/b", "/connections/a/test/b", "/integrations/a/b", "/connectors/oauth2"] {
+    for path in
+        ["/", "/nowhere", "/connections/a/b", "/connections/a/test/b", "/integrations/a/b", "/connectors/oauth2"]
+    {
         world.get(path).await.expect(StatusCode::NOT_FOUND);
     }
     for (method, path) in [

@@ -1,5 +1,7 @@
 //! The sample events: one for each route and each refresh event, and each is understood.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! The real Lambda binaries, called over HTTP and invoked with the sample events.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use std::fs;
 use std::time::Duration;
 
@@ -67,7 +69,8 @@ async fn connects(program: &Program, watch: &Watch, admin: &str) -> String {
 /// `get-credentials` has the real `refresh` binary renew what has expired, through the Invoke API.
 async fn renews_an_expired_token(program: &Program, watch: &Watch, admin: &str, id: &str) {
     let path = format!("/credentials?connectionId={id}");
-    let read = async || watch.send(Method::GET, &path, admin, "").await.expect(StatusCode::OK).json()["credentials"].clone();
+    let read =
+        async || watch.send(Method::GET, &path, admin, "").await.expect(StatusCode::OK).json()["credentials"].clone();
     let mut credentials = read().await;
     let old = credentials["access_token"].clone();
     credentials["expires_in"] = json!(1);

@@ -68,7 +68,10 @@ async fn without_a_new_refresh_token_the_old_one_is_kept() {
         world.advance(3300);
         world.sweep().await;
         let credentials = world.credentials(&id).await;
-        assert_eq!((&credentials["access_token"], &credentials["refresh_token"]), (&json!(access_token), &json!("refresh-1")));
+        assert_eq!(
+            (&credentials["access_token"], &credentials["refresh_token"]),
+            (&json!(access_token), &json!("refresh-1"))
+        );
     }
 }
 
@@ -100,7 +103,10 @@ async fn a_provider_whose_tokens_live_a_second_is_called_once_a_minute_at_most()
         let answer = world.get(&format!("/credentials?connectionId={id}")).await;
         // A token of one second is good in the second that it was made in, and never handed out after it.
         if answer.0.status() == StatusCode::OK {
-            assert_eq!(answer.json()["credentials"]["access_token"], format!("access-{}", provider.token_requests().len()));
+            assert_eq!(
+                answer.json()["credentials"]["access_token"],
+                format!("access-{}", provider.token_requests().len())
+            );
         } else {
             let wait: u64 = answer.header("retry-after").expect("a time to come back").parse().unwrap();
             assert!((1..=60).contains(&wait));

@@ -334,8 +334,33 @@ async fn every_id_is_a_name_of_its_own() {
     let world = World::new().await;
     let longest = "x".repeat(512);
     let ids = [
-        "a", "A", "a b", "a+b", "a/b", "a//b", "/", "..", "../a", "a#b", "#", "a%2Fb", "%", "a?b", "a&b=c", "é", "e\u{301}",
-        "日本語", "😀", "\u{202e}", "\0", "a\nb", "\"", "'; DROP TABLE connections; --", "null", "connections", "test",
+        "a",
+        "A",
+        "a b",
+        "a+b",
+        "a/b",
+        "a//b",
+        "/",
+        "..",
+        "../a",
+        "a#b",
+        "#",
+        "a%2Fb",
+        "%",
+        "a?b",
+        "a&b=c",
+        "é",
+        "e\u{301}",
+        "日本語",
+        "😀",
+        "\u{202e}",
+        "\0",
+        "a\nb",
+        "\"",
+        "'; DROP TABLE connections; --",
+        "null",
+        "connections",
+        "test",
         &longest,
     ];
     let encode = |id: &str| form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>();
@@ -390,9 +415,8 @@ async fn other_methods_are_not_allowed() {
 #[tokio::test]
 async fn parallel_puts_leave_one_of_them_whole() {
     let world = World::new().await;
-    let puts = (0..4).map(|number| {
-        put(&world, C1, json!({"credentials": {"number": number, "same": number}}).to_string())
-    });
+    let puts =
+        (0..4).map(|number| put(&world, C1, json!({"credentials": {"number": number, "same": number}}).to_string()));
     for answer in futures::future::join_all(puts).await {
         answer.expect(StatusCode::CREATED);
     }

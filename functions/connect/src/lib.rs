@@ -85,6 +85,11 @@ impl Connect {
         wanted: ConnectRequest,
         delivery: Delivery,
     ) -> Result<Response, Error> {
+        if !wanted.connector_parameters.is_empty() && !caller.admin {
+            // An end user who could set `tokenUri` would be sent the client secret.
+            let message = "`connectorParameters` can only be given with an admin token: they override the integration's own";
+            return Err(Error::access_denied(message));
+        }
         let connection_id = self.connection_id(caller, integration, &wanted).await?;
         let auth = self.configuration.auth(integration, &wanted.connector_parameters, &wanted.input).await?;
 

@@ -103,9 +103,7 @@ mod tests {
         let get = mock!(Client::get_secret_value)
             .sequence()
             .output(|| GetSecretValueOutput::builder().secret_string("there").build())
-            .error(|| {
-                GetSecretValueError::ResourceNotFoundException(ResourceNotFoundException::builder().build())
-            })
+            .error(|| GetSecretValueError::ResourceNotFoundException(ResourceNotFoundException::builder().build()))
             .build();
         let store = SecretsManager::new(mock_client!(aws_sdk_secretsmanager, [&get]), "larder/");
         assert_eq!(store.get("a").await.expect("reads"), Some(Secret::new("there")));
