@@ -86,10 +86,14 @@ impl Program {
         self.send(Method::GET, path, token, "").await
     }
 
-    /// Ends it with SIGKILL. Gives what it logged, and what it printed after the welcome.
-    pub async fn kill(mut self) -> (String, Option<String>) {
+    /// Ends it with SIGKILL. Gives what it printed after the welcome, and what it logged.
+    pub async fn kill(mut self) -> (String, String) {
         self.process.kill().await.expect("it is killed");
-        (self.log(), self.stdout.next_line().await.expect("text"))
+        let mut printed = String::new();
+        while let Some(line) = self.stdout.next_line().await.expect("text") {
+            printed += line.trim();
+        }
+        (printed, self.log())
     }
 
     /// What it has logged so far.

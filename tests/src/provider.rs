@@ -115,6 +115,11 @@ impl MockProvider {
         self.state().scripted.push_back((status, body.to_owned(), headers));
     }
 
+    /// How many scripted answers are still to be given.
+    pub fn pending_answers(&self) -> usize {
+        self.state().scripted.len()
+    }
+
     /// What the usual answers say of the tokens' life; null leaves it out.
     pub fn set_expires_in(&self, expires_in: Value) {
         self.state().expires_in = expires_in;

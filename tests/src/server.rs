@@ -16,7 +16,7 @@ use crate::{Answer, Browser, Visitor, World};
 pub struct Server {
     issuer: String,
     client: reqwest::Client,
-    _process: Child,
+    process: Child,
 }
 
 /// A request that a server got.
@@ -65,7 +65,12 @@ impl Server {
         let line = lines.next_line().await.expect("text").unwrap_or_else(|| panic!("{program} did not start"));
         let started: Value = serde_json::from_str(&line).expect("the start line is JSON");
         let issuer = started["issuer"].as_str().expect("an issuer").to_owned();
-        Self { issuer, client: http_client(), _process: process }
+        Self { issuer, client: http_client(), process }
+    }
+
+    /// Ends the server, and waits until nobody answers there.
+    pub async fn stop(mut self) {
+        self.process.kill().await.expect("it is killed");
     }
 
     /// A URL of the server; its issuer, if the path is empty.

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{Method, StatusCode};
 use larder::caller::Claims;
+use larder::connect::page::STYLE;
 use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
@@ -50,9 +51,10 @@ fn names(url: &str) -> Vec<String> {
     query(url).into_iter().map(|(name, _)| name).collect()
 }
 
-/// A text for a snapshot, without what differs from run to run.
+/// A text for a snapshot, without what differs from run to run, and without the style sheet.
 fn hidden(text: &str, secrets: &[(&str, &str)]) -> String {
-    secrets.iter().fold(text.to_owned(), |text, (secret, name)| text.replace(*secret, &format!("[{name}]")))
+    let text = text.replace(STYLE, "[style]");
+    secrets.iter().fold(text, |text, (secret, name)| text.replace(*secret, &format!("[{name}]")))
 }
 
 async fn connections(world: &World) -> Vec<Value> {
@@ -105,8 +107,14 @@ async fn the_authorization_request_is_the_documented_one_and_nothing_else() {
     let cookie = answer.header("set-cookie").unwrap();
     let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
     let base = provider.uri("");
-    let secrets =
-        [(&*state, "state"), (&*challenge, "challenge"), (name, "cookie"), (value, "value"), (&*encode(&base), "p"), (&*base, "provider")];
+    let secrets = [
+        (&*state, "state"),
+        (&*challenge, "challenge"),
+        (name, "cookie"),
+        (value, "value"),
+        (&*encode(&base), "p"),
+        (&*base, "provider"),
+    ];
     insta::assert_snapshot!("authorize", hidden(&answer.snapshot(), &secrets));
     assert!(name.starts_with("__Host-") && value.len() >= 22, "{cookie}");
 }
@@ -169,6 +177,29 @@ async fn nothing_that_the_browser_sends_overrides_a_parameter() {
 }
 
 #[tokio::test]
+async fn only_an_admin_overrides_the_integrations_parameters() {
+    let (world, provider) = prepared(json!({})).await;
+    let evil = json!({"tokenUri": "https://evil.example/token"}).to_string();
+    let page = Browser::default().get(&world, &uri(&world, &[("connectorParameters", &evil)])).await;
+    refused(&world, page, StatusCode::FORBIDDEN, "admin token").await;
+    let payload = json!({"integrationKey": "crm", "token": world.alice, "connectorParameters": {"tokenUri": "x"}});
+    let page = Browser::default().post(&world, "/connect", &[("payload", &payload.to_string())]).await;
+    refused(&world, page, StatusCode::FORBIDDEN, "admin token").await;
+
+    let payload =
+        json!({"integrationKey": "crm", "token": world.admin, "connectorParameters": {"clientId": "another"}});
+    let mut browser = Browser::default();
+    let location = browser.post(&world, "/connect", &[("payload", &payload.to_string())]).await.location();
+    assert_eq!(parameter(&location, "client_id"), "another");
+    browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+    // They stay with the connection.
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(provider.refreshes()[0].get("client_id"), Some("another"));
+    assert_eq!(provider.refreshes()[0].get("client_secret"), Some("the-client-secret"));
+}
+
+#[tokio::test]
 async fn a_query_of_the_authorize_uri_is_kept() {
     let (world, provider) = prepared(json!({})).await;
     let authorize = provider.uri("/authorize?audience=api%20v2&state=old");
@@ -210,11 +241,7 @@ async fn the_client_authenticates_where_the_connector_says() {
     let basic = format!("Basic {}", STANDARD.encode("the-client:the-client-secret"));
     for (parameters, authorization, fields) in [
         (json!({"clientAuthLocation": "headers"}), Some(&basic), "code_verifier code_challenge_method"),
-        (
-            json!({"clientAuthLocation": "body"}),
-            None,
-            "client_id client_secret code_verifier code_challenge_method",
-        ),
+        (json!({"clientAuthLocation": "body"}), None, "client_id client_secret code_verifier code_challenge_method"),
         (
             json!({"clientAuthLocation": "both"}),
             Some(&basic),
@@ -643,7 +670,11 @@ async fn a_connect_that_cannot_be_read_is_refused_with_the_reason() {
     let mut browser = Browser::default();
     for (query, status, hint) in [
         (format!("integrationKey=crm&token={0}&token={0}", world.alice), StatusCode::BAD_REQUEST, "`token`"),
-        (format!("integrationKey=crm&integrationKey=x&token={}", world.alice), StatusCode::BAD_REQUEST, "`integrationKey`"),
+        (
+            format!("integrationKey=crm&integrationKey=x&token={}", world.alice),
+            StatusCode::BAD_REQUEST,
+            "`integrationKey`",
+        ),
         (format!("token={}", world.alice), StatusCode::BAD_REQUEST, "`integrationKey` is missing"),
         (format!("integrationKey=&token={}", world.alice), StatusCode::BAD_REQUEST, "`integrationKey` is missing"),
         (format!("integrationKey=unknown&token={}", world.alice), StatusCode::NOT_FOUND, "`unknown`"),
@@ -676,7 +707,7 @@ async fn a_connect_needs_a_valid_token() {
         pages.push(page.snapshot());
     }
     assert!(pages.iter().all(|page| *page == pages[0]));
-    insta::assert_snapshot!("unauthorized", pages[0]);
+    insta::assert_snapshot!("unauthorized", hidden(&pages[0], &[]));
     // A header does as well as a parameter.
     world.send(Method::GET, "/connect?integrationKey=crm", &world.alice, None).await.expect(StatusCode::FOUND);
     // Another workspace has no such integration.
@@ -752,7 +783,7 @@ async fn nobody_reconnects_what_is_somebody_elses() {
         format!("/connect?integrationKey=crm&connectionId=unknown&token={}", world.alice),
     ] {
         let page = Browser::default().get(&world, &uri).await.expect(StatusCode::NOT_FOUND);
-        assert!(page.text().contains("there is no connection"), "{}", page.text());
+        assert!(page.text().contains("here is no connection `"), "{}", page.text());
     }
     assert_eq!(world.credentials(&id).await["access_token"], "access-1");
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder_tests::{Server, World};
+use larder_tests::{Browser, Server, World};
 use serde_json::{Value, json};
 
 const END_OF_FIRST_TOKEN: &str = "2026-01-01T01:00:00Z";
@@ -275,6 +275,28 @@ async fn an_answer_that_drips_is_cut_off_and_readers_do_not_wait_for_it() {
     let view = world.connection(&id).await;
     assert_eq!((&view["state"], &view["error"]), (&json!("READY"), &Value::Null));
     assert_ne!(world.credentials(&id).await["refresh_token"], before["refresh_token"]);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn a_provider_that_is_gone_is_named_and_costs_nothing() {
+    let server = Server::odd().await;
+    let mut browser = Browser::default();
+    let (world, id) = connected(&server).await;
+    let before = world.credentials(&id).await;
+    let new = integrated(&server, json!({})).await;
+    let back = server.go(&new, &mut browser).await;
+    server.stop().await;
+
+    let page = browser.get(&new, &back).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.text().contains("127.0.0.1 could not be reached"), "{}", page.text());
+    assert_eq!(new.get("/connections").await.json()["items"], json!([]));
+
+    advance_and_sweep(&world, DUE).await;
+    let view = world.connection(&id).await;
+    assert_eq!((&view["state"], &view["retryAttempts"]), (&json!("READY"), &json!(1)));
+    assert!(message(&view).contains("127.0.0.1 could not be reached"), "{view}");
+    assert_eq!(world.credentials(&id).await, before);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::configuration::Configuration;
 use larder::connect::{ConnectFailure, Delivery, FLOW_LIFE, Flow, browser_cookie, browser_digest};
+use larder::connection::Contents;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, redirect};
@@ -22,6 +23,7 @@ use larder::oauth2::{Pkce, State, build_authorize_url};
 use larder::random::{self, Rng};
 use larder::seal::Sealer;
 use larder::store::{Connections, Integration, Session, Sessions};
+use larder::vault::Vault;
 use request::ConnectRequest;
 
 /// Serves `/connect`.
@@ -31,6 +33,7 @@ pub struct Connect {
     connections: Connections,
     sessions: Sessions,
     sealer: Sealer,
+    vault: Vault,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 }
@@ -47,6 +50,7 @@ impl Connect {
             connections: environment.connections(),
             sessions: environment.sessions(),
             sealer: environment.sealer()?,
+            vault: environment.vault()?,
             clock: Arc::clone(&environment.clock),
             rng: Arc::clone(&environment.rng),
         })
@@ -87,11 +91,18 @@ impl Connect {
     ) -> Result<Response, Error> {
         if !wanted.connector_parameters.is_empty() && !caller.admin {
             // An end user who could set `tokenUri` would be sent the client secret.
-            let message = "`connectorParameters` can only be given with an admin token: they override the integration's own";
+            let message =
+                "`connectorParameters` can only be given with an admin token: they override the integration's own";
             return Err(Error::access_denied(message));
         }
-        let connection_id = self.connection_id(caller, integration, &wanted).await?;
-        let auth = self.configuration.auth(integration, &wanted.connector_parameters, &wanted.input).await?;
+        let (connection_id, stored) = self.target(caller, integration, &wanted).await?;
+        // Whoever connects again need not enter everything again.
+        let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
+        let connector_parameters = match wanted.connector_parameters {
+            none if none.is_empty() => stored.connector_parameters,
+            given => given,
+        };
+        let auth = self.configuration.auth(integration, &connector_parameters, &input).await?;
 
         let state = State::generate(&*self.rng);
         let sent_state = state.with_custom(wanted.custom_state.as_deref());
@@ -106,8 +117,8 @@ impl Connect {
             integration_key: integration.key.clone(),
             connection_id,
             name: wanted.name,
-            input: wanted.input,
-            connector_parameters: wanted.connector_parameters,
+            input,
+            connector_parameters,
             code_verifier: pkce.map(|pkce| pkce.verifier().clone()),
             delivery,
         };
@@ -128,30 +139,32 @@ impl Connect {
         Ok(response)
     }
 
-    /// The connection to make or to renew: the one that was named, a new one where several are wanted, or the one that
-    /// this end user has through this integration. That last id is computed, so two flows at once cannot make two.
-    async fn connection_id(
+    /// The connection to make or to renew, with what is stored of it: the one that was named, a new one where several are
+    /// wanted, or the one that this end user has through this integration. That last id is computed, so two flows at once
+    /// cannot make two.
+    async fn target(
         &self,
         caller: &Caller,
         integration: &Integration,
         wanted: &ConnectRequest,
-    ) -> Result<String, Error> {
-        if let Some(id) = &wanted.connection_id {
-            let connection = self.connections.get(&caller.workspace, id).await?;
-            let is_ours = connection.is_some_and(|connection| {
-                caller.may_see(connection.tenant.as_deref())
-                    && connection.integration.is_some_and(|reference| reference.key == integration.key)
-            });
-            if !is_ours {
+    ) -> Result<(String, Contents), Error> {
+        if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
+            return Ok((random::token::<16>(&*self.rng), Contents::default()));
+        }
+        let own = || own_connection_id(&caller.workspace, &integration.key, caller.tenant.as_deref());
+        let id = wanted.connection_id.clone().unwrap_or_else(own);
+        let stored = self.connections.get(&caller.workspace, &id).await?.filter(|connection| {
+            caller.may_see(connection.tenant.as_deref())
+                && connection.integration.as_ref().is_some_and(|reference| reference.key == integration.key)
+        });
+        match stored {
+            Some(connection) => Ok((id, self.vault.open(&connection).await?)),
+            None if wanted.connection_id.is_none() => Ok((id, Contents::default())),
+            None => {
                 let message = format!("there is no connection `{id}` of the integration `{}`", integration.key);
-                return Err(Error::not_found(message));
+                Err(Error::not_found(message))
             }
-            return Ok(id.clone());
         }
-        if wanted.allow_multiple_connections {
-            return Ok(random::token::<16>(&*self.rng));
-        }
-        Ok(own_connection_id(&caller.workspace, &integration.key, caller.tenant.as_deref()))
     }
 }
 

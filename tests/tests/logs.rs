@@ -1,0 +1,351 @@
+//! What must never be logged or told, is not: every flow is run with marker secrets, and everything that Larder logs and
+//! answers is searched for them. One test, for there is one log in a process.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use http::{Method, StatusCode};
+use larder_tests::{Answer, Browser, MockProvider, World};
+use refresh::{Event, Refresh};
+use serde_json::{Value, json};
+use tracing_subscriber::fmt::format::FmtSpan;
+use url::Url;
+
+/// Ours in full. Dependencies may log what they carry at levels that nobody turns on in production.
+const FILTER: &str = "info,larder=trace,larder_local=trace,connect=trace,oauth_callback=trace,get_credentials=trace,\
+                      put_credentials=trace,connections=trace,refresh=trace";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// A secret as providers make them: long, with digits.
+fn marker(name: &str) -> String {
+    format!("marker-{name}-8f14e45fceea167a5a36dedd4bea2543")
+}
+
+/// What was answered, and what must not have been.
+#[derive(Default)]
+struct Evidence {
+    answers: Vec<String>,
+    secrets: Vec<String>,
+}
+
+impl Evidence {
+    /// Keeps an answer, headers included.
+    fn keep(&mut self, answer: Answer) -> Answer {
+        self.answers.push(answer.snapshot());
+        answer
+    }
+
+    /// Keeps the state, the challenge and the cookie of a flow that begins, and gives where the browser is sent.
+    fn keep_flow(&mut self, answer: &Answer) -> String {
+        let location = answer.location();
+        let url = Url::parse(&location).unwrap();
+        let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().split_once('=').unwrap().1;
+        self.secrets.extend([state.split(':').next().unwrap().to_owned(), cookie.to_owned()]);
+        location
+    }
+}
+
+fn tokens(name: &str) -> Value {
+    json!({"access_token": marker(&format!("access-{name}")), "refresh_token": marker(&format!("refresh-{name}")),
+           "id_token": marker("id-token"), "token_type": "Bearer", "expires_in": 3600})
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_log_line_or_answer() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_env_filter(FILTER)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+
+    let mut evidence = Evidence::default();
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    let parameters = json!({"clientSecret": marker("client-secret"), "extra": {"prompt": "consent"}});
+    world.integrate(&provider, parameters.clone()).await;
+
+    let id = connect(&world, &provider, &mut evidence).await;
+    fail_to_connect(&world, &provider, &mut evidence).await;
+    refresh(&world, &provider, &id, &mut evidence).await;
+    store(&world, &mut evidence).await;
+    turn_away(&world, &mut evidence).await;
+
+    // What Larder stands on is damaged.
+    let damage = json!({"workspaces/local": marker("damaged")});
+    std::fs::write(world.folder().join("secrets.json"), damage.to_string()).unwrap();
+    world.advance(600);
+    for uri in ["/connections", "/connect?integrationKey=crm"] {
+        let answer = evidence.keep(world.send(Method::GET, uri, &world.alice, None).await);
+        assert!(answer.0.status().is_server_error());
+    }
+    std::fs::write(world.folder().join("secrets.json"), format!("\"{}", marker("damaged"))).unwrap();
+    world.advance(600);
+    let answer = evidence.keep(world.get("/connections").await);
+    assert!(answer.0.status().is_server_error());
+
+    let text = log.text();
+    for line in ["refused an access token", "a refresh failed", "internal error", "a dependency failed", "sweep"] {
+        assert!(text.contains(line), "the log has no line {line:?}, so this test proves nothing: {text}");
+    }
+    assert!(evidence.answers.len() > 50);
+    assert!(evidence.secrets.len() > 20);
+
+    evidence.secrets.extend([world.admin.clone(), world.alice.clone()]);
+    let requests = provider.token_requests();
+    evidence.secrets.extend(requests.iter().filter_map(|it| it.get("code_verifier")).map(ToOwned::to_owned));
+    let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
+    evidence.secrets.extend([signature(&world.admin), signature(&world.alice)]);
+    evidence.secrets.push("marker-".to_owned());
+    let log_lines = text.lines().map(|line| ("log", line));
+    let answer_lines = evidence.answers.iter().flat_map(|answer| answer.lines().map(|line| ("answer", line)));
+    for (place, line) in log_lines.chain(answer_lines) {
+        for secret in &evidence.secrets {
+            assert!(!line.contains(secret.as_str()), "{secret} is in an {place}: {line}");
+        }
+    }
+}
+
+/// A connect and its callback, by query and by form.
+async fn connect(world: &World, provider: &MockProvider, evidence: &mut Evidence) -> String {
+    let mut browser = Browser::default();
+    let input = json!({"apiKey": marker("input")}).to_string();
+    let payload = json!({"integrationKey": "crm", "token": world.alice, "input": {"apiKey": marker("input")},
+                         "customState": marker("custom-state")});
+    for name in ["query", "form"] {
+        let answer = if name == "query" {
+            let input: String = form_urlencoded::byte_serialize(input.as_bytes()).collect();
+            let uri = format!("/connect?integrationKey=crm&token={}&input={input}&requestId=r1", world.alice);
+            browser.get(world, &uri).await
+        } else {
+            browser.post(world, "/connect", &[("payload", &payload.to_string())]).await
+        };
+        let location = evidence.keep_flow(&answer.expect(StatusCode::FOUND));
+        provider.script(200, &tokens(name));
+        let callback = provider.come_back(&location, &[("code", &marker("code"))]);
+        let page = browser.get(world, &callback).await.expect(StatusCode::OK);
+        evidence.keep(page);
+        // Again.
+        let page = browser.get(world, &callback).await.expect(StatusCode::BAD_REQUEST);
+        evidence.keep(page);
+    }
+    connect::own_connection_id("local", "crm", Some("alice"))
+}
+
+/// Every way in which a connect fails, told on a page, by redirect and by message.
+async fn fail_to_connect(world: &World, provider: &MockProvider, evidence: &mut Evidence) {
+    let channels = ["", "&requestId=r1", "&redirectUri=https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder"];
+    for (number, failure) in failures().into_iter().enumerate() {
+        for channel in channels {
+            let mut browser = Browser::default();
+            let uri = format!("/connect?integrationKey=crm&allowMultipleConnections=1&token={}{channel}", world.alice);
+            let location = evidence.keep_flow(&browser.get(world, &uri).await.expect(StatusCode::FOUND));
+            provider.script_raw(failure.0, &failure.1, &[]);
+            let callback = provider.come_back(&location, &[("code", &marker("code"))]);
+            let answer = evidence.keep(browser.get(world, &callback).await);
+            assert_ne!(answer.0.status(), StatusCode::OK, "{number}");
+        }
+    }
+    for status in [400, 401, 500] {
+        provider.set_test_status(status);
+        provider.script(200, &tokens("untested"));
+        let mut browser = Browser::default();
+        let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
+        let location = evidence.keep_flow(&browser.get(world, &uri).await);
+        evidence.keep(browser.get(world, &provider.come_back(&location, &[("code", &marker("code"))])).await);
+    }
+    provider.set_test_status(200);
+    // Callbacks that belong to nobody, or not to this browser.
+    let mut browser = Browser::default();
+    let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
+    let location = evidence.keep_flow(&browser.get(world, &uri).await);
+    let code = ("code", &*marker("code"));
+    evidence.keep(Browser::default().get(world, &provider.come_back(&location, &[code])).await);
+    evidence.keep(browser.get(world, &provider.come_back(&location, &[code, code])).await);
+    evidence.keep(browser.get(world, &provider.come_back(&location, &[code, ("error", "access_denied")])).await);
+    evidence.keep(browser.get(world, &format!("/oauth-callback?code={}", marker("code"))).await);
+    let uri = format!("/oauth-callback?code={}&state={}", marker("code"), marker("state"));
+    evidence.keep(browser.get(world, &uri).await);
+    evidence.keep(browser.get(world, &provider.come_back(&location, &[("error", &marker("code"))])).await);
+    // Requests to connect that cannot be read.
+    for payload in [format!("\"{}\"", marker("payload")), format!("{{\"name\":[\"{}\"]}}", marker("payload"))] {
+        evidence.keep(browser.post(world, "/connect", &[("payload", &payload)]).await);
+    }
+    let uri = format!("/connect?integrationKey=crm&input=%22{}%22&token={}", marker("input"), world.alice);
+    evidence.keep(browser.get(world, &uri).await);
+    world.advance(60);
+}
+
+/// What a token endpoint answers when it does not give a token; some repeat what they were sent.
+fn failures() -> Vec<(u16, String)> {
+    let secret = marker("echo");
+    let echoed = json!({"error": "invalid_grant", "error_description": format!("the token {secret} is revoked")});
+    vec![
+        (400, echoed.to_string()),
+        (400, json!({"error": secret, "error_description": secret}).to_string()),
+        (401, json!({"error": "invalid_client", "error_description": format!("secret={secret}")}).to_string()),
+        (400, json!({"error": {"code": secret, "message": secret}}).to_string()),
+        (200, json!({"ok": false, "error": secret}).to_string()),
+        (200, json!({"refresh_token": secret}).to_string()),
+        (200, json!({"access_token": {"a": secret}}).to_string()),
+        (200, json!([secret]).to_string()),
+        (200, format!("<html>{secret}</html>")),
+        (200, format!("{{\"access_token\":\"{secret}\"")),
+        (200, format!("access_token=&error={secret}")),
+        (429, secret.clone()),
+        (503, format!("<html>{secret}</html>")),
+        (302, secret),
+    ]
+}
+
+/// Refreshes that succeed and that fail, by hand, when due, by a reader, and by the function's own events.
+async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mut Evidence) {
+    let uri = format!("/connections/{id}/refresh-credentials");
+    provider.script(200, &tokens("refreshed"));
+    evidence.keep(world.post(&uri).await.expect(StatusCode::OK));
+    for failure in failures() {
+        // New credentials make it ready again after a failure for good.
+        let body = json!({"credentials": tokens("put")});
+        let put = format!("/credentials?connectionId={id}");
+        world.send(Method::PUT, &put, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
+        world.advance(3300);
+        provider.script_raw(failure.0, &failure.1, &[]);
+        world.sweep().await;
+        for uri in [format!("/connections/{id}"), "/connections".to_owned(), put] {
+            world.advance(if uri.starts_with("/credentials") { 400 } else { 0 });
+            provider.script_raw(failure.0, &failure.1, &[]);
+            let answer = world.get(&uri).await;
+            // The credentials themselves are for who may read them.
+            if answer.0.status() != StatusCode::OK || !uri.starts_with("/credentials") {
+                evidence.keep(answer);
+            }
+        }
+        provider.script_raw(failure.0, &failure.1, &[]);
+        world.advance(7 * 3600);
+        evidence.keep(world.post(&uri).await);
+        while provider.pending_answers() > 0 {
+            world.advance(7 * 3600);
+            world.sweep().await;
+            let body = json!({"credentials": tokens("put")});
+            let put = format!("/credentials?connectionId={id}");
+            world.send(Method::PUT, &put, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
+        }
+    }
+    // A provider that is gone, whose address holds a secret.
+    let parameters = json!({"clientSecret": marker("client-secret"), "extra": {"prompt": "consent"}});
+    let mut gone = parameters.clone();
+    gone["tokenUri"] = format!("http://127.0.0.1:1/token?key={}", marker("token-uri")).into();
+    gone["testUri"] = format!("http://127.0.0.1:1/me?key={}", marker("test-uri")).into();
+    world.integrate(provider, gone).await;
+    world.advance(7 * 3600);
+    evidence.keep(world.post(&uri).await.expect(StatusCode::SERVICE_UNAVAILABLE));
+    let answer = evidence.keep(world.post(&format!("/connections/{id}/test")).await.expect(StatusCode::OK));
+    assert_eq!(answer.json()["success"], false);
+    // Parameters that cannot be used.
+    world
+        .integrate(provider, json!({"tokenUri": marker("token-uri"), "clientSecret": [marker("client-secret")]}))
+        .await;
+    world.advance(7 * 3600);
+    evidence.keep(world.post(&uri).await);
+    evidence.keep(world.get(&format!("/connect?integrationKey=crm&token={}", world.alice)).await);
+    evidence.keep(world.get("/integrations").await.expect(StatusCode::OK));
+
+    world.integrate(provider, parameters).await;
+    for status in [200, 401, 500] {
+        provider.set_test_status(status);
+        evidence.keep(world.post(&format!("/connections/{id}/test")).await.expect(StatusCode::OK));
+    }
+    provider.set_test_status(200);
+    world.advance(7 * 3600);
+    provider.script(200, &tokens("swept"));
+    let function = Refresh::new(world.bundle.environment()).unwrap();
+    for event in [
+        json!({"workspace": "local", "connectionId": id}),
+        json!({"workspace": "local", "connectionId": "unknown", "version": 1}),
+        json!({"detail-type": "Scheduled Event"}),
+    ] {
+        let event: Event = serde_json::from_value(event).unwrap();
+        let answer = function.handle(event).await.unwrap();
+        evidence.answers.push(serde_json::to_string(&answer).unwrap());
+    }
+}
+
+/// The storage protocol, well and badly spoken.
+async fn store(world: &World, evidence: &mut Evidence) {
+    let uri = "/credentials?connectionId=by-hand";
+    let secret = marker("body");
+    for body in [
+        format!(r#"{{"credentials":{{"password":"{secret}"}}}}"#),
+        format!(r#"{{"credentials":"{secret}"}}"#),
+        format!(r#"{{"credentials":"{secret}""#),
+        format!(r#"{{"credentials":"{secret}"}} {secret}"#),
+        format!(r#"{{"credential":"{secret}"}}"#),
+        format!(r#""{secret}""#),
+        format!(r#"["{secret}"]"#),
+        secret.clone(),
+        format!(r#"{{"credentials":"{}"}}"#, secret.repeat(10_000)),
+    ] {
+        evidence.keep(world.send_raw(Method::PUT, uri, &world.alice, body).await);
+    }
+    assert_eq!(world.credentials("by-hand").await, secret);
+    evidence.keep(world.get("/connections/by-hand").await.expect(StatusCode::OK));
+    // Its seal is broken.
+    let connections = world.bundle.environment().connections();
+    let mut connection = connections.get("local", "by-hand").await.unwrap().unwrap();
+    if let Some(byte) = connection.sealed.last_mut() {
+        *byte ^= 1;
+    }
+    let expect = larder::store::Expect::Version(connection.version);
+    assert!(connections.put(&connection, expect).await.unwrap());
+    evidence.keep(world.get(uri).await.expect(StatusCode::INTERNAL_SERVER_ERROR));
+    evidence.keep(world.send(Method::DELETE, uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT));
+    evidence.keep(world.get(uri).await.expect(StatusCode::NOT_FOUND));
+
+    for body in [
+        json!({"connectorKey": "oauth2", "parameters": secret}),
+        json!({"connectorKey": "oauth2", "parameters": [secret]}),
+        json!({"connectorKey": "oauth2", "name": {"secret": secret}}),
+        json!({"connectorKey": "oauth2", "redirectUris": {"secret": secret}}),
+    ] {
+        evidence.keep(world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await);
+    }
+}
+
+/// Tokens that are refused.
+async fn turn_away(world: &World, evidence: &mut Evidence) {
+    let [header, claims, signature] = world.alice.split('.').collect::<Vec<_>>()[..] else { panic!("a token") };
+    for token in [
+        marker("token"),
+        format!("{header}.{claims}.{}", marker("signature")),
+        format!("{header}.{}.{signature}", marker("claims")),
+        format!("{}.{claims}.{signature}", marker("header")),
+    ] {
+        evidence.keep(world.send(Method::GET, "/connections", &token, None).await.expect(StatusCode::UNAUTHORIZED));
+        let request = http::Request::get("/credentials?connectionId=c1").header("x-membrane-token", &token);
+        evidence.keep(Answer(world.bundle.handle(request.body(Default::default()).unwrap()).await));
+        let uri = format!("/connect?integrationKey=crm&token={token}");
+        evidence.keep(Browser::default().get(world, &uri).await.expect(StatusCode::UNAUTHORIZED));
+    }
+    let uri = format!("/nowhere?token={}", world.alice);
+    evidence.keep(world.get(&uri).await.expect(StatusCode::NOT_FOUND));
+}
