@@ -77,10 +77,9 @@ pub enum SettingError {
     /// The key file cannot be used.
     #[error("the key file cannot be used")]
     KeyFile(#[from] std::io::Error),
-    /// The HTTP client cannot be made.
-    #[cfg(feature = "engine")]
+    /// The HTTP client cannot be made. Boxed, so that functions without one do not link its error.
     #[error("no HTTP client could be made")]
-    Egress(#[from] reqwest::Error),
+    Egress(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The longest that a dead credential is tried by default.
@@ -192,7 +191,7 @@ impl Environment {
     /// When the key file cannot be used.
     pub fn sealer(&self) -> Result<Sealer, SettingError> {
         let keys: Arc<dyn DataKeys> = match &self.settings.keys {
-            KeysFrom::File(path) => Arc::new(KeyFile::open_or_create(path, &*self.rng)?),
+            KeysFrom::File(path) => Arc::new(KeyFile::open(path)?),
             KeysFrom::Kms(key_id) => Arc::new(KmsKeys::new(
                 aws_sdk_kms::Client::new(&self.sdk),
                 key_id,
@@ -263,7 +262,8 @@ mod engine {
         /// When no HTTP client can be made.
         pub fn provider(&self) -> Result<Provider, SettingError> {
             let reach = if self.settings.is_local { Reach::PublicAndLoopback } else { Reach::Public };
-            Ok(Provider::new(Egress::new(reach)?, Arc::clone(&self.clock)))
+            let egress = Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?;
+            Ok(Provider::new(egress, Arc::clone(&self.clock)))
         }
 
         /// Refreshes connections.

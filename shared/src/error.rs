@@ -39,6 +39,9 @@ pub struct Error {
     /// Details for a program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<Value>>,
+    /// The methods that the path takes (`Allow`, RFC 9110 §10.2.1).
+    #[serde(skip)]
+    pub allow: Option<&'static str>,
     /// When to try again (`Retry-After`, RFC 9110 §10.2.3).
     #[serde(skip)]
     pub retry_after: Option<Duration>,
@@ -46,7 +49,7 @@ pub struct Error {
 
 impl Error {
     fn new(status: StatusCode, kind: ErrorType, key: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self { status, kind, key, message: message.into(), data: None, retry_after: None }
+        Self { status, kind, key, message: message.into(), data: None, allow: None, retry_after: None }
     }
 
     /// 400: the request is malformed.
@@ -72,9 +75,10 @@ impl Error {
     }
 
     /// 405: the path exists, but not with this method.
-    pub fn method_not_allowed(allowed: &str) -> Self {
+    pub fn method_not_allowed(allowed: &'static str) -> Self {
         let message = format!("this route takes {allowed}");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::BadRequest, None, message)
+        let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::BadRequest, None, message);
+        Self { allow: Some(allowed), ..error }
     }
 
     /// 409: what is there stands in the way.
@@ -128,6 +132,9 @@ impl Error {
         let mut response = json(self.status, &self);
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if let Some(methods) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

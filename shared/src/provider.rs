@@ -37,6 +37,8 @@ pub struct Authorization<'a> {
     pub code: &'a str,
     /// The PKCE verifier of this flow, if it has one.
     pub code_verifier: Option<&'a str>,
+    /// The redirect URI of the authorize request.
+    pub redirect_uri: &'a str,
     /// All query parameters of the callback.
     pub query_parameters: Map<String, Value>,
 }
@@ -104,14 +106,13 @@ impl Provider {
         let asked_at = self.clock.now();
         let mut arguments = auth.arguments();
         arguments.insert("codeVerifier".into(), json!(authorization.code_verifier));
-        arguments.insert("redirectUri".into(), json!(auth.redirect_uri(config)));
-        arguments.insert("queryParameters".into(), Value::Object(authorization.query_parameters));
+        arguments.insert("redirectUri".into(), json!(authorization.redirect_uri));
+        arguments.insert("queryParameters".into(), Value::Object(authorization.query_parameters.clone()));
         let response = match auth.mapped(FunctionName::GetTokenData, &arguments)? {
             Some(tokens) => TokenResponse::from_map(tokens)?,
             None => {
-                let redirect_uri = auth.redirect_uri(config);
-                let verifier = authorization.code_verifier;
-                self.ask_for_tokens(build_code_exchange(config, authorization.code, redirect_uri, verifier)).await?
+                let Authorization { code, code_verifier, redirect_uri, .. } = authorization;
+                self.ask_for_tokens(build_code_exchange(config, code, redirect_uri, code_verifier)).await?
             }
         };
         if !config.no_refresh_token {
@@ -152,7 +153,12 @@ impl Provider {
         let mut arguments = auth.arguments();
         arguments.insert("credentials".into(), credentials.clone());
         arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
-        let extracted = auth.mapped(FunctionName::GetCredentialsFromRefreshTokenResponse, &arguments)?;
+        // The tokens are the only copy: a fault in the mapping must not lose them.
+        let extracted = auth.mapped(FunctionName::GetCredentialsFromRefreshTokenResponse, &arguments);
+        let extracted = extracted.unwrap_or_else(|error| {
+            tracing::warn!(connector = auth.connector.key, %error, "the token response is kept as it came");
+            None
+        });
         let expiry = extracted.as_ref().and_then(|it| expiry_of(it, asked_at)).or_else(|| expiry_of(&tokens, asked_at));
         let mut changes = extracted.unwrap_or_else(|| tokens.clone());
         // A rotated refresh token is kept even where a connector's function forgets it: without it all is lost.

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::connection::{Connection, Contents, Failure, Lease, Problem};
-use crate::credentials::refresh_token;
+use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
 use crate::oauth2::OAuthConfig;
@@ -34,8 +35,10 @@ const PREPARATION: Duration = Duration::from_secs(10);
 /// Longer than preparation, deadline and skew together: nobody takes a lease whose holder may still send.
 const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(SKEW);
 /// How many connections one sweep refreshes at once, and how many it takes from each shard.
-const SWEEP_CONCURRENCY: usize = 16;
+const SWEEP_CONCURRENCY: usize = 64;
 const SWEEP_BATCH: i32 = 100;
+/// What could not even be tried must not stand in the way of the others.
+const POSTPONE: Duration = Duration::from_mins(5);
 
 /// Why a refresh is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +116,7 @@ impl Refresher {
         let (auth, config) = match self.prepare(&connection, &contents).await? {
             Ok(prepared) => prepared,
             Err(failure) => {
-                let expect = Expect::Version(connection.version);
+                let expect = Expect::Unleased(connection.version, now);
                 return self.save_failure(connection, contents, &failure, expect).await;
             }
         };
@@ -130,11 +133,15 @@ impl Refresher {
         }
         match self.provider.refresh(&auth, &config, &credentials_value).await {
             Ok(obtained) => {
-                let credentials = credentials.merged(&obtained.credentials);
+                let mut fresh = credentials.merged(&obtained.credentials);
+                if fresh.as_json().len() > Credentials::MAX_BYTES {
+                    // Better the tokens alone than nothing.
+                    fresh = credentials.merged(&only_tokens(obtained.credentials));
+                }
                 let now = self.clock.now();
-                connection.renewed(obtained.expiry, refresh_token(&credentials.to_value()).is_some(), now);
+                connection.renewed(obtained.expiry, refresh_token(&fresh.to_value()).is_some(), now);
                 connection.last_refreshed_at = Some(now);
-                let contents = Contents { credentials: Some(credentials), ..contents };
+                let contents = Contents { credentials: Some(fresh), ..contents };
                 self.save(connection, &contents, Expect::Lease(&lease), Outcome::Refreshed).await
             }
             Err(error) => self.save_failure(connection, contents, &error.into_failure(), Expect::Lease(&lease)).await,
@@ -151,7 +158,14 @@ impl Refresher {
         let due: Vec<_> = futures::future::try_join_all(shards).await?.into_iter().flatten().collect();
         let mut report = SweepReport { due: due.len(), ..SweepReport::default() };
         let mut outcomes = futures::stream::iter(due)
-            .map(|(workspace, id)| async move { self.refresh(&workspace, &id, None, Trigger::Due).await })
+            .map(|(workspace, id)| async move {
+                let outcome = self.refresh(&workspace, &id, None, Trigger::Due).await;
+                if outcome.is_err() {
+                    let now = self.clock.now();
+                    self.connections.postpone(&workspace, &id, now, now + POSTPONE).await?;
+                }
+                outcome
+            })
             .buffer_unordered(SWEEP_CONCURRENCY);
         while let Some(outcome) = outcomes.next().await {
             match outcome {
@@ -192,7 +206,7 @@ impl Refresher {
         let message = "the access token has expired and there is no refresh token; the end user must connect again";
         let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));
         let contents = self.vault.open(&connection).await?;
-        let expect = Expect::Version(connection.version);
+        let expect = Expect::Unleased(connection.version, now);
         self.save_failure(connection, contents, &failure, expect).await
     }
 
@@ -227,8 +241,17 @@ impl Refresher {
     ) -> Result<Outcome, Error> {
         let mut pause = Duration::from_millis(100);
         let mut waited = Duration::ZERO;
+        let mut is_sealed = false;
         loop {
-            let error = match self.vault.save(&mut connection, contents, expect).await {
+            // Sealed once, so that a write whose answer was lost can be recognised by its bytes.
+            let saved = async {
+                if !is_sealed {
+                    self.vault.seal(&mut connection, contents).await?;
+                    is_sealed = true;
+                }
+                Ok::<_, Error>(self.connections.put(&connection, expect).await?)
+            };
+            let error = match saved.await {
                 Ok(true) => break,
                 Ok(false) if self.is_saved(&connection).await? => break,
                 // Somebody put other credentials there meanwhile: theirs are newer.
@@ -251,6 +274,11 @@ impl Refresher {
         let stored = self.connections.get(&connection.workspace, &connection.id).await?;
         Ok(stored.is_some_and(|stored| stored.sealed == connection.sealed))
     }
+}
+
+fn only_tokens(mut changes: Map<String, Value>) -> Map<String, Value> {
+    changes.retain(|name, _| matches!(name.as_str(), "access_token" | "refresh_token" | "expires_in" | "token_type"));
+    changes
 }
 
 #[async_trait::async_trait]

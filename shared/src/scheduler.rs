@@ -1,5 +1,7 @@
 //! Alarm clocks for refreshes. Whatever they lose, the sweeper finds.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use aws_sdk_scheduler::Client;
@@ -91,6 +93,8 @@ impl EventBridgeScheduler {
 impl Scheduler for EventBridgeScheduler {
     async fn arm(&self, connection: &Connection) -> Result<(), SchedulerError> {
         let Some(due) = connection.next_refresh_at else { return Ok(()) };
+        // Schedules know seconds only, and one that fires early finds nothing due.
+        let due = due.truncate_to_second() + Duration::from_secs(u64::from(due.nanosecond() > 0));
         let format = format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
         let event = serde_json::json!({
             "workspace": connection.workspace, "connectionId": connection.id, "version": connection.version,

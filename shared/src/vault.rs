@@ -14,6 +14,9 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// The largest contents, in bytes: what an item of 400 KB leaves beside its other attributes.
+    const MAX_BYTES: usize = 380 * 1024;
+
     /// A vault over a table.
     pub fn new(connections: Connections, sealer: Sealer) -> Self {
         Self { connections, sealer }
@@ -28,17 +31,11 @@ impl Vault {
         serde_json::from_slice(&bytes).map_err(|_| Error::internal("the contents of a connection are damaged"))
     }
 
-    /// Seals the contents into the connection, for its present version, and writes both if what is stored is what
-    /// `expect` says. `false` if it is not.
+    /// Seals the contents into the connection, for its present version.
     ///
     /// # Errors
-    /// 413 when the credentials are too large; 503 when the key service or the table fails.
-    pub async fn save(
-        &self,
-        connection: &mut Connection,
-        contents: &Contents,
-        expect: Expect<'_>,
-    ) -> Result<bool, Error> {
+    /// 413 when they are too large; 503 when the key service fails.
+    pub async fn seal(&self, connection: &mut Connection, contents: &Contents) -> Result<(), Error> {
         let size = contents.credentials.as_ref().map_or(0, |credentials| credentials.as_json().len());
         if size > Credentials::MAX_BYTES {
             let limit = Credentials::MAX_BYTES / 1024;
@@ -47,8 +44,26 @@ impl Vault {
             )));
         }
         let bytes = serde_json::to_vec(contents).map_err(Error::internal)?;
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(Error::too_large("the credentials and what was entered are together too large to be stored"));
+        }
         connection.sealed = self.sealer.seal(place(connection, connection.version), &bytes).await?;
         connection.sealed_version = connection.version;
+        Ok(())
+    }
+
+    /// Seals the contents into the connection and writes both if what is stored is what `expect` says. `false` if it is
+    /// not.
+    ///
+    /// # Errors
+    /// As [`Self::seal`]; 503 when the table fails.
+    pub async fn save(
+        &self,
+        connection: &mut Connection,
+        contents: &Contents,
+        expect: Expect<'_>,
+    ) -> Result<bool, Error> {
+        self.seal(connection, contents).await?;
         Ok(self.connections.put(connection, expect).await?)
     }
 }

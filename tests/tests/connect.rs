@@ -61,6 +61,12 @@ async fn connections(world: &World) -> Vec<Value> {
     world.get("/connections").await.expect(StatusCode::OK).json()["items"].as_array().unwrap().clone()
 }
 
+/// The id that alice's connection gets in every world.
+async fn id_of_alices_connection() -> String {
+    let (world, provider) = prepared(json!({})).await;
+    world.connect(&provider).await
+}
+
 /// A page that says what is wrong, and nothing that is nobody's business; nothing is stored.
 async fn refused(world: &World, page: Answer, status: StatusCode, hint: &str) -> Answer {
     let page = page.expect(status);
@@ -622,13 +628,17 @@ async fn success_reaches_the_opener_as_a_message_to_exact_origins() {
     assert!(!policy.contains('*') && !page.text().contains("'*'") && !page.text().contains("\"*\""));
     leaks_nothing(page.text());
     let cookie = page.header("set-cookie").unwrap().split('=').next().unwrap().to_owned();
-    insta::assert_snapshot!("message", hidden(&page.snapshot(), &[(&cookie, "cookie")]));
+    insta::assert_snapshot!(
+        "message",
+        hidden(&page.snapshot(), &[(&cookie, "cookie"), (message["connection"]["id"].as_str().unwrap(), "id")])
+    );
 }
 
 #[tokio::test]
 async fn failure_reaches_the_opener_as_a_message() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[("requestId", "request-1")]).await;
+    let id = id_of_alices_connection().await;
     let page = browser.get(&world, &provider.come_back(&location, &[("error", "access_denied")])).await;
     let page = refused(&world, page, StatusCode::BAD_REQUEST, "access_denied").await;
     let (message, _) = posted(&page);
@@ -637,7 +647,7 @@ async fn failure_reaches_the_opener_as_a_message() {
         message,
         json!({"source": "integration.app", "requestId": "request-1", "type": "newConnectionFailure", "error": text,
                "errorData": {"type": "connection", "message": text},
-               "connectionId": connect::own_connection_id("local", "crm", Some("alice"))})
+               "connectionId": id})
     );
     // Before the provider is seen.
     let page = Browser::default().get(&world, &uri(&world, &[("requestId", "r"), ("connectionId", "unknown")])).await;
@@ -786,6 +796,54 @@ async fn nobody_reconnects_what_is_somebody_elses() {
         assert!(page.text().contains("here is no connection `"), "{}", page.text());
     }
     assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+}
+
+#[tokio::test]
+async fn an_id_that_another_end_user_has_taken_beforehand_gets_none_of_the_credentials() {
+    let bobs = json!({"credentials": "bob's"});
+    // The id of alice's connection is no secret: before she connects, while she does, and both.
+    for (before, meanwhile) in [(true, false), (false, true), (true, true)] {
+        let (world, provider) = prepared(json!({})).await;
+        let bob = world.token("bob").await;
+        let id = id_of_alices_connection().await;
+        let uri = format!("/credentials?connectionId={id}");
+        if before {
+            world.send(Method::PUT, &uri, &bob, Some(&bobs)).await.expect(StatusCode::CREATED);
+        }
+        let (mut browser, location) = begin(&world, &[]).await;
+        if meanwhile {
+            world.send(Method::PUT, &uri, &bob, Some(&bobs)).await.expect(StatusCode::CREATED);
+        }
+        let page = browser.get(&world, &provider.approve(&location)).await;
+        leaks_nothing(page.text());
+        let answer = world.send(Method::GET, &uri, &bob, None).await.expect(StatusCode::OK);
+        assert_eq!(answer.json(), bobs);
+        let list = world.send(Method::GET, "/connections", &bob, None).await.json();
+        assert_eq!(list["items"].as_array().unwrap().len(), 1);
+
+        // And she can connect all the same, to one connection, however often.
+        for _ in 0..2 {
+            let (mut browser, location) = begin(&world, &[]).await;
+            browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+        }
+        let list = world.send(Method::GET, "/connections", &world.alice, None).await.json();
+        let [connection] = &list["items"].as_array().unwrap()[..] else { panic!("{list}") };
+        assert_eq!(connection["tenantId"], "alice");
+        let answer = world.send(Method::GET, &uri, &bob, None).await.expect(StatusCode::OK);
+        assert_eq!(answer.json(), bobs);
+    }
+}
+
+#[tokio::test]
+async fn an_admin_renews_the_connection_of_an_end_user_who_keeps_it() {
+    let (world, provider) = prepared(json!({})).await;
+    let id = world.connect(&provider).await;
+    let mut browser = Browser::default();
+    let uri = format!("/connect?integrationKey=crm&connectionId={id}&token={}", world.admin);
+    let location = browser.get(&world, &uri).await.expect(StatusCode::FOUND).location();
+    browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+    assert_eq!(world.connection(&id).await["tenantId"], "alice");
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use url::Url;
 const FILTER: &str = "info,larder=trace,larder_local=trace,connect=trace,oauth_callback=trace,get_credentials=trace,\
                       put_credentials=trace,connections=trace,refresh=trace";
 
+/// The function `refresh` has no connectors of its own.
+const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/connectors");
+
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -81,7 +84,7 @@ async fn no_secret_is_in_any_log_line_or_answer() {
         .init();
 
     let mut evidence = Evidence::default();
-    let (world, provider) = (World::new().await, MockProvider::start().await);
+    let (world, provider) = (World::with_connectors(vec![CONNECTORS.into()]).await, MockProvider::start().await);
     let parameters = json!({"clientSecret": marker("client-secret"), "extra": {"prompt": "consent"}});
     world.integrate(&provider, parameters.clone()).await;
 
@@ -149,7 +152,8 @@ async fn connect(world: &World, provider: &MockProvider, evidence: &mut Evidence
         let page = browser.get(world, &callback).await.expect(StatusCode::BAD_REQUEST);
         evidence.keep(page);
     }
-    connect::own_connection_id("local", "crm", Some("alice"))
+    let list = world.get("/connections").await.json();
+    list["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
 /// Every way in which a connect fails, told on a page, by redirect and by message.
@@ -288,6 +292,7 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
         let answer = function.handle(event).await.unwrap();
         evidence.answers.push(serde_json::to_string(&answer).unwrap());
     }
+    assert_eq!(provider.pending_answers(), 0, "the function has refreshed nothing");
 }
 
 /// The storage protocol, well and badly spoken.

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::configuration::Configuration;
 use larder::connect::{ConnectFailure, Delivery, FLOW_LIFE, Flow, browser_cookie, browser_digest};
-use larder::connection::Contents;
+use larder::connection::{Connection, Contents};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, redirect};
@@ -114,12 +114,14 @@ impl Connect {
         let flow = Flow {
             workspace: caller.workspace.clone(),
             tenant: caller.tenant.clone(),
+            is_admin: caller.admin,
             integration_key: integration.key.clone(),
             connection_id,
             name: wanted.name,
             input,
             connector_parameters,
             code_verifier: pkce.map(|pkce| pkce.verifier().clone()),
+            redirect_uri: auth.redirect_uri(&config).to_owned(),
             delivery,
         };
         let id = state.digest();
@@ -151,30 +153,54 @@ impl Connect {
         if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
             return Ok((random::token::<16>(&*self.rng), Contents::default()));
         }
-        let own = || own_connection_id(&caller.workspace, &integration.key, caller.tenant.as_deref());
-        let id = wanted.connection_id.clone().unwrap_or_else(own);
-        let stored = self.connections.get(&caller.workspace, &id).await?.filter(|connection| {
-            caller.may_see(connection.tenant.as_deref())
-                && connection.integration.as_ref().is_some_and(|reference| reference.key == integration.key)
-        });
-        match stored {
-            Some(connection) => Ok((id, self.vault.open(&connection).await?)),
-            None if wanted.connection_id.is_none() => Ok((id, Contents::default())),
-            None => {
-                let message = format!("there is no connection `{id}` of the integration `{}`", integration.key);
-                Err(Error::not_found(message))
+        if let Some(id) = &wanted.connection_id {
+            let stored = self.connections.get(&caller.workspace, id).await?.filter(|connection| {
+                caller.may_see(connection.tenant.as_deref())
+                    && connection.integration.as_ref().is_some_and(|reference| reference.key == integration.key)
+            });
+            let unknown = || format!("there is no connection `{id}` of the integration `{}`", integration.key);
+            let connection = stored.ok_or_else(|| Error::not_found(unknown()))?;
+            return Ok((id.clone(), self.contents(&connection).await?));
+        }
+        for attempt in 0..OWN_IDS {
+            let id = nth_own_id(&caller.workspace, &integration.key, caller.tenant.as_deref(), attempt);
+            match self.connections.get(&caller.workspace, &id).await? {
+                None => return Ok((id, Contents::default())),
+                Some(connection) if connection.tenant == caller.tenant => {
+                    return Ok((id, self.contents(&connection).await?));
+                }
+                // Somebody has stored credentials of their own under this id.
+                Some(_) => {}
             }
+        }
+        Ok((random::token::<16>(&*self.rng), Contents::default()))
+    }
+
+    /// What is stored of a connection. Connecting again also heals what does not open any more.
+    async fn contents(&self, connection: &Connection) -> Result<Contents, Error> {
+        match self.vault.open(connection).await {
+            Err(error) if error.status == StatusCode::INTERNAL_SERVER_ERROR => Ok(Contents::default()),
+            result => result,
         }
     }
 }
 
-/// The id of the connection that an end user has through an integration, where several are not wanted.
+/// How many ids an end user's own connection may have, in case that others have taken the first ones.
+const OWN_IDS: u8 = 4;
+
+/// The id of the connection that an end user has through an integration, where several are not wanted: so long as nobody
+/// else has stored credentials under it.
 pub fn own_connection_id(workspace: &str, integration_key: &str, tenant: Option<&str>) -> String {
+    nth_own_id(workspace, integration_key, tenant, 0)
+}
+
+fn nth_own_id(workspace: &str, integration_key: &str, tenant: Option<&str>, attempt: u8) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in [workspace, integration_key, tenant.unwrap_or_default()] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
+    context.update(&[u8::from(tenant.is_some()), attempt]);
     URL_SAFE_NO_PAD.encode(context.finish().as_ref().get(..16).unwrap_or_default())
 }
 

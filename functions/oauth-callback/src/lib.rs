@@ -97,6 +97,7 @@ impl OAuthCallback {
         let authorization = Authorization {
             code: code.expose(),
             code_verifier: flow.code_verifier.as_ref().map(Secret::expose),
+            redirect_uri: &flow.redirect_uri,
             query_parameters: callback.parameters.clone(),
         };
         let obtained = self.provider.exchange_code(&auth, &config, authorization).await?;
@@ -122,6 +123,10 @@ impl OAuthCallback {
         for _ in 0..Self::ATTEMPTS {
             let now = self.clock.now();
             let stored = self.connections.get(&flow.workspace, &flow.connection_id).await?;
+            // Since the flow began, somebody may have stored credentials under this id.
+            if stored.as_ref().is_some_and(|stored| stored.tenant != flow.tenant && !flow.is_admin) {
+                return Err(Error::conflict("the connection belongs to somebody else; connect again"));
+            }
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
             let mut connection = stored.unwrap_or_else(|| Connection {
                 tenant: flow.tenant.clone(),

@@ -21,6 +21,7 @@ use larder::error::Error;
 use larder::http::{Handler, Request, Response};
 use larder::random::{self, Rng};
 use larder::refresh::Refresher;
+use larder::seal::KeyFile;
 use larder::secret::Secret;
 use larder::secrets::{WorkspaceSecret, Workspaces};
 use larder::store::schema::{self, Tables};
@@ -125,6 +126,9 @@ impl Bundle {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Result<Self, LocalError> {
+        if let KeysFrom::File(path) = &settings.keys {
+            KeyFile::create(path, &*rng).map_err(SettingError::from)?;
+        }
         let environment = Environment::new(settings, engine.sdk_config(), clock, rng);
         schema::create(environment.dynamodb(), &environment.settings.tables).await?;
         let configuration = environment.configuration(bundled_connectors());

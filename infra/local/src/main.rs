@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use connect::own_connection_id;
 use larder::clock::SystemClock;
+use larder::error::Error;
 use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
 use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, bundled_connectors_dir, mint};
@@ -115,10 +116,11 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let tenant = bundle.token(&Grant::default()).await?;
     print(&welcome(&base_uri, &data, &engine, demo.is_some(), &admin, &tenant));
 
-    tokio::spawn(sweeper::run(Arc::clone(bundle.refresher())));
+    let sweeper = tokio::spawn(sweeper::run(Arc::clone(bundle.refresher())));
     let mut terminated = signal(SignalKind::terminate()).map_err(failed("the signal handler".into()))?;
     tokio::select! {
         () = server::serve(listener, bundle, demo) => {}
+        ended = sweeper => return Err(Error::internal(format!("the sweeper ended: {ended:?}")).into()),
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated.recv() => {}
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Delivery;
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::seal::{Place, Sealer};
 use crate::secret::Secret;
@@ -24,6 +25,8 @@ pub struct Flow {
     pub workspace: String,
     /// The end user of the new connection.
     pub tenant: Option<String>,
+    /// Whether an admin began the flow, who may renew anybody's connection.
+    pub is_admin: bool,
     /// The integration to connect through.
     pub integration_key: String,
     /// The id of the connection to make or to renew.
@@ -36,6 +39,8 @@ pub struct Flow {
     pub connector_parameters: Map<String, Value>,
     /// The PKCE verifier, unless the connector skips PKCE.
     pub code_verifier: Option<Secret>,
+    /// The redirect URI of the authorize request, to be repeated to the letter (RFC 6749 §4.1.3).
+    pub redirect_uri: String,
     /// How the result reaches the caller.
     pub delivery: Delivery,
 }
@@ -44,9 +49,12 @@ impl Flow {
     /// Seals the flow for the session of that id.
     ///
     /// # Errors
-    /// 503 when the key service fails.
+    /// 413 when what was entered is too large; 503 when the key service fails.
     pub async fn seal(&self, sealer: &Sealer, session_id: &str) -> Result<Vec<u8>, Error> {
         let bytes = serde_json::to_vec(self).map_err(Error::internal)?;
+        if bytes.len() > Credentials::MAX_BYTES {
+            return Err(Error::too_large("what was entered is too large to be stored"));
+        }
         Ok(sealer.seal(place(&self.workspace, session_id), &bytes).await?)
     }
 

@@ -58,20 +58,28 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
-    /// Reads the key file, or makes one with a new key.
+    /// Makes a key file with a new key, unless there is one already.
     ///
     /// # Errors
-    /// When the file can be neither read nor written, or is no key file.
-    pub fn open_or_create(path: &Path, rng: &dyn Rng) -> io::Result<Self> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = crate::random::token::<32>(rng);
-                replace_file(path, text.as_bytes())?;
-                text
-            }
-            Err(error) => return Err(error),
-        };
+    /// When the file cannot be written.
+    pub fn create(path: &Path, rng: &dyn Rng) -> io::Result<()> {
+        // Written whole under another name first; a link never replaces what somebody else made meanwhile.
+        let fresh = path.with_extension(crate::random::token::<9>(rng));
+        replace_file(&fresh, crate::random::token::<32>(rng).as_bytes())?;
+        let linked = fs::hard_link(&fresh, path);
+        fs::remove_file(&fresh)?;
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no key file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let text = fs::read_to_string(path)?;
         let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().filter(|bytes| bytes.len() == 32);
         let bytes = bytes.ok_or_else(|| {
             let message = format!("{} is not a key file: it should hold 32 bytes in URL-safe base64", path.display());

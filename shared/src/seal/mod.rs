@@ -155,7 +155,9 @@ mod tests {
 
     fn sealer() -> (Sealer, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
-        let keys = KeyFile::open_or_create(&folder.path().join("seal.key"), &SystemRng).expect("a key");
+        let path = folder.path().join("seal.key");
+        KeyFile::create(&path, &SystemRng).expect("a key");
+        let keys = KeyFile::open(&path).expect("a key");
         (Sealer::new(Arc::new(keys), Arc::new(SystemRng)), folder)
     }
 

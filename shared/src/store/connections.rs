@@ -21,6 +21,7 @@ use crate::connection::{Connection, Expiry, IntegrationRef, Lease, Problem, Stat
 pub const DUE_SHARDS: u8 = 8;
 
 const TABLE: &str = "connections";
+const UNLEASED: &str = "version = :version AND (attribute_not_exists(lease_until) OR lease_until <= :now)";
 /// API Gateway ends a request after 30 seconds.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
@@ -38,6 +39,8 @@ pub enum Expect<'a> {
     Absent,
     /// The connection at this version.
     Version(u64),
+    /// The connection at this version, leased to nobody at this time.
+    Unleased(u64, OffsetDateTime),
     /// The connection, leased to this holder.
     Lease(&'a Lease),
 }
@@ -94,6 +97,10 @@ impl Connections {
             Expect::Version(version) => put
                 .condition_expression("version = :version")
                 .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
+            Expect::Unleased(version, now) => put
+                .condition_expression(UNLEASED)
+                .expression_attribute_values(":version", AttributeValue::N(version.to_string()))
+                .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string())),
             Expect::Lease(lease) => put
                 .condition_expression("lease_token = :token")
                 .expression_attribute_values(":token", AttributeValue::S(lease.token.clone())),
@@ -115,7 +122,7 @@ impl Connections {
             .update_item()
             .table_name(&self.table)
             .key("id", key(&connection.workspace, &connection.id))
-            .condition_expression("version = :version AND (attribute_not_exists(lease_until) OR lease_until <= :now)")
+            .condition_expression(UNLEASED)
             .update_expression("SET lease_token = :token, lease_until = :until, last_attempt_at = :now")
             .expression_attribute_values(":version", AttributeValue::N(connection.version.to_string()))
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()))
@@ -127,6 +134,32 @@ impl Connections {
             Ok(_) => Ok(true),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
             Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
+    /// Moves a connection that was due at `now` to the back of the queue.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn postpone(
+        &self,
+        workspace: &str,
+        id: &str,
+        now: OffsetDateTime,
+        until: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", key(workspace, id))
+            .condition_expression("next_refresh_at <= :now")
+            .update_expression("SET next_refresh_at = :until")
+            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
+            .expression_attribute_values(":until", AttributeValue::N(milliseconds(until).to_string()));
+        match update.send().await {
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(()),
+            result => result.map(drop).map_err(StoreError::dynamodb),
         }
     }
 
