@@ -1,5 +1,7 @@
 //! Who sees what, and the routes that manage.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use http::{Method, StatusCode};
 use larder::caller::Claims;
 use larder_tests::{Answer, MockProvider, World};

@@ -1,5 +1,7 @@
 //! Connecting: the request to the provider, the way back, and how the result reaches the caller.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -831,6 +833,32 @@ async fn an_id_that_another_end_user_has_taken_beforehand_gets_none_of_the_crede
         assert_eq!(connection["tenantId"], "alice");
         let answer = world.send(Method::GET, &uri, &bob, None).await.expect(StatusCode::OK);
         assert_eq!(answer.json(), bobs);
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_an_end_user_takes_while_an_admin_connects_gets_none_of_the_credentials() {
+    for tenant in [None, Some("alice".to_owned())] {
+        let mut ids = Vec::new();
+        for squat in [false, true] {
+            let (world, provider) = prepared(json!({})).await;
+            let claims = Claims { is_admin: true, tenant_key: tenant.clone(), ..Claims::default() };
+            let uri = format!("/connect?integrationKey=crm&token={}", world.sign("local", claims).await);
+            let mut browser = Browser::default();
+            let location = browser.get(&world, &uri).await.location();
+            if squat {
+                // The id is the same in every world.
+                let uri = format!("/credentials?connectionId={}", ids[0]);
+                let (bob, body) = (world.token("bob").await, json!({"credentials": "bob's"}));
+                world.send(Method::PUT, &uri, &bob, Some(&body)).await.expect(StatusCode::CREATED);
+                let page = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::CONFLICT);
+                leaks_nothing(page.text());
+                assert_eq!(world.send(Method::GET, &uri, &bob, None).await.json(), body);
+            } else {
+                browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+                ids.push(connections(&world).await[0]["id"].as_str().unwrap().to_owned());
+            }
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What must never be logged or told, is not: every flow is run with marker secrets, and everything that Larder logs and
 //! answers is searched for them. One test, for there is one log in a process.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,7 @@
 //! The storage protocol of `seeds/credentials-storage.txt`, and who may speak it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use std::fs;
 
 use base64::Engine as _;

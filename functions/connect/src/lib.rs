@@ -95,7 +95,7 @@ impl Connect {
                 "`connectorParameters` can only be given with an admin token: they override the integration's own";
             return Err(Error::access_denied(message));
         }
-        let (connection_id, stored) = self.target(caller, integration, &wanted).await?;
+        let Target { connection_id, tenant, contents: stored } = self.target(caller, integration, &wanted).await?;
         // Whoever connects again need not enter everything again.
         let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
         let connector_parameters = match wanted.connector_parameters {
@@ -113,8 +113,7 @@ impl Connect {
 
         let flow = Flow {
             workspace: caller.workspace.clone(),
-            tenant: caller.tenant.clone(),
-            is_admin: caller.admin,
+            tenant,
             integration_key: integration.key.clone(),
             connection_id,
             name: wanted.name,
@@ -149,9 +148,11 @@ impl Connect {
         caller: &Caller,
         integration: &Integration,
         wanted: &ConnectRequest,
-    ) -> Result<(String, Contents), Error> {
+    ) -> Result<Target, Error> {
+        let tenant = caller.tenant.clone();
+        let fresh = |connection_id| Target { connection_id, tenant: tenant.clone(), contents: Contents::default() };
         if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
-            return Ok((random::token::<16>(&*self.rng), Contents::default()));
+            return Ok(fresh(random::token::<16>(&*self.rng)));
         }
         if let Some(id) = &wanted.connection_id {
             let stored = self.connections.get(&caller.workspace, id).await?.filter(|connection| {
@@ -160,29 +161,36 @@ impl Connect {
             });
             let unknown = || format!("there is no connection `{id}` of the integration `{}`", integration.key);
             let connection = stored.ok_or_else(|| Error::not_found(unknown()))?;
-            return Ok((id.clone(), self.contents(&connection).await?));
+            return self.renewal(connection).await;
         }
         for attempt in 0..OWN_IDS {
             let id = nth_own_id(&caller.workspace, &integration.key, caller.tenant.as_deref(), attempt);
             match self.connections.get(&caller.workspace, &id).await? {
-                None => return Ok((id, Contents::default())),
-                Some(connection) if connection.tenant == caller.tenant => {
-                    return Ok((id, self.contents(&connection).await?));
-                }
+                None => return Ok(fresh(id)),
+                Some(connection) if connection.tenant == caller.tenant => return self.renewal(connection).await,
                 // Somebody has stored credentials of their own under this id.
                 Some(_) => {}
             }
         }
-        Ok((random::token::<16>(&*self.rng), Contents::default()))
+        Ok(fresh(random::token::<16>(&*self.rng)))
     }
 
-    /// What is stored of a connection. Connecting again also heals what does not open any more.
-    async fn contents(&self, connection: &Connection) -> Result<Contents, Error> {
-        match self.vault.open(connection).await {
-            Err(error) if error.status == StatusCode::INTERNAL_SERVER_ERROR => Ok(Contents::default()),
-            result => result,
-        }
+    /// A connection that is there. Connecting again also heals what does not open any more.
+    async fn renewal(&self, connection: Connection) -> Result<Target, Error> {
+        let contents = match self.vault.open(&connection).await {
+            Err(error) if error.status == StatusCode::INTERNAL_SERVER_ERROR => Contents::default(),
+            result => result?,
+        };
+        Ok(Target { connection_id: connection.id, tenant: connection.tenant, contents })
     }
+}
+
+/// The connection that a flow makes or renews.
+struct Target {
+    connection_id: String,
+    /// Whose it is: where an admin renews it, not the caller's.
+    tenant: Option<String>,
+    contents: Contents,
 }
 
 /// How many ids an end user's own connection may have, in case that others have taken the first ones.

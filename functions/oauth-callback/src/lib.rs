@@ -124,7 +124,7 @@ impl OAuthCallback {
             let now = self.clock.now();
             let stored = self.connections.get(&flow.workspace, &flow.connection_id).await?;
             // Since the flow began, somebody may have stored credentials under this id.
-            if stored.as_ref().is_some_and(|stored| stored.tenant != flow.tenant && !flow.is_admin) {
+            if stored.as_ref().is_some_and(|stored| stored.tenant != flow.tenant) {
                 return Err(Error::conflict("the connection belongs to somebody else; connect again"));
             }
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));

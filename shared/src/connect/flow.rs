@@ -23,10 +23,8 @@ pub const FLOW_LIFE: Duration = Duration::from_mins(15);
 pub struct Flow {
     /// The workspace of the caller.
     pub workspace: String,
-    /// The end user of the new connection.
+    /// The end user whom the connection belongs to, now or when it is made. Nobody else's is written to.
     pub tenant: Option<String>,
-    /// Whether an admin began the flow, who may renew anybody's connection.
-    pub is_admin: bool,
     /// The integration to connect through.
     pub integration_key: String,
     /// The id of the connection to make or to renew.
