@@ -16,7 +16,8 @@ use crate::credentials::{Credentials, refresh_token};
 use crate::egress::{Egress, EgressError, Limits};
 use crate::error::Error;
 use crate::oauth2::{
-    OAuthConfig, TokenError, TokenResponse, build_code_exchange, build_refresh, parse_retry_after, parse_token_response,
+    Malformed, OAuthConfig, TokenError, TokenResponse, build_code_exchange, build_refresh, parse_retry_after,
+    parse_token_response,
 };
 
 /// A connector with the parameters of one connection: what its functions get as arguments.
@@ -309,7 +310,10 @@ impl From<TokenError> for ProviderError {
             TokenError::Permanent { .. } => {
                 Self::Refused { key: Some("access_token_expired"), message, permanent: true }
             }
-            TokenError::Configuration { .. } | TokenError::Malformed(_) => Self::Configuration(message),
+            TokenError::Configuration { .. } | TokenError::Malformed(Malformed::NoRefreshToken) => {
+                Self::Configuration(message)
+            }
+            TokenError::Malformed(_) => Self::Unavailable { message, retry_after: None },
             TokenError::Transient { retry_after, .. } => Self::Unavailable { message, retry_after },
         }
     }

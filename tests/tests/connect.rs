@@ -480,13 +480,19 @@ async fn odd_answers_of_the_token_endpoint_are_told_without_their_text() {
     let html = ("content-type", "text/html");
     let json = ("content-type", "application/json");
     for (status, body, content_type, expected, hint) in [
-        (200, "<html>marker</html>", html, StatusCode::BAD_REQUEST, "neither a JSON object nor a form"),
+        (200, "<html>marker</html>", html, StatusCode::SERVICE_UNAVAILABLE, "neither a JSON object nor a form"),
         (500, "<html>marker</html>", html, StatusCode::SERVICE_UNAVAILABLE, "HTTP 500"),
         (400, "<html>marker</html>", html, StatusCode::SERVICE_UNAVAILABLE, "HTTP 400"),
         (302, "marker", html, StatusCode::SERVICE_UNAVAILABLE, ""),
-        (200, "", json, StatusCode::BAD_REQUEST, "neither a JSON object nor a form"),
-        (200, "{\"access_token\":\"marker\"", json, StatusCode::BAD_REQUEST, "neither a JSON object nor a form"),
-        (200, r#"{"refresh_token":"marker"}"#, json, StatusCode::BAD_REQUEST, "no access_token"),
+        (200, "", json, StatusCode::SERVICE_UNAVAILABLE, "neither a JSON object nor a form"),
+        (
+            200,
+            "{\"access_token\":\"marker\"",
+            json,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "neither a JSON object nor a form",
+        ),
+        (200, r#"{"refresh_token":"marker"}"#, json, StatusCode::SERVICE_UNAVAILABLE, "no access_token"),
         (200, r#"{"access_token":"marker"}"#, json, StatusCode::BAD_REQUEST, "no refresh_token"),
         (200, r#"{"ok":false,"error":"invalid_code"}"#, json, StatusCode::BAD_REQUEST, "invalid_code"),
         (400, r#"{"error":"invalid_grant","access_token":"marker"}"#, json, StatusCode::BAD_REQUEST, "invalid_grant"),
