@@ -1,0 +1,102 @@
+//! Faults on the road of a refresh: nothing is lost, and nothing stands in the way of others.
+
+use std::fs;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use larder::connection::Lease;
+use larder::store::Expect;
+use larder_tests::{Browser, MockProvider, World};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn rotated_tokens_survive_a_mapping_that_fails() {
+    let connectors = tempfile::tempdir().unwrap();
+    let folder = connectors.path().join("faulty");
+    fs::create_dir_all(&folder).unwrap();
+    let spec = "auth:\n  type: oauth2\n  getOAuthConfig:\n    mapping:\n      clientId: id\n      clientSecret: secret\n      \
+                authorizeUri: { $var: connectorParameters.authorizeUri }\n      \
+                tokenUri: { $var: connectorParameters.tokenUri }\n  makeApiClient:\n    mapping: { baseUri: 'https://a.example' }\n  \
+                getCredentialsFromRefreshTokenResponse:\n    mapping: { $var: tokenResponse.nowhere }\n";
+    fs::write(folder.join("spec.yml"), spec).unwrap();
+    let world = World::with_connectors(vec![connectors.path().to_owned()]).await;
+    let provider = MockProvider::start().await;
+    let body = json!({"connectorKey": "faulty", "parameters": {
+        "authorizeUri": provider.uri("/authorize"), "tokenUri": provider.uri("/token")}});
+    world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+    let id = world.connect(&provider).await;
+
+    world.advance(3300);
+    world.sweep().await;
+    let credentials = world.credentials(&id).await;
+    assert_eq!(
+        (&credentials["access_token"], &credentials["refresh_token"]),
+        (&json!("access-2"), &json!("refresh-2"))
+    );
+    assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T01:50:00Z");
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_swept_every_five_minutes_and_healed_by_connecting_again() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    let connections = world.bundle.environment().connections();
+    let mut connection = connections.get("local", &id).await.unwrap().unwrap();
+    *connection.sealed.last_mut().unwrap() ^= 1;
+    assert!(connections.put(&connection, Expect::Version(connection.version)).await.unwrap());
+
+    world.advance(3300);
+    let sweep = async || world.bundle.refresher().sweep(Duration::ZERO).await.unwrap();
+    assert_eq!(sweep().await.failed, 1);
+    assert_eq!(sweep().await.due, 0);
+    world.advance(300);
+    assert_eq!(sweep().await.failed, 1);
+    assert_eq!(provider.refreshes().len(), 0);
+
+    assert_eq!(world.connect(&provider).await, id);
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+}
+
+#[tokio::test]
+async fn a_fault_in_the_set_up_does_not_break_the_lease_of_another() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    let connections = world.bundle.environment().connections();
+    let connection = connections.get("local", &id).await.unwrap().unwrap();
+    let now = connection.updated_at;
+    let lease = Lease { token: "another's".into(), until: now + Duration::from_mins(1) };
+    assert!(connections.lease(&connection, &lease, now).await.unwrap());
+    assert!(!connections.put(&connection, Expect::Unleased(connection.version, now)).await.unwrap());
+    assert!(!connections.lease(&connection, &lease, now).await.unwrap(), "a lease is held by one");
+    assert!(connections.put(&connection, Expect::Lease(&lease)).await.unwrap());
+    assert!(!connections.put(&connection, Expect::Lease(&lease)).await.unwrap(), "a lease ends with its write");
+}
+
+#[tokio::test]
+async fn credentials_that_would_grow_too_large_keep_at_least_their_tokens() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    let large = "x".repeat(300 * 1024);
+    let tokens = json!({"access_token": "new", "refresh_token": "R2", "expires_in": 3600, "note": large});
+    let stored = json!({"credentials": {"refresh_token": "R1", "expires_in": 3600, "kept": large}});
+    let uri = format!("/credentials?connectionId={id}");
+    world.send(Method::PUT, &uri, &world.admin, Some(&stored)).await.expect(StatusCode::CREATED);
+    provider.script(200, &tokens);
+    world.advance(3300);
+    world.sweep().await;
+    let credentials = world.credentials(&id).await;
+    assert_eq!((&credentials["access_token"], &credentials["refresh_token"]), (&json!("new"), &json!("R2")));
+    assert_eq!((&credentials["kept"], &credentials["note"]), (&json!(large), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_keep_is_refused_before_the_browser_is_sent_away() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let payload = json!({"token": world.alice, "integrationKey": "crm", "input": {"note": "x".repeat(420 * 1024)}});
+    let page = Browser::default().post(&world, "/connect", &[("payload", &payload.to_string())]).await;
+    page.expect(StatusCode::PAYLOAD_TOO_LARGE);
+}
