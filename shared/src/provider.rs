@@ -113,7 +113,7 @@ impl Provider {
             Some(tokens) => TokenResponse::from_map(tokens)?,
             None => {
                 let Authorization { code, code_verifier, redirect_uri, .. } = authorization;
-                self.ask_for_tokens(build_code_exchange(config, code, redirect_uri, code_verifier)).await?
+                self.ask_for_tokens(config, build_code_exchange(config, code, redirect_uri, code_verifier)).await?
             }
         };
         if !config.no_refresh_token {
@@ -150,7 +150,7 @@ impl Provider {
             });
         };
         let asked_at = self.clock.now();
-        let tokens = self.ask_for_tokens(build_refresh(config, refresh_token)).await?.into_map();
+        let tokens = self.ask_for_tokens(config, build_refresh(config, refresh_token)).await?.into_map();
         let mut arguments = auth.arguments();
         arguments.insert("credentials".into(), credentials.clone());
         arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
@@ -217,13 +217,18 @@ impl Provider {
         Ok(mapping.read_response(variables, &response)?)
     }
 
-    async fn ask_for_tokens(&self, request: http::Request<Vec<u8>>) -> Result<TokenResponse, ProviderError> {
+    async fn ask_for_tokens(
+        &self,
+        config: &OAuthConfig,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<TokenResponse, ProviderError> {
+        let secrets = secrets_of(config, &request);
         let response = self.egress.send(request, Limits::TOKEN).await?;
         let text = |name| response.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let wait = text(header::RETRY_AFTER).and_then(|wait| parse_retry_after(wait, self.clock.now()));
         let content_type = text(header::CONTENT_TYPE);
         parse_token_response(response.status.as_u16(), content_type, &response.body)
-            .map_err(|error| error.with_retry_after(wait).into())
+            .map_err(|error| ProviderError::from(error.with_retry_after(wait)).without(&secrets))
     }
 }
 
@@ -274,7 +279,26 @@ impl Auth {
     }
 }
 
+/// What a token request carries that no error may repeat, should the provider do so.
+fn secrets_of(config: &OAuthConfig, request: &http::Request<Vec<u8>>) -> Vec<String> {
+    let sent = form_urlencoded::parse(request.body())
+        .filter(|(name, _)| matches!(&**name, "code" | "code_verifier" | "refresh_token"))
+        .map(|(_, value)| value.into_owned());
+    let client_secret = config.client_secret.as_ref().map(|secret| secret.expose().to_owned());
+    sent.chain(client_secret).filter(|secret| !secret.is_empty()).collect()
+}
+
 impl ProviderError {
+    /// The same error, with these texts taken out of its message.
+    fn without(mut self, secrets: &[String]) -> Self {
+        let (Self::Configuration(message) | Self::Refused { message, .. } | Self::Unavailable { message, .. }) =
+            &mut self;
+        for secret in secrets {
+            *message = message.replace(secret, "…");
+        }
+        self
+    }
+
     /// What this means for a connection that was being refreshed.
     pub fn into_failure(self) -> Failure {
         let message = self.to_string();

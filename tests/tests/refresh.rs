@@ -220,6 +220,18 @@ async fn a_revoked_grant_asks_for_the_end_user_at_once_and_a_reconnect_heals_it(
 }
 
 #[tokio::test]
+async fn what_a_provider_repeats_of_a_request_is_not_passed_on() {
+    let (world, provider, id) = connected(json!({})).await;
+    let description = "unknown token refresh-1 of the-client-secret";
+    provider.script(400, &json!({"error": "invalid_grant", "error_description": description}));
+    world.advance(3300);
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    let message = view["error"]["message"].as_str().unwrap();
+    assert!(message.contains("unknown token … of …"), "{message}");
+}
+
+#[tokio::test]
 async fn only_oauth_error_codes_are_permanent() {
     for (status, body) in [
         (400, "<html>Bad Request</html>".to_owned()),
