@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -136,6 +136,7 @@ pub struct Environment {
     secrets: Arc<dyn SecretStore>,
     sdk: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
+    sealer: OnceLock<Sealer>,
 }
 
 impl Environment {
@@ -157,7 +158,7 @@ impl Environment {
             }
         };
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-        Self { settings, clock, rng, secrets, sdk, dynamodb }
+        Self { settings, clock, rng, secrets, sdk, dynamodb, sealer: OnceLock::new() }
     }
 
     /// The tables' own client.
@@ -185,11 +186,14 @@ impl Environment {
         Sessions::new(self.dynamodb.clone(), &self.settings.tables.sessions)
     }
 
-    /// Seals and opens records.
+    /// Seals and opens records. All that ask get the same one, so that they share the data keys it has in memory.
     ///
     /// # Errors
     /// When the key file cannot be used.
     pub fn sealer(&self) -> Result<Sealer, SettingError> {
+        if let Some(sealer) = self.sealer.get() {
+            return Ok(sealer.clone());
+        }
         let keys: Arc<dyn DataKeys> = match &self.settings.keys {
             KeysFrom::File(path) => Arc::new(KeyFile::open(path)?),
             KeysFrom::Kms(key_id) => Arc::new(KmsKeys::new(
@@ -200,7 +204,8 @@ impl Environment {
                 Arc::clone(&self.rng),
             )),
         };
-        Ok(Sealer::new(keys, Arc::clone(&self.rng)))
+        let sealer = Sealer::new(keys, Arc::clone(&self.rng));
+        Ok(self.sealer.get_or_init(|| sealer).clone())
     }
 
     /// Connections with their contents.

@@ -70,14 +70,17 @@ pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
     if !request.body().trim_ascii_start().starts_with(b"{") {
         return Err(Error::bad_request("the request body is not a JSON object"));
     }
-    serde_json::from_slice(request.body()).map_err(|error| {
-        let problem = json_problem(&error);
-        Error::bad_request(format!("the request body is not the JSON that this route takes: {problem}"))
-    })
+    serde_json::from_slice(request.body())
+        .map_err(|error| bad_json("the request body is not the JSON that this route takes", &error))
+}
+
+/// 400: `what`, and where the JSON is wrong.
+pub fn bad_json(what: &str, error: &serde_json::Error) -> Error {
+    Error::bad_request(format!("{what}: {}", json_problem(error)))
 }
 
 /// What is wrong with JSON, without the value that is wrong: it may be a secret in the wrong place.
-pub fn json_problem(error: &serde_json::Error) -> String {
+fn json_problem(error: &serde_json::Error) -> String {
     let problem = error.to_string();
     match problem.rsplit_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => format!("expected {expected}"),

@@ -2,7 +2,7 @@
 
 use http::{Method, header};
 use larder::error::Error;
-use larder::http::{Parameters, Request, json_problem};
+use larder::http::{Parameters, Request, bad_json};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -38,15 +38,13 @@ impl ConnectRequest {
             members.extend(members_of(&Parameters::parse(request.body()))?);
         }
         if let Some(Value::String(payload)) = members.remove("payload") {
-            let payload: Map<String, Value> = serde_json::from_str(&payload).map_err(|error| {
-                Error::bad_request(format!("`payload` is not a JSON object: {}", json_problem(&error)))
-            })?;
+            let payload: Map<String, Value> =
+                serde_json::from_str(&payload).map_err(|error| bad_json("`payload` is not a JSON object", &error))?;
             members.extend(payload);
         }
         members.retain(|_, value| !value.is_null() && value != "");
-        serde_json::from_value(Value::Object(members)).map_err(|error| {
-            Error::bad_request(format!("a parameter of /connect has the wrong type: {}", json_problem(&error)))
-        })
+        serde_json::from_value(Value::Object(members))
+            .map_err(|error| bad_json("a parameter of /connect has the wrong type", &error))
     }
 }
 
@@ -56,9 +54,8 @@ fn members_of(parameters: &Parameters) -> Result<Map<String, Value>, Error> {
     for (name, text) in parameters.iter() {
         let value = match name {
             "input" | "connectionParameters" | "parameters" | "connectorParameters" if !text.is_empty() => {
-                serde_json::from_str(text).map_err(|error| {
-                    Error::bad_request(format!("`{name}` is not a JSON object: {}", json_problem(&error)))
-                })?
+                serde_json::from_str(text)
+                    .map_err(|error| bad_json(&format!("`{name}` is not a JSON object"), &error))?
             }
             "allowMultipleConnections" => Value::Bool(matches!(text, "1" | "true")),
             _ => Value::String(text.to_owned()),

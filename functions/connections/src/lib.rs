@@ -51,13 +51,14 @@ impl Management {
     /// # Errors
     /// When a setting is wrong.
     pub fn new(environment: &Environment, configuration: Arc<Configuration>) -> Result<Self, SettingError> {
+        let refresher = environment.refresher(Arc::clone(&configuration))?;
         Ok(Self {
             authenticator: environment.authenticator(),
-            connections: environment.connections(),
-            vault: environment.vault()?,
-            provider: environment.provider()?,
-            refresher: environment.refresher(Arc::clone(&configuration))?,
-            scheduler: environment.scheduler(),
+            connections: refresher.connections.clone(),
+            vault: refresher.vault.clone(),
+            provider: refresher.provider.clone(),
+            scheduler: Arc::clone(&refresher.scheduler),
+            refresher,
             clock: Arc::clone(&environment.clock),
             configuration,
         })

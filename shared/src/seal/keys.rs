@@ -63,6 +63,9 @@ impl KeyFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(path: &Path, rng: &dyn Rng) -> io::Result<()> {
+        if path.exists() {
+            return Ok(());
+        }
         // Written whole under another name first; a link never replaces what somebody else made meanwhile.
         let fresh = path.with_extension(crate::random::token::<9>(rng));
         replace_file(&fresh, crate::random::token::<32>(rng).as_bytes())?;
