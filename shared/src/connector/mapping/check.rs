@@ -1,6 +1,6 @@
 //! Finds what cannot be meant in a mapping when it is loaded, rather than when it is first used.
 
-use super::formulas;
+use super::{copy, formulas};
 use crate::connector::pointer;
 use serde_json::Value;
 
@@ -29,7 +29,8 @@ impl std::fmt::Display for Malformed {
 pub(super) fn check(expression: &Value) -> Vec<Malformed> {
     let mut found = Vec::new();
     check_node(expression, "", 0, &mut found);
-    found
+    // What is nested too deep to check is too deep to search.
+    if found.is_empty() { copy::check(expression) } else { found }
 }
 
 fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) {
@@ -48,35 +49,22 @@ fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) 
             }
         }
         Value::Object(object) => {
-            let first = object.iter().next();
-            let Some((name, argument)) = first.and_then(|(key, argument)| Some((key.strip_prefix('$')?, argument)))
-            else {
+            let Some((name, formula, argument)) = formulas::of(object) else {
                 return check_values(object, at, depth, found);
             };
             let here = pointer::child(at, &format!("${name}"));
-            if formulas::NOT_YET.contains(&name) {
+            if let Err(takes) = (formula.check)(argument) {
                 found.push(Malformed {
-                    pointer: here,
-                    message: format!("the formula ${name} is not supported yet"),
-                    help: "write the value with $var, $concat, $tpl, $case, $map, $firstNotEmpty or $mergeObjects"
-                        .to_owned(),
+                    pointer: here.clone(),
+                    message: format!("the argument of ${name} is malformed"),
+                    help: format!("${name} {takes}"),
                 });
-            } else if let Some(formula) = formulas::find(name) {
-                if let Err(takes) = (formula.check)(argument) {
-                    found.push(Malformed {
-                        pointer: here.clone(),
-                        message: format!("the argument of ${name} is malformed"),
-                        help: format!("${name} {takes}"),
-                    });
-                }
-                if formula.nests {
-                    check_node(argument, &here, depth + 1, found);
-                }
-                if let Some((operator, operand)) = object.iter().nth(1).filter(|_| name == "eval") {
-                    check_node(operand, &pointer::child(at, operator), depth + 1, found);
-                }
-            } else {
-                check_values(object, at, depth, found);
+            }
+            if formula.nests {
+                check_node(argument, &here, depth + 1, found);
+            }
+            if let Some((operator, operand)) = object.iter().nth(1).filter(|_| name == "eval") {
+                check_node(operand, &pointer::child(at, operator), depth + 1, found);
             }
         }
         _ => {}
@@ -112,17 +100,32 @@ mod tests {
     }
 
     #[test]
-    fn formulas_not_written_yet_are_named() {
-        let found = check(&json!({"a/b": {"$concat": [{"$jsonata": "x"}]}, "c": {"$eval": 1, "is": {"$iterate": {}}}}));
+    fn references_names_and_dates_say_what_they_take() {
+        malformed_at(json!({"$copy": 1}), &["/$copy"]);
+        malformed_at(json!({"$record": "x"}), &["/$record"]);
+        malformed_at(json!([{"$lookup": 1}, {"$findAppRecordId": "x"}]), &["/0/$lookup", "/1/$findAppRecordId"]);
+        malformed_at(
+            json!([{"$findExternalRecordId": []}, {"$dataSchemaRef": 1}]),
+            &["/0/$findExternalRecordId", "/1/$dataSchemaRef"],
+        );
+        malformed_at(json!([{"$firstName": 1}, {"$lastName": {}}]), &["/0/$firstName", "/1/$lastName"]);
+        malformed_at(json!([{"$extractDate": null}, {"$extractTime": []}]), &["/0/$extractDate", "/1/$extractTime"]);
+        malformed_at(json!([{"$domainFromEmail": true}, {"$iterate": {}}]), &["/0/$domainFromEmail", "/1/$iterate"]);
+    }
+
+    #[test]
+    fn an_expression_that_is_not_jsonata_says_why() {
+        let found = check(&json!({"a/b": {"$concat": [{"$jsonata": "a["}]}}));
         assert_eq!(found[0].pointer, "/a~1b/$concat/0/$jsonata");
-        assert!(found[0].message.contains("$jsonata is not supported yet"));
-        assert_eq!(found[1].pointer, "/c/is/$iterate");
+        assert!(found[0].help.contains("S0"), "{}", found[0].help);
+        malformed_at(json!({"$jsonata": 1}), &["/$jsonata"]);
+        malformed_at(json!({"$jsonata": ""}), &["/$jsonata"]);
     }
 
     #[test]
     fn what_is_not_evaluated_is_not_checked() {
-        malformed_at(json!({"$plain": {"$jsonata": "x"}}), &[]);
-        malformed_at(json!({"first": 1, "$jsonata": "x"}), &[]);
+        malformed_at(json!({"$plain": {"$jsonata": "a["}}), &[]);
+        malformed_at(json!({"first": 1, "$jsonata": "a["}), &[]);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(crate) fn parse_float(value: Option<&Value>) -> Option<f64> {
 
 /// `Number(text)`; NaN is `None`.
 pub(crate) fn parse_number(text: &str) -> Option<f64> {
-    let text = text.trim_matches(is_space);
+    let text = trim(text);
     if text.is_empty() {
         return Some(0.0);
     }
@@ -96,6 +96,16 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
         }
     }
     decimal_prefix(text).filter(|&(_, length)| length == text.len()).map(|(number, _)| number)
+}
+
+/// `text.trim()`.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
+/// `\s` of a regular expression.
+pub(crate) fn is_space(char: char) -> bool {
+    char.is_whitespace() && char != '\u{85}' || char == '\u{feff}'
 }
 
 fn defined(value: Option<&Value>) -> Option<&Value> {
@@ -155,10 +165,6 @@ fn decimal_prefix(text: &str) -> Option<(f64, usize)> {
         }
     }
     text[..end].parse().ok().map(|number| (number, end))
-}
-
-fn is_space(char: char) -> bool {
-    char.is_whitespace() || char == '\u{feff}'
 }
 
 /// ECMA-262 `Number::toString` over the shortest digits that read back as the same number.

@@ -9,15 +9,19 @@
 //! ```
 
 mod check;
+mod copy;
+mod date;
 mod filter;
 mod formulas;
 pub(crate) mod js;
+mod lint;
 mod locator;
 mod operators;
 
 pub use check::Malformed;
+pub use lint::unknown_formulas;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// An expression that has been checked. Its `Debug` says nothing, as secrets may have been written into a file.
 #[derive(Clone, PartialEq)]
@@ -28,15 +32,25 @@ impl Mapping {
     ///
     /// # Errors
     ///
-    /// Every formula that is malformed or not supported yet.
+    /// Every formula that is malformed.
     pub fn parse(expression: Value) -> Result<Self, Vec<Malformed>> {
         let malformed = check::check(&expression);
         if malformed.is_empty() { Ok(Self(expression)) } else { Err(malformed) }
     }
 
+    /// The same expression, except that whatever stands under `key` evaluates to itself.
+    ///
+    /// It holds formulas for later, such as the `responseHandlers` of an API client: they are checked already, and
+    /// become a [`Mapping`] of their own once there is what they are about.
+    #[must_use]
+    pub fn leaving(mut self, key: &str) -> Self {
+        leave(&mut self.0, key);
+        self
+    }
+
     /// The value of the expression; `None` is undefined.
     pub fn evaluate(&self, variables: &Value) -> Option<Value> {
-        evaluate(&self.0, variables)
+        copy::resolve(evaluate(&self.0, variables)?, variables)
     }
 }
 
@@ -58,17 +72,32 @@ fn evaluate(expression: &Value, variables: &Value) -> Option<Value> {
 }
 
 fn evaluate_object(object: &Map<String, Value>, variables: &Value) -> Option<Value> {
-    let formula = object.iter().next().and_then(|(key, argument)| {
-        let formula = formulas::find(key.strip_prefix('$')?)?;
-        Some((formula, formulas::Call { argument, object, variables }))
-    });
-    if let Some((formula, call)) = formula {
-        return (formula.evaluate)(&call);
+    if let Some((_, formula, argument)) = formulas::of(object) {
+        return (formula.evaluate)(&formulas::Call { argument, object, variables });
     }
     let values: Map<String, Value> =
         object.iter().filter_map(|(key, value)| Some((key.clone(), evaluate(value, variables)?))).collect();
     (!values.is_empty()).then_some(Value::Object(values))
 }
 
+fn leave(expression: &mut Value, key: &str) {
+    match expression {
+        Value::Array(items) => items.iter_mut().for_each(|item| leave(item, key)),
+        Value::Object(object) if formulas::of(object).is_some_and(|(_, formula, _)| !formula.nests) => {}
+        Value::Object(object) => {
+            for (name, value) in object {
+                if name == key {
+                    *value = json!({ "$plain": value.take() });
+                } else {
+                    leave(value, key);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,10 @@ use serde_json::Value;
 /// Compares a value with an operand; either may be undefined.
 pub(super) type Operator = fn(Option<&Value>, Option<&Value>) -> bool;
 
+/// The keys of the operators of `$eval`.
+pub(super) const NAMES: [&str; 12] =
+    ["is", "isNot", "isEmpty", "isNotEmpty", "contains", "doesNotContain", "oneOf", "noneOf", "gt", "gte", "lt", "lte"];
+
 /// The operator of `$eval` by its key.
 pub(super) fn find(key: &str) -> Option<Operator> {
     let operator: Operator = match key {

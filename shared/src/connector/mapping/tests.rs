@@ -1,5 +1,4 @@
-use super::evaluate;
-use proptest::prelude::*;
+use super::{Mapping, evaluate};
 use serde_json::{Value, json};
 
 fn variables() -> Value {
@@ -301,78 +300,84 @@ mod objects {
     }
 }
 
-fn key() -> impl Strategy<Value = String> {
-    let known = vec![
-        "$var",
-        "$concat",
-        "$tpl",
-        "$case",
-        "$map",
-        "$eval",
-        "$and",
-        "$or",
-        "$firstNotEmpty",
-        "$mergeObjects",
-        "$plain",
-        "$jsonata",
-        "values",
-        "delimiter",
-        "template",
-        "cases",
-        "filter",
-        "value",
-        "default",
-        "mapping",
-        "from",
-        "to",
-        "is",
-        "contains",
-        "oneOf",
-        "gt",
-        "field",
-        "operator",
-        "a",
-        "b",
-    ];
-    prop_oneof![4 => proptest::sample::select(known).prop_map(str::to_owned), 1 => any::<String>()]
-}
+mod more_formulas {
+    use super::*;
 
-fn scalar() -> impl Strategy<Value = Value> {
-    let texts = vec!["$", "a", "a.b", "a[0]", r"a\.b", "$x", "a[", "{a}{b}", "is", "contains", "more_than", ""];
-    prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        proptest::sample::select(texts).prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-    ]
-}
-
-fn value(key: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = Value> {
-    scalar().prop_recursive(5, 64, 5, move |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            proptest::collection::vec((key.clone(), inner), 0..5)
-                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
-        ]
-    })
-}
-
-proptest! {
     #[test]
-    fn evaluation_never_panics(expression in value(key().boxed()), variables in value(key().boxed())) {
-        evaluate(&expression, &variables);
-        let _ = super::Mapping::parse(expression);
+    fn iterate_evaluates_its_item_for_each_value() {
+        gives(json!({"$iterate": {"source": {"$var": "list"}, "item": {"$var": "item"}}}), json!(["x", "y"]));
+        gives(json!({"$iterate": {"source": {"$var": "list"}, "item": {"$var": "parent.s"}}}), json!(["abc", "abc"]));
     }
 
     #[test]
-    fn a_value_without_formulas_is_itself(expression in value("[a-z]{0,3}".boxed())) {
-        prop_assert_eq!(evaluate(&expression, &Value::Null), Some(expression));
+    fn iterate_leaves_falsy_results_out() {
+        gives(json!({"$iterate": {"source": {"$var": "list"}, "item": {"$var": "index"}}}), json!([1]));
+        is_undefined(json!({"$iterate": {"source": [1], "item": ""}}));
+        is_undefined(json!({"$iterate": {"source": {"$var": "s"}, "item": 1}}));
     }
 
     #[test]
-    fn plain_is_identity(expression in value(key().boxed())) {
-        prop_assert_eq!(evaluate(&json!({"$plain": expression}), &Value::Null), Some(expression));
+    fn formula_puts_the_variables_in() {
+        gives(json!({"$formula": {"$concat": ["a", {"$var": "s"}]}}), json!({"$concat": ["a", "abc"]}));
+        gives(json!({"$formula": {"a": {"$var": "missing"}, "b": {"$var": "n"}}}), json!({"b": null}));
+        gives(
+            json!({"$formula": {"$iterate": {"source": {"$var": "list"}, "item": {"$var": "item"}}}}),
+            json!({"$iterate": {"source": ["x", "y"], "item": {"$var": "item"}}}),
+        );
+        gives(json!({"$formula": {"$var": "s"}}), json!("abc"));
+    }
+
+    #[test]
+    fn references_stay_references() {
+        gives(json!({"$record": {"id": {"$var": "s"}}}), json!({"$var": "s"}));
+        gives(json!({"$lookup": {"key": {"$var": "s"}}}), json!({"$lookup": {"key": "abc"}}));
+        gives(json!({"$findAppRecordId": {"$var": "s"}}), json!({"$findAppRecordId": "abc"}));
+        gives(json!({"$findExternalRecordId": {"$var": "missing"}}), json!({}));
+        is_undefined(json!({"$dataSchemaRef": {"type": "data-collection", "key": "x"}}));
+    }
+
+    #[test]
+    fn a_domain_stands_behind_the_only_at() {
+        gives(json!({"$domainFromEmail": "ada@example.com"}), json!("example.com"));
+        is_undefined(json!({"$domainFromEmail": "a@b@c"}));
+        is_undefined(json!({"$domainFromEmail": {"$var": "z"}}));
+    }
+
+    #[test]
+    fn names_and_dates_are_taken_apart() {
+        gives(json!({"$firstName": "Ada Lovelace"}), json!("Ada"));
+        gives(json!({"$lastName": "Plato"}), json!("Plato"));
+        is_undefined(json!({"$firstName": "Plato"}));
+        is_undefined(json!({"$lastName": {"$var": "n"}}));
+        gives(json!({"$extractDate": "2024-01-02T23:30:00-01:00"}), json!("2024-01-03"));
+        gives(json!({"$extractTime": "Jan 2, 2024 4:05 PM"}), json!("16:05:00"));
+        is_undefined(json!({"$extractTime": "soon"}));
+    }
+}
+
+mod left_for_later {
+    use super::*;
+
+    #[test]
+    fn what_is_left_comes_back_as_it_is_written() {
+        let handlers = json!([{"if": {"$eval": {"$var": "response.status"}, "is": 401}}]);
+        let expression = json!({"args": {"baseUri": {"$var": "s"}, "responseHandlers": handlers}});
+        let mapping = Mapping::parse(expression).unwrap().leaving("responseHandlers");
+        let expected = json!({"args": {"baseUri": "abc", "responseHandlers": handlers}});
+        assert_eq!(mapping.evaluate(&variables()), Some(expected));
+    }
+
+    #[test]
+    fn it_is_left_inside_formulas_too() {
+        let expression =
+            json!({"$mergeObjects": [{"responseHandlers": {"$var": "s"}}, {"$plain": {"responseHandlers": 1}}]});
+        let mapping = Mapping::parse(expression).unwrap().leaving("responseHandlers");
+        assert_eq!(mapping.evaluate(&variables()), Some(json!({"responseHandlers": 1})));
+    }
+
+    #[test]
+    fn it_is_checked_nevertheless() {
+        let malformed = Mapping::parse(json!({"responseHandlers": [{"$concat": 1}]})).unwrap_err();
+        assert_eq!(malformed[0].pointer, "/responseHandlers/0/$concat");
     }
 }

@@ -1,0 +1,108 @@
+//! The parts of a date: numbers, words that mean something, signs.
+
+use crate::connector::mapping::js;
+
+/// A part of a date.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Token {
+    Number {
+        value: i64,
+        digits: usize,
+    },
+    Symbol(char),
+    Month(i64),
+    /// How much later than a clock of twelve hours.
+    HalfDay(i64),
+    /// Hours ahead of UTC.
+    Zone(i64),
+    /// `Z`, which is UTC and may touch the time.
+    Zulu,
+    /// `T`, between date and time.
+    Separator,
+    Word,
+    Space,
+    Other,
+}
+
+impl Token {
+    /// 1 or -1, if it is a sign.
+    pub(super) fn sign(self) -> Option<i64> {
+        match self {
+            Self::Symbol('+') => Some(1),
+            Self::Symbol('-') => Some(-1),
+            _ => None,
+        }
+    }
+}
+
+/// Takes a text apart.
+pub(super) fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let Some(char) = rest.chars().next() {
+        let length = match char {
+            '0'..='9' => run(rest, |char| char.is_ascii_digit()),
+            '(' => parentheses(rest),
+            'A'.. if !js::is_space(char) => run(rest, |char| char >= 'A' && !js::is_space(char)),
+            _ => char.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        tokens.push(match char {
+            '0'..='9' => number(token),
+            ':' | '-' | '+' | '.' | ')' => Token::Symbol(char),
+            '(' => Token::Other,
+            char if js::is_space(char) => Token::Space,
+            'A'.. => word(token),
+            _ => Token::Other,
+        });
+        rest = after;
+    }
+    tokens
+}
+
+fn run(text: &str, belongs: fn(char) -> bool) -> usize {
+    text.find(|char| !belongs(char)).unwrap_or(text.len())
+}
+
+/// How far the parenthesis that `text` begins with reaches.
+fn parentheses(text: &str) -> usize {
+    let mut open = 0;
+    for (at, char) in text.char_indices() {
+        match char {
+            '(' => open += 1,
+            ')' => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+/// Nine digits count, besides leading zeros.
+fn number(text: &str) -> Token {
+    let significant = text.trim_start_matches('0');
+    Token::Number { value: significant[..significant.len().min(9)].parse().unwrap_or(0), digits: text.len() }
+}
+
+fn word(text: &str) -> Token {
+    let text = text.to_ascii_lowercase();
+    let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    if let Some(month) = (1..).zip(months).find(|(_, name)| text.starts_with(name)) {
+        return Token::Month(month.0);
+    }
+    match text.as_str() {
+        "am" => Token::HalfDay(0),
+        "pm" => Token::HalfDay(12),
+        "z" => Token::Zulu,
+        "ut" | "utc" | "gmt" => Token::Zone(0),
+        "edt" => Token::Zone(-4),
+        "est" | "cdt" => Token::Zone(-5),
+        "cst" | "mdt" => Token::Zone(-6),
+        "mst" | "pdt" => Token::Zone(-7),
+        "pst" => Token::Zone(-8),
+        "t" => Token::Separator,
+        _ => Token::Word,
+    }
+}

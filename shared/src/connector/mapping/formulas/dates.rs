@@ -1,0 +1,24 @@
+//! `$extractDate` and `$extractTime`: the parts of a date that is written in any of many ways.
+
+use super::Call;
+use crate::connector::mapping::{date, js};
+use serde_json::Value;
+use time::PrimitiveDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+/// `YYYY-MM-DD`.
+pub(super) fn extract_date(call: &Call<'_>) -> Option<Value> {
+    formatted(call, format_description!("[year]-[month]-[day]"))
+}
+
+/// `HH:MM:SS`.
+pub(super) fn extract_time(call: &Call<'_>) -> Option<Value> {
+    formatted(call, format_description!("[hour]:[minute]:[second]"))
+}
+
+fn formatted(call: &Call<'_>, format: &[BorrowedFormatItem<'_>]) -> Option<Value> {
+    let text = js::string(call.value().as_ref());
+    let moment: PrimitiveDateTime = date::parse(&text)?;
+    moment.format(format).ok().map(Value::from)
+}

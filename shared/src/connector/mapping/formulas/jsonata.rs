@@ -1,0 +1,102 @@
+//! `$jsonata`: an expression of the JSONata language over the variables.
+
+use super::{Call, Checked, is_formula};
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
+use jsonata_core::parser;
+use jsonata_core::value::JValue;
+use serde_json::Value;
+
+/// How long an expression may take, in milliseconds. It is looked at between steps.
+const TIME: u64 = 500;
+/// How deep evaluation may nest; a call takes about three levels.
+const DEPTH: usize = 3_000;
+/// How many items a sequence may have.
+const ITEMS: usize = 100_000;
+
+/// An error is undefined.
+pub(super) fn jsonata(call: &Call<'_>) -> Option<Value> {
+    let expression = call.value()?;
+    let expression = parser::parse(expression.as_str()?).ok()?;
+    let value = evaluator().evaluate(&expression, &JValue::from(call.variables.clone())).ok()?;
+    if value.is_undefined() || value.is_function() {
+        return None;
+    }
+    // By way of text, in which whole numbers are whole: JSONata knows only doubles.
+    serde_json::from_str(&value.to_json_string().ok()?).ok()
+}
+
+pub(super) fn check(argument: &Value) -> Checked {
+    match argument {
+        Value::String(expression) => match parser::parse(expression) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("takes an expression of the JSONata language: {error}").into()),
+        },
+        formula if is_formula(formula) => Ok(()),
+        _ => Err("takes a text, or a formula for one".into()),
+    }
+}
+
+fn evaluator() -> Evaluator {
+    let limits = EvaluatorOptions {
+        timeout_ms: Some(TIME),
+        max_stack_depth: Some(DEPTH),
+        max_sequence_length: Some(ITEMS),
+        ..EvaluatorOptions::default()
+    };
+    Evaluator::with_options(Context::new(), limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::connector::mapping::evaluate;
+    use serde_json::{Value, json};
+    use std::time::{Duration, Instant};
+
+    fn value(expression: &str) -> Option<Value> {
+        let variables = json!({
+            "s": "abc", "n": null, "z": 0,
+            "users": [{"name": "ann", "age": 30}, {"name": "bob", "age": 20}],
+        });
+        evaluate(&json!({"$jsonata": expression}), &variables)
+    }
+
+    #[test]
+    fn an_expression_is_over_the_variables() {
+        assert_eq!(value("s"), Some(json!("abc")));
+        assert_eq!(value("$.s & z"), Some(json!("abc0")));
+        assert_eq!(value("users[age > 25].name"), Some(json!("ann")));
+        assert_eq!(value("$sum(users.age)"), Some(json!(50)));
+        assert_eq!(value("$merge([{'a': 1}, {'b': 0.5}])"), Some(json!({"a": 1, "b": 0.5})));
+        assert_eq!(value("$base64encode('a:b')"), Some(json!("YTpi")));
+        assert_eq!(value("n"), Some(json!(null)));
+    }
+
+    #[test]
+    fn the_expression_may_be_made_by_a_formula() {
+        assert_eq!(evaluate(&json!({"$jsonata": {"$concat": ["1", "+1"]}}), &json!({})), Some(json!(2)));
+    }
+
+    #[test]
+    fn what_fails_or_finds_nothing_is_undefined() {
+        for nothing in ["", "missing", "1 +", "1 + 'a'", "$error('x')", "function($x){$x}", "$sum"] {
+            assert_eq!(value(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended() {
+        let start = Instant::now();
+        for endless in [
+            "($f := function(){$f()}; $f())",
+            "($f := function($n){1 + $f($n + 1)}; $f(0))",
+            "[1..10000000]",
+            "$count([1..99999].[1..99999])",
+            "$map([1..99999], function($v){$sum([1..$v])})",
+        ] {
+            assert_eq!(value(endless), None, "{endless}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+        let nested = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
+        assert_eq!(value(&nested), None);
+    }
+}

@@ -1,0 +1,32 @@
+//! Formulas that refer to something outside the variables: another part of the result, or a record of a platform.
+
+use super::{Call, Checked, is_formula};
+use crate::connector::mapping::copy;
+use serde_json::{Map, Value, json};
+
+/// A mark where the copy goes, once the whole result is there.
+pub(super) fn copy(call: &Call<'_>) -> Option<Value> {
+    Some(copy::mark(call.value()?))
+}
+
+pub(super) fn check_copy(argument: &Value) -> Checked {
+    if argument.is_string() || is_formula(argument) {
+        Ok(())
+    } else {
+        Err("takes a locator in the result, such as `headers.Authorization`".into())
+    }
+}
+
+/// The id as it is written.
+pub(super) fn record(call: &Call<'_>) -> Option<Value> {
+    call.argument.as_object()?.get("id").cloned()
+}
+
+pub(super) fn check_record(argument: &Value) -> Checked {
+    if argument.get("id").is_some() { Ok(()) } else { Err("takes an object with `id`".into()) }
+}
+
+/// The formula with its argument evaluated: nothing here can look records up.
+pub(super) fn unresolved(name: &str, call: &Call<'_>) -> Option<Value> {
+    Some(call.value().map_or_else(|| Value::Object(Map::new()), |argument| json!({ name: argument })))
+}
