@@ -43,7 +43,8 @@ impl Expiry {
 /// When credentials that were asked for at `asked_at` die, by what they say of themselves.
 ///
 /// `expires_in` or `expiresIn` (seconds) come first; `expires_at` or `expiresAt` are read as milliseconds or seconds
-/// since 1970, or as RFC 3339. `None` if nothing readable is there.
+/// since 1970, or as RFC 3339. A life of 0 seconds is none: so Mailchimp and others say that a token does not expire.
+/// `None` if nothing readable is there.
 pub fn expiry_of(credentials: &Map<String, Value>, asked_at: OffsetDateTime) -> Option<Expiry> {
     let from_now = ["expires_in", "expiresIn"].iter().find_map(|key| seconds(credentials.get(*key)?));
     let at = match from_now {
@@ -78,7 +79,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = number(value)?.clamp(0.0, MAX_LIFE.as_secs_f64());
+    let seconds = number(value).filter(|seconds| *seconds != 0.0)?.clamp(0.0, MAX_LIFE.as_secs_f64());
     Some(Duration::from_secs_f64(seconds))
 }
 
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(dies_in(&json!({"expiresAt": "2023-11-14T22:14:20Z"})), Some(60));
         assert_eq!(dies_in(&json!({"access_token": "x"})), None);
         assert_eq!(dies_in(&json!({"expires_in": "soon"})), None);
+        assert_eq!(dies_in(&json!({"expires_in": 0})), None);
         assert_eq!(dies_in(&json!({"expires_in": -5})), Some(0));
         assert_eq!(dies_in(&json!({"expires_in": 1e300})), Some(315_360_000));
     }

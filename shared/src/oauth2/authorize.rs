@@ -1,19 +1,22 @@
 //! The URL that the browser is sent to.
 
-use serde_json::Value;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::OAuthConfig;
+use super::parameters::Parameters;
 
-/// The parameters that a connector's `extra` cannot set, and that an `authorizeUri` cannot carry: they are ours.
+/// The parameters that a connector's `extra` cannot set, and that an `authorizeUri` cannot carry, by the names that
+/// `authorizeParameterNames` gives them: they are ours.
 pub const PROTECTED_PARAMETERS: [&str; 6] =
     ["client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method"];
 
 /// Builds the authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 8707 §2.1).
 ///
 /// Added in this order: `client_id`, `redirect_uri`, `response_type=code`, `access_type=offline`, `scope` (joined by
-/// spaces; left out if there is none), `state`, `code_challenge` and `code_challenge_method=S256` (left out with
-/// `skipPkce`, or without a challenge), one `resource` for each configured, then `extra`.
+/// `scopeSeparator`; left out if there is none), `state`, `code_challenge` and `code_challenge_method=S256` (left out with
+/// `skipPkce`, or without a challenge), one `resource` for each configured, then `extra`. `authorizeParameterNames`
+/// renames or leaves out. A name that is given up that way is the connector's to use, the new one is protected in its
+/// place.
 ///
 /// - A query that `authorizeUri` already has stays in front as it is, less the parameters that follow anyway and the
 ///   [`PROTECTED_PARAMETERS`]: no key is added a second time (RFC 6749 §3.1).
@@ -25,74 +28,40 @@ pub const PROTECTED_PARAMETERS: [&str; 6] =
 /// What is added is form-encoded (RFC 6749 appendix B), so a space is `+`. `redirect_uri` is the one in force for
 /// this flow and goes into the token request unchanged; `config.redirect_uri` is not looked at here.
 pub fn build_authorize_url(config: &OAuthConfig, redirect_uri: &str, state: &str, code_challenge: Option<&str>) -> Url {
-    let mut ours = vec![
-        ("client_id", config.client_id.clone()),
-        ("redirect_uri", redirect_uri.to_owned()),
-        ("response_type", "code".to_owned()),
-        ("access_type", "offline".to_owned()),
-    ];
+    let names = &config.authorize_parameter_names;
+    let mut ours = Parameters::default();
+    ours.add(names.of("client_id"), config.client_id.as_str());
+    ours.add(names.of("redirect_uri"), redirect_uri);
+    ours.add(names.of("response_type"), "code");
+    ours.add(names.of("access_type"), "offline");
     if !config.scopes.is_empty() {
-        ours.push(("scope", config.scopes.join(" ")));
+        ours.add(names.of("scope"), config.scopes.join(&config.scope_separator));
     }
-    ours.push(("state", state.to_owned()));
+    ours.add(Some("state"), state);
     if let Some(challenge) = code_challenge.filter(|_| !config.skip_pkce) {
-        ours.push(("code_challenge", challenge.to_owned()));
-        ours.push(("code_challenge_method", "S256".to_owned()));
+        ours.add(Some("code_challenge"), challenge);
+        ours.add(Some("code_challenge_method"), "S256");
     }
-    ours.extend(config.resource.iter().map(|resource| ("resource", resource.clone())));
-
-    for (key, value) in config.extra.iter().filter(|(key, _)| !is_protected(key)) {
-        let at = ours.iter().position(|(ours, _)| ours == key).unwrap_or(ours.len());
-        ours.retain(|(ours, _)| ours != key);
-        ours.splice(at..at, texts(key, value).into_iter().map(|text| (key.as_str(), text)));
-    }
-
-    let replaced =
-        |key: &str| is_protected(key) || config.extra.contains_key(key) || ours.iter().any(|(ours, _)| *ours == key);
-    let kept = foreign_pairs(config.authorize_uri.query().unwrap_or_default(), replaced);
-    let mut url = config.authorize_uri.clone();
-    url.set_query(Some(kept.as_str()).filter(|query| !query.is_empty()));
-    url.query_pairs_mut().extend_pairs(&ours);
-    url
+    ours.add_resources(&config.resource);
+    ours.put_over(config.extra.iter().filter(|(key, _)| !is_protected(config, key)));
+    ours.onto(&config.authorize_uri, |key| is_protected(config, key) || config.extra.contains_key(key))
 }
 
 /// The keys of `extra` that [`build_authorize_url`] ignores, for a linter or a log.
 pub fn ignored_extra(config: &OAuthConfig) -> Vec<&str> {
-    config.extra.keys().map(String::as_str).filter(|key| is_protected(key)).collect()
+    config.extra.keys().map(String::as_str).filter(|key| is_protected(config, key)).collect()
 }
 
-fn is_protected(key: &str) -> bool {
-    PROTECTED_PARAMETERS.contains(&key)
-}
-
-/// The pairs of a query whose keys are not replaced, in their own encoding.
-fn foreign_pairs(query: &str, replaced: impl Fn(&str) -> bool) -> String {
-    let is_foreign =
-        |pair: &&str| form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(key, _)| !replaced(&key));
-    query.split('&').filter(is_foreign).collect::<Vec<_>>().join("&")
-}
-
-fn texts(key: &str, value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(items) if key == "resource" => items.iter().filter_map(text).collect(),
-        value => text(value).into_iter().collect(),
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Array(items) => Some(items.iter().filter_map(text).collect::<Vec<_>>().join(" ")),
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => Some(value.to_string()),
-    }
+fn is_protected(config: &OAuthConfig, key: &str) -> bool {
+    PROTECTED_PARAMETERS.iter().any(|parameter| config.authorize_parameter_names.of(parameter) == Some(key))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
+    use super::super::parameters::text;
     use super::*;
 
     fn config(changes: Value) -> OAuthConfig {
@@ -201,6 +170,44 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn scope_separator_stands_between_scopes() {
+        let scopes = json!(["read", "write"]);
+        assert!(query(json!({ "scopes": scopes, "scopeSeparator": "," })).contains("&scope=read%2Cwrite&"));
+        assert!(query(json!({ "scopes": scopes, "scopeSeparator": "+" })).contains("&scope=read%2Bwrite&"));
+        assert!(query(json!({ "scopes": scopes, "scopeSeparator": "" })).contains("&scope=read+write&"));
+    }
+
+    #[test]
+    fn authorize_parameter_names_rename_and_leave_out() {
+        let names =
+            json!({ "client_id": "client_key", "access_type": null, "response_type": null, "scope": "user_scope" });
+        assert_eq!(
+            query(json!({ "scopes": ["read"], "authorizeParameterNames": names })),
+            "client_key=s6BhdRkqt3&redirect_uri=https%3A%2F%2Fl.example%2Fcb&user_scope=read&state=xyz"
+        );
+        let swapped = json!({ "client_id": "redirect_uri", "redirect_uri": "client_id" });
+        assert_eq!(
+            query(json!({ "authorizeParameterNames": swapped, "extra": { "access_type": null } })),
+            "redirect_uri=s6BhdRkqt3&client_id=https%3A%2F%2Fl.example%2Fcb&response_type=code&state=xyz"
+        );
+    }
+
+    #[test]
+    fn the_name_in_force_is_the_protected_one() {
+        let config = config(json!({
+            "authorizeUri": "https://h/a?client_key=evil&client_id=theirs",
+            "authorizeParameterNames": { "client_id": "client_key", "redirect_uri": "callback" },
+            "extra": { "client_key": "evil", "callback": "https://evil", "redirect_uri": "theirs", "access_type": null },
+        }));
+        assert_eq!(
+            build_authorize_url(&config, "https://l.example/cb", "xyz", None).query().unwrap(),
+            "client_id=theirs&client_key=s6BhdRkqt3&callback=https%3A%2F%2Fl.example%2Fcb&response_type=code&state=xyz\
+             &redirect_uri=theirs"
+        );
+        assert_eq!(ignored_extra(&config), ["client_key", "callback"]);
+    }
+
     proptest! {
         #[test]
         fn no_key_is_doubled_and_no_foreign_pair_lost(
@@ -235,13 +242,13 @@ mod tests {
             if !config.extra.contains_key("scope") && !scopes.is_empty() {
                 prop_assert_eq!(values("scope"), [scopes.join(" ")]);
             }
-            for (key, value) in config.extra.iter().filter(|(key, _)| !is_protected(key)) {
+            for (key, value) in config.extra.iter().filter(|(key, _)| !is_protected(&config, key)) {
                 let expected: Vec<String> = text(value).into_iter().collect();
                 prop_assert_eq!(values(key), expected);
             }
 
             let ours = |key: &str| {
-                is_protected(key)
+                is_protected(&config, key)
                     || key == "access_type"
                     || (key == "scope" && !scopes.is_empty())
                     || config.extra.contains_key(key)
@@ -249,6 +256,50 @@ mod tests {
             let foreign: Vec<_> = config.authorize_uri.query_pairs().into_owned().filter(|(k, _)| !ours(k)).collect();
             let kept: Vec<_> = pairs.iter().filter(|(k, _)| !ours(k)).cloned().collect();
             prop_assert_eq!(kept, foreign);
+        }
+
+        #[test]
+        fn renaming_loses_no_value_and_doubles_no_key(
+            names in prop::collection::btree_map(
+                proptest::sample::select(vec!["client_id", "redirect_uri", "response_type", "scope", "access_type"]),
+                prop::option::of(prop_oneof![
+                    proptest::sample::select(PROTECTED_PARAMETERS.to_vec()).prop_map(str::to_owned),
+                    "[a-z_]{1,6}",
+                ]),
+                0..5,
+            ),
+            extra in prop::collection::vec((key(), value()), 0..4),
+        ) {
+            let extra: serde_json::Map<_, _> = extra.into_iter().collect();
+            let value = json!({
+                "clientId": "the-client", "authorizeUri": "https://h/a?state=evil&redirect_uri=evil&a=1",
+                "tokenUri": "https://h/t", "scopes": ["the-scope"], "authorizeParameterNames": names, "extra": extra,
+            });
+            // Names that would make two parameters one are refused.
+            let Ok(config) = OAuthConfig::from_value(&value) else { return Ok(()) };
+            let url = build_authorize_url(&config, "https://l.example/cb", "the-state", Some("the-challenge"));
+            let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+            let values = |key: &str| -> Vec<&str> {
+                pairs.iter().filter(|(k, _)| k == key).map(|(_, value)| value.as_str()).collect()
+            };
+            for (key, _) in &pairs {
+                prop_assert_eq!(values(key).len(), 1, "{}", key);
+            }
+            prop_assert_eq!(values("state"), ["the-state"]);
+            prop_assert_eq!(values("code_challenge"), ["the-challenge"]);
+            prop_assert_eq!(values("code_challenge_method"), ["S256"]);
+            for (standard, value) in
+                [("client_id", "the-client"), ("redirect_uri", "https://l.example/cb"), ("response_type", "code")]
+            {
+                if let Some(name) = config.authorize_parameter_names.of(standard) {
+                    prop_assert_eq!(values(name), [value]);
+                }
+            }
+            for (standard, value) in [("scope", "the-scope"), ("access_type", "offline")] {
+                if let Some(name) = config.authorize_parameter_names.of(standard).filter(|it| !extra.contains_key(*it)) {
+                    prop_assert_eq!(values(name), [value]);
+                }
+            }
         }
     }
 }

@@ -5,19 +5,19 @@ use std::fmt;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::OAuthErrorCode;
 use super::error_code::clean_text;
+use super::{OAuthConfig, OAuthErrorCode};
 use crate::secret::Secret;
 
 /// Reads the query of the redirection back to us (RFC 6749 §4.1.2 and §4.1.2.1).
 ///
 /// A parameter without a value counts as left out (§3.1). Undecodable percent-encodings stay as they are, undecodable
-/// UTF-8 becomes U+FFFD. Nothing is trusted yet: the caller goes on with [`Callback::check_issuer`], then the state,
-/// then the outcome.
+/// UTF-8 becomes U+FFFD. Nothing is trusted yet: the caller goes on with the state, which leads to the configuration,
+/// then [`Callback::check_issuer`], then [`Callback::outcome`].
 ///
 /// # Errors
 ///
-/// A parameter given twice (§3.1), `code` and `error` together, or neither.
+/// A parameter given twice (§3.1).
 pub fn parse_callback(query: &str) -> Result<Callback, CallbackError> {
     let mut parameters = Map::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -26,32 +26,31 @@ pub fn parse_callback(query: &str) -> Result<Callback, CallbackError> {
             return Err(CallbackError::Repeated(known));
         }
     }
-    let get = |key: &str| parameters.get(key).and_then(Value::as_str).filter(|value| !value.is_empty());
-    let outcome = match (get("code"), get("error")) {
-        (Some(code), None) => CallbackOutcome::Code(Secret::new(code)),
-        (None, Some(code)) => CallbackOutcome::Error {
-            code: OAuthErrorCode::new(code),
-            description: get("error_description").and_then(|text| clean_text(text, 500)),
-        },
-        (Some(_), Some(_)) => return Err(CallbackError::CodeAndError),
-        (None, None) => return Err(CallbackError::MissingCode),
-    };
-    Ok(Callback { state: get("state").map(Into::into), iss: get("iss").map(Into::into), outcome, parameters })
+    let get = |key: &str| text(&parameters, key).map(ToOwned::to_owned);
+    Ok(Callback { state: get("state"), iss: get("iss"), parameters })
+}
+
+/// The parameters of a callback that `callbackFields` keeps in the credentials; empty ones are left out.
+pub fn callback_fields(config: &OAuthConfig, parameters: &Map<String, Value>) -> Map<String, Value> {
+    let given = config.callback_fields.iter().filter_map(|key| Some((key.clone(), text(parameters, key)?.into())));
+    given.collect()
+}
+
+fn text<'a>(parameters: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    parameters.get(key).and_then(Value::as_str).filter(|value| !value.is_empty())
 }
 
 /// The names that an error may repeat; any other came from the browser.
 const KNOWN: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
 
-/// An authorization response, its form checked. Its `Debug` shows an error's code at the most.
+/// An authorization response, its form checked. Its `Debug` says nothing.
 #[derive(Clone, PartialEq)]
 pub struct Callback {
     /// `state`, still with its `customState`; see [`State::parse`](super::State::parse).
     pub state: Option<String>,
-    /// How it ended.
-    pub outcome: CallbackOutcome,
     /// `iss` (RFC 9207 §2).
     pub iss: Option<String>,
-    /// Every parameter in its order, for a connector's `queryParameters`; `code` is among them.
+    /// Every parameter in its order, for a connector's `queryParameters`; the code is among them.
     pub parameters: Map<String, Value>,
 }
 
@@ -69,7 +68,7 @@ pub enum CallbackOutcome {
     },
 }
 
-/// Why a callback is refused before anything is looked up.
+/// Why a callback is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
     /// A parameter came twice (RFC 6749 §3.1).
@@ -90,6 +89,25 @@ pub enum CallbackError {
 }
 
 impl Callback {
+    /// How it ended. The code is what came as `codeParameter`, or as `code` where the connector names none.
+    ///
+    /// # Errors
+    ///
+    /// [`CallbackError::CodeAndError`] or [`CallbackError::MissingCode`].
+    pub fn outcome(&self, config: &OAuthConfig) -> Result<CallbackOutcome, CallbackError> {
+        let get = |key: &str| text(&self.parameters, key);
+        let renamed = config.code_parameter.as_deref().and_then(get);
+        match (renamed.or_else(|| get("code")), get("error")) {
+            (Some(code), None) => Ok(CallbackOutcome::Code(Secret::new(code))),
+            (None, Some(code)) => Ok(CallbackOutcome::Error {
+                code: OAuthErrorCode::new(code),
+                description: get("error_description").and_then(|text| clean_text(text, 500)),
+            }),
+            (Some(_), Some(_)) => Err(CallbackError::CodeAndError),
+            (None, None) => Err(CallbackError::MissingCode),
+        }
+    }
+
     /// Compares `iss` with the issuer that `getOAuthConfig` named, if it named one, as plain text (RFC 9207 §2.4).
     ///
     /// # Errors
@@ -107,7 +125,7 @@ impl Callback {
 
 impl fmt::Debug for Callback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Callback").field("outcome", &self.outcome).finish_non_exhaustive()
+        f.debug_struct("Callback").finish_non_exhaustive()
     }
 }
 
@@ -126,6 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::oauth2::testing::config;
 
     #[test]
     fn the_answer_of_rfc_9207_is_read() {
@@ -136,12 +155,12 @@ mod tests {
         )
         .unwrap();
         let code = "x1848ZT64p4IirMPT0R-X3141MFPTuBX-VFL_cvaplMH58";
-        assert_eq!(callback.outcome, CallbackOutcome::Code(Secret::new(code)));
+        assert_eq!(callback.outcome(&config(json!({}))), Ok(CallbackOutcome::Code(Secret::new(code))));
         assert_eq!(callback.state.as_deref(), Some("ZWVlNDBlYzA1NjdkMDNhYjg3ZjUxZjAyNGQzMTM2NzI"));
         assert_eq!(callback.check_issuer(Some("https://honest.as.example")), Ok(()));
         assert_eq!(callback.check_issuer(Some("https://honest.as.example/")), Err(CallbackError::IssuerMismatch));
         assert_eq!(callback.check_issuer(None), Ok(()));
-        assert_eq!(format!("{callback:?}"), "Callback { outcome: Code(Secret(…)), .. }");
+        assert_eq!(format!("{callback:?}"), "Callback { .. }");
     }
 
     #[test]
@@ -149,8 +168,8 @@ mod tests {
         let callback = parse_callback("error=access_denied&state=xyz&error_description=No%0D%0A+thanks").unwrap();
         let description = Some("No thanks".to_owned());
         assert_eq!(
-            callback.outcome,
-            CallbackOutcome::Error { code: OAuthErrorCode::new("access_denied"), description }
+            callback.outcome(&config(json!({}))),
+            Ok(CallbackOutcome::Error { code: OAuthErrorCode::new("access_denied"), description })
         );
         assert_eq!(callback.check_issuer(Some("https://honest.as.example")), Err(CallbackError::MissingIssuer));
     }
@@ -178,20 +197,42 @@ mod tests {
         }
     }
 
+    fn outcome(query: &str, code_parameter: Option<&str>) -> Result<CallbackOutcome, CallbackError> {
+        parse_callback(query).unwrap().outcome(&config(json!({ "codeParameter": code_parameter })))
+    }
+
     #[test]
     fn a_callback_has_either_a_code_or_an_error() {
-        assert_eq!(parse_callback("code=a&error=b&state=x"), Err(CallbackError::CodeAndError));
+        assert_eq!(outcome("code=a&error=b&state=x", None), Err(CallbackError::CodeAndError));
         for query in ["", "state=x", "code=&state=x", "code&error=", "&&=&"] {
-            assert_eq!(parse_callback(query), Err(CallbackError::MissingCode), "{query}");
+            assert_eq!(outcome(query, None), Err(CallbackError::MissingCode), "{query}");
         }
-        assert!(matches!(parse_callback("code=&error=x").unwrap().outcome, CallbackOutcome::Error { .. }));
+        assert!(matches!(outcome("code=&error=x", None), Ok(CallbackOutcome::Error { .. })));
+    }
+
+    #[test]
+    fn code_parameter_names_the_code() {
+        let code = |code: &str| Ok(CallbackOutcome::Code(Secret::new(code)));
+        assert_eq!(outcome("auth_code=a&state=x", Some("auth_code")), code("a"));
+        assert_eq!(outcome("code=b&auth_code=a", Some("auth_code")), code("a"));
+        assert_eq!(outcome("code=b", Some("auth_code")), code("b"));
+        assert_eq!(outcome("auth_code=a", None), Err(CallbackError::MissingCode));
+        assert_eq!(outcome("auth_code=a&error=b", Some("auth_code")), Err(CallbackError::CodeAndError));
+    }
+
+    #[test]
+    fn callback_fields_are_kept() {
+        let config = config(json!({ "callbackFields": ["realmId", "shop", "empty", "missing"] }));
+        let callback = parse_callback("code=a&shop=x.example&realmId=12%2034&empty=&other=1").unwrap();
+        let kept = Value::Object(callback_fields(&config, &callback.parameters));
+        assert_eq!(kept.to_string(), r#"{"realmId":"12 34","shop":"x.example"}"#);
     }
 
     #[test]
     fn error_texts_are_capped() {
         let long = "ä".repeat(900);
-        let CallbackOutcome::Error { code, description } =
-            parse_callback(&format!("error={long}&error_description={long}")).unwrap().outcome
+        let Ok(CallbackOutcome::Error { code, description }) =
+            outcome(&format!("error={long}&error_description={long}"), None)
         else {
             panic!("an error was given")
         };
@@ -213,7 +254,10 @@ mod tests {
         ) {
             let result = parse_callback(&parts.join("&"));
             let text = match &result {
-                Ok(callback) => format!("{callback:?} {:?}", callback.check_issuer(Some("x"))),
+                Ok(callback) => {
+                    let outcome = callback.outcome(&config(json!({ "codeParameter": "c" })));
+                    format!("{callback:?} {outcome:?} {:?}", callback.check_issuer(Some("x")))
+                }
                 Err(error) => format!("{error:?} {error}"),
             };
             prop_assert!(!text.contains("MARKER"), "{}", text);

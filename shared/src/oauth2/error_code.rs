@@ -39,7 +39,7 @@ impl fmt::Display for OAuthErrorCode {
 }
 
 /// An `error_description` for a log: like [`clean_text`], and every word that looks like a token becomes `…`.
-pub(super) fn clean_description(text: &str, max_chars: usize) -> Option<String> {
+pub(crate) fn clean_description(text: &str, max_chars: usize) -> Option<String> {
     // Control characters go first, lest one of them hides half a token.
     let text = without_controls(text);
     let words: Vec<_> = text.split_whitespace().map(|word| if looks_secret(word) { "…" } else { word }).collect();

@@ -15,28 +15,41 @@
 //!                   TokenResponse ◀── parse_token_response ◀────────────┤
 //!                        │                                              │
 //!                        └── before it expires ──▶ build_refresh ───────┘
+//!                        └── at the end ──▶ build_revocation ──▶ revocationUri
 //! ```
 //!
 //! The authorization code grant is RFC 6749 §4.1, its refresh §6; PKCE is RFC 7636, `resource` RFC 8707, `iss`
 //! RFC 9207. Client authentication is told in [`build_code_exchange`] and [`build_refresh`], what a failure means
-//! in [`TokenError`].
+//! in [`TokenError`]. What providers do otherwise than the RFCs is data: see [`OAuthConfig`].
 
 mod authorize;
 mod callback;
 mod config;
 mod error_code;
+mod parameters;
 mod pkce;
+mod revocation;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 mod token_error;
 mod token_request;
 mod token_response;
 
 pub use authorize::{PROTECTED_PARAMETERS, build_authorize_url, ignored_extra};
-pub use callback::{Callback, CallbackError, CallbackOutcome, parse_callback};
-pub use config::{ClientAuthLocation, ConfigError, OAuthConfig};
+pub use callback::{Callback, CallbackError, CallbackOutcome, callback_fields, parse_callback};
+pub use config::{ClientAuthLocation, ConfigError, OAuthConfig, ParameterNames, TokenRequestFormat};
 pub use error_code::OAuthErrorCode;
 pub use pkce::Pkce;
+pub use revocation::{build_revocation, parse_revocation};
 pub use state::State;
 pub use token_error::{Malformed, TokenError, parse_retry_after};
-pub use token_request::{build_code_exchange, build_refresh};
+pub use token_request::{TokenRequest, build_code_exchange, build_refresh};
 pub use token_response::{TokenResponse, parse_token_response};
+
+// What OAuth 1.0 is made of, too.
+pub(crate) use config::{Reader, documented, entry, nowhere};
+pub(crate) use error_code::clean_description;
+pub(crate) use parameters::Parameters;
+pub(crate) use token_request::longest_first;
+pub(crate) use token_response::read_object;

@@ -17,6 +17,7 @@ use super::OAuthErrorCode;
 /// | `Configuration` | the integration is wrong: its secret, its scopes | tries again with back-off: mending the integration heals it |
 /// | `Transient` | nothing is known about the grant | tries again with back-off |
 /// | `Malformed` | a success that cannot be used | tries again with back-off |
+/// | `TooLong` | the connector is wrong | tries again with back-off: mending the connector heals it |
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// An OAuth error code says that this grant will never work again (RFC 6749 §5.2): `invalid_grant`,
@@ -53,6 +54,9 @@ pub enum TokenError {
     /// A successful answer that RFC 6749 §5.1 does not allow.
     #[error("the provider's token response {0}")]
     Malformed(Malformed),
+    /// The request was never sent: as a query, which `tokenRequestFormat` asks for, it is too long for a URL.
+    #[error("the token request is too long for a URL; the connector should not set tokenRequestFormat: query")]
+    TooLong,
 }
 
 /// What is wrong with a token response.
@@ -67,6 +71,15 @@ pub enum Malformed {
     /// `refresh_token` is missing, empty or no text, though the connector expects one.
     #[error("has no refresh_token; if this API gives none, set noRefreshToken: true in auth/get-oauth-config.map.yml")]
     NoRefreshToken,
+    /// OAuth 1.0: `oauth_token` or `oauth_token_secret` is missing (RFC 5849 §2.1 and §2.3).
+    #[error("has no oauth_token and oauth_token_secret")]
+    NoToken,
+    /// OAuth 1.0: `oauth_callback_confirmed` is not true (RFC 5849 §2.1), though the connector expects it.
+    #[error(
+        "does not confirm the callback; if this API speaks OAuth 1.0, set allowUnconfirmedCallback: true in \
+         auth/get-oauth-config.map.yml"
+    )]
+    Unconfirmed,
 }
 
 /// RFC 6749 §5.2, then GitHub's and Slack's own spellings.
@@ -82,12 +95,13 @@ const PERMANENT: [&str; 9] = [
     "code_already_used",
 ];
 
-/// RFC 6749 §5.2 and RFC 8707 §2, then GitHub's and Slack's own spellings.
-const CONFIGURATION: [&str; 11] = [
+/// RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2, then GitHub's and Slack's own spellings.
+const CONFIGURATION: [&str; 12] = [
     "invalid_client",
     "invalid_request",
     "unsupported_grant_type",
     "invalid_scope",
+    "unsupported_token_type",
     "invalid_target",
     "incorrect_client_credentials",
     "redirect_uri_mismatch",
@@ -108,7 +122,7 @@ impl TokenError {
         match self {
             Self::Permanent { code, .. } | Self::Configuration { code, .. } => Some(code),
             Self::Transient { code, .. } => code.as_ref(),
-            Self::Malformed(_) => None,
+            Self::Malformed(_) | Self::TooLong => None,
         }
     }
 
@@ -116,7 +130,7 @@ impl TokenError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Transient { retry_after, .. } => *retry_after,
-            Self::Permanent { .. } | Self::Configuration { .. } | Self::Malformed(_) => None,
+            Self::Permanent { .. } | Self::Configuration { .. } | Self::Malformed(_) | Self::TooLong => None,
         }
     }
 
@@ -129,13 +143,39 @@ impl TokenError {
         self
     }
 
-    /// What an answer with this status and error code means. Whatever a 5xx or a 429 says, it is transient.
-    pub(super) fn classify(status: u16, code: Option<OAuthErrorCode>, description: Option<String>) -> Self {
-        match code {
-            Some(code) if status < 500 && status != 429 && code.is_one_of(&PERMANENT) => {
+    /// The same error, permanent if its code is one of these.
+    #[must_use]
+    pub(super) fn with_permanent(self, codes: &[String]) -> Self {
+        let is_listed = |code: &OAuthErrorCode| codes.iter().any(|listed| listed == code.as_str());
+        match self {
+            Self::Configuration { code, description } if is_listed(&code) => Self::Permanent { code, description },
+            Self::Transient { status, code: Some(code), description, .. }
+                if status < 500 && status != 429 && is_listed(&code) =>
+            {
                 Self::Permanent { code, description }
             }
-            Some(code) if status < 500 && status != 429 && code.is_one_of(&CONFIGURATION) => {
+            error => error,
+        }
+    }
+
+    /// What an answer with this status and error code means. Whatever a 5xx or a 429 says, it is transient.
+    pub(super) fn classify(status: u16, code: Option<OAuthErrorCode>, description: Option<String>) -> Self {
+        Self::classify_by(status, code, description, &PERMANENT, &CONFIGURATION)
+    }
+
+    /// The same, with other lists of codes.
+    pub(crate) fn classify_by(
+        status: u16,
+        code: Option<OAuthErrorCode>,
+        description: Option<String>,
+        permanent: &[&str],
+        configuration: &[&str],
+    ) -> Self {
+        match code {
+            Some(code) if status < 500 && status != 429 && code.is_one_of(permanent) => {
+                Self::Permanent { code, description }
+            }
+            Some(code) if status < 500 && status != 429 && code.is_one_of(configuration) => {
                 Self::Configuration { code, description }
             }
             code => Self::Transient { status, code, description, retry_after: None },
@@ -195,6 +235,15 @@ mod tests {
         }
         assert!(!TokenError::classify(400, None, None).is_permanent());
         assert!(!TokenError::Malformed(Malformed::NoAccessToken).is_permanent());
+    }
+
+    #[test]
+    fn a_connector_may_name_more_codes_as_permanent_but_no_outage_is() {
+        let listed = ["invalid_request".to_owned(), "token_dead".to_owned()];
+        let is_permanent = |status, code| classify(status, code).with_permanent(&listed).is_permanent();
+        assert!(is_permanent(400, "invalid_request") && is_permanent(401, "token_dead"));
+        assert!(!is_permanent(400, "invalid_client") && !is_permanent(503, "token_dead"));
+        assert!(!is_permanent(429, "invalid_request"));
     }
 
     #[test]

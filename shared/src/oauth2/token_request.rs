@@ -1,202 +1,202 @@
 //! What is sent to `tokenUri`.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request};
-use url::form_urlencoded::{self, Serializer};
+use http::{HeaderMap, HeaderValue, Method, Request};
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
 
-use super::{ClientAuthLocation, OAuthConfig};
+use super::config::{ParameterNames, TokenRequestFormat};
+use super::parameters::Parameters;
+use super::{ClientAuthLocation, OAuthConfig, TokenError};
+
+/// A request to a provider, and what it carries that nothing may repeat. Its `Debug` shows the host only.
+pub struct TokenRequest {
+    /// What to send. Its secret headers are marked sensitive; its body and its query are secret.
+    pub request: Request<Vec<u8>>,
+    /// Texts to take out of whatever the provider answers before it goes into a message, the longest first.
+    pub secrets: Vec<String>,
+}
 
 /// Exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5, RFC 8707 §2.2).
 ///
 /// The body is `grant_type=authorization_code`, `code`, `redirect_uri`, the client's credentials if they belong in
 /// the body, `code_verifier` and `code_challenge_method=S256` (left out with `skipPkce`, or without a verifier), and
 /// one `resource` for each configured. `redirect_uri` must be, byte for byte, the one of the authorize URL.
+/// `tokenParameterNames` renames or leaves out, `tokenExtra` is put over it, `tokenRequestFormat` says how it is
+/// written, and `tokenHeaders` are put over the headers.
 ///
 /// Client authentication (RFC 6749 §2.3.1) goes where `clientAuthLocation` says. Where the connector says nothing it
 /// is HTTP Basic, with id and secret form-encoded first; a provider that does not decode them needs
 /// `clientAuthLocation: body`. A client without a secret sends `client_id` in the body and no Basic header (§3.2.1).
 ///
-/// The `Authorization` header is marked sensitive; the body is secret.
+/// # Errors
+///
+/// [`TokenError::TooLong`], with `tokenRequestFormat: query` only.
 pub fn build_code_exchange(
     config: &OAuthConfig,
     code: &str,
     redirect_uri: &str,
     code_verifier: Option<&str>,
-) -> Request<Vec<u8>> {
-    let location = config.client_auth_location.unwrap_or(ClientAuthLocation::Headers);
-    let mut form = Serializer::new(String::new());
-    form.append_pair("grant_type", "authorization_code");
-    form.append_pair("code", code);
-    form.append_pair("redirect_uri", redirect_uri);
-    append_credentials(&mut form, config, location);
+) -> Result<TokenRequest, TokenError> {
+    let names = &config.token_parameter_names;
+    let client = Client::new(config, config.client_auth_location.unwrap_or(ClientAuthLocation::Headers), names);
+    let mut parameters = Parameters::default();
+    parameters.add(names.of("grant_type"), "authorization_code");
+    parameters.add(names.of("code"), code);
+    parameters.add(names.of("redirect_uri"), redirect_uri);
+    client.add_to(&mut parameters);
     if let Some(verifier) = code_verifier.filter(|_| !config.skip_pkce) {
-        form.append_pair("code_verifier", verifier);
-        form.append_pair("code_challenge_method", "S256");
+        parameters.add(names.of("code_verifier"), verifier);
+        parameters.add(names.of("code_challenge_method"), "S256");
     }
-    build(config, location, form)
+    parameters.add_resources(&config.resource);
+    parameters.put_over(&config.token_extra);
+    let secrets = [code, code_verifier.unwrap_or_default()];
+    client.build(&config.token_uri, config.token_request_format, &parameters, &secrets, &config.token_extra)
 }
 
 /// Exchanges a refresh token for a new access token (RFC 6749 §6, RFC 8707 §2.2).
 ///
-/// The body is `grant_type=refresh_token`, `refresh_token`, the client's credentials if they belong in the body, and
-/// one `resource` for each configured. `scope` is left out, which asks for the scope granted before.
+/// The body is `grant_type=refresh_token` (or `refreshGrantType`), `refresh_token`, the client's credentials if they
+/// belong in the body, and one `resource` for each configured. `scope` is left out, which asks for the scope granted
+/// before. `refreshParameterNames`, `refreshExtra`, `tokenRequestFormat` and `tokenHeaders` change it as they do the
+/// code exchange; it goes to `refreshUri`, or to `tokenUri` where there is none. `token` is what
+/// [`OAuthConfig::token_to_refresh`] found.
 ///
-/// Where the connector gives no `clientAuthLocation`, id and secret go into the body, as the connector format
-/// documents it for a refresh, and not into a header besides: RFC 6749 §2.3 forbids two methods at once, and strict
-/// servers answer `invalid_request`. A `clientAuthLocation` that is given governs the refresh as well.
-pub fn build_refresh(config: &OAuthConfig, refresh_token: &str) -> Request<Vec<u8>> {
-    let location = config.client_auth_location.unwrap_or(ClientAuthLocation::Body);
-    let mut form = Serializer::new(String::new());
-    form.append_pair("grant_type", "refresh_token");
-    form.append_pair("refresh_token", refresh_token);
-    append_credentials(&mut form, config, location);
-    build(config, location, form)
+/// Where the connector gives neither `refreshClientAuthLocation` nor `clientAuthLocation`, id and secret go into the
+/// body, as the connector format documents it for a refresh, and not into a header besides: RFC 6749 §2.3 forbids two
+/// methods at once, and strict servers answer `invalid_request`.
+///
+/// # Errors
+///
+/// [`TokenError::TooLong`], with `tokenRequestFormat: query` only.
+pub fn build_refresh(config: &OAuthConfig, token: &str) -> Result<TokenRequest, TokenError> {
+    let names = &config.refresh_parameter_names;
+    let client = Client::of_refresh(config);
+    let mut parameters = Parameters::default();
+    parameters.add(names.of("grant_type"), config.refresh_grant_type.as_deref().unwrap_or("refresh_token"));
+    parameters.add(names.of("refresh_token"), token);
+    client.add_to(&mut parameters);
+    parameters.add_resources(&config.resource);
+    parameters.put_over(&config.refresh_extra);
+    let uri = config.refresh_uri.as_ref().unwrap_or(&config.token_uri);
+    client.build(uri, config.token_request_format, &parameters, &[token], &config.refresh_extra)
 }
 
-fn append_credentials(form: &mut Serializer<'_, String>, config: &OAuthConfig, location: ClientAuthLocation) {
-    match &config.client_secret {
-        None => {
-            form.append_pair("client_id", &config.client_id);
+/// The client as it authenticates itself in one request.
+pub(super) struct Client<'a> {
+    config: &'a OAuthConfig,
+    location: ClientAuthLocation,
+    names: &'a ParameterNames,
+}
+
+impl<'a> Client<'a> {
+    fn new(config: &'a OAuthConfig, location: ClientAuthLocation, names: &'a ParameterNames) -> Self {
+        Self { config, location, names }
+    }
+
+    pub(super) fn of_refresh(config: &'a OAuthConfig) -> Self {
+        let location = config.refresh_client_auth_location.or(config.client_auth_location);
+        Self::new(config, location.unwrap_or(ClientAuthLocation::Body), &config.refresh_parameter_names)
+    }
+
+    /// Adds what of the client belongs in the body.
+    pub(super) fn add_to(&self, parameters: &mut Parameters) {
+        let secret = self.config.client_secret.as_ref().filter(|_| self.location != ClientAuthLocation::None);
+        if secret.is_none() || self.location != ClientAuthLocation::Headers {
+            parameters.add(self.names.of("client_id"), self.config.client_id.as_str());
         }
-        Some(secret) if location != ClientAuthLocation::Headers => {
-            form.append_pair("client_id", &config.client_id);
-            form.append_pair("client_secret", secret.expose());
+        if let Some(secret) = secret.filter(|_| self.location != ClientAuthLocation::Headers) {
+            parameters.add(self.names.of("client_secret"), secret.expose());
         }
-        Some(_) => {}
+    }
+
+    pub(super) fn build(
+        &self,
+        uri: &Url,
+        format: TokenRequestFormat,
+        parameters: &Parameters,
+        secrets: &[&str],
+        extra: &Map<String, Value>,
+    ) -> Result<TokenRequest, TokenError> {
+        let (method, uri, body) = match format {
+            TokenRequestFormat::Form => (Method::POST, uri.clone(), parameters.to_form()),
+            TokenRequestFormat::Json => (Method::POST, uri.clone(), parameters.to_json()),
+            TokenRequestFormat::Query => (Method::GET, parameters.onto(uri, |_| false), String::new()),
+        };
+        // `from_value` has checked that the URI is an `http::Uri`; only a query can have made it too long for one.
+        let uri = http::Uri::try_from(uri.as_str()).map_err(|_| TokenError::TooLong)?;
+        let mut request = Request::new(body.into_bytes());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers(format);
+        Ok(TokenRequest { request, secrets: self.secrets(secrets, extra) })
+    }
+
+    fn headers(&self, format: TokenRequestFormat) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let content_type = match format {
+            TokenRequestFormat::Form => Some("application/x-www-form-urlencoded"),
+            TokenRequestFormat::Json => Some("application/json"),
+            TokenRequestFormat::Query => None,
+        };
+        headers.extend(content_type.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind))));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if matches!(self.location, ClientAuthLocation::Headers | ClientAuthLocation::Both) {
+            headers.extend(self.basic().map(|basic| (AUTHORIZATION, basic)));
+        }
+        for (name, value) in &self.config.token_headers {
+            match value {
+                Some(value) => headers.insert(name, value.clone()),
+                None => headers.remove(name),
+            };
+        }
+        headers
+    }
+
+    fn basic(&self) -> Option<HeaderValue> {
+        let secret = self.config.client_secret.as_ref()?;
+        let pair = format!("{}:{}", form_encode(&self.config.client_id), form_encode(secret.expose()));
+        let mut value =
+            HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).expect("base64 is fit for a header");
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// Of the connector's own parameters and headers nobody knows which are secret; short ones are not.
+    fn secrets(&self, of_flow: &[&str], extra: &Map<String, Value>) -> Vec<String> {
+        const SHORT: usize = 8;
+        let client_secret = self.config.client_secret.iter().map(|secret| secret.expose().to_owned());
+        let basic = self.basic().and_then(|basic| Some(basic.to_str().ok()?.strip_prefix("Basic ")?.to_owned()));
+        let headers = self.config.token_headers.iter().filter_map(|(_, value)| value.as_ref()?.to_str().ok());
+        let of_connector = extra.values().filter_map(Value::as_str).chain(headers);
+        let of_connector = of_connector.filter(|text| text.len() >= SHORT).map(ToOwned::to_owned);
+        let raw = of_flow.iter().map(|text| (*text).to_owned()).chain(client_secret).chain(basic).chain(of_connector);
+        longest_first(raw.flat_map(|text| [form_encode(&text), text]))
     }
 }
 
-fn build(config: &OAuthConfig, location: ClientAuthLocation, mut form: Serializer<'_, String>) -> Request<Vec<u8>> {
-    for resource in &config.resource {
-        form.append_pair("resource", resource);
-    }
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(config.token_uri.as_str())
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(ACCEPT, "application/json")
-        .body(form.finish().into_bytes())
-        .expect("from_value has checked that tokenUri is an http::Uri");
-    if location != ClientAuthLocation::Body
-        && let Some(basic) = basic(config)
-    {
-        request.headers_mut().insert(AUTHORIZATION, basic);
-    }
-    request
+/// For [`TokenRequest::secrets`]: each once, none empty, and none before one that it is a part of.
+pub(crate) fn longest_first(secrets: impl Iterator<Item = String>) -> Vec<String> {
+    let mut secrets: Vec<_> = secrets.filter(|secret| !secret.is_empty()).collect();
+    secrets.sort_unstable_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+    secrets.dedup();
+    secrets
 }
 
-fn basic(config: &OAuthConfig) -> Option<HeaderValue> {
-    let secret = config.client_secret.as_ref()?;
-    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encode(&config.client_id), encode(secret.expose()));
-    let mut value =
-        HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).expect("base64 is fit for a header");
-    value.set_sensitive(true);
-    Some(value)
+fn form_encode(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRequest").field("host", &self.request.uri().host()).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn config(changes: Value) -> OAuthConfig {
-        let mut value = json!({
-            "clientId": "s6BhdRkqt3",
-            "clientSecret": "7Fjfp0ZBr1KtDRbnfVdmIw",
-            "authorizeUri": "https://server.example.com/authorize",
-            "tokenUri": "https://server.example.com/token?tenant=1",
-        });
-        for (key, change) in changes.as_object().unwrap() {
-            value[key] = change.clone();
-        }
-        OAuthConfig::from_value(&value).unwrap()
-    }
-
-    fn exchange(changes: Value) -> String {
-        whole(build_code_exchange(&config(changes), "SplxlOBeZQQYbYS6WxSbIA", "https://l.example/cb", Some("dBjft")))
-    }
-
-    fn refresh(changes: Value) -> String {
-        whole(build_refresh(&config(changes), "tGzv3JOkF0XG5Qx2TlKWIA"))
-    }
-
-    fn whole(request: Request<Vec<u8>>) -> String {
-        let mut text = format!("{} {}\n", request.method(), request.uri());
-        for (name, value) in request.headers() {
-            text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
-        }
-        text + "\n" + std::str::from_utf8(request.body()).unwrap()
-    }
-
-    const HEAD: &str = "POST https://server.example.com/token?tenant=1\n\
-        content-type: application/x-www-form-urlencoded\naccept: application/json\n";
-    /// The one of RFC 6749 §2.3.1.
-    const BASIC: &str = "authorization: Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3\n";
-    const CODE: &str =
-        "grant_type=authorization_code&code=SplxlOBeZQQYbYS6WxSbIA&redirect_uri=https%3A%2F%2Fl.example%2Fcb";
-    const REFRESH: &str = "grant_type=refresh_token&refresh_token=tGzv3JOkF0XG5Qx2TlKWIA";
-    const IN_BODY: &str = "&client_id=s6BhdRkqt3&client_secret=7Fjfp0ZBr1KtDRbnfVdmIw";
-    const PKCE: &str = "&code_verifier=dBjft&code_challenge_method=S256";
-
-    #[test]
-    fn a_code_exchange_authenticates_in_the_header_unless_told_otherwise() {
-        assert_eq!(exchange(json!({})), format!("{HEAD}{BASIC}\n{CODE}{PKCE}"));
-    }
-
-    #[test]
-    fn a_refresh_authenticates_in_the_body_unless_told_otherwise() {
-        assert_eq!(refresh(json!({})), format!("{HEAD}\n{REFRESH}{IN_BODY}"));
-    }
-
-    #[test]
-    fn a_given_location_governs_both_requests() {
-        let at = |location: &str| json!({ "clientAuthLocation": location });
-        assert_eq!(exchange(at("headers")), format!("{HEAD}{BASIC}\n{CODE}{PKCE}"));
-        assert_eq!(refresh(at("headers")), format!("{HEAD}{BASIC}\n{REFRESH}"));
-        assert_eq!(exchange(at("body")), format!("{HEAD}\n{CODE}{IN_BODY}{PKCE}"));
-        assert_eq!(refresh(at("body")), format!("{HEAD}\n{REFRESH}{IN_BODY}"));
-        assert_eq!(exchange(at("both")), format!("{HEAD}{BASIC}\n{CODE}{IN_BODY}{PKCE}"));
-        assert_eq!(refresh(at("both")), format!("{HEAD}{BASIC}\n{REFRESH}{IN_BODY}"));
-    }
-
-    #[test]
-    fn a_client_without_a_secret_only_names_itself() {
-        for location in [json!(null), json!("headers"), json!("body"), json!("both")] {
-            let public = json!({ "clientSecret": null, "clientAuthLocation": location });
-            assert_eq!(exchange(public.clone()), format!("{HEAD}\n{CODE}&client_id=s6BhdRkqt3{PKCE}"));
-            assert_eq!(refresh(public), format!("{HEAD}\n{REFRESH}&client_id=s6BhdRkqt3"));
-        }
-    }
-
-    #[test]
-    fn skip_pkce_leaves_the_verifier_out() {
-        assert_eq!(exchange(json!({ "skipPkce": true })), format!("{HEAD}{BASIC}\n{CODE}"));
-    }
-
-    #[test]
-    fn the_resource_goes_into_both_requests() {
-        let resource = json!({ "resource": ["https://a.example/", "urn:b"] });
-        let named = "&resource=https%3A%2F%2Fa.example%2F&resource=urn%3Ab";
-        assert_eq!(exchange(resource.clone()), format!("{HEAD}{BASIC}\n{CODE}{PKCE}{named}"));
-        assert_eq!(refresh(resource), format!("{HEAD}\n{REFRESH}{IN_BODY}{named}"));
-    }
-
-    #[test]
-    fn basic_form_encodes_id_and_secret_first() {
-        let request =
-            build_code_exchange(&config(json!({ "clientId": "a:b c", "clientSecret": "ü%+" })), "c", "r", None);
-        let header = request.headers()[AUTHORIZATION].to_str().unwrap();
-        let pair = STANDARD.decode(header.strip_prefix("Basic ").unwrap()).unwrap();
-        assert_eq!(String::from_utf8(pair).unwrap(), "a%3Ab+c:%C3%BC%25%2B");
-    }
-
-    #[test]
-    fn debug_hides_the_basic_header() {
-        let request = build_code_exchange(&config(json!({})), "c", "r", None);
-        assert!(format!("{:?}", request.headers()).contains(r#""authorization": Sensitive"#));
-    }
-}
+mod tests;

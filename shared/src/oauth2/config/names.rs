@@ -1,0 +1,27 @@
+//! The names that a provider has for the standard parameters.
+
+use std::collections::BTreeMap;
+
+/// Standard names and the provider's names for them; what is not in it keeps its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ParameterNames(BTreeMap<String, Option<String>>);
+
+impl ParameterNames {
+    /// The provider's name of a standard parameter; `None` if the parameter is left out.
+    pub fn of<'a>(&'a self, standard: &'a str) -> Option<&'a str> {
+        self.0.get(standard).map_or(Some(standard), Option::as_deref)
+    }
+
+    pub(super) fn set(&mut self, standard: &str, name: Option<&str>) {
+        self.0.insert(standard.to_owned(), name.map(ToOwned::to_owned));
+    }
+
+    /// Two of `sent` that have the same name.
+    pub(super) fn collision<'a>(&self, sent: &[&'a str]) -> Option<(&'a str, &'a str)> {
+        let same = |one: &str, other: &str| self.of(one).is_some_and(|name| self.of(other) == Some(name));
+        sent.iter().enumerate().find_map(|(at, one)| {
+            let other = sent[at + 1..].iter().find(|other| same(one, other))?;
+            Some((*one, *other))
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! What is sent to `revocationUri`.
+
+use serde_json::Map;
+
+use super::config::TokenRequestFormat;
+use super::parameters::Parameters;
+use super::token_request::{Client, TokenRequest};
+use super::token_response::check_success;
+use super::{OAuthConfig, TokenError};
+
+/// Asks the provider to revoke a token (RFC 7009 §2.1); `None` where the connector has no `revocationUri`.
+///
+/// The body is the form `token`, `token_type_hint` if there is a `hint` (`refresh_token` or `access_token`), and the
+/// client's credentials, which go where they go on a refresh, under the names they have there. `tokenHeaders` are put
+/// over the headers. The answer goes to [`parse_revocation`].
+pub fn build_revocation(config: &OAuthConfig, token: &str, hint: Option<&str>) -> Option<TokenRequest> {
+    let uri = config.revocation_uri.as_ref()?;
+    let client = Client::of_refresh(config);
+    let mut parameters = Parameters::default();
+    parameters.add(Some("token"), token);
+    if let Some(hint) = hint {
+        parameters.add(Some("token_type_hint"), hint);
+    }
+    client.add_to(&mut parameters);
+    client.build(uri, TokenRequestFormat::Form, &parameters, &[token], &Map::new()).ok()
+}
+
+/// Reads the answer to a revocation (RFC 7009 §2.2): any 2xx that reports no error. A token that the provider does not
+/// know counts as revoked, by its own word.
+///
+/// # Errors
+///
+/// As for a token response; see [`TokenError`].
+pub fn parse_revocation(status: u16, content_type: Option<&str>, body: &[u8]) -> Result<(), TokenError> {
+    check_success(status, &super::token_response::read_object(content_type, body).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn revocation(changes: Value, hint: Option<&str>) -> Option<String> {
+        let config = crate::oauth2::testing::config(changes);
+        build_revocation(&config, "45ghiukldjahdnhzdauz", hint).map(|it| crate::oauth2::testing::whole(&it.request))
+    }
+
+    const HEAD: &str = "POST https://server.example.com/revoke\ncontent-type: application/x-www-form-urlencoded\n\
+        accept: application/json\n";
+    const URI: &str = "https://server.example.com/revoke";
+
+    #[test]
+    fn the_example_of_rfc_7009_is_sent() {
+        let changes = json!({ "revocationUri": URI, "clientAuthLocation": "headers" });
+        let basic = "authorization: Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3\n";
+        let body = "token=45ghiukldjahdnhzdauz&token_type_hint=refresh_token";
+        assert_eq!(revocation(changes, Some("refresh_token")).unwrap(), format!("{HEAD}{basic}\n{body}"));
+    }
+
+    #[test]
+    fn the_client_authenticates_as_on_a_refresh() {
+        let token = "token=45ghiukldjahdnhzdauz";
+        assert_eq!(
+            revocation(json!({ "revocationUri": URI }), None).unwrap(),
+            format!("{HEAD}\n{token}&client_id=s6BhdRkqt3&client_secret=7Fjfp0ZBr1KtDRbnfVdmIw")
+        );
+        let changes = json!({
+            "revocationUri": URI, "refreshClientAuthLocation": "none", "tokenRequestFormat": "json",
+            "refreshParameterNames": { "client_id": "client_key" }, "tokenHeaders": { "X-Version": 2 },
+        });
+        assert_eq!(revocation(changes, None).unwrap(), format!("{HEAD}x-version: 2\n\n{token}&client_key=s6BhdRkqt3"));
+    }
+
+    #[test]
+    fn nothing_is_sent_where_there_is_no_revocation_uri() {
+        assert_eq!(revocation(json!({}), None), None);
+    }
+
+    #[test]
+    fn a_2xx_without_an_error_is_a_success() {
+        for body in ["", "{}", "ok", r#"{"ok":true}"#, "<html></html>"] {
+            assert_eq!(parse_revocation(200, None, body.as_bytes()), Ok(()), "{body}");
+        }
+        assert!(parse_revocation(200, None, br#"{"ok":false,"error":"invalid_auth"}"#).is_err());
+        let error = parse_revocation(400, None, br#"{"error":"unsupported_token_type"}"#).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the provider refused the request: unsupported_token_type; check the integration's parameters"
+        );
+        assert!(matches!(parse_revocation(503, None, b""), Err(TokenError::Transient { status: 503, .. })));
+    }
+}
