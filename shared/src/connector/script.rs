@@ -1,0 +1,141 @@
+//! A function of a connector in JavaScript or TypeScript, as data. What runs it is [`crate::javascript`].
+
+use super::Files;
+use std::sync::Arc;
+
+/// The suffixes that an import may leave out, in the order they are tried.
+const SUFFIXES: [&str; 7] = [".js", ".ts", ".mjs", ".cjs", ".json", "/index.js", "/index.ts"];
+
+/// One function: the file that exports it, and the files of its folder that it can import.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Script {
+    files: Arc<Files>,
+    entry: String,
+    function: String,
+}
+
+/// Why a script cannot be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptProblem {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<u64>,
+    /// The column, from 1.
+    pub column: Option<u64>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead; may be empty.
+    pub help: String,
+}
+
+impl Script {
+    /// The function `function` (such as `getTokenData`) in the file `entry`, one of `files`, see [`Script::sources`].
+    pub fn new(files: Arc<Files>, entry: impl Into<String>, function: impl Into<String>) -> Self {
+        Self { files, entry: entry.into(), function: function.into() }
+    }
+
+    /// Those files of a folder that a script can import.
+    pub fn sources(files: &Files) -> Files {
+        let is_source =
+            |path: &str| [".js", ".ts", ".mjs", ".cjs", ".json"].iter().any(|suffix| path.ends_with(suffix));
+        files.iter().filter(|(path, _)| is_source(path)).map(|(path, text)| (path.clone(), text.clone())).collect()
+    }
+
+    /// Whether the function could be called: whether its files parse, what they import is there, and the function is
+    /// exported. For that the files are loaded in an engine, with seconds to do it and without any network.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), Vec<ScriptProblem>> {
+        crate::javascript::check(self)
+    }
+
+    /// The file that exports the function.
+    pub fn entry(&self) -> &str {
+        &self.entry
+    }
+
+    /// The function's name.
+    pub fn function(&self) -> &str {
+        &self.function
+    }
+
+    /// A file's text.
+    pub fn file(&self, path: &str) -> Option<&str> {
+        self.files.get(path).map(String::as_str)
+    }
+
+    /// The paths of all files.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// The file that a relative import such as `../lib/sign` in the file `base` stands for; never one outside the folder.
+    pub fn resolve(&self, base: &str, specifier: &str) -> Option<&str> {
+        let mut parts: Vec<&str> = base.split('/').collect();
+        parts.pop();
+        for part in specifier.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    parts.pop()?;
+                }
+                name => parts.push(name),
+            }
+        }
+        let path = parts.join("/");
+        let find = |path: &str| self.files.get_key_value(path).map(|(path, _)| path.as_str());
+        find(&path)
+            .or_else(|| SUFFIXES.iter().find_map(|suffix| find(format!("{path}{suffix}").trim_start_matches('/'))))
+            // TypeScript's own manner: `./sign.js` for what is written in sign.ts.
+            .or_else(|| find(&format!("{}.ts", path.strip_suffix(".js")?)))
+    }
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Script").field("entry", &self.entry).field("function", &self.function).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(paths: &[&str]) -> Script {
+        let files = paths.iter().map(|path| ((*path).to_owned(), String::new())).collect();
+        Script::new(Arc::new(files), "auth/test.js", "test")
+    }
+
+    #[test]
+    fn imports_are_found_with_and_without_suffix() {
+        let script = script(&["auth/test.js", "auth/a.ts", "lib/b.mjs", "lib/c/index.js", "d.json", "index.js"]);
+        for (specifier, path) in [
+            ("./a", "auth/a.ts"),
+            ("./a.js", "auth/a.ts"),
+            ("../lib/b", "lib/b.mjs"),
+            ("../lib/./c", "lib/c/index.js"),
+            ("../lib/c/", "lib/c/index.js"),
+            ("../d.json", "d.json"),
+            ("..", "index.js"),
+        ] {
+            assert_eq!(script.resolve("auth/test.js", specifier), Some(path), "{specifier}");
+        }
+    }
+
+    #[test]
+    fn nothing_outside_the_folder_is_found() {
+        let script = script(&["auth/test.js", "a.js"]);
+        for specifier in ["../../a", "../../../etc/passwd", "./missing", "../auth/../../a.js"] {
+            assert_eq!(script.resolve("auth/test.js", specifier), None, "{specifier}");
+        }
+    }
+
+    #[test]
+    fn only_sources_are_kept() {
+        let files =
+            Files::from(["a.js", "b.ts", "c.yml", "d.json", "logo.svg"].map(|path| (path.to_owned(), String::new())));
+        assert_eq!(Script::sources(&files).into_keys().collect::<Vec<_>>(), ["a.js", "b.ts", "d.json"]);
+    }
+}

@@ -1,0 +1,310 @@
+//! One call, on a thread of its own: the engine, the prelude, the script, and the loop that waits for it.
+
+use super::error::{JavaScriptError, Thrown};
+use super::host::{Event, Host, Setting};
+use super::modules::{INDEX, Modules};
+use super::{Client, ClientConfig, OpenApi};
+use crate::connector::script::Script;
+use rquickjs::promise::PromiseState;
+use rquickjs::{Coerced, Context, Ctx, Error, Function, Object, Promise, Runtime, Value};
+use serde_json::Map;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+/// What the thread gets.
+pub(super) struct Task {
+    pub(super) script: Script,
+    pub(super) arguments: Map<String, serde_json::Value>,
+    pub(super) client: Option<Client>,
+    pub(super) setting: Setting,
+    pub(super) events: Receiver<Event>,
+}
+
+type Outcome<T> = Result<T, JavaScriptError>;
+
+/// Runs a call to its end.
+pub(super) fn run(task: Task) -> Outcome<Option<serde_json::Value>> {
+    let open = task.client.as_ref().map(|client| Arc::clone(&client.open));
+    let mut scripts = vec![task.script.clone()];
+    if let Some(Client { config: ClientConfig::Script(script, _), .. }) = &task.client {
+        scripts.push(script.clone());
+    }
+    let config = task.client.map(|client| client.config);
+    start(task.setting, open, scripts, &task.events, |call| call.run(&task.script, &task.arguments, config))
+}
+
+/// Loads a script, but does not call its function. Returns the files that were loaded.
+pub(super) fn load(script: &Script, setting: Setting, events: &Receiver<Event>) -> (Outcome<()>, Vec<String>) {
+    let mut files = Vec::new();
+    let outcome = start(setting, None, vec![script.clone()], events, |call| {
+        let loaded = call.install().and_then(|_| call.function(script));
+        files = call.modules.files();
+        loaded.map(drop)
+    });
+    (outcome, files)
+}
+
+/// Makes an engine and leaves nothing of it behind.
+fn start<T>(
+    setting: Setting,
+    open: Option<Arc<dyn OpenApi>>,
+    scripts: Vec<Script>,
+    events: &Receiver<Event>,
+    work: impl FnOnce(Running<'_, '_>) -> Outcome<T>,
+) -> Outcome<T> {
+    let runtime = Runtime::new().map_err(JavaScriptError::engine)?;
+    runtime.set_memory_limit(setting.limits.heap_bytes);
+    runtime.set_max_stack_size(setting.limits.stack_bytes);
+    let context = Context::full(&runtime).map_err(JavaScriptError::engine)?;
+    let host = Host::new(setting, open);
+    let modules = Modules::new(scripts);
+    runtime.set_loader(modules.clone(), modules.clone());
+    let guard = Rc::clone(&host);
+    runtime.set_interrupt_handler(Some(Box::new(move || guard.must_stop())));
+    let outcome = context.with(|ctx| work(Running { ctx, host: Rc::clone(&host), modules: modules.clone(), events }));
+    host.clear();
+    modules.clear();
+    outcome
+}
+
+/// A call while its engine runs.
+struct Running<'a, 'js> {
+    ctx: Ctx<'js>,
+    host: Rc<Host>,
+    modules: Modules,
+    events: &'a Receiver<Event>,
+}
+
+impl<'js> Running<'_, 'js> {
+    fn run(
+        &self,
+        script: &Script,
+        arguments: &Map<String, serde_json::Value>,
+        client: Option<ClientConfig>,
+    ) -> Outcome<Option<serde_json::Value>> {
+        let internals = self.install()?;
+        let function = self.function(script)?;
+        let argument = self.parsed(arguments)?;
+        if let (Some(config), Some(argument)) = (client, argument.as_object()) {
+            let config = match config {
+                ClientConfig::Value(value) => self.caught(self.ctx.json_parse(value.to_string()))?,
+                ClientConfig::Script(script, arguments) => {
+                    let function = self.function(&script)?;
+                    let argument = self.parsed(&arguments)?;
+                    self.call(&internals, &function, argument)?
+                }
+            };
+            let make: Function = self.caught(internals.get("apiClient"))?;
+            let client: Value = self.caught(make.call((config,)))?;
+            for name in ["apiClient", "externalApiClient"] {
+                self.caught(argument.set(name, client.clone()))?;
+            }
+        }
+        let result = self.call(&internals, &function, argument)?;
+        self.json(result)
+    }
+
+    fn parsed(&self, arguments: &Map<String, serde_json::Value>) -> Outcome<Value<'js>> {
+        let text = serde_json::to_string(arguments);
+        let text = text.map_err(|error| JavaScriptError::Engine { message: error.to_string() })?;
+        self.caught(self.ctx.json_parse(text))
+    }
+
+    /// Runs the prelude: from then on the globals are there.
+    fn install(&self) -> Outcome<Object<'js>> {
+        let prelude = self.import(INDEX)?;
+        let install: Function = self.caught(prelude.get("default"))?;
+        let host = self.caught(self.host.object(&self.ctx))?;
+        let internals: Object = self.caught(install.call((host, self.ctx.globals())))?;
+        self.host.fails_with(&self.ctx, self.caught(internals.get("failure"))?);
+        Ok(internals)
+    }
+
+    /// The function that a script's entry exports, in whichever style.
+    fn function(&self, script: &Script) -> Outcome<Function<'js>> {
+        let name = script.entry();
+        let namespace = self.import(name)?;
+        let default: Value = self.caught(namespace.get("default"))?;
+        for exports in [default, namespace.into_value()] {
+            if let Some(function) = self.caught(exported(&exports, script.function()))? {
+                return Ok(function);
+            }
+        }
+        Err(JavaScriptError::Load {
+            message: format!(
+                "the file exports no function; write `export default async function ({{ … }}) {{ … }}`, or export one named `{}`",
+                script.function()
+            ),
+            at: Some(name.to_owned()),
+        })
+    }
+
+    /// Runs a file; its syntax errors are no errors of the script at work.
+    fn import(&self, name: &str) -> Outcome<Object<'js>> {
+        let namespace = self.caught(self.modules.import(&self.ctx, name)).and_then(|promise| self.settled(&promise));
+        let namespace = namespace.map_err(|error| match error {
+            JavaScriptError::Thrown(thrown) if thrown.name.as_deref() == Some("SyntaxError") => {
+                JavaScriptError::Load { message: thrown.message, at: thrown.at }
+            }
+            other => other,
+        })?;
+        namespace.into_object().ok_or_else(|| JavaScriptError::Engine { message: format!("{name} is no module") })
+    }
+
+    fn call(&self, internals: &Object<'js>, function: &Function<'js>, argument: Value<'js>) -> Outcome<Value<'js>> {
+        let call: Function = self.caught(internals.get("call"))?;
+        let promise: Promise = self.caught(call.call((function.clone(), argument)))?;
+        self.settled(&promise)
+    }
+
+    /// Runs whatever there is to run until a promise settles.
+    fn settled(&self, promise: &Promise<'js>) -> Outcome<Value<'js>> {
+        loop {
+            self.host.check()?;
+            while promise.state() == PromiseState::Pending && self.ctx.execute_pending_job() {
+                self.host.check()?;
+            }
+            if let Some(result) = promise.result::<Value>() {
+                return self.caught(result);
+            }
+            if !self.caught(self.host.wait(&self.ctx, self.events))? {
+                return Err(JavaScriptError::NeverSettled);
+            }
+        }
+    }
+
+    /// The result as `JSON.stringify` has it.
+    fn json(&self, value: Value<'js>) -> Outcome<Option<serde_json::Value>> {
+        if value.is_undefined() {
+            return Ok(None);
+        }
+        let unusable = |message: &str| JavaScriptError::Result { message: message.to_owned() };
+        if value.is_function() || value.is_symbol() {
+            return Err(unusable("it is a function or a symbol"));
+        }
+        let text = match self.ctx.json_stringify(value) {
+            Ok(Some(text)) => self.caught(text.to_string())?,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                return Err(match self.error(error) {
+                    JavaScriptError::Thrown(thrown) => unusable(&thrown.message),
+                    other => other,
+                });
+            }
+        };
+        let max = self.host.setting.limits.result_bytes;
+        if text.len() > max {
+            return Err(JavaScriptError::Limit { what: format!("a result of more than {max} bytes") });
+        }
+        serde_json::from_str(&text).map(Some).map_err(|error| unusable(&error.to_string()))
+    }
+
+    fn caught<T>(&self, result: Result<T, Error>) -> Outcome<T> {
+        result.map_err(|error| self.error(error))
+    }
+
+    /// What went wrong, in our words.
+    fn error(&self, error: Error) -> JavaScriptError {
+        if !matches!(error, Error::Exception) {
+            return match error {
+                Error::Allocation => JavaScriptError::out_of_memory(&self.host.setting.limits),
+                other => self.host.check().err().unwrap_or_else(|| JavaScriptError::engine(other)),
+            };
+        }
+        let value = self.ctx.catch();
+        if let Err(fatal) = self.host.check() {
+            return fatal;
+        }
+        let Some(error) = value.as_object() else {
+            if value.is_null() {
+                return JavaScriptError::out_of_memory(&self.host.setting.limits);
+            }
+            let message = value.get::<Coerced<String>>().map_or_else(|_| String::new(), |text| text.0);
+            return JavaScriptError::Thrown(Box::new(Thrown { message, ..Thrown::default() }));
+        };
+        self.of_object(error)
+    }
+
+    fn of_object(&self, error: &Object<'js>) -> JavaScriptError {
+        let text = |name: &str| self.member(error, name).and_then(|value| value.as_string()?.to_string().ok());
+        let message = text("message").unwrap_or_default();
+        let name = text("name");
+        let at = text("stack").and_then(|stack| self.place(&stack));
+        match (name.as_deref(), message.as_str()) {
+            (Some("InternalError"), "out of memory") => {
+                return JavaScriptError::out_of_memory(&self.host.setting.limits);
+            }
+            (Some("InternalError" | "RangeError"), "stack overflow" | "Maximum call stack size exceeded") => {
+                return JavaScriptError::StackOverflow { at };
+            }
+            _ => {}
+        }
+        if let Some(problem) = self.modules.problem(&message) {
+            return JavaScriptError::Load { message, at: problem.at };
+        }
+        let data = self.member(error, "data").and_then(|data| self.as_json(data)).or_else(|| self.answer(error));
+        let message = match message.is_empty() && !error.is_error() {
+            true => self.as_json(error.clone().into_value()).map(|json| json.to_string()).unwrap_or_default(),
+            false => message,
+        };
+        let thrown = Thrown { message, name, at, kind: text("type"), key: text("key"), data };
+        // Reading all this may have run the script's getters.
+        self.host.check().err().unwrap_or_else(|| JavaScriptError::Thrown(Box::new(thrown)))
+    }
+
+    /// What axios puts into its errors of the response, in the form of the API client's `data`.
+    fn answer(&self, error: &Object<'js>) -> Option<serde_json::Value> {
+        let response = self.member(error, "response")?.into_object()?;
+        let status = self.member(&response, "status")?.as_number()?;
+        let data = self.member(&response, "data").and_then(|data| self.as_json(data));
+        Some(serde_json::json!({"response": {"status": status as u16, "data": data}}))
+    }
+
+    /// A value as `JSON.stringify` has it, if it has it.
+    fn as_json(&self, value: Value<'js>) -> Option<serde_json::Value> {
+        let text = self.ctx.json_stringify(value).inspect_err(|_| drop(self.ctx.catch())).ok()??;
+        serde_json::from_str(&text.to_string().ok()?).ok()
+    }
+
+    /// A member of a thrown object, whose getters may throw in turn.
+    fn member(&self, object: &Object<'js>, name: &str) -> Option<Value<'js>> {
+        object.get(name).inspect_err(|_| drop(self.ctx.catch())).ok()
+    }
+
+    /// The first place in a stack that is in a file of the connector.
+    fn place(&self, stack: &str) -> Option<String> {
+        stack.lines().find_map(|line| {
+            let place = line.trim().trim_end_matches(')');
+            let place = place.rsplit_once('(').map_or_else(|| place.trim_start_matches("at "), |(_, place)| place);
+            let (rest, column) = place.rsplit_once(':')?;
+            let (file, line) = rest.rsplit_once(':')?;
+            if !self.modules.is_own(file) {
+                return None;
+            }
+            let mut column: usize = column.parse().ok()?;
+            if line == "1" {
+                column = column.saturating_sub(self.modules.offset(file)).max(1);
+            }
+            Some(format!("{file}:{line}:{column}"))
+        })
+    }
+}
+
+/// The function among what a file exports: itself, its default, the one of that name, or else the only one.
+fn exported<'js>(exports: &Value<'js>, name: &str) -> rquickjs::Result<Option<Function<'js>>> {
+    if let Some(function) = exports.as_function() {
+        return Ok(Some(function.clone()));
+    }
+    let Some(object) = exports.as_object() else { return Ok(None) };
+    for key in ["default", name] {
+        if let Some(function) = object.get::<_, Value>(key)?.as_function() {
+            return Ok(Some(function.clone()));
+        }
+    }
+    let mut functions = Vec::new();
+    for key in object.keys::<String>() {
+        functions.extend(object.get::<_, Value>(key?)?.into_function());
+    }
+    Ok(if functions.len() == 1 { functions.pop() } else { None })
+}

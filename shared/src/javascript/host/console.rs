@@ -1,0 +1,69 @@
+//! `console`: lines are kept for the caller of the function, not printed.
+
+use super::Functions;
+use crate::javascript::Limits;
+use crate::javascript::masking::Masking;
+use rquickjs::Result;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LogLine {
+    /// `log`, `info`, `warn`, `error`, `debug` or `trace`.
+    pub level: String,
+    /// The arguments as text.
+    pub text: String,
+}
+
+/// The lines of one call. The caller reads them also where the engine's thread does not come back.
+pub(in super::super) struct Log {
+    lines: Mutex<Lines>,
+    masking: Arc<Masking>,
+    max_lines: usize,
+    max_length: usize,
+}
+
+#[derive(Default)]
+struct Lines {
+    kept: Vec<LogLine>,
+    dropped: usize,
+}
+
+impl Log {
+    pub(in super::super) fn new(limits: &Limits, masking: Arc<Masking>) -> Self {
+        Self { lines: Mutex::default(), masking, max_lines: limits.log_lines, max_length: limits.log_line_length }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, level: String, text: &str) {
+        let mut lines = self.lock();
+        if lines.kept.len() >= self.max_lines {
+            lines.dropped += 1;
+            return;
+        }
+        let text = self.masking.text(text);
+        let text = match text.char_indices().nth(self.max_length) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        };
+        lines.kept.push(LogLine { level, text });
+    }
+
+    /// The lines, and in a last one how many more there were.
+    pub(in super::super) fn take(&self) -> Vec<LogLine> {
+        let Lines { mut kept, dropped } = std::mem::take(&mut *self.lock());
+        if dropped > 0 {
+            kept.push(LogLine { level: "warn".to_owned(), text: format!("{dropped} more lines were left out") });
+        }
+        kept
+    }
+}
+
+/// `log(level, text)`.
+pub(super) fn add(functions: &Functions<'_, '_>) -> Result<()> {
+    let log = Arc::clone(&functions.host.setting.log);
+    functions.add("log", move |level: String, text: String| log.write(level, &text))
+}

@@ -1,0 +1,235 @@
+//! `fetch`: requests over [`Egress`], which decides what may be reached; redirects are followed here.
+
+use super::bytes::Bytes;
+use super::{Answer, Functions, Host, Refusal};
+use crate::egress::{Egress, EgressError, Limits as Exchange};
+use crate::javascript::JavaScriptError;
+use crate::javascript::limits::{CONCURRENT_REQUESTS, Limits, REDIRECTS};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
+use http::{Method, StatusCode};
+use rquickjs::{ArrayBuffer, Ctx, Exception, FromJs, Object, Result, Value};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use url::Url;
+
+/// What the requests of one call have used.
+pub(super) struct Traffic {
+    limits: Limits,
+    turns: Semaphore,
+    requests: AtomicUsize,
+    response_bytes: AtomicUsize,
+}
+
+impl Traffic {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let turns = Semaphore::new(CONCURRENT_REQUESTS);
+        Self { limits: *limits, turns, requests: AtomicUsize::new(0), response_bytes: AtomicUsize::new(0) }
+    }
+
+    /// Waits until few enough requests are under way.
+    pub(super) async fn turn(&self) -> std::result::Result<SemaphorePermit<'_>, Refusal> {
+        self.turns.acquire().await.map_err(|error| Refusal::Rejected(error.to_string()))
+    }
+
+    pub(super) fn count_request(&self) -> std::result::Result<(), Refusal> {
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
+            return Err(limit(format!("more than {} requests", self.limits.requests)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_response(&self, bytes: usize) -> std::result::Result<(), Refusal> {
+        let before = self.response_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.limits.response_bytes { Err(self.too_much()) } else { Ok(()) }
+    }
+
+    fn remaining_bytes(&self) -> usize {
+        self.limits.response_bytes.saturating_sub(self.response_bytes.load(Ordering::Relaxed))
+    }
+
+    fn too_much(&self) -> Refusal {
+        limit(format!("responses of more than {} bytes", self.limits.response_bytes))
+    }
+}
+
+fn limit(what: String) -> Refusal {
+    Refusal::Fatal(JavaScriptError::Limit { what })
+}
+
+/// One request as the fetch standard has it, before redirects.
+struct Request {
+    url: Url,
+    method: Method,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    redirect: Redirect,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Redirect {
+    Follow,
+    Error,
+    Manual,
+}
+
+/// `fetch({url, method, headers: [[name, value]], body?: Uint8Array, redirect})` returns `{id, promise}`, and
+/// `abortFetch(id)` ends it. The promise resolves to `{url, redirected, status, statusText, headers, body: ArrayBuffer}`
+/// and is rejected with a `TypeError`.
+pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
+    let host = Rc::clone(functions.host);
+    functions.add("fetch", move |ctx: Ctx<'js>, request: Object<'js>| {
+        let request = read(&ctx, &host, &request)?;
+        let (egress, traffic) = (host.network(&ctx)?.egress.clone(), Arc::clone(&host.traffic));
+        let (id, promise) = host.start(&ctx, fetch(egress, traffic, request, host.remaining()))?;
+        let started = Object::new(ctx)?;
+        started.set("id", id as f64)?;
+        started.set("promise", promise)?;
+        Ok::<_, rquickjs::Error>(started)
+    })?;
+    let host = Rc::clone(functions.host);
+    functions.add("abortFetch", move |id: f64| host.abort(id as u64))
+}
+
+fn read<'js>(ctx: &Ctx<'js>, host: &Host, request: &Object<'js>) -> Result<Request> {
+    let wrong = |what: &str| Exception::throw_type(ctx, what);
+    let url: String = request.get("url")?;
+    let mut url = Url::parse(&url).map_err(|_| wrong("fetch: the URL is malformed"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(&format!("fetch: the scheme {} is not supported", url.scheme())));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("fetch: the URL must not contain credentials"));
+    }
+    url.set_fragment(None);
+    let method: String = request.get("method")?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| wrong("fetch: the method is malformed"))?;
+    let mut headers = HeaderMap::new();
+    for header in request.get::<_, Vec<Vec<String>>>("headers")? {
+        let [name, value] = header.as_slice() else { return Err(wrong("fetch: a header is no pair")) };
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("fetch: a header's name is malformed"))?;
+        if !is_forbidden(&name) {
+            let value = latin1(value).and_then(|bytes| HeaderValue::from_bytes(&bytes).ok());
+            let mut value = value.ok_or_else(|| wrong(&format!("fetch: the header {name} is malformed")))?;
+            value.set_sensitive(true);
+            headers.append(name, value);
+        }
+    }
+    let max = host.setting.limits.request_bytes;
+    let body = request.get::<_, Option<Object<'js>>>("body")?;
+    if body.as_ref().map_or(Ok(0), |body| body.get::<_, usize>("length"))? > max {
+        return Err(host.stop_at(ctx, format!("a request body of more than {max} bytes")));
+    }
+    let body =
+        body.map_or_else(|| Ok(Vec::new()), |body| Bytes::from_js(ctx, body.into_value()).map(|bytes| bytes.0))?;
+    let redirect = match request.get::<_, Option<String>>("redirect")?.as_deref() {
+        None | Some("follow") => Redirect::Follow,
+        Some("error") => Redirect::Error,
+        Some("manual") => Redirect::Manual,
+        Some(_) => return Err(wrong("fetch: redirect must be follow, error or manual")),
+    };
+    Ok(Request { url, method, headers, body, redirect })
+}
+
+/// Headers that belong to the connection, not to the script.
+fn is_forbidden(name: &HeaderName) -> bool {
+    ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"]
+        .contains(&name.as_str())
+}
+
+/// Header values are byte strings: one byte for each of the first 256 characters.
+fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|character| u8::try_from(character).ok()).collect()
+}
+
+async fn fetch(egress: Egress, traffic: Arc<Traffic>, mut request: Request, remaining: Duration) -> super::Outcome {
+    let started = std::time::Instant::now();
+    let _turn = traffic.turn().await?;
+    for hop in 0..=REDIRECTS {
+        traffic.count_request()?;
+        let exchange = Exchange {
+            deadline: remaining.saturating_sub(started.elapsed()),
+            max_body_bytes: traffic.remaining_bytes(),
+        };
+        let mut sent = http::Request::builder().method(request.method.clone()).uri(request.url.as_str());
+        if let Some(headers) = sent.headers_mut() {
+            headers.clone_from(&request.headers);
+        }
+        let sent = sent.body(request.body.clone()).map_err(|error| rejected(&error))?;
+        let response = egress.send(sent, exchange).await.map_err(|error| match error {
+            EgressError::TooLarge { .. } => traffic.too_much(),
+            other => rejected(&other),
+        })?;
+        traffic.count_response(response.body.len())?;
+        let location = response.headers.get(LOCATION).filter(|_| is_redirect(response.status)).cloned();
+        match (location, request.redirect) {
+            (Some(_), Redirect::Error) => return Err(Refusal::Rejected("fetch: the answer is a redirect".to_owned())),
+            (Some(location), Redirect::Follow) => request.follow(response.status, &location)?,
+            _ => return Ok(answer(request.url, hop > 0, response)),
+        }
+    }
+    Err(Refusal::Rejected(format!("fetch: more than {REDIRECTS} redirects")))
+}
+
+fn rejected(error: &dyn std::error::Error) -> Refusal {
+    Refusal::Rejected(format!("fetch failed: {error}"))
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+impl Request {
+    /// Turns to where a redirect leads, by the rules of the fetch standard (HTTP-redirect fetch).
+    fn follow(&mut self, status: StatusCode, location: &HeaderValue) -> std::result::Result<(), Refusal> {
+        let location = String::from_utf8_lossy(location.as_bytes());
+        let url = self.url.join(&location).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let mut url = url.ok_or_else(|| Refusal::Rejected("fetch: the redirect leads to no web address".to_owned()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refusal::Rejected("fetch: the redirect's address contains credentials".to_owned()));
+        }
+        url.set_fragment(None);
+        let becomes_get = match status.as_u16() {
+            301 | 302 => self.method == Method::POST,
+            303 => self.method != Method::GET && self.method != Method::HEAD,
+            _ => false,
+        };
+        if becomes_get {
+            self.method = Method::GET;
+            self.body.clear();
+            for name in ["content-type", "content-encoding", "content-language", "content-location"] {
+                self.headers.remove(name);
+            }
+        }
+        if url.origin() != self.url.origin() {
+            for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+                self.headers.remove(name);
+            }
+        }
+        self.url = url;
+        Ok(())
+    }
+}
+
+fn answer(url: Url, is_redirected: bool, response: crate::egress::Response) -> Answer {
+    Box::new(move |ctx: &Ctx<'_>| -> Result<Value<'_>> {
+        let object = Object::new(ctx.clone())?;
+        object.set("url", url.as_str())?;
+        object.set("redirected", is_redirected)?;
+        object.set("status", response.status.as_u16())?;
+        object.set("statusText", response.status.canonical_reason().unwrap_or_default())?;
+        let headers: Vec<Vec<String>> = response
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                vec![name.to_string(), value.as_bytes().iter().map(|&byte| char::from(byte)).collect()]
+            })
+            .collect();
+        object.set("headers", headers)?;
+        // A copy, since that counts as the engine's memory.
+        object.set("body", ArrayBuffer::new_copy(ctx.clone(), &response.body)?)?;
+        Ok(object.into_value())
+    })
+}
