@@ -1,6 +1,7 @@
-//! The authorization servers of `tests/servers`, each a process of its own.
+//! The servers of `tests/servers`, each a process of its own.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use http::StatusCode;
@@ -51,11 +52,20 @@ impl Server {
         Self::start("odd-provider.mjs", &json!({})).await
     }
 
+    /// Starts `axios-server.mjs`.
+    pub async fn axios() -> Self {
+        Self::start("axios-server.mjs", &json!({})).await
+    }
+
+    /// The folder of the servers, where `node_modules` is.
+    pub fn folder() -> PathBuf {
+        env::var_os("LARDER_TEST_SERVERS").expect("LARDER_TEST_SERVERS is not set; run tests/run").into()
+    }
+
     async fn start(program: &str, options: &Value) -> Self {
-        let folder = env::var_os("LARDER_TEST_SERVERS").expect("LARDER_TEST_SERVERS is not set; run tests/run");
         let mut process = Command::new("node")
             .args([program, &options.to_string()])
-            .current_dir(folder)
+            .current_dir(Self::folder())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
