@@ -1,8 +1,9 @@
 //! Which addresses may be reached (SSRF).
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::Uri;
+use http::{Request, Uri};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -16,7 +17,13 @@ pub enum Reach {
     Public,
     /// Those, and this machine itself over http or https. For `cargo run` and `cargo lambda watch` alone.
     PublicAndLoopback,
+    /// A port of this machine, whatever the URL says, which is told the origin that was meant in the header
+    /// [`ORIGIN`]. For tests with a provider that is not there.
+    Rerouted(u16),
 }
+
+/// The header that a rerouted request carries: `scheme://host` of its URL, with the port if it has one.
+pub const ORIGIN: &str = "x-larder-origin";
 
 impl Reach {
     /// Whether a URL may be asked for, as far as can be told without resolving its name.
@@ -42,12 +49,37 @@ impl Reach {
         match url.scheme() {
             "https" => Ok(()),
             "http" if self == Self::PublicAndLoopback && is_local => Ok(()),
+            "http" if matches!(self, Self::Rerouted(_)) => Ok(()),
             _ => Err("only https is allowed"),
         }
     }
 
+    /// The addresses of a name that may be reached: none, if all that it has are forbidden.
+    pub(super) async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let found = tokio::net::lookup_host((host, port)).await?;
+        Ok(found.filter(|address| self.allows(address.ip())).collect())
+    }
+
     fn allows(self, address: IpAddr) -> bool {
-        is_public(address) || (self == Self::PublicAndLoopback && address.is_loopback())
+        match self {
+            Self::Public => is_public(address),
+            Self::PublicAndLoopback => is_public(address) || address.is_loopback(),
+            Self::Rerouted(_) => address.is_loopback(),
+        }
+    }
+
+    /// Sends a request elsewhere, if that is what is wanted.
+    pub(super) fn reroute(self, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+        let Self::Rerouted(port) = self else { return request };
+        let uri = request.uri();
+        let origin =
+            format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |it| it.as_str()));
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        if let (Ok(origin), Ok(uri)) = (origin.parse(), format!("http://127.0.0.1:{port}{path}").parse()) {
+            request.headers_mut().insert(ORIGIN, origin);
+            *request.uri_mut() = uri;
+        }
+        request
     }
 }
 
@@ -66,8 +98,7 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.reach;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| reach.allows(address.ip())).collect();
+            let allowed = reach.resolve(name.as_str(), 0).await?;
             if allowed.is_empty() {
                 return Err(REFUSED.into());
             }
@@ -178,6 +209,16 @@ mod tests {
         for host in ["127.0.0.1:9000", "[::1]:9000", "localhost:9000"] {
             assert!(allowed(Reach::PublicAndLoopback, &format!("http://{host}/")), "{host}");
         }
+    }
+
+    #[test]
+    fn a_rerouted_request_goes_to_this_machine_with_its_origin_in_a_header() {
+        let request = Request::get("https://api.example.com:8443/v1/me?a=b").body(Vec::new()).expect("a request");
+        let request = Reach::Rerouted(9000).reroute(request);
+        assert_eq!(request.uri(), "http://127.0.0.1:9000/v1/me?a=b");
+        assert_eq!(request.headers()[ORIGIN], "https://api.example.com:8443");
+        assert!(allowed(Reach::Rerouted(9000), "https://api.example.com/"));
+        assert!(!allowed(Reach::Rerouted(9000), "https://8.8.8.8/"));
     }
 
     #[tokio::test]

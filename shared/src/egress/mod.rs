@@ -2,6 +2,7 @@
 
 mod guard;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +11,7 @@ use reqwest::redirect::Policy;
 
 use crate::error::chain;
 use guard::GuardedResolver;
-pub use guard::Reach;
+pub use guard::{ORIGIN, Reach};
 
 /// An HTTP client that reaches public addresses over https only.
 ///
@@ -111,10 +112,24 @@ impl Egress {
         if let Err(reason) = self.reach.allows_uri(request.uri()) {
             return Err(EgressError::Refused { host, reason });
         }
-        let exchange = self.exchange(&host, request, limits.max_body_bytes);
+        let exchange = self.exchange(&host, self.reach.reroute(request), limits.max_body_bytes);
         match tokio::time::timeout(limits.deadline, exchange).await {
             Ok(result) => result,
             Err(_) => Err(EgressError::TimedOut { host, deadline: limits.deadline }),
+        }
+    }
+
+    /// Where a host may be reached, for protocols other than HTTP. These addresses have been checked: connect to them, and
+    /// never to the name, which may lead elsewhere the next time.
+    ///
+    /// # Errors
+    /// When the name does not resolve, or to forbidden addresses only.
+    pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, EgressError> {
+        let host = host.to_owned();
+        match self.reach.resolve(&host, port).await {
+            Ok(addresses) if addresses.is_empty() => Err(EgressError::Refused { host, reason: guard::REFUSED }),
+            Ok(addresses) => Ok(addresses),
+            Err(error) => Err(EgressError::Unreachable { host, reason: error.to_string() }),
         }
     }
 
@@ -142,5 +157,28 @@ impl Egress {
             body.extend_from_slice(&chunk);
         }
         Ok(Response { status: response.status(), headers: std::mem::take(response.headers_mut()), body: body.freeze() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn forbidden_addresses_are_not_given_however_they_are_written() {
+        let egress = Egress::new(Reach::Public).unwrap();
+        for host in ["localhost", "127.0.0.1", "0x7f.1", "2130706433", "::1", "::ffff:10.0.0.1", "169.254.169.254"] {
+            let error = egress.addresses(host, 5432).await.unwrap_err();
+            assert!(matches!(error, EgressError::Refused { .. }), "{host}: {error}");
+        }
+        assert_eq!(egress.addresses("8.8.8.8", 5432).await.unwrap(), ["8.8.8.8:5432".parse().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_given_in_local_mode_only() {
+        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+        let addresses = egress.addresses("localhost", 5432).await.unwrap();
+        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 5432));
+        assert!(egress.addresses("10.0.0.1", 5432).await.is_err());
     }
 }
