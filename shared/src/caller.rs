@@ -61,6 +61,10 @@ pub struct Claims {
     /// Whether this is a token of the workspace's own code.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_admin: bool,
+    /// Whether it tells a connected application who calls, for connectors of the type membrane-token. Such a token opens
+    /// nothing here: the application has it too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub for_application: bool,
     /// The end of its life, in seconds since 1970. A token without one is refused.
     pub exp: i64,
     /// The start of its life, in seconds since 1970.
@@ -113,6 +117,9 @@ impl Authenticator {
             .flatten()
             .find_map(|secret| signed_claims(token, secret));
         let Some(claims) = claims else { return Err(refused("wrong signature or algorithm")) };
+        if claims.for_application {
+            return Err(refused("made for a connected application"));
+        }
         let now = self.clock.now().unix_timestamp();
         if claims.exp <= now {
             return Err(refused("expired"));

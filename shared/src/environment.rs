@@ -38,6 +38,9 @@ pub struct Settings {
     pub connectors: Vec<PathBuf>,
     /// Whether providers on this machine may be reached, and by http (`LARDER_LOCAL=1`).
     pub is_local: bool,
+    /// A port of this machine that gets every request to a provider, whatever its URL; for tests. No environment
+    /// variable sets it.
+    pub egress_reroute: Option<u16>,
     /// How long a dead credential is still tried (`REFRESH_GIVE_UP`).
     pub give_up: Duration,
 }
@@ -114,6 +117,7 @@ impl Settings {
             connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into()))
                 .collect(),
             is_local: optional("LARDER_LOCAL").is_some_and(|value| value == "1"),
+            egress_reroute: None,
             give_up: match optional("REFRESH_GIVE_UP") {
                 Some(text) => duration(&text).ok_or(SettingError::Wrong {
                     name: "REFRESH_GIVE_UP",
@@ -137,6 +141,8 @@ pub struct Environment {
     sdk: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
     sealer: OnceLock<Sealer>,
+    #[cfg(feature = "engine")]
+    provider: OnceLock<crate::provider::Provider>,
 }
 
 impl Environment {
@@ -158,7 +164,17 @@ impl Environment {
             }
         };
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-        Self { settings, clock, rng, secrets, sdk, dynamodb, sealer: OnceLock::new() }
+        Self {
+            settings,
+            clock,
+            rng,
+            secrets,
+            sdk,
+            dynamodb,
+            sealer: OnceLock::new(),
+            #[cfg(feature = "engine")]
+            provider: OnceLock::new(),
+        }
     }
 
     /// The tables' own client.
@@ -236,10 +252,13 @@ impl Environment {
 mod engine {
     use super::{Arc, Environment, SettingError};
     use crate::configuration::Configuration;
+    use crate::connect::Establish;
     use crate::connector::catalog::{Catalog, Folder, read_dirs};
     use crate::egress::{Egress, Reach};
+    use crate::javascript::{JavaScript, Limits};
     use crate::provider::Provider;
     use crate::refresh::Refresher;
+    use crate::secrets::Proxies;
     use crate::store::Integrations;
 
     impl Environment {
@@ -258,17 +277,43 @@ mod engine {
                 integrations: Integrations::new(self.dynamodb.clone(), &tables.workspaces, secrets, rng),
                 catalog,
                 base_uri: self.settings.base_uri.clone(),
+                workspaces: self.workspaces(),
+                proxies: Proxies::new(Arc::clone(&self.secrets)),
+                clock: Arc::clone(&self.clock),
             })
         }
 
-        /// Speaks to providers.
+        /// Speaks to providers. All that ask get the same one: its HTTP client reads the machine's root certificates.
         ///
         /// # Errors
         /// When no HTTP client can be made.
         pub fn provider(&self) -> Result<Provider, SettingError> {
-            let reach = if self.settings.is_local { Reach::PublicAndLoopback } else { Reach::Public };
+            if let Some(provider) = self.provider.get() {
+                return Ok(provider.clone());
+            }
+            let reach = match self.settings.egress_reroute {
+                Some(port) => Reach::Rerouted(port),
+                None if self.settings.is_local => Reach::PublicAndLoopback,
+                None => Reach::Public,
+            };
             let egress = Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?;
-            Ok(Provider::new(egress, Arc::clone(&self.clock)))
+            let javascript = JavaScript::new(egress.clone(), Arc::clone(&self.rng), Limits::default());
+            let provider = Provider::new(egress, javascript, Arc::clone(&self.clock), Arc::clone(&self.rng));
+            Ok(self.provider.get_or_init(|| provider).clone())
+        }
+
+        /// Tests and stores connections.
+        ///
+        /// # Errors
+        /// When the key file cannot be used or no HTTP client can be made.
+        pub fn establish(&self) -> Result<Establish, SettingError> {
+            Ok(Establish {
+                connections: self.connections(),
+                vault: self.vault()?,
+                provider: self.provider()?,
+                scheduler: self.scheduler(),
+                clock: Arc::clone(&self.clock),
+            })
         }
 
         /// Refreshes connections.

@@ -2,10 +2,11 @@
 //!
 //! From the bottom up:
 //!
-//! - pure, without I/O: [`oauth2`], [`connector`], [`connection`], [`credentials`];
+//! - pure, without I/O: [`oauth1`], [`oauth2`], [`connector`], [`connection`], [`credentials`];
 //! - ports and their adapters: [`clock`], [`random`], [`secrets`], [`seal`], [`store`], [`scheduler`], [`invoke`],
 //!   [`egress`];
-//! - what a function does with them: [`caller`], [`vault`], [`provider`], [`refresh`], [`connect`];
+//! - what runs the JavaScript of connectors: [`javascript`];
+//! - what a function does with them: [`caller`], [`vault`], [`provider`], [`database`], [`refresh`], [`connect`];
 //! - wiring: [`environment`], [`lambda`], [`http`], [`error`].
 //!
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
@@ -22,12 +23,18 @@ pub mod connection;
 pub mod connector;
 pub mod credentials;
 #[cfg(feature = "engine")]
+pub mod database;
+#[cfg(feature = "engine")]
 pub mod egress;
 pub mod environment;
 pub mod error;
 pub mod http;
 pub mod invoke;
+#[cfg(feature = "engine")]
+pub mod javascript;
 pub mod lambda;
+#[cfg(feature = "engine")]
+pub mod oauth1;
 #[cfg(feature = "engine")]
 pub mod oauth2;
 #[cfg(feature = "engine")]
@@ -35,6 +42,8 @@ pub mod provider;
 pub mod random;
 #[cfg(feature = "engine")]
 pub mod refresh;
+#[cfg(feature = "engine")]
+pub mod rsa_sha1;
 pub mod scheduler;
 pub mod seal;
 pub mod secret;

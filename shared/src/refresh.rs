@@ -21,8 +21,7 @@ use crate::connection::{Connection, Contents, Failure, Lease, Problem};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
-use crate::oauth2::OAuthConfig;
-use crate::provider::{Auth, Provider};
+use crate::provider::{Auth, Provider, Renewal};
 use crate::random::{self, Rng};
 use crate::scheduler::{Scheduler, arm_or_leave_to_sweeper};
 use crate::store::{Connections, DUE_SHARDS, Expect};
@@ -113,7 +112,7 @@ impl Refresher {
         }
 
         let contents = self.vault.open(&connection).await?;
-        let (auth, config) = match self.prepare(&connection, &contents).await? {
+        let (auth, renewal) = match self.prepare(&connection, &contents).await? {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let expect = Expect::Unleased(connection.version, now);
@@ -131,7 +130,7 @@ impl Refresher {
         if self.clock.now() > now + PREPARATION {
             return Ok(Outcome::Busy);
         }
-        match self.provider.refresh(&auth, &config, &credentials_value).await {
+        match self.provider.refresh(&auth, &renewal, &credentials_value).await {
             Ok(obtained) => {
                 let mut fresh = credentials.merged(&obtained.credentials);
                 if fresh.as_json().len() > Credentials::MAX_BYTES {
@@ -139,6 +138,7 @@ impl Refresher {
                     fresh = credentials.merged(&only_tokens(obtained.credentials));
                 }
                 let now = self.clock.now();
+                connection.renews_itself = obtained.renews_itself;
                 connection.renewed(obtained.expiry, refresh_token(&fresh.to_value()).is_some(), now);
                 connection.last_refreshed_at = Some(now);
                 let contents = Contents { credentials: Some(fresh), ..contents };
@@ -182,7 +182,7 @@ impl Refresher {
         &self,
         connection: &Connection,
         contents: &Contents,
-    ) -> Result<Result<(Auth, OAuthConfig), Failure>, Error> {
+    ) -> Result<Result<(Arc<Auth>, Renewal), Failure>, Error> {
         let auth = match self.configuration.auth_of(connection, contents).await {
             Ok(auth) => auth,
             Err(error) if error.status.is_server_error() => return Err(error),
@@ -191,8 +191,12 @@ impl Refresher {
                 return Ok(Err(Failure::Transient { problem, retry_after: None }));
             }
         };
-        Ok(match auth.oauth_config(None) {
-            Ok(config) => Ok((auth, config)),
+        Ok(match self.provider.renewal(&auth).await {
+            Ok(Some(renewal)) => Ok((auth, renewal)),
+            Ok(None) => {
+                let message = "the connector cannot renew these credentials any more; the end user must connect again";
+                Err(Failure::Permanent(Problem::new(Some("access_token_expired"), message)))
+            }
             Err(error) => Err(error.into_failure()),
         })
     }

@@ -1,6 +1,7 @@
 //! `GET` and `POST /connect`: begins a connection. The browser of the end user comes here.
 //!
-//! For OAuth2 it is sent on to the provider, and comes back to `oauth-callback`.
+//! For OAuth it is sent on to the provider, and comes back to `oauth-callback`. What needs no provider's page, such as an
+//! API key, is tested and stored at once.
 
 mod request;
 
@@ -13,27 +14,32 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::configuration::Configuration;
-use larder::connect::{ConnectFailure, Delivery, FLOW_LIFE, Flow, browser_cookie, browser_digest};
+use larder::configuration::{Choice, Configuration};
+use larder::connect::{
+    ConnectFailure, Delivery, Establish, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
+};
 use larder::connection::{Connection, Contents};
+use larder::connector::AuthType;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, redirect};
+use larder::oauth1::Token;
 use larder::oauth2::{Pkce, State, build_authorize_url};
+use larder::provider::Auth;
 use larder::random::{self, Rng};
 use larder::seal::Sealer;
-use larder::store::{Connections, Integration, Session, Sessions};
-use larder::vault::Vault;
+use larder::secret::Secret;
+use larder::store::{Integration, Session, Sessions};
 use request::ConnectRequest;
+use url::Url;
 
 /// Serves `/connect`.
 pub struct Connect {
     authenticator: Authenticator,
     configuration: Arc<Configuration>,
-    connections: Connections,
+    establish: Establish,
     sessions: Sessions,
     sealer: Sealer,
-    vault: Vault,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 }
@@ -47,10 +53,9 @@ impl Connect {
         Ok(Self {
             authenticator: environment.authenticator(),
             configuration,
-            connections: environment.connections(),
+            establish: environment.establish()?,
             sessions: environment.sessions(),
             sealer: environment.sealer()?,
-            vault: environment.vault()?,
             clock: Arc::clone(&environment.clock),
             rng: Arc::clone(&environment.rng),
         })
@@ -95,38 +100,50 @@ impl Connect {
                 "`connectorParameters` can only be given with an admin token: they override the integration's own";
             return Err(Error::access_denied(message));
         }
-        let Target { connection_id, tenant, contents: stored } = self.target(caller, integration, &wanted).await?;
+        let Target { connection_id, tenant, contents: stored, option_key } =
+            self.target(caller, integration, &wanted).await?;
         // Whoever connects again need not enter everything again.
         let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
         let connector_parameters = match wanted.connector_parameters {
             none if none.is_empty() => stored.connector_parameters,
             given => given,
         };
-        let auth = self.configuration.auth(integration, &connector_parameters, &input).await?;
-
-        let state = State::generate(&*self.rng);
-        let sent_state = state.with_custom(wanted.custom_state.as_deref());
-        let config = auth.oauth_config(Some(&sent_state))?;
-        let pkce = (!config.skip_pkce).then(|| Pkce::generate(&*self.rng));
-        let challenge = pkce.as_ref().map(Pkce::challenge);
-        let authorize_url = build_authorize_url(&config, auth.redirect_uri(&config), &sent_state, challenge.as_deref());
-
-        let flow = Flow {
+        let choice = Choice {
+            option_key: wanted.auth_option_key.as_deref().or(option_key.as_deref()).unwrap_or_default(),
+            tenant: tenant.as_deref(),
+            connector_parameters: &connector_parameters,
+            input: &input,
+        };
+        let auth = self.configuration.auth_for(integration, &choice).await?;
+        let connection = NewConnection {
             workspace: caller.workspace.clone(),
             tenant,
             integration_key: integration.key.clone(),
+            option_key: auth.option.key.clone(),
             connection_id,
             name: wanted.name,
-            input,
+            input: auth.connection_parameters.clone(),
             connector_parameters,
-            code_verifier: pkce.map(|pkce| pkce.verifier().clone()),
-            redirect_uri: auth.redirect_uri(&config).to_owned(),
+        };
+        if auth.kind().is_immediate() {
+            let obtained = self.establish.provider.enter(&auth).await?;
+            let connection = self.establish.establish(&connection, integration, &auth, obtained).await?;
+            return Ok(delivery.success(&connection.view()));
+        }
+
+        let state = State::generate(&*self.rng);
+        let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
+        let flow = Flow {
+            connection,
+            code_verifier: departure.code_verifier,
+            request_token: departure.request_token,
+            redirect_uri: departure.redirect_uri,
             delivery,
         };
         let id = state.digest();
         let browser = random::token::<16>(&*self.rng);
         let session = Session {
-            workspace: flow.workspace.clone(),
+            workspace: caller.workspace.clone(),
             browser: browser_digest(&browser),
             sealed: flow.seal(&self.sealer, &id).await?,
             expires_at: self.clock.now() + FLOW_LIFE,
@@ -135,9 +152,33 @@ impl Connect {
         self.sessions.put(&session).await?;
 
         let cookie = browser_cookie(&self.configuration.base_uri, &session.id, &browser, FLOW_LIFE);
-        let mut response = redirect(authorize_url.as_str());
+        let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
         Ok(response)
+    }
+
+    /// Where the browser goes, and what is needed when it comes back.
+    async fn departure(&self, auth: &Arc<Auth>, state: &str) -> Result<Departure, Error> {
+        let provider = &self.establish.provider;
+        if *auth.kind() == AuthType::OAuth1 {
+            let (request_token, authorize_url) = provider.request_token(auth, state).await?;
+            return Ok(Departure {
+                authorize_url,
+                redirect_uri: auth.callback_uri.clone(),
+                code_verifier: None,
+                request_token: Some(request_token),
+            });
+        }
+        let config = provider.oauth2_config(auth, Some(state)).await?;
+        let pkce = (!config.skip_pkce).then(|| Pkce::generate(&*self.rng));
+        let challenge = pkce.as_ref().map(Pkce::challenge);
+        let redirect_uri = auth.redirect_uri(config.redirect_uri.as_ref());
+        Ok(Departure {
+            authorize_url: build_authorize_url(&config, redirect_uri, state, challenge.as_deref()),
+            redirect_uri: redirect_uri.to_owned(),
+            code_verifier: pkce.map(|pkce| pkce.verifier().clone()),
+            request_token: None,
+        })
     }
 
     /// The connection to make or to renew, with what is stored of it: the one that was named, a new one where several are
@@ -150,12 +191,17 @@ impl Connect {
         wanted: &ConnectRequest,
     ) -> Result<Target, Error> {
         let tenant = caller.tenant.clone();
-        let fresh = |connection_id| Target { connection_id, tenant: tenant.clone(), contents: Contents::default() };
+        let fresh = |connection_id| Target {
+            connection_id,
+            tenant: tenant.clone(),
+            contents: Contents::default(),
+            option_key: None,
+        };
         if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
             return Ok(fresh(random::token::<16>(&*self.rng)));
         }
         if let Some(id) = &wanted.connection_id {
-            let stored = self.connections.get(&caller.workspace, id).await?.filter(|connection| {
+            let stored = self.establish.connections.get(&caller.workspace, id).await?.filter(|connection| {
                 caller.may_see(connection.tenant.as_deref())
                     && connection.integration.as_ref().is_some_and(|reference| reference.key == integration.key)
             });
@@ -165,7 +211,7 @@ impl Connect {
         }
         for attempt in 0..OWN_IDS {
             let id = nth_own_id(&caller.workspace, &integration.key, caller.tenant.as_deref(), attempt);
-            match self.connections.get(&caller.workspace, &id).await? {
+            match self.establish.connections.get(&caller.workspace, &id).await? {
                 None => return Ok(fresh(id)),
                 Some(connection) if connection.tenant == caller.tenant => return self.renewal(connection).await,
                 // Somebody has stored credentials of their own under this id.
@@ -177,11 +223,12 @@ impl Connect {
 
     /// A connection that is there. Connecting again also heals what does not open any more.
     async fn renewal(&self, connection: Connection) -> Result<Target, Error> {
-        let contents = match self.vault.open(&connection).await {
+        let contents = match self.establish.vault.open(&connection).await {
             Err(error) if error.status == StatusCode::INTERNAL_SERVER_ERROR => Contents::default(),
             result => result?,
         };
-        Ok(Target { connection_id: connection.id, tenant: connection.tenant, contents })
+        let option_key = connection.integration.map(|reference| reference.option_key);
+        Ok(Target { connection_id: connection.id, tenant: connection.tenant, contents, option_key })
     }
 }
 
@@ -191,6 +238,16 @@ struct Target {
     /// Whose it is: where an admin renews it, not the caller's.
     tenant: Option<String>,
     contents: Contents,
+    /// The way it was connected before.
+    option_key: Option<String>,
+}
+
+/// The way to the provider.
+struct Departure {
+    authorize_url: Url,
+    redirect_uri: String,
+    code_verifier: Option<Secret>,
+    request_token: Option<Token>,
 }
 
 /// How many ids an end user's own connection may have, in case that others have taken the first ones.

@@ -16,6 +16,7 @@ pub(crate) struct ConnectRequest {
     pub(crate) integration_key: Option<String>,
     pub(crate) connection_id: Option<String>,
     pub(crate) name: Option<String>,
+    pub(crate) auth_option_key: Option<String>,
     #[serde(alias = "connectionParameters", alias = "parameters")]
     pub(crate) input: Map<String, Value>,
     pub(crate) connector_parameters: Map<String, Value>,

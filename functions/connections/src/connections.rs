@@ -1,16 +1,18 @@
 //! The routes of connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::StatusCode;
 use larder::caller::Caller;
 use larder::connection::{Connection, State};
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json};
 use larder::invoke::Outcome;
-use larder::provider::ProviderError;
-use larder::refresh::Trigger;
-use serde_json::json;
+use larder::provider::{ProviderError, Reauthorize};
+use larder::refresh::{Refresher, Trigger};
+use serde_json::{Value, json};
 
 use crate::Management;
 
@@ -41,12 +43,36 @@ impl Management {
 
     pub(crate) async fn delete_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let connection = self.connection_of(caller, id).await?;
+        if let Err(error) = self.disconnect(&connection).await {
+            tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
+        }
         self.connections.remove(&caller.workspace, id).await?;
         if let Err(error) = self.scheduler.disarm(&connection).await {
             // It fires once more and finds nothing.
             larder::error::log_cause("EventBridge Scheduler; a schedule is left", &error);
         }
         Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Has the provider forget the credentials. A connection ends also where that fails.
+    async fn disconnect(&self, connection: &Connection) -> Result<(), Error> {
+        if connection.integration.is_none() {
+            return Ok(());
+        }
+        let contents = self.vault.open(connection).await?;
+        let Some(credentials) = &contents.credentials else { return Ok(()) };
+        let auth = self.configuration.auth_of(connection, &contents).await?;
+        let reauthorize = self.reauthorize(connection);
+        Ok(self.provider.disconnect(&auth, &credentials.to_value(), Some(reauthorize)).await?)
+    }
+
+    /// Renews this connection for a function that finds its credentials expired.
+    fn reauthorize(&self, connection: &Connection) -> Arc<dyn Reauthorize> {
+        Arc::new(RefreshOnce {
+            refresher: Arc::clone(&self.refresher),
+            workspace: connection.workspace.clone(),
+            id: connection.id.clone(),
+        })
     }
 
     /// Tries the stored credentials. A failure of the test is the answer, not an error.
@@ -57,7 +83,7 @@ impl Management {
         let Some(credentials) = &contents.credentials else {
             return Err(Error::connection(None, "the connection has no credentials; connect again"));
         };
-        let body = match self.provider.test(&auth, credentials).await {
+        let body = match self.provider.test(&auth, credentials, Some(self.reauthorize(&connection))).await {
             Ok(()) => json!({ "success": true }),
             Err(error @ ProviderError::Configuration(_)) => return Err(error.into()),
             Err(error) => json!({ "success": false, "error": Error::from(error) }),
@@ -96,6 +122,27 @@ impl Management {
     async fn connection_of(&self, caller: &Caller, id: &str) -> Result<Connection, Error> {
         let connection = self.connections.get(&caller.workspace, id).await?;
         connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(id))
+    }
+}
+
+/// One forced refresh.
+struct RefreshOnce {
+    refresher: Arc<Refresher>,
+    workspace: String,
+    id: String,
+}
+
+#[async_trait]
+impl Reauthorize for RefreshOnce {
+    async fn reauthorize(&self) -> Option<Value> {
+        let Self { refresher, workspace, id } = self;
+        let outcome = refresher.refresh(workspace, id, None, Trigger::Forced).await.ok()?;
+        if outcome != Outcome::Refreshed {
+            return None;
+        }
+        let connection = refresher.connections.get(workspace, id).await.ok()??;
+        let contents = refresher.vault.open(&connection).await.ok()?;
+        contents.credentials.map(|credentials| credentials.to_value())
     }
 }
 

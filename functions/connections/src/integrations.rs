@@ -1,14 +1,17 @@
 //! The routes of integrations and connectors.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 use larder::caller::Caller;
-use larder::connector::Connector;
+use larder::configuration::check_fields;
+use larder::connector::{AuthOption, Connector, schema};
 use larder::error::Error;
 use larder::http::{Request, Response, empty, json, read_json};
 use larder::secrets::is_key;
-use larder::store::{Integration, IntegrationParameters};
+use larder::store::{Integration, OptionConfig, ParameterChanges};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::Management;
@@ -19,7 +22,8 @@ use crate::Management;
 struct Wanted {
     connector_key: String,
     name: Option<String>,
-    parameters: Option<IntegrationParameters>,
+    parameters: Option<Map<String, Value>>,
+    options_config: Option<BTreeMap<String, OptionConfig>>,
     #[serde(rename = "oAuthCallbackUri")]
     oauth_callback_uri: Option<String>,
     #[serde(default)]
@@ -48,7 +52,18 @@ impl Management {
         if !is_key(key) {
             return Err(Error::bad_request("an integration's key has 1 to 100 characters of [A-Za-z0-9_.-]"));
         }
-        self.configuration.connector(&wanted.connector_key)?;
+        let connector = self.configuration.connector(&wanted.connector_key)?;
+        if let Some(parameters) = &wanted.parameters {
+            check_fields(connector.parameters_schema.as_ref(), parameters, |errors| {
+                Error::bad_request(format!("`parameters` does not fit: {}", schema::summary(errors)))
+            })?;
+        }
+        let options = wanted.options_config.iter().flat_map(BTreeMap::keys);
+        if let Some(unknown) = options.into_iter().find(|key| connector.option(key).is_none()) {
+            let keys: Vec<&str> = connector.options.iter().map(|option| option.key.as_str()).collect();
+            let message = format!("`optionsConfig`: the connector has no option `{unknown}`, but {}", keys.join(", "));
+            return Err(Error::bad_request(message));
+        }
         for (name, uri) in wanted.redirect_uris.iter().map(|uri| ("redirectUris", uri)) {
             check_uri(name, uri)?;
         }
@@ -69,7 +84,8 @@ impl Management {
             created_at: stored.map_or(now, |it| it.created_at),
             updated_at: now,
         };
-        let integration = self.configuration.integrations.put(integration, wanted.parameters).await?;
+        let changes = ParameterChanges { parameters: wanted.parameters, options: wanted.options_config };
+        let integration = self.configuration.integrations.put(integration, changes).await?;
         Ok(json(status, &self.view(&integration)))
     }
 
@@ -87,13 +103,16 @@ impl Management {
     pub(crate) async fn list_connectors(&self, caller: &Caller) -> Result<Response, Error> {
         let counts = self.connections.count(&caller.workspace, "connector_key").await?;
         let item = |connector: &Connector| {
+            // What there is but one of is told as the connector's own.
+            let first = connector.options.first();
             json!({
                 "key": connector.key,
                 "name": connector.name,
                 "logoUri": connector.logo_uri,
-                "authType": connector.auth.kind.spec_name(),
+                "authType": first.map(|option| option.kind.spec_name()),
                 "parametersSchema": connector.parameters_schema,
-                "inputSchema": connector.auth.input_schema,
+                "inputSchema": first.and_then(|option| option.input_schema.as_ref()),
+                "authOptions": connector.options.iter().map(|option| view_option(option)).collect::<Vec<_>>(),
                 "connectionCount": counts.get(&connector.key).copied().unwrap_or_default(),
             })
         };
@@ -123,6 +142,19 @@ impl Management {
             "hasParameters": !integration.parameters_version.is_empty(),
         })
     }
+}
+
+/// A way to connect, in the words of the format.
+fn view_option(option: &AuthOption) -> Value {
+    json!({
+        "key": option.key,
+        "type": option.kind.spec_name(),
+        "title": option.title,
+        "description": option.description,
+        "inputSchema": option.input_schema,
+        "connectorParametersSchema": option.parameters_schema,
+        "ui": {"schema": option.input_schema, "helpUri": option.help_uri},
+    })
 }
 
 /// An absolute http(s) URL without userinfo, fragment, or anything that a browser would read otherwise than it looks.

@@ -40,7 +40,7 @@ pub struct Management {
     connections: Connections,
     vault: Vault,
     provider: Provider,
-    refresher: Refresher,
+    refresher: Arc<Refresher>,
     scheduler: Arc<dyn Scheduler>,
     clock: Arc<dyn Clock>,
 }
@@ -58,7 +58,7 @@ impl Management {
             vault: refresher.vault.clone(),
             provider: refresher.provider.clone(),
             scheduler: Arc::clone(&refresher.scheduler),
-            refresher,
+            refresher: Arc::new(refresher),
             clock: Arc::clone(&environment.clock),
             configuration,
         })

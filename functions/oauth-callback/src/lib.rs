@@ -9,37 +9,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderValue, header};
 use larder::clock::Clock;
-use larder::configuration::Configuration;
-use larder::connect::{ConnectFailure, Delivery, Flow, browser_cookie, browser_cookie_name, browser_digest};
-use larder::connection::{Connection, Contents, IntegrationRef};
-use larder::credentials::{Credentials, refresh_token};
+use larder::configuration::{Choice, Configuration};
+use larder::connect::{ConnectFailure, Delivery, Establish, Flow, browser_cookie, browser_cookie_name, browser_digest};
+use larder::connection::Connection;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, cookie};
 use larder::oauth2::{Callback, CallbackOutcome, State, parse_callback};
-use larder::provider::{Authorization, Obtained, Provider};
-use larder::scheduler::{Scheduler, arm_or_leave_to_sweeper};
+use larder::provider::{Auth, Authorization, Obtained};
 use larder::seal::Sealer;
 use larder::secret::Secret;
-use larder::store::{Connections, Expect, SessionError, Sessions};
-use larder::vault::Vault;
+use larder::store::{SessionError, Sessions};
 
 /// Serves `/oauth-callback`.
 pub struct OAuthCallback {
     configuration: Arc<Configuration>,
-    connections: Connections,
+    establish: Establish,
     sessions: Sessions,
     sealer: Sealer,
-    vault: Vault,
-    provider: Provider,
-    scheduler: Arc<dyn Scheduler>,
     clock: Arc<dyn Clock>,
 }
 
 impl OAuthCallback {
-    /// How often saving is tried again after somebody else changed the connection.
-    const ATTEMPTS: usize = 5;
-
     /// Wires the function.
     ///
     /// # Errors
@@ -47,12 +38,9 @@ impl OAuthCallback {
     pub fn new(environment: &Environment, configuration: Arc<Configuration>) -> Result<Self, SettingError> {
         Ok(Self {
             configuration,
-            connections: environment.connections(),
+            establish: environment.establish()?,
             sessions: environment.sessions(),
             sealer: environment.sealer()?,
-            vault: environment.vault()?,
-            provider: environment.provider()?,
-            scheduler: environment.scheduler(),
             clock: Arc::clone(&environment.clock),
         })
     }
@@ -72,7 +60,7 @@ impl OAuthCallback {
         let mut response = match self.finish(&flow, callback).await {
             Ok(connection) => flow.delivery.success(&connection.view()),
             Err(error) => {
-                let connection_id = Some(flow.connection_id.clone());
+                let connection_id = Some(flow.connection.connection_id.clone());
                 flow.delivery.failure(&ConnectFailure { error, connection_id })
             }
         };
@@ -82,11 +70,28 @@ impl OAuthCallback {
     }
 
     async fn finish(&self, flow: &Flow, callback: Callback) -> Result<Connection, Error> {
-        let integration = self.configuration.integration(&flow.workspace, &flow.integration_key).await?;
-        let auth = self.configuration.auth(&integration, &flow.connector_parameters, &flow.input).await?;
-        let config = auth.oauth_config(None)?;
+        let new = &flow.connection;
+        let integration = self.configuration.integration(&new.workspace, &new.integration_key).await?;
+        let choice = Choice {
+            option_key: &new.option_key,
+            tenant: new.tenant.as_deref(),
+            connector_parameters: &new.connector_parameters,
+            input: &new.input,
+        };
+        let auth = self.configuration.auth_for(&integration, &choice).await?;
+        let obtained = self.obtain(flow, &auth, callback).await?;
+        self.establish.establish(new, &integration, &auth, obtained).await
+    }
+
+    async fn obtain(&self, flow: &Flow, auth: &Arc<Auth>, callback: Callback) -> Result<Obtained, Error> {
+        let provider = &self.establish.provider;
+        if let Some(request_token) = &flow.request_token {
+            return Ok(provider.exchange_verifier(auth, request_token, &callback.parameters).await?);
+        }
+        let config = provider.oauth2_config(auth, None).await?;
         callback.check_issuer(config.issuer.as_deref()).map_err(|error| Error::bad_request(error.to_string()))?;
-        let code = match &callback.outcome {
+        let outcome = callback.outcome(&config).map_err(|error| Error::bad_request(error.to_string()))?;
+        let code = match &outcome {
             CallbackOutcome::Code(code) => code,
             CallbackOutcome::Error { code, description } => {
                 let detail = description.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
@@ -100,47 +105,7 @@ impl OAuthCallback {
             redirect_uri: &flow.redirect_uri,
             query_parameters: callback.parameters.clone(),
         };
-        let obtained = self.provider.exchange_code(&auth, &config, authorization).await?;
-        let credentials = Credentials::from(&obtained.credentials.clone().into());
-        self.provider.test(&auth, &credentials).await?;
-        self.save(flow, &IntegrationRef::from(&integration), obtained, credentials).await
-    }
-
-    /// Stores the new connection, or the new credentials of the one that is there.
-    async fn save(
-        &self,
-        flow: &Flow,
-        integration: &IntegrationRef,
-        obtained: Obtained,
-        credentials: Credentials,
-    ) -> Result<Connection, Error> {
-        let contents = Contents {
-            credentials: Some(credentials),
-            input: flow.input.clone(),
-            connector_parameters: flow.connector_parameters.clone(),
-        };
-        let refreshable = refresh_token(&obtained.credentials.into()).is_some();
-        for _ in 0..Self::ATTEMPTS {
-            let now = self.clock.now();
-            let stored = self.connections.get(&flow.workspace, &flow.connection_id).await?;
-            // Since the flow began, somebody may have stored credentials under this id.
-            if stored.as_ref().is_some_and(|stored| stored.tenant != flow.tenant) {
-                return Err(Error::conflict("the connection belongs to somebody else; connect again"));
-            }
-            let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            let mut connection = stored.unwrap_or_else(|| Connection {
-                tenant: flow.tenant.clone(),
-                ..Connection::new(&flow.workspace, &flow.connection_id, now)
-            });
-            connection.name = flow.name.clone().or(connection.name);
-            connection.integration = Some(integration.clone());
-            connection.renewed(obtained.expiry, refreshable, now);
-            if self.vault.save(&mut connection, &contents, expect).await? {
-                arm_or_leave_to_sweeper(&*self.scheduler, &connection).await;
-                return Ok(connection);
-            }
-        }
-        Err(Error::conflict("the connection is being changed by others; connect again"))
+        Ok(provider.exchange_code(auth, &config, authorization).await?)
     }
 }
 

@@ -6,11 +6,11 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::Delivery;
+use super::{Delivery, NewConnection};
 use crate::credentials::Credentials;
 use crate::error::Error;
+use crate::oauth1::Token;
 use crate::seal::{Place, Sealer};
 use crate::secret::Secret;
 use crate::store::Session;
@@ -21,22 +21,12 @@ pub const FLOW_LIFE: Duration = Duration::from_mins(15);
 /// What the callback needs to finish what `connect` began. It is sealed in the session.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Flow {
-    /// The workspace of the caller.
-    pub workspace: String,
-    /// The end user whom the connection belongs to, now or when it is made. Nobody else's is written to.
-    pub tenant: Option<String>,
-    /// The integration to connect through.
-    pub integration_key: String,
-    /// The id of the connection to make or to renew.
-    pub connection_id: String,
-    /// Its name, if one was given.
-    pub name: Option<String>,
-    /// What the end user entered.
-    pub input: Map<String, Value>,
-    /// Overrides of the integration's parameters.
-    pub connector_parameters: Map<String, Value>,
+    /// The connection to make or to renew.
+    pub connection: NewConnection,
     /// The PKCE verifier, unless the connector skips PKCE.
     pub code_verifier: Option<Secret>,
+    /// The request token, for OAuth 1.0a.
+    pub request_token: Option<Token>,
     /// The redirect URI of the authorize request, to be repeated to the letter (RFC 6749 §4.1.3).
     pub redirect_uri: String,
     /// How the result reaches the caller.
@@ -53,7 +43,7 @@ impl Flow {
         if bytes.len() > Credentials::MAX_BYTES {
             return Err(Error::too_large("what was entered is too large to be stored"));
         }
-        Ok(sealer.seal(place(&self.workspace, session_id), &bytes).await?)
+        Ok(sealer.seal(place(&self.connection.workspace, session_id), &bytes).await?)
     }
 
     /// Opens the flow of a session.

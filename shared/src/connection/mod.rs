@@ -88,6 +88,8 @@ pub struct Connection {
     pub expiry: Option<Expiry>,
     /// Whether there is anything to refresh with.
     pub refreshable: bool,
+    /// Whether its connector can renew credentials without a refresh token among them.
+    pub renews_itself: bool,
     /// When it is due for a refresh; `None` where there will be none.
     pub next_refresh_at: Option<OffsetDateTime>,
     /// When a refresh last succeeded.
@@ -113,6 +115,8 @@ pub struct IntegrationRef {
     pub key: String,
     /// The key of its connector.
     pub connector_key: String,
+    /// The way it was connected: a key of the connector's options, empty for the connector itself.
+    pub option_key: String,
 }
 
 /// What is sealed in a connection.
@@ -180,6 +184,7 @@ impl Connection {
             problem: None,
             expiry: None,
             refreshable: false,
+            renews_itself: false,
             next_refresh_at: None,
             last_refreshed_at: None,
             last_attempt_at: None,
@@ -220,7 +225,8 @@ impl Connection {
     /// New credentials are in place: by connecting, by a refresh, or by `PUT /credentials`. Ends every failure.
     ///
     /// What cannot be refreshed is looked at again when it dies, so that its end user hears of it.
-    pub fn renewed(&mut self, expiry: Option<Expiry>, refreshable: bool, now: OffsetDateTime) {
+    pub fn renewed(&mut self, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime) {
+        let refreshable = has_refresh_token || self.renews_itself;
         self.version += 1;
         self.state = State::Ready;
         self.problem = None;
@@ -274,7 +280,8 @@ mod tests {
 
     fn ready() -> Connection {
         let mut connection = Connection::new("acme", "c1", at(0));
-        connection.integration = Some(IntegrationRef { key: "crm".into(), connector_key: "crm".into() });
+        connection.integration =
+            Some(IntegrationRef { key: "crm".into(), connector_key: "crm".into(), option_key: String::new() });
         connection.renewed(Some(Expiry { from: at(0), at: at(3600) }), true, at(0));
         connection
     }

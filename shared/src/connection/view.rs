@@ -15,6 +15,7 @@ impl Connection {
             "name": self.name,
             "tenantId": self.tenant,
             "integrationKey": self.integration.as_ref().map(|integration| &integration.key),
+            "authOptionKey": self.integration.as_ref().map(|it| &it.option_key).filter(|key| !key.is_empty()),
             "connectorKey": self.integration.as_ref().map(|integration| &integration.connector_key),
             "state": self.state,
             "connected": connected,

@@ -1,10 +1,11 @@
 //! What `makeApiClient` returns: how requests to an application's API are addressed and authenticated.
 
-use super::mapping::js;
+use super::mapping::{Malformed, Mapping, js};
+use super::pointer;
 use serde_json::Value;
 
 /// The settings that every request of a connection gets.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct ApiClient {
     /// What relative paths are appended to.
     pub base_uri: Option<String>,
@@ -14,6 +15,21 @@ pub struct ApiClient {
     pub query: Vec<(String, String)>,
     /// HTTP Basic credentials.
     pub auth: Option<BasicAuth>,
+    /// What responses mean, other than by their status; the first that matches decides.
+    pub handlers: Vec<ResponseHandler>,
+}
+
+/// An entry of `responseHandlers`: formulas over `response`, evaluated for each response.
+#[derive(Clone, PartialEq)]
+pub struct ResponseHandler {
+    /// Whether it is about a response; without one, it is.
+    matches: Option<Mapping>,
+    /// `isSuccess`; where it is not given, a handler with an `error` is none.
+    pub(super) is_success: bool,
+    /// What takes the place of the body.
+    pub(super) data: Option<Mapping>,
+    /// `{message, key, data}`.
+    pub(super) error: Option<Mapping>,
 }
 
 /// HTTP Basic credentials (RFC 7617).
@@ -42,7 +58,53 @@ impl ApiClient {
             headers: entries(settings, &["headers"])?,
             query: entries(settings, &["query", "defaultQueryParameters"])?,
             auth: basic_auth(settings)?,
+            handlers: handlers(settings)?,
         })
+    }
+
+    /// Everything malformed in `responseHandlers`.
+    fn check_handlers(handlers: &Value) -> Result<(), Vec<Malformed>> {
+        let Some(handlers) = handlers.as_array() else {
+            let help = "write a list of `match`, `isSuccess`, `data` and `error`".to_owned();
+            let message = "`responseHandlers` must be a list".to_owned();
+            return Err(vec![Malformed { pointer: String::new(), message, help }]);
+        };
+        let found: Vec<Malformed> = handlers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, handler)| {
+                Some((pointer::child("", &index.to_string()), ResponseHandler::read(handler).err()?))
+            })
+            .flat_map(|(at, malformed)| {
+                malformed.into_iter().map(move |each| Malformed { pointer: format!("{at}{}", each.pointer), ..each })
+            })
+            .collect();
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    }
+}
+
+impl ResponseHandler {
+    fn read(value: &Value) -> Result<Self, Vec<Malformed>> {
+        if !value.is_object() {
+            let help = "write `match`, `isSuccess`, `data` and `error` under it".to_owned();
+            let message = "a response handler must be an object".to_owned();
+            return Err(vec![Malformed { pointer: String::new(), message, help }]);
+        }
+        let mut malformed = Vec::new();
+        let mut mapping = |key: &str| {
+            let expression = value.get(key).filter(|expression| !expression.is_null())?;
+            let put_under = |each: Malformed| Malformed { pointer: format!("/{key}{}", each.pointer), ..each };
+            Mapping::parse(expression.clone())
+                .map_err(|inside| malformed.extend(inside.into_iter().map(put_under)))
+                .ok()
+        };
+        let (matches, data, error) = (mapping("match"), mapping("data"), mapping("error"));
+        let is_success = value.get("isSuccess").and_then(Value::as_bool).unwrap_or(error.is_none());
+        if malformed.is_empty() { Ok(Self { matches, is_success, data, error }) } else { Err(malformed) }
+    }
+
+    pub(super) fn matches(&self, variables: &Value) -> bool {
+        self.matches.as_ref().is_none_or(|matches| js::truthy(matches.evaluate(variables).as_ref()))
     }
 }
 
@@ -92,7 +154,15 @@ fn entries(settings: &Value, keys: &[&'static str]) -> Result<Vec<(String, Strin
     texts(Some(value)).ok_or_else(|| format!("`{key}` of the API client must be an object"))
 }
 
-fn basic_auth(settings: &Value) -> Result<Option<BasicAuth>, String> {
+fn handlers(settings: &Value) -> Result<Vec<ResponseHandler>, String> {
+    let Some((_, handlers)) = first(settings, &["responseHandlers"]) else { return Ok(Vec::new()) };
+    ApiClient::check_handlers(handlers).map_err(|malformed| {
+        malformed.iter().map(|each| format!("responseHandlers{each}")).collect::<Vec<_>>().join("; ")
+    })?;
+    Ok(handlers.as_array().into_iter().flatten().filter_map(|handler| ResponseHandler::read(handler).ok()).collect())
+}
+
+pub(super) fn basic_auth(settings: &Value) -> Result<Option<BasicAuth>, String> {
     let Some((_, auth)) = first(settings, &["auth"]) else { return Ok(None) };
     if !auth.is_object() {
         return Err("`auth` of the API client must be an object with `username` and `password`".to_owned());

@@ -2,10 +2,11 @@
 
 use super::functions;
 use super::yaml::Document;
-use super::{Auth, AuthType, Connector, pointer};
+use super::{AuthOption, AuthType, Connector, Mapping, Script, TokenHeaders, pointer, schema};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The files of a folder: their path in it, with `/` between its parts, and their text.
 pub type Files = BTreeMap<String, String>;
@@ -15,16 +16,6 @@ const MAX_FILE_SIZE: u64 = 1024 * 1024;
 
 /// How deep folders are read.
 const MAX_FOLDER_DEPTH: usize = 8;
-
-/// The authentication types of the format, and whether they run.
-const AUTH_TYPES: [(&str, Option<AuthType>); 6] = [
-    ("oauth2", Some(AuthType::OAuth2)),
-    ("oauth1", None),
-    ("client-credentials", None),
-    ("proxy", None),
-    ("membrane-token", None),
-    ("integration-app-token", None),
-];
 
 /// Why a folder is no connector, or none that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +83,19 @@ fn read_into(root: &Path, dir: &Path, prefix: &str, depth: usize, files: &mut Fi
     Ok(())
 }
 
+/// Reads YAML, or JSON, which is YAML too.
+///
+/// # Errors
+///
+/// What is wrong, with its line.
+pub fn parse_data(text: &str) -> Result<Value, String> {
+    let document = Document::parse(text).map_err(|error| match error.line {
+        Some(line) => format!("line {line}: {}", error.message),
+        None => error.message,
+    })?;
+    Ok(document.value)
+}
+
 /// Reads a connector out of its files.
 ///
 /// # Errors
@@ -120,18 +124,21 @@ fn parse_spec(folder_name: &str, files: &Files, problems: &mut Problems) -> Opti
         problems.add("spec.yml", spec.line(""), "the file must hold an object".to_owned(), help);
         return None;
     }
-    let mut fields = Fields { spec: &spec, problems };
+    let scripts = Arc::new(Script::sources(files));
+    let mut fields = Fields { spec: &spec, files, scripts, problems };
     let key = fields.key(folder_name);
     let name = fields.text("/name").unwrap_or_else(|| key.clone());
     let logo_uri = fields.text("/logoUri");
     let parameters_schema = fields.schema("/parametersSchema");
-    let auth = fields.auth(files)?;
-    Some(Connector { key, name, logo_uri, parameters_schema, auth })
+    let options = fields.options(parameters_schema.as_ref())?;
+    Some(Connector { key, name, logo_uri, parameters_schema, options })
 }
 
 /// Reads the fields of `spec.yml`, by JSON pointers.
 struct Fields<'a> {
     spec: &'a Document,
+    files: &'a Files,
+    scripts: Arc<Files>,
     problems: &'a mut Problems,
 }
 
@@ -147,55 +154,124 @@ impl Fields<'_> {
         key
     }
 
-    /// The `auth` object, or the whole file in the newer form, which has `type` and the functions at the top.
-    fn auth(&mut self, files: &Files) -> Option<Auth> {
-        let spec = self.spec;
-        let is_inline =
-            spec.value.get("auth").is_none() && ["type", "options"].iter().any(|key| spec.value.get(key).is_some());
+    /// The options of `auth`, which is an object of its own, or the whole file in the newer form with `type` and the
+    /// functions at the top.
+    fn options(&mut self, parameters_schema: Option<&Value>) -> Option<Vec<Arc<AuthOption>>> {
+        let spec = &self.spec.value;
+        let is_inline = spec.get("auth").is_none() && ["type", "options"].iter().any(|key| spec.get(key).is_some());
         let at = if is_inline { "" } else { "/auth" };
-        let Some(auth) = spec.value.pointer(at).filter(|auth| auth.is_object()) else {
-            let help = "write `auth:` with `type: oauth2` and its functions".to_owned();
+        let Some(auth) = spec.pointer(at).filter(|auth| auth.is_object()) else {
+            let help = "write `auth:` with its `type` and its functions".to_owned();
             self.problem("/auth", "`auth` must be an object".to_owned(), help);
             return None;
         };
-        let under = |path: &str| format!("{at}{path}");
-        if auth.get("options").is_some_and(|options| !options.is_null()) {
-            let help = "write one connector per option, each with its own folder and key".to_owned();
-            self.problem(&under("/options"), "`options` of `auth` are not supported yet".to_owned(), help);
-        }
-        let kind = self.auth_type(auth, at);
-        let first_text = |fields: &mut Self, paths: &[String]| paths.iter().find_map(|path| fields.text(path));
-        let title = self.text(&under("/title"));
-        let description =
-            first_text(self, &[under("/description"), under("/ui/description"), "/ui/description".to_owned()]);
-        let help_uri = first_text(self, &[under("/ui/helpUri"), under("/helpUri"), "/ui/helpUri".to_owned()]);
-        let input_schema =
-            [under("/inputSchema"), under("/ui/schema"), "/ui/schema".to_owned(), "/inputSchema".to_owned()]
-                .iter()
-                .find_map(|path| self.schema(path));
-        // What another type needs is not known here.
-        let kind = kind?;
-        let functions = functions::read(auth, at, spec, files, self.problems);
-        Some(Auth { kind, title, description, input_schema, help_uri, functions })
-    }
-
-    fn auth_type(&mut self, auth: &Value, at: &str) -> Option<AuthType> {
-        let given = auth.get("type").filter(|given| !given.is_null());
-        let known = given.and_then(|given| AUTH_TYPES.iter().find(|(name, _)| given == name));
-        let (message, help) = match (given, known) {
-            (_, Some((_, Some(kind)))) => return Some(*kind),
-            (_, Some((name, None))) => {
-                (format!("the auth type {name} is not supported yet"), "only `type: oauth2` runs".to_owned())
-            }
-            (None, _) if auth.get("options").is_some() => return None,
-            (None, _) => ("`auth` has no `type`".to_owned(), "write `type: oauth2`".to_owned()),
-            (Some(_), None) => {
-                let names: Vec<&str> = AUTH_TYPES.iter().map(|(name, _)| *name).collect();
-                ("the auth type is not known".to_owned(), format!("the format has {}", names.join(", ")))
+        let options = match auth.get("options") {
+            None | Some(Value::Null) => vec![self.option("", &[at.to_owned()], parameters_schema)],
+            Some(Value::Object(options)) if !options.is_empty() => options
+                .keys()
+                .map(|key| {
+                    let own = pointer::child(&format!("{at}/options"), key);
+                    self.option(key, &[own, at.to_owned()], parameters_schema)
+                })
+                .collect(),
+            Some(_) => {
+                let help = "write each option under its key, with `type` and its functions".to_owned();
+                self.problem(&format!("{at}/options"), "`options` must be an object".to_owned(), help);
+                return None;
             }
         };
-        self.problem(&pointer::child(at, "type"), message, help);
-        None
+        options.into_iter().map(|option| option.map(Arc::new)).collect()
+    }
+
+    /// One way to connect. What the first of `places` says wins over the second: the option, then `auth`.
+    fn option(&mut self, key: &str, places: &[String], parameters_schema: Option<&Value>) -> Option<AuthOption> {
+        let kind = self.auth_type(places);
+        let in_places = |path: &str| places.iter().map(|at| format!("{at}{path}")).collect::<Vec<_>>();
+        let first_text = |fields: &mut Self, paths: Vec<String>| paths.iter().find_map(|path| fields.text(path));
+        let title = first_text(self, in_places("/title"));
+        let description = [in_places("/description"), in_places("/ui/description"), vec!["/ui/description".to_owned()]];
+        let description = first_text(self, description.concat());
+        let help_uri = [in_places("/ui/helpUri"), in_places("/helpUri"), vec!["/ui/helpUri".to_owned()]];
+        let help_uri = first_text(self, help_uri.concat());
+        // The schemas of `auth` and of the option are merged; nearer ones win.
+        let mut input_schema = None;
+        let mut own_parameters = parameters_schema.cloned();
+        let mut credentials_schema = None;
+        for at in places.iter().rev() {
+            let mut input = vec![format!("{at}/inputSchema"), format!("{at}/ui/schema")];
+            if Some(at) == places.last() {
+                input.extend(["/ui/schema".to_owned(), "/inputSchema".to_owned()]);
+            }
+            let input = input.iter().find_map(|path| self.schema(path));
+            input_schema = schema::merged(input_schema, input);
+            if !at.is_empty() {
+                own_parameters = schema::merged(own_parameters, self.schema(&format!("{at}/parametersSchema")));
+            }
+            let credentials = ["customCredentialsSchema", "credentialsSchema"];
+            let credentials = credentials.iter().find_map(|name| self.schema(&format!("{at}/{name}")));
+            credentials_schema = schema::merged(credentials_schema, credentials);
+        }
+        let enabled = self.enabled(places);
+        // What another type needs is not known here.
+        let kind = kind?;
+        let place = functions::Place { key, at: places, kind: &kind };
+        let functions = functions::read(&place, self.spec, self.files, &self.scripts, self.problems);
+        Some(AuthOption {
+            key: key.to_owned(),
+            kind,
+            title,
+            description,
+            help_uri,
+            enabled,
+            input_schema,
+            parameters_schema: own_parameters,
+            credentials_schema,
+            functions,
+        })
+    }
+
+    fn enabled(&mut self, places: &[String]) -> Option<Mapping> {
+        let at = places.iter().map(|at| format!("{at}/enabled")).find(|at| self.spec.value.pointer(at).is_some())?;
+        match Mapping::parse(self.spec.value.pointer(&at)?.clone()) {
+            Ok(mapping) => Some(mapping),
+            Err(malformed) => {
+                for each in malformed {
+                    self.problem(&format!("{at}{}", each.pointer), each.message, each.help);
+                }
+                None
+            }
+        }
+    }
+
+    fn auth_type(&mut self, places: &[String]) -> Option<AuthType> {
+        let paths = places.iter().map(|at| pointer::child(at, "type"));
+        let given =
+            paths.filter_map(|at| Some((self.spec.value.pointer(&at)?, at))).find(|(given, _)| !given.is_null());
+        let names = || AuthType::NAMES.join(", ");
+        let Some((given, at)) = given else {
+            let help = format!("write `type:` with one of {}", names());
+            self.problem(&places[0], "`auth` has no `type`".to_owned(), help);
+            return None;
+        };
+        match given.as_str() {
+            Some("oauth2") => Some(AuthType::OAuth2),
+            Some("oauth1") => Some(AuthType::OAuth1),
+            Some("client-credentials") => Some(AuthType::ClientCredentials),
+            Some("membrane-token") => Some(AuthType::MembraneToken(TokenHeaders::Both)),
+            Some("integration-app-token") => Some(AuthType::MembraneToken(TokenHeaders::Legacy)),
+            Some("proxy") => {
+                let key = places.iter().find_map(|at| self.text(&pointer::child(at, "proxyKey")));
+                if key.is_none() {
+                    let help = "write `proxyKey:` with the key of a proxy of this Larder".to_owned();
+                    self.problem(&at, "auth type proxy needs `proxyKey`".to_owned(), help);
+                }
+                key.map(AuthType::Proxy)
+            }
+            _ => {
+                self.problem(&at, "the auth type is not known".to_owned(), format!("the format has {}", names()));
+                None
+            }
+        }
     }
 
     fn text(&mut self, at: &str) -> Option<String> {

@@ -2,15 +2,18 @@
 
 use super::folder::{Files, Problem, Problems};
 use super::yaml::Document;
-use super::{Function, FunctionName, Malformed, Mapping, RestMapping, pointer};
+use super::{AuthType, DatabaseLogin, Function, FunctionName, Malformed, Mapping, RestMapping, Script, pointer};
 use serde_json::Value;
+use std::borrow::Cow;
+use std::sync::Arc;
 
-/// The ways to implement a function that the format knows. What runs is decided in [`Implementation::build`].
+/// The ways to implement a function. What may implement which is in [`Implementation::allowed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Implementation {
     Mapping,
     JavaScript,
     Rest,
+    DatabaseLogin,
     GraphQl,
     Operation,
 }
@@ -18,13 +21,14 @@ enum Implementation {
 use Implementation::{GraphQl, JavaScript, Operation, Rest};
 
 impl Implementation {
-    const ALL: [Self; 5] = [Self::Mapping, JavaScript, Rest, GraphQl, Operation];
+    const ALL: [Self; 6] = [Self::Mapping, JavaScript, Rest, Self::DatabaseLogin, GraphQl, Operation];
 
     fn spec_value(self) -> &'static str {
         match self {
             Self::Mapping => "mapping",
             JavaScript => "javascript",
             Rest => "rest-api-mapping",
+            Self::DatabaseLogin => "database-login",
             GraphQl => "graphql-api-mapping",
             Operation => "operation-mapping",
         }
@@ -36,65 +40,91 @@ impl Implementation {
             Self::Mapping => &[".map.yml", ".yml"],
             JavaScript => &[".js", ".ts"],
             Rest => &[".rest.yml", ".api.yml"],
+            Self::DatabaseLogin => &[".db.yml"],
             GraphQl => &[".graphql.yml"],
             Operation => &[".op.yml"],
         }
     }
 
-    /// The implementations that the format allows for a function.
+    /// What may implement a function. The format has REST mappings for `test` alone; here they may also look something
+    /// up for credentials, renew them and revoke them.
     fn allowed(function: FunctionName) -> &'static [Self] {
         match function {
-            FunctionName::RefreshCredentials | FunctionName::Disconnect => &[JavaScript],
-            FunctionName::Test => &[Operation, Rest, JavaScript],
-            _ => &[Self::Mapping, JavaScript],
+            FunctionName::GetOAuthConfig | FunctionName::MakeApiClient => &[Self::Mapping, JavaScript],
+            FunctionName::RefreshCredentials | FunctionName::Disconnect => &[JavaScript, Rest],
+            FunctionName::Test => &[Rest, JavaScript, Self::DatabaseLogin],
+            _ => &[Self::Mapping, JavaScript, Rest],
         }
     }
 }
 
-/// Reads all functions under `auth`, which is at `at` in `spec.yml`.
-pub(super) fn read(auth: &Value, at: &str, spec: &Document, files: &Files, problems: &mut Problems) -> Functions {
-    let mut functions = Functions::new();
-    for name in FunctionName::ALL {
-        let keys = [Some(name.spec_key()), name.old_spec_key()];
-        let entry = keys.into_iter().flatten().find_map(|key| Some((key, auth.get(key)?)));
-        let is_present = match entry {
-            Some((key, entry)) => {
-                let reader = Reader { name, at: pointer::child(at, key), spec, files };
-                reader.read(entry, problems, &mut functions)
-            }
-            None => false,
-        };
-        if name.is_required() && !is_present {
-            let key = name.spec_key();
-            let line = spec.line(entry.map_or(at.to_owned(), |(key, _)| pointer::child(at, key)).as_str());
-            let help =
-                format!("add `{key}: {{implementationType: mapping}}` and auth/{}.map.yml", name.file_names()[0]);
-            problems.add("spec.yml", line, format!("auth type oauth2 needs the function `{key}`"), help);
-        }
-    }
-    functions
+/// The option whose functions are read.
+pub(super) struct Place<'a> {
+    /// Its key; empty for the connector itself.
+    pub(super) key: &'a str,
+    /// Where in `spec.yml` its functions may stand: what comes first wins.
+    pub(super) at: &'a [String],
+    pub(super) kind: &'a AuthType,
 }
 
 type Functions = std::collections::BTreeMap<FunctionName, Function>;
+
+/// Reads all functions of an option.
+pub(super) fn read(
+    place: &Place<'_>,
+    spec: &Document,
+    files: &Files,
+    scripts: &Arc<Files>,
+    problems: &mut Problems,
+) -> Functions {
+    let mut functions = Functions::new();
+    let mut missing = Vec::new();
+    for name in FunctionName::ALL.into_iter().filter(|name| name.belongs_to(place.kind)) {
+        let keys = || [Some(name.spec_key()), name.old_spec_key()].into_iter().flatten();
+        let mut candidates = place.at.iter().flat_map(|at| keys().map(|key| pointer::child(at, key)));
+        let entry = candidates.find_map(|at| Some((spec.value.pointer(&at)?, at)));
+        let is_present = entry.as_ref().is_some_and(|(entry, at)| {
+            let reader = Reader { name, at: at.clone(), option: place.key, spec, files, scripts };
+            reader.read(entry, problems, &mut functions)
+        });
+        if name.is_required(place.kind) && !is_present {
+            missing.push((name, entry.map_or_else(|| place.at[0].clone(), |(_, at)| at)));
+        }
+    }
+    // Who logs in to a database has no API client.
+    let is_database = matches!(functions.get(&FunctionName::Test), Some(Function::Database(_)));
+    missing.retain(|(name, _)| *name != FunctionName::MakeApiClient || !is_database);
+    for (name, at) in missing {
+        let (key, kind) = (name.spec_key(), place.kind.spec_name());
+        let help = format!("add `{key}: {{implementationType: mapping}}` and auth/{}.map.yml", name.file_names()[0]);
+        problems.add("spec.yml", spec.line(&at), format!("auth type {kind} needs the function `{key}`"), help);
+    }
+    functions
+}
 
 /// Reads one function.
 struct Reader<'a> {
     name: FunctionName,
     at: String,
+    option: &'a str,
     spec: &'a Document,
     files: &'a Files,
+    scripts: &'a Arc<Files>,
 }
 
 /// Where an implementation is written: in a file, or inline in `spec.yml`.
-struct Source<'a> {
-    file: &'a str,
-    document: std::borrow::Cow<'a, Document>,
-    at: String,
+enum Source<'a> {
+    /// A value of a YAML file.
+    Yaml { file: &'a str, document: Cow<'a, Document>, at: String },
+    /// A file of JavaScript or TypeScript.
+    Script(&'a str),
+    /// JavaScript under `code` in `spec.yml`.
+    Code(&'a str),
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Whether the function is there, be it faulty.
-    fn read(&self, entry: &Value, problems: &mut Problems, functions: &mut Functions) -> bool {
+    fn read(&self, entry: &'a Value, problems: &mut Problems, functions: &mut Functions) -> bool {
         let key = self.name.spec_key();
         if !entry.is_object() && !entry.is_null() {
             let help = "write `implementationType: mapping` under it".to_owned();
@@ -122,58 +152,54 @@ impl Reader<'_> {
             return true;
         }
         if let Some((implementation, source)) = self.source(entry, declared, problems)
-            && let Some(function) = self.build(implementation, &source, problems)
+            && let Some(function) = self.build(implementation, source, problems)
         {
             functions.insert(self.name, function);
         }
         true
     }
 
-    /// Whether this implementation of the function is legal and supported. `test` may be called a mapping, for one of
-    /// the format's own examples does so; what is in its file decides.
+    /// Whether this implementation of the function runs. `test` may be called a mapping, for one of the format's own
+    /// examples does so; what is in its file decides.
     fn runs(&self, implementation: Implementation) -> bool {
-        match implementation {
-            Implementation::Mapping => {
-                self.name == FunctionName::Test || Implementation::allowed(self.name).contains(&implementation)
-            }
-            Rest => Implementation::allowed(self.name).contains(&implementation),
-            JavaScript | GraphQl | Operation => false,
-        }
+        let is_mapped_test = implementation == Implementation::Mapping && self.name == FunctionName::Test;
+        is_mapped_test || Implementation::allowed(self.name).contains(&implementation)
     }
 
     /// Says why an implementation does not run, and what to write instead.
     fn refuse(&self, implementation: Implementation, problems: &mut Problems) {
         let (key, kind) = (self.name.spec_key(), implementation.spec_value());
-        let allowed = Implementation::allowed(self.name);
-        let running: Vec<&str> =
-            allowed.iter().filter(|&&each| self.runs(each)).map(|each| each.spec_value()).collect();
-        let message = if allowed.contains(&implementation) || matches!(implementation, GraphQl | Operation) {
-            format!("`{key}` is implemented as {kind}, which is not supported yet")
+        let allowed: Vec<&str> = Implementation::allowed(self.name).iter().map(|each| each.spec_value()).collect();
+        let message = if matches!(implementation, GraphQl | Operation) {
+            format!("`{key}` is implemented as {kind}, which Larder does not run: it has no operations")
         } else {
             format!("`{key}` cannot be implemented as {kind}")
         };
-        let help = match running.first() {
-            Some(running) if self.name.is_required() => format!("write it as {running}"),
-            Some(running) => format!("write it as {running}, or leave it out"),
-            None => "leave it out, or write `implementationType: not-supported`".to_owned(),
-        };
-        self.spec_problem(problems, message, help);
+        self.spec_problem(problems, message, format!("write it as {}", allowed.join(" or ")));
     }
 
     /// Finds the implementation: inline, else at `filePath`, else under the function's own file names.
     fn source(
         &self,
-        entry: &Value,
+        entry: &'a Value,
         declared: Option<Implementation>,
         problems: &mut Problems,
-    ) -> Option<(Implementation, Source<'_>)> {
-        if entry.get("code").is_some() {
-            self.refuse(JavaScript, problems);
-            return None;
+    ) -> Option<(Implementation, Source<'a>)> {
+        if let Some(code) = entry.get("code") {
+            if !self.runs(JavaScript) {
+                self.refuse(JavaScript, problems);
+                return None;
+            }
+            let Some(code) = code.as_str() else {
+                let message = format!("`code` of `{}` must be a text", self.name.spec_key());
+                self.spec_problem(problems, message, "write the JavaScript under `code: |`".to_owned());
+                return None;
+            };
+            return Some((JavaScript, Source::Code(code)));
         }
         if entry.get("mapping").is_some() {
-            let document = std::borrow::Cow::Borrowed(self.spec);
-            let source = Source { file: "spec.yml", document, at: pointer::child(&self.at, "mapping") };
+            let document = Cow::Borrowed(self.spec);
+            let source = Source::Yaml { file: "spec.yml", document, at: pointer::child(&self.at, "mapping") };
             return Some((declared.unwrap_or(Implementation::Mapping), source));
         }
         let candidates = match entry.get("filePath").and_then(Value::as_str) {
@@ -198,76 +224,104 @@ impl Reader<'_> {
             self.refuse(implementation, problems);
             return None;
         }
-        let document = std::borrow::Cow::Owned(problems.parse_yaml(file, text)?);
-        Some((implementation, Source { file, document, at: String::new() }))
+        if implementation == JavaScript {
+            return Some((implementation, Source::Script(file)));
+        }
+        let document = Cow::Owned(problems.parse_yaml(file, text)?);
+        Some((implementation, Source::Yaml { file, document, at: String::new() }))
     }
 
-    /// The files that may hold the function. Without a declared implementation, those of every one.
+    /// The files that may hold the function: the option's own folder first. Without a declared implementation, those of
+    /// every one.
     fn candidates(&self, declared: Option<Implementation>) -> Vec<(Implementation, String)> {
-        let implementations = match declared {
+        let mut implementations = match declared {
             Some(Implementation::Mapping) if self.name == FunctionName::Test => vec![Implementation::Mapping, Rest],
             Some(declared) => vec![declared],
-            None if self.name == FunctionName::Test => vec![Rest, Implementation::Mapping, JavaScript, Operation],
             None => Implementation::allowed(self.name).to_vec(),
         };
-        let of_base = |base: &'static str| {
-            implementations.iter().flat_map(move |&implementation| {
-                let suffixes = implementation.suffixes().iter();
-                suffixes.map(move |suffix| (implementation, format!("auth/{base}{suffix}")))
-            })
-        };
-        self.name.file_names().iter().flat_map(|&base| of_base(base)).collect()
+        if declared.is_none() && self.name == FunctionName::Test {
+            implementations.push(Implementation::Mapping);
+        }
+        let own = (!self.option.is_empty()).then(|| format!("auth/{}/", self.option));
+        let mut candidates = Vec::new();
+        for folder in own.iter().map(String::as_str).chain(["auth/"]) {
+            for base in self.name.file_names() {
+                for &implementation in &implementations {
+                    let files = implementation.suffixes().iter().map(|suffix| format!("{folder}{base}{suffix}"));
+                    candidates.extend(files.map(|file| (implementation, file)));
+                }
+            }
+        }
+        candidates
     }
 
-    fn build(&self, implementation: Implementation, source: &Source<'_>, problems: &mut Problems) -> Option<Function> {
-        let value = source.document.value.pointer(&source.at)?;
+    fn build(&self, implementation: Implementation, source: Source<'_>, problems: &mut Problems) -> Option<Function> {
+        let name = self.name.spec_key();
+        let (file, document, at) = match source {
+            Source::Script(file) => {
+                return Some(Function::JavaScript(Script::new(Arc::clone(self.scripts), file, name)));
+            }
+            Source::Code(code) => {
+                let entry = format!("auth/{name}.inline.js");
+                let mut files = Files::clone(self.scripts);
+                files.insert(entry.clone(), code.to_owned());
+                return Some(Function::JavaScript(Script::new(Arc::new(files), entry, name)));
+            }
+            Source::Yaml { file, document, at } => (file, document, at),
+        };
+        let mut problem = |pointer: &str, message: String, help: String| {
+            let line = document.line(&format!("{at}{pointer}"));
+            problems.push(Problem { file: file.to_owned(), line, message, help });
+        };
+        let value = document.value.pointer(&at)?;
         if value.is_null() {
-            let message = format!("the implementation of `{}` is empty", self.name.spec_key());
-            source.problem(problems, "", message, "write a mapping".to_owned());
+            problem("", format!("the implementation of `{name}` is empty"), "write a mapping".to_owned());
             return None;
         }
         let is_request = value.get("path").is_some() && value.get("method").is_some();
         let built = match implementation {
             Implementation::Mapping if self.name == FunctionName::Test && !is_request => {
-                source.problem(
-                    problems,
-                    "",
-                    "`test` cannot be implemented as mapping".to_owned(),
-                    "write a REST mapping with `path` and `method` in auth/test.rest.yml".to_owned(),
-                );
+                let help = "write a REST mapping with `path` and `method` in auth/test.rest.yml".to_owned();
+                problem("", "`test` cannot be implemented as mapping".to_owned(), help);
                 return None;
             }
             Implementation::Mapping if self.name != FunctionName::Test => {
-                self.check_result(value, source, problems);
-                Mapping::parse(value.clone()).map(Function::Mapping)
+                for key in self.unheeded(value) {
+                    let message = format!("`{key}` of the API client is not supported");
+                    problem(&pointer::child(settings_of(value), key), message, "leave it out".to_owned());
+                }
+                self.mapping(value).map(Function::Mapping)
             }
             Implementation::Mapping | Rest => RestMapping::check(value).map(Function::Rest),
+            Implementation::DatabaseLogin => DatabaseLogin::check(value).map(Function::Database),
             JavaScript | GraphQl | Operation => return None,
         };
         match built {
             Ok(function) => Some(function),
             Err(malformed) => {
                 for Malformed { pointer, message, help } in malformed {
-                    source.problem(problems, &pointer, message, help);
+                    problem(&pointer, message, help);
                 }
                 None
             }
         }
     }
 
+    /// A mapping. Response handlers are formulas over a response that is not there yet, and so they are kept as they
+    /// are until there is one.
+    fn mapping(&self, value: &Value) -> Result<Mapping, Vec<Malformed>> {
+        let mapping = Mapping::parse(value.clone())?;
+        Ok(if self.name == FunctionName::MakeApiClient { mapping.leaving("responseHandlers") } else { mapping })
+    }
+
     /// What a mapping of `makeApiClient` may legally return and nothing here would heed.
-    fn check_result(&self, value: &Value, source: &Source<'_>, problems: &mut Problems) {
+    fn unheeded(&self, value: &Value) -> Vec<&'static str> {
         if self.name != FunctionName::MakeApiClient {
-            return;
+            return Vec::new();
         }
-        let settings = if value.get("args").is_some_and(Value::is_object) { "/args" } else { "" };
-        for key in ["responseHandlers", "overrides", "proxyUri"] {
-            let at = pointer::child(settings, key);
-            if value.pointer(&at).is_some() {
-                let message = format!("`{key}` of the API client is not supported yet");
-                source.problem(problems, &at, message, "leave it out".to_owned());
-            }
-        }
+        let settings = settings_of(value);
+        let is_there = |key: &&str| value.pointer(&pointer::child(settings, key)).is_some();
+        ["overrides", "proxyUri"].into_iter().filter(is_there).collect()
     }
 
     fn spec_problem(&self, problems: &mut Problems, message: String, help: String) {
@@ -275,11 +329,9 @@ impl Reader<'_> {
     }
 }
 
-impl Source<'_> {
-    fn problem(&self, problems: &mut Problems, pointer: &str, message: String, help: String) {
-        let line = self.document.line(&format!("{}{pointer}", self.at));
-        problems.push(Problem { file: self.file.to_owned(), line, message, help });
-    }
+/// Where the settings of an API client stand: bare, or under `args`.
+fn settings_of(client: &Value) -> &'static str {
+    if client.get("args").is_some_and(Value::is_object) { "/args" } else { "" }
 }
 
 /// The implementation a file's name tells; the longest suffix decides.

@@ -19,22 +19,34 @@
 //! format allows and Larder cannot run yet is a [`Problem`] when the folder is loaded, and concerns that connector alone.
 
 pub mod api_client;
+pub mod api_request;
+pub mod api_response;
 pub mod catalog;
+pub mod database;
 pub mod folder;
 mod functions;
+pub mod lint;
 pub mod mapping;
 mod pointer;
 pub mod rest;
+pub mod schema;
+pub mod script;
+mod spelling;
 mod yaml;
 
 pub use api_client::{ApiClient, BasicAuth};
+pub use api_request::{ApiBody, ApiRequest, RestError};
+pub use api_response::{ApiResponse, ErrorKey, ResponseError};
 pub use catalog::{BrokenConnector, Catalog};
+pub use database::{DatabaseLogin, Login};
 pub use folder::{Files, Problem};
 pub use mapping::{Malformed, Mapping};
-pub use rest::{ApiResponse, ResponseError, RestError, RestMapping, test_passed};
+pub use rest::{RestMapping, test_passed};
+pub use script::Script;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One application that tenants can connect to.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,47 +59,101 @@ pub struct Connector {
     pub logo_uri: Option<String>,
     /// The schema of the parameters that whoever runs Larder sets, such as `clientId`.
     pub parameters_schema: Option<Value>,
-    /// How a connection is made and kept.
-    pub auth: Auth,
+    /// The ways to connect, in the order of the file; never empty. A connector without `options` has one, whose key is
+    /// empty.
+    pub options: Vec<Arc<AuthOption>>,
 }
 
 impl Connector {
-    /// The connector's own implementation of a function, if it has one.
-    pub fn function(&self, name: FunctionName) -> Option<&Function> {
-        self.auth.functions.get(&name)
+    /// The way to connect with a key; `""` is the connector itself.
+    pub fn option(&self, key: &str) -> Option<&Arc<AuthOption>> {
+        self.options.iter().find(|option| option.key == key)
     }
 }
 
-/// How connections to an application are made and kept.
+/// One way to connect to an application: what `auth` says, and over it what the option says.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Auth {
+pub struct AuthOption {
+    /// Its key in `auth.options`; empty for the connector itself.
+    pub key: String,
     /// The kind of authentication.
     pub kind: AuthType,
     /// For people.
     pub title: Option<String>,
     /// For people.
     pub description: Option<String>,
-    /// The schema of what is asked from whoever connects: `inputSchema`, else `ui.schema`, else the connector's own.
-    pub input_schema: Option<Value>,
     /// Where whoever connects finds help.
     pub help_uri: Option<String>,
-    /// The functions that the connector implements.
+    /// Over `connectorParameters`; where it is there and its value is falsy, nobody can connect this way.
+    pub enabled: Option<Mapping>,
+    /// The schema of what is asked from whoever connects: `inputSchema`, else `ui.schema`, else the connector's own.
+    pub input_schema: Option<Value>,
+    /// The schema of the parameters that this way needs, the connector's own included.
+    pub parameters_schema: Option<Value>,
+    /// The schema of the credentials: `customCredentialsSchema`, else `credentialsSchema`.
+    pub credentials_schema: Option<Value>,
+    /// The functions that are implemented.
     pub functions: BTreeMap<FunctionName, Function>,
 }
 
-/// The kinds of authentication that run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl AuthOption {
+    /// The connector's own implementation of a function, if it has one.
+    pub fn function(&self, name: FunctionName) -> Option<&Function> {
+        self.functions.get(&name)
+    }
+
+    /// Whether one can connect this way with these parameters.
+    pub fn is_enabled(&self, connector_parameters: &Map<String, Value>) -> bool {
+        let Some(enabled) = &self.enabled else { return true };
+        let variables = serde_json::json!({ "connectorParameters": connector_parameters });
+        mapping::js::truthy(enabled.evaluate(&variables).as_ref())
+    }
+}
+
+/// The kinds of authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthType {
-    /// OAuth 2.0 with the authorization code grant.
+    /// OAuth 2.0 with the authorization code grant (RFC 6749 §4.1).
     OAuth2,
+    /// OAuth 1.0a (RFC 5849).
+    OAuth1,
+    /// What whoever connects enters, such as an API key or a login.
+    ClientCredentials,
+    /// An OAuth client that belongs to the operator of Larder, by its key.
+    Proxy(String),
+    /// No credentials: requests carry a token that the workspace has signed.
+    MembraneToken(TokenHeaders),
+}
+
+/// The headers that carry a workspace-signed token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenHeaders {
+    /// `X-Membrane-Token` and `X-Integration-App-Token`.
+    Both,
+    /// `X-Integration-App-Token` alone: the type `integration-app-token`.
+    Legacy,
 }
 
 impl AuthType {
+    /// Their names in `spec.yml`.
+    pub const NAMES: [&'static str; 6] =
+        ["oauth2", "oauth1", "client-credentials", "proxy", "membrane-token", "integration-app-token"];
+
     /// Its name in `spec.yml`.
-    pub fn spec_name(self) -> &'static str {
+    pub fn spec_name(&self) -> &'static str {
         match self {
             Self::OAuth2 => "oauth2",
+            Self::OAuth1 => "oauth1",
+            Self::ClientCredentials => "client-credentials",
+            Self::Proxy(_) => "proxy",
+            Self::MembraneToken(TokenHeaders::Both) => "membrane-token",
+            Self::MembraneToken(TokenHeaders::Legacy) => "integration-app-token",
         }
+    }
+
+    /// Whether a connection is made in one step, without sending the browser elsewhere.
+    pub fn is_immediate(&self) -> bool {
+        matches!(self, Self::ClientCredentials | Self::MembraneToken(_))
     }
 }
 
@@ -169,9 +235,27 @@ impl FunctionName {
         }
     }
 
-    /// Whether an OAuth 2.0 connector must implement the function.
-    pub fn is_required(self) -> bool {
-        matches!(self, Self::GetOAuthConfig | Self::MakeApiClient)
+    /// The authentication types whose connectors may implement the function, by their names in `spec.yml`.
+    pub fn types(self) -> &'static [&'static str] {
+        match self {
+            Self::GetOAuthConfig => &["oauth2", "oauth1"],
+            Self::GetTokenData
+            | Self::GetCredentialsFromAccessTokenResponse
+            | Self::GetCredentialsFromRefreshTokenResponse => &["oauth2"],
+            Self::GetCredentialsFromConnectionParameters => &["client-credentials", "oauth2"],
+            Self::RefreshCredentials | Self::Disconnect => &["oauth2", "oauth1", "client-credentials"],
+            Self::MakeApiClient | Self::Test => &AuthType::NAMES,
+        }
+    }
+
+    /// Whether connectors of a type may implement the function.
+    pub fn belongs_to(self, kind: &AuthType) -> bool {
+        self.types().contains(&kind.spec_name())
+    }
+
+    /// Whether connectors of a type must implement the function.
+    pub fn is_required(self, kind: &AuthType) -> bool {
+        self == Self::MakeApiClient || (self == Self::GetOAuthConfig && self.belongs_to(kind))
     }
 }
 
@@ -182,4 +266,8 @@ pub enum Function {
     Mapping(Mapping),
     /// It makes an HTTP request.
     Rest(RestMapping),
+    /// It is JavaScript.
+    JavaScript(Script),
+    /// It logs in to a database.
+    Database(DatabaseLogin),
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 pub use file::SecretFile;
@@ -115,6 +116,46 @@ impl Workspaces {
 
 fn secret_name(workspace: &str) -> String {
     format!("workspaces/{workspace}")
+}
+
+/// An OAuth client of whoever runs Larder, which connectors of the type `proxy` connect through: the secret
+/// `proxies/{key}`.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proxy {
+    /// A connector of type oauth2 or oauth1.
+    pub connector_key: String,
+    /// One of its options; none for the connector itself.
+    #[serde(default)]
+    pub option_key: String,
+    /// Its parameters, such as the client id and the client secret.
+    pub parameters: Map<String, Value>,
+}
+
+/// The auth proxies.
+pub struct Proxies {
+    store: Arc<dyn SecretStore>,
+}
+
+impl Proxies {
+    /// Proxies whose secrets are in `store`.
+    pub fn new(store: Arc<dyn SecretStore>) -> Self {
+        Self { store }
+    }
+
+    /// The proxy of a key; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the secret store fails or holds something that is no proxy.
+    pub async fn get(&self, key: &str) -> Result<Option<Proxy>, Error> {
+        if !is_key(key) {
+            return Ok(None);
+        }
+        let Some(text) = self.store.get(&format!("proxies/{key}")).await? else { return Ok(None) };
+        serde_json::from_str(text.expose()).map(Some).map_err(|_| {
+            Error::configuration(format!("the secret `proxies/{key}` must be {{\"connectorKey\", \"parameters\"}}"))
+        })
+    }
 }
 
 /// Whether a text can be the key of a workspace, an integration or a connector: 1 to 100 of `[A-Za-z0-9_.-]`.

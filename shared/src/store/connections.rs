@@ -336,12 +336,14 @@ fn write(connection: &Connection) -> Item {
         .maybe("tenant", connection.tenant.as_ref(), Item::string)
         .maybe("integration_key", connection.integration.as_ref().map(|it| &it.key), Item::string)
         .maybe("connector_key", connection.integration.as_ref().map(|it| &it.connector_key), Item::string)
+        .maybe("auth_option", connection.integration.as_ref().map(|it| &it.option_key), Item::string)
         .string("state", state_text(connection.state))
         .maybe("problem", connection.problem.as_ref().map(|it| &it.message), Item::string)
         .maybe("problem_key", connection.problem.as_ref().and_then(|it| it.key.as_ref()), Item::string)
         .maybe("obtained_at", connection.expiry.map(|it| it.from), Item::time)
         .maybe("expires_at", connection.expiry.map(|it| it.at), Item::time)
         .number("refreshable", u8::from(connection.refreshable))
+        .number("renews_itself", u8::from(connection.renews_itself))
         .maybe("next_refresh_at", connection.next_refresh_at, Item::time)
         .maybe("due_shard", connection.next_refresh_at.map(|_| due_shard(workspace, id)), Item::number)
         .maybe("last_refreshed_at", connection.last_refreshed_at, Item::time)
@@ -366,11 +368,16 @@ fn read(item: HashMap<String, AttributeValue>) -> Result<Connection, StoreError>
         sealed: present(item.get_bytes("sealed"), TABLE, "sealed")?,
         name: item.get_string("name"),
         tenant: item.get_string("tenant"),
-        integration: integration.map(|(key, connector_key)| IntegrationRef { key, connector_key }),
+        integration: integration.map(|(key, connector_key)| IntegrationRef {
+            key,
+            connector_key,
+            option_key: item.get_string("auth_option").unwrap_or_default(),
+        }),
         state: present(item.get_string("state").and_then(|text| state_of(&text)), TABLE, "state")?,
         problem: item.get_string("problem").map(|message| Problem { key: item.get_string("problem_key"), message }),
         expiry: item.get_time("obtained_at").zip(item.get_time("expires_at")).map(|(from, at)| Expiry { from, at }),
         refreshable: item.get_number("refreshable") == Some(1_u8),
+        renews_itself: item.get_number("renews_itself") == Some(1_u8),
         next_refresh_at: item.get_time("next_refresh_at"),
         last_refreshed_at: item.get_time("last_refreshed_at"),
         last_attempt_at: item.get_time("last_attempt_at"),
@@ -412,8 +419,13 @@ fn cursor_key(workspace: &str, cursor: &str) -> Option<HashMap<String, Attribute
     Some(key.0)
 }
 
-impl From<&Integration> for IntegrationRef {
-    fn from(integration: &Integration) -> Self {
-        Self { key: integration.key.clone(), connector_key: integration.connector_key.clone() }
+impl IntegrationRef {
+    /// A reference to an integration and one of its connector's ways to connect.
+    pub fn new(integration: &Integration, option_key: &str) -> Self {
+        Self {
+            key: integration.key.clone(),
+            connector_key: integration.connector_key.clone(),
+            option_key: option_key.to_owned(),
+        }
     }
 }

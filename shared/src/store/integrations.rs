@@ -1,6 +1,6 @@
 //! The integrations of a workspace: rows in the table of workspaces, their parameters in the secret store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
@@ -43,7 +43,33 @@ pub struct Integration {
 }
 
 /// Parameters such as the client id and the client secret: what functions get as `connectorParameters`.
-pub type IntegrationParameters = Map<String, Value>;
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntegrationParameters {
+    /// Those of the integration.
+    pub parameters: Map<String, Value>,
+    /// What is different for single ways to connect, by the key of the option.
+    pub options: BTreeMap<String, OptionConfig>,
+}
+
+/// How a workspace has configured one way to connect.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct OptionConfig {
+    /// Whether end users are not offered it.
+    pub disabled: bool,
+    /// Over the parameters of the integration.
+    pub parameters: Map<String, Value>,
+}
+
+/// What a change of an integration says of its parameters; what is not given stays.
+#[derive(Default)]
+pub struct ParameterChanges {
+    /// In place of all parameters.
+    pub parameters: Option<Map<String, Value>>,
+    /// In place of the configuration of all options.
+    pub options: Option<BTreeMap<String, OptionConfig>>,
+}
 
 /// Reads and writes integrations. Parameters never enter DynamoDB.
 pub struct Integrations {
@@ -58,6 +84,7 @@ pub struct Integrations {
 #[derive(Clone, Serialize, Deserialize)]
 struct StoredParameters {
     version: String,
+    #[serde(flatten)]
     parameters: IntegrationParameters,
 }
 
@@ -111,16 +138,15 @@ impl Integrations {
         Ok(integrations)
     }
 
-    /// Creates or replaces an integration. Its parameters stay as they are where none are given.
+    /// Creates or replaces an integration. Of its parameters, what is not given stays as it is.
     ///
     /// # Errors
     /// 503 when DynamoDB or the secret store fails.
-    pub async fn put(
-        &self,
-        mut integration: Integration,
-        parameters: Option<IntegrationParameters>,
-    ) -> Result<Integration, Error> {
-        if let Some(parameters) = parameters {
+    pub async fn put(&self, mut integration: Integration, changes: ParameterChanges) -> Result<Integration, Error> {
+        if changes.parameters.is_some() || changes.options.is_some() {
+            let mut parameters = self.parameters(&integration).await?;
+            parameters.parameters = changes.parameters.unwrap_or(parameters.parameters);
+            parameters.options = changes.options.unwrap_or(parameters.options);
             // The parameters go first: a row never names a version that is not there.
             integration.parameters_version = random::token::<12>(&*self.rng);
             let stored = StoredParameters { version: integration.parameters_version.clone(), parameters };
@@ -153,7 +179,7 @@ impl Integrations {
     /// 503 when the secret store fails.
     pub async fn parameters(&self, integration: &Integration) -> Result<IntegrationParameters, Error> {
         if integration.parameters_version.is_empty() {
-            return Ok(IntegrationParameters::new());
+            return Ok(IntegrationParameters::default());
         }
         let place = (integration.workspace.clone(), integration.key.clone());
         if let Some(cached) = self.cache.lock().expect("no panic holds it").get(&place)
@@ -162,7 +188,7 @@ impl Integrations {
             return Ok(cached.parameters.clone());
         }
         let Some(text) = self.secrets.get(&secret_name(&place.0, &place.1)).await? else {
-            return Ok(IntegrationParameters::new());
+            return Ok(IntegrationParameters::default());
         };
         let stored: StoredParameters = serde_json::from_str(text.expose())
             .map_err(|_| Error::internal(format!("the stored parameters of {} are damaged", integration.key)))?;

@@ -11,7 +11,7 @@ mod sessions;
 
 pub use connections::{Connections, DUE_SHARDS, Expect, Page};
 pub use data_keys::{DataKeyRing, WrappedKey};
-pub use integrations::{Integration, IntegrationParameters, Integrations};
+pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};
 pub use sessions::{Session, SessionError, Sessions};
 
 use crate::error::Error;

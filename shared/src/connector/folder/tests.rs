@@ -50,6 +50,12 @@ fn spec(from: &str, to: &str) -> Files {
 }
 
 #[track_caller]
+fn only(connector: &Connector) -> &AuthOption {
+    assert_eq!(connector.options.len(), 1);
+    &connector.options[0]
+}
+
+#[track_caller]
 fn problems(files: &Files) -> Vec<String> {
     parse("example", files).expect_err("it is refused").iter().map(ToString::to_string).collect()
 }
@@ -70,20 +76,20 @@ fn a_folder_is_a_connector() {
     assert_eq!((connector.key.as_str(), connector.name.as_str()), ("example", "Example"));
     assert_eq!(connector.logo_uri.as_deref(), Some("https://example.com/logo.svg"));
     assert_eq!(connector.parameters_schema, Some(json!({"type": "object"})));
-    assert_eq!(connector.auth.kind, AuthType::OAuth2);
-    assert_eq!(connector.auth.title.as_deref(), Some("Sign in"));
-    assert_eq!(connector.auth.input_schema, Some(json!({"type": "object"})));
-    assert_eq!(connector.auth.help_uri.as_deref(), Some("https://example.com/help"));
-    let names: Vec<FunctionName> = connector.auth.functions.keys().copied().collect();
+    assert_eq!(only(&connector).kind, AuthType::OAuth2);
+    assert_eq!(only(&connector).title.as_deref(), Some("Sign in"));
+    assert_eq!(only(&connector).input_schema, Some(json!({"type": "object"})));
+    assert_eq!(only(&connector).help_uri.as_deref(), Some("https://example.com/help"));
+    let names: Vec<FunctionName> = only(&connector).functions.keys().copied().collect();
     assert_eq!(names, [FunctionName::GetOAuthConfig, FunctionName::MakeApiClient, FunctionName::Test]);
-    let Some(Function::Mapping(config)) = connector.function(FunctionName::GetOAuthConfig) else { panic!() };
+    let Some(Function::Mapping(config)) = only(&connector).function(FunctionName::GetOAuthConfig) else { panic!() };
     let config = config.evaluate(&json!({"connectorParameters": {"clientId": "C"}}));
     assert_eq!(config, Some(json!({"clientId": "C"})));
-    assert!(matches!(connector.function(FunctionName::Test), Some(Function::Rest(_))));
+    assert!(matches!(only(&connector).function(FunctionName::Test), Some(Function::Rest(_))));
 }
 
 #[test]
-fn the_example_of_the_format_loads_but_for_its_javascript() {
+fn the_example_of_the_format_loads() {
     let spec = "auth:
   type: oauth2
 
@@ -94,19 +100,29 @@ fn the_example_of_the_format_loads_but_for_its_javascript() {
     implementationType: mapping
   test:
     implementationType: javascript
+
+  # Optional functions
+  getTokenData:
+    implementationType: javascript
   refreshCredentials:
     implementationType: javascript
 ";
-    let problems = problems(&with(&[("spec.yml", spec)]));
-    assert_eq!(
-        problems,
-        [
-            "spec.yml:9: `test` is implemented as javascript, which is not supported yet; write it as \
-             rest-api-mapping, or leave it out",
-            "spec.yml:11: `refreshCredentials` is implemented as javascript, which is not supported yet; leave it \
-             out, or write `implementationType: not-supported`"
-        ]
-    );
+    let code = "export default async function () {}";
+    let scripts = ["auth/test.js", "auth/get-token-data.ts", "auth/refresh-credentials.js"].map(|path| (path, code));
+    let mut files = with(&scripts);
+    files.insert("spec.yml".to_owned(), spec.to_owned());
+    let connector = parse("example", &files).unwrap();
+    for name in [FunctionName::Test, FunctionName::GetTokenData, FunctionName::RefreshCredentials] {
+        assert!(matches!(only(&connector).function(name), Some(Function::JavaScript(_))), "{name:?}");
+    }
+}
+
+#[test]
+fn javascript_may_be_inline() {
+    let inline = spec("implementationType: not-supported", "code: |\n      export default () => ({})");
+    let connector = parse("example", &inline).unwrap();
+    let refresh = only(&connector).function(FunctionName::RefreshCredentials);
+    assert!(matches!(refresh, Some(Function::JavaScript(_))));
 }
 
 #[test]
@@ -114,8 +130,8 @@ fn the_newer_form_without_auth_is_the_same() {
     let spec = "type: oauth2\ninputSchema: {type: object}\ngetOAuthConfig: {type: mapping, mapping: {clientId: x}}\n\
                 makeApiClient: {type: mapping, mapping: {baseUri: 'https://a.example'}}\n";
     let connector = parse("example", &with(&[("spec.yml", spec)])).unwrap();
-    assert_eq!(connector.auth.functions.len(), 2);
-    assert_eq!(connector.auth.input_schema, Some(json!({"type": "object"})));
+    assert_eq!(only(&connector).functions.len(), 2);
+    assert_eq!(only(&connector).input_schema, Some(json!({"type": "object"})));
 }
 
 #[test]
@@ -162,23 +178,76 @@ fn bad_yaml_is_reported_at_its_line() {
 #[test]
 fn two_problems_are_reported_at_once() {
     let files = with(&[
-        ("auth/get-oauth-config.map.yml", "clientId: 1\nextra:\n  a:\n    $jsonata: x\n"),
+        ("auth/get-oauth-config.map.yml", "clientId: 1\nextra:\n  a:\n    $concat: x\n"),
         ("auth/test.rest.yml", "path: 5\nmethod: trace\n"),
     ]);
     let problems = problems(&files);
     assert_eq!(problems.len(), 3, "{problems:#?}");
-    assert!(problems[0].starts_with("auth/get-oauth-config.map.yml:4: the formula $jsonata is not supported yet"));
+    assert!(problems[0].starts_with("auth/get-oauth-config.map.yml:4: the argument of $concat is malformed"));
     assert!(problems[1].starts_with("auth/test.rest.yml:1: `path`"));
     assert!(problems[2].starts_with("auth/test.rest.yml:2: `method`"));
 }
 
 #[test]
-fn other_auth_types_are_not_supported_yet() {
-    one_problem(&spec("oauth2", "client-credentials"), "spec.yml:7: ", &["client-credentials is not supported yet"]);
+fn every_auth_type_of_the_format_is_known() {
+    for name in AuthType::NAMES {
+        let files = spec("type: oauth2", &format!("type: {name}\n  proxyKey: p"));
+        let connector = parse("example", &files).unwrap();
+        assert_eq!(only(&connector).kind.spec_name(), name);
+    }
     one_problem(&spec("oauth2", "magic"), "spec.yml:7: ", &["not known", "oauth2"]);
+    one_problem(&spec("oauth2", "proxy"), "spec.yml:7: ", &["needs `proxyKey`"]);
     one_problem(&spec("  type: oauth2\n", ""), "spec.yml:6: ", &["no `type`"]);
-    let options = with(&[("spec.yml", "auth:\n  options:\n    a: {type: oauth2}\n")]);
-    one_problem(&options, "spec.yml:2: ", &["`options` of `auth` are not supported yet"]);
+}
+
+#[test]
+fn options_are_put_over_what_auth_says() {
+    let spec = "ui: {schema: {properties: {region: {type: string}}}}
+auth:
+  title: Both
+  description: Of all
+  makeApiClient: {implementationType: mapping}
+  test: {implementationType: rest-api-mapping}
+  inputSchema: {required: [region], properties: {region: {type: string}}}
+  options:
+    oauth:
+      type: oauth2
+      title: Sign in
+      enabled: {$eval: {$var: connectorParameters.clientId}, isNotEmpty: true}
+      getOAuthConfig: {implementationType: mapping}
+    key:
+      type: client-credentials
+      inputSchema: {required: [apiKey], properties: {apiKey: {type: string}}}
+      makeApiClient: {implementationType: mapping}
+";
+    let files = with(&[("spec.yml", spec), ("auth/key/make-api-client.map.yml", "baseUri: https://key.example\n")]);
+    let connector = parse("example", &files).unwrap();
+    let keys: Vec<&str> = connector.options.iter().map(|option| option.key.as_str()).collect();
+    assert_eq!(keys, ["oauth", "key"]);
+    let (oauth, key) = (connector.option("oauth").unwrap(), connector.option("key").unwrap());
+    assert_eq!((oauth.title.as_deref(), key.title.as_deref()), (Some("Sign in"), Some("Both")));
+    assert_eq!(key.description.as_deref(), Some("Of all"));
+    assert_eq!(key.input_schema.as_ref().unwrap()["required"], json!(["region", "apiKey"]));
+    assert!(oauth.function(FunctionName::Test).is_some() && key.function(FunctionName::Test).is_some());
+    let base = |option: &AuthOption| match option.function(FunctionName::MakeApiClient) {
+        Some(Function::Mapping(mapping)) => mapping.evaluate(&json!({})).unwrap(),
+        _ => panic!("no mapping"),
+    };
+    assert_eq!(base(key)["baseUri"], "https://key.example");
+    assert_eq!(base(oauth)["args"]["baseUri"], "https://api.example.com");
+    let parameters = |value: Value| value.as_object().cloned().unwrap();
+    assert!(oauth.is_enabled(&parameters(json!({"clientId": "x"}))) && !oauth.is_enabled(&parameters(json!({}))));
+    assert!(key.is_enabled(&parameters(json!({}))));
+}
+
+#[test]
+fn who_logs_in_to_a_database_needs_no_api_client() {
+    let spec = "auth:\n  type: client-credentials\n  test: {implementationType: database-login}\n";
+    let login = "driver: postgres\nhost: {$var: credentials.host}\nuser: u\npassword: p\ndatabase: d\n";
+    let files =
+        Files::from([("spec.yml".to_owned(), spec.to_owned()), ("auth/test.db.yml".to_owned(), login.to_owned())]);
+    let connector = parse("example", &files).unwrap();
+    assert!(matches!(only(&connector).function(FunctionName::Test), Some(Function::Database(_))));
 }
 
 #[test]
@@ -211,17 +280,16 @@ fn only_what_the_format_allows_implements_a_function() {
         spec("getOAuthConfig:\n    implementationType: mapping", &to)
     };
     one_problem(&config("rest-api-mapping"), "spec.yml:9: ", &["cannot be implemented as rest-api-mapping"]);
-    one_problem(&config("graphql-api-mapping"), "spec.yml:9: ", &["not supported yet", "write it as mapping"]);
-    one_problem(&config("javascript"), "spec.yml:9: ", &["not supported yet", "write it as mapping"]);
+    one_problem(&config("graphql-api-mapping"), "spec.yml:9: ", &["does not run", "write it as mapping"]);
     one_problem(&config("rust"), "spec.yml:9: ", &["not known", "not-supported"]);
     let refresh = spec("implementationType: not-supported", "implementationType: mapping");
-    one_problem(&refresh, "spec.yml:15: ", &["cannot be implemented as mapping", "leave it out"]);
+    one_problem(&refresh, "spec.yml:15: ", &["cannot be implemented as mapping", "javascript or rest-api-mapping"]);
 }
 
 #[test]
 fn a_test_called_a_mapping_runs_as_rest_if_it_is_a_request() {
     let files = spec("rest-api-mapping", "mapping");
-    assert!(matches!(parse("example", &files).unwrap().function(FunctionName::Test), Some(Function::Rest(_))));
+    assert!(matches!(only(&parse("example", &files).unwrap()).function(FunctionName::Test), Some(Function::Rest(_))));
     let mut files = files;
     files.insert("auth/test.yml".to_owned(), "ok: true\n".to_owned());
     one_problem(&files, "auth/test.yml:1: ", &["`test` cannot be implemented as mapping"]);
@@ -234,7 +302,8 @@ fn without_an_implementation_type_the_file_tells() {
     let mut files = files;
     files.remove("auth/test.rest.yml");
     files.insert("auth/test.js".to_owned(), String::new());
-    one_problem(&files, "spec.yml:13: ", &["javascript, which is not supported yet"]);
+    let connector = parse("example", &files).unwrap();
+    assert!(matches!(only(&connector).function(FunctionName::Test), Some(Function::JavaScript(_))));
 }
 
 #[test]
@@ -243,9 +312,19 @@ fn an_empty_file_is_a_problem() {
 }
 
 #[test]
-fn response_handlers_are_not_supported_yet() {
-    let files = with(&[("auth/make-api-client.yml", "args:\n  baseUri: x\n  responseHandlers: []\n")]);
-    one_problem(&files, "auth/make-api-client.yml:3: ", &["`responseHandlers`"]);
+fn response_handlers_are_checked_but_not_evaluated() {
+    let client = |handlers: &str| {
+        let text =
+            format!("args:\n  baseUri: x\n  responseHandlers:\n    - match: {handlers}\n      isSuccess: false\n");
+        with(&[("auth/make-api-client.yml", text.as_str())])
+    };
+    let connector = parse("example", &client("{$eval: {$var: response.data.ok}, is: false}")).unwrap();
+    let Some(Function::Mapping(mapping)) = only(&connector).function(FunctionName::MakeApiClient) else { panic!() };
+    let settings = mapping.evaluate(&json!({})).unwrap();
+    assert_eq!(settings["args"]["responseHandlers"][0]["match"]["$eval"], json!({"$var": "response.data.ok"}));
+    one_problem(&client("{$concat: x}"), "auth/make-api-client.yml:4: ", &["$concat is malformed"]);
+    let files = with(&[("auth/make-api-client.yml", "baseUri: x\nproxyUri: y\n")]);
+    one_problem(&files, "auth/make-api-client.yml:2: ", &["`proxyUri` of the API client is not supported"]);
 }
 
 #[test]

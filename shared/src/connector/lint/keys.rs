@@ -1,0 +1,113 @@
+//! Which keys `spec.yml` may have, and which functions belong to which authentication type.
+
+use super::sources::{Scope, is_inline};
+use super::{Place, Report, Severity};
+use crate::connector::{AuthType, FunctionName, pointer};
+
+const TOP: [&str; 20] = [
+    "api",
+    "apiDocsUri",
+    "appUuid",
+    "auth",
+    "data",
+    "description",
+    "externalAppId",
+    "hasReadme",
+    "inputSchema",
+    "key",
+    "knowledgeBaseUuid",
+    "logoUri",
+    "name",
+    "operations",
+    "parametersSchema",
+    "test",
+    "udm",
+    "udms",
+    "ui",
+    "workspaceId",
+];
+
+const UI: [&str; 4] = ["description", "helpUri", "schema", "test"];
+
+/// Of `auth` and of each option, besides the functions.
+const AUTH: [&str; 11] = [
+    "credentialsSchema",
+    "customCredentialsSchema",
+    "description",
+    "enabled",
+    "helpUri",
+    "inputSchema",
+    "parametersSchema",
+    "proxyKey",
+    "title",
+    "type",
+    "ui",
+];
+
+const FUNCTION: [&str; 8] = [
+    "code",
+    "filePath",
+    "implementationType",
+    "inheritedFromPath",
+    "isIncomplete",
+    "mapping",
+    "parametersSchema",
+    "type",
+];
+
+pub(super) fn check_spec(place: &Place<'_>, scopes: &[Scope<'_>], report: &mut Report) {
+    let functions = FunctionName::ALL.into_iter().flat_map(|name| [Some(name.spec_key()), name.old_spec_key()]);
+    let of_option: Vec<&str> = AUTH.into_iter().chain(functions.flatten()).collect();
+    let of_auth: Vec<&str> = of_option.iter().copied().chain(["options"]).collect();
+    if is_inline(&place.document.value) {
+        let of_both: Vec<&str> = TOP.iter().chain(&of_auth).copied().collect();
+        report.check_keys(place, "", &of_both, "spec.yml");
+    } else {
+        report.check_keys(place, "", &TOP, "spec.yml");
+        report.check_keys(place, "/auth", &of_auth, "`auth`");
+        report.check_keys(place, "/ui", &UI, "`ui`");
+    }
+    for scope in scopes {
+        if let Some(option) = scope.option {
+            report.check_keys(place, &scope.at, &of_option, &format!("the option `{option}`"));
+        }
+        report.check_keys(place, &format!("{}/ui", scope.at), &UI, "`ui`");
+        for name in FunctionName::ALL {
+            if let Some((key, _)) = scope.entry(name) {
+                let at = pointer::child(&scope.at, key);
+                report.check_keys(place, &at, &FUNCTION, &format!("`{key}`"));
+                check_type(place, scope, name, &at, report);
+            }
+        }
+        check_test(place, scope, report);
+    }
+}
+
+fn check_type(place: &Place<'_>, scope: &Scope<'_>, name: FunctionName, at: &str, report: &mut Report) {
+    let Some(kind) = scope.kind.filter(|kind| AuthType::NAMES.contains(kind)) else { return };
+    // What `auth` says for its options is for those whose type has the function.
+    if !scope.has_options && !name.types().contains(&kind) {
+        let message = format!("the auth type {kind} has no function `{}`", name.spec_key());
+        let help = format!("remove it; it belongs to {}", name.types().join(", "));
+        place.report(report, Severity::Error, at, message, help);
+    }
+}
+
+fn check_test(place: &Place<'_>, scope: &Scope<'_>, report: &mut Report) {
+    if scope.has_options || scope.has(FunctionName::Test) || is_minted(scope) {
+        return;
+    }
+    let message = match scope.option {
+        Some(option) => format!("the option `{option}` has no `test`: whatever credentials it gets pass for good"),
+        None => "there is no `test`: whatever credentials it gets pass for good".to_owned(),
+    };
+    let help = "add `test: {implementationType: rest-api-mapping}` and auth/test.rest.yml".to_owned();
+    place.report(report, Severity::Warning, &scope.at, message, help);
+}
+
+/// Whether the application itself makes the credentials of what was entered: that is a test already.
+fn is_minted(scope: &Scope<'_>) -> bool {
+    let entry = scope.entry(FunctionName::GetCredentialsFromConnectionParameters);
+    let kind = entry.and_then(|(_, entry)| entry.get("implementationType").or(entry.get("type")));
+    kind.is_some_and(|kind| kind != "mapping")
+}

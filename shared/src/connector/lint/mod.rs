@@ -1,0 +1,146 @@
+//! What is probably not meant in a connector's folder, beyond what keeps it from being loaded.
+//!
+//! Everything is read from the raw files, so that a folder that does not load is looked through all the same. A key that
+//! is not known but near to a known one is an error: whoever wrote it meant something that does not happen. One that is
+//! near to nothing is a warning, for it may belong to another program.
+
+mod keys;
+mod mappings;
+mod schemas;
+mod script;
+mod sources;
+
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+use super::folder::{self, Files, Problem};
+use super::script::ScriptProblem;
+use super::yaml::Document;
+use super::{Connector, Function, pointer, schema, spelling};
+use sources::Scope;
+
+/// Something to mend, or to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What, and where.
+    pub problem: Problem,
+    /// How bad it is.
+    pub severity: Severity,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The connector does not load, or does not do what was written.
+    Error,
+    /// It works, and may not do what was meant.
+    Warning,
+}
+
+impl std::fmt::Display for Severity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// Looks through a folder. Findings are ordered by file and line.
+pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
+    let mut report = Report::default();
+    match folder::parse(folder_name, files) {
+        Ok(connector) => check_loaded(&connector, &mut report),
+        Err(problems) => {
+            report.0.extend(problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }));
+        }
+    }
+    let spec = files.get("spec.yml").and_then(|text| Document::parse(text).ok());
+    if let Some(spec) = spec.filter(|spec| spec.value.is_object()) {
+        look_through(&Rc::new(spec), files, &mut report);
+    }
+    let mut findings = report.0;
+    let place = |finding: &Finding| (finding.problem.file.clone(), finding.problem.line);
+    findings.sort_by_key(place);
+    findings.dedup();
+    findings
+}
+
+/// What is not looked at when a connector is loaded, since that would take time at every start: its scripts and schemas.
+fn check_loaded(connector: &Connector, report: &mut Report) {
+    for option in &connector.options {
+        for function in option.functions.values() {
+            let Function::JavaScript(script) = function else { continue };
+            for ScriptProblem { file, line, column, message, help } in script.check().err().unwrap_or_default() {
+                let message = column.map_or(message.clone(), |column| format!("column {column}: {message}"));
+                report.add(Severity::Error, &file, line, message, help);
+            }
+        }
+        for schema in [&option.input_schema, &option.parameters_schema] {
+            if let Err(unusable) = schema::validate(schema.as_ref(), &Map::new()) {
+                let help = "see the words of JSON Schema".to_owned();
+                report.add(Severity::Error, "spec.yml", None, unusable.to_string(), help);
+            }
+        }
+    }
+}
+
+fn look_through(spec: &Rc<Document>, files: &Files, report: &mut Report) {
+    let place = Place { file: "spec.yml", document: spec };
+    let scopes = Scope::all(&spec.value);
+    keys::check_spec(&place, &scopes, report);
+    schemas::check_spec(&place, &scopes, report);
+    let mut used = Vec::new();
+    for scope in &scopes {
+        for source in scope.sources(spec, files) {
+            if let Some(file) = source.file {
+                used.push(file);
+            }
+            mappings::check(&source, scope, &spec.value, report);
+            script::check(&source, report);
+        }
+    }
+    sources::check_unused(&used, files, report);
+}
+
+/// The findings so far.
+#[derive(Default)]
+struct Report(Vec<Finding>);
+
+impl Report {
+    fn add(&mut self, severity: Severity, file: &str, line: Option<u64>, message: String, help: String) {
+        let problem = Problem { file: file.to_owned(), line, message, help };
+        self.0.push(Finding { problem, severity });
+    }
+
+    /// Tells of the keys of an object that are not known. An object that is a formula has keys of its own.
+    fn check_keys(&mut self, place: &Place<'_>, at: &str, known: &[&str], what: &str) {
+        let Some(object) = place.document.value.pointer(at).and_then(Value::as_object) else { return };
+        if object.keys().next().is_some_and(|key| key.starts_with('$')) {
+            return;
+        }
+        for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
+            let (severity, help) = match spelling::nearest(key, known.iter().copied()) {
+                Some(meant) => (Severity::Error, format!("did you mean `{meant}`?")),
+                None => (Severity::Warning, "it is ignored; remove it".to_owned()),
+            };
+            let message = format!("`{key}` is no key of {what}");
+            place.report(self, severity, &pointer::child(at, key), message, help);
+        }
+    }
+}
+
+/// A file that findings are about.
+struct Place<'a> {
+    file: &'a str,
+    document: &'a Document,
+}
+
+impl Place<'_> {
+    fn report(&self, report: &mut Report, severity: Severity, at: &str, message: String, help: String) {
+        report.add(severity, self.file, self.document.line(at), message, help);
+    }
+}
+
+#[cfg(test)]
+mod tests;

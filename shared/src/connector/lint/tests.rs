@@ -1,0 +1,345 @@
+use super::*;
+
+const SPEC: &str = "\
+name: Acme
+auth:
+  type: oauth2
+  getOAuthConfig:
+    implementationType: mapping
+  makeApiClient:
+    implementationType: mapping
+  test:
+    implementationType: rest-api-mapping
+";
+
+const OAUTH: &str = "\
+clientId: { $var: connectorParameters.clientId }
+authorizeUri: https://acme.example/authorize
+tokenUri: https://acme.example/token
+";
+
+const CLIENT: &str = "baseUri: https://api.acme.example\n";
+
+const TEST: &str = "path: /me\nmethod: get\n";
+
+/// A folder without a fault, with some files put over it; an empty one is removed.
+fn folder(changes: &[(&str, &str)]) -> Files {
+    let files = [
+        ("spec.yml", SPEC),
+        ("auth/get-oauth-config.map.yml", OAUTH),
+        ("auth/make-api-client.map.yml", CLIENT),
+        ("auth/test.rest.yml", TEST),
+    ];
+    let all = files.iter().chain(changes).map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    let mut files: Files = all.collect();
+    files.retain(|_, text| !text.is_empty());
+    files
+}
+
+fn found(changes: &[(&str, &str)]) -> Vec<String> {
+    let findings = lint("acme", &folder(changes));
+    findings.iter().map(|Finding { problem, severity }| format!("{severity}: {problem}")).collect()
+}
+
+#[track_caller]
+fn finds(changes: &[(&str, &str)], expected: &[&str]) {
+    assert_eq!(found(changes), expected);
+}
+
+/// The fault-free spec with lines added at its end.
+fn spec_with(more: &str) -> String {
+    format!("{SPEC}{more}")
+}
+
+#[test]
+fn nothing_is_said_of_a_good_folder() {
+    finds(&[], &[]);
+}
+
+#[test]
+fn what_keeps_it_from_loading_is_an_error() {
+    finds(
+        &[("auth/make-api-client.map.yml", "")],
+        &["error: spec.yml:6: the file of `makeApiClient` is missing; add one of auth/make-api-client.map.yml, \
+           auth/make-api-client.yml"],
+    );
+    let findings = found(&[("spec.yml", "name: [")]);
+    assert!(findings.len() == 1 && findings[0].starts_with("error: spec.yml:"), "{findings:?}");
+}
+
+#[test]
+fn a_key_near_to_a_known_one_is_an_error_and_another_a_warning() {
+    let spec = spec_with("  tittle: x\n  retries: 3\nlogoURL: https://acme.example/logo.png\n")
+        .replace("  makeApiClient:\n", "  makeApiClient:\n    implementatonType: mapping\n");
+    finds(
+        &[("spec.yml", &spec)],
+        &[
+            "error: spec.yml:7: `implementatonType` is no key of `makeApiClient`; did you mean `implementationType`?",
+            "error: spec.yml:11: `tittle` is no key of `auth`; did you mean `title`?",
+            "warning: spec.yml:12: `retries` is no key of `auth`; it is ignored; remove it",
+            "error: spec.yml:13: `logoURL` is no key of spec.yml; did you mean `logoUri`?",
+        ],
+    );
+}
+
+#[test]
+fn a_misspelt_function_is_told_from_a_missing_one() {
+    let spec = SPEC.replace("  test:\n", "  tset:\n");
+    finds(
+        &[("spec.yml", &spec)],
+        &[
+            "warning: auth/test.rest.yml: no function uses this file; add `test` to `auth` in spec.yml, or remove the file",
+            "warning: spec.yml:2: there is no `test`: whatever credentials it gets pass for good; add `test: \
+             {implementationType: rest-api-mapping}` and auth/test.rest.yml",
+            "error: spec.yml:8: `tset` is no key of `auth`; did you mean `test`?",
+        ],
+    );
+}
+
+#[test]
+fn keys_of_the_newer_form_and_of_options_are_known() {
+    let inline = "name: Acme\ntype: oauth2\nenabeld: true\ngetOAuthConfig: {mapping: {clientId: x, scope: y}}\n\
+                  makeApiClient: {mapping: {baseUri: 'https://a.example', header: {}}}\ntest: {mapping: {path: /, method: get}}\n";
+    let none =
+        [("auth/get-oauth-config.map.yml", ""), ("auth/make-api-client.map.yml", ""), ("auth/test.rest.yml", "")];
+    finds(
+        &[&none[..], &[("spec.yml", inline)]].concat(),
+        &[
+            "error: spec.yml:3: `enabeld` is no key of spec.yml; did you mean `enabled`?",
+            "error: spec.yml:4: `scope` is no key of the result of `getOAuthConfig`; did you mean `scopes`?",
+            "error: spec.yml:5: `header` is no key of an API client; did you mean `headers`?",
+        ],
+    );
+    let options = found(&[(
+        "spec.yml",
+        &spec_with("  options:\n    key:\n      type: client-credentials\n      titel: API key\n"),
+    )]);
+    let expected = "error: spec.yml:13: `titel` is no key of the option `key`; did you mean `title`?";
+    assert!(options.iter().any(|finding| finding == expected), "{options:?}");
+}
+
+#[test]
+fn a_function_must_belong_to_the_auth_type() {
+    let spec = SPEC.replace("oauth2", "client-credentials");
+    let findings = found(&[("spec.yml", &spec)]);
+    let expected = "error: spec.yml:4: the auth type client-credentials has no function `getOAuthConfig`; remove it; it \
+                    belongs to oauth2, oauth1";
+    assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
+    let spec = spec_with("    filePath: test.rest.yml\n").replace("oauth2", "proxy").replace("test:", "disconnect:");
+    let findings = found(&[("spec.yml", &spec)]);
+    let expected = "error: spec.yml:8: the auth type proxy has no function `disconnect`; remove it; it belongs to \
+                    oauth2, oauth1, client-credentials";
+    assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
+}
+
+#[test]
+fn options_may_leave_functions_to_auth_and_have_folders_of_their_own() {
+    let spec = "name: Acme\nauth:\n  test: {implementationType: rest-api-mapping}\n  options:\n    key:\n      type: client-credentials\n      \
+                makeApiClient: {implementationType: mapping}\n    other:\n      type: oauth2\n      makeApiClient: {}\n      getOAuthConfig: {}\n";
+    let files = [("spec.yml", spec), ("auth/key/make-api-client.map.yml", "baseURI: https://a.example\n")];
+    let findings = found(&files);
+    let expected =
+        "error: auth/key/make-api-client.map.yml:1: `baseURI` is no key of an API client; did you mean `baseUri`?";
+    assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
+    assert!(
+        findings.iter().all(|finding| !finding.contains("no `test`") && !finding.contains("no function")),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn keys_of_rest_mappings_are_known() {
+    let test = "path: /me\nmethod: get\nrequestMaping:\n  query: {}\n";
+    finds(
+        &[("auth/test.rest.yml", test)],
+        &["error: auth/test.rest.yml:3: `requestMaping` is no key of a REST mapping; did you mean `requestMapping`?"],
+    );
+    let test = "path: /me\nmethod: get\nrequestMapping:\n  header: {A: b}\n  body: {}\n";
+    finds(
+        &[("auth/test.rest.yml", test)],
+        &[
+            "error: auth/test.rest.yml:4: `header` is no key of a request mapping; did you mean `headers`?",
+            "warning: auth/test.rest.yml:5: `body` is no key of a request mapping; it is ignored; remove it",
+        ],
+    );
+}
+
+#[test]
+fn keys_of_the_oauth_config_are_those_that_are_given() {
+    let config = format!("{OAUTH}scope: read\naudience: x\n");
+    finds(
+        &[("auth/get-oauth-config.map.yml", &config)],
+        &[
+            "error: auth/get-oauth-config.map.yml:4: `scope` is no key of the result of `getOAuthConfig`; did you mean `scopes`?",
+            "warning: auth/get-oauth-config.map.yml:5: `audience` is no key of the result of `getOAuthConfig`; it is ignored; remove it",
+        ],
+    );
+    finds(&[("auth/get-oauth-config.map.yml", "$mergeObjects: [{ $var: connectorParameters }]\n")], &[]);
+}
+
+#[test]
+fn files_that_no_function_uses_are_told() {
+    finds(
+        &[("auth/make-api-clinet.map.yml", CLIENT), ("auth/refresh-credentials.js", "x"), ("auth/notes.txt", "x")],
+        &[
+            "warning: auth/make-api-clinet.map.yml: no function uses this file; did you mean auth/make-api-client.map.yml?",
+            "warning: auth/notes.txt: no function uses this file; remove it, or name it as the `filePath` of a function",
+            "warning: auth/refresh-credentials.js: no function uses this file; add `refreshCredentials` to `auth` in \
+             spec.yml, or remove the file",
+        ],
+    );
+}
+
+#[test]
+fn what_a_script_imports_is_used() {
+    let spec = spec_with("  disconnect: {implementationType: javascript}\n");
+    let files = [
+        ("spec.yml", spec.as_str()),
+        ("auth/disconnect.js", "import { sign } from './lib/sign';\nimport data from '../auth/data.json';"),
+        ("auth/lib/sign.ts", "export const sign = 1;"),
+        ("auth/data.json", "{}"),
+    ];
+    assert!(found(&files).iter().all(|finding| !finding.contains("no function uses")), "{:?}", found(&files));
+}
+
+#[test]
+fn formulas_that_there_are_not_are_told() {
+    let client = "headers:\n  Authorization:\n    $template: Basic x\n  B: { $concta: [a, b] }\n  C: { $switch: 1 }\n  D: { $plain: { $x: 1 } }\n";
+    finds(
+        &[("auth/make-api-client.map.yml", client)],
+        &[
+            "error: auth/make-api-client.map.yml:3: there is no formula $template; write $tpl with `template` and \
+             `values`; for Basic authentication, `auth`",
+            "error: auth/make-api-client.map.yml:4: there is no formula $concta; did you mean $concat?",
+            "error: auth/make-api-client.map.yml:5: there is no formula $switch; use $plain to keep the key",
+        ],
+    );
+}
+
+#[test]
+fn the_mapping_of_map_is_singular() {
+    let client =
+        "baseUri:\n  $map:\n    value: { $var: connectorParameters.region }\n    mappings: []\n    mapping: []\n";
+    finds(
+        &[("auth/make-api-client.map.yml", client)],
+        &["error: auth/make-api-client.map.yml:4: `mappings` of $map is ignored; remove it"],
+    );
+    let findings = found(&[("auth/make-api-client.map.yml", &client.replace("    mapping: []\n", ""))]);
+    let expected = "error: auth/make-api-client.map.yml:4: `mappings` of $map is ignored; write `mapping`";
+    assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
+}
+
+#[test]
+fn an_input_in_a_host_needs_a_pattern_from_end_to_end() {
+    let tpl = "baseUri:\n  $tpl:\n    template: https://{shop}.acme.example/{path}\n    values:\n      shop: { $var: connectionParameters.shop }\n      \
+               path: { $var: connectionParameters.path }\n";
+    let concat = "baseUri:\n  $concat: ['https://', { $var: $.connectionInput.shop }, .acme.example/, { $var: connectionParameters.path }]\n";
+    let schema =
+        |pattern: &str| spec_with(&format!("  inputSchema:\n    properties:\n      shop: {{type: string{pattern}}}\n"));
+    let help = "give `shop` in the input schema a `pattern` for one label, such as ^[a-z0-9-]+$";
+    for client in [tpl, concat] {
+        let findings = |spec: &str| found(&[("auth/make-api-client.map.yml", client), ("spec.yml", spec)]);
+        let at = "error: auth/make-api-client.map.yml:1:";
+        let open = format!("{at} the input `shop` goes into a host and may be anything; {help}");
+        assert_eq!(findings(SPEC), std::slice::from_ref(&open));
+        assert_eq!(findings(&schema("")), [open]);
+        let loose =
+            format!("{at} the `pattern` of the input `shop`, which goes into a host, allows more around it; {help}");
+        assert_eq!(findings(&schema(", pattern: '[a-z]+'")), [loose]);
+        assert_eq!(findings(&schema(", pattern: '^[a-z]+$'")), [""; 0]);
+        assert_eq!(findings(&schema(", enum: [a, b]")), [""; 0]);
+    }
+}
+
+#[test]
+fn keywords_of_schemas_are_checked_at_every_depth() {
+    let schema = "  inputSchema:\n    type: object\n    requierd: [key]\n    properties:\n      key:\n        type: string\n        \
+                  minlength: 3\n        placeholder: x\n      pattenr: {type: string}\n      list: {type: array, items: {tpye: string}}\n";
+    finds(
+        &[("spec.yml", &spec_with(schema))],
+        &[
+            "error: spec.yml:12: `requierd` is no keyword of a schema; did you mean `required`?",
+            "error: spec.yml:16: `minlength` is no keyword of a schema; did you mean `minLength`?",
+            "error: spec.yml:19: `tpye` is no keyword of a schema; did you mean `type`?",
+        ],
+    );
+}
+
+#[test]
+fn inputs_that_look_like_secrets_must_be_hidden() {
+    let schema = "  ui:\n    schema:\n      properties:\n        api_key: {type: string}\n        userPassword: {type: string, format: password}\n        \
+                  token: {type: string, isSensitive: true}\n        noRefreshToken: {type: boolean}\n        tokenUri: {type: string}\nparametersSchema:\n  \
+                  properties:\n    clientSecret: {type: string}\n";
+    let finding = |line: u64, name: &str| {
+        format!(
+            "warning: spec.yml:{line}: `{name}` looks like a secret, and is shown while it is typed; add `format: \
+             password` or `isSensitive: true`"
+        )
+    };
+    assert_eq!(found(&[("spec.yml", &spec_with(schema))]), [finding(13, "api_key"), finding(20, "clientSecret")]);
+}
+
+/// What is found in a `test` in JavaScript, besides that it may not load.
+fn found_in_test(script: &str) -> Vec<String> {
+    let spec = SPEC.replace("rest-api-mapping", "javascript");
+    let files = [("spec.yml", spec.as_str()), ("auth/test.rest.yml", ""), ("auth/test.js", script)];
+    // Not all of what is tried here is a whole program.
+    found(&files).into_iter().filter(|finding| finding.starts_with("warning: auth/test.js")).collect()
+}
+
+#[test]
+fn a_test_that_reads_the_status_off_a_body_is_told() {
+    let finding = |line: u64, what: &str| {
+        vec![format!(
+            "warning: auth/test.js:{line}: `{what}` is read off a body: the API client returns the body alone; return \
+             true, as any other status throws; or pass `{{ returnFullResponse: true }}` as options"
+        )]
+    };
+    let script = "export default async function test({ apiClient }) {\n  // apiClient\n  const response = await apiClient.get('/me');\n  \
+                  return response.status === 200;\n}\n";
+    assert_eq!(found_in_test(script), finding(4, "response.status"));
+    let script = "module.exports = async (args) => {\n  let res\n  res = await args.externalApiClient.post<Me>(`/me`, {})\n  return res?.statusCode == 200\n}";
+    assert_eq!(found_in_test(script), finding(4, "res.statusCode"));
+    assert_eq!(found_in_test("const ok = (await apiClient.get('/me')).status < 300"), finding(1, "status"));
+    assert_eq!(found_in_test("const { status: code } = await apiClient.get('/me')"), finding(1, "status"));
+}
+
+#[test]
+fn a_status_of_anything_else_is_let_be() {
+    for script in [
+        "const r = await fetch('/me'); return r.status === 200",
+        "const r = await apiClient.get('/me', {}, { returnFullResponse: true }); return r.status === 200",
+        "let r = await apiClient.get('/me'); r = await fetch('/me'); return r.status",
+        "const r = await apiClient.get('/me'); return r.status === 'active'",
+        "const r = await apiClient.get('/me'); return other.r.status === 200",
+        "const r = await apiClient.get('/me'); return r.user.status",
+        "const s = \"const r = await apiClient.get('/me')\"; return r.status",
+        "/* r = apiClient.get( */ return r.status",
+        "const x = /r = apiClient.get(\\//; return r.status",
+        "const r = await axios.get('/me'); return r.status === 200",
+        "const r = apiClient.get; return r.status",
+        "if (r === apiClient.get('/me')) return r.status",
+    ] {
+        assert_eq!(found_in_test(script), [""; 0], "{script}");
+    }
+}
+
+#[test]
+fn scripts_written_into_the_spec_have_its_lines() {
+    let spec = SPEC.replace(
+        "    implementationType: rest-api-mapping\n",
+        "    implementationType: javascript\n    code: |\n      export default async ({ apiClient }) => {\n        const me = await apiClient.get('/me')\n        \
+         return me.status == 200\n      }\n",
+    );
+    let findings = found(&[("spec.yml", &spec), ("auth/test.rest.yml", "")]);
+    assert!(findings.iter().any(|finding| finding.starts_with("warning: spec.yml:13: `me.status`")), "{findings:?}");
+}
+
+#[test]
+fn no_text_breaks_the_reader_of_scripts() {
+    for text in
+        ["'", "`", "/", "/*", "//", "(", ")", ").status", "}=", "x=", "await", "x = apiClient.", "é.status", "/[/"]
+    {
+        found_in_test(text);
+    }
+}

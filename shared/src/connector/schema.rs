@@ -1,0 +1,169 @@
+//! Data schemas: what parameters and inputs must look like. A subset of JSON Schema with some words of its own, which
+//! say nothing about validity.
+
+use serde_json::{Map, Value};
+
+/// A value that does not fit its schema. The text holds nothing of the value.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// The field, as a path with dots; empty for the whole value.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// The schema itself cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unusable(String);
+
+/// Puts a schema over another: the properties and the required ones of both, otherwise the upper one's words.
+pub(super) fn merged(lower: Option<Value>, upper: Option<Value>) -> Option<Value> {
+    let (lower, upper) = match (lower, upper) {
+        (Some(Value::Object(lower)), Some(Value::Object(upper))) => (lower, upper),
+        (lower, upper) => return upper.or(lower),
+    };
+    let mut merged = lower;
+    for (key, value) in upper {
+        match (merged.get_mut(&key), value) {
+            (Some(Value::Object(properties)), Value::Object(more)) if key == "properties" => properties.extend(more),
+            (Some(Value::Array(required)), Value::Array(more)) if key == "required" => {
+                let new: Vec<Value> = more.into_iter().filter(|name| !required.contains(name)).collect();
+                required.extend(new);
+            }
+            (_, value) => {
+                merged.insert(key, value);
+            }
+        }
+    }
+    Some(Value::Object(merged))
+}
+
+/// The input with the defaults of its schema for what is missing.
+pub fn with_defaults(schema: Option<&Value>, mut input: Map<String, Value>) -> Map<String, Value> {
+    let properties = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+    for (name, property) in properties.into_iter().flatten() {
+        if let Some(default) = property.get("default").filter(|default| !default.is_null())
+            && input.get(name).is_none_or(Value::is_null)
+        {
+            input.insert(name.clone(), default.clone());
+        }
+    }
+    input
+}
+
+/// What of an object does not fit its schema, field by field; nothing where there is no schema. A member that is null
+/// counts as left out.
+///
+/// # Errors
+/// When the schema is none.
+pub fn validate(schema: Option<&Value>, object: &Map<String, Value>) -> Result<Vec<FieldError>, Unusable> {
+    let Some(schema) = schema else { return Ok(Vec::new()) };
+    let validator = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft7)
+        .should_validate_formats(true)
+        .build(schema)
+        .map_err(|error| Unusable(format!("the schema is malformed at {}: {}", error.schema_path(), error.masked())))?;
+    let given = object.iter().filter(|(_, value)| !value.is_null());
+    let value = given.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into();
+    Ok(validator.iter_errors(&value).map(|error| field_error(schema, &error)).collect())
+}
+
+/// One line for people out of many fields.
+pub fn summary(errors: &[FieldError]) -> String {
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|error| match error.field.as_str() {
+            "" => error.message.clone(),
+            field => format!("`{field}` {}", error.message),
+        })
+        .collect();
+    lines.join("; ")
+}
+
+fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> FieldError {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let mut field: Vec<String> = error.instance_path().as_str().split('/').skip(1).map(str::to_owned).collect();
+    let message = match error.kind() {
+        Kind::Required { property } => {
+            field.push(property.as_str().unwrap_or_default().to_owned());
+            "is missing".to_owned()
+        }
+        Kind::AdditionalProperties { unexpected } => match unexpected.as_slice() {
+            [name] => {
+                field.push(name.clone());
+                "is not known".to_owned()
+            }
+            names => format!("has fields that are not known: {}", names.join(", ")),
+        },
+        Kind::Pattern { pattern } => format!("must match {pattern}"),
+        Kind::MinLength { limit: 1 } => "must not be empty".to_owned(),
+        _ => error.masked_with("").to_string().trim_start().to_owned(),
+    };
+    let pointer = format!("/properties/{}", field.join("/properties/"));
+    // A schema may explain in its own words what is wanted.
+    let hint = schema.pointer(&pointer).and_then(|property| property.get("errorMessage")).and_then(Value::as_str);
+    FieldError { field: field.join("."), message: hint.map_or(message, str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn errors(schema: Value, object: Value) -> Vec<(String, String)> {
+        let errors = validate(Some(&schema), object.as_object().unwrap()).unwrap();
+        errors.into_iter().map(|error| (error.field, error.message)).collect()
+    }
+
+    #[test]
+    fn each_field_gets_its_own_message_without_the_value() {
+        let schema = json!({"type": "object", "required": ["shop", "key"], "properties": {
+            "shop": {"type": "string", "pattern": "^[a-z]+$"},
+            "key": {"type": "string", "format": "password", "isSensitive": true, "minLength": 1},
+            "port": {"type": "integer", "maximum": 65535},
+        }});
+        let found = errors(schema, json!({"shop": "Hunter2/..", "port": "hunter2"}));
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.contains(&("shop".into(), "must match ^[a-z]+$".into())));
+        assert!(found.contains(&("key".into(), "is missing".into())));
+        assert!(found.iter().all(|(_, message)| !message.to_lowercase().contains("hunter2")), "{found:?}");
+    }
+
+    #[test]
+    fn words_of_data_schemas_say_nothing_about_validity() {
+        let schema = json!({"title": "T", "isImplied": true, "referenceRecords": [{"id": "a", "name": "A"}],
+            "properties": {"a": {"type": "string", "format": "password", "allowCustom": true, "isRichText": true}}});
+        assert!(errors(schema, json!({"a": "x", "b": 1})).is_empty());
+    }
+
+    #[test]
+    fn a_malformed_schema_is_an_error_of_its_own() {
+        assert!(validate(Some(&json!({"type": "magic"})), &Map::new()).is_err());
+        assert!(validate(None, &Map::new()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn schemas_of_auth_and_option_are_merged() {
+        let lower =
+            json!({"title": "L", "required": ["a"], "properties": {"a": {"type": "string"}, "b": {"title": "L"}}});
+        let upper = json!({"title": "U", "required": ["a", "b"], "properties": {"b": {"title": "U"}}});
+        let expected =
+            json!({"title": "U", "required": ["a", "b"], "properties": {"a": {"type": "string"}, "b": {"title": "U"}}});
+        assert_eq!(merged(Some(lower.clone()), Some(upper)), Some(expected));
+        assert_eq!(merged(Some(lower.clone()), None), Some(lower));
+    }
+
+    #[test]
+    fn null_counts_as_left_out() {
+        let schema = json!({"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["b"]});
+        assert_eq!(errors(schema, json!({"a": null, "b": null})), [("b".into(), "is missing".into())]);
+    }
+
+    #[test]
+    fn defaults_fill_what_is_missing() {
+        let schema = json!({"properties": {"port": {"default": 5432}, "host": {"default": "h"}}});
+        let input = json!({"host": "mine"}).as_object().cloned().unwrap();
+        assert_eq!(Value::Object(with_defaults(Some(&schema), input)), json!({"host": "mine", "port": 5432}));
+    }
+}

@@ -1,0 +1,146 @@
+//! What is the same for every kind of authentication: enter, refresh, test, disconnect.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::session::ApiSession;
+use super::{Auth, Obtained, Provider, ProviderError, Reauthorize};
+use crate::connection::expiry_of;
+use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
+use crate::credentials::Credentials;
+use crate::database;
+use crate::egress::Limits;
+use crate::oauth2::OAuthConfig;
+
+/// How the credentials of a connection are renewed.
+pub enum Renewal {
+    /// By the connector's `refreshCredentials`.
+    Function,
+    /// By a refresh token.
+    OAuth2(Box<OAuthConfig>),
+}
+
+impl Provider {
+    /// The credentials out of what the end user entered (`getCredentialsFromConnectionParameters`, else what was entered),
+    /// for connections that are made in one step.
+    ///
+    /// # Errors
+    /// When the function fails.
+    pub async fn enter(&self, auth: &Arc<Auth>) -> Result<Obtained, ProviderError> {
+        let asked_at = self.clock.now();
+        let function = FunctionName::GetCredentialsFromConnectionParameters;
+        let made = self.run_for_object(auth, function, Map::new(), None).await?;
+        let credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
+        let renews_itself = auth.function(FunctionName::RefreshCredentials).is_some();
+        Ok(Obtained { expiry: expiry_of(&credentials, asked_at), credentials, renews_itself })
+    }
+
+    /// How the credentials are renewed; nothing is asked of the provider yet. `None` where they cannot be.
+    ///
+    /// # Errors
+    /// When `getOAuthConfig` does not return a configuration.
+    pub async fn renewal(&self, auth: &Arc<Auth>) -> Result<Option<Renewal>, ProviderError> {
+        if auth.function(FunctionName::RefreshCredentials).is_some() {
+            return Ok(Some(Renewal::Function));
+        }
+        match auth.kind() {
+            AuthType::OAuth2 => Ok(Some(Renewal::OAuth2(Box::new(self.oauth2_config(auth, None).await?)))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Renews credentials. The result is to be merged into them.
+    ///
+    /// # Errors
+    /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
+    pub async fn refresh(
+        &self,
+        auth: &Arc<Auth>,
+        renewal: &Renewal,
+        credentials: &Value,
+    ) -> Result<Obtained, ProviderError> {
+        match renewal {
+            Renewal::OAuth2(config) => self.refresh_oauth2(auth, config, credentials).await,
+            Renewal::Function => {
+                let asked_at = self.clock.now();
+                let api = Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials.clone(), None));
+                let arguments = Map::from_iter([("credentials".to_owned(), credentials.clone())]);
+                let renewed = self.run_for_object(auth, FunctionName::RefreshCredentials, arguments, Some(&api));
+                let Ok(renewed) = tokio::time::timeout(Self::DEADLINE, renewed).await else {
+                    let message = format!("refreshCredentials took longer than {} s", Self::DEADLINE.as_secs());
+                    return Err(ProviderError::Unavailable { message, retry_after: None });
+                };
+                let credentials = renewed?.unwrap_or_default();
+                Ok(Obtained { expiry: expiry_of(&credentials, asked_at), credentials, renews_itself: true })
+            }
+        }
+    }
+
+    /// Makes the connector's test with these credentials. A connector without a test passes.
+    ///
+    /// # Errors
+    /// When the test fails, the provider does not answer, or the connector's functions do not return what they should.
+    pub async fn test(
+        &self,
+        auth: &Arc<Auth>,
+        credentials: &Credentials,
+        reauthorize: Option<Arc<dyn Reauthorize>>,
+    ) -> Result<(), ProviderError> {
+        let Some(test) = auth.function(FunctionName::Test) else { return Ok(()) };
+        let credentials = credentials.to_value();
+        let arguments = Map::from_iter([("credentials".to_owned(), credentials.clone())]);
+        let has_mapping = match test {
+            Function::Database(login) => return self.log_in(auth, login, arguments).await,
+            Function::Rest(rest) => rest.response_mapping.is_some(),
+            Function::Mapping(_) | Function::JavaScript(_) => true,
+        };
+        let api = Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials, reauthorize));
+        let result = self.run(auth, FunctionName::Test, arguments, Some(&api)).await?;
+        if test_passed(result.as_ref(), has_mapping) {
+            return Ok(());
+        }
+        let message = "the connector's test of the credentials returned nothing that counts as success".into();
+        Err(ProviderError::Refused { key: None, message, permanent: false })
+    }
+
+    /// Tells the provider that a connection ends: `disconnect`, else the revocation of its token where `revocationUri` is
+    /// configured (RFC 7009).
+    ///
+    /// # Errors
+    /// When the provider refuses or does not answer in time. The connection ends all the same.
+    pub async fn disconnect(
+        &self,
+        auth: &Arc<Auth>,
+        credentials: &Value,
+        reauthorize: Option<Arc<dyn Reauthorize>>,
+    ) -> Result<(), ProviderError> {
+        let ending = async {
+            if auth.function(FunctionName::Disconnect).is_some() {
+                let api = Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials.clone(), reauthorize));
+                let arguments = Map::from_iter([("credentials".to_owned(), credentials.clone())]);
+                self.run(auth, FunctionName::Disconnect, arguments, Some(&api)).await?;
+            } else if *auth.kind() == AuthType::OAuth2 {
+                self.revoke(auth, credentials).await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(Self::DISCONNECT, ending).await.unwrap_or_else(|_| {
+            Err(ProviderError::Unavailable { message: "the application did not answer".into(), retry_after: None })
+        })
+    }
+
+    /// Logs in to a database, and out again.
+    pub(super) async fn log_in(
+        &self,
+        auth: &Auth,
+        login: &DatabaseLogin,
+        arguments: Map<String, Value>,
+    ) -> Result<(), ProviderError> {
+        let mut variables = auth.arguments(FunctionName::Test);
+        variables.extend(arguments);
+        let login = login.evaluate(&Value::Object(variables));
+        let login = login.map_err(|error| ProviderError::Configuration(error.to_string()))?;
+        Ok(database::verify(&self.egress, &login, Limits::API.deadline).await?)
+    }
+}

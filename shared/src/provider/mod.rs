@@ -1,0 +1,70 @@
+//! What Larder asks of a connected application: tokens, new ones, whether a connection works, to forget it. Runs a
+//! connector's functions, or the documented defaults where it has none.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `auth` | a connector with the parameters of one connection |
+//! | `functions` | runs a function, however it is implemented |
+//! | `session` | the API client that functions call |
+//! | `oauth2`, `oauth1` | the flows |
+//! | `life` | what is the same for every kind of authentication: enter, refresh, test, disconnect |
+
+mod auth;
+mod error;
+mod functions;
+mod life;
+mod oauth1;
+mod oauth2;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+pub use auth::{Auth, SignedToken, Via, callback_uri};
+pub use error::ProviderError;
+pub use life::Renewal;
+pub use oauth2::Authorization;
+pub use session::Reauthorize;
+
+use crate::clock::Clock;
+use crate::connection::Expiry;
+use crate::egress::{Egress, Limits};
+use crate::javascript::JavaScript;
+use crate::random::Rng;
+
+/// Speaks to providers.
+#[derive(Clone)]
+pub struct Provider {
+    egress: Egress,
+    javascript: JavaScript,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+/// Fresh credentials, or changes of credentials.
+pub struct Obtained {
+    /// The members.
+    pub credentials: Map<String, Value>,
+    /// When they die, if the provider said so.
+    pub expiry: Option<Expiry>,
+    /// Whether they can be renewed without a refresh token among them.
+    pub renews_itself: bool,
+}
+
+impl Provider {
+    /// How long a function that only turns tokens into credentials may take, after the tokens came.
+    const EXTRACTION: Duration = Duration::from_secs(10);
+
+    /// How long a refresh takes at most.
+    pub const DEADLINE: Duration = Limits::TOKEN.deadline.saturating_add(Self::EXTRACTION);
+
+    /// How long the end of a connection waits for the provider.
+    pub const DISCONNECT: Duration = Duration::from_secs(10);
+
+    /// A provider reached through `egress`.
+    pub fn new(egress: Egress, javascript: JavaScript, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        Self { egress, javascript, clock, rng }
+    }
+}

@@ -1,0 +1,181 @@
+//! OAuth 2.0: the code, the refresh token, the end.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, header};
+use serde_json::{Map, Value, json};
+
+use super::session::ApiSession;
+use super::{Auth, Obtained, Provider, ProviderError};
+use crate::connection::expiry_of;
+use crate::connector::FunctionName;
+use crate::credentials::refresh_token;
+use crate::egress::Limits;
+use crate::oauth2::{
+    OAuthConfig, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation, callback_fields,
+    parse_retry_after, parse_revocation, parse_token_response,
+};
+
+/// What the browser brought back, for [`Provider::exchange_code`].
+pub struct Authorization<'a> {
+    /// The authorization code.
+    pub code: &'a str,
+    /// The PKCE verifier of this flow, if it has one.
+    pub code_verifier: Option<&'a str>,
+    /// The redirect URI of the authorize request.
+    pub redirect_uri: &'a str,
+    /// All query parameters of the callback.
+    pub query_parameters: Map<String, Value>,
+}
+
+impl Provider {
+    /// The OAuth2 configuration of a connection (`getOAuthConfig`). `state` is only there when a flow begins.
+    ///
+    /// # Errors
+    /// When the function does not return a configuration.
+    pub async fn oauth2_config(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<OAuthConfig, ProviderError> {
+        let config = self.oauth_config_of(auth, state).await?;
+        OAuthConfig::from_value(&config).map_err(|error| ProviderError::Configuration(error.to_string()))
+    }
+
+    pub(super) async fn oauth_config_of(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<Value, ProviderError> {
+        let mut arguments = Map::new();
+        arguments.insert("redirectUri".into(), json!(auth.callback_uri));
+        if let Some(state) = state {
+            arguments.insert("state".into(), json!(state));
+        }
+        let config = Box::pin(self.run_for_object(auth, FunctionName::GetOAuthConfig, arguments, None)).await?;
+        Ok(Value::Object(config.unwrap_or_default()))
+    }
+
+    /// Exchanges an authorization code for credentials (`getTokenData`, then `getCredentialsFromAccessTokenResponse`).
+    ///
+    /// # Errors
+    /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
+    pub async fn exchange_code(
+        &self,
+        auth: &Arc<Auth>,
+        config: &OAuthConfig,
+        authorization: Authorization<'_>,
+    ) -> Result<Obtained, ProviderError> {
+        let asked_at = self.clock.now();
+        let Authorization { code, code_verifier, redirect_uri, query_parameters } = authorization;
+        let mut arguments = Map::new();
+        arguments.insert("codeVerifier".into(), json!(code_verifier));
+        arguments.insert("redirectUri".into(), json!(redirect_uri));
+        arguments.insert("queryParameters".into(), Value::Object(query_parameters.clone()));
+        let response = match self.run_for_object(auth, FunctionName::GetTokenData, arguments.clone(), None).await? {
+            Some(tokens) => TokenResponse::from_map(config, tokens)?,
+            None => {
+                self.ask_for_tokens(config, build_code_exchange(config, code, redirect_uri, code_verifier)?).await?
+            }
+        };
+        if config.wants_refresh_token() {
+            response.require_refresh_token()?;
+        }
+        let tokens = response.into_map();
+        let entered = FunctionName::GetCredentialsFromConnectionParameters;
+        let mut credentials = self.run_for_object(auth, entered, Map::new(), None).await?.unwrap_or_default();
+        credentials.extend(callback_fields(config, &query_parameters));
+        credentials.extend(tokens.clone());
+        arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
+        let api = self.api(auth, Value::Object(credentials.clone()));
+        let extraction = FunctionName::GetCredentialsFromAccessTokenResponse;
+        let extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
+        let expiry = extracted.as_ref().and_then(|it| expiry_of(it, asked_at)).or_else(|| expiry_of(&tokens, asked_at));
+        // "Token response as well as additional extracted credentials are stored."
+        credentials.extend(extracted.unwrap_or_default());
+        let renews_itself =
+            config.refresh_with_access_token || auth.function(FunctionName::RefreshCredentials).is_some();
+        Ok(Obtained { credentials, expiry, renews_itself })
+    }
+
+    /// Asks for new credentials with the refresh token among `credentials` (RFC 6749 §6), then runs
+    /// `getCredentialsFromRefreshTokenResponse`.
+    pub(super) async fn refresh_oauth2(
+        &self,
+        auth: &Arc<Auth>,
+        config: &OAuthConfig,
+        credentials: &Value,
+    ) -> Result<Obtained, ProviderError> {
+        let Some(token) = config.token_to_refresh(credentials) else {
+            return Err(ProviderError::Refused {
+                key: Some("access_token_expired"),
+                message: "there is no refresh token; the end user must connect again".into(),
+                permanent: true,
+            });
+        };
+        let asked_at = self.clock.now();
+        let tokens = self.ask_for_tokens(config, build_refresh(config, token)?).await?.into_map();
+        let extracted = self.extract_refreshed(auth, credentials, &tokens).await;
+        let expiry = extracted.as_ref().and_then(|it| expiry_of(it, asked_at)).or_else(|| expiry_of(&tokens, asked_at));
+        let mut changes = extracted.unwrap_or_else(|| tokens.clone());
+        // A rotated refresh token is kept even where a connector's function forgets it: without it all is lost.
+        if let Some(rotated) = tokens.get("refresh_token").filter(|token| !token.is_null()) {
+            changes.entry("refresh_token").or_insert_with(|| rotated.clone());
+        }
+        // An empty or null one is not a new one (RFC 6749 §6: the old one goes on).
+        if changes.get("refresh_token").is_some_and(|token| token.is_null() || token == "") {
+            changes.shift_remove("refresh_token");
+        }
+        Ok(Obtained { credentials: changes, expiry, renews_itself: config.refresh_with_access_token })
+    }
+
+    /// What `getCredentialsFromRefreshTokenResponse` makes of the tokens. They are the only copy: a fault in the function
+    /// must not lose them.
+    async fn extract_refreshed(
+        &self,
+        auth: &Arc<Auth>,
+        credentials: &Value,
+        tokens: &Map<String, Value>,
+    ) -> Option<Map<String, Value>> {
+        let mut arguments = Map::new();
+        arguments.insert("credentials".into(), credentials.clone());
+        arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
+        let mut fresh = credentials.as_object().cloned().unwrap_or_default();
+        fresh.extend(tokens.clone());
+        let api = self.api(auth, Value::Object(fresh));
+        let extraction = FunctionName::GetCredentialsFromRefreshTokenResponse;
+        let extracted = self.run_for_object(auth, extraction, arguments, Some(&api));
+        let problem = match tokio::time::timeout(Self::EXTRACTION, extracted).await {
+            Ok(Ok(extracted)) => return extracted,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        };
+        tracing::warn!(connector = auth.connector.key, problem, "the token response is kept as it came");
+        None
+    }
+
+    fn api(&self, auth: &Arc<Auth>, credentials: Value) -> Arc<ApiSession> {
+        Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials, None))
+    }
+
+    async fn ask_for_tokens(
+        &self,
+        config: &OAuthConfig,
+        TokenRequest { request, secrets }: TokenRequest,
+    ) -> Result<TokenResponse, ProviderError> {
+        let response = self.egress.send(request, Limits::TOKEN).await?;
+        let text = |name| response.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let wait = text(header::RETRY_AFTER).and_then(|wait| parse_retry_after(wait, self.clock.now()));
+        let content_type = text(header::CONTENT_TYPE);
+        parse_token_response(config, response.status.as_u16(), content_type, &response.body)
+            .map_err(|error| ProviderError::from(error.with_retry_after(wait)).without(&secrets))
+    }
+
+    /// Revokes the refresh token, else the access token, where the connector says where (RFC 7009).
+    pub(super) async fn revoke(&self, auth: &Arc<Auth>, credentials: &Value) -> Result<(), ProviderError> {
+        let config = self.oauth2_config(auth, None).await?;
+        let access_token = || credentials.get("access_token").and_then(Value::as_str);
+        let token = match refresh_token(credentials) {
+            Some(token) => Some((token, "refresh_token")),
+            None => access_token().map(|token| (token, "access_token")),
+        };
+        let request = token.and_then(|(token, hint)| build_revocation(&config, token, Some(hint)));
+        let Some(TokenRequest { request, secrets }) = request else { return Ok(()) };
+        let response = self.egress.send(request, Limits::TOKEN).await?;
+        let content_type = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        parse_revocation(response.status.as_u16(), content_type, &response.body)
+            .map_err(|error| ProviderError::from(error).without(&secrets))
+    }
+}
