@@ -98,6 +98,7 @@ impl DataDir {
             refresh_function: "refresh".into(),
             connectors,
             is_local: true,
+            egress_reroute: None,
             give_up: GIVE_UP,
         }
     }

@@ -3,14 +3,18 @@
 //! - [`bundle`]: the functions over an embedded DynamoDB, a secrets file and a key file;
 //! - [`server`]: HTTP in front of them; [`route`] tells which path is whose;
 //! - [`sweeper`]: what the rule of one minute is in AWS;
-//! - [`demo`]: a small OAuth2 provider, so that there is something to connect.
+//! - [`demo`]: a small OAuth2 provider, so that there is something to connect;
+//! - [`check`]: what is wrong with a connector's folder;
+//! - [`trial`]: its functions, run one by one.
 
 pub mod bundle;
+pub mod check;
 pub mod demo;
 pub mod engine;
 pub mod route;
 pub mod server;
 pub mod sweeper;
+pub mod trial;
 
 /// The workspace of this machine.
 pub const WORKSPACE: &str = "local";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -62,6 +62,27 @@ enum Command {
         #[arg(long, value_name = "SECS", default_value_t = 7200, allow_negative_numbers = true)]
         expires_in: i64,
     },
+    /// Look through connector folders for mistakes
+    Check {
+        /// A connector folder, or a folder of them
+        #[arg(value_name = "DIR", required = true)]
+        dirs: Vec<PathBuf>,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a connector's functions one by one against the real application
+    Try {
+        /// A connector folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// What the functions get, as JSON or YAML: connectorParameters, connectionParameters, credentials, …
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// Only this function; repeatable. refreshCredentials and disconnect run only when they are named
+        #[arg(long, value_name = "NAME")]
+        function: Vec<String>,
+    },
 }
 
 #[tokio::main]
@@ -74,6 +95,8 @@ async fn main() -> ExitCode {
             let tenant = if admin { tenant } else { tenant.or(Grant::default().tenant) };
             token(&data, &Grant { tenant, is_admin: admin, expires_in }).await
         }
+        Some(Command::Check { dirs, json }) => return check(&dirs, json),
+        Some(Command::Try { dir, input, function }) => return trial(&dir, &input, &function).await,
         None => run(cli).await,
     };
     match result {
@@ -85,11 +108,34 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn token(data: &std::path::Path, grant: &Grant) -> Result<(), LocalError> {
+async fn token(data: &Path, grant: &Grant) -> Result<(), LocalError> {
     let secrets = Arc::new(SecretFile::new(data.join("secrets.json")));
     let workspaces = Workspaces::new(secrets, Arc::new(SystemClock));
     print(&mint(&workspaces, grant, &SystemClock).await?);
     Ok(())
+}
+
+fn check(dirs: &[PathBuf], json: bool) -> ExitCode {
+    let report = larder_local::check::check(dirs);
+    let text = if json { report.to_json().to_string() } else { report.to_text() };
+    if !text.is_empty() {
+        print(text.trim_end());
+    }
+    if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn trial(dir: &Path, input: &Path, functions: &[String]) -> ExitCode {
+    let mut report = String::new();
+    let result = larder_local::trial::run(dir, input, functions, &mut report).await;
+    print(report.trim_end());
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(cli: Cli) -> Result<(), LocalError> {

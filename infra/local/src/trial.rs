@@ -1,0 +1,271 @@
+//! `larder try DIR --input FILE`: runs a connector's functions one by one against the real application, and prints what
+//! each got and returned, secrets masked.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use larder::clock::SystemClock;
+use larder::connector::{Connector, FunctionName, folder, schema};
+use larder::egress::{Egress, Reach};
+use larder::javascript::{JavaScript, Limits};
+use larder::provider::{Auth, Provider};
+use larder::random::SystemRng;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// What is given to the functions: a JSON or YAML file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct TrialInput {
+    auth_option_key: String,
+    connector_parameters: Map<String, Value>,
+    #[serde(alias = "connectionInput", alias = "input")]
+    connection_parameters: Map<String, Value>,
+    /// Without them, only functions that come before there are credentials are run, and what they return is used.
+    credentials: Option<Map<String, Value>>,
+    /// For `getCredentialsFromAccessTokenResponse` and `getCredentialsFromRefreshTokenResponse`.
+    token_response: Option<Map<String, Value>>,
+    /// For `getTokenData`, such as `code`.
+    query_parameters: Option<Map<String, Value>>,
+    code_verifier: Option<String>,
+    redirect_uri: Option<String>,
+}
+
+/// Why nothing could be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// A file or a folder cannot be read.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, std::io::Error),
+    /// The input is not what is wanted.
+    #[error("{0}")]
+    Input(String),
+    /// The folder is no connector.
+    #[error("the connector does not load:\n{0}\n`larder check` says more")]
+    Connector(String),
+    /// No HTTP client could be made.
+    #[error("no HTTP client could be made")]
+    Egress(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Functions that change something at the application; they run only when they are named.
+const NAMED_ONLY: [FunctionName; 2] = [FunctionName::RefreshCredentials, FunctionName::Disconnect];
+
+/// Runs the functions and writes about each to `report`. `only` names functions; none means all that can run without
+/// harm. `Ok(false)` says that one of them failed.
+///
+/// # Errors
+/// When nothing could be tried.
+pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String) -> Result<bool, TrialError> {
+    let unreadable = |path: &Path| {
+        let path = path.display().to_string();
+        move |error| TrialError::Unreadable(path, error)
+    };
+    let files = folder::read(dir).map_err(unreadable(dir))?;
+    let name = dir.canonicalize().map_err(unreadable(dir))?;
+    let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let connector = folder::parse(&name, &files).map_err(|problems| {
+        TrialError::Connector(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    let text = std::fs::read_to_string(input).map_err(unreadable(input))?;
+    let input: TrialInput = folder::parse_data(&text)
+        .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()))
+        .map_err(|error| TrialError::Input(format!("{}: {error}", input.display())))?;
+    let wanted = wanted(only)?;
+
+    let egress = Egress::new(Reach::PublicAndLoopback).map_err(|error| TrialError::Egress(Box::new(error)))?;
+    let javascript = JavaScript::new(egress.clone(), Arc::new(SystemRng), Limits::default());
+    let provider = Provider::new(egress, javascript, Arc::new(SystemClock), Arc::new(SystemRng));
+    let mut trial = Trial::new(connector, input)?;
+    let mut all_passed = true;
+    for name in ORDER {
+        let is_wanted = if wanted.is_empty() { !NAMED_ONLY.contains(&name) } else { wanted.contains(&name) };
+        if is_wanted && trial.auth.option.function(name).is_some() {
+            all_passed &= trial.run(&provider, name, report).await;
+        }
+    }
+    Ok(all_passed)
+}
+
+/// In the order of a connection's life.
+const ORDER: [FunctionName; 9] = [
+    FunctionName::GetOAuthConfig,
+    FunctionName::GetTokenData,
+    FunctionName::GetCredentialsFromConnectionParameters,
+    FunctionName::GetCredentialsFromAccessTokenResponse,
+    FunctionName::MakeApiClient,
+    FunctionName::Test,
+    FunctionName::RefreshCredentials,
+    FunctionName::GetCredentialsFromRefreshTokenResponse,
+    FunctionName::Disconnect,
+];
+
+fn wanted(only: &[String]) -> Result<Vec<FunctionName>, TrialError> {
+    let find = |name: &String| {
+        FunctionName::ALL.into_iter().find(|each| each.spec_key() == name).ok_or_else(|| {
+            let names: Vec<&str> = FunctionName::ALL.iter().map(|each| each.spec_key()).collect();
+            TrialError::Input(format!("there is no function `{name}`, but {}", names.join(", ")))
+        })
+    };
+    only.iter().map(find).collect()
+}
+
+struct Trial {
+    auth: Arc<Auth>,
+    input: TrialInput,
+    credentials: Option<Map<String, Value>>,
+    secrets: Vec<String>,
+}
+
+impl Trial {
+    fn new(connector: Connector, mut input: TrialInput) -> Result<Self, TrialError> {
+        let option = match connector.options.as_slice() {
+            [only] if input.auth_option_key.is_empty() => Arc::clone(only),
+            options => connector.option(&input.auth_option_key).cloned().ok_or_else(|| {
+                let keys: Vec<&str> = options.iter().map(|option| option.key.as_str()).collect();
+                TrialError::Input(format!("`authOptionKey` must be one of {}", keys.join(", ")))
+            })?,
+        };
+        let entered =
+            schema::with_defaults(option.input_schema.as_ref(), std::mem::take(&mut input.connection_parameters));
+        for (what, schema, object) in [
+            ("connectorParameters", &option.parameters_schema, &input.connector_parameters),
+            ("connectionParameters", &option.input_schema, &entered),
+        ] {
+            let errors =
+                schema::validate(schema.as_ref(), object).map_err(|error| TrialError::Input(error.to_string()))?;
+            if !errors.is_empty() {
+                return Err(TrialError::Input(format!("`{what}` does not fit: {}", schema::summary(&errors))));
+            }
+        }
+        let mut secrets = Vec::new();
+        collect_secrets(&input.connector_parameters, option.parameters_schema.as_ref(), &mut secrets);
+        collect_secrets(&entered, option.input_schema.as_ref(), &mut secrets);
+        let credentials = input.credentials.clone();
+        let auth = Arc::new(Auth {
+            connector: Arc::new(connector),
+            option,
+            connector_parameters: std::mem::take(&mut input.connector_parameters),
+            connection_parameters: entered,
+            callback_uri: input.redirect_uri.clone().unwrap_or_else(|| "http://127.0.0.1:9000/oauth-callback".into()),
+            via: None,
+            token: None,
+        });
+        let mut trial = Self { auth, input, credentials, secrets };
+        for object in [trial.input.credentials.clone(), trial.input.token_response.clone()].into_iter().flatten() {
+            collect_secrets(&object, None, &mut trial.secrets);
+        }
+        Ok(trial)
+    }
+
+    /// Runs one function, if what it needs is there. `false` if it failed.
+    async fn run(&mut self, provider: &Provider, name: FunctionName, report: &mut String) -> bool {
+        let arguments = match self.arguments(name) {
+            Ok(arguments) => arguments,
+            Err(missing) => {
+                writeln!(report, "- {}: skipped, for there is no `{missing}` in the input", name.spec_key()).ok();
+                return true;
+            }
+        };
+        let started = Instant::now();
+        let result =
+            provider.call(&self.auth, name, arguments.clone(), self.credentials.clone().map(Value::Object)).await;
+        let took = started.elapsed().as_millis();
+        if let Ok(Some(Value::Object(result))) = &result {
+            self.keep(name, result);
+        }
+        writeln!(report, "- {} ({took} ms)", name.spec_key()).ok();
+        writeln!(report, "    got      {}", self.masked(&Value::Object(arguments))).ok();
+        match &result {
+            Ok(value) => {
+                let text = value.as_ref().map_or_else(|| "nothing".to_owned(), |value| self.masked(value));
+                writeln!(report, "    returned {text}").ok();
+            }
+            Err(error) => {
+                writeln!(report, "    failed   {}", self.without_secrets(&error.to_string())).ok();
+            }
+        }
+        result.is_ok()
+    }
+
+    /// What a function gets besides the parameters; the name of what is missing otherwise.
+    fn arguments(&self, name: FunctionName) -> Result<Map<String, Value>, &'static str> {
+        let object = |key: &'static str, value: &Option<Map<String, Value>>| {
+            value.clone().map(|value| (key.to_owned(), Value::Object(value))).ok_or(key)
+        };
+        let credentials = || object("credentials", &self.credentials);
+        let tokens = || object("tokenResponse", &self.input.token_response);
+        let query = || object("queryParameters", &self.input.query_parameters);
+        let text = |key: &str, value: &Option<String>| (key.to_owned(), value.clone().into());
+        let redirect_uri = ("redirectUri".to_owned(), Value::from(self.auth.callback_uri.as_str()));
+        Ok(Map::from_iter(match name {
+            FunctionName::GetOAuthConfig => vec![redirect_uri, ("state".to_owned(), "state".into())],
+            FunctionName::GetTokenData => {
+                vec![query()?, text("codeVerifier", &self.input.code_verifier), redirect_uri]
+            }
+            FunctionName::GetCredentialsFromConnectionParameters => Vec::new(),
+            FunctionName::GetCredentialsFromAccessTokenResponse => {
+                vec![tokens()?, query().unwrap_or(("queryParameters".to_owned(), Value::Object(Map::new())))]
+            }
+            FunctionName::GetCredentialsFromRefreshTokenResponse => vec![credentials()?, tokens()?],
+            FunctionName::RefreshCredentials
+            | FunctionName::MakeApiClient
+            | FunctionName::Test
+            | FunctionName::Disconnect => vec![credentials()?],
+        }))
+    }
+
+    /// What later functions need of a result.
+    fn keep(&mut self, name: FunctionName, result: &Map<String, Value>) {
+        collect_secrets(result, None, &mut self.secrets);
+        match name {
+            FunctionName::GetTokenData => {
+                self.input.token_response = Some(result.clone());
+                self.credentials.get_or_insert_default().extend(result.clone());
+            }
+            FunctionName::GetCredentialsFromConnectionParameters
+            | FunctionName::GetCredentialsFromAccessTokenResponse
+            | FunctionName::RefreshCredentials
+            | FunctionName::GetCredentialsFromRefreshTokenResponse => {
+                self.credentials.get_or_insert_default().extend(result.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn masked(&self, value: &Value) -> String {
+        self.without_secrets(&value.to_string())
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
+    }
+}
+
+/// The texts that are secret: by the schema, or by how they are called.
+fn collect_secrets(object: &Map<String, Value>, schema: Option<&Value>, secrets: &mut Vec<String>) {
+    const WORDS: [&str; 7] = ["secret", "token", "password", "key", "auth", "cookie", "session"];
+    for (name, value) in object {
+        let property = schema.and_then(|schema| schema.get("properties")?.get(name));
+        let is_marked = property.is_some_and(|property| {
+            property.get("isSensitive") == Some(&Value::Bool(true))
+                || property.get("format") == Some(&"password".into())
+        });
+        let lower = name.to_lowercase();
+        let is_named = WORDS.iter().any(|word| lower.contains(word)) && !lower.ends_with("type");
+        match value {
+            Value::String(text) if (is_marked || is_named) && !text.is_empty() => {
+                // As it stands in JSON.
+                let escaped = Value::from(text.as_str()).to_string();
+                secrets.push(escaped.trim_matches('"').to_owned());
+                secrets.push(text.clone());
+            }
+            Value::Object(inner) => collect_secrets(inner, None, secrets),
+            _ => {}
+        }
+    }
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.dedup();
+}

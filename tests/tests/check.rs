@@ -1,0 +1,95 @@
+//! `larder check`, as somebody meets it who writes a connector.
+
+use std::fs;
+use std::path::Path;
+
+use larder_tests::program::run;
+use larder_tests::root;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SPEC: &str = "name: Acme\nauth:\n  type: oauth2\n  getOAuthConfig: {implementationType: mapping}\n  \
+                    makeApiClient: {implementationType: mapping}\n";
+
+/// A folder of connectors, of which one has these files.
+fn connectors(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = [
+        (
+            "auth/get-oauth-config.map.yml",
+            "clientId: x\nauthorizeUri: https://a.example/a\ntokenUri: https://a.example/t\n",
+        ),
+        ("auth/make-api-client.map.yml", "baseUri: https://a.example\n"),
+    ];
+    for (path, text) in good.iter().chain(files) {
+        let path = folder.path().join("acme").join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+        fs::write(path, text).expect("it is written");
+    }
+    folder
+}
+
+async fn check(arguments: &[&str], dir: &Path) -> (bool, String) {
+    let arguments = [&["check"], arguments, &[dir.to_str().expect("a path in UTF-8")]].concat();
+    let output = run(&arguments).await;
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+}
+
+#[tokio::test]
+async fn the_bundled_connectors_pass() {
+    assert_eq!(check(&[], &root().join("shared/connectors")).await, (true, String::new()));
+    assert_eq!(check(&["--json"], &root().join("shared/connectors/demo")).await, (true, "[]\n".into()));
+}
+
+#[tokio::test]
+async fn warnings_are_told_and_pass() {
+    let folder = connectors(&[("spec.yml", SPEC)]);
+    let file = folder.path().join("acme/spec.yml");
+    let expected = format!(
+        "{}:2: warning: there is no `test`: whatever credentials it gets pass for good; add `test: \
+         {{implementationType: rest-api-mapping}}` and auth/test.rest.yml\n",
+        file.display()
+    );
+    assert_eq!(check(&[], folder.path()).await, (true, expected.clone()));
+    assert_eq!(check(&[], &folder.path().join("acme")).await, (true, expected));
+}
+
+#[tokio::test]
+async fn errors_fail_and_have_their_file_and_line() {
+    let spec = format!("{SPEC}  test: {{implementationTyp: rest-api-mapping}}\n");
+    let test = "path: /me\nmethod: gett\n";
+    let folder = connectors(&[("spec.yml", &spec), ("auth/test.rest.yml", test)]);
+    let dir = folder.path().join("acme");
+    let (spec, test) = (dir.join("spec.yml"), dir.join("auth/test.rest.yml"));
+    let expected = format!(
+        "{}:2: error: `method` must be an HTTP method; write one of get, post, put, patch and delete\n\
+         {}:6: error: `implementationTyp` is no key of `test`; did you mean `implementationType`?\n",
+        test.display(),
+        spec.display()
+    );
+    assert_eq!(check(&[], &dir).await, (false, expected));
+
+    let (passes, text) = check(&["--json"], &dir).await;
+    let findings: Value = serde_json::from_str(&text).expect("JSON");
+    let expected = json!([
+        {
+            "file": test, "line": 2, "severity": "error", "message": "`method` must be an HTTP method",
+            "help": "write one of get, post, put, patch and delete",
+        },
+        {
+            "file": spec, "line": 6, "severity": "error", "message": "`implementationTyp` is no key of `test`",
+            "help": "did you mean `implementationType`?",
+        },
+    ]);
+    assert_eq!((passes, findings), (false, expected));
+}
+
+#[tokio::test]
+async fn a_folder_without_connectors_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (passes, text) = check(&[], folder.path()).await;
+    assert!(!passes && text.contains("there is no connector in this folder"), "{text}");
+    let (passes, text) = check(&[], &folder.path().join("nowhere")).await;
+    assert!(!passes && text.contains("the folder cannot be read"), "{text}");
+}

@@ -1,0 +1,77 @@
+//! `larder try`, as somebody meets it who writes a connector.
+
+use std::fs;
+
+use larder_tests::program::run;
+use larder_tests::{MockProvider, TempConnector};
+use serde_json::json;
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "spec.yml",
+        "name: Acme
+auth:
+  type: client-credentials
+  inputSchema: {type: object, properties: {apiKey: {type: string, isSensitive: true}}, required: [apiKey]}
+  getCredentialsFromConnectionParameters: {implementationType: javascript}
+  makeApiClient: {implementationType: mapping}
+  test: {implementationType: javascript}
+  refreshCredentials: {implementationType: javascript}
+",
+    ),
+    (
+        "auth/get-credentials-from-connection-parameters.js",
+        "export default ({ connectionInput }) => ({ token: 'of-' + connectionInput.apiKey, account: 'acme-7' })",
+    ),
+    (
+        "auth/make-api-client.map.yml",
+        "baseUri: {$var: connectorParameters.apiUri}\nheaders: {Authorization: {$concat: ['Bearer ', {$var: credentials.token}]}}\n",
+    ),
+    ("auth/test.js", "export default async ({ apiClient }) => {\n  await apiClient.get('/me')\n  return true\n}\n"),
+    ("auth/refresh-credentials.js", "export default () => { throw new Error('not now') }"),
+];
+
+/// Runs it with an input, which is not stored in the connector; gives whether it passed, and what it printed.
+async fn trial(provider: &MockProvider, arguments: &[&str]) -> (bool, String) {
+    let connector = TempConnector::new(FILES);
+    let input = connector.path().join("input.json");
+    let text = json!({"connectorParameters": {"apiUri": provider.uri("")}, "input": {"apiKey": "hunter2-key"}});
+    fs::write(&input, text.to_string()).expect("it is written");
+    let dir = connector.folder();
+    let paths = [dir.to_str().expect("a path"), "--input", input.to_str().expect("a path")];
+    let output = run(&[&["try"], &paths[..], arguments].concat()).await;
+    let text = String::from_utf8(output.stdout).expect("text") + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text)
+}
+
+#[tokio::test]
+async fn each_function_tells_what_it_got_and_returned_with_its_secrets_masked() {
+    let provider = MockProvider::start().await;
+    let (passed, text) = trial(&provider, &[]).await;
+    assert!(passed, "{text}");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("- ")).collect();
+    let names: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(names, ["getCredentialsFromConnectionParameters", "makeApiClient", "test"]);
+    assert!(text.contains(r#"returned {"token":"…","account":"acme-7"}"#), "{text}");
+    assert!(text.contains("returned true"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    assert_eq!(provider.tests(), [Some("Bearer of-hunter2-key".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_function_that_fails_is_told_with_its_place_and_fails_the_trial() {
+    let provider = MockProvider::start().await;
+    provider.set_test_status(403);
+    let (passed, text) = trial(&provider, &[]).await;
+    assert!(!passed && text.contains("failed   test: auth/test.js:2:"), "{text}");
+}
+
+#[tokio::test]
+async fn what_changes_something_runs_only_when_it_is_named() {
+    let provider = MockProvider::start().await;
+    let named = ["--function", "getCredentialsFromConnectionParameters", "--function", "refreshCredentials"];
+    let (passed, text) = trial(&provider, &named).await;
+    assert!(!passed && text.contains("not now"), "{text}");
+    let (passed, text) = trial(&provider, &["--function", "refresh"]).await;
+    assert!(!passed && text.contains("there is no function `refresh`, but getOAuthConfig"), "{text}");
+}
