@@ -2,8 +2,11 @@
 //! it is told to say, and a browser. Besides, what is a process of its own: authorization servers, and the program.
 
 mod browser;
+pub mod database;
 pub mod program;
 mod provider;
+pub mod scenario;
+mod script;
 mod server;
 mod visitor;
 mod watch;
@@ -11,8 +14,9 @@ mod world;
 
 pub use browser::Browser;
 pub use program::Program;
-pub use provider::{MockProvider, TokenRequest};
+pub use provider::{ApiCall, MockProvider, TokenRequest};
+pub use script::Script;
 pub use server::{Recorded, Server};
 pub use visitor::Visitor;
 pub use watch::{Watch, root};
-pub use world::{Answer, World};
+pub use world::{Answer, TempConnector, World};

@@ -124,7 +124,7 @@ fn binary() -> &'static PathBuf {
         let profile = test.parent().and_then(|deps| deps.parent()).expect("a folder");
         let target = profile.parent().expect("a folder");
         let built = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--quiet", "--package=larder-local", "--target-dir"])
+            .args(["build", "--locked", "--quiet", "--workspace", "--bin=larder", "--target-dir"])
             .arg(target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();

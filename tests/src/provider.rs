@@ -30,6 +30,24 @@ impl TokenRequest {
     }
 }
 
+/// What the API was sent: any path but the token endpoint.
+#[derive(Debug, Clone)]
+pub struct ApiCall {
+    /// Method and path with query, such as `GET /me`.
+    pub what: String,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl ApiCall {
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// A provider on a loopback port. Unless it is told otherwise, it gives numbered tokens that live an hour, with a new
 /// refresh token each time.
 #[derive(Clone)]
@@ -49,7 +67,9 @@ struct State {
     expires_in: Value,
     delay: Duration,
     test_status: u16,
-    tests: Vec<Option<String>>,
+    api_calls: Vec<ApiCall>,
+    /// What the next API calls are answered, by the beginning of [`ApiCall::what`].
+    api_answers: VecDeque<(String, u16, String)>,
 }
 
 impl MockProvider {
@@ -64,7 +84,8 @@ impl MockProvider {
             expires_in: json!(3600),
             delay: Duration::ZERO,
             test_status: 200,
-            tests: Vec::new(),
+            api_calls: Vec::new(),
+            api_answers: VecDeque::new(),
         };
         let provider = Self { base, state: Arc::new(Mutex::new(state)) };
         let serving = provider.clone();
@@ -148,7 +169,19 @@ impl MockProvider {
 
     /// The `Authorization` headers that the test endpoint got.
     pub fn tests(&self) -> Vec<Option<String>> {
-        self.state().tests.clone()
+        let calls = self.api_calls();
+        let tests = calls.iter().filter(|call| call.what.split(' ').nth(1) == Some("/me"));
+        tests.map(|call| call.header("authorization").map(ToOwned::to_owned)).collect()
+    }
+
+    /// Everything that came but for token requests.
+    pub fn api_calls(&self) -> Vec<ApiCall> {
+        self.state().api_calls.clone()
+    }
+
+    /// Answers the next API call that begins so, such as `POST /revoke`, with this status and JSON.
+    pub fn script_api(&self, what: &str, status: u16, body: &Value) {
+        self.state().api_answers.push_back((what.to_owned(), status, body.to_string()));
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -165,12 +198,23 @@ impl MockProvider {
                 let delay = self.state().delay;
                 (delay, self.tokens(authorization, &body))
             }
-            "/me" => {
+            path => {
                 let mut state = self.state();
-                state.tests.push(authorization);
-                (Duration::ZERO, (state.test_status, "{}".to_owned(), Vec::new()))
+                let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+                let call = ApiCall {
+                    what: format!("{} {}", parts.method, parts.uri),
+                    headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+                    body: String::from_utf8_lossy(&body).into_owned(),
+                };
+                let scripted = state.api_answers.iter().position(|(what, ..)| call.what.starts_with(what));
+                let (status, body) = match scripted.and_then(|at| state.api_answers.remove(at)) {
+                    Some((_, status, body)) => (status, body),
+                    None if path == "/me" => (state.test_status, "{}".to_owned()),
+                    None => (404, String::new()),
+                };
+                state.api_calls.push(call);
+                (Duration::ZERO, (status, body, vec![("content-type".to_owned(), "application/json".to_owned())]))
             }
-            _ => (Duration::ZERO, (404, String::new(), Vec::new())),
         };
         tokio::time::sleep(delay).await;
         let mut response = hyper::Response::builder().status(status);

@@ -7,10 +7,11 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
 use larder::clock::{Clock, ManualClock};
+use larder::environment::Settings;
 use larder::http::Response;
 use larder::random::SystemRng;
 use larder::secret::Secret;
-use larder::secrets::WorkspaceSecret;
+use larder::secrets::{SecretFile, SecretStore as _, WorkspaceSecret};
 use larder_local::bundle::{Bundle, DataDir, Grant};
 use larder_local::engine::Engine;
 use serde_json::{Value, json};
@@ -48,13 +49,22 @@ impl World {
         Self::with_connectors(Vec::new()).await
     }
 
+    /// A fresh Larder whose requests to providers, whatever their URL, all go to a port of this machine.
+    pub async fn rerouted(port: u16) -> Self {
+        Self::open(Vec::new(), Some(port)).await
+    }
+
     /// A fresh Larder with connector folders besides the bundled ones.
     pub async fn with_connectors(connectors: Vec<PathBuf>) -> Self {
+        Self::open(connectors, None).await
+    }
+
+    async fn open(connectors: Vec<PathBuf>, egress_reroute: Option<u16>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
         let engine = Engine::start(&data.database()).await.expect("an engine");
         let clock = Arc::new(ManualClock::at(Self::START));
-        let settings = data.settings(Self::BASE_URI, connectors);
+        let settings = Settings { egress_reroute, ..data.settings(Self::BASE_URI, connectors) };
         let bundle = Bundle::open(settings, &engine, Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
         let bundle = Arc::new(bundle.expect("a bundle"));
         let year = 365 * 24 * 3600;
@@ -66,6 +76,13 @@ impl World {
         let admin = bundle.token(&grant(None)).await.expect("a token");
         let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");
         Self { bundle, clock, admin, alice, engine, folder }
+    }
+
+    /// A fresh Larder with one connector `app` besides the bundled ones, given as paths and texts.
+    pub async fn with_connector(files: &[(&str, &str)]) -> Self {
+        // The folder is read once.
+        let connector = TempConnector::new(files);
+        Self::with_connectors(vec![connector.path().to_owned()]).await
     }
 
     /// Another Larder over the same data, as after a restart.
@@ -97,6 +114,12 @@ impl World {
         };
         let exp = self.clock.now().unix_timestamp() + 3600;
         sign(&Claims { workspace_key: Some(workspace.to_owned()), exp, ..claims }, &secret).expect("a token")
+    }
+
+    /// Writes a secret, as whoever runs Larder would.
+    pub async fn put_secret(&self, name: &str, value: &Secret) {
+        let path = DataDir::open(self.folder.path()).expect("a data folder").secrets();
+        SecretFile::new(path).put(name, value).await.expect("a secret store");
     }
 
     /// The folder with everything that this Larder keeps.
@@ -160,6 +183,23 @@ impl World {
         assert!(answer.0.status().is_success(), "{}", answer.text());
     }
 
+    /// Makes an integration `app` of the connector `app`; `settings` are put over its body.
+    pub async fn integrate_app(&self, settings: Value) -> Answer {
+        let mut body = json!({"connectorKey": "app", "redirectUris": ["https://app.example/done"]});
+        for (key, value) in settings.as_object().expect("an object") {
+            body[key] = value.clone();
+        }
+        self.send(Method::PUT, "/integrations/app", &self.admin, Some(&body)).await
+    }
+
+    /// Has alice connect through `app` with this payload; the answer is the page or the redirect that she sees.
+    pub async fn connect_app(&self, payload: Value) -> Answer {
+        let mut payload = payload;
+        payload["token"] = json!(self.alice);
+        payload["integrationKey"] = json!("app");
+        Browser::default().post(self, "/connect", &[("payload", &payload.to_string())]).await
+    }
+
     /// Connects alice through `crm`: to the provider and back. Gives the id of the connection.
     pub async fn connect(&self, provider: &MockProvider) -> String {
         let mut browser = Browser::default();
@@ -184,6 +224,32 @@ impl World {
     /// One tick of the sweeper.
     pub async fn sweep(&self) {
         self.bundle.refresher().sweep(Duration::ZERO).await.expect("a sweep");
+    }
+}
+
+/// A folder with one connector `app` in it, gone with this value.
+pub struct TempConnector(TempDir);
+
+impl TempConnector {
+    /// A connector of these paths and texts.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = folder.path().join("app").join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            std::fs::write(path, text).expect("a file");
+        }
+        Self(folder)
+    }
+
+    /// Where the connector's folder is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The connector's folder.
+    pub fn folder(&self) -> PathBuf {
+        self.0.path().join("app")
     }
 }
 

@@ -393,8 +393,8 @@ async fn a_callback_that_belongs_to_no_flow_is_refused() {
         ("code=the-code&state=wrong", "begin again"),
         (&format!("code=the-code&state=x{state}"), "begin again"),
         (&format!("code=the-code&state={}", state.to_lowercase()), "begin again"),
-        ("", "no code"),
-        ("state=", "no code"),
+        ("", "no state"),
+        ("state=", "no state"),
     ] {
         let page = browser.get(&world, &format!("/oauth-callback?{query}")).await;
         refused(&world, page, StatusCode::BAD_REQUEST, hint).await;
@@ -885,10 +885,21 @@ async fn an_integration_that_is_set_up_wrongly_is_told_before_the_provider_is_se
     for (parameters, hint) in [
         (json!({"clientId": null}), "clientId"),
         (json!({"authorizeUri": "not a url"}), "authorizeUri"),
+        (json!({"authorizeUri": "ftp://a.example/authorize"}), "authorizeUri"),
         (json!({"tokenUri": null}), "tokenUri"),
         (json!({"clientAuthLocation": "elsewhere"}), "clientAuthLocation"),
     ] {
-        let (world, _provider) = prepared(parameters).await;
+        let (world, provider) = prepared(json!({})).await;
+        let mut all = json!({"clientId": "c", "authorizeUri": provider.uri("/a"), "tokenUri": provider.uri("/t"),
+                             "testUri": provider.uri("/me")});
+        all.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
+        let body = json!({"connectorKey": "oauth2", "parameters": all});
+        let answer = world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await;
+        if answer.0.status() == StatusCode::BAD_REQUEST {
+            assert_eq!(answer.json()["data"]["fields"][0]["field"], hint);
+            continue;
+        }
+        // What the schema of the parameters lets through.
         let page = Browser::default().get(&world, &uri(&world, &[])).await;
         refused(&world, page, StatusCode::BAD_REQUEST, hint).await;
     }

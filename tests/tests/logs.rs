@@ -268,9 +268,10 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
     let answer = evidence.keep(world.post(&format!("/connections/{id}/test")).await.expect(StatusCode::OK));
     assert_eq!(answer.json()["success"], false);
     // Parameters that cannot be used.
-    world
-        .integrate(provider, json!({"tokenUri": marker("token-uri"), "clientSecret": [marker("client-secret")]}))
-        .await;
+    let unusable = json!({"tokenUri": marker("token-uri"), "clientSecret": [marker("client-secret")]});
+    let unusable = json!({"connectorKey": "oauth2", "parameters": unusable});
+    let answer = world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&unusable)).await;
+    evidence.keep(answer.expect(StatusCode::BAD_REQUEST));
     world.advance(7 * 3600);
     evidence.keep(world.post(&uri).await);
     evidence.keep(world.get(&format!("/connect?integrationKey=crm&token={}", world.alice)).await);

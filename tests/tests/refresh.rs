@@ -311,7 +311,7 @@ async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_le
     provider.set_delay(Duration::ZERO);
     world.sweep().await;
     assert_eq!(provider.refreshes().len(), 1, "the lease is still held");
-    world.advance(60);
+    world.advance(70);
     world.sweep().await;
     assert_eq!(provider.refreshes().len(), 2);
     assert_eq!(world.connection(&id).await["error"], Value::Null);

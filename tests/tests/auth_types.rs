@@ -1,0 +1,455 @@
+//! Every way to connect that is not the plain OAuth 2.0 of the other tests: keys, options, JavaScript, proxies, signed
+//! tokens, and how a connection ends.
+
+use http::{Method, StatusCode};
+use larder::secret::Secret;
+use larder_tests::{Browser, MockProvider, World};
+use serde_json::{Value, json};
+
+const API_KEY: &[(&str, &str)] = &[
+    (
+        "spec.yml",
+        "name: App
+parametersSchema:
+  type: object
+  properties: {apiUri: {type: string}}
+  required: [apiUri]
+auth:
+  type: client-credentials
+  inputSchema:
+    type: object
+    properties:
+      apiKey: {type: string, format: password, isSensitive: true, pattern: '^key-'}
+      region: {type: string, default: eu}
+    required: [apiKey]
+  makeApiClient: {implementationType: mapping}
+  test: {implementationType: rest-api-mapping}
+",
+    ),
+    (
+        "auth/make-api-client.map.yml",
+        "baseUri: {$var: connectorParameters.apiUri}\nheaders: {Authorization: {$concat: ['Key ', {$var: credentials.apiKey}]}}\n",
+    ),
+    ("auth/test.rest.yml", "path: /me\nmethod: GET\n"),
+];
+
+/// The connector of API keys, with other files over or beside its own.
+async fn key_world(changes: &[(&str, &str)]) -> (World, MockProvider) {
+    let mut all: Vec<(&str, &str)> = API_KEY.to_vec();
+    all.retain(|(path, _)| !changes.iter().any(|(changed, _)| changed == path));
+    all.extend(changes);
+    let (world, provider) = (World::with_connector(&all).await, MockProvider::start().await);
+    let parameters = json!({"parameters": {"apiUri": provider.uri("")}});
+    assert_eq!(world.integrate_app(parameters).await.0.status(), StatusCode::CREATED);
+    (world, provider)
+}
+
+fn spec_with(functions: &str) -> String {
+    let (_, spec) = API_KEY[0];
+    format!("{spec}{functions}")
+}
+
+fn own_id() -> String {
+    connect::own_connection_id("local", "app", Some("alice"))
+}
+
+#[tokio::test]
+async fn an_api_key_is_tested_and_stored_at_once() {
+    let (world, provider) = key_world(&[]).await;
+    let page = world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::OK);
+    assert!(page.text().contains("Connected"), "{}", page.text());
+    assert_eq!(provider.tests(), [Some("Key key-1".to_owned())]);
+    assert_eq!(world.credentials(&own_id()).await, json!({"apiKey": "key-1", "region": "eu"}));
+    let connection = world.connection(&own_id()).await;
+    assert_eq!(connection["state"], "READY");
+    assert_eq!(connection["canRefreshCredentials"], false);
+    assert!(connection.get("nextCredentialsRefreshAt").is_none(), "{connection}");
+}
+
+#[tokio::test]
+async fn input_that_does_not_fit_is_told_by_field_before_anything_is_asked() {
+    let (world, provider) = key_world(&[]).await;
+    let answer = world
+        .connect_app(json!({"input": {"apiKey": "hunter2", "region": 5}, "redirectUri": "https://app.example/done"}))
+        .await;
+    let location = url::Url::parse(&answer.location()).unwrap();
+    let data = location.query_pairs().find(|(name, _)| name == "errorData").unwrap().1.into_owned();
+    let data: Value = serde_json::from_str(&data).unwrap();
+    let mut fields: Vec<&str> =
+        data["data"]["fields"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["apiKey", "region"]);
+    assert!(!location.as_str().contains("hunter2"), "{location}");
+    assert!(provider.api_calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_the_application_refuses_is_not_stored() {
+    let (world, provider) = key_world(&[]).await;
+    provider.set_test_status(401);
+    let page = world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::BAD_REQUEST);
+    assert!(page.text().contains("401"), "{}", page.text());
+    world.get(&format!("/credentials?connectionId={}", own_id())).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn parameters_of_an_integration_are_checked_by_field() {
+    let (world, _) = key_world(&[]).await;
+    let answer = world.integrate_app(json!({"parameters": {"apiUri": 5}})).await.expect(StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json()["data"]["fields"][0]["field"], "apiUri");
+    let answer = world.integrate_app(json!({"parameters": {}})).await.expect(StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json()["message"], "`parameters` does not fit: `apiUri` is missing");
+}
+
+#[tokio::test]
+async fn a_token_that_is_minted_from_a_login_is_minted_again_before_it_expires() {
+    let functions = "  getCredentialsFromConnectionParameters: {implementationType: javascript}\n  \
+                     refreshCredentials: {implementationType: rest-api-mapping}\n";
+    let spec = spec_with(functions);
+    let mint = "import axios from 'axios'\n\
+        export default async function ({ connectionInput, connectorParameters }) {\n\
+          const { data } = await axios.post(connectorParameters.apiUri + '/mint', { key: connectionInput.apiKey })\n\
+          return { apiKey: data.token, expires_in: data.expires_in }\n\
+        }\n";
+    let refresh = "path: /mint\nmethod: POST\nrequestMapping: {data: {old: {$var: credentials.apiKey}}}\n\
+        responseMapping: {apiKey: {$var: response.data.token}, expires_in: {$var: response.data.expires_in}}\n";
+    let (world, provider) = key_world(&[
+        ("spec.yml", spec.as_str()),
+        ("auth/get-credentials-from-connection-parameters.js", mint),
+        ("auth/refresh-credentials.rest.yml", refresh),
+    ])
+    .await;
+    provider.script_api("POST /mint", 200, &json!({"token": "t-1", "expires_in": 3600}));
+    world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::OK);
+    assert_eq!(world.credentials(&own_id()).await, json!({"apiKey": "t-1", "expires_in": 3600}));
+    assert_eq!(world.connection(&own_id()).await["nextCredentialsRefreshAt"], "2026-01-01T00:55:00Z");
+
+    provider.script_api("POST /mint", 200, &json!({"token": "t-2", "expires_in": 3600}));
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(world.credentials(&own_id()).await["apiKey"], "t-2");
+    let mints: Vec<String> =
+        provider.api_calls().iter().filter(|it| it.what == "POST /mint").map(|it| it.body.clone()).collect();
+    assert_eq!(mints, [r#"{"key":"key-1"}"#, r#"{"old":"t-1"}"#]);
+    assert_eq!(world.connection(&own_id()).await["canRefreshCredentials"], true);
+}
+
+#[tokio::test]
+async fn credentials_of_a_minted_token_that_are_put_by_hand_are_still_renewed() {
+    let spec = spec_with("  refreshCredentials: {implementationType: javascript}\n");
+    let refresh = "export default () => ({ apiKey: 'renewed', expires_in: 3600 })";
+    let (world, _provider) = key_world(&[("spec.yml", spec.as_str()), ("auth/refresh-credentials.js", refresh)]).await;
+    world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::OK);
+    let body = json!({"credentials": {"apiKey": "mine", "expires_in": 600}});
+    let uri = format!("/credentials?connectionId={}", own_id());
+    world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+    world.advance(301);
+    world.sweep().await;
+    assert_eq!(world.credentials(&own_id()).await["apiKey"], "renewed");
+}
+
+const OPTIONS: &str = "name: App
+auth:
+  makeApiClient: {mapping: {baseUri: {$var: connectorParameters.apiUri}}}
+  options:
+    key:
+      type: client-credentials
+      title: With a key
+      inputSchema: {type: object, properties: {apiKey: {type: string}}, required: [apiKey]}
+    login:
+      type: client-credentials
+      enabled: {$eval: {$var: connectorParameters.realm}, isNotEmpty: true}
+      inputSchema: {type: object, properties: {user: {type: string}}, required: [user]}
+";
+
+#[tokio::test]
+async fn a_way_to_connect_is_chosen_by_its_key() {
+    let (world, _) = key_world(&[("spec.yml", OPTIONS)]).await;
+    let both = json!({"parameters": {"apiUri": "https://a.example", "realm": "r"}});
+    world.integrate_app(both).await.expect(StatusCode::OK);
+    let page = world.connect_app(json!({"input": {"user": "u"}})).await.expect(StatusCode::BAD_REQUEST);
+    assert!(page.text().contains("send one of key, login"), "{}", page.text());
+    world.connect_app(json!({"authOptionKey": "login", "input": {"user": "u"}})).await.expect(StatusCode::OK);
+    assert_eq!(world.connection(&own_id()).await["authOptionKey"], "login");
+    // Connecting again keeps the way, unless another is named.
+    world.connect_app(json!({"input": {"user": "v"}})).await.expect(StatusCode::OK);
+    assert_eq!(world.credentials(&own_id()).await, json!({"user": "v"}));
+    let page = world.connect_app(json!({"authOptionKey": "magic", "input": {}})).await.expect(StatusCode::BAD_REQUEST);
+    assert!(page.text().contains("magic"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn a_way_that_is_switched_off_is_not_offered() {
+    let (world, _) = key_world(&[("spec.yml", OPTIONS)]).await;
+    // Without a realm, `login` is not enabled: the key is all there is.
+    world.connect_app(json!({"input": {"apiKey": "k"}})).await.expect(StatusCode::OK);
+    let page = world.connect_app(json!({"authOptionKey": "login", "input": {"user": "u"}})).await;
+    assert_eq!(page.0.status(), StatusCode::BAD_REQUEST);
+    let off = json!({"optionsConfig": {"key": {"disabled": true}, "login": {"parameters": {"realm": "r"}}}});
+    world.integrate_app(off).await.expect(StatusCode::OK);
+    let page = world.connect_app(json!({"authOptionKey": "key", "input": {"apiKey": "k"}})).await;
+    assert_eq!(page.0.status(), StatusCode::BAD_REQUEST);
+    world.connect_app(json!({"authOptionKey": "login", "input": {"user": "u"}})).await.expect(StatusCode::OK);
+    let unknown = json!({"optionsConfig": {"magic": {}}});
+    world.integrate_app(unknown).await.expect(StatusCode::BAD_REQUEST);
+}
+
+const SCRIPTED: &[(&str, &str)] = &[
+    (
+        "spec.yml",
+        "name: App
+auth:
+  type: oauth2
+  getOAuthConfig: {implementationType: javascript}
+  getTokenData: {implementationType: javascript}
+  getCredentialsFromAccessTokenResponse: {implementationType: javascript}
+  makeApiClient: {implementationType: javascript}
+  refreshCredentials: {implementationType: javascript}
+  test: {implementationType: javascript}
+  disconnect: {implementationType: javascript}
+",
+    ),
+    (
+        "auth/get-oauth-config.js",
+        "module.exports = ({ connectorParameters: p }) => ({ clientId: 'c', clientSecret: 's', authorizeUri: p.apiUri + '/authorize', tokenUri: p.apiUri + '/token' })",
+    ),
+    (
+        "auth/get-token-data.ts",
+        "import { post } from './lib/post'
+export default async function ({ connectorParameters, codeVerifier, queryParameters, redirectUri }: any): Promise<object> {
+  return post(connectorParameters.apiUri + '/exchange', { code: queryParameters.code as string, verifier: codeVerifier, redirectUri })
+}",
+    ),
+    (
+        "auth/lib/post.ts",
+        "export async function post(url: string, body: Record<string, unknown>): Promise<any> {
+  const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })
+  return response.json()
+}",
+    ),
+    (
+        "auth/get-credentials-from-access-token-response.js",
+        "export default async ({ tokenResponse, apiClient }) => ({ account: (await apiClient.get('/account')).id, token: tokenResponse.access_token })",
+    ),
+    (
+        "auth/make-api-client.js",
+        "exports.makeApiClient = ({ credentials, connectorParameters }) => ({ baseUri: connectorParameters.apiUri, headers: { Authorization: `Bearer ${credentials.access_token}` } })",
+    ),
+    (
+        "auth/refresh-credentials.js",
+        "import axios from 'axios'
+export default async function refreshToken({ credentials, connectorParameters }) {
+  const { data } = await axios.post(`${connectorParameters.apiUri}/renew`, { token: credentials.refresh_token })
+  return { access_token: data.access_token, expires_in: 3600 }
+}",
+    ),
+    ("auth/test.js", "export default async function ({ apiClient }) { await apiClient.request({ url: '/me', method: 'GET' }); return true }"),
+    ("auth/disconnect.js", "export default async ({ credentials, apiClient }) => { await apiClient.post('/bye', { account: credentials.account }) }"),
+];
+
+async fn scripted() -> (World, MockProvider) {
+    let (world, provider) = (World::with_connector(SCRIPTED).await, MockProvider::start().await);
+    let parameters = json!({"parameters": {"apiUri": provider.uri("")}});
+    world.integrate_app(parameters).await.expect(StatusCode::CREATED);
+    provider.script_api(
+        "POST /exchange",
+        200,
+        &json!({"access_token": "a-1", "refresh_token": "r-1", "expires_in": 3600}),
+    );
+    provider.script_api("GET /account", 200, &json!({"id": "acc-7"}));
+    let mut browser = Browser::default();
+    let authorize = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
+    browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
+    (world, provider)
+}
+
+#[tokio::test]
+async fn every_function_may_be_javascript() {
+    let (world, provider) = scripted().await;
+    let credentials = world.credentials(&own_id()).await;
+    assert_eq!(credentials["access_token"], "a-1");
+    assert_eq!((&credentials["account"], &credentials["token"]), (&json!("acc-7"), &json!("a-1")));
+    let exchange: Value = serde_json::from_str(&provider.api_calls()[0].body).unwrap();
+    assert_eq!(
+        (&exchange["code"], &exchange["redirectUri"]),
+        (&json!("the-code"), &json!("https://larder.example/oauth-callback"))
+    );
+    assert_eq!(exchange["verifier"].as_str().unwrap().len(), 43);
+    assert_eq!(provider.tests(), [Some("Bearer a-1".to_owned())]);
+
+    provider.script_api("POST /renew", 200, &json!({"access_token": "a-2"}));
+    world.advance(3300);
+    world.sweep().await;
+    let renewed = world.credentials(&own_id()).await;
+    assert_eq!((&renewed["access_token"], &renewed["refresh_token"]), (&json!("a-2"), &json!("r-1")));
+}
+
+#[tokio::test]
+async fn a_script_that_reports_invalid_grant_ends_the_attempts() {
+    let (world, provider) = scripted().await;
+    provider.script_api("POST /renew", 400, &json!({"error": "invalid_grant"}));
+    world.advance(3300);
+    world.sweep().await;
+    let connection = world.connection(&own_id()).await;
+    assert_eq!(connection["state"], "CLIENT_ACTION_REQUIRED");
+    assert!(connection["error"]["message"].as_str().unwrap().contains("auth/refresh-credentials.js:3"), "{connection}");
+}
+
+#[tokio::test]
+async fn a_script_that_fails_otherwise_is_tried_again() {
+    let (world, provider) = scripted().await;
+    provider.script_api("POST /renew", 503, &json!({}));
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(world.connection(&own_id()).await["state"], "READY");
+    provider.script_api("POST /renew", 200, &json!({"access_token": "a-2"}));
+    world.advance(120);
+    world.sweep().await;
+    assert_eq!(world.credentials(&own_id()).await["access_token"], "a-2");
+}
+
+#[tokio::test]
+async fn an_api_that_answers_401_is_asked_again_with_renewed_credentials_once() {
+    let (world, provider) = scripted().await;
+    provider.script_api("GET /me", 401, &json!({}));
+    provider.script_api("POST /renew", 200, &json!({"access_token": "a-2"}));
+    world.advance(120);
+    let answer = world.post(&format!("/connections/{}/test", own_id())).await.expect(StatusCode::OK);
+    assert_eq!(answer.json(), json!({"success": true}));
+    let tests: Vec<_> = provider.tests().into_iter().flatten().collect();
+    assert_eq!(tests, ["Bearer a-1", "Bearer a-1", "Bearer a-2"]);
+
+    provider.script_api("GET /me", 401, &json!({}));
+    provider.script_api("GET /me", 401, &json!({}));
+    provider.script_api("POST /renew", 200, &json!({"access_token": "a-3"}));
+    world.advance(120);
+    let answer = world.post(&format!("/connections/{}/test", own_id())).await.expect(StatusCode::OK).json();
+    assert_eq!((&answer["success"], &answer["error"]["key"]), (&json!(false), &json!("access_token_expired")));
+    assert_eq!(provider.tests().len(), 5);
+}
+
+#[tokio::test]
+async fn the_application_is_told_when_a_connection_ends() {
+    let (world, provider) = scripted().await;
+    provider.script_api("POST /bye", 200, &json!({}));
+    world
+        .send(Method::DELETE, &format!("/connections/{}", own_id()), &world.alice, None)
+        .await
+        .expect(StatusCode::NO_CONTENT);
+    let bye = provider.api_calls().into_iter().find(|call| call.what == "POST /bye").unwrap();
+    assert_eq!((bye.body.as_str(), bye.header("authorization")), (r#"{"account":"acc-7"}"#, Some("Bearer a-1")));
+    world.get(&format!("/connections/{}", own_id())).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_connection_ends_also_where_the_application_does_not_listen() {
+    let (world, provider) = scripted().await;
+    provider.script_api("POST /bye", 500, &json!({}));
+    world
+        .send(Method::DELETE, &format!("/connections/{}", own_id()), &world.alice, None)
+        .await
+        .expect(StatusCode::NO_CONTENT);
+    world.get(&format!("/connections/{}", own_id())).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_application_knows_the_workspace_by_a_signed_token() {
+    let spec = "name: App\nauth:\n  type: membrane-token\n  makeApiClient: {implementationType: mapping}\n  \
+                test: {implementationType: rest-api-mapping}\n";
+    let client = "baseUri: {$var: connectorParameters.apiUri}\n";
+    let (world, provider) = key_world(&[("spec.yml", spec), ("auth/make-api-client.map.yml", client)]).await;
+    world.connect_app(json!({})).await.expect(StatusCode::OK);
+    let calls = provider.api_calls();
+    let token = calls[0].header("x-membrane-token").unwrap();
+    assert_eq!(calls[0].header("x-integration-app-token"), Some(token));
+    let secret = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap().secret;
+    let key = jsonwebtoken::DecodingKey::from_secret(secret.expose().as_bytes());
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.validate_exp = false;
+    let claims = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims;
+    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("local"), &json!("alice")));
+    assert_eq!(claims["exp"], json!(World::START + 3600));
+    // The application cannot act as the end user with it.
+    world.send(Method::GET, "/connections", token, None).await.expect(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_auth_proxy_lends_the_operators_client_and_nobody_sees_it() {
+    let spec = "name: App\nauth:\n  type: proxy\n  proxyKey: shared\n  makeApiClient: {implementationType: mapping}\n  \
+                test: {implementationType: rest-api-mapping}\n";
+    let client = "baseUri: {$var: connectorParameters.apiUri}\n\
+                  headers: {Authorization: {$concat: ['Bearer ', {$var: credentials.access_token}]}}\n";
+    let (world, provider) = key_world(&[("spec.yml", spec), ("auth/make-api-client.map.yml", client)]).await;
+    let start = format!("/connect?integrationKey=app&token={}", world.alice);
+    let page = Browser::default().get(&world, &start).await.expect(StatusCode::BAD_REQUEST);
+    assert!(page.text().contains("no auth proxy"), "{}", page.text());
+
+    let proxy = json!({"connectorKey": "oauth2", "parameters": {
+        "clientId": "operator", "clientSecret": "operator-secret", "scopes": ["read"],
+        "authorizeUri": provider.uri("/authorize"), "tokenUri": provider.uri("/token"), "testUri": provider.uri("/me"),
+    }});
+    world.put_secret("proxies/shared", &Secret::new(proxy.to_string())).await;
+    let mut browser = Browser::default();
+    let authorize = browser.get(&world, &start).await.location();
+    assert!(authorize.contains("client_id=operator"), "{authorize}");
+    browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
+    assert_eq!(provider.tests(), [Some("Bearer access-1".to_owned())]);
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(world.credentials(&own_id()).await["access_token"], "access-2");
+    assert_eq!(provider.refreshes()[0].get("client_secret"), Some("operator-secret"));
+    assert!(!world.get("/integrations").await.text().contains("operator"));
+}
+
+#[tokio::test]
+async fn quirks_of_a_provider_are_data() {
+    let config = "clientId: c
+clientSecret: s
+authorizeUri: {$concat: [{$var: connectorParameters.apiUri}, /authorize]}
+tokenUri: {$concat: [{$var: connectorParameters.apiUri}, /token]}
+refreshUri: {$concat: [{$var: connectorParameters.apiUri}, /renew]}
+revocationUri: {$concat: [{$var: connectorParameters.apiUri}, /revoke]}
+skipPkce: true
+codeParameter: auth_code
+callbackFields: [realmId]
+tokenResponsePath: authed_user
+tokenRequestFormat: query
+tokenParameterNames: {client_id: app_id}
+refreshWithAccessToken: true
+refreshGrantType: extend
+refreshParameterNames: {refresh_token: old_token}
+refreshClientAuthLocation: none
+defaultExpiresIn: 7200
+";
+    let spec = "name: App\nauth:\n  type: oauth2\n  getOAuthConfig: {implementationType: mapping}\n  \
+                makeApiClient: {mapping: {baseUri: 'https://a.example'}}\n";
+    let files = [("spec.yml", spec), ("auth/get-oauth-config.map.yml", config)];
+    let (world, provider) = (World::with_connector(&files).await, MockProvider::start().await);
+    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+    provider.script(200, &json!({"ok": true, "authed_user": {"access_token": "user-1"}}));
+    let mut browser = Browser::default();
+    let authorize = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
+    assert!(!authorize.contains("code_challenge"), "{authorize}");
+    let back = provider.come_back(&authorize, &[("auth_code", "the-code"), ("realmId", "42")]);
+    browser.get(&world, &back).await.expect(StatusCode::OK);
+    let credentials = world.credentials(&own_id()).await;
+    assert_eq!((&credentials["access_token"], &credentials["realmId"]), (&json!("user-1"), &json!("42")));
+    assert_eq!(world.connection(&own_id()).await["nextCredentialsRefreshAt"], "2026-01-01T01:55:00Z");
+
+    provider.script_api("GET /renew", 200, &json!({"access_token": "user-2", "expires_in": 3600}));
+    world.advance(7200 - 300);
+    world.sweep().await;
+    assert_eq!(world.credentials(&own_id()).await["access_token"], "user-2");
+    let renewal = provider.api_calls().pop().unwrap();
+    assert_eq!(renewal.what, "GET /renew?grant_type=extend&old_token=user-1&app_id=c");
+    assert_eq!(renewal.header("authorization"), None);
+
+    provider.script_api("POST /revoke", 200, &json!({}));
+    let uri = format!("/connections/{}", own_id());
+    world.send(Method::DELETE, &uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT);
+    let revocation = provider.api_calls().pop().unwrap();
+    assert_eq!(
+        (revocation.what.as_str(), revocation.body.as_str()),
+        ("POST /revoke", "token=user-2&token_type_hint=access_token&app_id=c")
+    );
+}

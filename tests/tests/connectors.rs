@@ -1,0 +1,174 @@
+//! Every bundled connector does what its provider's documentation says, which is in `tests/providers`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use futures::StreamExt as _;
+use http::{Method, StatusCode};
+use larder_tests::scenario::{self, Refused, Scenario};
+use larder_tests::{Browser, Script, World, root};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+/// Connectors without a provider of their own; other tests have them.
+const GENERIC: [&str; 2] = ["demo", "oauth2"];
+
+/// Connectors that cannot run yet.
+const WAITING: &[&str] = &[];
+
+const DONE: &str = "https://app.example/done";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_connector_does_what_its_providers_documentation_says() {
+    let all = scenario::read_all(&root().join("tests/providers"));
+    let all = all.into_iter().filter(|(key, _)| !WAITING.contains(&key.as_str()));
+    let lives = all.flat_map(|(key, scenarios)| scenarios.into_iter().map(move |(title, it)| (key.clone(), title, it)));
+    let mismatches = futures::stream::iter(lives).map(|(key, title, scenario)| async move {
+        let found = live(&key, &scenario).await;
+        found.into_iter().map(|mismatch| format!("{key}.yml, {title:?}, {mismatch}\n")).collect::<String>()
+    });
+    let mismatches: String = mismatches.buffer_unordered(4).collect().await;
+    assert!(mismatches.is_empty(), "\n{mismatches}");
+}
+
+#[test]
+fn every_connector_has_a_file_and_every_file_a_connector() {
+    let entries = fs::read_dir(root().join("shared/connectors")).unwrap().map(|entry| entry.unwrap());
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let mut folders: BTreeSet<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    for generic in GENERIC {
+        assert!(folders.remove(generic), "{generic}");
+    }
+    let files = scenario::read_all(&root().join("tests/providers")).into_keys().collect();
+    assert_eq!(folders, files);
+}
+
+#[test]
+fn every_connector_is_in_the_readme() {
+    let readme = fs::read_to_string(root().join("shared/connectors/README.md")).unwrap();
+    for key in scenario::read_all(&root().join("tests/providers")).into_keys() {
+        assert!(readme.contains(&format!("\n| `{key}` | ")), "{key}");
+    }
+}
+
+#[test]
+fn every_file_shows_a_failure() {
+    for (key, scenarios) in scenario::read_all(&root().join("tests/providers")) {
+        let refreshes = scenarios.values().any(|it| it.refresh.is_some());
+        let fails = |it: &Scenario| it.failure.is_some() || (!refreshes && it.refused.is_some());
+        assert!(scenarios.values().any(fails), "{key}.yml: no refresh fails, or no connect is refused");
+    }
+}
+
+/// Lives through one scenario. Gives what was not as it says.
+async fn live(key: &str, scenario: &Scenario) -> Vec<String> {
+    let script = Script::start().await;
+    let world = World::rerouted(script.port).await;
+    let body = json!({"connectorKey": key, "parameters": scenario.parameters, "redirectUris": [DONE]});
+    let answer = world.send(Method::PUT, "/integrations/it", &world.admin, Some(&body)).await;
+    if !answer.0.status().is_success() {
+        return vec![format!("the integration is refused: {}", answer.text())];
+    }
+    let life = Life { world, script, scenario };
+    if let Some(refused) = &scenario.refused {
+        life.is_refused(refused).await;
+    }
+    life.connects().await;
+    life.script.mismatches()
+}
+
+struct Life<'a> {
+    world: World,
+    script: Script,
+    scenario: &'a Scenario,
+}
+
+impl Life<'_> {
+    async fn connects(&self) {
+        let Scenario { input, callback, connect, credentials, refresh, failure, disconnect, .. } = self.scenario;
+        let Some(connect) = connect else { return };
+        self.script.expect("connect", connect);
+        let result = self.result(input, callback).await;
+        self.script.end();
+        self.script.check("the result", &json!({"connectionId": "<any>"}), &result);
+        let Some(id) = result["connectionId"].as_str() else { return };
+        self.script.check("credentials", credentials, &self.world.credentials(id).await);
+
+        match refresh {
+            None if failure.is_none() => self.is_left_alone(id).await,
+            None => {}
+            Some(refresh) => {
+                self.wait("before the refresh", refresh.after).await;
+                self.script.expect("refresh", &refresh.requests);
+                self.world.sweep().await;
+                self.script.end();
+                self.script.check("credentials", &refresh.credentials, &self.world.credentials(id).await);
+                self.script.check("connection", &json!({"state": "READY", "error": null}), &self.view(id).await);
+            }
+        }
+        if let Some(failure) = failure {
+            let after =
+                failure.after.or(refresh.as_ref().map(|refresh| refresh.after)).expect("`after` of the failure");
+            self.wait("before the failure", after).await;
+            self.script.expect("failure", &failure.requests);
+            self.world.sweep().await;
+            self.script.end();
+            let error = json!({"message": format!("<any>{}<any>", failure.message)});
+            self.script.check("connection", &json!({"state": failure.state, "error": error}), &self.view(id).await);
+        }
+        self.script.expect("disconnect", disconnect);
+        let answer = self.world.send(Method::DELETE, &format!("/connections/{id}"), &self.world.admin, None).await;
+        self.script.end();
+        self.script.check("the status", &json!(204), &json!(answer.0.status().as_u16()));
+    }
+
+    async fn is_refused(&self, refused: &Refused) {
+        let input = refused.input.as_ref().unwrap_or(&self.scenario.input);
+        let callback = refused.callback.as_ref().unwrap_or(&self.scenario.callback);
+        self.script.expect("refused", &refused.requests);
+        let result = self.result(input, callback).await;
+        self.script.end();
+        self.script.check("the result", &json!({"error": format!("<any>{}<any>", refused.message)}), &result);
+    }
+
+    /// What the one who began to connect gets in the end.
+    async fn result(&self, input: &Map<String, Value>, callback: &BTreeMap<String, String>) -> Value {
+        let mut browser = Browser::default();
+        let payload = json!({"token": self.world.alice, "integrationKey": "it", "input": input, "redirectUri": DONE});
+        let mut answer = browser.post(&self.world, "/connect", &[("payload", &payload.to_string())]).await;
+        let location = answer.header("location").unwrap_or_default().to_owned();
+        if let Some(authorize) = self.scenario.authorize.as_ref().filter(|_| !location.starts_with(DONE)) {
+            if location.is_empty() {
+                return json!(answer.text());
+            }
+            let mut back = self.script.authorized(authorize, &location);
+            back.query_pairs_mut().extend_pairs(callback);
+            answer = browser.get(&self.world, back.as_str()).await;
+        }
+        match answer.header("location").map(Url::parse) {
+            Some(Ok(url)) => {
+                url.query_pairs().map(|(key, value)| (key.into_owned(), json!(value))).collect::<Map<_, _>>().into()
+            }
+            _ => json!(answer.text()),
+        }
+    }
+
+    /// Advances to the last second and then over it; in the one before, nothing must happen.
+    async fn wait(&self, step: &'static str, seconds: u64) {
+        self.script.expect(step, &[]);
+        self.world.advance(seconds - 1);
+        self.world.sweep().await;
+        self.world.advance(1);
+    }
+
+    async fn is_left_alone(&self, id: &str) {
+        self.script.expect("300 days later", &[]);
+        self.world.advance(300 * 24 * 3600);
+        self.world.sweep().await;
+        self.script.check("connection", &json!({"state": "READY", "error": null}), &self.view(id).await);
+    }
+
+    async fn view(&self, id: &str) -> Value {
+        self.world.get(&format!("/connections/{id}")).await.expect(StatusCode::OK).json()
+    }
+}
