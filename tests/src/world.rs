@@ -50,8 +50,8 @@ impl World {
     }
 
     /// A fresh Larder whose requests to providers, whatever their URL, all go to a port of this machine.
-    pub async fn rerouted(port: u16) -> Self {
-        Self::open(Vec::new(), Some(port)).await
+    pub async fn rerouted(port: u16, connectors: Vec<PathBuf>) -> Self {
+        Self::open(connectors, Some(port)).await
     }
 
     /// A fresh Larder with connector folders besides the bundled ones.

@@ -63,7 +63,7 @@ fn every_file_shows_a_failure() {
 /// Lives through one scenario. Gives what was not as it says.
 async fn live(key: &str, scenario: &Scenario) -> Vec<String> {
     let script = Script::start().await;
-    let world = World::rerouted(script.port).await;
+    let world = World::rerouted(script.port, Vec::new()).await;
     let body = json!({"connectorKey": key, "parameters": scenario.parameters, "redirectUris": [DONE]});
     let answer = world.send(Method::PUT, "/integrations/it", &world.admin, Some(&body)).await;
     if !answer.0.status().is_success() {

@@ -2,7 +2,6 @@
 
 mod basics;
 mod client;
-mod examples;
 mod isolation;
 mod limits;
 mod modules;
