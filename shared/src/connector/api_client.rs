@@ -1,7 +1,6 @@
 //! What `makeApiClient` returns: how requests to an application's API are addressed and authenticated.
 
 use super::mapping::{Malformed, Mapping, js};
-use super::pointer;
 use serde_json::Value;
 
 /// The settings that every request of a connection gets.
@@ -60,26 +59,6 @@ impl ApiClient {
             auth: basic_auth(settings)?,
             handlers: handlers(settings)?,
         })
-    }
-
-    /// Everything malformed in `responseHandlers`.
-    fn check_handlers(handlers: &Value) -> Result<(), Vec<Malformed>> {
-        let Some(handlers) = handlers.as_array() else {
-            let help = "write a list of `match`, `isSuccess`, `data` and `error`".to_owned();
-            let message = "`responseHandlers` must be a list".to_owned();
-            return Err(vec![Malformed { pointer: String::new(), message, help }]);
-        };
-        let found: Vec<Malformed> = handlers
-            .iter()
-            .enumerate()
-            .filter_map(|(index, handler)| {
-                Some((pointer::child("", &index.to_string()), ResponseHandler::read(handler).err()?))
-            })
-            .flat_map(|(at, malformed)| {
-                malformed.into_iter().map(move |each| Malformed { pointer: format!("{at}{}", each.pointer), ..each })
-            })
-            .collect();
-        if found.is_empty() { Ok(()) } else { Err(found) }
     }
 }
 
@@ -156,10 +135,20 @@ fn entries(settings: &Value, keys: &[&'static str]) -> Result<Vec<(String, Strin
 
 fn handlers(settings: &Value) -> Result<Vec<ResponseHandler>, String> {
     let Some((_, handlers)) = first(settings, &["responseHandlers"]) else { return Ok(Vec::new()) };
-    ApiClient::check_handlers(handlers).map_err(|malformed| {
-        malformed.iter().map(|each| format!("responseHandlers{each}")).collect::<Vec<_>>().join("; ")
-    })?;
-    Ok(handlers.as_array().into_iter().flatten().filter_map(|handler| ResponseHandler::read(handler).ok()).collect())
+    let Some(handlers) = handlers.as_array() else {
+        return Err("`responseHandlers` of the API client must be a list".to_owned());
+    };
+    let (mut read, mut malformed) = (Vec::new(), Vec::new());
+    for (index, handler) in handlers.iter().enumerate() {
+        match ResponseHandler::read(handler) {
+            Ok(handler) => read.push(handler),
+            Err(found) => malformed.extend(found.into_iter().map(|each| {
+                let pointer = format!("/{index}{}", each.pointer);
+                format!("responseHandlers{}", Malformed { pointer, ..each })
+            })),
+        }
+    }
+    if malformed.is_empty() { Ok(read) } else { Err(malformed.join("; ")) }
 }
 
 pub(super) fn basic_auth(settings: &Value) -> Result<Option<BasicAuth>, String> {

@@ -58,8 +58,13 @@ impl Auth {
         self.owner(name).function(name)
     }
 
-    /// The arguments that every function gets.
-    pub(super) fn arguments(&self, name: FunctionName) -> Map<String, Value> {
+    /// Whether the connector renews credentials itself (`refreshCredentials`).
+    pub(super) fn renews_itself(&self) -> bool {
+        self.function(FunctionName::RefreshCredentials).is_some()
+    }
+
+    /// The arguments of a function: those that every function gets, and `own`.
+    pub(super) fn arguments(&self, name: FunctionName, own: Map<String, Value>) -> Map<String, Value> {
         let parameters = match &self.via {
             Some(via) if Self::is_lent(name) => &via.connector_parameters,
             _ => &self.connector_parameters,
@@ -68,6 +73,7 @@ impl Auth {
         arguments.insert("connectorParameters".into(), Value::Object(parameters.clone()));
         arguments.insert("connectionParameters".into(), Value::Object(self.connection_parameters.clone()));
         arguments.insert("connectionInput".into(), Value::Object(self.connection_parameters.clone()));
+        arguments.extend(own);
         arguments
     }
 
@@ -81,6 +87,11 @@ impl Auth {
     fn is_lent(name: FunctionName) -> bool {
         !matches!(name, FunctionName::MakeApiClient | FunctionName::Test)
     }
+}
+
+/// The arguments of functions that get nothing of their own but credentials.
+pub(super) fn with_credentials(credentials: Value) -> Map<String, Value> {
+    Map::from_iter([("credentials".to_owned(), credentials)])
 }
 
 /// Where a provider sends the browser: the integration's own address, or ours.

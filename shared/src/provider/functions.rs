@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::auth::with_credentials;
 use super::session::ApiSession;
 use super::{Auth, Provider, ProviderError};
 use crate::connector::{ApiClient, Function, FunctionName, RestMapping};
@@ -26,8 +27,7 @@ impl Provider {
             return Ok(Some(Value::Bool(true)));
         }
         let needs_api = !matches!(name, FunctionName::GetOAuthConfig | FunctionName::MakeApiClient);
-        let session = |credentials| Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials, None));
-        let api = credentials.filter(|_| needs_api).map(session);
+        let api = credentials.filter(|_| needs_api).map(|credentials| self.api(auth, credentials, None));
         self.run(auth, name, arguments, api.as_ref()).await
     }
 
@@ -41,8 +41,7 @@ impl Provider {
         api: Option<&Arc<ApiSession>>,
     ) -> Result<Option<Value>, ProviderError> {
         let Some(function) = auth.function(name) else { return Ok(None) };
-        let mut all = auth.arguments(name);
-        all.extend(arguments);
+        let all = auth.arguments(name, arguments);
         let result = match function {
             Function::Mapping(mapping) => mapping.evaluate(&Value::Object(all)),
             Function::Rest(rest) => self.request(auth, rest, all, api).await?,
@@ -81,7 +80,7 @@ impl Provider {
 
     /// The API client for these credentials (`makeApiClient`).
     pub(super) async fn api_client(&self, auth: &Arc<Auth>, credentials: &Value) -> Result<ApiClient, ProviderError> {
-        let arguments = Map::from_iter([("credentials".to_owned(), credentials.clone())]);
+        let arguments = with_credentials(credentials.clone());
         // Boxed: a function may have an API client, which is a function.
         let client = Box::pin(self.run_for_object(auth, FunctionName::MakeApiClient, arguments, None)).await?;
         read_client(&Value::Object(client.unwrap_or_default()))
@@ -106,12 +105,10 @@ impl Provider {
     /// What a script calls as `apiClient`. One that `makeApiClient` builds in JavaScript is built in the script's own
     /// runtime, for it may hold functions.
     async fn client_of(&self, auth: &Arc<Auth>, api: &Arc<ApiSession>) -> Result<Client, ProviderError> {
-        let arguments = Map::from_iter([("credentials".to_owned(), api.credentials())]);
+        let arguments = with_credentials(api.credentials());
         let config = match auth.function(FunctionName::MakeApiClient) {
             Some(Function::JavaScript(script)) => {
-                let mut all = auth.arguments(FunctionName::MakeApiClient);
-                all.extend(arguments);
-                ClientConfig::Script(script.clone(), all)
+                ClientConfig::Script(script.clone(), auth.arguments(FunctionName::MakeApiClient, arguments))
             }
             _ => {
                 let config = Box::pin(self.run_for_object(auth, FunctionName::MakeApiClient, arguments, None)).await?;

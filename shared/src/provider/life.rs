@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::session::ApiSession;
+use super::auth::with_credentials;
 use super::{Auth, Obtained, Provider, ProviderError, Reauthorize};
 use crate::connection::expiry_of;
 use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
@@ -32,8 +32,8 @@ impl Provider {
         let function = FunctionName::GetCredentialsFromConnectionParameters;
         let made = self.run_for_object(auth, function, Map::new(), None).await?;
         let credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
-        let renews_itself = auth.function(FunctionName::RefreshCredentials).is_some();
-        Ok(Obtained { expiry: expiry_of(&credentials, asked_at), credentials, renews_itself })
+        let expiry = expiry_of(&credentials, asked_at);
+        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself() })
     }
 
     /// How the credentials are renewed; nothing is asked of the provider yet. `None` where they cannot be.
@@ -41,7 +41,7 @@ impl Provider {
     /// # Errors
     /// When `getOAuthConfig` does not return a configuration.
     pub async fn renewal(&self, auth: &Arc<Auth>) -> Result<Option<Renewal>, ProviderError> {
-        if auth.function(FunctionName::RefreshCredentials).is_some() {
+        if auth.renews_itself() {
             return Ok(Some(Renewal::Function));
         }
         match auth.kind() {
@@ -64,8 +64,8 @@ impl Provider {
             Renewal::OAuth2(config) => self.refresh_oauth2(auth, config, credentials).await,
             Renewal::Function => {
                 let asked_at = self.clock.now();
-                let api = Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials.clone(), None));
-                let arguments = Map::from_iter([("credentials".to_owned(), credentials.clone())]);
+                let api = self.api(auth, credentials.clone(), None);
+                let arguments = with_credentials(credentials.clone());
                 let renewed = self.run_for_object(auth, FunctionName::RefreshCredentials, arguments, Some(&api));
                 let Ok(renewed) = tokio::time::timeout(Self::DEADLINE, renewed).await else {
                     let message = format!("refreshCredentials took longer than {} s", Self::DEADLINE.as_secs());
@@ -89,13 +89,13 @@ impl Provider {
     ) -> Result<(), ProviderError> {
         let Some(test) = auth.function(FunctionName::Test) else { return Ok(()) };
         let credentials = credentials.to_value();
-        let arguments = Map::from_iter([("credentials".to_owned(), credentials.clone())]);
+        let arguments = with_credentials(credentials.clone());
         let has_mapping = match test {
             Function::Database(login) => return self.log_in(auth, login, arguments).await,
             Function::Rest(rest) => rest.response_mapping.is_some(),
             Function::Mapping(_) | Function::JavaScript(_) => true,
         };
-        let api = Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials, reauthorize));
+        let api = self.api(auth, credentials, reauthorize);
         let result = self.run(auth, FunctionName::Test, arguments, Some(&api)).await?;
         if test_passed(result.as_ref(), has_mapping) {
             return Ok(());
@@ -117,8 +117,8 @@ impl Provider {
     ) -> Result<(), ProviderError> {
         let ending = async {
             if auth.function(FunctionName::Disconnect).is_some() {
-                let api = Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials.clone(), reauthorize));
-                let arguments = Map::from_iter([("credentials".to_owned(), credentials.clone())]);
+                let api = self.api(auth, credentials.clone(), reauthorize);
+                let arguments = with_credentials(credentials.clone());
                 self.run(auth, FunctionName::Disconnect, arguments, Some(&api)).await?;
             } else if *auth.kind() == AuthType::OAuth2 {
                 self.revoke(auth, credentials).await?;
@@ -137,9 +137,7 @@ impl Provider {
         login: &DatabaseLogin,
         arguments: Map<String, Value>,
     ) -> Result<(), ProviderError> {
-        let mut variables = auth.arguments(FunctionName::Test);
-        variables.extend(arguments);
-        let login = login.evaluate(&Value::Object(variables));
+        let login = login.evaluate(&Value::Object(auth.arguments(FunctionName::Test, arguments)));
         let login = login.map_err(|error| ProviderError::Configuration(error.to_string()))?;
         Ok(database::verify(&self.egress, &login, Limits::API.deadline).await?)
     }

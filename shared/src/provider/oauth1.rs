@@ -8,7 +8,6 @@ use url::Url;
 
 use super::{Auth, Obtained, Provider, ProviderError};
 use crate::connection::expiry_of;
-use crate::connector::FunctionName;
 use crate::egress::{Limits, Response};
 use crate::oauth1::{
     OAuth1Config, SignError, Stamp, Token, build_access_token, build_authorize_url, build_request_token,
@@ -63,8 +62,8 @@ impl Provider {
         let request = build_access_token(&config, request_token, verifier, &self.stamp())?;
         let asked_at = self.clock.now();
         let credentials = self.exchange_oauth1(request, parse_access_token).await?;
-        let renews_itself = auth.function(FunctionName::RefreshCredentials).is_some();
-        Ok(Obtained { expiry: expiry_of(&credentials, asked_at), credentials, renews_itself })
+        let expiry = expiry_of(&credentials, asked_at);
+        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself() })
     }
 
     /// Signs an API call with the credentials of a connection.

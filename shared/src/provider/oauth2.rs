@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
-use super::session::ApiSession;
 use super::{Auth, Obtained, Provider, ProviderError};
 use crate::connection::expiry_of;
 use crate::connector::FunctionName;
@@ -79,14 +78,13 @@ impl Provider {
         credentials.extend(callback_fields(config, &query_parameters));
         credentials.extend(tokens.clone());
         arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
-        let api = self.api(auth, Value::Object(credentials.clone()));
+        let api = self.api(auth, Value::Object(credentials.clone()), None);
         let extraction = FunctionName::GetCredentialsFromAccessTokenResponse;
         let extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
         let expiry = extracted.as_ref().and_then(|it| expiry_of(it, asked_at)).or_else(|| expiry_of(&tokens, asked_at));
         // "Token response as well as additional extracted credentials are stored."
         credentials.extend(extracted.unwrap_or_default());
-        let renews_itself =
-            config.refresh_with_access_token || auth.function(FunctionName::RefreshCredentials).is_some();
+        let renews_itself = config.refresh_with_access_token || auth.renews_itself();
         Ok(Obtained { credentials, expiry, renews_itself })
     }
 
@@ -134,7 +132,7 @@ impl Provider {
         arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
         let mut fresh = credentials.as_object().cloned().unwrap_or_default();
         fresh.extend(tokens.clone());
-        let api = self.api(auth, Value::Object(fresh));
+        let api = self.api(auth, Value::Object(fresh), None);
         let extraction = FunctionName::GetCredentialsFromRefreshTokenResponse;
         let extracted = self.run_for_object(auth, extraction, arguments, Some(&api));
         let problem = match tokio::time::timeout(Self::EXTRACTION, extracted).await {
@@ -144,10 +142,6 @@ impl Provider {
         };
         tracing::warn!(connector = auth.connector.key, problem, "the token response is kept as it came");
         None
-    }
-
-    fn api(&self, auth: &Arc<Auth>, credentials: Value) -> Arc<ApiSession> {
-        Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials, None))
     }
 
     async fn ask_for_tokens(

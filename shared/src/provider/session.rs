@@ -46,14 +46,21 @@ pub(super) enum ApiError {
     Provider(ProviderError),
 }
 
-impl ApiSession {
-    /// Requests with the client that `makeApiClient` makes of these credentials.
-    pub(super) fn new(
-        provider: Provider,
-        auth: Arc<Auth>,
+impl Provider {
+    /// The API client of a connection with these credentials.
+    pub(super) fn api(
+        &self,
+        auth: &Arc<Auth>,
         credentials: Value,
         reauthorize: Option<Arc<dyn Reauthorize>>,
-    ) -> Self {
+    ) -> Arc<ApiSession> {
+        Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials, reauthorize))
+    }
+}
+
+impl ApiSession {
+    /// Requests with the client that `makeApiClient` makes of these credentials.
+    fn new(provider: Provider, auth: Arc<Auth>, credentials: Value, reauthorize: Option<Arc<dyn Reauthorize>>) -> Self {
         let state = Mutex::new(State { credentials, client: None, is_renewed: false });
         Self { provider, auth, reauthorize, state }
     }
