@@ -19,6 +19,16 @@ impl Clock for SystemClock {
     }
 }
 
+/// Milliseconds since 1970: how times are stored.
+pub fn milliseconds(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// The time that is so many milliseconds after 1970; `None` beyond the year 9999.
+pub fn from_milliseconds(milliseconds: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
+}
+
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
 pub struct ManualClock(std::sync::Mutex<OffsetDateTime>);

@@ -10,11 +10,13 @@ use url::Url;
 
 use crate::caller::Authenticator;
 use crate::clock::{Clock, SystemClock};
+use crate::events::Events;
 use crate::invoke::RefreshFunction;
 use crate::random::{Rng, SystemRng};
 use crate::scheduler::{EventBridgeScheduler, ScheduleTarget, Scheduler, SweepOnly};
 use crate::seal::{DataKeys, KeyFile, KmsKeys, Sealer};
 use crate::secrets::{SecretFile, SecretStore, SecretsManager, Workspaces};
+use crate::signals::Signals;
 use crate::store::schema::Tables;
 use crate::store::{Connections, DataKeyRing, Sessions};
 use crate::vault::Vault;
@@ -30,8 +32,12 @@ pub struct Settings {
     pub secrets: SecretsIn,
     /// Where data keys come from.
     pub keys: KeysFrom,
-    /// What wakes refreshes; `None` leaves them all to the sweeper.
-    pub schedules: Option<ScheduleTarget>,
+    /// What wakes refreshes (`REFRESH_SCHEDULER`).
+    pub refreshes: RefreshesBy,
+    /// The URL of the queue for results that could not be saved (`RECOVERY_QUEUE_URL`).
+    pub recovery_queue: Option<String>,
+    /// The EventBridge bus that is told what happens to connections (`EVENT_BUS_NAME`).
+    pub event_bus: Option<String>,
     /// The name of the `refresh` function (`REFRESH_FUNCTION`).
     pub refresh_function: String,
     /// Folders of connectors; of the same key, a later one wins (`CONNECTORS_DIR`, separated by `:`).
@@ -61,6 +67,17 @@ pub enum KeysFrom {
     Kms(String),
     /// From a file (`SEAL_KEY_FILE`).
     File(PathBuf),
+}
+
+/// What wakes refreshes.
+#[derive(Debug, Clone)]
+pub enum RefreshesBy {
+    /// The sweeper refreshes whatever is due (`none`).
+    Sweeper,
+    /// The sweeper puts whatever is due on the queue of this URL (`sweep`, `REFRESH_QUEUE_URL`).
+    Queue(String),
+    /// One-time schedules; the sweeper refreshes what they lose (`eventbridge`).
+    Schedules(ScheduleTarget),
 }
 
 /// A setting is missing or wrong.
@@ -112,7 +129,9 @@ impl Settings {
             },
             secrets,
             keys,
-            schedules: schedules()?,
+            refreshes: refreshes_by()?,
+            recovery_queue: optional("RECOVERY_QUEUE_URL"),
+            event_bus: optional("EVENT_BUS_NAME"),
             refresh_function: optional("REFRESH_FUNCTION").unwrap_or_else(|| "refresh".into()),
             connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into()))
                 .collect(),
@@ -232,14 +251,19 @@ impl Environment {
         Ok(Vault::new(self.connections(), self.sealer()?))
     }
 
-    /// What wakes refreshes.
-    pub fn scheduler(&self) -> Arc<dyn Scheduler> {
-        match &self.settings.schedules {
-            Some(target) => {
+    /// What follows a write: alarms for refreshes, and events.
+    pub fn signals(&self) -> Signals {
+        let scheduler: Arc<dyn Scheduler> = match &self.settings.refreshes {
+            RefreshesBy::Schedules(target) => {
                 Arc::new(EventBridgeScheduler::new(aws_sdk_scheduler::Client::new(&self.sdk), target.clone()))
             }
-            None => Arc::new(SweepOnly),
-        }
+            RefreshesBy::Sweeper | RefreshesBy::Queue(_) => Arc::new(SweepOnly),
+        };
+        let events = match &self.settings.event_bus {
+            Some(bus) => Events::on(aws_sdk_eventbridge::Client::new(&self.sdk), bus),
+            None => Events::none(),
+        };
+        Signals::new(scheduler, events)
     }
 
     /// The `refresh` function, to be invoked.
@@ -250,13 +274,14 @@ impl Environment {
 
 #[cfg(feature = "engine")]
 mod engine {
-    use super::{Arc, Environment, SettingError};
+    use super::{Arc, Environment, RefreshesBy, SettingError};
     use crate::configuration::Configuration;
     use crate::connect::Establish;
     use crate::connector::catalog::{Catalog, Folder, read_dirs};
     use crate::egress::{Egress, Reach};
     use crate::javascript::{JavaScript, Limits};
     use crate::provider::Provider;
+    use crate::queue::{RecoveryQueue, RefreshQueue};
     use crate::refresh::Refresher;
     use crate::secrets::Proxies;
     use crate::store::Integrations;
@@ -311,7 +336,7 @@ mod engine {
                 connections: self.connections(),
                 vault: self.vault()?,
                 provider: self.provider()?,
-                scheduler: self.scheduler(),
+                signals: self.signals(),
                 clock: Arc::clone(&self.clock),
             })
         }
@@ -321,12 +346,19 @@ mod engine {
         /// # Errors
         /// When the key file cannot be used or no HTTP client can be made.
         pub fn refresher(&self, configuration: Arc<Configuration>) -> Result<Refresher, SettingError> {
+            let sqs = || aws_sdk_sqs::Client::new(&self.sdk);
+            let queue = match &self.settings.refreshes {
+                RefreshesBy::Queue(url) => Some(RefreshQueue::new(sqs(), url)),
+                RefreshesBy::Sweeper | RefreshesBy::Schedules(_) => None,
+            };
             Ok(Refresher {
                 connections: self.connections(),
                 vault: self.vault()?,
                 configuration,
                 provider: self.provider()?,
-                scheduler: self.scheduler(),
+                signals: self.signals(),
+                queue,
+                recovery: self.settings.recovery_queue.as_ref().map(|url| RecoveryQueue::new(sqs(), url)),
                 clock: Arc::clone(&self.clock),
                 rng: Arc::clone(&self.rng),
                 give_up: self.settings.give_up,
@@ -335,10 +367,11 @@ mod engine {
     }
 }
 
-fn schedules() -> Result<Option<ScheduleTarget>, SettingError> {
+fn refreshes_by() -> Result<RefreshesBy, SettingError> {
     match optional("REFRESH_SCHEDULER").as_deref() {
-        None | Some("none" | "sweep") => Ok(None),
-        Some("eventbridge") => Ok(Some(ScheduleTarget {
+        None | Some("none") => Ok(RefreshesBy::Sweeper),
+        Some("sweep") => Ok(RefreshesBy::Queue(required("REFRESH_QUEUE_URL")?)),
+        Some("eventbridge") => Ok(RefreshesBy::Schedules(ScheduleTarget {
             group: required("SCHEDULE_GROUP")?,
             function_arn: required("REFRESH_FUNCTION_ARN")?,
             role_arn: required("SCHEDULE_ROLE_ARN")?,

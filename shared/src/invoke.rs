@@ -26,6 +26,8 @@ pub struct RefreshEvent {
 pub enum Outcome {
     /// There are new credentials.
     Refreshed,
+    /// There are new credentials, but they could not be saved yet: they wait on the recovery queue.
+    Recovering,
     /// The provider refused or did not answer; the connection says why.
     Failed,
     /// The connection has changed since the refresh was asked for.

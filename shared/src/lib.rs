@@ -3,10 +3,10 @@
 //! From the bottom up:
 //!
 //! - pure, without I/O: [`oauth1`], [`oauth2`], [`connector`], [`connection`], [`credentials`];
-//! - ports and their adapters: [`clock`], [`random`], [`secrets`], [`seal`], [`store`], [`scheduler`], [`invoke`],
-//!   [`egress`];
+//! - ports and their adapters: [`clock`], [`random`], [`secrets`], [`seal`], [`store`], [`scheduler`], [`queue`],
+//!   [`events`], [`invoke`], [`egress`];
 //! - what runs the JavaScript of connectors: [`javascript`];
-//! - what a function does with them: [`caller`], [`vault`], [`provider`], [`database`], [`refresh`], [`connect`];
+//! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
 //! - wiring: [`environment`], [`lambda`], [`http`], [`error`].
 //!
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
@@ -28,6 +28,7 @@ pub mod database;
 pub mod egress;
 pub mod environment;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod invoke;
 #[cfg(feature = "engine")]
@@ -39,6 +40,8 @@ pub mod oauth1;
 pub mod oauth2;
 #[cfg(feature = "engine")]
 pub mod provider;
+#[cfg(feature = "engine")]
+pub mod queue;
 pub mod random;
 #[cfg(feature = "engine")]
 pub mod refresh;
@@ -48,5 +51,6 @@ pub mod scheduler;
 pub mod seal;
 pub mod secret;
 pub mod secrets;
+pub mod signals;
 pub mod store;
 pub mod vault;

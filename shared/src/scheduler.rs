@@ -13,7 +13,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::macros::format_description;
 
 use crate::connection::Connection;
-use crate::error::log_cause;
 
 /// Wakes the `refresh` function when a connection is due.
 #[async_trait]
@@ -32,13 +31,6 @@ pub struct SchedulerError(#[source] Box<dyn std::error::Error + Send + Sync>);
 impl SchedulerError {
     fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Box::new(error))
-    }
-}
-
-/// Arms the alarm of a connection. Where that fails, the failure is logged and the sweeper does the work.
-pub async fn arm_or_leave_to_sweeper(scheduler: &dyn Scheduler, connection: &Connection) {
-    if let Err(error) = scheduler.arm(connection).await {
-        log_cause("EventBridge Scheduler; the sweeper will do", &error);
     }
 }
 

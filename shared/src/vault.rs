@@ -22,6 +22,11 @@ impl Vault {
         Self { connections, sealer }
     }
 
+    /// What seals the contents.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// Opens the contents of a connection.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ impl World {
         let engine = Engine::start(&data.database()).await.expect("an engine");
         let clock = Arc::new(ManualClock::at(Self::START));
         let settings = Settings { egress_reroute, ..data.settings(Self::BASE_URI, connectors) };
-        let bundle = Bundle::open(settings, &engine, Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
+        let bundle = Bundle::open(settings, engine.sdk_config(), Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
         let bundle = Arc::new(bundle.expect("a bundle"));
         let year = 365 * 24 * 3600;
         let grant = |tenant: Option<&str>| Grant {
@@ -89,7 +89,8 @@ impl World {
     pub async fn restart(&mut self) {
         let data = DataDir::open(self.folder.path()).expect("a data folder");
         let settings = data.settings(Self::BASE_URI, Vec::new());
-        let bundle = Bundle::open(settings, &self.engine, Arc::clone(&self.clock) as _, Arc::new(SystemRng)).await;
+        let bundle =
+            Bundle::open(settings, self.engine.sdk_config(), Arc::clone(&self.clock) as _, Arc::new(SystemRng)).await;
         self.bundle = Arc::new(bundle.expect("a bundle"));
     }
 

@@ -47,10 +47,7 @@ impl Management {
             tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
         }
         self.connections.remove(&caller.workspace, id).await?;
-        if let Err(error) = self.scheduler.disarm(&connection).await {
-            // It fires once more and finds nothing.
-            larder::error::log_cause("EventBridge Scheduler; a schedule is left", &error);
-        }
+        self.signals.removed(&connection).await;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 

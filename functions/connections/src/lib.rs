@@ -28,7 +28,7 @@ use larder::error::Error;
 use larder::http::{Handler, Request, Response};
 use larder::provider::Provider;
 use larder::refresh::Refresher;
-use larder::scheduler::Scheduler;
+use larder::signals::Signals;
 use larder::store::Connections;
 use larder::vault::Vault;
 use route::Route;
@@ -41,7 +41,7 @@ pub struct Management {
     vault: Vault,
     provider: Provider,
     refresher: Arc<Refresher>,
-    scheduler: Arc<dyn Scheduler>,
+    signals: Signals,
     clock: Arc<dyn Clock>,
 }
 
@@ -57,7 +57,7 @@ impl Management {
             connections: refresher.connections.clone(),
             vault: refresher.vault.clone(),
             provider: refresher.provider.clone(),
-            scheduler: Arc::clone(&refresher.scheduler),
+            signals: refresher.signals.clone(),
             refresher: Arc::new(refresher),
             clock: Arc::clone(&environment.clock),
             configuration,

@@ -11,7 +11,7 @@ use larder::credentials::{Credentials, refresh_token};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
-use larder::scheduler::{Scheduler, arm_or_leave_to_sweeper};
+use larder::signals::Signals;
 use larder::store::{Connections, Expect};
 use larder::vault::Vault;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ pub struct PutCredentials {
     authenticator: Authenticator,
     connections: Connections,
     vault: Vault,
-    scheduler: Arc<dyn Scheduler>,
+    signals: Signals,
     clock: Arc<dyn Clock>,
 }
 
@@ -43,7 +43,7 @@ impl PutCredentials {
             authenticator: environment.authenticator(),
             connections: environment.connections(),
             vault: environment.vault()?,
-            scheduler: environment.scheduler(),
+            signals: environment.signals(),
             clock: Arc::clone(&environment.clock),
         })
     }
@@ -73,7 +73,11 @@ impl PutCredentials {
             None => Ok(()),
             // A connection stays, so that its end user can connect again.
             Some(connection) if connection.integration.is_some() => self.replace(caller, id, None).await,
-            Some(_) => Ok(self.connections.remove(&caller.workspace, id).await?),
+            Some(connection) => {
+                self.connections.remove(&caller.workspace, id).await?;
+                self.signals.removed(&connection).await;
+                Ok(())
+            }
         }
     }
 
@@ -82,6 +86,7 @@ impl PutCredentials {
         for _ in 0..Self::ATTEMPTS {
             let now = self.clock.now();
             let stored = self.connections.get(&caller.workspace, id).await?;
+            let before = stored.as_ref().map(|stored| stored.state);
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
             let (mut connection, contents) = match stored {
                 Some(stored) if !caller.may_see(stored.tenant.as_deref()) => {
@@ -106,7 +111,7 @@ impl PutCredentials {
             }
             let contents = Contents { credentials: credentials.clone(), ..contents };
             if self.vault.save(&mut connection, &contents, expect).await? {
-                arm_or_leave_to_sweeper(&*self.scheduler, &connection).await;
+                self.signals.written(before, &connection).await;
                 return Ok(());
             }
         }

@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use larder::environment::{Environment, SettingError};
-use larder::error::Error;
+use futures::future::join_all;
+use larder::environment::{Environment, RefreshesBy, SettingError};
+use larder::error::{Error, log_cause};
 use larder::invoke::{Outcome, RefreshEvent};
-use larder::refresh::{Refresher, SweepReport, Trigger};
+use larder::queue::Message;
+use larder::refresh::{Recovery, Refresher, SweepReport, Trigger};
 use serde::{Deserialize, Serialize};
 
 /// What the function is invoked with.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
+    /// From a queue.
+    Queue {
+        /// The messages.
+        #[serde(rename = "Records")]
+        records: Vec<Record>,
+    },
     /// From a one-time schedule, or from `get-credentials`.
     Refresh(RefreshEvent),
     /// From the rule that fires every minute: any event of EventBridge.
@@ -22,6 +30,16 @@ pub enum Event {
     },
 }
 
+/// A message of SQS, see [the event](https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    message_id: String,
+    receipt_handle: String,
+    /// A [`Message`] as JSON.
+    body: String,
+}
+
 /// What it answers.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -30,6 +48,19 @@ pub enum Answer {
     Refresh(Outcome),
     /// To a sweep.
     Sweep(SweepReport),
+    /// To a queue: the messages that must be delivered again.
+    Queue {
+        /// Their ids.
+        #[serde(rename = "batchItemFailures")]
+        failures: Vec<BatchItemFailure>,
+    },
+}
+
+/// A message that must be delivered again.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    item_identifier: String,
 }
 
 /// Handles refresh events.
@@ -48,7 +79,10 @@ impl Refresh {
     /// # Errors
     /// When a setting is wrong.
     pub fn new(environment: &Environment) -> Result<Self, SettingError> {
-        let grace = if environment.settings.schedules.is_some() { Self::SCHEDULE_GRACE } else { Duration::ZERO };
+        let grace = match environment.settings.refreshes {
+            RefreshesBy::Schedules(_) => Self::SCHEDULE_GRACE,
+            RefreshesBy::Sweeper | RefreshesBy::Queue(_) => Duration::ZERO,
+        };
         Ok(Self { refresher: environment.refresher(environment.configuration(Vec::new()))?, grace })
     }
 
@@ -58,17 +92,49 @@ impl Refresh {
     /// When something that Larder stands on fails; Lambda then tries again.
     pub async fn handle(&self, event: Event) -> Result<Answer, Error> {
         match event {
-            Event::Refresh(event) => {
-                let RefreshEvent { workspace, connection_id, version } = event;
-                let outcome = self.refresher.refresh(&workspace, &connection_id, version, Trigger::Due).await?;
-                tracing::info!(workspace, connection = connection_id, ?outcome, "refresh");
-                Ok(Answer::Refresh(outcome))
+            Event::Queue { records } => {
+                let handled = join_all(records.into_iter().map(|record| self.handle_record(record))).await;
+                Ok(Answer::Queue { failures: handled.into_iter().flatten().collect() })
             }
+            Event::Refresh(event) => Ok(Answer::Refresh(self.refresh(&event).await?)),
             Event::Sweep { detail_type } => {
                 let report = self.refresher.sweep(self.grace).await?;
-                tracing::info!(detail_type, report.due, report.refreshed, report.failed, "sweep");
+                tracing::info!(detail_type, report.due, report.queued, report.refreshed, report.failed, "sweep");
                 Ok(Answer::Sweep(report))
             }
+        }
+    }
+
+    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
+        let RefreshEvent { workspace, connection_id, version } = event;
+        let outcome = self.refresher.refresh(workspace, connection_id, *version, Trigger::Due).await?;
+        tracing::info!(workspace, connection = connection_id, ?outcome, "refresh");
+        Ok(outcome)
+    }
+
+    /// Handles a message; gives it back where it must come again.
+    async fn handle_record(&self, record: Record) -> Option<BatchItemFailure> {
+        let is_done = match serde_json::from_str(&record.body) {
+            Ok(Message::Refresh(event)) => self.refresh(&event).await.is_ok(),
+            Ok(Message::Recover(unsaved)) => match self.refresher.recover(&unsaved).await {
+                Ok(Recovery::Saved | Recovery::Superseded) => true,
+                Ok(Recovery::Busy) | Err(_) => {
+                    self.retry_soon(&record.receipt_handle).await;
+                    false
+                }
+            },
+            Err(error) => {
+                tracing::error!(message_id = record.message_id, %error, "a message is none of ours");
+                false
+            }
+        };
+        (!is_done).then_some(BatchItemFailure { item_identifier: record.message_id })
+    }
+
+    async fn retry_soon(&self, receipt_handle: &str) {
+        let Some(queue) = &self.refresher.recovery else { return };
+        if let Err(error) = queue.retry_soon(receipt_handle).await {
+            log_cause("SQS; a result is saved later", &error);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use connect::Connect;
 use connections::Management;
 use get_credentials::GetCredentials;
@@ -16,7 +17,7 @@ use larder::caller::{Claims, sign};
 use larder::clock::Clock;
 use larder::connector::Files;
 use larder::connector::catalog::Folder;
-use larder::environment::{Environment, GIVE_UP, KeysFrom, SecretsIn, SettingError, Settings};
+use larder::environment::{Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
 use larder::random::{self, Rng};
@@ -28,7 +29,6 @@ use larder::store::schema::{self, Tables};
 use oauth_callback::OAuthCallback;
 use put_credentials::PutCredentials;
 
-use crate::engine::Engine;
 use crate::route::Function;
 use crate::{TENANT, WORKSPACE};
 
@@ -94,7 +94,9 @@ impl DataDir {
             tables: Tables::default(),
             secrets: SecretsIn::File(self.secrets()),
             keys: KeysFrom::File(self.seal_key()),
-            schedules: None,
+            refreshes: RefreshesBy::Sweeper,
+            recovery_queue: None,
+            event_bus: None,
             refresh_function: "refresh".into(),
             connectors,
             is_local: true,
@@ -117,20 +119,20 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Wires all functions over a data folder, with the workspace of this machine.
+    /// Wires all functions over a data folder and a database, with the workspace of this machine.
     ///
     /// # Errors
     /// When a file cannot be used or the database does not work.
     pub async fn open(
         settings: Settings,
-        engine: &Engine,
+        sdk: SdkConfig,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Result<Self, LocalError> {
         if let KeysFrom::File(path) = &settings.keys {
             KeyFile::create(path, &*rng).map_err(SettingError::from)?;
         }
-        let environment = Environment::new(settings, engine.sdk_config(), clock, rng);
+        let environment = Environment::new(settings, sdk, clock, rng);
         schema::create(environment.dynamodb(), &environment.settings.tables).await?;
         let configuration = environment.configuration(bundled_connectors());
         let refresher = Arc::new(environment.refresher(Arc::clone(&configuration))?);

@@ -150,7 +150,8 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let lambda_env = lambda_env(&data, &cli.connectors, &engine);
     lambda_env.and_then(|text| fs::write(data.lambda_env(), text)).map_err(failed("the file lambda.env".into()))?;
     let settings = data.settings(&base_uri, cli.connectors);
-    let bundle = Arc::new(Bundle::open(settings, &engine, Arc::new(SystemClock), Arc::new(SystemRng)).await?);
+    let bundle =
+        Arc::new(Bundle::open(settings, engine.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
     let demo = if cli.no_demo {
         None
     } else {

@@ -10,7 +10,7 @@ use crate::connection::{Connection, Contents, IntegrationRef};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
 use crate::provider::{Auth, Obtained, Provider};
-use crate::scheduler::{Scheduler, arm_or_leave_to_sweeper};
+use crate::signals::Signals;
 use crate::store::{Connections, Expect, Integration};
 use crate::vault::Vault;
 
@@ -43,8 +43,8 @@ pub struct Establish {
     pub vault: Vault,
     /// Tests them.
     pub provider: Provider,
-    /// Arms the first refresh.
-    pub scheduler: Arc<dyn Scheduler>,
+    /// Arms the first refresh, and tells of the connection.
+    pub signals: Signals,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -81,6 +81,7 @@ impl Establish {
             if stored.as_ref().is_some_and(|stored| stored.tenant != new.tenant) {
                 return Err(Error::conflict("the connection belongs to somebody else; connect again"));
             }
+            let before = stored.as_ref().map(|stored| stored.state);
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
             let mut connection = stored.unwrap_or_else(|| Connection {
                 tenant: new.tenant.clone(),
@@ -91,7 +92,7 @@ impl Establish {
             connection.renews_itself = renews_itself;
             connection.renewed(expiry, has_refresh_token, now);
             if self.vault.save(&mut connection, &contents, expect).await? {
-                arm_or_leave_to_sweeper(&*self.scheduler, &connection).await;
+                self.signals.written(before, &connection).await;
                 return Ok(connection);
             }
         }

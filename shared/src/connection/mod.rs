@@ -261,6 +261,11 @@ impl Connection {
         }
     }
 
+    /// Whether no write since `version` brought other credentials: each was a refresh that failed.
+    pub fn has_only_failed_since(&self, version: u64) -> bool {
+        self.version.checked_sub(version).is_some_and(|writes| writes <= u64::from(self.retry_attempts))
+    }
+
     /// The credentials are gone; only the end user can bring new ones.
     pub fn require_action(&mut self) {
         self.state = State::ClientActionRequired;
@@ -313,6 +318,19 @@ mod tests {
         let second = connection.next_refresh_at.expect("is due");
         assert_eq!(connection.state, State::Ready);
         assert!(first >= at(3360) && second - first > first - at(3300), "{first} {second}");
+    }
+
+    #[test]
+    fn failures_leave_the_credentials_as_they_were_and_anything_else_does_not() {
+        let mut connection = ready();
+        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
+        let seen = connection.version;
+        assert!(connection.has_only_failed_since(seen));
+        connection.failed(&transient(None), at(3400), 0.0, GIVE_UP);
+        assert!(connection.has_only_failed_since(seen) && !connection.has_only_failed_since(connection.version + 1));
+        connection.renewed(None, true, at(3500));
+        connection.failed(&transient(None), at(3600), 0.0, GIVE_UP);
+        assert!(!connection.has_only_failed_since(seen));
     }
 
     #[test]

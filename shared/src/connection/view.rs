@@ -34,6 +34,17 @@ impl Connection {
         }
         view
     }
+
+    /// What events tell of it.
+    pub fn summary(&self) -> Value {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "integrationKey": self.integration.as_ref().map(|integration| &integration.key),
+            "customerId": self.tenant,
+            "disconnected": self.state != State::Ready,
+        })
+    }
 }
 
 fn time(time: Option<OffsetDateTime>) -> Option<String> {

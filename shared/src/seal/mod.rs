@@ -80,6 +80,14 @@ impl Sealer {
         Self { keys, rng }
     }
 
+    /// Has the key of a workspace at hand, so that sealing soon after does not need the key service.
+    ///
+    /// # Errors
+    /// When the key service fails.
+    pub async fn prepare(&self, workspace: &str) -> Result<(), SealError> {
+        self.keys.current(workspace).await.map(drop)
+    }
+
     /// Seals `plaintext` for one place, with the current data key of its workspace.
     ///
     /// # Errors

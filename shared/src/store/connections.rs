@@ -11,10 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
-use super::item::{Item, milliseconds, present};
+use super::item::{Item, present};
 use super::schema::{BY_DUE, BY_WORKSPACE};
 use super::{Integration, StoreError};
-use crate::clock::Clock;
+use crate::clock::{Clock, milliseconds};
 use crate::connection::{Connection, Expiry, IntegrationRef, Lease, Problem, State};
 
 /// The partitions of the index of what is due. More would only matter above some 8,000 refreshes a second.
@@ -52,6 +52,17 @@ pub struct Page {
     pub items: Vec<Connection>,
     /// Where the next page begins, if there is one.
     pub cursor: Option<String>,
+}
+
+/// A connection that is due for a refresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Its workspace.
+    pub workspace: String,
+    /// Its id.
+    pub id: String,
+    /// Since when, in milliseconds since 1970.
+    pub at: i64,
 }
 
 impl Connections {
@@ -267,11 +278,22 @@ impl Connections {
         Ok(counts)
     }
 
-    /// The workspace and id of up to `limit` connections of one shard that were due at `now`, the longest due first.
+    /// Up to `limit` connections of one shard that were due at `now`, the longest due first, behind the one that is
+    /// `after`. What is given may have changed meanwhile.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn due(&self, shard: u8, now: OffsetDateTime, limit: i32) -> Result<Vec<(String, String)>, StoreError> {
+    pub async fn due(
+        &self,
+        shard: u8,
+        now: OffsetDateTime,
+        limit: i32,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError> {
+        let after = after.map(|due| {
+            let key = Item::default().string("id", format!("{}#{}", due.workspace, due.id));
+            key.number("due_shard", shard).number("next_refresh_at", due.at).0
+        });
         let output = self
             .client
             .query()
@@ -281,12 +303,17 @@ impl Connections {
             .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
             .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
             .limit(limit)
+            .set_exclusive_start_key(after)
             .send()
             .await
             .map_err(StoreError::dynamodb)?;
-        let ids = output.items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id"));
-        Ok(ids
-            .filter_map(|id| id.split_once('#').map(|(workspace, id)| (workspace.to_owned(), id.to_owned())))
+        let items = output.items.unwrap_or_default().into_iter().map(Item);
+        Ok(items
+            .filter_map(|item| {
+                let (key, at) = item.get_string("id").zip(item.get_number("next_refresh_at"))?;
+                let (workspace, id) = key.split_once('#')?;
+                Some(Due { workspace: workspace.to_owned(), id: id.to_owned(), at })
+            })
             .collect())
     }
 

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use time::OffsetDateTime;
 
 use super::StoreError;
+use crate::clock::{from_milliseconds, milliseconds};
 
 /// A DynamoDB item being built or read.
 #[derive(Debug, Default, Clone)]
@@ -54,13 +55,8 @@ impl Item {
     }
 
     pub(super) fn get_time(&self, name: &str) -> Option<OffsetDateTime> {
-        let milliseconds: i64 = self.get_number(name)?;
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
+        from_milliseconds(self.get_number(name)?)
     }
-}
-
-pub(super) fn milliseconds(time: OffsetDateTime) -> i64 {
-    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// Makes an absent attribute an error that names it.

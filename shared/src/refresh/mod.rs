@@ -2,30 +2,38 @@
 //!
 //! 1. Take the lease, which also checks that the connection is still as it was seen.
 //! 2. Ask the provider, under a deadline that is shorter than the lease.
-//! 3. Save, only while the lease is still ours: credentials, expiry, new version, no lease, in one write.
+//! 3. Save, only while the lease is still ours: credentials, expiry, new version, no lease, in one write. What cannot be
+//!    saved goes to the recovery queue.
 //! 4. Arm the next schedule. If that fails, the sweeper finds the connection.
 //!
 //! Every step may be repeated, and a crash between any two of them leaves a connection that the sweeper takes up again.
 
+mod recovery;
+mod sweep;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
+use tokio::time::Instant;
+
+pub use recovery::{Recovery, Unsaved};
+pub use sweep::SweepReport;
 
 use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::connection::{Connection, Contents, Failure, Lease, Problem};
-use crate::credentials::{Credentials, refresh_token};
-use crate::error::Error;
+use crate::credentials::Credentials;
+use crate::error::{Error, log_cause};
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
 use crate::provider::{Auth, Provider, Renewal};
+use crate::queue::{RecoveryQueue, RefreshQueue};
 use crate::random::{self, Rng};
-use crate::scheduler::{Scheduler, arm_or_leave_to_sweeper};
-use crate::store::{Connections, DUE_SHARDS, Expect};
+use crate::signals::Signals;
+use crate::store::{Connections, Expect};
 use crate::vault::Vault;
+use recovery::Renewed;
 
 /// How far the clocks of two invocations may be apart.
 const SKEW: Duration = Duration::from_secs(30);
@@ -33,11 +41,8 @@ const SKEW: Duration = Duration::from_secs(30);
 const PREPARATION: Duration = Duration::from_secs(10);
 /// Longer than preparation, deadline and skew together: nobody takes a lease whose holder may still send.
 const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(SKEW);
-/// How many connections one sweep refreshes at once, and how many it takes from each shard.
-const SWEEP_CONCURRENCY: usize = 64;
-const SWEEP_BATCH: i32 = 100;
-/// What could not even be tried must not stand in the way of the others.
-const POSTPONE: Duration = Duration::from_mins(5);
+/// How long the table is waited for before something else is done.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a refresh is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,25 +63,18 @@ pub struct Refresher {
     pub configuration: Arc<Configuration>,
     /// Speaks to the providers.
     pub provider: Provider,
-    /// Arms the next refresh.
-    pub scheduler: Arc<dyn Scheduler>,
+    /// Arms the next refresh, and tells of connections that end or come back.
+    pub signals: Signals,
+    /// Where the sweeper puts what is due, if it does not refresh by itself.
+    pub queue: Option<RefreshQueue>,
+    /// Where results go that cannot be saved, if there is such a queue.
+    pub recovery: Option<RecoveryQueue>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Lease tokens and jitter.
     pub rng: Arc<dyn Rng>,
     /// How long a dead credential is still tried (`REFRESH_GIVE_UP`).
     pub give_up: Duration,
-}
-
-/// What one sweep did.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SweepReport {
-    /// Connections that were due.
-    pub due: usize,
-    /// Of these, refreshed.
-    pub refreshed: usize,
-    /// Of these, failed; they are tried again later.
-    pub failed: usize,
 }
 
 impl Refresher {
@@ -110,6 +108,11 @@ impl Refresher {
         if not_before.is_some_and(|time| time > now) {
             return Ok(Outcome::TooSoon);
         }
+        // Whoever held the last lease did not end it. What the provider gave may be on its way.
+        if self.recovery.is_some() && connection.lease.as_ref().is_some_and(|lease| !recovery::is_grace(lease)) {
+            self.connections.lease(&connection, &recovery::grace(&*self.rng, now), now).await?;
+            return Ok(Outcome::Busy);
+        }
 
         let contents = self.vault.open(&connection).await?;
         let (auth, renewal) = match self.prepare(&connection, &contents).await? {
@@ -130,51 +133,19 @@ impl Refresher {
         if self.clock.now() > now + PREPARATION {
             return Ok(Outcome::Busy);
         }
-        match self.provider.refresh(&auth, &renewal, &credentials_value).await {
-            Ok(obtained) => {
-                let mut fresh = credentials.merged(&obtained.credentials);
-                if fresh.as_json().len() > Credentials::MAX_BYTES {
-                    // Better the tokens alone than nothing.
-                    fresh = credentials.merged(&only_tokens(obtained.credentials));
-                }
-                let now = self.clock.now();
-                connection.renews_itself = obtained.renews_itself;
-                connection.renewed(obtained.expiry, refresh_token(&fresh.to_value()).is_some(), now);
-                connection.last_refreshed_at = Some(now);
-                let contents = Contents { credentials: Some(fresh), ..contents };
-                self.save(connection, &contents, Expect::Lease(&lease), Outcome::Refreshed).await
+        let obtained = match self.provider.refresh(&auth, &renewal, &credentials_value).await {
+            Ok(obtained) => obtained,
+            Err(error) => {
+                return self.save_failure(connection, contents, &error.into_failure(), Expect::Lease(&lease)).await;
             }
-            Err(error) => self.save_failure(connection, contents, &error.into_failure(), Expect::Lease(&lease)).await,
+        };
+        let mut fresh = credentials.merged(&obtained.credentials);
+        if fresh.as_json().len() > Credentials::MAX_BYTES {
+            // Better the tokens alone than nothing.
+            fresh = credentials.merged(&only_tokens(obtained.credentials));
         }
-    }
-
-    /// Refreshes everything that has been overdue for longer than `grace`, which leaves schedules the time to fire.
-    ///
-    /// # Errors
-    /// When the table cannot be queried. What happens to single connections is counted in the report.
-    pub async fn sweep(&self, grace: Duration) -> Result<SweepReport, Error> {
-        let before = self.clock.now() - grace;
-        let shards = (0..DUE_SHARDS).map(|shard| self.connections.due(shard, before, SWEEP_BATCH));
-        let due: Vec<_> = futures::future::try_join_all(shards).await?.into_iter().flatten().collect();
-        let mut report = SweepReport { due: due.len(), ..SweepReport::default() };
-        let mut outcomes = futures::stream::iter(due)
-            .map(|(workspace, id)| async move {
-                let outcome = self.refresh(&workspace, &id, None, Trigger::Due).await;
-                if outcome.is_err() {
-                    let now = self.clock.now();
-                    self.connections.postpone(&workspace, &id, now, now + POSTPONE).await?;
-                }
-                outcome
-            })
-            .buffer_unordered(SWEEP_CONCURRENCY);
-        while let Some(outcome) = outcomes.next().await {
-            match outcome {
-                Ok(Outcome::Refreshed) => report.refreshed += 1,
-                Ok(Outcome::Failed) | Err(_) => report.failed += 1,
-                Ok(_) => {}
-            }
-        }
-        Ok(report)
+        let renewed = Renewed::new(fresh, obtained.expiry, obtained.renews_itself, self.clock.now());
+        self.save_renewed(connection, contents, &renewed, &lease).await
     }
 
     /// What is needed to ask the provider. The inner error is a fault in the set-up, which counts as a failed attempt.
@@ -183,6 +154,8 @@ impl Refresher {
         connection: &Connection,
         contents: &Contents,
     ) -> Result<Result<(Arc<Auth>, Renewal), Failure>, Error> {
+        // Nothing but the table is to be needed between the provider's answer and the save.
+        self.vault.sealer().prepare(&connection.workspace).await?;
         let auth = match self.configuration.auth_of(connection, contents).await {
             Ok(auth) => auth,
             Err(error) if error.status.is_server_error() => return Err(error),
@@ -221,7 +194,7 @@ impl Refresher {
         failure: &Failure,
         expect: Expect<'_>,
     ) -> Result<Outcome, Error> {
-        let now = self.clock.now();
+        let (now, before) = (self.clock.now(), connection.state);
         connection.last_attempt_at = Some(now);
         connection.failed(failure, now, random::fraction(&*self.rng), self.give_up);
         tracing::warn!(
@@ -232,45 +205,90 @@ impl Refresher {
             problem = failure.problem().message,
             "a refresh failed"
         );
-        self.save(connection, &contents, expect, Outcome::Failed).await
+        if !self.save(&mut connection, &contents, expect, PATIENCE).await? {
+            return Ok(Outcome::Stale);
+        }
+        self.signals.written(Some(before), &connection).await;
+        Ok(Outcome::Failed)
     }
 
-    /// Seals and saves, again and again until the lease would be over: what the provider gave is the only copy.
-    async fn save(
+    /// Saves what the provider gave, which is the only copy: in the table, or else on the recovery queue, whichever takes it
+    /// first.
+    async fn save_renewed(
         &self,
-        mut connection: Connection,
-        contents: &Contents,
-        expect: Expect<'_>,
-        outcome: Outcome,
+        seen: Connection,
+        mut contents: Contents,
+        renewed: &Renewed,
+        lease: &Lease,
     ) -> Result<Outcome, Error> {
-        let mut pause = Duration::from_millis(100);
-        let mut waited = Duration::ZERO;
-        let mut is_sealed = false;
+        let mut connection = seen.clone();
+        renewed.apply(&mut connection, &mut contents);
+        let begun = Instant::now();
         loop {
-            // Sealed once, so that a write whose answer was lost can be recognised by its bytes.
-            let saved = async {
-                if !is_sealed {
-                    self.vault.seal(&mut connection, contents).await?;
-                    is_sealed = true;
-                }
-                Ok::<_, Error>(self.connections.put(&connection, expect).await?)
-            };
-            let error = match saved.await {
+            let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
+            let error = match self.save(&mut connection, &contents, Expect::Lease(lease), patience).await {
                 Ok(true) => break,
-                Ok(false) if self.is_saved(&connection).await? => break,
-                // Somebody put other credentials there meanwhile: theirs are newer.
-                Ok(false) => return Ok(Outcome::Stale),
+                Ok(false) => return self.save_late(&seen, renewed, lease).await,
+                Err(error) if !error.status.is_server_error() => return Err(error),
                 Err(error) => error,
             };
-            if waited >= LEASE || !error.status.is_server_error() {
+            if self.leave_to_recovery(&seen, renewed, lease).await {
+                return Ok(Outcome::Recovering);
+            }
+            if begun.elapsed() >= LEASE {
                 return Err(error);
             }
+        }
+        self.signals.written(Some(seen.state), &connection).await;
+        Ok(Outcome::Refreshed)
+    }
+
+    /// The lease has gone to another. Whoever saved newer credentials wins; where nobody did, ours are the newest.
+    async fn save_late(&self, seen: &Connection, renewed: &Renewed, lease: &Lease) -> Result<Outcome, Error> {
+        let unsaved = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await?;
+        Ok(match self.recover(&unsaved).await? {
+            Recovery::Saved => Outcome::Refreshed,
+            Recovery::Superseded | Recovery::Busy => Outcome::Stale,
+        })
+    }
+
+    async fn leave_to_recovery(&self, seen: &Connection, renewed: &Renewed, lease: &Lease) -> bool {
+        let Some(queue) = &self.recovery else { return false };
+        let Ok(unsaved) = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await else { return false };
+        queue.add(unsaved).await.inspect_err(|error| log_cause("the recovery queue", error)).is_ok()
+    }
+
+    /// Seals and saves, again and again for a while. `false` if what is stored is not what is expected.
+    async fn save(
+        &self,
+        connection: &mut Connection,
+        contents: &Contents,
+        expect: Expect<'_>,
+        patience: Duration,
+    ) -> Result<bool, Error> {
+        let (begun, mut pause) = (Instant::now(), Duration::from_millis(100));
+        loop {
+            let error = match self.try_to_save(connection, contents, expect).await {
+                Err(error) if error.status.is_server_error() && begun.elapsed() < patience => error,
+                result => return result,
+            };
+            tracing::warn!(%error, connection = connection.id, "a connection could not be saved yet");
             tokio::time::sleep(pause).await;
-            waited += pause;
             pause = (pause * 2).min(Duration::from_secs(3));
         }
-        arm_or_leave_to_sweeper(&*self.scheduler, &connection).await;
-        Ok(outcome)
+    }
+
+    async fn try_to_save(
+        &self,
+        connection: &mut Connection,
+        contents: &Contents,
+        expect: Expect<'_>,
+    ) -> Result<bool, Error> {
+        // Sealed once, so that a write whose answer was lost can be recognised by its bytes.
+        if connection.sealed_version != connection.version {
+            self.vault.seal(connection, contents).await?;
+        }
+        Ok(self.connections.put(connection, expect).await? || self.is_saved(connection).await?)
     }
 
     /// Whether a write whose answer was lost has arrived all the same.
