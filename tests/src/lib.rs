@@ -1,6 +1,7 @@
 //! What the tests stand on: a whole Larder in this process with a clock that is moved by hand, a provider that says what
 //! it is told to say, and a browser. Besides, what is a process of its own: authorization servers, and the program.
 
+mod aws;
 mod browser;
 pub mod database;
 pub mod program;
@@ -12,6 +13,7 @@ mod visitor;
 mod watch;
 mod world;
 
+pub use aws::Aws;
 pub use browser::Browser;
 pub use program::Program;
 pub use provider::{ApiCall, MockProvider, TokenRequest};

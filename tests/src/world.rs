@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
 use larder::clock::{Clock, ManualClock};
@@ -17,7 +18,7 @@ use larder_local::engine::Engine;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Browser, MockProvider};
+use crate::{Aws, Browser, MockProvider};
 
 /// The functions over an embedded database, at a time of our choice.
 pub struct World {
@@ -60,12 +61,29 @@ impl World {
     }
 
     async fn open(connectors: Vec<PathBuf>, egress_reroute: Option<u16>) -> Self {
+        let (folder, engine) = Self::data().await;
+        let change = |settings| Settings { egress_reroute, connectors, ..settings };
+        Self::over(folder, engine, &engine.sdk_config(), change).await
+    }
+
+    /// A fresh Larder with other settings, and the services of AWS around it.
+    pub async fn deployed(change: impl FnOnce(Settings) -> Settings) -> (Self, Aws) {
+        let (folder, engine) = Self::data().await;
+        let aws = Aws::start(engine).await;
+        (Self::over(folder, engine, &aws.sdk_config(), change).await, aws)
+    }
+
+    async fn data() -> (TempDir, Engine) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
-        let engine = Engine::start(&data.database()).await.expect("an engine");
+        (folder, Engine::start(&data.database()).await.expect("an engine"))
+    }
+
+    async fn over(folder: TempDir, engine: Engine, sdk: &SdkConfig, change: impl FnOnce(Settings) -> Settings) -> Self {
+        let data = DataDir::open(folder.path()).expect("a data folder");
         let clock = Arc::new(ManualClock::at(Self::START));
-        let settings = Settings { egress_reroute, ..data.settings(Self::BASE_URI, connectors) };
-        let bundle = Bundle::open(settings, engine.sdk_config(), Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
+        let settings = change(data.settings(Self::BASE_URI, Vec::new()));
+        let bundle = Bundle::open(settings, sdk.clone(), Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
         let bundle = Arc::new(bundle.expect("a bundle"));
         let year = 365 * 24 * 3600;
         let grant = |tenant: Option<&str>| Grant {
