@@ -111,6 +111,18 @@ impl MockProvider {
         format!("{}{path}", self.base)
     }
 
+    /// The parameters of an integration of the bundled `oauth2` connector that leads here.
+    pub fn parameters(&self) -> Value {
+        json!({
+            "clientId": "the-client",
+            "clientSecret": "the-client-secret",
+            "authorizeUri": self.uri("/authorize"),
+            "tokenUri": self.uri("/token"),
+            "testUri": self.uri("/me"),
+            "scopes": ["read", "write"],
+        })
+    }
+
     /// What the end user's approval of an authorize URL leads to.
     pub fn approve(&self, authorize_url: &str) -> String {
         self.come_back(authorize_url, &[("code", "the-code")])

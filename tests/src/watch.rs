@@ -6,12 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use http::Method;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-
-use crate::Answer;
-use crate::visitor::{answer, http_client};
 
 /// A running emulator. It ends with this value.
 #[derive(Debug)]
@@ -19,7 +15,6 @@ pub struct Watch {
     /// Where it answers.
     pub base_uri: String,
     port: u16,
-    client: reqwest::Client,
     process: Child,
 }
 
@@ -40,7 +35,7 @@ impl Watch {
             .spawn()
             .expect("cargo-lambda starts");
         let base_uri = format!("http://127.0.0.1:{port}");
-        let watch = Self { base_uri, port, client: http_client(), process };
+        let watch = Self { base_uri, port, process };
         for _ in 0..600 {
             if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return watch;
@@ -48,12 +43,6 @@ impl Watch {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("cargo lambda watch does not answer");
-    }
-
-    /// Sends a request with a token and a body.
-    pub async fn send(&self, method: Method, path: &str, token: &str, body: &str) -> Answer {
-        let request = self.client.request(method, format!("{}{path}", self.base_uri)).bearer_auth(token);
-        answer(request.body(body.to_owned()).send().await.expect("a response")).await
     }
 
     /// Invokes a function with an event.

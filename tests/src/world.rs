@@ -185,14 +185,7 @@ impl World {
     /// Makes or changes an integration `crm` of the bundled `oauth2` connector that leads to a mock provider; `parameters` are put
     /// over the usual ones.
     pub async fn integrate(&self, provider: &MockProvider, parameters: Value) {
-        let mut all = json!({
-            "clientId": "the-client",
-            "clientSecret": "the-client-secret",
-            "authorizeUri": provider.uri("/authorize"),
-            "tokenUri": provider.uri("/token"),
-            "testUri": provider.uri("/me"),
-            "scopes": ["read", "write"],
-        });
+        let mut all = provider.parameters();
         for (key, value) in parameters.as_object().expect("an object") {
             all[key] = value.clone();
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use larder_tests::program::{Program, run};
-use larder_tests::{Answer, Visitor};
+use larder_tests::{Answer, Target, Visitor, list};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -65,6 +65,14 @@ fn assert_silent<'a>(log: &str, secrets: impl IntoIterator<Item = &'a String>) {
         let line = log.lines().find(|line| line.contains(secret.as_str()));
         assert!(line.is_none(), "a secret is in the log: {line:?}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn it_keeps_every_promise() {
+    let data = tempfile::tempdir().expect("a folder");
+    let larder = start(data.path(), &[]).await;
+    list::check(&Target::local(&larder, data.path()).await, 8).await;
 }
 
 #[tokio::test]

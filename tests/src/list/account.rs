@@ -1,0 +1,88 @@
+//! An end user's account at a provider, and the integration through which it is connected.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{Answer, MockProvider, Target, Visitor};
+
+/// A provider, an integration that leads there, and an end user.
+pub(super) struct Account<'a> {
+    pub(super) target: &'a Target,
+    pub(super) provider: MockProvider,
+    /// The key of the integration, and of the end user.
+    pub(super) key: &'static str,
+}
+
+impl<'a> Account<'a> {
+    /// What the integration allows as the last redirect.
+    pub(super) const DONE: &'static str = "https://app.example/done?from=larder";
+
+    /// A fresh provider and an integration of this key.
+    pub(super) async fn open(target: &'a Target, key: &'static str) -> Self {
+        let account = Self { target, provider: MockProvider::start().await, key };
+        let body = account.integration();
+        target.put(&format!("/integrations/{key}"), &target.admin(), &body).await.expect(StatusCode::CREATED);
+        account
+    }
+
+    /// The body that makes the integration.
+    pub(super) fn integration(&self) -> Value {
+        json!({"connectorKey": "oauth2", "parameters": self.provider.parameters(), "redirectUris": [Self::DONE]})
+    }
+
+    /// The end user's token.
+    pub(super) fn token(&self) -> String {
+        self.target.tenant(self.key)
+    }
+
+    /// The connect link, with these parameters besides.
+    pub(super) fn link(&self, parameters: &[(&str, &str)]) -> String {
+        let mut link = format!("/connect?integrationKey={}&token={}", self.key, self.token());
+        for (name, value) in parameters {
+            link += &format!("&{name}={}", super::encode(value));
+        }
+        self.target.uri(&link)
+    }
+
+    /// Begins to connect: the browser, and where it is sent.
+    pub(super) async fn begin(&self, parameters: &[(&str, &str)]) -> (Visitor, String) {
+        let mut visitor = Visitor::default();
+        let location = visitor.get(&self.link(parameters)).await.expect(StatusCode::FOUND).location();
+        assert!(location.starts_with(&self.provider.uri("/authorize?")), "{location}");
+        (visitor, location)
+    }
+
+    /// Goes to the provider and back. Gives what the browser ends on.
+    pub(super) async fn go(&self, parameters: &[(&str, &str)]) -> Answer {
+        let (mut visitor, authorize) = self.begin(parameters).await;
+        visitor.get(&self.provider.approve(&authorize)).await
+    }
+
+    /// Connects. Gives the id of the connection.
+    pub(super) async fn connect(&self) -> String {
+        self.go(&[]).await.expect(StatusCode::OK);
+        connect::own_connection_id(&self.target.workspace, self.key, Some(self.key))
+    }
+
+    /// What `GET /credentials` answers the end user.
+    pub(super) async fn read(&self, id: &str) -> Answer {
+        self.target.get(&format!("/credentials?connectionId={id}"), &self.token()).await
+    }
+
+    /// The access token that is served.
+    pub(super) async fn access_token(&self, id: &str) -> Value {
+        self.read(id).await.expect(StatusCode::OK).json()["credentials"]["access_token"].take()
+    }
+
+    /// The connection, as the end user sees it.
+    pub(super) async fn connection(&self, id: &str) -> Value {
+        let answer = self.target.get(&format!("/connections/{id}"), &self.token()).await;
+        answer.expect(StatusCode::OK).json()
+    }
+
+    /// The connections of the end user.
+    pub(super) async fn connections(&self) -> Vec<Value> {
+        let answer = self.target.get("/connections", &self.token()).await.expect(StatusCode::OK);
+        answer.json()["items"].as_array().expect("a list").clone()
+    }
+}
