@@ -57,6 +57,11 @@ impl Server {
         Self::start("axios-server.mjs", &json!({})).await
     }
 
+    /// Starts `sharetribe.mjs`.
+    pub async fn sharetribe() -> Self {
+        Self::start("sharetribe.mjs", &json!({})).await
+    }
+
     /// The folder of the servers, where `node_modules` is.
     pub fn folder() -> PathBuf {
         env::var_os("LARDER_TEST_SERVERS").expect("LARDER_TEST_SERVERS is not set; run tests/run").into()
