@@ -66,8 +66,7 @@ impl Configuration {
         if let Some(connector) = self.catalog.get(key) {
             return Ok(Arc::clone(connector));
         }
-        let broken = self.catalog.broken().iter().find(|broken| broken.folder == key);
-        Err(Error::configuration(match broken {
+        Err(Error::configuration(match self.catalog.broken_folder(key) {
             Some(broken) => {
                 let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
                 format!("the connector `{key}` is broken: {}", problems.join("; "))

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
 use url::Url;
 
+use crate::aws_http;
 use crate::caller::Authenticator;
 use crate::clock::{Clock, SystemClock};
 use crate::events::Events;
@@ -170,7 +172,11 @@ impl Environment {
     /// # Errors
     /// When a setting is missing or wrong.
     pub async fn from_env() -> Result<Self, SettingError> {
-        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        // Lambda gives its credentials in variables. The chain of all providers makes HTTP clients for each other way.
+        let sdk = aws_config::defaults(BehaviorVersion::latest())
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .http_client(aws_http::client());
+        let sdk = sdk.load().await;
         Ok(Self::new(Settings::from_env()?, sdk, Arc::new(SystemClock), Arc::new(SystemRng)))
     }
 
@@ -268,7 +274,7 @@ impl Environment {
 
     /// The `refresh` function, to be invoked.
     pub fn refresh_function(&self) -> RefreshFunction {
-        RefreshFunction::new(aws_sdk_lambda::Client::new(&self.sdk), &self.settings.refresh_function)
+        RefreshFunction::new(self.sdk.clone(), &self.settings.refresh_function)
     }
 }
 
@@ -277,7 +283,7 @@ mod engine {
     use super::{Arc, Environment, RefreshesBy, SettingError};
     use crate::configuration::Configuration;
     use crate::connect::Establish;
-    use crate::connector::catalog::{Catalog, Folder, read_dirs};
+    use crate::connector::{Catalog, Folder};
     use crate::egress::{Egress, Reach};
     use crate::javascript::{JavaScript, Limits};
     use crate::provider::Provider;
@@ -291,16 +297,9 @@ mod engine {
         pub fn configuration(&self, bundled: Vec<Folder>) -> Arc<Configuration> {
             let tables = &self.settings.tables;
             let (secrets, rng) = (Arc::clone(&self.secrets), Arc::clone(&self.rng));
-            let (folders, unreadable) = read_dirs(&self.settings.connectors);
-            let catalog = Catalog::new(bundled.into_iter().chain(folders)).with_broken(unreadable);
-            for broken in catalog.broken() {
-                for problem in &broken.problems {
-                    tracing::warn!(connector = broken.folder, at = broken.location, %problem, "a connector is broken");
-                }
-            }
             Arc::new(Configuration {
                 integrations: Integrations::new(self.dynamodb.clone(), &tables.workspaces, secrets, rng),
-                catalog,
+                catalog: Catalog::new(bundled).with_dirs(&self.settings.connectors),
                 base_uri: self.settings.base_uri.clone(),
                 workspaces: self.workspaces(),
                 proxies: Proxies::new(Arc::clone(&self.secrets)),

@@ -1,6 +1,9 @@
 //! Asking the `refresh` function to refresh one connection.
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use serde::{Deserialize, Serialize};
@@ -54,14 +57,16 @@ pub trait RefreshConnection: Send + Sync {
 /// See [Invoke](https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html).
 #[derive(Debug, Clone)]
 pub struct RefreshFunction {
-    client: Client,
+    sdk: SdkConfig,
+    /// Made when it is first needed: few processes meet an expired token.
+    client: OnceLock<Client>,
     name: String,
 }
 
 impl RefreshFunction {
     /// The function of that name or ARN.
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+    pub fn new(sdk: SdkConfig, name: impl Into<String>) -> Self {
+        Self { sdk, client: OnceLock::new(), name: name.into() }
     }
 }
 
@@ -69,7 +74,8 @@ impl RefreshFunction {
 impl RefreshConnection for RefreshFunction {
     async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
         let payload = Blob::new(serde_json::to_vec(event).map_err(Error::internal)?);
-        let output = self.client.invoke().function_name(&self.name).payload(payload).send().await;
+        let client = self.client.get_or_init(|| Client::new(&self.sdk));
+        let output = client.invoke().function_name(&self.name).payload(payload).send().await;
         let output = output.map_err(|error| Error::unavailable("the refresh function", &error))?;
         if let Some(kind) = output.function_error {
             let failure = std::io::Error::other(kind);

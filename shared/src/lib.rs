@@ -12,6 +12,7 @@
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
 //! without it.
 
+mod aws_http;
 pub mod caller;
 pub mod clock;
 #[cfg(feature = "engine")]

@@ -1,12 +1,16 @@
 //! What the tests stand on: a whole Larder in this process with a clock that is moved by hand, a provider that says what
-//! it is told to say, and a browser. Besides, what is a process of its own: authorization servers, and the program.
+//! it is told to say, and a browser. Besides, what is a process of its own: authorization servers, the
+//! program, and the binaries of the functions with what Lambda and AWS are to them.
 
 mod aws;
 mod browser;
 pub mod database;
+pub mod distant_aws;
+pub mod function;
 pub mod list;
 pub mod program;
 mod provider;
+pub mod runtime_api;
 pub mod scenario;
 mod script;
 mod server;

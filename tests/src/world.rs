@@ -33,6 +33,8 @@ pub struct World {
     /// The embedded database.
     pub engine: Engine,
     folder: TempDir,
+    /// Read when it is first used.
+    _connector: Option<TempConnector>,
 }
 
 /// A response that tests read.
@@ -93,14 +95,14 @@ impl World {
         };
         let admin = bundle.token(&grant(None)).await.expect("a token");
         let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");
-        Self { bundle, clock, admin, alice, engine, folder }
+        Self { bundle, clock, admin, alice, engine, folder, _connector: None }
     }
 
     /// A fresh Larder with one connector `app` besides the bundled ones, given as paths and texts.
     pub async fn with_connector(files: &[(&str, &str)]) -> Self {
-        // The folder is read once.
         let connector = TempConnector::new(files);
-        Self::with_connectors(vec![connector.path().to_owned()]).await
+        let world = Self::with_connectors(vec![connector.path().to_owned()]).await;
+        Self { _connector: Some(connector), ..world }
     }
 
     /// Another Larder over the same data, as after a restart.

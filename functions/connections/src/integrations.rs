@@ -120,7 +120,6 @@ impl Management {
         let items: Vec<_> = catalog.iter().map(|connector| item(connector)).collect();
         let broken: Vec<_> = catalog
             .broken()
-            .iter()
             .map(|broken| {
                 let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
                 json!({ "folder": broken.folder, "problems": problems })

@@ -1,7 +1,7 @@
 //! `GET /credentials?connectionId=ID`: hands out the credentials of a connection. The hot path.
 //!
-//! A warm read is one GetItem. An access token that has expired is renewed first, by the `refresh` function; readers that
-//! come meanwhile wait for that one refresh.
+//! A warm read is one GetItem; a cold one makes its calls side by side. An access token that has expired is renewed first,
+//! by the `refresh` function; readers that come meanwhile wait for that one refresh.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,15 @@ use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
 use larder::invoke::{RefreshConnection, RefreshEvent};
-use larder::store::Connections;
+use larder::seal::Sealer;
+use larder::store::{Connections, StoreError};
 use larder::vault::Vault;
 
 /// Serves `GET /credentials`.
 pub struct GetCredentials {
     authenticator: Authenticator,
     connections: Connections,
+    sealer: Sealer,
     vault: Vault,
     refresh: Arc<dyn RefreshConnection>,
     clock: Arc<dyn Clock>,
@@ -36,6 +38,7 @@ impl GetCredentials {
         Ok(Self {
             authenticator: environment.authenticator(),
             connections: environment.connections(),
+            sealer: environment.sealer()?,
             vault: environment.vault()?,
             refresh,
             clock: Arc::clone(&environment.clock),
@@ -43,16 +46,35 @@ impl GetCredentials {
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
-        let caller = self.authenticator.authenticate(request.headers()).await?;
         let parameters = Parameters::of_query(request);
+        let caller = self.authenticator.authenticate(request.headers());
+        let (caller, found) = tokio::join!(caller, self.look_ahead(request, &parameters));
+        // Before this, nothing is told of what was found.
+        let caller = caller?;
         let id = parameters.required("connectionId")?;
         let unknown = || Error::not_found(format!("there are no credentials of a connection `{id}`"));
 
-        let connection = self.connections.get(&caller.workspace, id).await?;
+        let connection = match found {
+            Some(found) => found?,
+            None => self.connections.get(&caller.workspace, id).await?,
+        };
         let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
         let connection = self.fresh(connection).await?.ok_or_else(unknown)?;
         let credentials = self.vault.open(&connection).await?.credentials.ok_or_else(unknown)?;
         Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
+    }
+
+    /// While the secret is fetched that verifies the token: the connection that it asks for, and the key that most likely
+    /// opens it. `None` if the secret is at hand, and so one call is all that a read takes.
+    async fn look_ahead(
+        &self,
+        request: &Request,
+        parameters: &Parameters,
+    ) -> Option<Result<Option<Connection>, StoreError>> {
+        let workspace = self.authenticator.unverified_workspace(request.headers())?;
+        let id = parameters.required("connectionId").ok()?;
+        let (found, ()) = tokio::join!(self.connections.get(&workspace, id), self.sealer.look_ahead(&workspace));
+        Some(found)
     }
 
     /// The connection once its token is valid. `None` if it is removed meanwhile.

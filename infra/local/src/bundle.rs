@@ -15,8 +15,7 @@ use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
 use larder::caller::{Claims, sign};
 use larder::clock::Clock;
-use larder::connector::Files;
-use larder::connector::catalog::Folder;
+use larder::connector::{Files, Folder};
 use larder::environment::{Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
@@ -257,8 +256,8 @@ fn bundled_connectors() -> Vec<Folder> {
         .map(|folder| {
             let mut files = Files::new();
             collect(folder, folder.path(), &mut files);
-            let name = folder.path().to_string_lossy().into_owned();
-            (name.clone(), format!("bundled {name}"), files)
+            let name = folder.path().to_string_lossy();
+            Folder::in_memory(&*name, format!("bundled {name}"), files)
         })
         .collect()
 }

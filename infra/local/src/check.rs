@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use larder::connector::catalog::read_dirs;
+use larder::connector::BrokenConnector;
+use larder::connector::catalog::find;
 use larder::connector::folder::{self, Files, Problem};
 use larder::connector::lint::{Finding, Severity, lint};
 use serde_json::{Value, json};
@@ -54,17 +55,22 @@ fn check_dir(dir: &Path) -> Vec<Finding> {
             Err(error) => vec![failure(dir, format!("the folder cannot be read: {error}"), "")],
         };
     }
-    let (folders, broken) = read_dirs(&[dir.to_owned()]);
+    let (folders, broken) = find(&[dir.to_owned()]);
     if folders.is_empty() && broken.is_empty() {
         let help = "name a folder with a spec.yml, or one that holds such folders";
         return vec![failure(dir, "there is no connector in this folder".to_owned(), help)];
     }
-    let unreadable = broken.into_iter().flat_map(|broken| {
-        let problems = broken.problems.into_iter();
-        problems.map(move |problem| failure(Path::new(&broken.location), problem.message, &problem.help))
+    let found = folders.iter().flat_map(|folder| match folder.files() {
+        Ok(files) => check_files(folder.name(), Path::new(folder.location()), &files),
+        Err(broken) => failures(broken),
     });
-    let found = folders.iter().flat_map(|(name, location, files)| check_files(name, Path::new(location), files));
-    unreadable.chain(found).collect()
+    broken.into_iter().flat_map(failures).chain(found).collect()
+}
+
+fn failures(broken: BrokenConnector) -> Vec<Finding> {
+    let BrokenConnector { location, problems, .. } = broken;
+    let problems = problems.into_iter();
+    problems.map(|problem| failure(Path::new(&location), problem.message, &problem.help)).collect()
 }
 
 /// Looks through one connector. The files are named so that they can be opened from where the program was started.

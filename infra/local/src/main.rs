@@ -152,6 +152,8 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let settings = data.settings(&base_uri, cli.connectors);
     let bundle =
         Arc::new(Bundle::open(settings, engine.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
+    // Each is logged as it is met: now, for whoever writes one sits here.
+    bundle.refresher().configuration.catalog.broken().for_each(drop);
     let demo = if cli.no_demo {
         None
     } else {

@@ -72,15 +72,20 @@ fn read_into(root: &Path, dir: &Path, prefix: &str, depth: usize, files: &mut Fi
             Err(_) if kind.is_symlink() => continue,
             Err(error) => return Err(error),
         };
-        let metadata = path.metadata()?;
-        if metadata.is_file()
-            && metadata.len() <= MAX_FILE_SIZE
-            && let Ok(text) = String::from_utf8(std::fs::read(&path)?)
-        {
+        if let Some(text) = read_file(&path)? {
             files.insert(format!("{prefix}{name}"), text);
         }
     }
     Ok(())
+}
+
+/// Reads one file of a folder, unless it is one that is left out for what it is.
+pub(super) fn read_file(path: &Path) -> std::io::Result<Option<String>> {
+    let metadata = path.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE_SIZE {
+        return Ok(None);
+    }
+    Ok(String::from_utf8(std::fs::read(path)?).ok())
 }
 
 /// Reads YAML, or JSON, which is YAML too.

@@ -15,7 +15,7 @@
 //! files --folder--> Connector --catalog--> by key
 //! ```
 //!
-//! Nothing here calls out or tells the time; only [`folder::read`] and [`catalog::read_dirs`] touch a disk. What the
+//! Nothing here calls out or tells the time; only [`folder`] and [`catalog`] read files, when a connector is first asked for. What the
 //! format allows and Larder cannot run yet is a [`Problem`] when the folder is loaded, and concerns that connector alone.
 
 pub mod api_client;
@@ -37,7 +37,7 @@ mod yaml;
 pub use api_client::{ApiClient, BasicAuth};
 pub use api_request::{ApiBody, ApiRequest, RestError};
 pub use api_response::{ApiResponse, ErrorKey, ResponseError};
-pub use catalog::{BrokenConnector, Catalog};
+pub use catalog::{BrokenConnector, Catalog, Folder};
 pub use database::{DatabaseLogin, Login};
 pub use folder::{Files, Problem};
 pub use mapping::{Malformed, Mapping};

@@ -49,6 +49,9 @@ pub trait DataKeys: Send + Sync {
     async fn current(&self, workspace: &str) -> Result<Arc<DataKey>, SealError>;
     /// The key of that id; `None` if there is none.
     async fn by_id(&self, workspace: &str, id: &str) -> Result<Option<Arc<DataKey>>, SealError>;
+    /// Has the key at hand that opens most records of the workspace, if there is one. Makes none; whatever fails will fail
+    /// again, and be told, where the key is needed.
+    async fn look_ahead(&self, _workspace: &str) {}
 }
 
 /// Keys derived from one 256-bit key in a file of mode 0600. Whoever loses the file loses the data.

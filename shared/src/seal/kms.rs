@@ -80,6 +80,11 @@ impl KmsKeys {
         key
     }
 
+    /// Whether a key is young enough to seal new records.
+    fn seals(&self, wrapped: &WrappedKey) -> bool {
+        wrapped.created_at + Self::ROTATE_AFTER > self.clock.now()
+    }
+
     async fn unwrap_key(&self, workspace: &str, wrapped: &WrappedKey) -> Result<DataKey, SealError> {
         let output = self
             .kms
@@ -117,7 +122,7 @@ impl DataKeys for KmsKeys {
         }
         let newest = self.ring.newest(workspace).await.map_err(|error| SealError::Keys(Box::new(error)))?;
         if let Some(wrapped) = &newest
-            && wrapped.created_at + Self::ROTATE_AFTER > self.clock.now()
+            && self.seals(wrapped)
         {
             let key = self.unwrap_key(workspace, wrapped).await?;
             return Ok(self.remember(workspace, key, true));
@@ -135,6 +140,17 @@ impl DataKeys for KmsKeys {
         let Some(wrapped) = wrapped else { return Ok(None) };
         let key = self.unwrap_key(workspace, &wrapped).await?;
         Ok(Some(self.remember(workspace, key, false)))
+    }
+
+    async fn look_ahead(&self, workspace: &str) {
+        if self.cached_current(workspace).is_some() {
+            return;
+        }
+        if let Ok(Some(wrapped)) = self.ring.newest(workspace).await
+            && let Ok(key) = self.unwrap_key(workspace, &wrapped).await
+        {
+            self.remember(workspace, key, self.seals(&wrapped));
+        }
     }
 }
 
@@ -241,6 +257,23 @@ mod tests {
         clock.advance(KmsKeys::ROTATE_AFTER);
         assert_ne!(keys.current("acme").await.expect("answers").id(), "kms:k1");
         assert_eq!((generate.num_calls(), put.num_calls()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn looking_ahead_saves_the_calls_later_and_makes_no_key() {
+        let (unwrap, generate, clock) = (unwraps(), generates(), clock());
+        let query =
+            mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().items(ring_row()).build());
+        let with_a_key = keys(&[&unwrap, &generate], &[&query], &clock);
+        with_a_key.look_ahead("acme").await;
+        with_a_key.look_ahead("acme").await;
+        assert!(with_a_key.by_id("acme", "kms:k1").await.expect("answers").is_some());
+        assert_eq!(with_a_key.current("acme").await.expect("answers").id(), "kms:k1");
+        assert_eq!((query.num_calls(), unwrap.num_calls()), (1, 1));
+
+        let nothing = mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().build());
+        keys(&[&unwrap, &generate], &[&nothing], &clock).look_ahead("other").await;
+        assert_eq!((nothing.num_calls(), unwrap.num_calls(), generate.num_calls()), (1, 1, 0));
     }
 
     #[tokio::test]

@@ -88,6 +88,11 @@ impl Sealer {
         self.keys.current(workspace).await.map(drop)
     }
 
+    /// Has the key at hand that opens most records of a workspace; see [`DataKeys::look_ahead`].
+    pub async fn look_ahead(&self, workspace: &str) {
+        self.keys.look_ahead(workspace).await;
+    }
+
     /// Seals `plaintext` for one place, with the current data key of its workspace.
     ///
     /// # Errors

@@ -102,6 +102,12 @@ impl Workspaces {
         Ok(secret)
     }
 
+    /// Whether [`Self::secret`] has to ask the secret store.
+    pub fn must_ask(&self, workspace: &str) -> bool {
+        let cache = self.cache.lock().expect("no panic holds it");
+        is_key(workspace) && cache.get(workspace).is_none_or(|(until, _)| *until <= self.clock.now())
+    }
+
     /// Creates a workspace or replaces its secret.
     ///
     /// # Errors

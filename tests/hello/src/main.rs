@@ -1,0 +1,10 @@
+//! The smallest Lambda function behind an HTTP API: what no cold start in Rust can be faster than.
+
+use std::convert::Infallible;
+
+use lambda_http::{Error, Request, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_http::run(service_fn(async |_: Request| Ok::<_, Infallible>("hello"))).await
+}
