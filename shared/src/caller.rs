@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::invocation;
 use crate::secret::Secret;
 use crate::secrets::Workspaces;
 
@@ -140,6 +141,7 @@ impl Authenticator {
         if tenant.is_none() && !claims.is_admin {
             return Err(refused("neither a tenant nor an admin"));
         }
+        invocation::note(|record| record.workspace = Some(workspace.clone()));
         Ok(Caller { workspace, tenant, admin: claims.is_admin })
     }
 }
@@ -174,6 +176,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn refused(reason: &'static str) -> Error {
-    tracing::info!(reason, "refused an access token");
+    invocation::note(|record| record.refusal = Some(reason));
     Error::not_authenticated()
 }

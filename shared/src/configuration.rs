@@ -11,6 +11,7 @@ use crate::connection::{Connection, Contents};
 use crate::connector::schema::{self, FieldError};
 use crate::connector::{AuthOption, AuthType, Catalog, Connector};
 use crate::error::Error;
+use crate::invocation;
 use crate::provider::{Auth, SignedToken, Via, callback_uri};
 use crate::secret::Secret;
 use crate::secrets::{Proxies, Proxy, Workspaces};
@@ -127,6 +128,7 @@ impl Configuration {
         stored: IntegrationParameters,
         choice: &Choice<'_>,
     ) -> Result<Arc<Auth>, Error> {
+        invocation::note(|record| record.connector = Some(connector.key.clone()));
         let connector_parameters = parameters_of(&option.key, stored, choice.connector_parameters);
         let via = match &option.kind {
             AuthType::Proxy(key) => Some(self.via(key).await?),

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -14,6 +14,7 @@ use crate::caller::Authenticator;
 use crate::clock::{Clock, SystemClock};
 use crate::events::Events;
 use crate::invoke::RefreshFunction;
+use crate::metrics::Metrics;
 use crate::random::{Rng, SystemRng};
 use crate::scheduler::{EventBridgeScheduler, ScheduleTarget, Scheduler, SweepOnly};
 use crate::seal::{DataKeys, KeyFile, KmsKeys, Sealer};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub egress_reroute: Option<u16>,
     /// How long a dead credential is still tried (`REFRESH_GIVE_UP`).
     pub give_up: Duration,
+    /// Where metrics are written; a Lambda function writes them to stdout.
+    pub metrics: Metrics,
 }
 
 /// Where secrets are.
@@ -146,6 +149,7 @@ impl Settings {
                 })?,
                 None => GIVE_UP,
             },
+            metrics: Metrics::to(Arc::new(Mutex::new(std::io::stdout()))),
         })
     }
 }
@@ -361,6 +365,7 @@ mod engine {
                 clock: Arc::clone(&self.clock),
                 rng: Arc::clone(&self.rng),
                 give_up: self.settings.give_up,
+                metrics: self.settings.metrics.clone(),
             })
         }
     }

@@ -22,6 +22,15 @@ pub enum ErrorType {
     Internal,
 }
 
+/// What kind of error a response tells of. An extension of the response, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The broad kind.
+    pub kind: ErrorType,
+    /// The exact kind, where there is a documented one.
+    pub key: Option<&'static str>,
+}
+
 /// An error on its way to a caller. Its message says what to do and holds no secret.
 #[derive(Debug, Clone, Serialize)]
 pub struct Error {
@@ -127,9 +136,15 @@ impl Error {
         Self { data: Some(Box::new(data)), ..self }
     }
 
+    /// What kind of error this is.
+    pub fn told(&self) -> Told {
+        Told { kind: self.kind, key: self.key }
+    }
+
     /// The error as an HTTP response.
     pub fn into_response(self) -> Response {
         let mut response = json(self.status, &self);
+        response.extensions_mut().insert(self.told());
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }

@@ -9,6 +9,7 @@ use aws_sdk_lambda::primitives::Blob;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::invocation;
 
 /// What a schedule, or a reader of an expired token, sends to the `refresh` function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +83,8 @@ impl RefreshConnection for RefreshFunction {
             return Err(Error::unavailable("the refresh function", &failure));
         }
         let answer = output.payload.map(Blob::into_inner).unwrap_or_default();
-        serde_json::from_slice(&answer).map_err(Error::internal)
+        let outcome = serde_json::from_slice(&answer).map_err(Error::internal)?;
+        invocation::note(|record| record.outcome = Some(outcome));
+        Ok(outcome)
     }
 }

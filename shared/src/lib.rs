@@ -7,7 +7,8 @@
 //!   [`events`], [`invoke`], [`egress`];
 //! - what runs the JavaScript of connectors: [`javascript`];
 //! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
-//! - wiring: [`environment`], [`lambda`], [`http`], [`error`].
+//! - wiring: [`environment`], [`lambda`], [`http`], [`error`];
+//! - what is told of it: [`invocation`], [`metrics`].
 //!
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
 //! without it.
@@ -31,10 +32,12 @@ pub mod environment;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod invocation;
 pub mod invoke;
 #[cfg(feature = "engine")]
 pub mod javascript;
 pub mod lambda;
+pub mod metrics;
 #[cfg(feature = "engine")]
 pub mod oauth1;
 #[cfg(feature = "engine")]
@@ -54,4 +57,6 @@ pub mod secret;
 pub mod secrets;
 pub mod signals;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod vault;

@@ -118,19 +118,22 @@ fn command(arguments: &[&str]) -> Command {
 /// Builds the program, once for all tests of a process.
 fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        // …/target/debug/deps/local-0123456789abcdef
-        let test = std::env::current_exe().expect("a path");
-        let profile = test.parent().and_then(|deps| deps.parent()).expect("a folder");
-        let target = profile.parent().expect("a folder");
-        let built = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--quiet", "--workspace", "--bin=larder", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(built.expect("cargo starts").success(), "larder-local does not build");
-        profile.join("larder")
-    })
+    BINARY.get_or_init(|| built("larder"))
+}
+
+/// Builds a binary of this workspace and tells where it is.
+pub fn built(name: &str) -> PathBuf {
+    // …/target/debug/deps/local-0123456789abcdef
+    let test = std::env::current_exe().expect("a path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("a folder");
+    let target = profile.parent().expect("a folder");
+    let built = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--quiet", "--workspace", "--bin", name, "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.expect("cargo starts").success(), "{name} does not build");
+    profile.join(name)
 }
 
 /// Reads the lines of a pipe as they come, so that it never fills up.

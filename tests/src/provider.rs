@@ -19,6 +19,8 @@ use url::Url;
 pub struct TokenRequest {
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The names of all headers.
+    pub headers: Vec<String>,
     /// The form, in order.
     pub form: Vec<(String, String)>,
 }
@@ -208,7 +210,8 @@ impl MockProvider {
         let (delay, (status, body, headers)) = match parts.uri.path() {
             "/token" => {
                 let delay = self.state().delay;
-                (delay, self.tokens(authorization, &body))
+                let headers = parts.headers.keys().map(ToString::to_string).collect();
+                (delay, self.tokens(authorization, headers, &body))
             }
             path => {
                 let mut state = self.state();
@@ -236,10 +239,10 @@ impl MockProvider {
         response.body(Full::from(body)).expect("a response")
     }
 
-    fn tokens(&self, authorization: Option<String>, body: &[u8]) -> Scripted {
+    fn tokens(&self, authorization: Option<String>, headers: Vec<String>, body: &[u8]) -> Scripted {
         let form = form_urlencoded::parse(body).into_owned().collect();
         let mut state = self.state();
-        state.requests.push(TokenRequest { authorization, form });
+        state.requests.push(TokenRequest { authorization, headers, form });
         if let Some(scripted) = state.scripted.pop_front() {
             return scripted;
         }

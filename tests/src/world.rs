@@ -1,7 +1,7 @@
 //! A whole Larder in this process.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -10,6 +10,7 @@ use larder::caller::{Claims, sign};
 use larder::clock::{Clock, ManualClock};
 use larder::environment::Settings;
 use larder::http::Response;
+use larder::metrics::Metrics;
 use larder::random::SystemRng;
 use larder::secret::Secret;
 use larder::secrets::{SecretFile, SecretStore as _, WorkspaceSecret};
@@ -35,6 +36,7 @@ pub struct World {
     folder: TempDir,
     /// Read when it is first used.
     _connector: Option<TempConnector>,
+    metrics: Arc<Mutex<Vec<u8>>>,
 }
 
 /// A response that tests read.
@@ -84,7 +86,9 @@ impl World {
     async fn over(folder: TempDir, engine: Engine, sdk: &SdkConfig, change: impl FnOnce(Settings) -> Settings) -> Self {
         let data = DataDir::open(folder.path()).expect("a data folder");
         let clock = Arc::new(ManualClock::at(Self::START));
-        let settings = change(data.settings(Self::BASE_URI, Vec::new()));
+        let metrics = Arc::<Mutex<Vec<u8>>>::default();
+        let metrics_to = Metrics::to(Arc::clone(&metrics) as _);
+        let settings = change(Settings { metrics: metrics_to, ..data.settings(Self::BASE_URI, Vec::new()) });
         let bundle = Bundle::open(settings, sdk.clone(), Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
         let bundle = Arc::new(bundle.expect("a bundle"));
         let year = 365 * 24 * 3600;
@@ -95,7 +99,7 @@ impl World {
         };
         let admin = bundle.token(&grant(None)).await.expect("a token");
         let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");
-        Self { bundle, clock, admin, alice, engine, folder, _connector: None }
+        Self { bundle, clock, admin, alice, engine, folder, _connector: None, metrics }
     }
 
     /// A fresh Larder with one connector `app` besides the bundled ones, given as paths and texts.
@@ -141,6 +145,12 @@ impl World {
     pub async fn put_secret(&self, name: &str, value: &Secret) {
         let path = DataDir::open(self.folder.path()).expect("a data folder").secrets();
         SecretFile::new(path).put(name, value).await.expect("a secret store");
+    }
+
+    /// The lines of metrics since the last time that they were asked for.
+    pub fn metrics(&self) -> Vec<Value> {
+        let written = std::mem::take(&mut *self.metrics.lock().expect("no panic holds it"));
+        String::from_utf8_lossy(&written).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// The folder with everything that this Larder keeps.

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use http::{Method, StatusCode};
+use larder::invocation::Invocation;
 use larder_tests::{Answer, Browser, MockProvider, World};
 use refresh::{Event, Refresh};
 use serde_json::{Value, json};
@@ -110,9 +111,16 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     assert!(answer.0.status().is_server_error());
 
     let text = log.text();
-    for line in ["refused an access token", "a refresh failed", "internal error", "a dependency failed", "sweep"] {
-        assert!(text.contains(line), "the log has no line {line:?}, so this test proves nothing: {text}");
+    let kinds = ["a refresh failed", "internal error", "a dependency failed", "the exchange is over"];
+    let members = ["function=\"connect\"", "status=401", "refusal=", "errorKey=", "outcome=\"refreshed\"", "due="];
+    for part in kinds.into_iter().chain(members) {
+        assert!(text.contains(part), "the log has nowhere {part:?}, so this test proves nothing: {text}");
     }
+    let metrics = world.metrics();
+    for name in ["Refreshes", "SecondsToExpiry", "ProviderLatency", "SweeperLag"] {
+        assert!(metrics.iter().any(|line| line.get(name).is_some()), "no {name} was measured");
+    }
+    let metrics = metrics.iter().map(Value::to_string).collect::<Vec<_>>();
     assert!(evidence.answers.len() > 50);
     assert!(evidence.secrets.len() > 20);
 
@@ -124,7 +132,8 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     evidence.secrets.push("marker-".to_owned());
     let log_lines = text.lines().map(|line| ("log", line));
     let answer_lines = evidence.answers.iter().flat_map(|answer| answer.lines().map(|line| ("answer", line)));
-    for (place, line) in log_lines.chain(answer_lines) {
+    let metric_lines = metrics.iter().map(|line| ("metric", line.as_str()));
+    for (place, line) in log_lines.chain(answer_lines).chain(metric_lines) {
         for secret in &evidence.secrets {
             assert!(!line.contains(secret.as_str()), "{secret} is in an {place}: {line}");
         }
@@ -292,7 +301,8 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
         json!({"detail-type": "Scheduled Event"}),
     ] {
         let event: Event = serde_json::from_value(event).unwrap();
-        let answer = function.handle(event).await.unwrap();
+        let invocation = Invocation { function: "refresh".into(), ..Invocation::default() };
+        let answer = invocation.handle(function.handle(event)).await.unwrap();
         evidence.answers.push(serde_json::to_string(&answer).unwrap());
     }
     assert_eq!(provider.pending_answers(), 0, "the function has refreshed nothing");

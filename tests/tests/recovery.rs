@@ -1,5 +1,7 @@
 //! Results that the table did not take: they wait on the recovery queue, and nobody asks the provider again meanwhile.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use http::StatusCode;
 use larder::environment::Settings;
 use larder_local::bundle::bundled_connectors_dir;

@@ -1,5 +1,7 @@
 //! What follows a write: schedules, queues and events, as AWS gets them.
 
+#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+
 use std::time::Duration;
 
 use http::{Method, StatusCode};

@@ -23,6 +23,7 @@ use larder::connector::AuthType;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, redirect};
+use larder::invocation;
 use larder::oauth1::Token;
 use larder::oauth2::{Pkce, State, build_authorize_url};
 use larder::provider::Auth;
@@ -102,6 +103,7 @@ impl Connect {
         }
         let Target { connection_id, tenant, contents: stored, option_key } =
             self.target(caller, integration, &wanted).await?;
+        invocation::note(|record| record.connection(&caller.workspace, &connection_id));
         // Whoever connects again need not enter everything again.
         let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
         let connector_parameters = match wanted.connector_parameters {

@@ -15,6 +15,7 @@ use larder::connection::Connection;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, cookie};
+use larder::invocation;
 use larder::oauth2::{Callback, CallbackOutcome, State, parse_callback};
 use larder::provider::{Auth, Authorization, Obtained};
 use larder::seal::Sealer;
@@ -56,6 +57,7 @@ impl OAuthCallback {
         let browser = cookie(request.headers(), &browser_cookie_name(base_uri, &id)).unwrap_or_default();
         let session = self.sessions.take(&id, &browser_digest(browser), self.clock.now()).await.map_err(refused)?;
         let flow = Flow::open(&self.sealer, &session).await?;
+        invocation::note(|record| record.connection(&flow.connection.workspace, &flow.connection.connection_id));
 
         let mut response = match self.finish(&flow, callback).await {
             Ok(connection) => flow.delivery.success(&connection.view()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use larder::environment::{Environment, RefreshesBy, SettingError};
 use larder::error::{Error, log_cause};
+use larder::invocation::{Batch, note, recorded};
 use larder::invoke::{Outcome, RefreshEvent};
 use larder::queue::Message;
 use larder::refresh::{Recovery, Refresher, SweepReport, Trigger};
@@ -93,23 +94,20 @@ impl Refresh {
     pub async fn handle(&self, event: Event) -> Result<Answer, Error> {
         match event {
             Event::Queue { records } => {
-                let handled = join_all(records.into_iter().map(|record| self.handle_record(record))).await;
-                Ok(Answer::Queue { failures: handled.into_iter().flatten().collect() })
+                let messages = records.len();
+                let handled = join_all(records.into_iter().map(|record| recorded(self.handle_record(record)))).await;
+                let failures: Vec<_> = handled.into_iter().filter_map(|(failure, _)| failure).collect();
+                note(|record| record.batch = Some(Batch { messages, returned: failures.len() }));
+                Ok(Answer::Queue { failures })
             }
             Event::Refresh(event) => Ok(Answer::Refresh(self.refresh(&event).await?)),
-            Event::Sweep { detail_type } => {
-                let report = self.refresher.sweep(self.grace).await?;
-                tracing::info!(detail_type, report.due, report.queued, report.refreshed, report.failed, "sweep");
-                Ok(Answer::Sweep(report))
-            }
+            Event::Sweep { .. } => Ok(Answer::Sweep(self.refresher.sweep(self.grace).await?)),
         }
     }
 
     async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
         let RefreshEvent { workspace, connection_id, version } = event;
-        let outcome = self.refresher.refresh(workspace, connection_id, *version, Trigger::Due).await?;
-        tracing::info!(workspace, connection = connection_id, ?outcome, "refresh");
-        Ok(outcome)
+        self.refresher.refresh(workspace, connection_id, *version, Trigger::Due).await
     }
 
     /// Handles a message; gives it back where it must come again.

@@ -19,6 +19,8 @@ use larder::connector::{Files, Folder};
 use larder::environment::{Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
+use larder::invocation::Invocation;
+use larder::metrics::Metrics;
 use larder::random::{self, Rng};
 use larder::refresh::Refresher;
 use larder::seal::KeyFile;
@@ -101,6 +103,7 @@ impl DataDir {
             is_local: true,
             egress_reroute: None,
             give_up: GIVE_UP,
+            metrics: Metrics::nowhere(),
         }
     }
 }
@@ -151,18 +154,20 @@ impl Bundle {
 
     /// Answers a request as API Gateway and the function behind the route would.
     pub async fn handle(&self, request: Request) -> Response {
-        let handler: &dyn Handler = match Function::of(request.method(), request.uri().path()) {
-            Some(Function::Connect) => &self.connect,
-            Some(Function::OAuthCallback) => &self.oauth_callback,
-            Some(Function::GetCredentials) => &self.get_credentials,
-            Some(Function::PutCredentials) => &self.put_credentials,
-            Some(Function::Connections) => &self.management,
-            None => {
-                let (method, path) = (request.method(), request.uri().path());
-                return Error::not_found(format!("there is no route {method} {path}")).into_response();
-            }
+        let Some(function) = Function::of(request.method(), request.uri().path()) else {
+            let (method, path) = (request.method(), request.uri().path());
+            return Error::not_found(format!("there is no route {method} {path}")).into_response();
         };
-        handler.handle(request).await
+        let handler: &dyn Handler = match function {
+            Function::Connect => &self.connect,
+            Function::OAuthCallback => &self.oauth_callback,
+            Function::GetCredentials => &self.get_credentials,
+            Function::PutCredentials => &self.put_credentials,
+            Function::Connections => &self.management,
+        };
+        let method = Some(request.method().clone());
+        let invocation = Invocation { function: function.name().into(), method, ..Invocation::default() };
+        invocation.answer(handler.handle(request)).await
     }
 
     /// Refreshes connections, for the sweeper.

@@ -79,6 +79,12 @@ impl Delivery {
 
     /// Tells of a failure.
     pub fn failure(&self, failure: &ConnectFailure) -> Response {
+        let mut response = self.failure_told(failure);
+        response.extensions_mut().insert(failure.error.told());
+        response
+    }
+
+    fn failure_told(&self, failure: &ConnectFailure) -> Response {
         let ConnectFailure { error, connection_id } = failure;
         let data = serde_json::to_value(error).unwrap_or_default();
         if let Some(redirect_uri) = self.redirect_target() {

@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
+use tracing::Instrument as _;
 
 use crate::error::chain;
+use crate::invocation;
 use guard::GuardedResolver;
 pub use guard::{ORIGIN, Reach};
 
@@ -112,11 +114,20 @@ impl Egress {
         if let Err(reason) = self.reach.allows_uri(request.uri()) {
             return Err(EgressError::Refused { host, reason });
         }
-        let exchange = self.exchange(&host, self.reach.reroute(request), limits.max_body_bytes);
-        match tokio::time::timeout(limits.deadline, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(EgressError::TimedOut { host, deadline: limits.deadline }),
-        }
+        // Neither path nor query: they may hold secrets.
+        let span = tracing::debug_span!("request to a provider", host, method = request.method().as_str());
+        let exchange = async {
+            let started = tokio::time::Instant::now();
+            let exchange = self.exchange(&host, self.reach.reroute(request), limits.max_body_bytes);
+            let result = match tokio::time::timeout(limits.deadline, exchange).await {
+                Ok(result) => result,
+                Err(_) => Err(EgressError::TimedOut { host: host.clone(), deadline: limits.deadline }),
+            };
+            let status = result.as_ref().ok().map(|response| response.status.as_u16());
+            tracing::debug!(status, durationMs = started.elapsed().as_millis() as u64, "the exchange is over");
+            result
+        };
+        invocation::waiting_for_provider(exchange.instrument(span)).await
     }
 
     /// Where a host may be reached, for protocols other than HTTP. These addresses have been checked: connect to them, and
@@ -162,7 +173,40 @@ impl Egress {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::testing::Lines;
+
+    #[tokio::test]
+    async fn the_line_of_an_exchange_tells_its_host_and_its_trace_but_no_path() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/path-8f14e45f?key=query-8f14e45f", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let lines = Lines::of("larder=debug", async {
+            let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+            let span = tracing::info_span!(target: "larder", "invocation", xrayTraceId = "Root=1-5759e988-bd86");
+            let request = http::Request::get(uri).body(Vec::new()).unwrap();
+            let response = egress.send(request, Limits::API).instrument(span).await.unwrap();
+            assert_eq!(response.status, StatusCode::NO_CONTENT);
+        });
+        let lines = lines.await;
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((&line["level"], &line["status"]), (&json!("DEBUG"), &json!(204)), "{line}");
+        assert_eq!(line["spans"][0]["xrayTraceId"], "Root=1-5759e988-bd86", "{line}");
+        assert_eq!((&line["spans"][1]["host"], &line["spans"][1]["method"]), (&json!("127.0.0.1"), &json!("GET")));
+        assert!(!line.to_string().contains("8f14e45f"), "{line}");
+        let request = serving.await.unwrap();
+        assert!(request.starts_with("GET /path-8f14e45f") && !request.contains("5759e988"), "{request}");
+    }
 
     #[tokio::test]
     async fn forbidden_addresses_are_not_given_however_they_are_written() {

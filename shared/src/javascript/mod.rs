@@ -29,6 +29,7 @@ pub use limits::Limits;
 
 use crate::connector::script::Script;
 use crate::egress::Egress;
+use crate::invocation::Here;
 use crate::random::Rng;
 use host::console::Log;
 use limits::STUCK_CALLS;
@@ -160,6 +161,7 @@ impl JavaScript {
                 network: Some(host::Network {
                     egress: self.egress.clone(),
                     runtime: tokio::runtime::Handle::current(),
+                    caller: Here::current(),
                 }),
                 rng: Arc::clone(&self.rng),
                 limits: self.limits,

@@ -11,6 +11,7 @@ use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_pas
 use crate::credentials::Credentials;
 use crate::database;
 use crate::egress::Limits;
+use crate::invocation;
 use crate::oauth2::OAuthConfig;
 
 /// How the credentials of a connection are renewed.
@@ -139,6 +140,7 @@ impl Provider {
     ) -> Result<(), ProviderError> {
         let login = login.evaluate(&Value::Object(auth.arguments(FunctionName::Test, arguments)));
         let login = login.map_err(|error| ProviderError::Configuration(error.to_string()))?;
-        Ok(database::verify(&self.egress, &login, Limits::API.deadline).await?)
+        let attempt = database::verify(&self.egress, &login, Limits::API.deadline);
+        Ok(invocation::waiting_for_provider(attempt).await?)
     }
 }

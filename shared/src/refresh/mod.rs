@@ -26,7 +26,9 @@ use crate::configuration::Configuration;
 use crate::connection::{Connection, Contents, Failure, Lease, Problem};
 use crate::credentials::Credentials;
 use crate::error::{Error, log_cause};
+use crate::invocation;
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
+use crate::metrics::{Metrics, RefreshMetrics};
 use crate::provider::{Auth, Provider, Renewal};
 use crate::queue::{RecoveryQueue, RefreshQueue};
 use crate::random::{self, Rng};
@@ -75,6 +77,8 @@ pub struct Refresher {
     pub rng: Arc<dyn Rng>,
     /// How long a dead credential is still tried (`REFRESH_GIVE_UP`).
     pub give_up: Duration,
+    /// Hear of every refresh and every sweep.
+    pub metrics: Metrics,
 }
 
 impl Refresher {
@@ -90,7 +94,34 @@ impl Refresher {
         version: Option<u64>,
         trigger: Trigger,
     ) -> Result<Outcome, Error> {
+        let started_at = self.clock.now();
+        let (outcome, record) = invocation::recorded(self.attempt(workspace, id, version, trigger)).await;
+        let measured = RefreshMetrics {
+            workspace,
+            connection: id,
+            connector: record.connector.as_deref(),
+            outcome: &outcome,
+            to_expiry: record.expires_at.map(|expires_at| expires_at - started_at),
+            provider: record.provider,
+        };
+        self.metrics.refresh(self.clock.now(), &measured);
+        invocation::note(|around| {
+            around.connection(workspace, id);
+            around.connector = record.connector.or(around.connector.take());
+            around.outcome = outcome.as_ref().ok().copied();
+        });
+        outcome
+    }
+
+    async fn attempt(
+        &self,
+        workspace: &str,
+        id: &str,
+        version: Option<u64>,
+        trigger: Trigger,
+    ) -> Result<Outcome, Error> {
         let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(Outcome::Gone) };
+        invocation::note(|record| record.expires_at = connection.expiry.map(|expiry| expiry.at));
         let now = self.clock.now();
         if version.is_some_and(|version| version != connection.version) {
             return Ok(Outcome::Stale);

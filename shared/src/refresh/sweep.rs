@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{Refresher, Trigger};
+use crate::clock::milliseconds;
 use crate::error::{Error, log_cause};
+use crate::invocation::{Sweep, note, recorded};
 use crate::invoke::Outcome;
 use crate::store::{DUE_SHARDS, Due};
 
@@ -32,6 +34,8 @@ pub struct SweepReport {
     pub refreshed: usize,
     /// Of these, failed; they are tried again later.
     pub failed: usize,
+    /// For how long the first of them had been due, in milliseconds.
+    pub lag_ms: u64,
 }
 
 impl std::ops::Add for SweepReport {
@@ -43,6 +47,7 @@ impl std::ops::Add for SweepReport {
             queued: self.queued + other.queued,
             refreshed: self.refreshed + other.refreshed,
             failed: self.failed + other.failed,
+            lag_ms: self.lag_ms.max(other.lag_ms),
         }
     }
 }
@@ -56,15 +61,24 @@ impl Refresher {
     /// counted in the report.
     pub async fn sweep(&self, grace: Duration) -> Result<SweepReport, Error> {
         let now = self.clock.now();
-        let shards = (0..DUE_SHARDS).map(|shard| self.sweep_shard(shard, now - grace, now + TIME));
-        Ok(futures::future::try_join_all(shards).await?.into_iter().fold(SweepReport::default(), |a, b| a + b))
+        let shards = (0..DUE_SHARDS).map(|shard| self.sweep_shard(shard, now, grace));
+        let shards = futures::future::try_join_all(shards).await?;
+        let report = shards.into_iter().fold(SweepReport::default(), |a, b| a + b);
+        let SweepReport { due, queued, refreshed, failed, lag_ms } = report;
+        let lag = Duration::from_millis(lag_ms);
+        self.metrics.sweep(now, lag);
+        note(|record| record.sweep = Some(Sweep { due, queued, refreshed, failed, lag }));
+        Ok(report)
     }
 
-    async fn sweep_shard(&self, shard: u8, before: OffsetDateTime, end: OffsetDateTime) -> Result<SweepReport, Error> {
+    async fn sweep_shard(&self, shard: u8, now: OffsetDateTime, grace: Duration) -> Result<SweepReport, Error> {
+        let (before, end) = (now - grace, now + TIME);
         let mut report = SweepReport::default();
         let mut page: Vec<Due> = Vec::new();
         loop {
             page = self.connections.due(shard, before, PAGE, page.last()).await?;
+            let first = page.first().map_or(0, |first| milliseconds(now) - first.at);
+            report.lag_ms = report.lag_ms.max(u64::try_from(first).unwrap_or_default());
             report = report
                 + match &self.queue {
                     Some(queue) => {
@@ -98,7 +112,8 @@ impl Refresher {
         if self.clock.now() >= end {
             return None;
         }
-        let outcome = self.refresh(&due.workspace, &due.id, None, Trigger::Due).await;
+        // None of the many belongs into the line of the sweep; the metrics tell of each.
+        let (outcome, _) = recorded(self.refresh(&due.workspace, &due.id, None, Trigger::Due)).await;
         if outcome.is_err() {
             let now = self.clock.now();
             if let Err(error) = self.connections.postpone(&due.workspace, &due.id, now, now + POSTPONE).await {

@@ -16,6 +16,7 @@ use super::schema::{BY_DUE, BY_WORKSPACE};
 use super::{Integration, StoreError};
 use crate::clock::{Clock, milliseconds};
 use crate::connection::{Connection, Expiry, IntegrationRef, Lease, Problem, State};
+use crate::invocation;
 
 /// The partitions of the index of what is due. More would only matter above some 8,000 refreshes a second.
 pub const DUE_SHARDS: u8 = 8;
@@ -85,6 +86,7 @@ impl Connections {
         if id.len() > Self::MAX_ID_BYTES {
             return Ok(None);
         }
+        invocation::note(|record| record.connection(workspace, id));
         let output = self
             .client
             .get_item()
@@ -94,7 +96,11 @@ impl Connections {
             .send()
             .await
             .map_err(StoreError::dynamodb)?;
-        output.item.map(read).transpose()
+        let connection = output.item.map(read).transpose()?;
+        if let Some(integration) = connection.as_ref().and_then(|connection| connection.integration.as_ref()) {
+            invocation::note(|record| record.connector = Some(integration.connector_key.clone()));
+        }
+        Ok(connection)
     }
 
     /// Writes the whole connection, without a lease, if what is there is what `expect` says. `false` if it is not.

@@ -14,6 +14,7 @@ use super::error::JavaScriptError;
 use super::limits::Limits;
 use super::{Api, OpenApi};
 use crate::egress::Egress;
+use crate::invocation::Here;
 use crate::random::Rng;
 use console::Log;
 use rquickjs::function::IntoJsFunc;
@@ -44,6 +45,8 @@ pub(super) struct Network {
     pub(super) egress: Egress,
     /// Where they run.
     pub(super) runtime: tokio::runtime::Handle,
+    /// On whose behalf they are made.
+    pub(super) caller: Here,
 }
 
 /// What the engine's thread is told by others.
@@ -162,7 +165,7 @@ impl Host {
         ctx: &Ctx<'js>,
         work: impl Future<Output = Outcome> + Send + 'static,
     ) -> Result<(u64, Promise<'js>)> {
-        let runtime = &self.network(ctx)?.runtime;
+        let Network { runtime, caller, .. } = self.network(ctx)?;
         let (promise, resolve, reject) = ctx.promise()?;
         let failure = self.failure.borrow().clone();
         let error: Value = match failure {
@@ -173,9 +176,9 @@ impl Host {
         let id = self.last_operation.get() + 1;
         self.last_operation.set(id);
         let events = self.setting.events.clone();
-        let task = runtime.spawn(async move {
+        let task = runtime.spawn(caller.clone().run(async move {
             drop(events.send(Event::Done(id, work.await)));
-        });
+        }));
         let (resolve, reject) = (Persistent::save(ctx, resolve), Persistent::save(ctx, reject));
         let operation = Operation { resolve, reject, error, task: task.abort_handle() };
         self.operations.borrow_mut().insert(id, operation);

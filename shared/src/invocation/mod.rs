@@ -1,0 +1,185 @@
+//! What an invocation of a function was about, who answered it how, and how long it took: one line in the log.
+//!
+//! An [`Invocation`] runs what answers it with a [`Record`] of its own, to which whatever runs inside adds what it learns by
+//! [`note`]: the authenticator the workspace, the table the connection, the egress client the time that the provider took.
+//! So nothing is handed through, and outside of an invocation a note goes nowhere.
+
+mod record;
+
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::error::{Error, Told};
+use crate::http::Response;
+pub use record::{Batch, Here, Record, Sweep, note, recorded, waiting_for_provider};
+
+/// One call of a function, as it was asked for.
+#[derive(Debug, Default)]
+pub struct Invocation {
+    /// The name of the function.
+    pub function: String,
+    /// Lambda's id of the invocation.
+    pub request_id: Option<String>,
+    /// The trace header (`X-Amzn-Trace-Id`).
+    pub trace_header: Option<String>,
+    /// Of an HTTP request.
+    pub method: Option<Method>,
+    /// Whether it is the first one of its process, where that is of interest.
+    pub is_cold_start: Option<bool>,
+}
+
+impl Invocation {
+    /// Answers an HTTP request, and logs that.
+    pub async fn answer(self, work: impl Future<Output = Response>) -> Response {
+        let started = Instant::now();
+        let (response, record) = recorded(work).await;
+        let told = response.extensions().get::<Told>();
+        self.log(&record, Some(response.status().as_u16()), told, started.elapsed());
+        response
+    }
+
+    /// Handles an event, and logs that.
+    ///
+    /// # Errors
+    /// What `work` fails with.
+    pub async fn handle<T>(self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let started = Instant::now();
+        let (result, record) = recorded(work).await;
+        let told = result.as_ref().err().map(Error::told);
+        self.log(&record, None, told.as_ref(), started.elapsed());
+        result
+    }
+
+    fn log(&self, record: &Record, status: Option<u16>, told: Option<&Told>, duration: Duration) {
+        let Self { function, request_id, trace_header, method, is_cold_start } = self;
+        let outcome = record.outcome.map(|outcome| wire_name(&outcome));
+        let is_failed_event = status.is_none() && told.is_some();
+        let sweep = record.sweep.as_ref();
+        // Without a parent: what its span would add is in the line itself.
+        tracing::info!(
+            parent: None,
+            function,
+            requestId = request_id.as_deref(),
+            traceId = trace_header.as_deref().map(trace_id),
+            method = method.as_ref().map(Method::as_str),
+            workspace = record.workspace.as_deref(),
+            connection = record.connection.as_deref(),
+            connector = record.connector.as_deref(),
+            status,
+            outcome = if is_failed_event { Some(ERROR) } else { outcome.as_deref() },
+            errorType = told.map(|told| wire_name(&told.kind)),
+            errorKey = told.and_then(|told| told.key),
+            refusal = record.refusal,
+            due = sweep.map(|sweep| sweep.due),
+            queued = sweep.map(|sweep| sweep.queued),
+            refreshed = sweep.map(|sweep| sweep.refreshed),
+            failed = sweep.map(|sweep| sweep.failed),
+            lagMs = sweep.map(|sweep| milliseconds(sweep.lag)),
+            messages = record.batch.map(|batch| batch.messages),
+            returned = record.batch.map(|batch| batch.returned),
+            durationMs = milliseconds(duration),
+            providerMs = record.provider.map(milliseconds),
+            coldStart = *is_cold_start,
+            "invocation"
+        );
+    }
+}
+
+/// The outcome of what ended in an error.
+pub(crate) const ERROR: &str = "error";
+
+/// The name of a unit variant on the wire.
+pub(crate) fn wire_name(variant: &impl Serialize) -> String {
+    let name = serde_json::to_value(variant);
+    name.ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The id of the trace in its
+/// [header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader).
+fn trace_id(header: &str) -> &str {
+    header.split(';').find_map(|part| part.trim().strip_prefix("Root=")).unwrap_or(header)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::invoke::Outcome;
+    use crate::testing::Lines;
+
+    fn invocation() -> Invocation {
+        Invocation {
+            function: "refresh".into(),
+            request_id: Some("r1".into()),
+            trace_header: Some("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1".into()),
+            ..Invocation::default()
+        }
+    }
+
+    /// The only line that some work logs, without its time, and with what it took in milliseconds apart.
+    async fn line(work: impl Future<Output = ()>) -> (Value, Option<u64>, Option<u64>) {
+        let mut logged = Lines::of("info", work).await;
+        assert_eq!(logged.len(), 1, "{logged:?}");
+        let mut line = logged.remove(0);
+        let members = line.as_object_mut().unwrap();
+        members.remove("timestamp");
+        let [duration, provider] =
+            ["durationMs", "providerMs"].map(|name| members.remove(name).map(|value| value.as_u64().unwrap()));
+        (line, duration, provider)
+    }
+
+    #[tokio::test]
+    async fn a_line_tells_what_was_noted_and_how_long_it_took() {
+        let (line, duration, provider) = line(async {
+            let work = async {
+                note(|record| record.connection("w", "c"));
+                waiting_for_provider(tokio::time::sleep(Duration::from_millis(30))).await;
+                tokio::time::sleep(Duration::from_millis(12)).await;
+                note(|record| record.outcome = Some(Outcome::TooSoon));
+                Ok(())
+            };
+            invocation().handle(work).await.unwrap();
+        })
+        .await;
+        let expected = json!({
+            "level": "INFO", "message": "invocation", "target": "larder::invocation",
+            "function": "refresh", "requestId": "r1", "traceId": "1-5759e988-bd862e3fe1be46a994272793",
+            "workspace": "w", "connection": "c", "outcome": "tooSoon",
+        });
+        assert_eq!(line, expected);
+        assert!(
+            provider >= Some(30) && duration >= provider.map(|provider| provider + 12),
+            "{duration:?} {provider:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_line_tells_the_kind_of_an_error_and_not_its_message() {
+        let request = Invocation { method: Some(Method::GET), is_cold_start: Some(true), ..invocation() };
+        let response = async { Error::not_found("there is no connection `c`").into_response() };
+        let (line, duration, provider) = line(async { drop(request.answer(response).await) }).await;
+        let expected = json!({
+            "level": "INFO", "message": "invocation", "target": "larder::invocation",
+            "function": "refresh", "requestId": "r1", "traceId": "1-5759e988-bd862e3fe1be46a994272793",
+            "method": "GET", "status": 404, "errorType": "bad_request", "errorKey": "not_found",
+            "coldStart": true,
+        });
+        assert_eq!(line, expected);
+        assert!(duration.is_some() && provider.is_none(), "{duration:?} {provider:?}");
+    }
+
+    #[tokio::test]
+    async fn an_event_that_fails_has_the_outcome_error() {
+        let failure = async { Err::<(), _>(Error::conflict("somebody else was faster")) };
+        let (line, ..) = line(async { drop(invocation().handle(failure).await) }).await;
+        assert_eq!((&line["outcome"], &line["errorType"]), (&json!("error"), &json!("bad_request")), "{line}");
+    }
+}

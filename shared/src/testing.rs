@@ -1,0 +1,34 @@
+//! What the tests of several modules share.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tracing::instrument::WithSubscriber as _;
+
+use crate::lambda;
+
+/// The log of a piece of work, as a function writes it.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Runs a piece of work and gives the lines that it logs with this filter.
+    pub(crate) async fn of(filter: &str, work: impl Future<Output = ()>) -> Vec<Value> {
+        let lines = Self::default();
+        let writer = lines.clone();
+        work.with_subscriber(lambda::subscriber(filter, move || writer.clone())).await;
+        let bytes = lines.0.lock().unwrap();
+        serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
