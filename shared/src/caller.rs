@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::http::Parameters;
 use crate::invocation;
 use crate::secret::Secret;
 use crate::secrets::Workspaces;
@@ -18,7 +19,8 @@ use crate::secrets::Workspaces;
 pub struct Caller {
     /// The key of the workspace. Nothing crosses a workspace.
     pub workspace: String,
-    /// The end user. Always there unless the caller is an admin.
+    /// The end user. Always there, unless the caller is an admin, or a Larder that keeps its credentials here and asks for
+    /// a connection that is nobody's.
     pub tenant: Option<String>,
     /// May manage integrations and see every connection of the workspace.
     pub admin: bool,
@@ -66,6 +68,10 @@ pub struct Claims {
     /// nothing here: the application has it too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub for_application: bool,
+    /// The one connection whose credentials another Larder, which keeps them here, may read and write. Such a token opens
+    /// nothing else, also not for an end user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_credentials_of: Option<String>,
     /// The end of its life, in seconds since 1970. A token without one is refused.
     pub exp: i64,
     /// The start of its life, in seconds since 1970.
@@ -77,15 +83,17 @@ pub struct Claims {
 pub struct Authenticator {
     workspaces: Arc<Workspaces>,
     clock: Arc<dyn Clock>,
+    keeps_for_others: bool,
 }
 
 impl Authenticator {
     /// How far ahead of ours the clock of the token's issuer may be.
     const NOT_BEFORE_LEEWAY: Duration = Duration::from_mins(1);
 
-    /// An authenticator for these workspaces.
-    pub fn new(workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>) -> Self {
-        Self { workspaces, clock }
+    /// An authenticator for these workspaces. `keeps_for_others` is whether another Larder may keep its credentials here,
+    /// which it may not where they are kept elsewhere in turn: so tokens for that open nothing where they were made.
+    pub fn new(workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>, keeps_for_others: bool) -> Self {
+        Self { workspaces, clock, keeps_for_others }
     }
 
     /// The caller of a request, by `Authorization: Bearer` or `X-Membrane-Token`.
@@ -108,11 +116,32 @@ impl Authenticator {
         may_be_good.then_some(workspace)
     }
 
+    /// The caller of a request for the credentials of a connection, whose parameters are these: as
+    /// [`Self::authenticate`], or another Larder that keeps the credentials of this connection here.
+    ///
+    /// # Errors
+    /// 401, the same for every reason; 503 if the secret store fails.
+    pub async fn authenticate_for_credentials(
+        &self,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+    ) -> Result<Caller, Error> {
+        let connection_id = parameters.optional("connectionId").ok().flatten().filter(|_| self.keeps_for_others);
+        match bearer(headers) {
+            Some(token) => self.verify_for(token, connection_id).await,
+            None => Err(refused("no token")),
+        }
+    }
+
     /// The caller behind a token.
     ///
     /// # Errors
     /// 401, the same for every reason; 503 if the secret store fails.
     pub async fn verify(&self, token: &str) -> Result<Caller, Error> {
+        self.verify_for(token, None).await
+    }
+
+    async fn verify_for(&self, token: &str, connection_id: Option<&str>) -> Result<Caller, Error> {
         let Ok(claimed) = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token) else {
             return Err(refused("not a token of ours"));
         };
@@ -130,6 +159,10 @@ impl Authenticator {
         if claims.for_application {
             return Err(refused("made for a connected application"));
         }
+        let is_for_credentials = claims.for_credentials_of.is_some();
+        if is_for_credentials && claims.for_credentials_of.as_deref() != connection_id {
+            return Err(refused("made for the credentials of one connection"));
+        }
         let now = self.clock.now().unix_timestamp();
         if claims.exp <= now {
             return Err(refused("expired"));
@@ -138,11 +171,11 @@ impl Authenticator {
             return Err(refused("not valid yet"));
         }
         let tenant = claims.tenant_key.or(claims.id).or(claims.sub).filter(|tenant| !tenant.is_empty());
-        if tenant.is_none() && !claims.is_admin {
+        if tenant.is_none() && !claims.is_admin && !is_for_credentials {
             return Err(refused("neither a tenant nor an admin"));
         }
         invocation::note(|record| record.workspace = Some(workspace.clone()));
-        Ok(Caller { workspace, tenant, admin: claims.is_admin })
+        Ok(Caller { workspace, tenant, admin: claims.is_admin && !is_for_credentials })
     }
 }
 

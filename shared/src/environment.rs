@@ -1,5 +1,7 @@
 //! The wiring of every function: its settings, by the environment or by `infra/local`, and the ports made of them.
 
+mod credentials;
+
 use std::env;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -7,11 +9,13 @@ use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
+pub use credentials::CredentialsIn;
 use url::Url;
 
 use crate::aws_http;
 use crate::caller::Authenticator;
 use crate::clock::{Clock, SystemClock};
+use crate::credential_store::CredentialStore;
 use crate::events::Events;
 use crate::invoke::RefreshFunction;
 use crate::metrics::Metrics;
@@ -22,7 +26,7 @@ use crate::secrets::{SecretFile, SecretStore, SecretsManager, Workspaces};
 use crate::signals::Signals;
 use crate::store::schema::Tables;
 use crate::store::{Connections, DataKeyRing, Sessions};
-use crate::vault::Vault;
+use crate::vault::{Outside, Vault};
 
 /// How one deployment of Larder is set up.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub struct Settings {
     pub secrets: SecretsIn,
     /// Where data keys come from.
     pub keys: KeysFrom,
+    /// Where credentials are kept.
+    pub credentials: CredentialsIn,
     /// What wakes refreshes (`REFRESH_SCHEDULER`).
     pub refreshes: RefreshesBy,
     /// The URL of the queue for results that could not be saved (`RECOVERY_QUEUE_URL`).
@@ -119,14 +125,17 @@ impl Settings {
         let defaults = Tables::default();
         let secrets = match optional("SECRETS_FILE") {
             Some(path) => SecretsIn::File(path.into()),
-            None => SecretsIn::SecretsManager(optional("SECRETS_PREFIX").unwrap_or_else(|| "larder/".into())),
+            None => SecretsIn::SecretsManager(secrets_prefix()),
         };
         let keys = match optional("SEAL_KEY_FILE") {
             Some(path) => KeysFrom::File(path.into()),
             None => KeysFrom::Kms(required("KMS_KEY_ID")?),
         };
+        let base_uri = base_uri(&required("BASE_URI")?)?;
+        let is_local = optional("LARDER_LOCAL").is_some_and(|value| value == "1");
         Ok(Self {
-            base_uri: base_uri(&required("BASE_URI")?)?,
+            credentials: CredentialsIn::from_env(&base_uri, is_local)?,
+            base_uri,
             tables: Tables {
                 connections: optional("CONNECTIONS_TABLE").unwrap_or(defaults.connections),
                 sessions: optional("SESSIONS_TABLE").unwrap_or(defaults.sessions),
@@ -140,7 +149,7 @@ impl Settings {
             refresh_function: optional("REFRESH_FUNCTION").unwrap_or_else(|| "refresh".into()),
             connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into()))
                 .collect(),
-            is_local: optional("LARDER_LOCAL").is_some_and(|value| value == "1"),
+            is_local,
             egress_reroute: None,
             give_up: match optional("REFRESH_GIVE_UP") {
                 Some(text) => duration(&text).ok_or(SettingError::Wrong {
@@ -166,6 +175,7 @@ pub struct Environment {
     sdk: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
     sealer: OnceLock<Sealer>,
+    credential_store: OnceLock<Arc<dyn CredentialStore>>,
     #[cfg(feature = "engine")]
     provider: OnceLock<crate::provider::Provider>,
 }
@@ -201,6 +211,7 @@ impl Environment {
             sdk,
             dynamodb,
             sealer: OnceLock::new(),
+            credential_store: OnceLock::new(),
             #[cfg(feature = "engine")]
             provider: OnceLock::new(),
         }
@@ -218,7 +229,8 @@ impl Environment {
 
     /// Turns tokens into callers.
     pub fn authenticator(&self) -> Authenticator {
-        Authenticator::new(self.workspaces(), Arc::clone(&self.clock))
+        let keeps_for_others = !matches!(self.settings.credentials, CredentialsIn::ExternalApi(_));
+        Authenticator::new(self.workspaces(), Arc::clone(&self.clock), keeps_for_others)
     }
 
     /// The connections.
@@ -258,7 +270,12 @@ impl Environment {
     /// # Errors
     /// When the key file cannot be used.
     pub fn vault(&self) -> Result<Vault, SettingError> {
-        Ok(Vault::new(self.connections(), self.sealer()?))
+        let outside = self.credential_store()?.map(|store| Outside {
+            store,
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+        });
+        Ok(Vault::new(self.connections(), self.sealer()?, outside))
     }
 
     /// What follows a write: alarms for refreshes, and events.
@@ -403,6 +420,10 @@ fn duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
+}
+
+fn secrets_prefix() -> String {
+    optional("SECRETS_PREFIX").unwrap_or_else(|| "larder/".into())
 }
 
 fn optional(name: &str) -> Option<String> {

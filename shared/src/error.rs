@@ -119,7 +119,11 @@ impl Error {
     /// 503: something that Larder stands on (a table, a key, a secret) did not answer. The cause is logged, not told.
     pub fn unavailable(what: &'static str, cause: &dyn std::error::Error) -> Self {
         log_cause(what, cause);
-        let message = format!("{what} did not answer; try again shortly");
+        Self::unready(format!("{what} did not answer; try again shortly"))
+    }
+
+    /// 503: Larder cannot do it just now.
+    pub fn unready(message: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Internal, None, message);
         Self { retry_after: Some(Duration::from_secs(1)), ..error }
     }

@@ -3,8 +3,8 @@
 //! From the bottom up:
 //!
 //! - pure, without I/O: [`oauth1`], [`oauth2`], [`connector`], [`connection`], [`credentials`];
-//! - ports and their adapters: [`clock`], [`random`], [`secrets`], [`seal`], [`store`], [`scheduler`], [`queue`],
-//!   [`events`], [`invoke`], [`egress`];
+//! - ports and their adapters: [`clock`], [`random`], [`secrets`], [`seal`], [`store`], [`credential_store`],
+//!   [`scheduler`], [`queue`], [`events`], [`invoke`], [`egress`];
 //! - what runs the JavaScript of connectors: [`javascript`];
 //! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
 //! - wiring: [`environment`], [`lambda`], [`http`], [`error`];
@@ -23,6 +23,7 @@ pub mod connect;
 pub mod connection;
 #[cfg(feature = "engine")]
 pub mod connector;
+pub mod credential_store;
 pub mod credentials;
 #[cfg(feature = "engine")]
 pub mod database;

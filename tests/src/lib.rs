@@ -4,10 +4,13 @@
 
 mod aws;
 mod browser;
+pub mod conformance;
+mod credential_api;
 pub mod database;
 pub mod distant_aws;
 pub mod function;
 pub mod list;
+mod moto;
 pub mod program;
 mod provider;
 pub mod runtime_api;
@@ -21,6 +24,8 @@ mod world;
 
 pub use aws::Aws;
 pub use browser::Browser;
+pub use credential_api::{CredentialApi, Delete, Fault};
+pub use moto::Moto;
 pub use program::Program;
 pub use provider::{ApiCall, MockProvider, TokenRequest};
 pub use script::Script;

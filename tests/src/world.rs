@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
 use larder::clock::{Clock, ManualClock};
-use larder::environment::Settings;
+use larder::environment::{CredentialsIn, Settings};
 use larder::http::Response;
 use larder::metrics::Metrics;
 use larder::random::SystemRng;
@@ -33,6 +33,8 @@ pub struct World {
     pub alice: String,
     /// The embedded database.
     pub engine: Engine,
+    settings: Settings,
+    sdk: SdkConfig,
     folder: TempDir,
     /// Read when it is first used.
     _connector: Option<TempConnector>,
@@ -77,6 +79,26 @@ impl World {
         (Self::over(folder, engine, &aws.sdk_config(), change).await, aws)
     }
 
+    /// A fresh Larder that keeps credentials there.
+    pub async fn keeping(credentials: CredentialsIn) -> Self {
+        let (folder, engine) = Self::data().await;
+        Self::over(folder, engine, &engine.sdk_config(), |settings| Settings { credentials, ..settings }).await
+    }
+
+    /// A fresh Larder that keeps credentials there, with an SDK configuration that leads to all of AWS.
+    pub async fn keeping_in_aws(credentials: CredentialsIn, sdk: &SdkConfig) -> Self {
+        let (folder, engine) = Self::data().await;
+        Self::over(folder, engine, sdk, |settings| Settings { credentials, ..settings }).await
+    }
+
+    /// A fresh Larder that keeps credentials there, whose workspaces have the secrets that they have at another.
+    pub async fn keeping_beside(credentials: CredentialsIn, other: &Self) -> Self {
+        let (folder, engine) = Self::data().await;
+        let secrets = [other.folder(), folder.path()].map(|folder| DataDir::open(folder).expect("a folder").secrets());
+        std::fs::copy(&secrets[0], &secrets[1]).expect("the secrets are copied");
+        Self::over(folder, engine, &engine.sdk_config(), |settings| Settings { credentials, ..settings }).await
+    }
+
     async fn data() -> (TempDir, Engine) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
@@ -89,7 +111,7 @@ impl World {
         let metrics = Arc::<Mutex<Vec<u8>>>::default();
         let metrics_to = Metrics::to(Arc::clone(&metrics) as _);
         let settings = change(Settings { metrics: metrics_to, ..data.settings(Self::BASE_URI, Vec::new()) });
-        let bundle = Bundle::open(settings, sdk.clone(), Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
+        let bundle = Bundle::open(settings.clone(), sdk.clone(), Arc::clone(&clock) as _, Arc::new(SystemRng)).await;
         let bundle = Arc::new(bundle.expect("a bundle"));
         let year = 365 * 24 * 3600;
         let grant = |tenant: Option<&str>| Grant {
@@ -99,7 +121,8 @@ impl World {
         };
         let admin = bundle.token(&grant(None)).await.expect("a token");
         let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");
-        Self { bundle, clock, admin, alice, engine, folder, _connector: None, metrics }
+        let sdk = sdk.clone();
+        Self { bundle, clock, admin, alice, engine, settings, sdk, folder, _connector: None, metrics }
     }
 
     /// A fresh Larder with one connector `app` besides the bundled ones, given as paths and texts.
@@ -111,11 +134,15 @@ impl World {
 
     /// Another Larder over the same data, as after a restart.
     pub async fn restart(&mut self) {
-        let data = DataDir::open(self.folder.path()).expect("a data folder");
-        let settings = data.settings(Self::BASE_URI, Vec::new());
-        let bundle =
-            Bundle::open(settings, self.engine.sdk_config(), Arc::clone(&self.clock) as _, Arc::new(SystemRng)).await;
+        let (settings, clock) = (self.settings.clone(), Arc::clone(&self.clock));
+        let bundle = Bundle::open(settings, self.sdk.clone(), clock, Arc::new(SystemRng)).await;
         self.bundle = Arc::new(bundle.expect("a bundle"));
+    }
+
+    /// As after a restart with another setting for where credentials are kept.
+    pub async fn restart_keeping(&mut self, credentials: CredentialsIn) {
+        self.settings.credentials = credentials;
+        self.restart().await;
     }
 
     /// A token of another end user.

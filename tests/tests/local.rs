@@ -126,6 +126,29 @@ async fn for_two_minutes_and_through_a_kill_every_token_that_is_served_is_good()
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
+async fn credentials_are_kept_where_the_setting_says() {
+    let (data, files) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let arguments = ["--data", text(data.path()), FREE_PORT[0], FREE_PORT[1]];
+    let settings =
+        [("CONNECTION_CREDENTIALS_STORAGE_TYPE", "file"), ("CONNECTION_CREDENTIALS_FILE_DIR", text(files.path()))];
+    let larder = Program::start_with(&arguments, &settings).await;
+    let admin = larder.admin.clone();
+    let uri = "/credentials?connectionId=mine";
+    larder.send(Method::PUT, uri, &admin, r#"{"credentials":"kept"}"#).await.expect(StatusCode::CREATED);
+    let kept = || fs::read_dir(files.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    assert_eq!(kept().filter(|path| path.extension().is_some_and(|it| it == "sealed")).count(), 1);
+    let lambda_env = fs::read_to_string(data.path().join("lambda.env")).expect("the environment file");
+    assert!(lambda_env.contains("CONNECTION_CREDENTIALS_STORAGE_TYPE=\"file\""), "{lambda_env}");
+    larder.kill().await;
+    let larder = Program::start_with(&arguments, &settings).await;
+    assert_eq!(larder.get(uri, &admin).await.expect(StatusCode::OK).text(), r#"{"credentials":"kept"}"#);
+    larder.kill().await;
+    let larder = Program::start_with(&arguments, &[]).await;
+    larder.get(uri, &admin).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
 async fn even_the_most_talkative_log_holds_no_secret() {
     let data = tempfile::tempdir().expect("a folder");
     let arguments = ["--data", text(data.path()), FREE_PORT[0], FREE_PORT[1]];

@@ -7,8 +7,9 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use http::{Method, StatusCode};
+use larder::environment::CredentialsIn;
 use larder::invocation::Invocation;
-use larder_tests::{Answer, Browser, MockProvider, World};
+use larder_tests::{Answer, Browser, CredentialApi, Fault, MockProvider, World};
 use refresh::{Event, Refresh};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -96,6 +97,7 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     refresh(&world, &provider, &id, &mut evidence).await;
     store(&world, &mut evidence).await;
     turn_away(&world, &mut evidence).await;
+    keep_outside(&mut evidence).await;
 
     // What Larder stands on is damaged.
     let damage = json!({"workspaces/local": marker("damaged")});
@@ -306,6 +308,35 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
         evidence.answers.push(serde_json::to_string(&answer).unwrap());
     }
     assert_eq!(provider.pending_answers(), 0, "the function has refreshed nothing");
+}
+
+/// Credentials that are kept behind an API, which fails in every way.
+async fn keep_outside(evidence: &mut Evidence) {
+    let api = CredentialApi::start().await;
+    let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
+    let uri = "/credentials?connectionId=outside";
+    let body = json!({"credentials": {"password": marker("outside")}});
+    evidence.keep(world.send(Method::PUT, uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED));
+    let wrong = [format!("\"{}\"", marker("answer")), format!("{{\"credentials\":{}}}", marker("answer"))];
+    let faults = wrong.map(Fault::Body).into_iter().chain([Fault::Cut, Fault::Redirect]);
+    let refusal = Fault::Status(StatusCode::FORBIDDEN);
+    let faults = faults.map(|fault| (Method::GET, fault));
+    let refusals = [Method::GET, Method::PUT, Method::DELETE].map(|method| (method, refusal.clone()));
+    for (method, fault) in faults.chain(refusals) {
+        api.fail([fault]);
+        let answer = world.send(method, uri, &world.alice, Some(&body)).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+        evidence.keep(answer);
+    }
+    // Nobody listens there any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = Url::parse(&format!("http://127.0.0.1:{port}/?key={}", marker("key"))).unwrap();
+    let deserted = World::keeping(CredentialsIn::ExternalApi(url)).await;
+    let answer = deserted.send(Method::PUT, uri, &deserted.alice, Some(&body)).await;
+    evidence.keep(answer.expect(StatusCode::SERVICE_UNAVAILABLE));
+
+    let calls = api.calls();
+    let tokens = calls.iter().map(|call| call.header("x-membrane-token").unwrap());
+    evidence.secrets.extend(tokens.map(|token| token.rsplit('.').next().unwrap().to_owned()));
 }
 
 /// The storage protocol, well and badly spoken.

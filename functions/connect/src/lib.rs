@@ -225,7 +225,7 @@ impl Connect {
 
     /// A connection that is there. Connecting again also heals what does not open any more.
     async fn renewal(&self, connection: Connection) -> Result<Target, Error> {
-        let contents = match self.establish.vault.open(&connection).await {
+        let contents = match self.establish.vault.open_entered(&connection).await {
             Err(error) if error.status == StatusCode::INTERNAL_SERVER_ERROR => Contents::default(),
             result => result?,
         };

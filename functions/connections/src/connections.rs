@@ -46,7 +46,7 @@ impl Management {
         if let Err(error) = self.disconnect(&connection).await {
             tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
         }
-        self.connections.remove(&caller.workspace, id).await?;
+        self.vault.remove(&connection).await?;
         self.signals.removed(&connection).await;
         Ok(empty(StatusCode::NO_CONTENT))
     }

@@ -47,7 +47,7 @@ impl GetCredentials {
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         let parameters = Parameters::of_query(request);
-        let caller = self.authenticator.authenticate(request.headers());
+        let caller = self.authenticator.authenticate_for_credentials(request.headers(), &parameters);
         let (caller, found) = tokio::join!(caller, self.look_ahead(request, &parameters));
         // Before this, nothing is told of what was found.
         let caller = caller?;

@@ -49,8 +49,8 @@ impl PutCredentials {
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
-        let caller = self.authenticator.authenticate(request.headers()).await?;
         let parameters = Parameters::of_query(request);
+        let caller = self.authenticator.authenticate_for_credentials(request.headers(), &parameters).await?;
         let id = parameters.required("connectionId")?;
         match *request.method() {
             Method::PUT => {
@@ -74,7 +74,7 @@ impl PutCredentials {
             // A connection stays, so that its end user can connect again.
             Some(connection) if connection.integration.is_some() => self.replace(caller, id, None).await,
             Some(connection) => {
-                self.connections.remove(&caller.workspace, id).await?;
+                self.vault.remove(&connection).await?;
                 self.signals.removed(&connection).await;
                 Ok(())
             }
@@ -93,7 +93,7 @@ impl PutCredentials {
                     return Err(Error::not_found(format!("the connection `{id}` is not yours")));
                 }
                 Some(stored) if stored.integration.is_some() => {
-                    let contents = self.vault.open(&stored).await?;
+                    let contents = self.vault.open_entered(&stored).await?;
                     (stored, contents)
                 }
                 Some(stored) => (stored, Contents::default()),
@@ -110,7 +110,7 @@ impl PutCredentials {
                 connection.require_action();
             }
             let contents = Contents { credentials: credentials.clone(), ..contents };
-            if self.vault.save(&mut connection, &contents, expect).await? {
+            if self.vault.save(&connection, &contents, expect).await? {
                 self.signals.written(before, &connection).await;
                 return Ok(());
             }

@@ -16,7 +16,9 @@ use include_dir::{Dir, DirEntry, include_dir};
 use larder::caller::{Claims, sign};
 use larder::clock::Clock;
 use larder::connector::{Files, Folder};
-use larder::environment::{Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings};
+use larder::environment::{
+    CredentialsIn, Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings,
+};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
 use larder::invocation::Invocation;
@@ -95,6 +97,7 @@ impl DataDir {
             tables: Tables::default(),
             secrets: SecretsIn::File(self.secrets()),
             keys: KeysFrom::File(self.seal_key()),
+            credentials: CredentialsIn::Database,
             refreshes: RefreshesBy::Sweeper,
             recovery_queue: None,
             event_bus: None,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use connect::own_connection_id;
 use larder::clock::SystemClock;
+use larder::environment::{CredentialsIn, SettingError, Settings};
 use larder::error::Error;
 use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
@@ -149,7 +150,8 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let engine = Engine::start(&database).await.map_err(failed(format!("the database {}", database.display())))?;
     let lambda_env = lambda_env(&data, &cli.connectors, &engine);
     lambda_env.and_then(|text| fs::write(data.lambda_env(), text)).map_err(failed("the file lambda.env".into()))?;
-    let settings = data.settings(&base_uri, cli.connectors);
+    let credentials = credentials_in(&base_uri)?;
+    let settings = Settings { credentials, ..data.settings(&base_uri, cli.connectors) };
     let bundle =
         Arc::new(Bundle::open(settings, engine.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
     // Each is logged as it is met: now, for whoever writes one sits here.
@@ -174,6 +176,17 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
         _ = terminated.recv() => {}
     }
     Ok(())
+}
+
+/// Where credentials are kept, as for the Lambda functions. There is no AWS here.
+fn credentials_in(base_uri: &str) -> Result<CredentialsIn, SettingError> {
+    match CredentialsIn::from_env(base_uri, true)? {
+        CredentialsIn::SecretsManager(_) => Err(SettingError::Wrong {
+            name: "CONNECTION_CREDENTIALS_STORAGE_TYPE",
+            expected: "database, external_api, file or memory; on this machine there is no Secrets Manager",
+        }),
+        credentials => Ok(credentials),
+    }
 }
 
 /// An address that a browser on this machine can open.
@@ -229,7 +242,14 @@ fn lambda_env(data: &DataDir, connectors: &[PathBuf], engine: &Engine) -> io::Re
         ("SEAL_KEY_FILE", data.seal_key().display().to_string()),
         ("SECRETS_FILE", data.secrets().display().to_string()),
     ];
-    Ok(lines.map(|(name, value)| format!("{name}=\"{value}\"\n")).concat())
+    // The same credentials, wherever they are kept.
+    let credentials = [
+        "CONNECTION_CREDENTIALS_STORAGE_TYPE",
+        "CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL",
+        "CONNECTION_CREDENTIALS_FILE_DIR",
+    ];
+    let credentials = credentials.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    Ok(lines.into_iter().chain(credentials).map(|(name, value)| format!("{name}=\"{value}\"\n")).collect())
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]

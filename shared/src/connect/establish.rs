@@ -91,7 +91,7 @@ impl Establish {
             connection.integration = Some(IntegrationRef::new(integration, &new.option_key));
             connection.renews_itself = renews_itself;
             connection.renewed(expiry, has_refresh_token, now);
-            if self.vault.save(&mut connection, &contents, expect).await? {
+            if self.vault.save(&connection, &contents, expect).await? {
                 self.signals.written(before, &connection).await;
                 return Ok(connection);
             }

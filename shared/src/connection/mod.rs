@@ -50,7 +50,7 @@ pub struct Problem {
     pub message: String,
 }
 
-/// The right to refresh a connection, held by one invocation for a while.
+/// The right to refresh a connection, or to write its credentials outside the row, held by one invocation for a while.
 ///
 /// The token is the fence: a write is accepted only from the latest holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,11 @@ pub struct Lease {
     pub token: String,
     /// When another may take it.
     pub until: OffsetDateTime,
+}
+
+impl Lease {
+    /// How far the clocks of two invocations may be apart.
+    pub const CLOCK_SKEW: Duration = Duration::from_secs(30);
 }
 
 /// A connection as it is stored, its secrets still sealed.

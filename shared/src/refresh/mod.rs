@@ -24,7 +24,6 @@ pub use sweep::SweepReport;
 use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::connection::{Connection, Contents, Failure, Lease, Problem};
-use crate::credentials::Credentials;
 use crate::error::{Error, log_cause};
 use crate::invocation;
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
@@ -37,12 +36,10 @@ use crate::store::{Connections, Expect};
 use crate::vault::Vault;
 use recovery::Renewed;
 
-/// How far the clocks of two invocations may be apart.
-const SKEW: Duration = Duration::from_secs(30);
 /// From taking the lease to sending the request. Whoever is slower gives the lease up unused.
 const PREPARATION: Duration = Duration::from_secs(10);
 /// Longer than preparation, deadline and skew together: nobody takes a lease whose holder may still send.
-const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(SKEW);
+const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(Lease::CLOCK_SKEW);
 /// How long the table is waited for before something else is done.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -150,10 +147,17 @@ impl Refresher {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let expect = Expect::Unleased(connection.version, now);
-                return self.save_failure(connection, contents, &failure, expect).await;
+                return self.save_failure(connection, &failure, expect).await;
             }
         };
-        let Some(credentials) = &contents.credentials else { return Ok(Outcome::NotRefreshable) };
+        let Some(credentials) = &contents.credentials else {
+            return Err(Error::not_found(format!("the credential store has none of the connection `{id}`")));
+        };
+        if credentials.as_json().len() > self.vault.max_bytes() {
+            return Err(Error::too_large(format!(
+                "the credentials of the connection `{id}` are too large for the store"
+            )));
+        }
         let credentials_value = credentials.to_value();
 
         let lease = Lease { token: random::token::<16>(&*self.rng), until: now + LEASE };
@@ -167,15 +171,15 @@ impl Refresher {
         let obtained = match self.provider.refresh(&auth, &renewal, &credentials_value).await {
             Ok(obtained) => obtained,
             Err(error) => {
-                return self.save_failure(connection, contents, &error.into_failure(), Expect::Lease(&lease)).await;
+                return self.save_failure(connection, &error.into_failure(), Expect::Lease(&lease)).await;
             }
         };
         let mut fresh = credentials.merged(&obtained.credentials);
-        if fresh.as_json().len() > Credentials::MAX_BYTES {
+        if fresh.as_json().len() > self.vault.max_bytes() {
             // Better the tokens alone than nothing.
             fresh = credentials.merged(&only_tokens(obtained.credentials));
         }
-        let renewed = Renewed::new(fresh, obtained.expiry, obtained.renews_itself, self.clock.now());
+        let renewed = Renewed::new(fresh, credentials, obtained.expiry, obtained.renews_itself, self.clock.now());
         self.save_renewed(connection, contents, &renewed, &lease).await
     }
 
@@ -213,15 +217,13 @@ impl Refresher {
         }
         let message = "the access token has expired and there is no refresh token; the end user must connect again";
         let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));
-        let contents = self.vault.open(&connection).await?;
         let expect = Expect::Unleased(connection.version, now);
-        self.save_failure(connection, contents, &failure, expect).await
+        self.save_failure(connection, &failure, expect).await
     }
 
     async fn save_failure(
         &self,
         mut connection: Connection,
-        contents: Contents,
         failure: &Failure,
         expect: Expect<'_>,
     ) -> Result<Outcome, Error> {
@@ -236,7 +238,8 @@ impl Refresher {
             problem = failure.problem().message,
             "a refresh failed"
         );
-        if !self.save(&mut connection, &contents, expect, PATIENCE).await? {
+        let prepared = self.vault.prepare_unchanged(connection.clone());
+        if !persist(PATIENCE, || self.vault.write(&prepared, expect)).await? {
             return Ok(Outcome::Stale);
         }
         self.signals.written(Some(before), &connection).await;
@@ -254,10 +257,11 @@ impl Refresher {
     ) -> Result<Outcome, Error> {
         let mut connection = seen.clone();
         renewed.apply(&mut connection, &mut contents);
+        let prepared = persist(LEASE, || self.vault.prepare(connection.clone(), &contents)).await?;
         let begun = Instant::now();
         loop {
             let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
-            let error = match self.save(&mut connection, &contents, Expect::Lease(lease), patience).await {
+            let error = match persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await {
                 Ok(true) => break,
                 Ok(false) => return self.save_late(&seen, renewed, lease).await,
                 Err(error) if !error.status.is_server_error() => return Err(error),
@@ -288,44 +292,22 @@ impl Refresher {
         let Ok(unsaved) = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await else { return false };
         queue.add(unsaved).await.inspect_err(|error| log_cause("the recovery queue", error)).is_ok()
     }
+}
 
-    /// Seals and saves, again and again for a while. `false` if what is stored is not what is expected.
-    async fn save(
-        &self,
-        connection: &mut Connection,
-        contents: &Contents,
-        expect: Expect<'_>,
-        patience: Duration,
-    ) -> Result<bool, Error> {
-        let (begun, mut pause) = (Instant::now(), Duration::from_millis(100));
-        loop {
-            let error = match self.try_to_save(connection, contents, expect).await {
-                Err(error) if error.status.is_server_error() && begun.elapsed() < patience => error,
-                result => return result,
-            };
-            tracing::warn!(%error, connection = connection.id, "a connection could not be saved yet");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(3));
-        }
-    }
-
-    async fn try_to_save(
-        &self,
-        connection: &mut Connection,
-        contents: &Contents,
-        expect: Expect<'_>,
-    ) -> Result<bool, Error> {
-        // Sealed once, so that a write whose answer was lost can be recognised by its bytes.
-        if connection.sealed_version != connection.version {
-            self.vault.seal(connection, contents).await?;
-        }
-        Ok(self.connections.put(connection, expect).await? || self.is_saved(connection).await?)
-    }
-
-    /// Whether a write whose answer was lost has arrived all the same.
-    async fn is_saved(&self, connection: &Connection) -> Result<bool, Error> {
-        let stored = self.connections.get(&connection.workspace, &connection.id).await?;
-        Ok(stored.is_some_and(|stored| stored.sealed == connection.sealed))
+/// Does it again and again for a while, so long as something that Larder stands on fails.
+async fn persist<T, F: Future<Output = Result<T, Error>>>(
+    patience: Duration,
+    mut work: impl FnMut() -> F,
+) -> Result<T, Error> {
+    let (begun, mut pause) = (Instant::now(), Duration::from_millis(100));
+    loop {
+        let error = match work().await {
+            Err(error) if error.status.is_server_error() && begun.elapsed() < patience => error,
+            result => return result,
+        };
+        tracing::warn!(%error, "a connection could not be saved yet");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(3));
     }
 }
 

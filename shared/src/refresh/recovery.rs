@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ use crate::store::Expect;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Renewed {
     credentials: Credentials,
+    /// A digest of the credentials that were refreshed.
+    replaces: String,
     /// When the access token was asked for, and when it dies.
     life: Option<(i64, i64)>,
     renews_itself: bool,
@@ -34,12 +37,19 @@ pub(super) struct Renewed {
 impl Renewed {
     pub(super) fn new(
         credentials: Credentials,
+        replaces: &Credentials,
         expiry: Option<Expiry>,
         renews_itself: bool,
         now: OffsetDateTime,
     ) -> Self {
         let life = expiry.map(|expiry| (milliseconds(expiry.from), milliseconds(expiry.at)));
-        Self { credentials, life, renews_itself, at: milliseconds(now) }
+        Self { credentials, replaces: digest(replaces), life, renews_itself, at: milliseconds(now) }
+    }
+
+    /// Whether what is stored is what was refreshed, or this already. Where credentials are outside the rows, others may be
+    /// there though the row is as it was.
+    fn follows(&self, stored: &Credentials) -> bool {
+        digest(stored) == self.replaces || stored.as_json() == self.credentials.as_json()
     }
 
     /// Puts it into a connection and its contents.
@@ -126,6 +136,10 @@ impl Unsaved {
     }
 }
 
+fn digest(credentials: &Credentials) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, credentials.as_json().as_bytes()))
+}
+
 fn place<'a>(workspace: &'a str, id: &'a str, version: u64) -> Place<'a> {
     Place { workspace, kind: "refreshed", id, version }
 }
@@ -162,9 +176,12 @@ impl Refresher {
         };
         let renewed = unsaved.open(self.vault.sealer()).await?;
         let mut contents = self.vault.open(&connection).await?;
+        if contents.credentials.as_ref().is_some_and(|stored| !renewed.follows(stored)) {
+            return Ok(Recovery::Superseded);
+        }
         let before = connection.state;
         renewed.apply(&mut connection, &mut contents);
-        if !self.vault.save(&mut connection, &contents, expect).await? {
+        if !self.vault.save(&connection, &contents, expect).await? {
             return Ok(Recovery::Busy);
         }
         tracing::info!(workspace = connection.workspace, connection = connection.id, "a result was saved late");

@@ -55,10 +55,24 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.set_len(0)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&fresh, path)
+    fs::rename(&fresh, path)?;
+    sync_folder(path)
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+/// Makes what was renamed or removed in the folder of `path` last through a crash of the machine.
+///
+/// # Errors
+/// Whatever the file system answers.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Opens a file for writing, or makes one of mode 0600; what is in it stays.
+///
+/// # Errors
+/// Whatever the file system answers.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
@@ -78,7 +92,7 @@ impl SecretStore for SecretFile {
 }
 
 fn boxed(error: io::Error) -> SecretStoreError {
-    SecretStoreError(Box::new(error))
+    SecretStoreError { source: Box::new(error), is_answer: true }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 pub use file::SecretFile;
-pub(crate) use file::replace_file;
+pub(crate) use file::{private_file, replace_file, sync_folder};
 pub use secrets_manager::SecretsManager;
 
 use crate::clock::Clock;
@@ -34,7 +34,13 @@ pub trait SecretStore: Send + Sync {
 /// The secret store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret store failed")]
-pub struct SecretStoreError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
+pub struct SecretStoreError {
+    /// Why.
+    #[source]
+    pub(crate) source: Box<dyn std::error::Error + Send + Sync>,
+    /// Whether it said so itself. Otherwise what was asked may still be carried out.
+    pub(crate) is_answer: bool,
+}
 
 impl From<SecretStoreError> for Error {
     fn from(error: SecretStoreError) -> Self {

@@ -1,7 +1,12 @@
 //! Secrets in AWS Secrets Manager.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::SdkError;
+use aws_sdk_secretsmanager::operation::create_secret::CreateSecretError;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 
 use super::{SecretStore, SecretStoreError};
 use crate::secret::Secret;
@@ -18,13 +23,61 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
+    /// A write is tried for some three seconds while others make or delete the secret.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
     /// Secrets named `{prefix}{name}`.
     pub fn new(client: Client, prefix: impl Into<String>) -> Self {
         Self { client, prefix: prefix.into() }
     }
 
-    fn id(&self, name: &str) -> String {
+    /// The whole name of a secret.
+    pub(crate) fn id(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+
+    /// Creates or replaces a secret. Tries of one write have the same `write_id` (32 to 64 characters) and make one version
+    /// of the secret; without one, each makes its own.
+    pub(crate) async fn write(
+        &self,
+        name: &str,
+        value: &Secret,
+        write_id: Option<&str>,
+    ) -> Result<(), SecretStoreError> {
+        let id = self.id(name);
+        let mut pause = Duration::from_millis(200);
+        loop {
+            let Err(error) = self.try_write(&id, value, write_id).await? else { return Ok(()) };
+            if pause > Self::LONGEST_PAUSE {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// One try. The inner error is a secret that others are making or deleting.
+    async fn try_write(
+        &self,
+        id: &str,
+        value: &Secret,
+        write_id: Option<&str>,
+    ) -> Result<Result<(), SecretStoreError>, SecretStoreError> {
+        let write_id = write_id.map(ToOwned::to_owned);
+        let put = self.client.put_secret_value().secret_id(id).secret_string(value.expose());
+        let Err(error) = put.set_client_request_token(write_id.clone()).send().await else { return Ok(Ok(())) };
+        if error.as_service_error().is_some_and(|e| e.is_invalid_request_exception()) {
+            // Its deletion is scheduled. If it can be restored, the next try finds it; else, that it is gone.
+            drop(self.client.restore_secret().secret_id(id).send().await);
+            return Ok(Err(failure(error)));
+        }
+        if !error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) {
+            return Err(failure(error));
+        }
+        let create = self.client.create_secret().name(id).secret_string(value.expose());
+        let Err(error) = create.set_client_request_token(write_id).send().await else { return Ok(Ok(())) };
+        let is_busy = |e: &CreateSecretError| e.is_resource_exists_exception() || e.is_invalid_request_exception();
+        if error.as_service_error().is_some_and(is_busy) { Ok(Err(failure(error))) } else { Err(failure(error)) }
     }
 }
 
@@ -33,26 +86,13 @@ impl SecretStore for SecretsManager {
     async fn get(&self, name: &str) -> Result<Option<Secret>, SecretStoreError> {
         match self.client.get_secret_value().secret_id(self.id(name)).send().await {
             Ok(output) => Ok(output.secret_string.map(Secret::new)),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(None),
-            Err(error) => Err(boxed(error)),
+            Err(error) if error.as_service_error().is_some_and(is_gone) => Ok(None),
+            Err(error) => Err(failure(error)),
         }
     }
 
     async fn put(&self, name: &str, value: &Secret) -> Result<(), SecretStoreError> {
-        let put = self.client.put_secret_value().secret_id(self.id(name)).secret_string(value.expose());
-        match put.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => self
-                .client
-                .create_secret()
-                .name(self.id(name))
-                .secret_string(value.expose())
-                .send()
-                .await
-                .map(drop)
-                .map_err(boxed),
-            Err(error) => Err(boxed(error)),
-        }
+        self.write(name, value, None).await
     }
 
     async fn remove(&self, name: &str) -> Result<(), SecretStoreError> {
@@ -61,21 +101,34 @@ impl SecretStore for SecretsManager {
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => Ok(()),
-            Err(error) => Err(boxed(error)),
+            Err(error) => Err(failure(error)),
         }
     }
 }
 
-fn boxed(error: impl std::error::Error + Send + Sync + 'static) -> SecretStoreError {
-    SecretStoreError(Box::new(error))
+/// Whether there is no such secret, or its deletion is scheduled.
+fn is_gone(error: &GetSecretValueError) -> bool {
+    match error {
+        GetSecretValueError::ResourceNotFoundException(_) => true,
+        GetSecretValueError::InvalidRequestException(error) => error.message().unwrap_or_default().contains("delet"),
+        _ => false,
+    }
+}
+
+fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> SecretStoreError {
+    let is_answer = matches!(error, SdkError::ServiceError(_));
+    SecretStoreError { source: Box::new(error), is_answer }
 }
 
 #[cfg(test)]
 mod tests {
     use aws_sdk_secretsmanager::operation::create_secret::CreateSecretOutput;
     use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
-    use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
-    use aws_sdk_secretsmanager::types::error::ResourceNotFoundException;
+    use aws_sdk_secretsmanager::operation::put_secret_value::{PutSecretValueError, PutSecretValueOutput};
+    use aws_sdk_secretsmanager::operation::restore_secret::{RestoreSecretError, RestoreSecretOutput};
+    use aws_sdk_secretsmanager::types::error::{
+        InvalidRequestException, ResourceExistsException, ResourceNotFoundException,
+    };
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
     use super::*;
@@ -96,6 +149,52 @@ mod tests {
         let store = SecretsManager::new(client, "larder/");
         store.put("workspaces/acme", &Secret::new("s3cret")).await.expect("is created");
         assert_eq!((put.num_calls(), create.num_calls()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_secret_whose_deletion_is_scheduled_is_restored_and_written() {
+        let deleted = || InvalidRequestException::builder().message("it was marked for deletion").build();
+        let put = mock!(Client::put_secret_value)
+            .match_requests(|request| request.client_request_token() == Some("the id of the write"))
+            .sequence()
+            .error(move || PutSecretValueError::InvalidRequestException(deleted()))
+            .output(|| PutSecretValueOutput::builder().build())
+            .build();
+        let restore =
+            mock!(Client::restore_secret).then_output(|| RestoreSecretOutput::builder().name("larder/a").build());
+        let client = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&put, &restore]);
+        let store = SecretsManager::new(client, "larder/");
+        store.write("a", &Secret::new("s3cret"), Some("the id of the write")).await.expect("is written");
+        assert_eq!((put.num_calls(), restore.num_calls()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_another_makes_meanwhile_is_replaced() {
+        let put = mock!(Client::put_secret_value)
+            .sequence()
+            .error(|| PutSecretValueError::ResourceNotFoundException(ResourceNotFoundException::builder().build()))
+            .output(|| PutSecretValueOutput::builder().build())
+            .build();
+        let create = mock!(Client::create_secret)
+            .then_error(|| CreateSecretError::ResourceExistsException(ResourceExistsException::builder().build()));
+        let client = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&put, &create]);
+        SecretsManager::new(client, "larder/").put("a", &Secret::new("s3cret")).await.expect("is written");
+        assert_eq!((put.num_calls(), create.num_calls()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_stays_deleted_is_an_error_in_the_end() {
+        let deleted = || InvalidRequestException::builder().message("it was marked for deletion").build();
+        let put =
+            mock!(Client::put_secret_value).then_error(move || PutSecretValueError::InvalidRequestException(deleted()));
+        let restore =
+            mock!(Client::restore_secret).then_error(move || RestoreSecretError::InvalidRequestException(deleted()));
+        let get =
+            mock!(Client::get_secret_value).then_error(move || GetSecretValueError::InvalidRequestException(deleted()));
+        let client = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&put, &restore, &get]);
+        let store = SecretsManager::new(client, "larder/");
+        assert!(store.put("a", &Secret::new("s3cret")).await.expect_err("is not written").is_answer);
+        assert_eq!(store.get("a").await.expect("reads"), None);
     }
 
     #[tokio::test]

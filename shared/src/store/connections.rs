@@ -129,6 +129,26 @@ impl Connections {
         }
     }
 
+    /// Writes a connection that is not there yet, leased from the beginning. `false` if there is one.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn reserve(&self, connection: &Connection, lease: &Lease) -> Result<bool, StoreError> {
+        let item = write(connection).string("lease_token", &lease.token).time("lease_until", lease.until);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.0))
+            .condition_expression("attribute_not_exists(id) OR lease_token = :token")
+            .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()));
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
     /// Takes the lease of a connection that is still at this version and not leased to another. `false` if it is.
     ///
     /// # Errors
@@ -139,7 +159,7 @@ impl Connections {
             .update_item()
             .table_name(&self.table)
             .key("id", key(&connection.workspace, &connection.id))
-            .condition_expression(UNLEASED)
+            .condition_expression(format!("{UNLEASED} OR lease_token = :token"))
             .update_expression("SET lease_token = :token, lease_until = :until, last_attempt_at = :now")
             .expression_attribute_values(":version", AttributeValue::N(connection.version.to_string()))
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()))
@@ -151,6 +171,46 @@ impl Connections {
             Ok(_) => Ok(true),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
             Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
+    /// Gives a lease that is still held a new end. `false` if it is not: another has it, or the connection was written.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn prolong(&self, connection: &Connection, lease: &Lease) -> Result<bool, StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", key(&connection.workspace, &connection.id))
+            .condition_expression("lease_token = :token")
+            .update_expression("SET lease_until = :until")
+            .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()))
+            .expression_attribute_values(":until", AttributeValue::N(milliseconds(lease.until).to_string()));
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
+    /// Gives back a lease; one that is not held any more is left to whoever has it.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn release(&self, connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", key(&connection.workspace, &connection.id))
+            .condition_expression("lease_token = :token")
+            .update_expression("REMOVE lease_token, lease_until")
+            .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()));
+        match update.send().await {
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(()),
+            result => result.map(drop).map_err(StoreError::dynamodb),
         }
     }
 
@@ -213,6 +273,25 @@ impl Connections {
     pub async fn remove(&self, workspace: &str, id: &str) -> Result<(), StoreError> {
         let delete = self.client.delete_item().table_name(&self.table).key("id", key(workspace, id));
         delete.send().await.map(drop).map_err(StoreError::dynamodb)
+    }
+
+    /// Removes a connection whose lease is held. `false` if it is not, or there is nothing.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn remove_leased(&self, connection: &Connection, lease: &Lease) -> Result<bool, StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("id", key(&connection.workspace, &connection.id))
+            .condition_expression("lease_token = :token")
+            .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()));
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
     }
 
     /// A page of a workspace's connections, of one tenant or of all, oldest first. Index reads may lag by a moment.

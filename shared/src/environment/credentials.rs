@@ -1,0 +1,124 @@
+//! Where credentials are kept: the setting, and the store that it means.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::{Environment, SettingError, optional, secrets_prefix};
+use crate::credential_store::{CredentialFiles, CredentialSecrets, CredentialStore, ExternalApi, Memory, is_endpoint};
+use crate::secrets::SecretsManager;
+
+const TYPE: &str = "CONNECTION_CREDENTIALS_STORAGE_TYPE";
+const FILE_DIR: &str = "CONNECTION_CREDENTIALS_FILE_DIR";
+const ENDPOINT: &str = "CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL";
+
+/// Where credentials are kept (`CONNECTION_CREDENTIALS_STORAGE_TYPE`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialsIn {
+    /// In the connections' rows (`database`).
+    Database,
+    /// In the memory of this process (`memory`).
+    Memory,
+    /// In files of this folder (`file`, `CONNECTION_CREDENTIALS_FILE_DIR`).
+    Files(PathBuf),
+    /// In AWS Secrets Manager, with names that begin so (`secrets_manager`, `SECRETS_PREFIX`).
+    SecretsManager(String),
+    /// Behind this URL (`external_api`, `CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL`).
+    ExternalApi(Url),
+}
+
+impl CredentialsIn {
+    /// Reads the environment. `base_uri` is where this Larder answers; `is_local` as in [`Settings`](super::Settings).
+    ///
+    /// # Errors
+    /// When something is missing or wrong.
+    pub fn from_env(base_uri: &str, is_local: bool) -> Result<Self, SettingError> {
+        Self::read(base_uri, is_local, optional)
+    }
+
+    fn read(base_uri: &str, is_local: bool, get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let required = |name| get(name).ok_or(SettingError::Missing(name));
+        match get(TYPE).as_deref() {
+            None | Some("database") => Ok(Self::Database),
+            Some("memory") => Ok(Self::Memory),
+            Some("file") => Ok(Self::Files(required(FILE_DIR)?.into())),
+            Some("secrets_manager") => Ok(Self::SecretsManager(secrets_prefix())),
+            Some("external_api") => {
+                let url = Url::parse(&required(ENDPOINT)?).ok().filter(|url| is_endpoint(url, base_uri, is_local));
+                url.map(Self::ExternalApi).ok_or(SettingError::Wrong {
+                    name: ENDPOINT,
+                    expected: "an https URL of another server (or http on this machine), without a user, a fragment and \
+                               a `connectionId`",
+                })
+            }
+            Some(_) => Err(SettingError::Wrong {
+                name: TYPE,
+                expected: "database, external_api, secrets_manager, file or memory",
+            }),
+        }
+    }
+}
+
+impl Environment {
+    /// The store of credentials, if they are not in the rows. All that ask get the same one, so that they share what is in
+    /// memory.
+    ///
+    /// # Errors
+    /// When the key file cannot be used.
+    pub fn credential_store(&self) -> Result<Option<Arc<dyn CredentialStore>>, SettingError> {
+        if let Some(store) = self.credential_store.get() {
+            return Ok(Some(Arc::clone(store)));
+        }
+        let store: Arc<dyn CredentialStore> = match &self.settings.credentials {
+            CredentialsIn::Database => return Ok(None),
+            CredentialsIn::Memory => Arc::new(Memory::default()),
+            CredentialsIn::Files(folder) => Arc::new(CredentialFiles::new(folder, self.sealer()?)),
+            CredentialsIn::SecretsManager(prefix) => {
+                let client = aws_sdk_secretsmanager::Client::new(&self.sdk);
+                Arc::new(CredentialSecrets::new(SecretsManager::new(client, prefix)))
+            }
+            CredentialsIn::ExternalApi(url) => {
+                Arc::new(ExternalApi::new(url.clone(), self.workspaces(), Arc::clone(&self.clock)))
+            }
+        };
+        Ok(Some(Arc::clone(self.credential_store.get_or_init(|| store))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<CredentialsIn, String> {
+        let get = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        CredentialsIn::read("https://larder.example", false, get).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn credentials_are_in_the_database_unless_a_setting_says_otherwise() {
+        assert_eq!(read(&[]), Ok(CredentialsIn::Database));
+        assert_eq!(read(&[(TYPE, "database")]), Ok(CredentialsIn::Database));
+        assert_eq!(read(&[(TYPE, "memory")]), Ok(CredentialsIn::Memory));
+        assert_eq!(read(&[(TYPE, "file"), (FILE_DIR, "/a")]), Ok(CredentialsIn::Files("/a".into())));
+        assert_eq!(read(&[(TYPE, "secrets_manager")]), Ok(CredentialsIn::SecretsManager("larder/".into())));
+        let url = "https://store.example/a?b=c";
+        let expected = CredentialsIn::ExternalApi(Url::parse(url).expect("a URL"));
+        assert_eq!(read(&[(TYPE, "external_api"), (ENDPOINT, url)]), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for (settings, named) in [
+            (&[(TYPE, "Database")][..], TYPE),
+            (&[(TYPE, "file")], FILE_DIR),
+            (&[(TYPE, "external_api")], ENDPOINT),
+            (&[(TYPE, "external_api"), (ENDPOINT, "http://store.example/")], ENDPOINT),
+            (&[(TYPE, "external_api"), (ENDPOINT, "https://larder.example/credentials")], ENDPOINT),
+        ] {
+            let message = read(settings).expect_err("is wrong");
+            assert!(message.contains(named), "{message}");
+            assert!(!message.contains("store.example"), "a query may hold a key: {message}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! AWS on this machine: `moto_server`, a process of its own.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+/// A running server, empty at first. It ends with this value.
+#[derive(Debug)]
+pub struct Moto {
+    endpoint: String,
+    _process: Child,
+}
+
+impl Moto {
+    /// Starts it on a free port of 127.0.0.1.
+    pub async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
+        let process = Command::new("moto_server")
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("moto_server starts; run tests/run");
+        for _ in 0..600 {
+            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                return Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process };
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("moto_server does not answer");
+    }
+
+    /// An SDK configuration that leads to it.
+    pub fn sdk_config(&self) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .endpoint_url(&self.endpoint)
+            .build()
+    }
+}
