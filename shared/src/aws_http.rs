@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_smithy_http_client::ConnectorBuilder;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -15,8 +16,18 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-/// How long a connection may take until it is made; as by default in the SDK.
+/// How long a connection may take until it is made; the SDK's own.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+
+/// How long a call may take, and with all its repetitions. They take milliseconds; a service that hangs must leave the time
+/// to do something else. Left to itself, the SDK waits for ever.
+pub(crate) fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(Duration::from_secs(4))
+        .operation_timeout(Duration::from_secs(9))
+        .build()
+}
 
 /// A client of its own. Give the same one to all that shall share it.
 pub(crate) fn client() -> SharedHttpClient {
@@ -66,6 +77,7 @@ mod tests {
             .region(Region::from_static("us-east-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
             .endpoint_url(endpoint)
+            .timeout_config(timeouts())
             .http_client(client())
             .build()
     }
@@ -107,5 +119,14 @@ mod tests {
             first_byte = first_byte => assert_eq!(first_byte, HANDSHAKE),
             answer = client.list_keys().send() => panic!("{answer:?}"),
         }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_takes_a_call_and_hangs_is_given_up() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let sdk = sdk(format!("http://{}", listener.local_addr().unwrap()));
+        let client = aws_sdk_kms::Client::new(&sdk);
+        let call = tokio::time::timeout(Duration::from_secs(60), client.list_keys().send());
+        assert!(call.await.expect("is given up").is_err());
     }
 }

@@ -189,6 +189,7 @@ impl Environment {
         // Lambda gives its credentials in variables. The chain of all providers makes HTTP clients for each other way.
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .timeout_config(aws_http::timeouts())
             .http_client(aws_http::client());
         let sdk = sdk.load().await;
         Ok(Self::new(Settings::from_env()?, sdk, Arc::new(SystemClock), Arc::new(SystemRng)))

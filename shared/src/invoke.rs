@@ -1,9 +1,11 @@
 //! Asking the `refresh` function to refresh one connection.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use serde::{Deserialize, Serialize};
@@ -69,13 +71,22 @@ impl RefreshFunction {
     pub fn new(sdk: SdkConfig, name: impl Into<String>) -> Self {
         Self { sdk, client: OnceLock::new(), name: name.into() }
     }
+
+    /// A refresh takes as long as the provider, and API Gateway waits for 30 seconds.
+    fn timeouts() -> TimeoutConfig {
+        let most = Duration::from_secs(25);
+        TimeoutConfig::builder().operation_attempt_timeout(most).operation_timeout(most).build()
+    }
 }
 
 #[async_trait]
 impl RefreshConnection for RefreshFunction {
     async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
         let payload = Blob::new(serde_json::to_vec(event).map_err(Error::internal)?);
-        let client = self.client.get_or_init(|| Client::new(&self.sdk));
+        let client = self.client.get_or_init(|| {
+            let config = aws_sdk_lambda::config::Builder::from(&self.sdk).timeout_config(Self::timeouts());
+            Client::from_conf(config.build())
+        });
         let output = client.invoke().function_name(&self.name).payload(payload).send().await;
         let output = output.map_err(|error| Error::unavailable("the refresh function", &error))?;
         if let Some(kind) = output.function_error {
