@@ -31,8 +31,13 @@ pub(crate) fn timeouts() -> TimeoutConfig {
 
 /// A client of its own. Give the same one to all that shall share it.
 pub(crate) fn client() -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(Connectors::default());
+    let connector = connector_for_all();
     http_client_fn(move |_, _| connector.clone())
+}
+
+/// The same for calls that no SDK makes. It follows no redirect.
+pub(crate) fn connector_for_all() -> SharedHttpConnector {
+    SharedHttpConnector::new(Connectors::default())
 }
 
 #[derive(Debug, Default)]

@@ -4,10 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -16,6 +13,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::{CredentialStore, CredentialStoreError, Key};
+use crate::aws_http;
 use crate::caller::{Claims, sign};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -51,16 +49,13 @@ struct Body {
 impl ExternalApi {
     /// How long a token lives.
     const TOKEN_LIFE: Duration = Duration::from_mins(1);
-    const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
     /// The largest answer that is read: credentials may be written with many escapes.
     const MAX_ANSWER: usize = 2 * 1024 * 1024;
 
     /// The API at `endpoint`, which [`is_endpoint`] has looked at.
     pub fn new(endpoint: Url, workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>) -> Self {
-        let settings = HttpConnectorSettings::builder().connect_timeout(Self::CONNECT_TIMEOUT).build();
-        // The AWS SDK's own client, which every function links anyway. It follows no redirect.
-        let http = Connector::builder().connector_settings(settings).tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-        Self { endpoint, workspaces, clock, http: SharedHttpConnector::new(http.build()) }
+        // Every function links this client anyway.
+        Self { endpoint, workspaces, clock, http: aws_http::connector_for_all() }
     }
 
     async fn token(&self, key: Key<'_>) -> Result<String, Error> {
