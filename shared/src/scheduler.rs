@@ -121,6 +121,9 @@ impl Scheduler for EventBridgeScheduler {
     }
 
     async fn disarm(&self, connection: &Connection) -> Result<(), SchedulerError> {
+        if connection.next_refresh_at.is_none() {
+            return Ok(());
+        }
         let delete = self.client.delete_schedule().name(schedule_name(connection)).group_name(&self.target.group);
         match delete.send().await {
             Err(error) if !error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {

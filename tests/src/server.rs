@@ -42,8 +42,13 @@ impl Server {
     pub const CLIENT_SECRET: &str = "larder-secret";
 
     /// Starts `oidc-provider.mjs` with these options, for a client that comes back to [`World::BASE_URI`].
-    pub async fn oidc(mut options: Value) -> Self {
-        options["redirectUris"] = json!([format!("{}/oauth-callback", World::BASE_URI)]);
+    pub async fn oidc(options: Value) -> Self {
+        Self::oidc_for(World::BASE_URI, options).await
+    }
+
+    /// Starts `oidc-provider.mjs` with these options, for a client that comes back to the Larder at this URI.
+    pub async fn oidc_for(base_uri: &str, mut options: Value) -> Self {
+        options["redirectUris"] = json!([format!("{base_uri}/oauth-callback")]);
         Self::start("oidc-provider.mjs", &options).await
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use lambda_http::Body;
+use larder::queue::Message;
 use larder_local::route::Function;
 use larder_tests::World;
 use refresh::Event;
@@ -86,9 +87,18 @@ async fn every_http_sample_reaches_its_function_and_is_understood() {
 }
 
 #[test]
-fn both_refresh_events_have_a_sample() {
+fn every_refresh_event_has_a_sample_and_so_has_every_message() {
     let events: Vec<_> = samples().into_iter().filter(|sample| sample.function == "refresh").collect();
     let parsed: Vec<Event> = events.iter().map(|sample| serde_json::from_str(&sample.text).unwrap()).collect();
     assert!(parsed.iter().any(|event| matches!(event, Event::Refresh(event) if event.version == Some(1))));
     assert!(parsed.iter().any(|event| matches!(event, Event::Sweep { .. })));
+    assert_eq!(parsed.iter().filter(|event| matches!(event, Event::Queue { .. })).count(), 2);
+
+    let records = events.iter().filter_map(|sample| {
+        let event: Value = serde_json::from_str(&sample.text).unwrap();
+        event["Records"][0]["body"].as_str().map(|body| serde_json::from_str(body).unwrap())
+    });
+    let messages: Vec<Message> = records.collect();
+    assert!(messages.iter().any(|message| matches!(message, Message::Refresh(_))));
+    assert!(messages.iter().any(|message| matches!(message, Message::Recover(_))));
 }

@@ -39,7 +39,7 @@ use recovery::Renewed;
 /// From taking the lease to sending the request. Whoever is slower gives the lease up unused.
 const PREPARATION: Duration = Duration::from_secs(10);
 /// Longer than preparation, deadline and skew together: nobody takes a lease whose holder may still send.
-const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(Lease::CLOCK_SKEW);
+pub const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(Lease::CLOCK_SKEW);
 /// How long the table is waited for before something else is done.
 const PATIENCE: Duration = Duration::from_secs(2);
 
