@@ -1,5 +1,5 @@
-//! The template, deployed by `sam` to an emulator of AWS (ministack) that runs the release binaries and enforces the roles'
-//! policies.
+//! The template, deployed by `sam` to an emulator of AWS (ministack) that runs the release binaries and enforces what the
+//! roles allow.
 
 use std::env;
 use std::fs;
@@ -220,6 +220,8 @@ fn for_emulator(emulator: &Emulator, folder: &Path) -> String {
     replace("/opt/connectors", folder.join("opt/connectors").to_str().expect("UTF-8"));
     // It takes every schedule to be in the group `default`, when it looks for a policy.
     replace(":schedule/${AWS::StackName}/*", ":schedule/default/*");
+    // It knows SendMessageBatch as an action of its own; in AWS it is allowed by SendMessage.
+    replace("[sqs:SendMessage, sqs:ReceiveMessage,", "[sqs:SendMessage, sqs:SendMessageBatch, sqs:ReceiveMessage,");
     // What `sam build` would do.
     replace("    CodeUri: ..\n", "");
     replace("ContentUri: layer\n", &format!("ContentUri: {}\n", root().join("infra/layer").display()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use larder_tests::{Server, Stack, Target, Visitor, list};
+use larder_tests::{MockProvider, Server, Stack, Target, Visitor, list};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -45,10 +45,34 @@ async fn a_deployed_stack_connects_renews_by_schedule_and_keeps_its_data() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
-async fn a_deployed_stack_keeps_every_promise() {
+async fn a_deployed_stack_keeps_every_promise_and_can_change_to_sweeping() {
     let stack = Stack::deploy().await;
     list::check(&stack.target(), 4).await;
+    a_sweep_refreshes_through_the_queue(&stack, &stack.target()).await;
     stack.stop().await;
+}
+
+/// With `RefreshScheduler=sweep` there is no schedule: the rule's sweep fills the queue, and the queue invokes `refresh`.
+async fn a_sweep_refreshes_through_the_queue(stack: &Stack, target: &Target) {
+    stack.update(&[("RefreshScheduler", "sweep")]).await;
+    let (provider, armed) = (MockProvider::start().await, stack.schedules().await);
+    provider.set_expires_in(json!(LIFE_SECS));
+    let body = json!({"connectorKey": "oauth2", "parameters": provider.parameters()});
+    target.put("/integrations/swept", &target.admin(), &body).await.expect(StatusCode::CREATED);
+    let mut browser = Visitor::default();
+    let link = target.uri(&format!("/connect?integrationKey=swept&token={}", target.tenant("swept")));
+    let authorize = browser.get(&link).await.expect(StatusCode::FOUND).location();
+    browser.get(&provider.approve(&authorize)).await.expect(StatusCode::OK);
+    assert!(stack.schedules().await.iter().all(|schedule| armed.contains(schedule)), "nothing is armed any more");
+
+    let refreshed = async {
+        while provider.refreshes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    // Due, a sweep every minute, and some time for the queue.
+    tokio::time::timeout(PATIENCE + Duration::from_mins(1), refreshed).await.expect("a sweep finds it");
+    assert_eq!(provider.refreshes().len(), 1);
 }
 
 /// Sends alice to the provider and back. Gives the id of the connection.

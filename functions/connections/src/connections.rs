@@ -12,6 +12,7 @@ use larder::http::{Parameters, Request, Response, empty, json};
 use larder::invoke::Outcome;
 use larder::provider::{ProviderError, Reauthorize};
 use larder::refresh::{Refresher, Trigger};
+use larder::store::Connections;
 use serde_json::{Value, json};
 
 use crate::Management;
@@ -23,7 +24,11 @@ impl Management {
     pub(crate) async fn list_connections(&self, caller: &Caller, request: &Request) -> Result<Response, Error> {
         let parameters = Parameters::of_query(request);
         let limit = match parameters.optional("limit")? {
-            Some(text) => text.parse().map_err(|_| Error::bad_request("`limit` is not a number from 1 to 100"))?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=Connections::MAX_PAGE).contains(limit))
+                .ok_or_else(|| Error::bad_request("`limit` is not a number from 1 to 100"))?,
             None => Self::PAGE,
         };
         let tenant = if caller.admin { None } else { caller.tenant.as_deref() };
