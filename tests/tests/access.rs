@@ -316,7 +316,9 @@ async fn a_cursor_shows_nothing_of_others_and_a_foreign_one_begins_anew() {
 #[tokio::test]
 async fn a_limit_is_a_number_given_once() {
     let world = World::new().await;
-    for query in ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=0", "limit=101", "limit=1&limit=2", "cursor=a&cursor=b"] {
+    for query in
+        ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=0", "limit=101", "limit=1&limit=2", "cursor=a&cursor=b"]
+    {
         let answer = world.get(&format!("/connections?{query}")).await;
         answer.expect(StatusCode::BAD_REQUEST);
     }
