@@ -6,6 +6,9 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -122,11 +125,7 @@ impl Connections {
                 .condition_expression("lease_token = :token")
                 .expression_attribute_values(":token", AttributeValue::S(lease.token.clone())),
         };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
-            Err(error) => Err(StoreError::dynamodb(error)),
-        }
+        is_done(put.send().await, PutItemError::is_conditional_check_failed_exception)
     }
 
     /// Writes a connection that is not there yet, leased from the beginning. `false` if there is one.
@@ -142,11 +141,7 @@ impl Connections {
             .set_item(Some(item.0))
             .condition_expression("attribute_not_exists(id) OR lease_token = :token")
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()));
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
-            Err(error) => Err(StoreError::dynamodb(error)),
-        }
+        is_done(put.send().await, PutItemError::is_conditional_check_failed_exception)
     }
 
     /// Takes the lease of a connection that is still at this version and not leased to another. `false` if it is.
@@ -154,7 +149,7 @@ impl Connections {
     /// # Errors
     /// When DynamoDB fails.
     pub async fn lease(&self, connection: &Connection, lease: &Lease, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let result = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -164,14 +159,8 @@ impl Connections {
             .expression_attribute_values(":version", AttributeValue::N(connection.version.to_string()))
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()))
             .expression_attribute_values(":until", AttributeValue::N(milliseconds(lease.until).to_string()))
-            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
-            .send()
-            .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
-            Err(error) => Err(StoreError::dynamodb(error)),
-        }
+            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()));
+        is_done(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
     }
 
     /// Gives a lease that is still held a new end. `false` if it is not: another has it, or the connection was written.
@@ -188,11 +177,7 @@ impl Connections {
             .update_expression("SET lease_until = :until")
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()))
             .expression_attribute_values(":until", AttributeValue::N(milliseconds(lease.until).to_string()));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
-            Err(error) => Err(StoreError::dynamodb(error)),
-        }
+        is_done(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
     }
 
     /// Gives back a lease; one that is not held any more is left to whoever has it.
@@ -208,10 +193,7 @@ impl Connections {
             .condition_expression("lease_token = :token")
             .update_expression("REMOVE lease_token, lease_until")
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()));
-        match update.send().await {
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(()),
-            result => result.map(drop).map_err(StoreError::dynamodb),
-        }
+        is_done(update.send().await, UpdateItemError::is_conditional_check_failed_exception).map(drop)
     }
 
     /// Moves a connection that was due at `now` to the back of the queue.
@@ -234,10 +216,7 @@ impl Connections {
             .update_expression("SET next_refresh_at = :until")
             .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
             .expression_attribute_values(":until", AttributeValue::N(milliseconds(until).to_string()));
-        match update.send().await {
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(()),
-            result => result.map(drop).map_err(StoreError::dynamodb),
-        }
+        is_done(update.send().await, UpdateItemError::is_conditional_check_failed_exception).map(drop)
     }
 
     /// Waits until nobody refreshes a connection that was seen at `version`, or it has changed, or 20 seconds have passed;
@@ -287,11 +266,7 @@ impl Connections {
             .key("id", key(&connection.workspace, &connection.id))
             .condition_expression("lease_token = :token")
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()));
-        match delete.send().await {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
-            Err(error) => Err(StoreError::dynamodb(error)),
-        }
+        is_done(delete.send().await, DeleteItemError::is_conditional_check_failed_exception)
     }
 
     /// A page of a workspace's connections, of one tenant or of all, oldest first. Index reads may lag by a moment.
@@ -424,6 +399,18 @@ impl Connections {
             wanted = unread.map(|unread| unread.keys).unwrap_or_default();
         }
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+    }
+}
+
+/// Whether a conditional write was done. `false` if what is stored is not what it expects, which `is_condition` tells.
+fn is_done<T, E>(result: Result<T, SdkError<E>>, is_condition: fn(&E) -> bool) -> Result<bool, StoreError>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    match result {
+        Ok(_) => Ok(true),
+        Err(SdkError::ServiceError(error)) if is_condition(error.err()) => Ok(false),
+        Err(error) => Err(StoreError::dynamodb(error)),
     }
 }
 
