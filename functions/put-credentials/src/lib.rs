@@ -103,7 +103,7 @@ impl PutCredentials {
                 }
             };
             let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
-            let expiry = value.as_object().and_then(|members| expiry_of(members, now));
+            let expiry = value.as_object().and_then(|members| expiry_of(members, now, None));
             connection.renewed(expiry, refresh_token(&value).is_some(), now);
             if credentials.is_none() {
                 connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));

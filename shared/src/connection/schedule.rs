@@ -43,13 +43,21 @@ impl Expiry {
 /// When credentials that were asked for at `asked_at` die, by what they say of themselves.
 ///
 /// `expires_in` or `expiresIn` (seconds) come first; `expires_at` or `expiresAt` are read as milliseconds or seconds
-/// since 1970, or as RFC 3339. A life of 0 seconds is none: so Mailchimp and others say that a token does not expire.
+/// since 1970, or as RFC 3339, by the clock of whoever issued them: `date` is what that one said when it answered (`Date`,
+/// RFC 9110 §6.6.1), if it is known. A life of 0 seconds is none: so Mailchimp and others say that a token does not expire.
 /// `None` if nothing readable is there.
-pub fn expiry_of(credentials: &Map<String, Value>, asked_at: OffsetDateTime) -> Option<Expiry> {
+pub fn expiry_of(
+    credentials: &Map<String, Value>,
+    asked_at: OffsetDateTime,
+    date: Option<OffsetDateTime>,
+) -> Option<Expiry> {
     let from_now = ["expires_in", "expiresIn"].iter().find_map(|key| seconds(credentials.get(*key)?));
     let at = match from_now {
         Some(life) => asked_at + life,
-        None => ["expires_at", "expiresAt"].iter().find_map(|key| instant(credentials.get(*key)?))?,
+        None => {
+            let at = ["expires_at", "expiresAt"].iter().find_map(|key| instant(credentials.get(*key)?))?;
+            asked_at.saturating_add(at - date.unwrap_or(asked_at))
+        }
     };
     Some(Expiry { from: asked_at, at: at.clamp(asked_at, asked_at + MAX_LIFE) })
 }
@@ -106,7 +114,19 @@ mod tests {
 
     fn dies_in(credentials: &Value) -> Option<i64> {
         let credentials = credentials.as_object().expect("an object");
-        expiry_of(credentials, at(0)).map(|expiry| (expiry.at - at(0)).whole_seconds())
+        expiry_of(credentials, at(0), None).map(|expiry| (expiry.at - at(0)).whole_seconds())
+    }
+
+    #[test]
+    fn a_time_of_death_is_read_by_the_clock_that_wrote_it() {
+        let credentials = json!({ "expires_at": at(300 + 3600).unix_timestamp() });
+        let dies_in = |date: Option<OffsetDateTime>| {
+            let expiry = expiry_of(credentials.as_object().expect("an object"), at(0), date);
+            (expiry.expect("an expiry").at - at(0)).whole_seconds()
+        };
+        assert_eq!(dies_in(Some(at(300))), 3600, "a clock that is five minutes ahead");
+        assert_eq!(dies_in(Some(at(-300))), 4200, "a clock that is five minutes behind");
+        assert_eq!(dies_in(None), 3900);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use error_code::OAuthErrorCode;
 pub use pkce::Pkce;
 pub use revocation::{build_revocation, parse_revocation};
 pub use state::State;
-pub use token_error::{Malformed, TokenError, parse_retry_after};
+pub use token_error::{Malformed, TokenError, parse_http_date, parse_retry_after};
 pub use token_request::{TokenRequest, build_code_exchange, build_refresh};
 pub use token_response::{TokenResponse, parse_token_response};
 

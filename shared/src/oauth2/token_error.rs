@@ -190,8 +190,13 @@ pub fn parse_retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> 
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
         return Some(header.parse().map_or(DAY, Duration::from_secs).min(DAY));
     }
-    let date = OffsetDateTime::parse(header, &Rfc2822).ok()?;
+    let date = parse_http_date(header)?;
     Some(Duration::try_from(date - now).unwrap_or(Duration::ZERO).min(DAY))
+}
+
+/// Reads an HTTP date as servers write it today (IMF-fixdate, RFC 9110 §5.6.7).
+pub fn parse_http_date(header: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(header.trim(), &Rfc2822).ok()
 }
 
 struct Described<'a>(&'a Option<String>);

@@ -59,7 +59,7 @@ impl TokenResponse {
             check(&map)?;
         }
         if let Some(life) = config.default_expires_in
-            && expiry_of(&map, OffsetDateTime::UNIX_EPOCH).is_none()
+            && expiry_of(&map, OffsetDateTime::UNIX_EPOCH, None).is_none()
         {
             map.insert("expires_in".into(), life.as_secs().into());
         }

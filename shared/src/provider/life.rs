@@ -33,7 +33,7 @@ impl Provider {
         let function = FunctionName::GetCredentialsFromConnectionParameters;
         let made = self.run_for_object(auth, function, Map::new(), None).await?;
         let credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
-        let expiry = expiry_of(&credentials, asked_at);
+        let expiry = expiry_of(&credentials, asked_at, None);
         Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself() })
     }
 
@@ -73,7 +73,7 @@ impl Provider {
                     return Err(ProviderError::Unavailable { message, retry_after: None });
                 };
                 let credentials = renewed?.unwrap_or_default();
-                Ok(Obtained { expiry: expiry_of(&credentials, asked_at), credentials, renews_itself: true })
+                Ok(Obtained { expiry: expiry_of(&credentials, asked_at, None), credentials, renews_itself: true })
             }
         }
     }

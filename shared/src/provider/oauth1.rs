@@ -62,7 +62,7 @@ impl Provider {
         let request = build_access_token(&config, request_token, verifier, &self.stamp())?;
         let asked_at = self.clock.now();
         let credentials = self.exchange_oauth1(request, parse_access_token).await?;
-        let expiry = expiry_of(&credentials, asked_at);
+        let expiry = expiry_of(&credentials, asked_at, None);
         Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself() })
     }
 

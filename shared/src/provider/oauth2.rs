@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
 use super::{Auth, Obtained, Provider, ProviderError};
 use crate::connection::expiry_of;
@@ -12,7 +13,7 @@ use crate::credentials::refresh_token;
 use crate::egress::Limits;
 use crate::oauth2::{
     OAuthConfig, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation, callback_fields,
-    parse_retry_after, parse_revocation, parse_token_response,
+    parse_http_date, parse_retry_after, parse_revocation, parse_token_response,
 };
 
 /// What the browser brought back, for [`Provider::exchange_code`].
@@ -25,6 +26,12 @@ pub struct Authorization<'a> {
     pub redirect_uri: &'a str,
     /// All query parameters of the callback.
     pub query_parameters: Map<String, Value>,
+}
+
+/// A token response, and when it was answered by the clock of the authorization server.
+struct Answered {
+    response: TokenResponse,
+    date: Option<OffsetDateTime>,
 }
 
 impl Provider {
@@ -63,8 +70,9 @@ impl Provider {
         arguments.insert("codeVerifier".into(), json!(code_verifier));
         arguments.insert("redirectUri".into(), json!(redirect_uri));
         arguments.insert("queryParameters".into(), Value::Object(query_parameters.clone()));
-        let response = match self.run_for_object(auth, FunctionName::GetTokenData, arguments.clone(), None).await? {
-            Some(tokens) => TokenResponse::from_map(config, tokens)?,
+        let made = self.run_for_object(auth, FunctionName::GetTokenData, arguments.clone(), None).await?;
+        let Answered { response, date } = match made {
+            Some(tokens) => Answered { response: TokenResponse::from_map(config, tokens)?, date: None },
             None => {
                 self.ask_for_tokens(config, build_code_exchange(config, code, redirect_uri, code_verifier)?).await?
             }
@@ -81,7 +89,10 @@ impl Provider {
         let api = self.api(auth, Value::Object(credentials.clone()), None);
         let extraction = FunctionName::GetCredentialsFromAccessTokenResponse;
         let extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
-        let expiry = extracted.as_ref().and_then(|it| expiry_of(it, asked_at)).or_else(|| expiry_of(&tokens, asked_at));
+        let expiry = extracted
+            .as_ref()
+            .and_then(|it| expiry_of(it, asked_at, date))
+            .or_else(|| expiry_of(&tokens, asked_at, date));
         // "Token response as well as additional extracted credentials are stored."
         credentials.extend(extracted.unwrap_or_default());
         let renews_itself = config.refresh_with_access_token || auth.renews_itself();
@@ -104,9 +115,13 @@ impl Provider {
             });
         };
         let asked_at = self.clock.now();
-        let tokens = self.ask_for_tokens(config, build_refresh(config, token)?).await?.into_map();
+        let Answered { response, date } = self.ask_for_tokens(config, build_refresh(config, token)?).await?;
+        let tokens = response.into_map();
         let extracted = self.extract_refreshed(auth, credentials, &tokens).await;
-        let expiry = extracted.as_ref().and_then(|it| expiry_of(it, asked_at)).or_else(|| expiry_of(&tokens, asked_at));
+        let expiry = extracted
+            .as_ref()
+            .and_then(|it| expiry_of(it, asked_at, date))
+            .or_else(|| expiry_of(&tokens, asked_at, date));
         let mut changes = extracted.unwrap_or_else(|| tokens.clone());
         // A rotated refresh token is kept even where a connector's function forgets it: without it all is lost.
         if let Some(rotated) = tokens.get("refresh_token").filter(|token| !token.is_null()) {
@@ -148,13 +163,17 @@ impl Provider {
         &self,
         config: &OAuthConfig,
         TokenRequest { request, secrets }: TokenRequest,
-    ) -> Result<TokenResponse, ProviderError> {
+    ) -> Result<Answered, ProviderError> {
         let response = self.egress.send(request, Limits::TOKEN).await?;
         let text = |name| response.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let date = text(header::DATE).and_then(parse_http_date);
         let wait = text(header::RETRY_AFTER).and_then(|wait| parse_retry_after(wait, self.clock.now()));
         let content_type = text(header::CONTENT_TYPE);
-        parse_token_response(config, response.status.as_u16(), content_type, &response.body)
-            .map_err(|error| ProviderError::from(error.with_retry_after(wait)).without(&secrets))
+        let parsed = parse_token_response(config, response.status.as_u16(), content_type, &response.body);
+        match parsed {
+            Ok(response) => Ok(Answered { response, date }),
+            Err(error) => Err(ProviderError::from(error.with_retry_after(wait)).without(&secrets)),
+        }
     }
 
     /// Revokes the refresh token, else the access token, where the connector says where (RFC 7009).
