@@ -66,6 +66,10 @@ impl RefreshQueue {
         Self { client, url: url.into() }
     }
 
+    /// How soon a connection comes again that somebody else was refreshing. What became of that is not known yet, and while
+    /// the message is there, the sweeper adds no other.
+    const RETRY: Duration = Duration::from_secs(30);
+
     /// Adds connections, in no order.
     ///
     /// # Errors
@@ -92,6 +96,14 @@ impl RefreshQueue {
             0 => Ok(()),
             failed => Err(QueueError::Refused(failed)),
         }
+    }
+
+    /// Has a connection that is being refreshed by somebody else delivered again soon.
+    ///
+    /// # Errors
+    /// When SQS fails; then the message comes later.
+    pub async fn retry_soon(&self, receipt_handle: &str) -> Result<(), QueueError> {
+        hide(&self.client, &self.url, receipt_handle, Self::RETRY).await
     }
 }
 
@@ -129,10 +141,15 @@ impl RecoveryQueue {
     /// # Errors
     /// When SQS fails; then the message comes later.
     pub async fn retry_soon(&self, receipt_handle: &str) -> Result<(), QueueError> {
-        let seconds = i32::try_from(Self::RETRY.as_secs()).unwrap_or(i32::MAX);
-        let change = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt_handle);
-        change.visibility_timeout(seconds).send().await.map(drop).map_err(QueueError::sqs)
+        hide(&self.client, &self.url, receipt_handle, Self::RETRY).await
     }
+}
+
+/// Delivers a message again after this time, and not when its consumer would have timed out.
+async fn hide(client: &Client, url: &str, receipt_handle: &str, time: Duration) -> Result<(), QueueError> {
+    let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
+    let change = client.change_message_visibility().queue_url(url).receipt_handle(receipt_handle);
+    change.visibility_timeout(seconds).send().await.map(drop).map_err(QueueError::sqs)
 }
 
 fn group_id(due: &Due) -> String {

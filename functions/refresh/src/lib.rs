@@ -112,27 +112,27 @@ impl Refresh {
 
     /// Handles a message; gives it back where it must come again.
     async fn handle_record(&self, record: Record) -> Option<BatchItemFailure> {
-        let is_done = match serde_json::from_str(&record.body) {
-            Ok(Message::Refresh(event)) => self.refresh(&event).await.is_ok(),
-            Ok(Message::Recover(unsaved)) => match self.refresher.recover(&unsaved).await {
-                Ok(Recovery::Saved | Recovery::Superseded) => true,
-                Ok(Recovery::Busy) | Err(_) => {
-                    self.retry_soon(&record.receipt_handle).await;
-                    false
-                }
+        let Refresher { queue, recovery, .. } = &self.refresher;
+        let retried = match serde_json::from_str(&record.body) {
+            Ok(Message::Refresh(event)) => match (self.refresh(&event).await, queue) {
+                // It is over when the other one has come to an end, and not before.
+                (Ok(Outcome::Busy), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
+                (Ok(_), _) => return None,
+                (Err(_), _) => Ok(()),
+            },
+            Ok(Message::Recover(unsaved)) => match (self.refresher.recover(&unsaved).await, recovery) {
+                (Ok(Recovery::Saved | Recovery::Superseded), _) => return None,
+                (Ok(Recovery::Busy) | Err(_), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
+                (Ok(Recovery::Busy) | Err(_), None) => Ok(()),
             },
             Err(error) => {
                 tracing::error!(message_id = record.message_id, %error, "a message is none of ours");
-                false
+                Ok(())
             }
         };
-        (!is_done).then_some(BatchItemFailure { item_identifier: record.message_id })
-    }
-
-    async fn retry_soon(&self, receipt_handle: &str) {
-        let Some(queue) = &self.refresher.recovery else { return };
-        if let Err(error) = queue.retry_soon(receipt_handle).await {
-            log_cause("SQS; a result is saved later", &error);
+        if let Err(error) = retried {
+            log_cause("SQS; a message comes again later than it should", &error);
         }
+        Some(BatchItemFailure { item_identifier: record.message_id })
     }
 }
