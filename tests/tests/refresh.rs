@@ -318,6 +318,20 @@ async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_le
 }
 
 #[tokio::test]
+async fn a_refresh_by_hand_that_died_is_taken_up_again_long_before_one_is_due() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.set_delay(Duration::from_secs(3600));
+    world.advance(120);
+    let uri = format!("/connections/{id}/refresh-credentials");
+    assert!(tokio::time::timeout(Duration::from_millis(300), world.post(&uri)).await.is_err());
+    provider.set_delay(Duration::ZERO);
+    world.advance(70);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 2);
+    assert_eq!(world.credentials(&id).await["access_token"], "access-3");
+}
+
+#[tokio::test]
 async fn a_restart_loses_nothing() {
     let (mut world, provider, id) = connected(json!({})).await;
     world.restart().await;

@@ -144,18 +144,21 @@ impl Connections {
         is_done(put.send().await, PutItemError::is_conditional_check_failed_exception)
     }
 
-    /// Takes the lease of a connection that is still at this version and not leased to another. `false` if it is.
+    /// Takes the lease of a connection that is still at this version and not leased to another. `false` if it is. A
+    /// connection that would be due later is due when the lease ends: so it is not forgotten if its holder dies.
     ///
     /// # Errors
     /// When DynamoDB fails.
     pub async fn lease(&self, connection: &Connection, lease: &Lease, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let is_due_later = connection.next_refresh_at.is_some_and(|due| due > lease.until);
+        let due = if is_due_later { ", next_refresh_at = :until" } else { "" };
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("id", key(&connection.workspace, &connection.id))
             .condition_expression(format!("{UNLEASED} OR lease_token = :token"))
-            .update_expression("SET lease_token = :token, lease_until = :until, last_attempt_at = :now")
+            .update_expression(format!("SET lease_token = :token, lease_until = :until, last_attempt_at = :now{due}"))
             .expression_attribute_values(":version", AttributeValue::N(connection.version.to_string()))
             .expression_attribute_values(":token", AttributeValue::S(lease.token.clone()))
             .expression_attribute_values(":until", AttributeValue::N(milliseconds(lease.until).to_string()))
