@@ -138,7 +138,10 @@ struct RefreshOnce {
 impl Reauthorize for RefreshOnce {
     async fn reauthorize(&self) -> Option<Value> {
         let Self { refresher, workspace, id } = self;
-        let outcome = refresher.refresh(workspace, id, None, Trigger::Forced).await.ok()?;
+        // Whoever asks may run out of time. The refresh goes on: what the provider gives is saved.
+        let (refreshing, of) = (Arc::clone(refresher), (workspace.clone(), id.clone()));
+        let refreshing = async move { refreshing.refresh(&of.0, &of.1, None, Trigger::Forced).await };
+        let outcome = tokio::spawn(refreshing).await.ok()?.ok()?;
         if outcome != Outcome::Refreshed {
             return None;
         }

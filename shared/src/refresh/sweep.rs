@@ -62,8 +62,9 @@ impl Refresher {
     pub async fn sweep(&self, grace: Duration) -> Result<SweepReport, Error> {
         let now = self.clock.now();
         let shards = (0..DUE_SHARDS).map(|shard| self.sweep_shard(shard, now, grace));
-        let shards = futures::future::try_join_all(shards).await?;
-        let report = shards.into_iter().fold(SweepReport::default(), |a, b| a + b);
+        // One that cannot be read must not end the refreshes of the others, which may hold what nobody else has.
+        let shards = futures::future::join_all(shards).await;
+        let report = shards.into_iter().try_fold(SweepReport::default(), |sum, shard| Ok::<_, Error>(sum + shard?))?;
         let SweepReport { due, queued, refreshed, failed, lag_ms } = report;
         let lag = Duration::from_millis(lag_ms);
         self.metrics.sweep(now, lag);
