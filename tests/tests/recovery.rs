@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
+use std::time::Duration;
+
 use http::StatusCode;
-use larder::environment::Settings;
+use larder::environment::{RefreshesBy, Settings};
 use larder_local::bundle::bundled_connectors_dir;
 use larder_tests::{Aws, MockProvider, World};
 use refresh::{Event, Refresh};
@@ -50,6 +52,13 @@ impl Deployment {
         answer["batchItemFailures"].as_array().unwrap().len()
     }
 
+    /// Nobody has the lease any more, and the time is over that was left to the queue.
+    async fn lease_and_grace_end(&self) {
+        self.world.advance(71);
+        self.world.sweep().await;
+        self.world.advance(91);
+    }
+
     async fn access_token(&self) -> Value {
         self.world.credentials(&self.id).await["access_token"].clone()
     }
@@ -92,9 +101,7 @@ async fn nobody_asks_the_provider_with_the_old_token_while_a_result_waits() {
 #[tokio::test]
 async fn a_result_that_never_comes_does_not_stop_refreshes() {
     let it = Deployment::with_an_unsaved_result().await;
-    it.world.advance(71);
-    it.world.sweep().await;
-    it.world.advance(91);
+    it.lease_and_grace_end().await;
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 2);
     assert_eq!(it.access_token().await, "access-3");
@@ -106,9 +113,7 @@ async fn a_result_that_never_comes_does_not_stop_refreshes() {
 #[tokio::test]
 async fn a_late_result_heals_a_connection_that_was_given_up_meanwhile() {
     let it = Deployment::with_an_unsaved_result().await;
-    it.world.advance(71);
-    it.world.sweep().await;
-    it.world.advance(91);
+    it.lease_and_grace_end().await;
     it.provider.script(400, &json!({"error": "invalid_grant"}));
     it.world.sweep().await;
     assert_eq!(it.world.connection(&it.id).await["state"], "CLIENT_ACTION_REQUIRED");
@@ -179,10 +184,35 @@ async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
     aws.fail("PutItem");
     aws.fail("SendMessage");
     let back = async {
-        tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+        tokio::time::sleep(Duration::from_secs(8)).await;
         aws.mend("PutItem");
     };
     tokio::join!(world.sweep(), back);
     assert_eq!(world.credentials(&id).await["access_token"], "access-2");
     assert_eq!(aws.take_messages().len(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_from_the_queue_that_somebody_else_refreshes_comes_again_soon() {
+    let (world, aws) = World::deployed(|settings| Settings {
+        refreshes: RefreshesBy::Queue("http://queues/refreshes.fifo".into()),
+        connectors: vec![bundled_connectors_dir()],
+        ..settings
+    })
+    .await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    world.advance(3300);
+    world.sweep().await;
+    let (it, messages) = (Deployment { world, aws: aws.clone(), provider, id }, aws.take_messages());
+    // Whoever refreshes it never comes back.
+    it.provider.set_delay(Duration::from_secs(3600));
+    assert!(tokio::time::timeout(Duration::from_millis(300), it.deliver(&messages)).await.is_err());
+    it.provider.set_delay(Duration::ZERO);
+    assert_eq!((it.deliver(&messages).await, it.aws.retried()), (1, 1));
+    it.world.advance(70);
+    assert_eq!((it.deliver(&messages).await, it.aws.retried()), (0, 1));
+    assert_eq!(it.provider.refreshes().len(), 2);
+    assert_eq!(it.access_token().await, "access-3");
 }

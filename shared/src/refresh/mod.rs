@@ -42,6 +42,8 @@ const PREPARATION: Duration = Duration::from_secs(10);
 pub const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(Lease::CLOCK_SKEW);
 /// How long the table is waited for before something else is done.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries to save a result whose lease has gone to another, or that neither the table nor the queue takes.
+const LATE_RETRY: Duration = Duration::from_secs(1);
 
 /// Why a refresh is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,39 +260,46 @@ impl Refresher {
         let mut connection = seen.clone();
         renewed.apply(&mut connection, &mut contents);
         let prepared = persist(LEASE, || self.vault.prepare(connection.clone(), &contents)).await?;
+        let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
+        let written = persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await;
+        if let Ok(true) = written {
+            self.signals.written(Some(seen.state), &connection).await;
+            return Ok(Outcome::Refreshed);
+        }
+        let unsaved = Unsaved::seal(self.vault.sealer(), &seen, lease, renewed).await?;
+        let tried = match written {
+            // The lease has gone to another. Whoever saved newer credentials wins; where nobody did, ours are the newest.
+            Ok(_) => self.recover(&unsaved).await,
+            Err(error) => Err(error),
+        };
+        self.save_late(&unsaved, tried).await
+    }
+
+    /// Saves what could not be saved at once. `tried` is what came of that.
+    async fn save_late(&self, unsaved: &Unsaved, mut tried: Result<Recovery, Error>) -> Result<Outcome, Error> {
         let begun = Instant::now();
         loop {
-            let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
-            let error = match persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await {
-                Ok(true) => break,
-                Ok(false) => return self.save_late(&seen, renewed, lease).await,
-                Err(error) if !error.status.is_server_error() => return Err(error),
-                Err(error) => error,
-            };
-            if self.leave_to_recovery(&seen, renewed, lease).await {
+            match &tried {
+                Ok(Recovery::Saved) => return Ok(Outcome::Refreshed),
+                Ok(Recovery::Superseded) => return Ok(Outcome::Stale),
+                Ok(Recovery::Busy) => {}
+                Err(error) if error.status.is_server_error() => {}
+                Err(_) => return tried.map(|_| Outcome::Stale),
+            }
+            if self.leave_to_recovery(unsaved).await {
                 return Ok(Outcome::Recovering);
             }
             if begun.elapsed() >= LEASE {
-                return Err(error);
+                return tried.map(|_| Outcome::Stale);
             }
+            tokio::time::sleep(LATE_RETRY).await;
+            tried = self.recover(unsaved).await;
         }
-        self.signals.written(Some(seen.state), &connection).await;
-        Ok(Outcome::Refreshed)
     }
 
-    /// The lease has gone to another. Whoever saved newer credentials wins; where nobody did, ours are the newest.
-    async fn save_late(&self, seen: &Connection, renewed: &Renewed, lease: &Lease) -> Result<Outcome, Error> {
-        let unsaved = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await?;
-        Ok(match self.recover(&unsaved).await? {
-            Recovery::Saved => Outcome::Refreshed,
-            Recovery::Superseded | Recovery::Busy => Outcome::Stale,
-        })
-    }
-
-    async fn leave_to_recovery(&self, seen: &Connection, renewed: &Renewed, lease: &Lease) -> bool {
+    async fn leave_to_recovery(&self, unsaved: &Unsaved) -> bool {
         let Some(queue) = &self.recovery else { return false };
-        let Ok(unsaved) = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await else { return false };
-        queue.add(unsaved).await.inspect_err(|error| log_cause("the recovery queue", error)).is_ok()
+        queue.add(unsaved.clone()).await.inspect_err(|error| log_cause("the recovery queue", error)).is_ok()
     }
 }
 
