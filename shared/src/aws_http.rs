@@ -21,7 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
 /// How long a call may take, and with all its repetitions. They take milliseconds; a service that hangs must leave the time
 /// to do something else. Left to itself, the SDK waits for ever.
-pub(crate) fn timeouts() -> TimeoutConfig {
+pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(Duration::from_secs(4))

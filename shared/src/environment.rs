@@ -178,6 +178,8 @@ pub struct Environment {
     credential_store: OnceLock<Arc<dyn CredentialStore>>,
     #[cfg(feature = "engine")]
     provider: OnceLock<crate::provider::Provider>,
+    #[cfg(feature = "engine")]
+    transport: Option<Arc<dyn crate::egress::Transport>>,
 }
 
 impl Environment {
@@ -215,6 +217,8 @@ impl Environment {
             credential_store: OnceLock::new(),
             #[cfg(feature = "engine")]
             provider: OnceLock::new(),
+            #[cfg(feature = "engine")]
+            transport: None,
         }
     }
 
@@ -306,7 +310,7 @@ mod engine {
     use crate::configuration::Configuration;
     use crate::connect::Establish;
     use crate::connector::{Catalog, Folder};
-    use crate::egress::{Egress, Reach};
+    use crate::egress::{Egress, Reach, Transport};
     use crate::javascript::{JavaScript, Limits};
     use crate::provider::Provider;
     use crate::queue::{RecoveryQueue, RefreshQueue};
@@ -329,6 +333,11 @@ mod engine {
             })
         }
 
+        /// The same, but for what carries requests to providers; for tests.
+        pub fn with_transport(self, transport: Arc<dyn Transport>) -> Self {
+            Self { transport: Some(transport), ..self }
+        }
+
         /// Speaks to providers. All that ask get the same one: its HTTP client reads the machine's root certificates.
         ///
         /// # Errors
@@ -342,7 +351,10 @@ mod engine {
                 None if self.settings.is_local => Reach::PublicAndLoopback,
                 None => Reach::Public,
             };
-            let egress = Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?;
+            let egress = match &self.transport {
+                Some(transport) => Egress::over(Arc::clone(transport)),
+                None => Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?,
+            };
             let javascript = JavaScript::new(egress.clone(), Arc::clone(&self.rng), Limits::default());
             let provider = Provider::new(egress, javascript, Arc::clone(&self.clock), Arc::clone(&self.rng));
             Ok(self.provider.get_or_init(|| provider).clone())

@@ -4,7 +4,7 @@
 //!
 //! - pure, without I/O: [`oauth1`], [`oauth2`], [`connector`], [`connection`], [`credentials`];
 //! - ports and their adapters: [`clock`], [`random`], [`secrets`], [`seal`], [`store`], [`credential_store`],
-//!   [`scheduler`], [`queue`], [`events`], [`invoke`], [`egress`];
+//!   [`scheduler`], [`queue`], [`events`], [`invoke`], [`egress`], [`aws_http`];
 //! - what runs the JavaScript of connectors: [`javascript`];
 //! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
 //! - wiring: [`environment`], [`lambda`], [`http`], [`error`];
@@ -13,7 +13,7 @@
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
 //! without it.
 
-mod aws_http;
+pub mod aws_http;
 pub mod caller;
 pub mod clock;
 #[cfg(feature = "engine")]

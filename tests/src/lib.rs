@@ -17,6 +17,7 @@ pub mod runtime_api;
 pub mod scenario;
 mod script;
 mod server;
+pub mod simulation;
 mod stack;
 mod target;
 pub mod template;

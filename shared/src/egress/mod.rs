@@ -3,8 +3,10 @@
 mod guard;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
@@ -21,8 +23,21 @@ pub use guard::{ORIGIN, Reach};
 /// followed: a token request that is redirected would hand its secret to somebody else (RFC 9700 §4.11).
 #[derive(Clone)]
 pub struct Egress {
-    client: reqwest::Client,
+    transport: Arc<dyn Transport>,
     reach: Reach,
+}
+
+/// Carries a request and its response. It is the internet, but for tests that make their own.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends the request and reads the whole answer, unless its body is longer than `max_body_bytes`. Whoever calls sets
+    /// the deadline, and drops the exchange when it has passed.
+    async fn exchange(&self, request: http::Request<Vec<u8>>, max_body_bytes: usize) -> Result<Response, EgressError>;
+}
+
+/// The internet.
+struct Internet {
+    client: reqwest::Client,
 }
 
 /// What one exchange may take.
@@ -102,7 +117,12 @@ impl Egress {
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
             .pool_idle_timeout(Duration::from_secs(60))
             .build()?;
-        Ok(Self { client, reach })
+        Ok(Self { transport: Arc::new(Internet { client }), reach })
+    }
+
+    /// A client of public addresses, all of which `transport` reaches.
+    pub fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, reach: Reach::Public }
     }
 
     /// Sends a request and reads the whole answer.
@@ -118,7 +138,7 @@ impl Egress {
         let span = tracing::debug_span!("request to a provider", host, method = request.method().as_str());
         let exchange = async {
             let started = tokio::time::Instant::now();
-            let exchange = self.exchange(&host, self.reach.reroute(request), limits.max_body_bytes);
+            let exchange = self.transport.exchange(self.reach.reroute(request), limits.max_body_bytes);
             let result = match tokio::time::timeout(limits.deadline, exchange).await {
                 Ok(result) => result,
                 Err(_) => Err(EgressError::TimedOut { host: host.clone(), deadline: limits.deadline }),
@@ -143,27 +163,26 @@ impl Egress {
             Err(error) => Err(EgressError::Unreachable { host, reason: error.to_string() }),
         }
     }
+}
 
-    async fn exchange(
-        &self,
-        host: &str,
-        request: http::Request<Vec<u8>>,
-        limit: usize,
-    ) -> Result<Response, EgressError> {
+#[async_trait]
+impl Transport for Internet {
+    async fn exchange(&self, request: http::Request<Vec<u8>>, limit: usize) -> Result<Response, EgressError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
         let failed = |error: reqwest::Error| {
-            let error = error.without_url();
+            let (error, host) = (error.without_url(), host.clone());
             let reason = chain(&error);
             if reason.contains(guard::REFUSED) {
-                return EgressError::Refused { host: host.to_owned(), reason: guard::REFUSED };
+                return EgressError::Refused { host, reason: guard::REFUSED };
             }
-            EgressError::Unreachable { host: host.to_owned(), reason }
+            EgressError::Unreachable { host, reason }
         };
         let request = reqwest::Request::try_from(request).map_err(failed)?;
         let mut response = self.client.execute(request).await.map_err(failed)?;
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > limit {
-                return Err(EgressError::TooLarge { host: host.to_owned(), limit });
+                return Err(EgressError::TooLarge { host, limit });
             }
             body.extend_from_slice(&chunk);
         }

@@ -1,0 +1,338 @@
+//! AWS: the embedded DynamoDB in memory, and as much of the other services as Larder uses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dynoxide::Database;
+use larder::aws_http;
+use larder::random::Rng as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::application::Applications;
+use super::network::{Fault, Service};
+use super::sandbox::Sandbox;
+
+/// The table whose items are connections.
+pub(super) const CONNECTIONS: &str = "larder-connections";
+/// The queues.
+pub(super) const RECOVERY_QUEUE: &str = "https://sqs.example/recovery";
+pub(super) const REFRESH_QUEUE: &str = "https://sqs.example/refresh.fifo";
+/// What the names of secrets begin with.
+pub(super) const SECRETS: &str = "larder/";
+
+/// The services of one life.
+pub(super) struct Cloud {
+    database: Database,
+    applications: Arc<Applications>,
+    secrets: Mutex<BTreeMap<String, String>>,
+    schedules: Mutex<BTreeMap<String, Value>>,
+    /// The answers of the index of what is due, by shard: they may come again.
+    index: Mutex<HashMap<String, String>>,
+    sent: UnboundedSender<Sent>,
+    /// The rows of the table of connections, since they were last written.
+    rows: Mutex<Option<Arc<Vec<Value>>>>,
+    /// How long messages that came are hidden from then on.
+    visible_after: Mutex<HashMap<String, Duration>>,
+}
+
+/// What is to be delivered.
+pub(super) enum Sent {
+    /// The schedule of this name.
+    Schedule(String),
+    /// A message of the recovery queue.
+    Recovery(String),
+    /// A message of the queue of refreshes, with its deduplication id.
+    Refresh(String, String),
+}
+
+type Answer = Result<String, (u16, String)>;
+
+impl Cloud {
+    pub(super) fn new(applications: Arc<Applications>, sent: UnboundedSender<Sent>) -> Self {
+        Self {
+            database: Database::memory().expect("a database"),
+            applications,
+            secrets: Mutex::default(),
+            schedules: Mutex::default(),
+            index: Mutex::default(),
+            sent,
+            rows: Mutex::default(),
+            visible_after: Mutex::default(),
+        }
+    }
+
+    /// An SDK configuration for one process, with the timeouts of the real one.
+    pub(super) fn sdk_config(self: &Arc<Self>, sandbox: &Arc<Sandbox>) -> SdkConfig {
+        let connector = SharedHttpConnector::new(Wire { sandbox: Arc::clone(sandbox), cloud: Arc::clone(self) });
+        let timeouts: TimeoutConfig = aws_http::timeouts();
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .endpoint_url("https://aws.example")
+            .timeout_config(timeouts)
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build()
+    }
+
+    /// The schedule of this name, which is gone then.
+    pub(super) fn fire(&self, name: &str) -> Option<String> {
+        let schedule = self.schedules.lock().expect("no panic holds it").remove(name)?;
+        Some(schedule["Target"]["Input"].as_str().expect("an input").to_owned())
+    }
+
+    /// When the schedule of this name fires, in the text of its expression.
+    pub(super) fn schedule_expression(&self, name: &str) -> Option<String> {
+        let schedules = self.schedules.lock().expect("no panic holds it");
+        Some(schedules.get(name)?["ScheduleExpression"].as_str().expect("an expression").to_owned())
+    }
+
+    /// How long a message is hidden, if that was changed.
+    pub(super) fn take_visibility(&self, message: &str) -> Option<Duration> {
+        self.visible_after.lock().expect("no panic holds it").remove(message)
+    }
+
+    /// All rows of the table of connections, each value without its type.
+    pub(super) fn rows(&self) -> Arc<Vec<Value>> {
+        let mut rows = self.rows.lock().expect("no panic holds it");
+        Arc::clone(rows.get_or_insert_with(|| Arc::new(self.scan())))
+    }
+
+    fn scan(&self) -> Vec<Value> {
+        let answer = self.dynamodb("Scan", &json!({ "TableName": CONNECTIONS }).to_string()).expect("a scan");
+        let mut answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let plain = |mut item: Value| {
+            for (_, value) in item.as_object_mut().expect("an item") {
+                *value = value.as_object().and_then(|it| it.values().next()).cloned().unwrap_or_default();
+            }
+            item
+        };
+        answer["Items"].take().as_array_mut().expect("items").drain(..).map(plain).collect()
+    }
+
+    fn answer(&self, sandbox: &Sandbox, operation: &str, path: &str, body: &str) -> Answer {
+        let body_value = || serde_json::from_str::<Value>(body).expect("JSON");
+        let (service, operation) = operation.rsplit_once('.').unwrap_or_default();
+        match (service, operation) {
+            ("DynamoDB_20120810", "Query") => self.query(sandbox, body),
+            ("DynamoDB_20120810", operation) => {
+                let answer = self.dynamodb(operation, body)?;
+                if operation != "GetItem" {
+                    self.rows.lock().expect("no panic holds it").take();
+                }
+                if operation == "PutItem" {
+                    self.written(sandbox, &body_value());
+                }
+                Ok(answer)
+            }
+            ("TrentService", operation) => Ok(kms(sandbox, operation, &body_value())),
+            ("secretsmanager", operation) => self.secrets_manager(sandbox, operation, &body_value()),
+            ("AmazonSQS", operation) => Ok(self.sqs(sandbox, operation, &body_value())),
+            _ => self.scheduler(path, body),
+        }
+    }
+
+    fn dynamodb(&self, operation: &str, body: &str) -> Answer {
+        fn with<T: DeserializeOwned, R: Serialize>(body: &str, act: impl FnOnce(T) -> dynoxide::Result<R>) -> Answer {
+            let request = serde_json::from_str(body).expect("a request that the SDK has made");
+            match act(request) {
+                Ok(response) => Ok(serde_json::to_string(&response).expect("JSON")),
+                Err(error) => Err((error.status_code(), error.to_json())),
+            }
+        }
+        let database = &self.database;
+        match operation {
+            "GetItem" => with(body, |request| database.get_item(request)),
+            "PutItem" => with(body, |request| database.put_item(request)),
+            "UpdateItem" => with(body, |request| database.update_item(request)),
+            "DeleteItem" => with(body, |request| database.delete_item(request)),
+            "Query" => with(body, |request| database.query(request)),
+            "Scan" => with(body, |request| database.scan(request)),
+            "BatchGetItem" => with(body, |request| database.batch_get_item(request)),
+            "CreateTable" => with(body, |request| database.create_table(request)),
+            "DescribeTable" => with(body, |request| database.describe_table(request)),
+            "UpdateTimeToLive" => with(body, |request| database.update_time_to_live(request)),
+            _ => panic!("nobody expected {operation}"),
+        }
+    }
+
+    /// An index may be behind: now and then it says again what it said before.
+    fn query(&self, sandbox: &Sandbox, body: &str) -> Answer {
+        const BEHIND: u64 = 50;
+        let request: Value = serde_json::from_str(body).expect("JSON");
+        let answer = self.dynamodb("Query", body)?;
+        if request["IndexName"] != "by_due" || sandbox.network.is_quiet() {
+            return Ok(answer);
+        }
+        let shard = request["ExpressionAttributeValues"][":shard"].to_string();
+        let before = self.index.lock().expect("no panic holds it").insert(shard, answer.clone());
+        match before {
+            Some(before) if sandbox.network.chance.per_mille(BEHIND) => {
+                sandbox.network.count("index behind");
+                Ok(before)
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    fn written(&self, sandbox: &Sandbox, request: &Value) {
+        if request["TableName"] == CONNECTIONS {
+            let id = request["Item"]["id"]["S"].as_str().expect("an id");
+            self.applications.saved(sandbox.id, application_of(id));
+        }
+    }
+
+    fn secrets_manager(&self, sandbox: &Sandbox, operation: &str, body: &Value) -> Answer {
+        let name = body["SecretId"].as_str().or(body["Name"].as_str()).expect("a name").to_owned();
+        let mut secrets = self.secrets.lock().expect("no panic holds it");
+        let there_is_none = || Err((400, json!({ "__type": "ResourceNotFoundException" }).to_string()));
+        let arn = format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}");
+        let mut answer = json!({ "ARN": arn, "Name": name });
+        match operation {
+            "GetSecretValue" => {
+                let Some(text) = secrets.get(&name) else { return there_is_none() };
+                answer["SecretString"] = json!(text);
+            }
+            "PutSecretValue" if !secrets.contains_key(&name) => return there_is_none(),
+            "PutSecretValue" | "CreateSecret" => {
+                secrets.insert(name.clone(), body["SecretString"].as_str().expect("a text").to_owned());
+                if name.starts_with(&format!("{SECRETS}credentials/")) {
+                    self.applications.saved(sandbox.id, application_of(&name));
+                }
+            }
+            "DeleteSecret" if secrets.remove(&name).is_none() => return there_is_none(),
+            "DeleteSecret" => {}
+            _ => panic!("nobody expected {operation}"),
+        }
+        Ok(answer.to_string())
+    }
+
+    fn sqs(&self, sandbox: &Sandbox, operation: &str, body: &Value) -> String {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let send = |sent| drop(self.sent.send(sent));
+        match operation {
+            "SendMessage" => {
+                let message = text(&body["MessageBody"]);
+                let id = serde_json::from_str::<Value>(&message).expect("JSON")["connectionId"].take();
+                self.applications.queued(sandbox.id, application_of(&text(&id)));
+                sandbox.network.tell(|| format!("process {} queues a result for {id}", sandbox.id));
+                sandbox.network.count("results queued");
+                send(Sent::Recovery(message));
+                json!({ "MessageId": "m", "MD5OfMessageBody": "" }).to_string()
+            }
+            "SendMessageBatch" => {
+                let entries = body["Entries"].as_array().expect("entries");
+                for entry in entries {
+                    send(Sent::Refresh(text(&entry["MessageBody"]), text(&entry["MessageDeduplicationId"])));
+                }
+                let sent = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
+                json!({ "Successful": entries.iter().map(sent).collect::<Vec<_>>(), "Failed": [] }).to_string()
+            }
+            "ChangeMessageVisibility" => {
+                let seconds = body["VisibilityTimeout"].as_u64().expect("seconds");
+                let mut visible_after = self.visible_after.lock().expect("no panic holds it");
+                visible_after.insert(text(&body["ReceiptHandle"]), Duration::from_secs(seconds));
+                "{}".to_owned()
+            }
+            _ => panic!("nobody expected {operation}"),
+        }
+    }
+
+    fn scheduler(&self, path: &str, body: &str) -> Answer {
+        let name = path.strip_prefix("/schedules/").expect("a schedule");
+        if body.is_empty() {
+            let name = name.split('?').next().unwrap_or_default();
+            let removed = self.schedules.lock().expect("no panic holds it").remove(name);
+            return removed.map(|_| "{}".to_owned()).ok_or((404, "{}".to_owned()));
+        }
+        let mut schedules = self.schedules.lock().expect("no panic holds it");
+        if schedules.contains_key(name) {
+            return Err((409, json!({ "__type": "ConflictException", "Message": "exists" }).to_string()));
+        }
+        schedules.insert(name.to_owned(), serde_json::from_str(body).expect("JSON"));
+        drop(self.sent.send(Sent::Schedule(name.to_owned())));
+        Ok(json!({ "ScheduleArn": "arn" }).to_string())
+    }
+}
+
+/// The number at the end of a connection's id, which is that of its application.
+pub(super) fn application_of(id: &str) -> usize {
+    id.rsplit('_').next().and_then(|number| number.parse().ok()).expect("an id that ends with a number")
+}
+
+/// A key that wraps nothing: what is secret in a simulation is not.
+fn kms(sandbox: &Sandbox, operation: &str, body: &Value) -> String {
+    let context = body["EncryptionContext"].to_string();
+    let plaintext = match operation {
+        "GenerateDataKey" => {
+            let mut key = [0; 32];
+            sandbox.network.chance.fill(&mut key);
+            key.to_vec()
+        }
+        _ => {
+            let wrapped = STANDARD.decode(body["CiphertextBlob"].as_str().expect("a text")).expect("base64");
+            wrapped.strip_suffix(context.as_bytes()).expect("the context that it was wrapped with").to_vec()
+        }
+    };
+    let wrapped = STANDARD.encode([plaintext.as_slice(), context.as_bytes()].concat());
+    json!({ "KeyId": "key", "Plaintext": STANDARD.encode(plaintext), "CiphertextBlob": wrapped }).to_string()
+}
+
+/// The way of one process to AWS.
+#[derive(Clone)]
+struct Wire {
+    sandbox: Arc<Sandbox>,
+    cloud: Arc<Cloud>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wire({})", self.sandbox.id)
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let Self { sandbox, cloud } = self.clone();
+        HttpConnectorFuture::new(async move {
+            let operation = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
+            let path = request.uri().strip_prefix("https://aws.example").unwrap_or_default().to_owned();
+            let body = request.body().bytes().and_then(|body| std::str::from_utf8(body).ok()).unwrap_or_default();
+            let service = service_of(&operation);
+            let answering = sandbox.call(service, || cloud.answer(&sandbox, &operation, &path, body));
+            let (status, body) = match answering.await {
+                Ok(Ok(body)) => (200, body),
+                Ok(Err(failure)) => failure,
+                Err(Fault::Refused) => (400, json!({ "__type": "ThrottlingException" }).to_string()),
+                Err(_) => return Err(ConnectorError::io("the connection was reset".into())),
+            };
+            let mut response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body));
+            response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+            Ok(response)
+        })
+    }
+}
+
+fn service_of(operation: &str) -> Service {
+    match operation.split('.').next().unwrap_or_default() {
+        "DynamoDB_20120810" => Service::DynamoDb,
+        "TrentService" => Service::Kms,
+        "secretsmanager" => Service::SecretsManager,
+        "AmazonSQS" => Service::Sqs,
+        _ => Service::Scheduler,
+    }
+}

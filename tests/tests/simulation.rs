@@ -1,0 +1,65 @@
+//! Refreshes under everything that can go wrong, thousands of times; see `larder_tests::simulation`.
+//!
+//! `LARDER_SIMULATION_LIVES=1000000` lives more of them, `LARDER_SIMULATION_SEED=42` tells the story of one.
+
+use std::io::Write as _;
+
+use larder_tests::simulation::{PROMISES, Report, interrupt_everywhere, live, story};
+
+/// The lives of one ordinary run.
+const LIVES: u64 = 10_000;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+fn say(text: &str) {
+    // Past the capture of output, so that the run shows it.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Shows what happened, and fails with the story of the first life that broke a promise.
+fn conclude(report: Report) {
+    for (what, count) in &report.counts {
+        say(&format!("{count:>12} {what}"));
+    }
+    if let Some(failure) = report.failures.first() {
+        say(&failure.story.join("\n"));
+        panic!("{}: {}", failure.name, failure.violations.join("\n"));
+    }
+}
+
+#[test]
+fn the_promises_hold_over_thousands_of_lives() {
+    let lives = setting("LARDER_SIMULATION_LIVES").unwrap_or(LIVES);
+    let threads = std::thread::available_parallelism().map_or(2, |it| u64::try_from(it.get()).unwrap_or(2));
+    let report = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || live((first..lives).step_by(usize::try_from(threads).unwrap_or(2)))))
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("no panic")).fold(Report::default(), Report::and)
+    });
+    for promise in PROMISES {
+        assert!(report.counts.contains_key(&format!("checked: {promise}")), "nobody looked whether {promise}");
+    }
+    conclude(report);
+}
+
+#[test]
+fn an_interruption_at_any_call_of_a_refresh_is_recovered_or_flagged() {
+    conclude(interrupt_everywhere());
+}
+
+#[test]
+fn the_same_seed_is_the_same_life() {
+    for seed in 0..5 {
+        assert_eq!(story(seed), story(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_story_of_a_seed_can_be_told() {
+    if let Some(seed) = setting("LARDER_SIMULATION_SEED") {
+        say(&story(seed).join("\n"));
+    }
+}
