@@ -4,10 +4,13 @@ use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::Uri;
 use http::uri::PathAndQuery;
-use lambda_http::{Body, Context, LambdaEvent, RequestExt as _, lambda_runtime, service_fn};
+use http::{HeaderValue, Uri, header};
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use lambda_http::{Body, Context, LambdaEvent, lambda_runtime, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Subscriber;
@@ -16,7 +19,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::error::Error;
-use crate::http::Handler;
+use crate::http::{Handler, Request, Response};
 use crate::invocation::Invocation;
 
 /// Starts logging to stdout, one JSON object in a line.
@@ -34,37 +37,86 @@ pub fn init_logging() {
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
 pub async fn serve(handler: Arc<dyn Handler>) -> Result<(), lambda_http::Error> {
-    let start = ColdStart::default();
-    lambda_http::run(service_fn(move |request: lambda_http::Request| {
-        let handler = Arc::clone(&handler);
-        let method = Some(request.method().clone());
-        let invocation = Invocation { method, ..invocation(request.lambda_context_ref(), &start) };
-        async move {
-            let request = with_whole_path(request).map(|body| match body {
-                Body::Text(text) => Bytes::from(text),
-                Body::Binary(bytes) => Bytes::from(bytes),
-                _ => Bytes::new(),
-            });
-            Ok::<_, std::convert::Infallible>(invocation.answer(handler.handle(request)).await)
-        }
+    let (handler, start) = (&handler, &ColdStart::default());
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
+        let method = Some(event.payload.request_context.http.method.clone());
+        let invocation = Invocation { method, ..invocation(Some(&event.context), start) };
+        let answer = async {
+            match read_request(event.payload) {
+                Ok(request) => handler.handle(request).await,
+                Err(error) => error.into_response(),
+            }
+        };
+        Ok::<_, std::convert::Infallible>(write_response(invocation.answer(answer).await))
     }))
     .await
 }
 
-/// HTTP APIs decode the path, and in a URI a decoded `#` or `?` is the end of it: `/connections/a%23b` would be the
-/// connection `a`. Nothing that has such a path has a query.
-fn with_whole_path(mut request: lambda_http::Request) -> lambda_http::Request {
-    let path = request.raw_http_path();
-    if path.contains(['#', '?']) {
-        let encoded = path.bytes().map(|byte| match byte {
-            b'/' | b'%' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        });
-        let path = PathAndQuery::try_from(encoded.collect::<String>()).expect("nothing but what a path may have");
-        *request.uri_mut() = Uri::from(path);
+/// Reads the request out of an event of an HTTP API
+/// ([payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
+///
+/// The URI is path and query alone; whatever cannot stand there is percent-encoded. `lambda_http` would make a whole URL,
+/// also of headers that the caller chose, and panic where that is none.
+///
+/// # Errors
+/// 400 if the path and the query are too long for a URI, or the body is not the base64 that it is said to be.
+pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
+    let mut target = escaped(event.raw_path.as_deref().unwrap_or_default(), |byte| {
+        byte.is_ascii_alphanumeric() || b"/%-._~".contains(&byte)
+    });
+    if !target.starts_with('/') {
+        target.insert(0, '/');
     }
-    request
+    if let Some(query) = event.raw_query_string.filter(|query| !query.is_empty()) {
+        target.push('?');
+        target.push_str(&escaped(&query, |byte| byte.is_ascii_graphic() && !b"\"#<>".contains(&byte)));
+    }
+    let target = PathAndQuery::try_from(target).map_err(|_| Error::bad_request("the URI is too long"))?;
+    let body = match event.body {
+        Some(text) if event.is_base64_encoded => {
+            let bytes = STANDARD.decode(text).map_err(|_| Error::bad_request("the body is not valid base64"))?;
+            Bytes::from(bytes)
+        }
+        Some(text) => Bytes::from(text),
+        None => Bytes::new(),
+    };
+    let mut request = Request::new(body);
+    *request.uri_mut() = Uri::from(target);
+    *request.method_mut() = event.request_context.http.method;
+    *request.headers_mut() = event.headers;
+    // HTTP APIs take cookies out of the headers.
+    let cookies = event.cookies.and_then(|cookies| HeaderValue::try_from(cookies.join("; ")).ok());
+    if let Some(cookies) = cookies {
+        request.headers_mut().insert(header::COOKIE, cookies);
+    }
+    Ok(request)
+}
+
+/// HTTP APIs decode the path, and in a URI a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be the
+/// connection `a`.
+fn escaped(text: &str, stays: impl Fn(u8) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if stays(byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+fn write_response(response: Response) -> ApiGatewayV2httpResponse {
+    let (mut parts, body) = response.into_parts();
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = parts.status.as_u16().into();
+    // HTTP APIs join repeated headers by commas, which cookies do not bear.
+    let cookies = parts.headers.get_all(header::SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
+    answer.cookies = cookies.map(ToOwned::to_owned).collect();
+    parts.headers.remove(header::SET_COOKIE);
+    answer.headers = parts.headers;
+    answer.body = Some(Body::Text(body));
+    answer
 }
 
 /// Serves events until the runtime ends. Each leaves a line in the log.
@@ -128,7 +180,7 @@ fn directives(rust_log: Option<String>, lambda_level: Option<String>) -> String 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use time::OffsetDateTime;
     use time::format_description::well_known::Rfc3339;
     use tracing::Instrument as _;
@@ -165,21 +217,67 @@ mod tests {
         assert_eq!(cold, [Some(true), Some(false), Some(false)]);
     }
 
-    fn path_of(raw: &str) -> String {
-        let event = serde_json::json!({
-            "version": "2.0", "routeKey": "GET /connections/{id}", "rawPath": raw, "rawQueryString": "", "isBase64Encoded": false,
+    fn event(changes: Value) -> ApiGatewayV2httpRequest {
+        let mut event = json!({
+            "version": "2.0", "rawPath": "/connections", "rawQueryString": "", "isBase64Encoded": false,
             "headers": {"host": "larder.example"},
-            "requestContext": {"stage": "$default", "http": {"method": "GET", "path": raw}},
+            "requestContext": {"stage": "$default", "http": {"method": "GET", "path": "/connections"}},
         });
-        let request = lambda_http::request::from_str(&event.to_string()).expect("an event");
-        with_whole_path(request).uri().path().to_owned()
+        for (name, value) in changes.as_object().expect("an object") {
+            event[name] = value.clone();
+        }
+        serde_json::from_value(event).expect("an event")
+    }
+
+    fn uri_of(path: &str, query: &str) -> String {
+        read_request(event(json!({"rawPath": path, "rawQueryString": query}))).expect("a request").uri().to_string()
     }
 
     #[test]
     fn a_decoded_path_does_not_end_early() {
-        assert_eq!(path_of("/connections/a#b"), "/connections/a%23b");
-        assert_eq!(path_of("/connections/ä b?c%25d/test"), "/connections/%C3%A4%20b%3Fc%25d/test");
-        assert_eq!(path_of("/connections/a%23b"), "/connections/a%23b");
-        assert_eq!(path_of("/connections/ä b"), "/connections/%C3%A4%20b");
+        assert_eq!(uri_of("/connections/a#b", ""), "/connections/a%23b");
+        assert_eq!(uri_of("/connections/ä b?c%25d/test", ""), "/connections/%C3%A4%20b%3Fc%25d/test");
+        assert_eq!(uri_of("/connections/a%23b", ""), "/connections/a%23b");
+        assert_eq!(uri_of("/connections/ä b", ""), "/connections/%C3%A4%20b");
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_uri_is_encoded_and_what_is_too_long_is_refused() {
+        assert_eq!(uri_of("", "a=<b>&c=\"ä\"#&d=%zz"), "/?a=%3Cb%3E&c=%22%C3%A4%22%23&d=%zz");
+        assert_eq!(uri_of("//evil.example/a", ""), "//evil.example/a");
+        let error = read_request(event(json!({"rawQueryString": "a".repeat(70_000)}))).expect_err("is refused");
+        assert_eq!(error.status, http::StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn headers_that_make_no_url_are_no_matter() {
+        for headers in [json!({"host": "a b"}), json!({"host": "a", "x-forwarded-proto": "https, https"})] {
+            let request = read_request(event(json!({"headers": headers}))).expect("a request");
+            assert_eq!(request.uri(), "/connections");
+        }
+    }
+
+    #[test]
+    fn cookies_are_a_header_and_a_body_is_decoded() {
+        let changes = json!({"cookies": ["a=1", "b=2"], "body": "w6Q=", "isBase64Encoded": true});
+        let request = read_request(event(changes)).expect("a request");
+        assert_eq!(
+            (request.headers()["cookie"].to_str().expect("text"), &request.body()[..]),
+            ("a=1; b=2", "ä".as_bytes())
+        );
+        let error = read_request(event(json!({"body": "%", "isBase64Encoded": true}))).expect_err("is refused");
+        assert_eq!(error.status, http::StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn cookies_of_a_response_are_apart_from_its_headers() {
+        let mut response = Response::new("text".to_owned());
+        for cookie in ["a=1", "b=2"] {
+            response.headers_mut().append("set-cookie", HeaderValue::from_static(cookie));
+        }
+        let answer = serde_json::to_value(write_response(response)).expect("JSON");
+        let expected = json!({"statusCode": 200, "headers": {}, "multiValueHeaders": {}, "body": "text",
+                              "isBase64Encoded": false, "cookies": ["a=1", "b=2"]});
+        assert_eq!(answer, expected);
     }
 }
