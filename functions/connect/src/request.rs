@@ -6,6 +6,9 @@ use larder::http::{Parameters, Request, bad_json};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+/// The longest text that goes into a row or a URL beside what has a limit of its own.
+const MAX_TEXT_BYTES: usize = 1024;
+
 /// A request to connect. Members that Larder does not know are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -44,8 +47,14 @@ impl ConnectRequest {
             members.extend(payload);
         }
         members.retain(|_, value| !value.is_null() && value != "");
-        serde_json::from_value(Value::Object(members))
-            .map_err(|error| bad_json("a parameter of /connect has the wrong type", &error))
+        let request: Self = serde_json::from_value(Value::Object(members))
+            .map_err(|error| bad_json("a parameter of /connect has the wrong type", &error))?;
+        for (name, text) in [("name", &request.name), ("customState", &request.custom_state)] {
+            if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
+                return Err(Error::bad_request(format!("`{name}` has more than {MAX_TEXT_BYTES} bytes")));
+            }
+        }
+        Ok(request)
     }
 }
 
@@ -107,5 +116,14 @@ mod tests {
             assert!(error.message.contains(name), "{}", error.message);
         }
         assert!(read(Method::POST, "", r#"payload={"name":7}"#).is_err());
+    }
+
+    #[test]
+    fn what_would_fill_a_row_or_a_url_is_refused() {
+        for name in ["name", "customState"] {
+            let of = |length: usize| read(Method::GET, &format!("{name}={}", "a".repeat(length)), "");
+            assert!(of(1024).is_ok());
+            assert!(of(1025).err().expect("is refused").message.contains(name));
+        }
     }
 }

@@ -89,6 +89,9 @@ struct StoredParameters {
 }
 
 impl Integrations {
+    /// What a secret of Secrets Manager holds, in bytes; rows have room for more.
+    const MAX_BYTES: usize = 64 * 1024;
+
     /// Integrations in the table of workspaces, with their parameters in `secrets`.
     pub fn new(client: Client, table: impl Into<String>, secrets: Arc<dyn SecretStore>, rng: Arc<dyn Rng>) -> Self {
         Self { client, table: table.into(), secrets, rng, cache: Mutex::default() }
@@ -141,8 +144,13 @@ impl Integrations {
     /// Creates or replaces an integration. Of its parameters, what is not given stays as it is.
     ///
     /// # Errors
-    /// 503 when DynamoDB or the secret store fails.
+    /// 413 when its texts or its parameters are larger than [`Self::MAX_BYTES`]; 503 when DynamoDB or the secret store
+    /// fails.
     pub async fn put(&self, mut integration: Integration, changes: ParameterChanges) -> Result<Integration, Error> {
+        let texts = integration.redirect_uris.iter().chain(&integration.name).chain(&integration.oauth_callback_uri);
+        if texts.map(String::len).sum::<usize>() > Self::MAX_BYTES {
+            return Err(too_large("the name and the URIs"));
+        }
         if changes.parameters.is_some() || changes.options.is_some() {
             let mut parameters = self.parameters(&integration).await?;
             parameters.parameters = changes.parameters.unwrap_or(parameters.parameters);
@@ -151,6 +159,9 @@ impl Integrations {
             integration.parameters_version = random::token::<12>(&*self.rng);
             let stored = StoredParameters { version: integration.parameters_version.clone(), parameters };
             let text = serde_json::to_string(&stored).map_err(Error::internal)?;
+            if text.len() > Self::MAX_BYTES {
+                return Err(too_large("the parameters"));
+            }
             self.secrets.put(&secret_name(&integration.workspace, &integration.key), &Secret::new(text)).await?;
         }
         let put = self.client.put_item().table_name(&self.table).set_item(Some(write(&integration).0));
@@ -195,6 +206,11 @@ impl Integrations {
         self.cache.lock().expect("no panic holds it").insert(place, stored.clone());
         Ok(stored.parameters)
     }
+}
+
+fn too_large(what: &str) -> Error {
+    let most = Integrations::MAX_BYTES / 1024;
+    Error::too_large(format!("{what} of an integration have more than {most} KiB together"))
 }
 
 fn secret_name(workspace: &str, key: &str) -> String {
