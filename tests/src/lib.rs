@@ -9,6 +9,7 @@ mod credential_api;
 pub mod database;
 pub mod distant_aws;
 pub mod function;
+pub mod fuzz;
 pub mod list;
 mod moto;
 pub mod program;

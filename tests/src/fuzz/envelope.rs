@@ -1,0 +1,146 @@
+//! Sealed records.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use futures::executor::block_on;
+use larder::connect::Flow;
+use larder::random::Rng;
+use larder::seal::{DataKey, DataKeys, Place, SealError, Sealer};
+use larder::store::Session;
+use time::OffsetDateTime;
+
+use super::assert_untold;
+
+/// The number of an envelope among [`PLACES`] in the first line, then what is done to it, each in a line: `flip AT BITS`,
+/// `cut AT`, `drop AT COUNT`, `insert AT HEX`, `splice AT OTHER` (from there on another envelope). What is not that is an
+/// envelope itself, and the contents of one.
+pub fn envelope(data: &[u8]) {
+    let changed = std::str::from_utf8(data).ok().and_then(changed);
+    let envelope = changed.unwrap_or_else(|| {
+        check_contents(data);
+        data.to_vec()
+    });
+    for (place, sealed) in PLACES.iter().zip(&*SEALED) {
+        match block_on(SEALER.open(*place, &envelope)) {
+            Ok(opened) => assert!(envelope == *sealed && opened == TEXT, "{place:?} opens what is not its own"),
+            Err(SealError::DoesNotOpen) => assert_ne!(envelope, *sealed, "{place:?} does not open its own"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Whatever is sealed opens, and is a flow or an error.
+fn check_contents(data: &[u8]) {
+    let place = PLACES[SESSION];
+    let sealed = block_on(SEALER.seal(place, data)).expect("it is sealed");
+    assert_eq!(block_on(SEALER.open(place, &sealed)).expect("it opens"), data);
+    let session = Session {
+        id: place.id.to_owned(),
+        workspace: place.workspace.to_owned(),
+        browser: String::new(),
+        sealed,
+        expires_at: OffsetDateTime::UNIX_EPOCH,
+    };
+    match block_on(Flow::open(&SEALER, &session)) {
+        Ok(flow) => {
+            // What a flow says of itself is the same after it is stored once more, if it belongs there.
+            if flow.connection.workspace == place.workspace {
+                let sealed = block_on(flow.seal(&SEALER, place.id)).expect("it is sealed");
+                let again = block_on(Flow::open(&SEALER, &Session { sealed, ..session })).expect("it opens");
+                let texts = [flow, again].map(|flow| serde_json::to_value(flow).expect("JSON"));
+                assert_eq!(texts[0], texts[1]);
+            }
+        }
+        Err(error) => {
+            assert_eq!(error.status, 500);
+            assert_untold(&format!("{error:?}"));
+        }
+    }
+}
+
+fn changed(text: &str) -> Option<Vec<u8>> {
+    let mut lines = text.lines();
+    let mut envelope = sealed(lines.next()?)?.clone();
+    for line in lines {
+        let mut words = line.split(' ');
+        let (what, at) = (words.next()?, words.next()?.parse::<usize>().ok()?);
+        let at = at.min(envelope.len());
+        match what {
+            "flip" => {
+                let bits: u8 = words.next()?.parse().ok()?;
+                if let Some(byte) = envelope.get_mut(at) {
+                    *byte ^= bits;
+                }
+            }
+            "cut" => envelope.truncate(at),
+            "drop" => {
+                let end = at.saturating_add(words.next()?.parse().ok()?).min(envelope.len());
+                envelope.drain(at..end);
+            }
+            "insert" => drop(envelope.splice(at..at, bytes(words.next()?)?)),
+            "splice" => {
+                let other = sealed(words.next()?)?;
+                envelope.truncate(at);
+                envelope.extend(other.get(at..).unwrap_or_default());
+            }
+            _ => return None,
+        }
+    }
+    Some(envelope)
+}
+
+fn sealed(number: &str) -> Option<&'static Vec<u8>> {
+    SEALED.get(number.parse::<usize>().ok()?)
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes().chunks(2).map(|digits| std::str::from_utf8(digits).ok());
+    digits.map(|digits| u8::from_str_radix(digits?, 16).ok()).collect()
+}
+
+/// Places that differ in one part each, or only in where one part ends.
+const PLACES: [Place<'_>; 8] = [
+    Place { workspace: "acme", kind: "connection", id: "c1", version: 1 },
+    Place { workspace: "acme", kind: "connection", id: "c1", version: 2 },
+    Place { workspace: "acme", kind: "connection", id: "c2", version: 1 },
+    Place { workspace: "acm", kind: "connection", id: "ec1", version: 1 },
+    Place { workspace: "other", kind: "connection", id: "c1", version: 1 },
+    Place { workspace: "acme", kind: "session", id: "c1", version: 1 },
+    Place { workspace: "acme", kind: "session", id: "c1", version: 0 },
+    Place { workspace: "acme", kind: "connection", id: "", version: 1 },
+];
+/// The one of a session.
+const SESSION: usize = 6;
+const TEXT: &[u8] = b"MARKER-7Fjfp0ZBr1KtDRbnfVdmIw, the same everywhere";
+
+static SEALER: LazyLock<Sealer> = LazyLock::new(|| Sealer::new(Arc::new(Keys), Arc::new(Counter::default())));
+static SEALED: LazyLock<Vec<Vec<u8>>> =
+    LazyLock::new(|| PLACES.iter().map(|place| block_on(SEALER.seal(*place, TEXT)).expect("it is sealed")).collect());
+
+/// One key for all workspaces, so that nothing but the place keeps them apart.
+struct Keys;
+
+#[async_trait]
+impl DataKeys for Keys {
+    async fn current(&self, _: &str) -> Result<Arc<DataKey>, SealError> {
+        Ok(Arc::new(DataKey::new("key-1", [7; 32])))
+    }
+
+    async fn by_id(&self, workspace: &str, id: &str) -> Result<Option<Arc<DataKey>>, SealError> {
+        if id == "key-1" { self.current(workspace).await.map(Some) } else { Ok(None) }
+    }
+}
+
+/// Nonces that differ, and are the same in every run.
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl Rng for Counter {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+        let count = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        bytes.iter_mut().zip(count).for_each(|(byte, count)| *byte = count);
+    }
+}

@@ -1,0 +1,74 @@
+//! Answers and callbacks of providers that speak OAuth 1.0a.
+
+use larder::oauth1::{
+    OAuth1CallbackError, OAuth1Config, Token, check_callback, parse_access_token, parse_request_token,
+};
+use larder::oauth2::{TokenError, parse_callback};
+use larder::secret::Secret;
+use serde_json::{Value, json};
+
+use super::{assert_untold, with_secrets};
+
+/// The first line is a status and a content type, the rest is the body, and also the query of a callback.
+pub fn oauth1(data: &[u8]) {
+    let text = with_secrets(&String::from_utf8_lossy(data));
+    let (head, body) = text.split_once('\n').unwrap_or((&text, ""));
+    let (status, content_type) = head.split_once(' ').unwrap_or((head, ""));
+    let Ok(status) = status.parse() else { return };
+    let content_type = Some(content_type).filter(|it| !it.is_empty());
+
+    let [strict, lax] = [false, true].map(config);
+    let confirmed = parse_request_token(&strict, status, content_type, body.as_bytes());
+    let any = parse_request_token(&lax, status, content_type, body.as_bytes());
+    assert!(any.is_ok() || confirmed.is_err(), "the stricter one allows more");
+    match parse_access_token(status, content_type, body.as_bytes()) {
+        Ok(credentials) => {
+            assert!((200..300).contains(&status) && any.is_ok());
+            let text = Value::Object(credentials.clone()).to_string();
+            assert_eq!(parse_access_token(200, None, text.as_bytes()), Ok(credentials));
+        }
+        Err(error) => check_failure(&error),
+    }
+    for result in [confirmed, any] {
+        match result {
+            Ok(token) => {
+                assert!(!token.token.expose().is_empty());
+                assert_untold(&format!("{token:?}"));
+            }
+            Err(error) => check_failure(&error),
+        }
+    }
+    check_callbacks(&[strict, lax], body);
+}
+
+fn check_failure(error: &TokenError) {
+    let text = format!("{error:?} {error}");
+    assert_untold(&text);
+    assert!(text.chars().count() < 1200, "more is told than a code and a description: {text}");
+}
+
+/// Only a callback with the flow's own token, a verifier and no refusal is accepted.
+fn check_callbacks([strict, lax]: &[OAuth1Config; 2], query: &str) {
+    let Ok(callback) = parse_callback(query) else { return };
+    let token = Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("s") };
+    let get = |name: &str| callback.parameters.get(name).and_then(Value::as_str).unwrap_or_default();
+    let is_ours = get("oauth_token") == token.token.expose();
+    let is_refused = ["denied", "oauth_problem", "error"].iter().any(|name| !get(name).is_empty());
+    let verifier = Some(get("oauth_verifier")).filter(|verifier| !verifier.is_empty());
+    let given = check_callback(strict, &token, &callback.parameters);
+    assert_eq!(given.is_ok(), is_ours && !is_refused && verifier.is_some(), "{query}");
+    let lax = check_callback(lax, &token, &callback.parameters);
+    match &lax {
+        Ok(found) => assert_eq!(found.as_ref().map(Secret::expose), verifier),
+        Err(error) => assert_eq!(*error == OAuth1CallbackError::Denied, is_refused),
+    }
+    assert_eq!(lax.is_ok(), is_ours && !is_refused, "{query}");
+}
+
+fn config(allows_unconfirmed: bool) -> OAuth1Config {
+    let config = json!({
+        "consumerKey": "c", "consumerSecret": "s", "requestTokenUri": "https://h/r", "authorizeUri": "https://h/a",
+        "tokenUri": "https://h/t", "allowUnconfirmedCallback": allows_unconfirmed,
+    });
+    OAuth1Config::from_value(&config).expect("a configuration")
+}

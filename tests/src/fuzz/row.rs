@@ -1,0 +1,138 @@
+//! Rows of the tables whose attributes are not what Larder writes.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, StatusCode};
+use larder::connection::Connection;
+use larder::store::{Expect, SessionError, StoreError};
+use larder_local::WORKSPACE;
+use serde_json::{Map, Value, json};
+use time::{Duration, OffsetDateTime};
+
+use super::stand::{Stand, on_stand};
+
+/// A JSON object: the attributes of a row of `connections`, or with the member `table` of another, are put over those of
+/// one that is as it should be, as DynamoDB writes them (`{"N": "7"}`); `null` takes one away.
+pub fn row(data: &[u8]) {
+    let Ok(Value::Object(mut changes)) = serde_json::from_slice(data) else { return };
+    on_stand(async |stand| match changes.remove("table").as_ref().and_then(Value::as_str) {
+        None => check_connection(stand, &changes).await,
+        Some("sessions") => check_session(stand, &changes).await,
+        Some("integrations") => check_integration(stand, &changes).await,
+        Some(_) => {}
+    });
+}
+
+const ID: &str = "row";
+
+async fn check_connection(stand: &Stand, changes: &Map<String, Value>) {
+    let uri = format!("/credentials?connectionId={ID}");
+    let admin = &stand.world.admin;
+    let environment = stand.world.bundle.environment();
+    let (connections, table) = (environment.connections(), &environment.settings.tables.connections);
+    stand.world.send(Method::PUT, &uri, admin, Some(&json!({"credentials": {"a": 1}}))).await;
+    if change(stand, table, &[("id", format!("{WORKSPACE}#{ID}"))], changes).await {
+        match connections.get(WORKSPACE, ID).await {
+            Ok(read) => {
+                let read = read.expect("it is there");
+                assert_eq!((read.workspace.as_str(), read.id.as_str()), (WORKSPACE, ID));
+                // What was understood is understood the same when it is written again, without its lease.
+                assert!(connections.put(&read, Expect::Version(read.version)).await.expect("it is written"));
+                let again = connections.get(WORKSPACE, ID).await.expect("it is read");
+                assert_eq!(again, Some(Connection { lease: None, ..read }));
+            }
+            Err(StoreError::Damaged { table: "connections", .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        for path in [&*uri, &format!("/connections/{ID}")] {
+            let status = stand.world.get(path).await.0.status();
+            assert!(matches!(status.as_u16(), 200 | 400 | 404 | 500 | 503), "{path}: {status}");
+        }
+    }
+    connections.remove(WORKSPACE, ID).await.expect("it is removed");
+}
+
+async fn check_session(stand: &Stand, changes: &Map<String, Value>) {
+    let environment = stand.world.bundle.environment();
+    let (sessions, table) = (environment.sessions(), &environment.settings.tables.sessions);
+    let start = OffsetDateTime::UNIX_EPOCH;
+    let session = larder::store::Session {
+        id: ID.to_owned(),
+        workspace: WORKSPACE.to_owned(),
+        browser: "browser".to_owned(),
+        sealed: vec![1, 2, 3],
+        expires_at: start + Duration::minutes(15),
+    };
+    sessions.put(&session).await.expect("it is written");
+    if change(stand, table, &[("id", ID.to_owned())], changes).await {
+        let first = sessions.take(ID, "browser", start).await;
+        match &first {
+            Ok(taken) => assert!(taken.browser == "browser" && taken.expires_at > start, "{taken:?}"),
+            Err(SessionError::Gone | SessionError::OtherBrowser | SessionError::Store(StoreError::Damaged { .. })) => {}
+            Err(error) => panic!("{error}"),
+        }
+        let second = sessions.take(ID, "browser", start).await;
+        match first {
+            Err(SessionError::OtherBrowser) => assert!(matches!(second, Err(SessionError::OtherBrowser))),
+            _ => assert!(matches!(second, Err(SessionError::Gone)), "a session is taken twice"),
+        }
+    }
+}
+
+async fn check_integration(stand: &Stand, changes: &Map<String, Value>) {
+    let uri = format!("/integrations/{ID}");
+    let body = json!({"connectorKey": "app", "parameters": {}});
+    stand.world.send(Method::PUT, &uri, &stand.world.admin, Some(&body)).await;
+    let table = &stand.world.bundle.environment().settings.tables.workspaces;
+    let key = [("workspace", WORKSPACE.to_owned()), ("item", format!("integration/{ID}"))];
+    if change(stand, table, &key, changes).await {
+        for path in [&*uri, "/integrations"] {
+            let status = stand.world.get(path).await.0.status();
+            assert!(matches!(status.as_u16(), 200 | 500), "{path}: {status}");
+        }
+    }
+    stand.world.send(Method::DELETE, &uri, &stand.world.admin, None).await.expect(StatusCode::NO_CONTENT);
+}
+
+/// Writes the row with its changes. `false` if DynamoDB does not take it.
+async fn change(stand: &Stand, table: &str, key: &[(&str, String)], changes: &Map<String, Value>) -> bool {
+    let key = || key.iter().map(|(name, text)| ((*name).to_owned(), AttributeValue::S(text.clone())));
+    let stored = stand.dynamodb().get_item().table_name(table).set_key(Some(key().collect())).send().await;
+    let mut item = stored.expect("it is read").item.expect("it is there");
+    for (name, value) in changes {
+        match attribute(value) {
+            Some(value) => drop(item.insert(name.clone(), value)),
+            None => drop(item.remove(name)),
+        }
+    }
+    item.extend(key());
+    stand.dynamodb().put_item().table_name(table).set_item(Some(item)).send().await.is_ok()
+}
+
+fn attribute(value: &Value) -> Option<AttributeValue> {
+    let (kind, value) = value.as_object()?.iter().next()?;
+    let text = || value.as_str().map(ToOwned::to_owned);
+    let texts = || -> Option<Vec<String>> {
+        value.as_array()?.iter().map(|item| item.as_str().map(ToOwned::to_owned)).collect()
+    };
+    Some(match kind.as_str() {
+        "S" => AttributeValue::S(text()?),
+        "N" => AttributeValue::N(text()?),
+        "B" => AttributeValue::B(Blob::new(STANDARD.decode(text()?).ok()?)),
+        "BOOL" => AttributeValue::Bool(value.as_bool()?),
+        "NULL" => AttributeValue::Null(true),
+        "SS" => AttributeValue::Ss(texts()?),
+        "NS" => AttributeValue::Ns(texts()?),
+        "L" => AttributeValue::L(value.as_array()?.iter().filter_map(attribute).collect()),
+        "M" => AttributeValue::M(members(value.as_object()?)),
+        _ => return None,
+    })
+}
+
+fn members(object: &Map<String, Value>) -> HashMap<String, AttributeValue> {
+    object.iter().filter_map(|(name, value)| Some((name.clone(), attribute(value)?))).collect()
+}

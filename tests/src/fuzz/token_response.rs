@@ -1,0 +1,72 @@
+//! Answers of token endpoints.
+
+use larder::connection::expiry_of;
+use larder::oauth2::{OAuthConfig, TokenError, TokenResponse, parse_revocation, parse_token_response};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use super::{assert_untold, with_secrets};
+
+/// The first line is a status and a content type, the rest is the body.
+pub fn token_response(data: &[u8]) {
+    let head = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (head, body) = data.split_at(head);
+    let head = String::from_utf8_lossy(head);
+    let (status, content_type) = head.split_once(' ').unwrap_or((&head, ""));
+    let Ok(status) = status.parse() else { return };
+    let content_type = Some(content_type).filter(|it| !it.is_empty());
+    let body = planted(body.get(1..).unwrap_or_default());
+
+    for config in configs() {
+        match parse_token_response(&config, status, content_type, &body) {
+            Ok(response) => check_success(&config, status, &response),
+            Err(error) => check_failure(status, &error),
+        }
+    }
+    if let Err(error) = parse_revocation(status, content_type, &body) {
+        check_failure(status, &error);
+    }
+}
+
+/// Bytes stay as they are, but for the placeholders.
+fn planted(body: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(body) {
+        Ok(text) => with_secrets(text).into_bytes(),
+        Err(_) => body.to_vec(),
+    }
+}
+
+fn check_success(config: &OAuthConfig, status: u16, response: &TokenResponse) {
+    assert!((200..300).contains(&status));
+    assert!(!response.access_token().is_empty());
+    let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
+    let ten_years = Duration::days(3650);
+    assert!(response.expires_in().is_none_or(|life| life <= ten_years.unsigned_abs()));
+    if let Some(expiry) = expiry_of(response.as_map(), now) {
+        assert!(expiry.from == now && (now..=now + ten_years).contains(&expiry.at), "{expiry:?}");
+    }
+    // What was understood once is understood the same again.
+    let text = Value::Object(response.as_map().clone()).to_string();
+    let again = parse_token_response(config, 200, Some("application/json"), text.as_bytes());
+    assert_eq!(again.map(TokenResponse::into_map), Ok(response.as_map().clone()));
+}
+
+fn check_failure(status: u16, error: &TokenError) {
+    let text = format!("{error:?} {error}");
+    assert_untold(&text);
+    assert!(text.chars().count() < 1200, "more is told than a code and a description: {text}");
+    assert!(!text.contains(|char: char| char.is_control()), "{text:?}");
+    if error.is_permanent() {
+        assert!(status < 500 && status != 429 && error.code().is_some(), "{error:?}");
+    }
+}
+
+/// The usual configuration, and one with everything that changes how answers are read.
+fn configs() -> [OAuthConfig; 2] {
+    let usual = json!({"clientId": "c", "clientSecret": "s", "authorizeUri": "https://h/a", "tokenUri": "https://h/t"});
+    let mut other = usual.clone();
+    other["tokenResponsePath"] = json!("data.token");
+    other["defaultExpiresIn"] = json!(7200);
+    other["permanentErrors"] = json!(["temporarily_unavailable", "gone"]);
+    [usual, other].map(|config| OAuthConfig::from_value(&config).expect("a configuration"))
+}
