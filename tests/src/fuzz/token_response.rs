@@ -42,7 +42,7 @@ fn check_success(config: &OAuthConfig, status: u16, response: &TokenResponse) {
     let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
     let ten_years = Duration::days(3650);
     assert!(response.expires_in().is_none_or(|life| life <= ten_years.unsigned_abs()));
-    if let Some(expiry) = expiry_of(response.as_map(), now) {
+    if let Some(expiry) = expiry_of(response.as_map(), now, None) {
         assert!(expiry.from == now && (now..=now + ten_years).contains(&expiry.at), "{expiry:?}");
     }
     // What was understood once is understood the same again.
