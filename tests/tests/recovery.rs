@@ -99,6 +99,23 @@ async fn nobody_asks_the_provider_with_the_old_token_while_a_result_waits() {
 }
 
 #[tokio::test]
+async fn each_try_to_save_a_result_keeps_others_away_until_the_next_one() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let messages = it.aws.take_messages();
+    it.world.advance(71);
+    it.world.sweep().await;
+    it.world.advance(80);
+    it.aws.fail("PutItem");
+    assert_eq!(it.deliver(&messages).await, 1);
+    it.aws.mend("PutItem");
+    it.world.advance(60);
+    it.world.sweep().await;
+    assert_eq!(it.provider.refreshes().len(), 1);
+    assert_eq!(it.deliver(&messages).await, 0);
+    assert_eq!(it.access_token().await, "access-2");
+}
+
+#[tokio::test]
 async fn a_result_that_never_comes_does_not_stop_refreshes() {
     let it = Deployment::with_an_unsaved_result().await;
     it.lease_and_grace_end().await;

@@ -9,6 +9,7 @@ use larder::caller::Caller;
 use larder::connection::{Connection, State};
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json};
+use larder::invocation::Here;
 use larder::invoke::Outcome;
 use larder::provider::{ProviderError, Reauthorize};
 use larder::refresh::{Refresher, Trigger};
@@ -141,7 +142,7 @@ impl Reauthorize for RefreshOnce {
         // Whoever asks may run out of time. The refresh goes on: what the provider gives is saved.
         let (refreshing, of) = (Arc::clone(refresher), (workspace.clone(), id.clone()));
         let refreshing = async move { refreshing.refresh(&of.0, &of.1, None, Trigger::Forced).await };
-        let outcome = tokio::spawn(refreshing).await.ok()?.ok()?;
+        let outcome = tokio::spawn(Here::current().run(refreshing)).await.ok()?.ok()?;
         if outcome != Outcome::Refreshed {
             return None;
         }

@@ -167,21 +167,30 @@ impl Refresher {
             return Ok(Recovery::Superseded);
         };
         let now = self.clock.now();
-        let lease = connection.lease.clone().filter(|lease| lease.until > now);
-        let expect = match &lease {
+        // Nobody asks the provider while this is tried, nor before it is tried again.
+        let lease = match connection.lease.clone().filter(|lease| lease.until > now) {
+            Some(lease) if lease.token == unsaved.lease_token => Some(lease),
+            Some(lease) if is_grace(&lease) => {
+                let lease = Lease { until: now + Unsaved::GRACE, ..lease };
+                self.connections.prolong(&connection, &lease).await?.then_some(lease)
+            }
             // The provider is being asked with the token that was refreshed: if that fails, this is saved after it.
-            Some(lease) if lease.token != unsaved.lease_token && !is_grace(lease) => return Ok(Recovery::Busy),
-            Some(lease) => Expect::Lease(lease),
-            None => Expect::Unleased(connection.version, now),
+            Some(_) => None,
+            None => {
+                let lease = grace(&*self.rng, now);
+                self.connections.lease(&connection, &lease, now).await?.then_some(lease)
+            }
         };
+        let Some(lease) = lease else { return Ok(Recovery::Busy) };
         let renewed = unsaved.open(self.vault.sealer()).await?;
         let mut contents = self.vault.open(&connection).await?;
         if contents.credentials.as_ref().is_some_and(|stored| !renewed.follows(stored)) {
+            self.connections.release(&connection, &lease).await?;
             return Ok(Recovery::Superseded);
         }
         let before = connection.state;
         renewed.apply(&mut connection, &mut contents);
-        if !self.vault.save(&connection, &contents, expect).await? {
+        if !self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? {
             return Ok(Recovery::Busy);
         }
         tracing::info!(workspace = connection.workspace, connection = connection.id, "a result was saved late");
