@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
+use std::{env, fs};
 
 use http::Method;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
@@ -96,6 +97,19 @@ impl Program {
         (printed, self.log())
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("it was not waited for")
+    }
+
+    /// How much memory it has in use, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kilobytes * 1024
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic holds it").join("\n")
@@ -115,16 +129,16 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds the program, once for all tests of a process.
+/// The program that LARDER_TEST_PROGRAM names, else the one of this workspace, built once for all tests of a process.
 fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| built("larder"))
+    BINARY.get_or_init(|| env::var_os("LARDER_TEST_PROGRAM").map_or_else(|| built("larder"), PathBuf::from))
 }
 
 /// Builds a binary of this workspace and tells where it is.
 pub fn built(name: &str) -> PathBuf {
     // …/target/debug/deps/local-0123456789abcdef
-    let test = std::env::current_exe().expect("a path");
+    let test = env::current_exe().expect("a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("a folder");
     let target = profile.parent().expect("a folder");
     let built = std::process::Command::new(env!("CARGO"))

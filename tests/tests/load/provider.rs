@@ -1,0 +1,308 @@
+//! A provider that fails one call in ten, and knows of every token what became of it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::stream;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::seeded::Seeded;
+
+/// How long access tokens live, in seconds; each grant has one of these.
+const LIVES: [u64; 6] = [4, 8, 20, 90, 600, 3600];
+/// A process that was killed so soon after it got an answer may not have saved it.
+const UNSAVED: Duration = Duration::from_secs(10);
+/// Refreshes of one grant are a minute apart when they are decided. Between that and the request lies the preparation, for
+/// which the program gives itself ten seconds.
+const APART: Duration = Duration::from_secs(50);
+
+type Body = BoxBody<Bytes, io::Error>;
+
+/// A provider on a loopback port. It rotates refresh tokens, and takes an old one until the next has been used.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    base: String,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    rng: Seeded,
+    grants: Vec<Grant>,
+    /// When each life of the program ended.
+    kills: Vec<Instant>,
+    calls: HashMap<&'static str, u64>,
+    faults: HashMap<&'static str, u64>,
+    violations: Vec<String>,
+}
+
+struct Grant {
+    life: Duration,
+    tokens: Vec<Token>,
+    refreshes: Vec<Instant>,
+    has_failed: bool,
+}
+
+/// An access token and the refresh token that came with it.
+#[derive(Clone, Copy)]
+struct Token {
+    dies_at: Instant,
+    /// In which life of the program it was handed over, and when; `None` if the answer was cut off.
+    delivered: Option<(usize, Instant)>,
+    is_refreshed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    ServerError,
+    TooManyRequests,
+    /// The connection ends before anything is done.
+    Cut,
+    /// Tokens are made, and the connection ends in the middle of the answer.
+    CutAnswer,
+    Slow,
+}
+
+/// What is known of a token that was served.
+pub(crate) struct Served {
+    /// Its place among the tokens of its grant.
+    pub(crate) number: usize,
+    pub(crate) dies_at: Instant,
+    pub(crate) life: Duration,
+}
+
+impl Provider {
+    pub(crate) async fn start(seed: u64) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let state = State {
+            rng: Seeded::new(seed),
+            grants: Vec::new(),
+            kills: Vec::new(),
+            calls: HashMap::new(),
+            faults: HashMap::new(),
+            violations: Vec::new(),
+        };
+        let provider = Self { base, state: Arc::new(Mutex::new(state)) };
+        let serving = provider.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let provider = serving.clone();
+                let service = service_fn(move |request| {
+                    let provider = provider.clone();
+                    async move { provider.answer(request).await }
+                });
+                tokio::spawn(async move {
+                    drop(
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await,
+                    );
+                });
+            }
+        });
+        provider
+    }
+
+    /// The parameters of an integration of the bundled `oauth2` connector that leads here.
+    pub(crate) fn parameters(&self) -> Value {
+        json!({
+            "clientId": "load", "clientSecret": "load-secret",
+            "authorizeUri": format!("{}/authorize", self.base),
+            "tokenUri": format!("{}/token", self.base),
+            "testUri": format!("{}/me", self.base),
+        })
+    }
+
+    /// The end user approves: gives the grant, and where the browser goes.
+    pub(crate) fn approve(&self, authorize_url: &str) -> (usize, String) {
+        let mut state = self.state();
+        let grant = state.grants.len();
+        let life = Duration::from_secs(LIVES[state.rng.below(LIVES.len())]);
+        state.grants.push(Grant { life, tokens: Vec::new(), refreshes: Vec::new(), has_failed: false });
+        let url = Url::parse(authorize_url).expect("a URL");
+        let get = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let mut back = Url::parse(&get("redirect_uri").expect("a redirect_uri")).expect("a URL");
+        let state_of_flow = get("state").expect("a state");
+        back.query_pairs_mut().append_pair("code", &format!("code-{grant}")).append_pair("state", &state_of_flow);
+        (grant, back.into())
+    }
+
+    /// Whether a call for a grant was made to fail.
+    pub(crate) fn has_failed(&self, grant: usize) -> bool {
+        self.state().grants[grant].has_failed
+    }
+
+    /// The grant of an access token and what is known of the token; `None` if it was never issued.
+    pub(crate) fn find(&self, access_token: &str) -> Option<(usize, Served)> {
+        let (grant, number) = parse(access_token, "access")?;
+        let state = self.state();
+        let issuer = state.grants.get(grant)?;
+        let token = issuer.tokens.get(number)?;
+        Some((grant, Served { number, dies_at: token.dies_at, life: issuer.life }))
+    }
+
+    /// The newest token of a grant that this life of the program has got; those before may be lost.
+    pub(crate) fn newest_delivered(&self, grant: usize) -> Option<usize> {
+        let state = self.state();
+        let life = state.kills.len();
+        state.grants[grant].tokens.iter().rposition(|token| token.delivered.is_some_and(|(to, _)| to == life))
+    }
+
+    /// Tells that the program is about to be killed.
+    pub(crate) fn note_kill(&self) {
+        self.state().kills.push(Instant::now());
+    }
+
+    /// Calls by endpoint, and faults by kind.
+    pub(crate) fn counts(&self) -> (u64, String) {
+        let state = self.state();
+        let list = |counts: &HashMap<&str, u64>| {
+            let mut list: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            list.sort();
+            list.join(", ")
+        };
+        let faults = state.faults.values().sum();
+        (faults, format!("provider calls: {}; made to fail: {}", list(&state.calls), list(&state.faults)))
+    }
+
+    /// What was asked that should not have been.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        let state = self.state();
+        let mut violations = state.violations.clone();
+        for (grant, Grant { refreshes, .. }) in state.grants.iter().enumerate() {
+            for pair in refreshes.windows(2).filter(|pair| pair[1] - pair[0] < APART) {
+                violations.push(format!("the grant {grant} was refreshed again after {:?}", pair[1] - pair[0]));
+            }
+        }
+        violations
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic holds it")
+    }
+
+    async fn answer(&self, request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>, io::Error> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
+        let (kind, fault) = {
+            let mut state = self.state();
+            let bearer = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+            let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+            let (kind, grant) = match (parts.uri.path(), form.get("code"), form.get("refresh_token")) {
+                ("/token", Some(code), _) => ("codes", code.strip_prefix("code-").and_then(|grant| grant.parse().ok())),
+                ("/token", _, Some(token)) => ("refreshes", parse(token, "refresh").map(|(grant, _)| grant)),
+                _ => ("tests", bearer.and_then(|token| parse(token, "access")).map(|(grant, _)| grant)),
+            };
+            *state.calls.entry(kind).or_default() += 1;
+            let grant: usize = grant.expect("what was issued");
+            if kind == "refreshes" {
+                state.grants[grant].refreshes.push(Instant::now());
+            }
+            (kind, state.fault(grant))
+        };
+        match fault {
+            Some(Fault::ServerError) => return Ok(text(503, "down for maintenance", &[])),
+            Some(Fault::TooManyRequests) => return Ok(text(429, "{}", &[("retry-after", "2")])),
+            Some(Fault::Cut) => return Err(io::ErrorKind::ConnectionReset.into()),
+            Some(Fault::Slow) => {
+                let milliseconds = 200 + self.state().rng.below(2000) as u64;
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            }
+            Some(Fault::CutAnswer) | None => {}
+        }
+        let is_cut = fault == Some(Fault::CutAnswer);
+        let body = match kind {
+            "codes" => {
+                let grant = form["code"].strip_prefix("code-").and_then(|grant| grant.parse().ok());
+                self.state().issue(grant.expect("a grant"), !is_cut)
+            }
+            "refreshes" => {
+                let (grant, number) = parse(&form["refresh_token"], "refresh").expect("what was issued");
+                let mut state = self.state();
+                state.refresh(grant, number);
+                state.issue(grant, !is_cut)
+            }
+            _ => json!({}),
+        };
+        let body = body.to_string();
+        if is_cut {
+            let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
+            let frames = stream::iter([Ok(Frame::data(half)), Err(io::ErrorKind::ConnectionReset.into())]);
+            return Ok(hyper::Response::new(StreamBody::new(frames).boxed()));
+        }
+        Ok(text(200, &body, &[("content-type", "application/json")]))
+    }
+}
+
+impl State {
+    /// What goes wrong with a call, which is one in ten.
+    fn fault(&mut self, grant: usize) -> Option<Fault> {
+        if self.rng.below(10) != 0 {
+            return None;
+        }
+        let (fault, name) = [
+            (Fault::ServerError, "503"),
+            (Fault::TooManyRequests, "429"),
+            (Fault::Cut, "cut"),
+            (Fault::CutAnswer, "cut answer"),
+            (Fault::Slow, "slow"),
+        ][self.rng.below(5)];
+        *self.faults.entry(name).or_default() += 1;
+        self.grants[grant].has_failed |= fault != Fault::Slow;
+        Some(fault)
+    }
+
+    fn issue(&mut self, grant: usize, is_delivered: bool) -> Value {
+        let now = Instant::now();
+        let life_of_program = self.kills.len();
+        let Grant { life, tokens, .. } = &mut self.grants[grant];
+        let number = tokens.len();
+        let delivered = is_delivered.then_some((life_of_program, now));
+        tokens.push(Token { dies_at: now + *life, delivered, is_refreshed: false });
+        json!({
+            "access_token": format!("access-{grant}-{number}"), "refresh_token": format!("refresh-{grant}-{number}"),
+            "token_type": "Bearer", "expires_in": life.as_secs(),
+        })
+    }
+
+    /// Notes the use of a refresh token, and what is wrong with it.
+    fn refresh(&mut self, grant: usize, number: usize) {
+        let since = self.grants[grant].tokens.split_off(number + 1);
+        for (after, token) in since.iter().enumerate() {
+            let may_be_lost = token.delivered.is_none_or(|(life, at)| {
+                self.kills.get(life).is_some_and(|killed_at| killed_at.duration_since(at) < UNSAVED)
+            });
+            if token.is_refreshed || !may_be_lost {
+                let newer = number + 1 + after;
+                self.violations.push(format!("the grant {grant} was refreshed with {number}, but has {newer}"));
+            }
+        }
+        self.grants[grant].tokens[number].is_refreshed = true;
+        self.grants[grant].tokens.extend(since);
+    }
+}
+
+/// The grant and the number in a token.
+fn parse(token: &str, kind: &str) -> Option<(usize, usize)> {
+    let (grant, number) = token.strip_prefix(kind)?.strip_prefix('-')?.split_once('-')?;
+    Some((grant.parse().ok()?, number.parse().ok()?))
+}
+
+fn text(status: u16, body: &str, headers: &[(&str, &str)]) -> hyper::Response<Body> {
+    let mut response = hyper::Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    let body = Full::from(body.to_owned()).map_err(|never: Infallible| match never {});
+    response.body(body.boxed()).expect("a response")
+}
