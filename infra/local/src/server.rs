@@ -44,7 +44,7 @@ pub async fn serve(listener: TcpListener, bundle: Arc<Bundle>, demo: Option<Arc<
     }
 }
 
-async fn answer(bundle: &Bundle, demo: Option<&DemoProvider>, request: hyper::Request<Incoming>) -> Response {
+async fn answer(bundle: &Arc<Bundle>, demo: Option<&DemoProvider>, request: hyper::Request<Incoming>) -> Response {
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
@@ -56,6 +56,11 @@ async fn answer(bundle: &Bundle, demo: Option<&DemoProvider>, request: hyper::Re
     let request = http::Request::from_parts(parts, Bytes::clone(&body));
     match demo {
         Some(demo) if request.uri().path().starts_with(DemoProvider::PREFIX) => demo.handle(&request),
-        _ => bundle.handle(request).await,
+        _ => {
+            // As in Lambda, the function goes on when its caller does not wait for it: what a provider gave is saved.
+            let bundle = Arc::clone(bundle);
+            let handled = tokio::spawn(async move { bundle.handle(request).await });
+            handled.await.unwrap_or_else(|error| Error::internal(error).into_response())
+        }
     }
 }
