@@ -4,10 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use http::{Method, StatusCode};
 use larder::clock::SystemClock;
 use larder::secrets::{SecretFile, Workspaces};
+use larder::store::schema::Tables;
+use larder_local::WORKSPACE;
 use larder_local::bundle::{DataDir, Grant, mint};
+use larder_local::engine::Engine;
 use larder_tests::{MockProvider, Program, Visitor};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -59,6 +64,64 @@ async fn a_refresh_is_saved_though_whoever_asked_for_it_has_hung_up() {
     provider.set_delay(Duration::from_secs(1));
     ask(&larder, &id, &provider).await.abort();
     until(async || credentials(&larder, &id).await["refresh_token"] == "refresh-2").await;
+}
+
+/// A connection whose refresh the provider has answered when the program is killed. Gives the program that runs after it,
+/// when the lease of the first is over.
+async fn interrupted(data: &Path, provider: &MockProvider) -> (Program, String) {
+    let (larder, id) = connected(data, provider).await;
+    provider.set_delay(Duration::from_secs(60));
+    let asking = ask(&larder, &id, provider).await;
+    larder.kill().await;
+    asking.await.expect("it ends").expect_err("nobody answers");
+    provider.set_delay(Duration::ZERO);
+
+    let larder = start(data).await;
+    let connection = larder.get(&format!("/connections/{id}"), &larder.admin).await.expect(StatusCode::OK).json();
+    assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null));
+    assert_eq!(credentials(&larder, &id).await["refresh_token"], "refresh-1");
+    outlast_lease(data, &id).await;
+    (larder, id)
+}
+
+#[tokio::test]
+async fn after_a_kill_between_answer_and_save_a_provider_with_grace_gives_tokens_again() {
+    let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
+    let (larder, id) = interrupted(data.path(), &provider).await;
+    let answer = larder.send(Method::POST, &refresh_uri(&id), &larder.admin, "").await;
+    let connection = answer.expect(StatusCode::OK).json();
+    assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null));
+    let sent: Vec<_> = provider.refreshes().iter().map(|it| it.get("refresh_token").map(ToOwned::to_owned)).collect();
+    assert_eq!(sent, [Some("refresh-1".to_owned()), Some("refresh-1".to_owned())]);
+    assert_eq!(credentials(&larder, &id).await["refresh_token"], "refresh-3");
+}
+
+#[tokio::test]
+async fn after_a_kill_between_answer_and_save_the_refusal_of_a_strict_provider_is_explained_at_once() {
+    let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
+    let (larder, id) = interrupted(data.path(), &provider).await;
+    provider.script(400, &json!({"error": "invalid_grant", "error_description": "the token was used before"}));
+    let answer = larder.send(Method::POST, &refresh_uri(&id), &larder.admin, "").await;
+    let told = answer.expect(StatusCode::BAD_REQUEST).json();
+    let connection = larder.get(&format!("/connections/{id}"), &larder.admin).await.expect(StatusCode::OK).json();
+    assert_eq!(connection["state"], "CLIENT_ACTION_REQUIRED");
+    let message = "the refresh before this one was interrupted before its result was saved, and the provider no longer \
+                   takes the old refresh token; the end user must connect again (the provider refused the grant for \
+                   good: invalid_grant (the token was used before))";
+    assert_eq!(connection["error"], json!({"key": "access_token_expired", "message": message}));
+    assert!(told["message"].as_str().is_some_and(|told| told.contains(message)), "{told}");
+}
+
+/// As if the lease and the shortest interval were over.
+async fn outlast_lease(data: &Path, id: &str) {
+    let database = DataDir::open(data).expect("a folder").database();
+    let engine = Engine::start(&database).await.expect("an engine");
+    let update = Client::new(&engine.sdk_config()).update_item().table_name(Tables::default().connections);
+    let update = update.key("id", AttributeValue::S(format!("{WORKSPACE}#{id}")));
+    let update = update.condition_expression("attribute_exists(lease_token)");
+    let update = update.update_expression("SET lease_until = :past REMOVE last_attempt_at");
+    let past = AttributeValue::N("1".into());
+    update.expression_attribute_values(":past", past).send().await.expect("there is a lease");
 }
 
 /// Waits until something is so.

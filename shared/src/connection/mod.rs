@@ -164,6 +164,22 @@ impl Failure {
             Self::Permanent(problem) | Self::Transient { problem, .. } => problem,
         }
     }
+
+    /// The same failure of an attempt whose predecessor never told how it ended. That one may have used up the refresh
+    /// token, and whoever sees the connection flagged should know that nobody revoked it.
+    #[must_use]
+    pub fn after_interruption(self) -> Self {
+        match self {
+            Self::Permanent(Problem { key, message }) => Self::Permanent(Problem {
+                key,
+                message: format!(
+                    "the refresh before this one was interrupted before its result was saved, and the provider no longer \
+                     takes the old refresh token; the end user must connect again ({message})"
+                ),
+            }),
+            transient => transient,
+        }
+    }
 }
 
 impl Problem {

@@ -173,7 +173,12 @@ impl Refresher {
         let obtained = match self.provider.refresh(&auth, &renewal, &credentials_value).await {
             Ok(obtained) => obtained,
             Err(error) => {
-                return self.save_failure(connection, &error.into_failure(), Expect::Lease(&lease)).await;
+                let mut failure = error.into_failure();
+                // A lease that is over was not ended by its holder.
+                if connection.lease.is_some() {
+                    failure = failure.after_interruption();
+                }
+                return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
             }
         };
         let mut fresh = credentials.merged(&obtained.credentials);
