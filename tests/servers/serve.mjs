@@ -15,6 +15,8 @@ export function options(defaults) {
 // Listens on a free port of the loopback interface; `build(issuer)` gives the request handler for it.
 export async function serve(build) {
   const server = createServer();
+  // Longer than Larder keeps a connection: Node.js's five seconds would end some just as a request is sent on them.
+  server.keepAliveTimeout = 75_000;
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const issuer = `http://127.0.0.1:${server.address().port}`;
   server.on('request', await build(issuer));

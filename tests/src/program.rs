@@ -52,7 +52,8 @@ impl Program {
             }
             true
         };
-        let has_started = tokio::time::timeout(Duration::from_secs(60), welcome).await == Ok(true);
+        // A debug build reads the connectors slowly where many processes want the processor.
+        let has_started = tokio::time::timeout(Duration::from_secs(180), welcome).await == Ok(true);
         assert!(has_started, "larder did not start: {printed:#?} {:#?}", log.lock().expect("no panic holds it"));
         let after = |text: &str| {
             let line = printed.iter().position(|line| line.starts_with(text));
@@ -100,6 +101,24 @@ impl Program {
     /// The id of its process.
     pub fn id(&self) -> u32 {
         self.process.id().expect("it was not waited for")
+    }
+
+    /// Whether it has a connection to this machine from this port.
+    pub fn has_connection_from(&self, port: u16) -> bool {
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets of this machine");
+        let address = format!("0100007F:{port:04X}");
+        let inode = sockets.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields.get(1) == Some(&address.as_str())).then(|| fields[9].to_owned())
+        });
+        let Some(socket) = inode.map(|inode| format!("socket:[{inode}]")) else { return false };
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id())).into_iter().flatten();
+        files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == socket.as_str()))
+    }
+
+    /// Sends SIGKILL and does not wait for its end; [`Self::kill`] does, afterwards.
+    pub fn strike(&mut self) {
+        self.process.start_kill().expect("it is killed");
     }
 
     /// How much memory it has in use, in bytes.

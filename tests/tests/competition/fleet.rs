@@ -1,0 +1,76 @@
+//! Several programs over one data folder, killed and started again.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use futures::future::join_all;
+use larder_tests::Program;
+
+pub(crate) struct Fleet {
+    data: PathBuf,
+    slots: Vec<Mutex<Option<Program>>>,
+    kills: AtomicUsize,
+}
+
+impl Fleet {
+    /// Starts others beside the first.
+    pub(crate) async fn around(first: Program, data: &Path, size: usize) -> Self {
+        let others = join_all((1..size).map(|_| start(data))).await;
+        let programs = [first].into_iter().chain(others);
+        let slots = programs.map(|program| Mutex::new(Some(program))).collect();
+        Self { data: data.to_owned(), slots, kills: AtomicUsize::new(0) }
+    }
+
+    /// Where those that run answer.
+    pub(crate) fn base_uris(&self) -> Vec<String> {
+        let uris = (0..self.slots.len()).map(|slot| self.slot(slot).as_ref().map(|it| it.base_uri.clone()));
+        uris.flatten().collect()
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn kills(&self) -> usize {
+        self.kills.load(Ordering::Relaxed)
+    }
+
+    /// Takes a program out, so that nobody asks it any more.
+    pub(crate) fn take(&self, slot: usize) -> Option<Program> {
+        self.slot(slot).take()
+    }
+
+    /// Kills a program that was taken out.
+    pub(crate) async fn kill(&self, program: Program) {
+        self.kills.fetch_add(1, Ordering::Relaxed);
+        program.kill().await;
+    }
+
+    /// Starts a program where one was taken out.
+    pub(crate) async fn start(&self, slot: usize) {
+        let program = start(&self.data).await;
+        *self.slot(slot) = Some(program);
+    }
+
+    /// Which program has a connection from this port.
+    pub(crate) fn owner(&self, port: u16) -> Option<usize> {
+        (0..self.slots.len()).find(|slot| self.slot(*slot).as_ref().is_some_and(|it| it.has_connection_from(port)))
+    }
+
+    /// Kills a program at once; it is to be taken out afterwards.
+    pub(crate) fn strike(&self, slot: usize) {
+        if let Some(program) = self.slot(slot).as_mut() {
+            program.strike();
+        }
+    }
+
+    fn slot(&self, slot: usize) -> MutexGuard<'_, Option<Program>> {
+        self.slots[slot].lock().expect("no panic holds it")
+    }
+}
+
+pub(crate) async fn start(data: &Path) -> Program {
+    let data = data.to_str().expect("a path in UTF-8");
+    Program::start(&["--data", data, "--listen", "127.0.0.1:0", "--no-demo"]).await
+}

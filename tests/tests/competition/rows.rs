@@ -1,0 +1,45 @@
+//! The rows under running programs: looked at, and moved on in time.
+
+use std::path::Path;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use larder::connection::Connection;
+use larder::store::Connections;
+use larder::store::schema::Tables;
+use larder_local::WORKSPACE;
+use larder_local::bundle::DataDir;
+use larder_local::engine::Engine;
+
+/// The table of connections in a data folder.
+pub(crate) struct Rows {
+    client: Client,
+    table: String,
+    connections: Connections,
+}
+
+impl Rows {
+    pub(crate) async fn open(data: &Path) -> Self {
+        let database = DataDir::open(data).expect("a folder").database();
+        let engine = Engine::start(&database).await.expect("an engine");
+        let client = Client::new(&engine.sdk_config());
+        let table = Tables::default().connections;
+        Self { connections: Connections::new(client.clone(), &table), client, table }
+    }
+
+    pub(crate) async fn get(&self, id: &str) -> Connection {
+        self.connections.get(WORKSPACE, id).await.expect("the table answers").expect("a connection")
+    }
+
+    /// As if the last attempt were a minute ago. A connection whose lease was never ended stays as it is.
+    pub(crate) async fn forget_last_attempt(&self, id: &str) {
+        let key = AttributeValue::S(format!("{WORKSPACE}#{id}"));
+        let update = self.client.update_item().table_name(&self.table).key("id", key);
+        let update = update.update_expression("REMOVE last_attempt_at");
+        let result = update.condition_expression("attribute_not_exists(lease_token)").send().await;
+        if let Err(error) = result {
+            let error = error.into_service_error();
+            assert!(error.is_conditional_check_failed_exception(), "{error}");
+        }
+    }
+}
