@@ -311,7 +311,9 @@ impl Connections {
                 break;
             }
         }
-        let items = self.get_many(&ids).await?;
+        let mut items = self.get_many(&ids).await?;
+        // The index may still have what was deleted and then made anew by somebody else.
+        items.retain(|connection| tenant.is_none() || connection.tenant.as_deref() == tenant);
         Ok(Page { items, cursor: start.and_then(|key| write_cursor(&Item(key))) })
     }
 
@@ -529,5 +531,71 @@ impl IntegrationRef {
             connector_key: integration.connector_key.clone(),
             option_key: option_key.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
+    use aws_sdk_dynamodb::operation::query::QueryOutput;
+    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+    use super::*;
+    use crate::testing::Lines;
+
+    fn connection(tenant: &str) -> Connection {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        Connection { tenant: Some(tenant.to_owned()), ..Connection::new("acme", "c1", now) }
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_does_not_hold_is_an_answer_and_nothing_to_log() {
+        let failed = || ConditionalCheckFailedException::builder().message("The conditional request failed").build();
+        let put = mock!(Client::put_item).then_error(move || PutItemError::ConditionalCheckFailedException(failed()));
+        let update =
+            mock!(Client::update_item).then_error(move || UpdateItemError::ConditionalCheckFailedException(failed()));
+        let delete =
+            mock!(Client::delete_item).then_error(move || DeleteItemError::ConditionalCheckFailedException(failed()));
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put, &update, &delete]);
+        let lines = Lines::of("info", async {
+            let (connections, connection) = (Connections::new(client, "connections"), connection("alice"));
+            let lease = Lease { token: "token".into(), until: OffsetDateTime::UNIX_EPOCH };
+            let now = OffsetDateTime::UNIX_EPOCH;
+            for expect in [Expect::Absent, Expect::Version(1), Expect::Unleased(1, now), Expect::Lease(&lease)] {
+                assert!(!connections.put(&connection, expect).await.unwrap(), "{expect:?}");
+            }
+            assert!(!connections.reserve(&connection, &lease).await.unwrap());
+            assert!(!connections.lease(&connection, &lease, now).await.unwrap());
+            assert!(!connections.prolong(&connection, &lease).await.unwrap());
+            assert!(!connections.remove_leased(&connection, &lease).await.unwrap());
+            connections.release(&connection, &lease).await.unwrap();
+            connections.postpone("acme", "c1", now, now).await.unwrap();
+        });
+        let lines = lines.await;
+        assert!(lines.is_empty(), "{lines:?}");
+        assert_eq!((put.num_calls(), update.num_calls(), delete.num_calls()), (5, 4, 1));
+    }
+
+    #[tokio::test]
+    async fn what_an_index_says_of_before_is_not_shown() {
+        let of_index = HashMap::from([("id".to_owned(), AttributeValue::S("acme#c1".to_owned()))]);
+        let query = mock!(Client::query)
+            .match_requests(|request| request.consistent_read().is_none())
+            .then_output(move || QueryOutput::builder().items(of_index.clone()).build());
+        // It was alice's, then it was deleted, and bob has made one of that id.
+        let row = write(&connection("bob")).0;
+        let get = mock!(Client::batch_get_item)
+            .match_requests(|request| {
+                let keys = request.request_items().and_then(|tables| tables.get("connections"));
+                keys.and_then(KeysAndAttributes::consistent_read) == Some(true)
+            })
+            .then_output(move || BatchGetItemOutput::builder().responses("connections", vec![row.clone()]).build());
+        let connections =
+            Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&query, &get]), "connections");
+        let listed = async |tenant| connections.list("acme", tenant, 10, None).await.unwrap().items.len();
+        assert_eq!(listed(Some("alice")).await, 0);
+        assert_eq!(listed(Some("bob")).await, 1);
+        assert_eq!(listed(None).await, 1);
     }
 }
