@@ -713,6 +713,21 @@ async fn a_connect_that_cannot_be_read_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_name_that_would_fill_lists_is_refused() {
+    let (world, provider) = prepared(json!({})).await;
+    let connect = async |length: usize| {
+        let payload = json!({"integrationKey": "crm", "token": world.alice, "name": "n".repeat(length)});
+        let mut browser = Browser::default();
+        let answer = browser.post(&world, "/connect", &[("payload", &payload.to_string())]).await;
+        (browser, answer)
+    };
+    let (_, page) = connect(1025).await;
+    refused(&world, page, StatusCode::BAD_REQUEST, "`name`").await;
+    let (mut browser, answer) = connect(1024).await;
+    browser.get(&world, &provider.approve(&answer.location())).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_connect_needs_a_valid_token() {
     let (world, _provider) = prepared(json!({})).await;
     let expired = world.sign("local", Claims { tenant_key: Some("alice".into()), ..Claims::default() }).await;
