@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, header};
 use larder::clock::Clock;
 use larder::configuration::{Choice, Configuration};
 use larder::connect::{ConnectFailure, Delivery, Establish, Flow, browser_cookie, browser_cookie_name, browser_digest};
@@ -47,6 +47,9 @@ impl OAuthCallback {
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
+        if *request.method() != Method::GET {
+            return Err(Error::method_not_allowed("GET"));
+        }
         let callback = parse_callback(request.uri().query().unwrap_or_default())
             .map_err(|error| Error::bad_request(error.to_string()))?;
         let Some(state) = &callback.state else {
