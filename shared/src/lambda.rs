@@ -270,6 +270,27 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_read_encoded_or_not_or_missing() {
+        let body = |changes| read_request(event(changes)).expect("a request").into_body();
+        assert_eq!(body(json!({"body": "{\"a\":\"é\"}"})), "{\"a\":\"é\"}");
+        assert_eq!(body(json!({"body": "eyJhIjoiw6kifQ==", "isBase64Encoded": true})), "{\"a\":\"é\"}");
+        assert_eq!(body(json!({"body": "//79", "isBase64Encoded": true})), [0xff, 0xfe, 0xfd].as_slice());
+        assert_eq!(body(json!({"body": "", "isBase64Encoded": true})), "");
+        assert_eq!(body(json!({})), "");
+    }
+
+    #[test]
+    fn headers_are_read_repeated_or_missing() {
+        // API Gateway joins what is repeated with commas.
+        let headers = json!({"x-twice": "a,b", "authorization": "Bearer a,Bearer b"});
+        let request = read_request(event(json!({"headers": headers}))).expect("a request");
+        assert_eq!(request.headers()["x-twice"], "a,b");
+        assert_eq!(request.headers()["authorization"], "Bearer a,Bearer b");
+        let request = read_request(event(json!({"headers": {}}))).expect("a request");
+        assert!(request.headers().get("authorization").is_none());
+    }
+
+    #[test]
     fn cookies_of_a_response_are_apart_from_its_headers() {
         let mut response = Response::new("text".to_owned());
         for cookie in ["a=1", "b=2"] {
