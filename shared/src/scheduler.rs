@@ -165,7 +165,7 @@ mod tests {
             group: "larder".into(),
             function_arn: "arn:aws:lambda:eu-west-1:123456789012:function:refresh".into(),
             role_arn: "arn:aws:iam::123456789012:role/schedules".into(),
-            dead_letter_arn: None,
+            dead_letter_arn: Some("arn:aws:sqs:eu-west-1:123456789012:undelivered".into()),
         };
         EventBridgeScheduler::new(mock_client!(aws_sdk_scheduler, [rule]), target)
     }
@@ -177,8 +177,25 @@ mod tests {
                 request.schedule_expression() == Some("at(2023-11-14T22:14:50)")
                     && request.schedule_expression_timezone() == Some("UTC")
                     && request.action_after_completion() == Some(&ActionAfterCompletion::Delete)
+                    && request.flexible_time_window().map(FlexibleTimeWindow::mode)
+                        == Some(&FlexibleTimeWindowMode::Off)
                     && request.target().and_then(Target::input)
                         == Some(r#"{"workspace":"acme","connectionId":"c/1 ü","version":7}"#)
+            })
+            .then_output(|| CreateScheduleOutput::builder().schedule_arn("arn").build().expect("an output"));
+        scheduler(&create).arm(&due()).await.expect("is armed");
+        assert_eq!(create.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_delivered_goes_to_the_queue_of_undelivered_schedules() {
+        let create = mock!(Client::create_schedule)
+            .match_requests(|request| {
+                let target = request.target().expect("a target");
+                target.dead_letter_config().and_then(DeadLetterConfig::arn)
+                    == Some("arn:aws:sqs:eu-west-1:123456789012:undelivered")
+                    // AWS's own is longer than ours could be: for a day, 185 times.
+                    && target.retry_policy().is_none()
             })
             .then_output(|| CreateScheduleOutput::builder().schedule_arn("arn").build().expect("an output"));
         scheduler(&create).arm(&due()).await.expect("is armed");

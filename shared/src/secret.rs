@@ -43,4 +43,13 @@ mod tests {
     fn debug_says_nothing() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(…)");
     }
+
+    #[test]
+    fn two_secrets_are_equal_only_as_a_whole() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(secret, Secret::new("hunter2"));
+        for other in ["", "h", "hunter", "hunter22", "hunter3", "Hunter2", "2retnuh"] {
+            assert_ne!(secret, Secret::new(other), "{other}");
+        }
+    }
 }

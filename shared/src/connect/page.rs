@@ -103,4 +103,27 @@ mod tests {
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     }
+
+    #[test]
+    fn a_page_runs_and_looks_like_nothing_but_what_it_carries_and_loads_nothing() {
+        let origins = ["https://app.example".to_owned()];
+        let page = result(StatusCode::OK, "Connected", "done", Some(&json!({"a": 1})), &origins);
+        let headers = page.headers();
+        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer");
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        let inside = |from: &str, to: &str| {
+            let (_, rest) = page.body().split_once(from).expect("an element");
+            hash(rest.split_once(to).expect("its end").0)
+        };
+        assert!(policy.contains(&format!("style-src '{}';", inside("<style>", "</style>"))), "{policy}");
+        assert!(policy.contains(&format!("script-src '{}';", inside("<script>", "</script>"))), "{policy}");
+        for word in ["unsafe-", "http:", " *", "data:"] {
+            assert!(!policy.contains(word), "{policy}");
+        }
+        for word in ["src=", "href=", "url(", "@import", "<link", "<img", "<iframe", "import("] {
+            assert!(!page.body().contains(word), "{word}");
+        }
+    }
 }

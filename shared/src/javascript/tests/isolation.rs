@@ -10,6 +10,25 @@ async fn there_is_no_system_to_reach() {
 }
 
 #[tokio::test]
+async fn the_credentials_of_the_machine_are_out_of_reach() {
+    // Of an instance, of a container, and of a Lambda function, whose events are there as well.
+    let text = "export default async () => {
+        const reached = []
+        for (const url of ['http://169.254.169.254/latest/meta-data/iam/security-credentials/', 'https://169.254.169.254/',
+          'https://[fd00:ec2::254]/', 'http://169.254.170.2/v2/credentials', 'https://169.254.170.23/v1/credentials',
+          'http://127.0.0.1:9001/2018-06-01/runtime/invocation/next', 'https://127.0.0.1:9001/', 'https://localhost:9001/']) {
+            try { await fetch(url); reached.push(url) } catch (error) { if (!(error instanceof TypeError)) reached.push(String(error)) }
+        }
+        const global = Object.getOwnPropertyNames(globalThis).filter((name) => /^(process|env|AWS|LARDER)/i.test(name))
+        return [...reached, ...global]
+    }";
+    let engine = JavaScript::new(Egress::new(Reach::Public).unwrap(), Arc::new(SystemRng), Limits::default());
+    let script = script(text);
+    let returned = engine.call(Call { script: &script, arguments: Map::new(), client: None }).await.unwrap();
+    assert_eq!(returned.value, Some(json!([])));
+}
+
+#[tokio::test]
 async fn the_host_object_is_not_reachable_through_call_sites() {
     let text = "export default () => {
         const seen = []

@@ -146,19 +146,26 @@ async fn no_private_address_is_reached_however_it_is_written() {
     let server = Server::start(|line| match line.split(' ').nth(1).unwrap_or_default() {
         "/metadata" => "302 Found\nlocation: http://169.254.169.254/latest/meta-data/".to_owned(),
         "/mapped" => "307 Temporary Redirect\nlocation: https://[::ffff:a9fe:a9fe]/".to_owned(),
+        "/nat64" => "302 Found\nlocation: https://[64:ff9b::a9fe:a9fe]/".to_owned(),
+        "/carrier" => "308 Permanent Redirect\nlocation: https://100.64.0.1/".to_owned(),
+        "/link-local" => "303 See Other\nlocation: //[fe80::1]/".to_owned(),
+        "/plain" => "302 Found\nlocation: http://example.com/".to_owned(),
+        "/second" => "302 Found\nlocation: {base}/metadata".to_owned(),
         _ => "302 Found\nlocation: file:///etc/passwd".to_owned(),
     })
     .await;
     let text = "export default async ({ base }) => {
         const reached = []
         const urls = ['https://2852039166/', 'https://0xa9fea9fe/', 'https://[::ffff:169.254.169.254]/', 'https://10.0.0.1/',
-          'https://0251.0376.0251.0376/', 'http://example.com/', 'file:///etc/passwd', base + '/metadata', base + '/mapped', base + '/file']
+          'https://0251.0376.0251.0376/', 'http://example.com/', 'file:///etc/passwd', ...['metadata', 'mapped', 'nat64', 'carrier', 'link-local', 'plain', 'second', 'file'].map((path) => `${base}/${path}`)]
         for (const url of urls) {
             try { await fetch(url); reached.push(url) } catch (error) { if (!(error instanceof TypeError)) reached.push(error.name) }
         }
         return reached
     }";
     assert_eq!(result(&server, text).await, json!([]));
+    // Each redirect was seen, and the one after the first too.
+    assert_eq!(server.seen().len(), 9);
 }
 
 #[tokio::test]

@@ -125,6 +125,16 @@ fn a_success_without_an_access_token_is_malformed() {
 }
 
 #[test]
+fn a_token_type_is_compared_without_its_case() {
+    for (token_type, is_bearer) in
+        [(json!("Bearer"), true), (json!("bearer"), true), (json!("BEARER"), true), (json!("mac"), false)]
+    {
+        let body = json!({ "access_token": "a", "token_type": token_type }).to_string();
+        assert_eq!(parse(200, &body).unwrap().is_bearer(), is_bearer, "{token_type}");
+    }
+}
+
+#[test]
 fn a_missing_refresh_token_is_an_error_only_where_one_is_required() {
     let response = parse(200, r#"{"access_token":"a","refresh_token":""}"#).unwrap();
     assert_eq!(response.refresh_token(), None);
