@@ -182,6 +182,17 @@ async fn nothing_that_the_browser_sends_overrides_a_parameter() {
     let (_, location) = begin(&world, &evil).await;
     assert!(!location.contains("evil") && !location.contains("everything"), "{location}");
     assert!(location.starts_with(&provider.uri("/authorize?client_id=the-client&")));
+
+    let mut payload = json!({"integrationKey": "crm", "token": world.alice, "customState": "&client_id=evil#",
+                             "input": {"client_id": "evil", "extra": {"state": "evil"}, "skipPkce": true}});
+    payload.as_object_mut().unwrap().extend(evil.map(|(name, value)| (name.to_owned(), json!(value))));
+    let mut browser = Browser::default();
+    let location = browser.post(&world, "/connect", &[("payload", &payload.to_string())]).await.location();
+    assert_eq!(parameter(&location, "client_id"), "the-client");
+    assert!(parameter(&location, "state").ends_with(":&client_id=evil#"), "{location}");
+    let expected = "client_id redirect_uri response_type access_type scope state code_challenge code_challenge_method";
+    assert_eq!(names(&location).join(" "), expected);
+    assert!(!location.replace(&encode("&client_id=evil#"), "").contains("evil"), "{location}");
 }
 
 #[tokio::test]
@@ -281,6 +292,23 @@ async fn an_oauth_callback_uri_of_ones_own_is_used_in_both_requests() {
     browser.get(&world, &here).await.expect(StatusCode::OK);
     assert_eq!(provider.token_requests()[0].get("redirect_uri"), Some(own));
     assert_eq!(connections(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_redirect_uri_is_repeated_to_the_byte_though_the_integration_changes_meanwhile() {
+    let (world, provider) = prepared(json!({})).await;
+    let own = "https://app.example/oauth/%7euser?via=a+b%20c&via=%C3%A9";
+    let set = async |uri: &str| {
+        let body = json!({"connectorKey": "oauth2", "oAuthCallbackUri": uri});
+        world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
+    };
+    set(own).await;
+    let (mut browser, location) = begin(&world, &[]).await;
+    assert_eq!(parameter(&location, "redirect_uri"), own);
+    set("https://app.example/elsewhere").await;
+    let query = format!("code=the-code&state={}", parameter(&location, "state"));
+    browser.get(&world, &format!("/oauth-callback?{query}")).await.expect(StatusCode::OK);
+    assert_eq!(provider.token_requests()[0].get("redirect_uri"), Some(own));
 }
 
 #[tokio::test]
@@ -451,6 +479,35 @@ async fn another_browser_cannot_finish_a_flow_nor_end_it() {
 }
 
 #[tokio::test]
+async fn the_cookie_of_a_flow_has_a_value_that_only_its_browser_knows() {
+    let (world, provider) = prepared(json!({})).await;
+    let begin = async || {
+        let answer = Browser::default().get(&world, &uri(&world, &[])).await;
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let (name, value) = cookie.split_once('=').unwrap();
+        (answer.location(), name.to_owned(), value.to_owned())
+    };
+    let (location, name, value) = begin().await;
+    let (_, _, another) = begin().await;
+    assert_ne!(value, another);
+    assert!(value.len() >= 22, "{value} has fewer than 128 bits");
+    let callback = provider.approve(&location);
+    let open = async |cookie: String| {
+        let request = http::Request::get(&callback).header("cookie", cookie).body(Default::default()).unwrap();
+        Answer(world.bundle.handle(request).await)
+    };
+    let state = parameter(&location, "state");
+    for wrong in ["", "1", "true", &another, &value[1..], &value.to_uppercase(), &format!("{value}x"), &state] {
+        let page = open(format!("{name}={wrong}")).await;
+        refused(&world, page, StatusCode::BAD_REQUEST, "another browser").await;
+    }
+    // The right value under another name.
+    refused(&world, open(format!("larder={value}")).await, StatusCode::BAD_REQUEST, "another browser").await;
+    assert_eq!(provider.token_requests().len(), 0);
+    open(format!("{name}={value}")).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn two_tabs_of_one_browser_finish_in_any_order() {
     let (world, provider) = prepared(json!({})).await;
     let mut browser = Browser::default();
@@ -537,6 +594,33 @@ async fn an_answer_of_another_issuer_is_refused() {
     let (mut browser, location) = begin(&world, &[]).await;
     let right = [("code", "the-code"), ("iss", "https://issuer.example")];
     browser.get(&world, &provider.come_back(&location, &right)).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_state_is_checked_before_the_issuer_and_the_issuer_before_what_the_answer_says() {
+    let (world, provider) = prepared(json!({"issuer": "https://issuer.example"})).await;
+    let (wrong, right) = (("iss", "https://evil.example"), ("iss", "https://issuer.example"));
+    let (error, code) = (("error", "access_denied"), ("code", "the-code"));
+    for (parameters, hint) in [
+        (vec![wrong, error, code], "another issuer"),
+        (vec![wrong], "another issuer"),
+        (vec![error], "no iss"),
+        (vec![right, error, code], "both code and error"),
+        (vec![right, error], "access_denied"),
+        (vec![right], "no code"),
+    ] {
+        let (mut browser, location) = begin(&world, &[]).await;
+        let callback = provider.come_back(&location, &parameters);
+        // Of a flow that is not this browser's, nothing is told but that.
+        let page = Browser::default().get(&world, &callback).await;
+        refused(&world, page, StatusCode::BAD_REQUEST, "another browser").await;
+        let unknown = callback.replace("state=", "state=x");
+        refused(&world, browser.get(&world, &unknown).await, StatusCode::BAD_REQUEST, "unknown").await;
+        refused(&world, browser.get(&world, &callback).await, StatusCode::BAD_REQUEST, hint).await;
+        // Whatever was wrong, the state is used up.
+        refused(&world, browser.get(&world, &callback).await, StatusCode::BAD_REQUEST, "begin again").await;
+    }
+    assert_eq!(provider.token_requests().len(), 0);
 }
 
 #[tokio::test]
