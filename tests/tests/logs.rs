@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use http::{Method, StatusCode};
-use larder::environment::CredentialsIn;
+use larder::environment::{CredentialsIn, Settings};
 use larder::invocation::Invocation;
 use larder_tests::{Answer, Browser, CredentialApi, Fault, MockProvider, World};
 use refresh::{Event, Refresh};
@@ -98,6 +98,8 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     store(&world, &mut evidence).await;
     turn_away(&world, &mut evidence).await;
     keep_outside(&mut evidence).await;
+    run_scripts(&mut evidence).await;
+    leave_the_process(&mut evidence).await;
 
     // What Larder stands on is damaged.
     let damage = json!({"workspaces/local": marker("damaged")});
@@ -113,7 +115,7 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     assert!(answer.0.status().is_server_error());
 
     let text = log.text();
-    let kinds = ["a refresh failed", "internal error", "a dependency failed", "the exchange is over"];
+    let kinds = ["a refresh failed", "internal error", "a dependency failed", "the exchange is over", "entered"];
     let members = ["function=\"connect\"", "status=401", "refusal=", "errorKey=", "outcome=\"refreshed\"", "due="];
     for part in kinds.into_iter().chain(members) {
         assert!(text.contains(part), "the log has nowhere {part:?}, so this test proves nothing: {text}");
@@ -337,6 +339,89 @@ async fn keep_outside(evidence: &mut Evidence) {
     let calls = api.calls();
     let tokens = calls.iter().map(|call| call.header("x-membrane-token").unwrap());
     evidence.secrets.extend(tokens.map(|token| token.rsplit('.').next().unwrap().to_owned()));
+}
+
+/// A connector whose scripts log what they get, and fail with it.
+const TALKATIVE: &[(&str, &str)] = &[
+    (
+        "spec.yml",
+        "name: App
+auth:
+  type: client-credentials
+  inputSchema: {type: object, properties: {apiKey: {type: string}, refuse: {type: boolean}}, required: [apiKey]}
+  getCredentialsFromConnectionParameters: {implementationType: javascript}
+  refreshCredentials: {implementationType: javascript}
+  makeApiClient: {mapping: {baseUri: 'https://app.example'}}
+  test: {implementationType: javascript}
+  disconnect: {implementationType: javascript}
+",
+    ),
+    (
+        "auth/get-credentials-from-connection-parameters.js",
+        "export default function ({ connectionInput, connectorParameters }) {
+  console.log('entered', connectionInput, connectorParameters)
+  if (connectionInput.refuse) throw new Error(`no ${connectionInput.apiKey} of ${JSON.stringify(connectorParameters)}`)
+  return { apiKey: connectionInput.apiKey, expires_in: 3600 }
+}",
+    ),
+    (
+        "auth/refresh-credentials.js",
+        "export default ({ credentials }) => { console.error(credentials); throw { message: credentials.apiKey, data: credentials } }",
+    ),
+    ("auth/test.js", "export default ({ credentials }) => { console.info({ credentials }); return true }"),
+    ("auth/disconnect.js", "export default ({ credentials }) => { throw new TypeError(credentials.apiKey) }"),
+];
+
+/// Everything that a script can do with the secrets that it is given, but for taking them apart.
+async fn run_scripts(evidence: &mut Evidence) {
+    let world = World::with_connector(TALKATIVE).await;
+    let parameters = json!({"parameters": {"clientSecret": marker("app-secret")}});
+    world.integrate_app(parameters).await.expect(StatusCode::CREATED);
+    for (refuse, status) in [(true, StatusCode::BAD_REQUEST), (false, StatusCode::OK)] {
+        let input = json!({"apiKey": marker("api-key"), "refuse": refuse});
+        for channel in [json!({"input": input}), json!({"input": input, "requestId": "r1"})] {
+            evidence.keep(world.connect_app(channel).await.expect(status));
+        }
+    }
+    let id = world.get("/connections").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    evidence.keep(world.post(&format!("/connections/{id}/test")).await.expect(StatusCode::OK));
+    let refresh = format!("/connections/{id}/refresh-credentials");
+    evidence.keep(world.post(&refresh).await.expect(StatusCode::SERVICE_UNAVAILABLE));
+    world.advance(3600);
+    world.sweep().await;
+    evidence.keep(world.get(&format!("/connections/{id}")).await.expect(StatusCode::OK));
+    evidence.keep(world.get(&format!("/credentials?connectionId={id}")).await.expect(StatusCode::SERVICE_UNAVAILABLE));
+    let uri = format!("/connections/{id}");
+    evidence.keep(world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT));
+}
+
+/// What is told to other services: events on the bus, and messages of the recovery queue.
+async fn leave_the_process(evidence: &mut Evidence) {
+    let (world, aws) = World::deployed(|settings| Settings {
+        recovery_queue: Some("http://queues/recovery".into()),
+        event_bus: Some("larder".into()),
+        ..settings
+    })
+    .await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({"clientSecret": marker("client-secret")})).await;
+    provider.script(200, &tokens("first"));
+    let id = world.connect(&provider).await;
+    provider.script(200, &tokens("unsaved"));
+    world.advance(3300);
+    aws.fail("PutItem");
+    world.sweep().await;
+    aws.mend("PutItem");
+    provider.script_raw(400, &json!({"error": "invalid_grant", "error_description": marker("echo")}).to_string(), &[]);
+    world.advance(161);
+    world.sweep().await;
+    world.advance(161);
+    world.sweep().await;
+    assert_eq!(world.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
+    let (messages, events) = (aws.take_messages(), aws.take_events());
+    assert_eq!((messages.len(), events.len()), (1, 2));
+    evidence.answers.extend(messages);
+    evidence.answers.extend(events.iter().map(|(name, detail)| format!("{name} {detail}")));
 }
 
 /// The storage protocol, well and badly spoken.
