@@ -8,6 +8,7 @@ pub mod conformance;
 mod credential_api;
 pub mod database;
 pub mod distant_aws;
+pub mod document;
 pub mod function;
 pub mod fuzz;
 pub mod list;

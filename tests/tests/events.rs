@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use lambda_http::Body;
 use larder::queue::Message;
 use larder_local::route::Function;
-use larder_tests::World;
+use larder_tests::document::routes;
+use larder_tests::{World, root};
 use refresh::Event;
 use serde_json::Value;
 
@@ -20,10 +21,6 @@ struct Sample {
     text: String,
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn samples() -> Vec<Sample> {
     let files = fs::read_dir(root().join("events")).unwrap().map(|entry| entry.unwrap().path());
     let sample = |file: PathBuf| {
@@ -31,18 +28,6 @@ fn samples() -> Vec<Sample> {
         Sample { function: name.split('.').next().unwrap().to_owned(), text: fs::read_to_string(&file).unwrap(), file }
     };
     files.map(sample).collect()
-}
-
-/// Method, path and function of every route of `cargo lambda watch`.
-fn routes() -> Vec<(String, String, String)> {
-    let manifest: toml::Value = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
-    let router = manifest["workspace"]["metadata"]["lambda"]["watch"]["router"].as_array().unwrap().clone();
-    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
-    let routes = router.iter().flat_map(|route| {
-        let methods = route["methods"].as_array().unwrap().iter();
-        methods.map(|method| (text(method), text(&route["path"]), text(&route["function"]))).collect::<Vec<_>>()
-    });
-    routes.collect()
 }
 
 #[test]

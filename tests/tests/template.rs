@@ -9,27 +9,10 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::TableDescription;
 use larder::refresh::LEASE;
 use larder_local::route::Function;
+use larder_tests::document::{self, quoted, read, rows};
 use larder_tests::template::{Allowed, Template, list, text};
 use larder_tests::{World, root};
 use serde_json::{Value, json};
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap()
-}
-
-/// The cells of each row of the table that follows a heading.
-fn rows<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
-    let (_, section) = document.split_once(heading).unwrap_or_else(|| panic!("there is no {heading:?}"));
-    let rows = section.lines().skip_while(|line| !line.starts_with("|-")).skip(1);
-    rows.take_while(|line| line.starts_with('|'))
-        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
-        .collect()
-}
-
-/// What is in backquotes in a cell.
-fn quoted(cell: &str) -> Vec<&str> {
-    cell.split('`').skip(1).step_by(2).collect()
-}
 
 #[test]
 fn each_role_allows_what_security_md_says_and_nothing_else() {
@@ -250,14 +233,10 @@ fn the_routes_are_those_of_the_local_server_and_of_cargo_lambda() {
             (text(&route["Properties"]["RouteKey"]).to_owned(), *binary)
         })
         .collect();
-    let manifest: Value = toml::from_str(&read("Cargo.toml")).unwrap();
-    let router = list(&manifest["workspace"]["metadata"]["lambda"]["watch"]["router"]).iter();
-    let of_cargo_lambda: BTreeSet<_> = router
-        .flat_map(|it| {
-            list(&it["methods"])
-                .iter()
-                .map(move |method| (format!("{} {}", text(method), text(&it["path"])), text(&it["function"])))
-        })
+    let of_cargo_lambda = document::routes();
+    let of_cargo_lambda: BTreeSet<_> = of_cargo_lambda
+        .iter()
+        .map(|(method, path, function)| (format!("{method} {path}"), function.as_str()))
         .collect();
     assert_eq!(routes, of_cargo_lambda);
     for (route, binary) in &routes {
@@ -280,6 +259,23 @@ fn every_variable_that_is_set_is_documented_and_read() {
         assert!(name == "RUST_LOG" || environment.contains(&format!("\"{name}\"")), "{name} is not read");
     }
     assert!(!read("infra/template.yaml").contains("LARDER_LOCAL"), "what is deployed must not reach its own network");
+}
+
+#[test]
+fn what_is_not_delivered_and_what_fails_ends_in_a_queue() {
+    let template = Template::read();
+    // Lambda's net, for a function that fails: asynchronous events of `refresh`, which schedules and rules invoke.
+    let nets = template.resources("AWS::Lambda::EventInvokeConfig");
+    let [(_, net)] = nets.into_iter().collect::<Vec<_>>()[..] else { panic!("one function takes events") };
+    let net = &net["Properties"];
+    assert_eq!((&net["FunctionName"], &net["Qualifier"]), (&json!(template.functions()["refresh"]), &json!("$LATEST")));
+    assert_eq!(net["DestinationConfig"]["OnFailure"]["Destination"], "FailedInvocations.Arn");
+    assert!(net["MaximumRetryAttempts"].as_u64().is_some() && net["MaximumEventAgeInSeconds"].as_u64().is_some());
+    // Scheduler's net, for what could not be delivered; what the code makes of it is tested beside `scheduler`.
+    let variables = &template.section("Globals")["Function"]["Environment"]["Variables"];
+    assert_eq!(variables["SCHEDULE_DEAD_LETTER_ARN"], "UndeliveredSchedules.Arn");
+    // A result that cannot be saved goes on to a queue that nobody reads. What is due needs none: it is swept again.
+    assert_eq!(template.properties("RecoveryQueue")["RedrivePolicy"]["deadLetterTargetArn"], "Unrecovered.Arn");
 }
 
 #[test]
