@@ -1,17 +1,17 @@
-//! The storage protocol of `seeds/credentials-storage.txt`, and who may speak it.
+//! The storage protocol of `seeds/credentials-storage.txt`.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
 use std::fs;
+use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use larder::caller::Claims;
 use larder::credentials::Credentials;
+use larder_local::server;
 use larder_tests::{Answer, World};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 const C1: &str = "/credentials?connectionId=c1";
 
@@ -123,115 +123,6 @@ async fn what_was_put_is_served_for_ever_and_never_interpreted() {
 }
 
 #[tokio::test]
-async fn every_bad_token_is_refused_with_the_same_bytes() {
-    let world = World::new().await;
-    put(&world, C1, r#"{"credentials":"x"}"#).await.expect(StatusCode::CREATED);
-    let now = World::START;
-    let claims = json!({"workspaceKey": "local", "tenantKey": "alice", "isAdmin": true, "exp": now + 3600});
-    let with = |name: &str, value: Value| {
-        let mut claims = claims.clone();
-        claims[name] = value;
-        claims
-    };
-    let secret = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap().secret;
-    let signed = |claims: &Value, secret: &str| {
-        jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
-    };
-    let mut no_exp = claims.clone();
-    no_exp.as_object_mut().unwrap().remove("exp");
-    let nobody = json!({"workspaceKey": "local", "exp": now + 3600});
-    let nowhere = json!({"tenantKey": "alice", "isAdmin": true, "exp": now + 3600});
-    let base64 = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let none = |alg: &str| format!("{}.{}.", base64(&json!({"alg": alg, "typ": "JWT"})), base64(&claims));
-    let good = signed(&claims, secret.expose());
-    let (unsigned, _) = good.rsplit_once('.').unwrap();
-    let elevated = {
-        let bob = signed(&with("isAdmin", json!(false)), secret.expose());
-        let [header, _, signature] = bob.split('.').collect::<Vec<_>>()[..] else { unreachable!() };
-        format!("{header}.{}.{signature}", base64(&claims))
-    };
-    let bad = [
-        ("garbage", "garbage".to_owned()),
-        ("empty", String::new()),
-        ("three dots", "...".to_owned()),
-        ("another secret", signed(&claims, "another secret")),
-        ("an empty secret", signed(&claims, "")),
-        ("an unknown workspace", signed(&with("workspaceKey", json!("unknown")), secret.expose())),
-        ("a workspace that is no key", signed(&with("workspaceKey", json!("../local")), secret.expose())),
-        ("expired", signed(&with("exp", json!(now)), secret.expose())),
-        ("no exp", signed(&no_exp, secret.expose())),
-        ("exp as a text", signed(&with("exp", json!("2099-01-01")), secret.expose())),
-        ("not valid yet", signed(&with("nbf", json!(now + 3600)), secret.expose())),
-        ("no tenant and no admin", signed(&nobody, secret.expose())),
-        ("no workspace", signed(&nowhere, secret.expose())),
-        ("alg none", none("none")),
-        ("alg None", none("None")),
-        ("alg none, signed", format!("{}{}", none("none"), "AAAA")),
-        ("no signature", format!("{unsigned}.")),
-        ("cut", unsigned.to_owned()),
-        ("another body under the signature", elevated),
-    ];
-    read_with(&world, &[("authorization", &format!("Bearer {good}"))]).await.expect(StatusCode::OK);
-    let expected = read_with(&world, &[]).await.expect(StatusCode::UNAUTHORIZED).snapshot();
-    for (name, token) in bad {
-        for headers in [
-            vec![("authorization", format!("Bearer {token}"))],
-            vec![("x-membrane-token", token.clone())],
-            vec![("authorization", format!("Bearer {token}")), ("x-membrane-token", good.clone())],
-        ] {
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            // An empty `Authorization: Bearer` is no token at all, and the other header counts.
-            if token.is_empty() && headers.len() == 2 {
-                continue;
-            }
-            assert_eq!(read_with(&world, &headers).await.snapshot(), expected, "{name}");
-        }
-    }
-    for method in [Method::PUT, Method::DELETE] {
-        let answer = world.send_raw(method, C1, "garbage", r#"{"credentials":1}"#).await;
-        assert_eq!(answer.snapshot(), expected);
-    }
-    // Even where the request is wrong besides.
-    let answer = world.send_raw(Method::PUT, "/credentials", "garbage", "{").await;
-    assert_eq!(answer.snapshot(), expected);
-    assert_eq!(world.credentials("c1").await, "x");
-}
-
-#[tokio::test]
-async fn an_expired_token_is_refused_in_the_second_of_its_expiry() {
-    let world = World::new().await;
-    let token = world.sign("local", Claims { is_admin: true, ..Claims::default() }).await;
-    let uri = "/connections";
-    world.advance(3599);
-    world.send(Method::GET, uri, &token, None).await.expect(StatusCode::OK);
-    world.advance(1);
-    world.send(Method::GET, uri, &token, None).await.expect(StatusCode::UNAUTHORIZED);
-}
-
-#[tokio::test]
-async fn both_headers_and_all_three_hmac_algorithms_are_accepted() {
-    let world = World::new().await;
-    put(&world, C1, r#"{"credentials":"x"}"#).await.expect(StatusCode::CREATED);
-    let secret = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap().secret;
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-        let claims = json!({"iss": "local", "isAdmin": true, "exp": World::START + 60, "aud": "whoever"});
-        let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap();
-        for (name, value) in [
-            ("authorization", format!("Bearer {token}")),
-            ("authorization", format!("bearer {token}")),
-            ("x-membrane-token", token.clone()),
-            ("X-Membrane-Token", token.clone()),
-        ] {
-            read_with(&world, &[(name, &value)]).await.expect(StatusCode::OK);
-        }
-        // Another scheme is somebody else's.
-        let headers = [("authorization", "Basic dXNlcjpwYXNz"), ("x-membrane-token", token.as_str())];
-        read_with(&world, &headers).await.expect(StatusCode::OK);
-    }
-}
-
-#[tokio::test]
 async fn a_malformed_body_is_refused_with_what_is_wrong() {
     let world = World::new().await;
     for (body, hint) in [
@@ -308,6 +199,84 @@ async fn what_is_too_large_is_refused_with_the_limit_and_leaves_what_was_there()
         assert!(message.contains("350 KiB") && message.contains(&size.to_string()), "{message}");
     }
     assert!(world.get(C1).await.text() == most);
+}
+
+#[tokio::test]
+async fn a_request_that_lambda_would_not_take_is_refused_with_the_limit() {
+    const MOST: usize = 6 * 1024 * 1024;
+    let world = World::new().await;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(server::serve(listener, Arc::clone(&world.bundle), None));
+    // The function itself says what is too large for it.
+    for (size, limit) in [(MOST, "350 KiB"), (MOST + 1, "6291456 bytes")] {
+        let around = r#"{"credentials":""}"#;
+        let body = format!(r#"{{"credentials":"{}"}}"#, "x".repeat(size - around.len()));
+        let head = format!(
+            "PUT {C1} HTTP/1.1\r\nhost: larder\r\nauthorization: Bearer {}\r\ncontent-length: {size}\r\nconnection: close\r\n\r\n",
+            world.admin
+        );
+        let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
+        let sending = tokio::spawn(async move {
+            drop(to.write_all(head.as_bytes()).await);
+            drop(to.write_all(body.as_bytes()).await);
+            to
+        });
+        let mut answer = String::new();
+        drop(from.read_to_string(&mut answer).await);
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains(limit), "{size}: {answer}");
+        sending.abort();
+    }
+    world.get(C1).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn odd_paths_and_headers_are_refused_or_ignored_and_never_a_fault() {
+    let world = World::new().await;
+    let (good, garbage) = (format!("Bearer {}", world.admin).into_bytes(), b"Bearer \xff\xfe".to_vec());
+    let headers: [Vec<(&str, &[u8])>; 8] = [
+        vec![],
+        vec![("authorization", &good)],
+        vec![("authorization", &garbage)],
+        vec![("authorization", &good), ("authorization", &garbage)],
+        vec![("authorization", &garbage), ("x-membrane-token", &garbage), ("x-membrane-token", b"")],
+        vec![("authorization", &good), ("content-type", b"\xff"), ("content-type", b";;;=")],
+        vec![("authorization", &good), ("content-type", b"application/x-www-form-urlencoded;charset=utf-16")],
+        vec![("authorization", &good), ("cookie", b"=;;a;\xff=\xff"), ("cookie", b""), ("content-length", b"no")],
+    ];
+    for path in [
+        "/credentials?connectionId=%",
+        "/credentials?connectionId=%ff%fe&%ff=%zz",
+        "/credentials?connectionId=%00",
+        "/credentials?&=&&==&connectionId=a;b",
+        "//credentials//?connectionId=a",
+        "/connections/%",
+        "/connections/%2",
+        "/connections/%ff",
+        "/connections/%E2%82",
+        "/connections/%00/test",
+        "/connections/..%2F..%2Fx/refresh-credentials",
+        "/connections?cursor=%ff&limit=%31",
+        "/integrations/%c3%28",
+        "/integrations/%2e%2e",
+        "/connect?payload=%7B%22token%22%3A1%7D&input=%ff",
+        "/connect?integrationKey=%00&token=%ff",
+        "/oauth-callback?state=%ff&code=%",
+        "/oauth-callback?%",
+    ] {
+        for headers in &headers {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+                for body in [&b""[..], b"\xff\xfe", b"payload=%7B%ff&payload=%", b"{\"credentials\":1}"] {
+                    let mut request = http::Request::builder().method(&method).uri(path);
+                    for (name, value) in headers {
+                        request = request.header(*name, *value);
+                    }
+                    let answer = world.bundle.handle(request.body(body.into()).unwrap()).await;
+                    assert!(!answer.status().is_server_error(), "{method} {path} {headers:?}: {answer:?}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]
