@@ -256,6 +256,7 @@ fn with(claims: &Value, changes: &Value) -> Value {
 }
 
 /// A token that a stranger has signed with an RSA key, and its public half.
+#[expect(clippy::disallowed_methods, reason = "the library asks for its own randomness here")]
 fn signed_by_a_strangers_rsa_key(header: &Value, claims: &Value) -> (String, Vec<u8>) {
     use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
     use aws_lc_rs::signature::KeyPair as _;
