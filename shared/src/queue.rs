@@ -66,8 +66,8 @@ impl RefreshQueue {
         Self { client, url: url.into() }
     }
 
-    /// How soon a connection comes again that somebody else was refreshing. What became of that is not known yet, and while
-    /// the message is there, the sweeper adds no other.
+    /// How soon a connection comes again that could not be refreshed yet. For five minutes the sweeper's next messages are
+    /// repetitions of this one.
     const RETRY: Duration = Duration::from_secs(30);
 
     /// Adds connections, in no order.
@@ -98,7 +98,7 @@ impl RefreshQueue {
         }
     }
 
-    /// Has a connection that is being refreshed by somebody else delivered again soon.
+    /// Has a connection that could not be refreshed yet delivered again soon.
     ///
     /// # Errors
     /// When SQS fails; then the message comes later.

@@ -101,9 +101,6 @@ impl Connect {
                 "`connectorParameters` can only be given with an admin token: they override the integration's own";
             return Err(Error::access_denied(message));
         }
-        if wanted.name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
-            return Err(Error::bad_request(format!("`name` has at most {MAX_NAME_BYTES} bytes")));
-        }
         let Target { connection_id, tenant, contents: stored, option_key } =
             self.target(caller, integration, &wanted).await?;
         invocation::note(|record| record.connection(&caller.workspace, &connection_id));
@@ -254,9 +251,6 @@ struct Departure {
     code_verifier: Option<Secret>,
     request_token: Option<Token>,
 }
-
-/// The longest name of a connection. Names are shown in lists, a hundred at a time, and Lambda answers with 6 MB at most.
-const MAX_NAME_BYTES: usize = 1024;
 
 /// How many ids an end user's own connection may have, in case that others have taken the first ones.
 const OWN_IDS: u8 = 4;

@@ -115,8 +115,8 @@ impl Refresh {
         let Refresher { queue, recovery, .. } = &self.refresher;
         let retried = match serde_json::from_str(&record.body) {
             Ok(Message::Refresh(event)) => match (self.refresh(&event).await, queue) {
-                // It is over when the other one has come to an end, and not before.
-                (Ok(Outcome::Busy), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
+                // Another is at it, or our clock is behind the sweeper's: neither means that it is done.
+                (Ok(Outcome::Busy | Outcome::TooSoon), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
                 (Ok(_), _) => return None,
                 (Err(_), _) => Ok(()),
             },

@@ -165,16 +165,16 @@ impl Failure {
         }
     }
 
-    /// The same failure of an attempt whose predecessor never told how it ended. That one may have used up the refresh
-    /// token, and whoever sees the connection flagged should know that nobody revoked it.
+    /// The same failure of an attempt after others that brought nothing. One of them may have used up the refresh token,
+    /// and whoever sees the connection flagged should know that perhaps nobody revoked it.
     #[must_use]
-    pub fn after_interruption(self) -> Self {
+    pub fn after_others(self) -> Self {
         match self {
             Self::Permanent(Problem { key, message }) => Self::Permanent(Problem {
                 key,
                 message: format!(
-                    "the refresh before this one was interrupted before its result was saved, and the provider no longer \
-                     takes the old refresh token; the end user must connect again ({message})"
+                    "a refresh before this one did not come to its end and may have used up the refresh token, which the \
+                     provider no longer takes; the end user must connect again ({message})"
                 ),
             }),
             transient => transient,

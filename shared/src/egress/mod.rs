@@ -40,6 +40,10 @@ struct Internet {
     client: reqwest::Client,
 }
 
+/// How long a connection is kept for the next request. Servers close theirs after five seconds and more; a request on its
+/// way then fails, and nobody knows whether it was carried out.
+const IDLE: Duration = Duration::from_secs(4);
+
 /// What one exchange may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -115,7 +119,7 @@ impl Egress {
             .redirect(Policy::none())
             .no_proxy()
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(IDLE)
             .build()?;
         Ok(Self { transport: Arc::new(Internet { client }), reach })
     }

@@ -175,8 +175,8 @@ impl Refresher {
             Err(error) => {
                 let mut failure = error.into_failure();
                 // A lease that is over was not ended by its holder.
-                if connection.lease.is_some() {
-                    failure = failure.after_interruption();
+                if connection.lease.is_some() || connection.retry_attempts > 0 {
+                    failure = failure.after_others();
                 }
                 return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
             }

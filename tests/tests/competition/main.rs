@@ -38,7 +38,7 @@ const DONE: &str = "https://app.example/done";
 /// How many connections are competed for at once.
 const AT_ONCE: usize = 12;
 /// What an end user is told whose refresh token was lost with a process.
-const INTERRUPTED: &str = "the refresh before this one was interrupted before its result was saved";
+const INTERRUPTED: &str = "a refresh before this one did not come to its end";
 
 /// Eight programs, a certified authorization server that takes no refresh token twice, and a proxy between them.
 struct Competition {
