@@ -152,6 +152,16 @@ async fn a_result_is_dropped_when_the_end_user_has_connected_again() {
 }
 
 #[tokio::test]
+async fn a_result_is_dropped_when_the_same_credentials_have_been_stored_again() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let uri = format!("/credentials?connectionId={}", it.id);
+    let stored = it.world.get(&uri).await.text().to_owned();
+    it.world.send_raw(http::Method::PUT, &uri, &it.world.admin, stored).await.expect(StatusCode::CREATED);
+    assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
+    assert_eq!(it.access_token().await, "access-1");
+}
+
+#[tokio::test]
 async fn a_result_of_a_connection_that_was_made_anew_is_dropped() {
     let it = Deployment::with_an_unsaved_result().await;
     let uri = format!("/connections/{}", it.id);

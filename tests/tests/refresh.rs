@@ -383,6 +383,19 @@ async fn only_oauth_error_codes_are_permanent() {
 }
 
 #[tokio::test]
+async fn an_answer_of_more_than_a_mebibyte_is_not_taken() {
+    let (world, provider, id) = connected(json!({})).await;
+    let answer = json!({"access_token": "long", "expires_in": 3600}).to_string() + &" ".repeat(1024 * 1024);
+    provider.script_raw(200, &answer, &[]);
+    world.advance(3300);
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    let message = view["error"]["message"].as_str().unwrap();
+    assert!(message.contains("more than 1048576 bytes"), "{message}");
+    assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+}
+
+#[tokio::test]
 async fn a_connection_without_refresh_token_is_flagged_when_its_token_dies() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({"noRefreshToken": true})).await;
