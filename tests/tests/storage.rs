@@ -6,7 +6,9 @@ use std::fs;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use larder::clock::Clock as _;
 use larder::credentials::Credentials;
+use larder::store::Expect;
 use larder_local::server;
 use larder_tests::{Answer, World};
 use serde_json::{Value, json};
@@ -393,6 +395,19 @@ async fn parallel_puts_leave_one_of_them_whole() {
     }
     let credentials = world.credentials("c1").await;
     assert_eq!(credentials["number"], credentials["same"]);
+}
+
+#[tokio::test]
+async fn a_write_that_has_not_seen_the_newest_version_changes_nothing() {
+    let world = World::new().await;
+    put(&world, C1, r#"{"credentials": 1}"#).await.expect(StatusCode::CREATED);
+    let connections = world.bundle.environment().connections();
+    let seen = connections.get("local", "c1").await.unwrap().unwrap();
+    put(&world, C1, r#"{"credentials": 2}"#).await.expect(StatusCode::CREATED);
+    for expect in [Expect::Absent, Expect::Version(seen.version), Expect::Unleased(seen.version, world.clock.now())] {
+        assert!(!connections.put(&seen, expect).await.unwrap(), "{expect:?}");
+    }
+    assert_eq!(world.credentials("c1").await, 2);
 }
 
 #[tokio::test]
