@@ -19,7 +19,6 @@ pub mod runtime_api;
 pub mod scenario;
 mod script;
 mod server;
-pub mod simulation;
 mod stack;
 mod target;
 pub mod template;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 
 use http::{Request, Uri};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -56,8 +57,11 @@ impl Reach {
 
     /// The addresses of a name that may be reached: none, if all that it has are forbidden.
     pub(super) async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let found = tokio::net::lookup_host((host, port)).await?;
-        Ok(found.filter(|address| self.allows(address.ip())).collect())
+        self.checked(look_up(host.to_owned(), port)).await
+    }
+
+    async fn checked(self, found: LookingUp) -> io::Result<Vec<SocketAddr>> {
+        Ok(found.await?.into_iter().filter(|address| self.allows(address.ip())).collect())
     }
 
     fn allows(self, address: IpAddr) -> bool {
@@ -83,22 +87,30 @@ impl Reach {
     }
 }
 
+type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Asks the system.
+fn look_up(host: String, port: u16) -> LookingUp {
+    Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+}
+
 /// The system's resolver, but for what may not be reached. The client connects to the very addresses checked here.
 pub(super) struct GuardedResolver {
     reach: Reach,
+    look_up: fn(String, u16) -> LookingUp,
 }
 
 impl GuardedResolver {
     pub(super) fn new(reach: Reach) -> Self {
-        Self { reach }
+        Self { reach, look_up }
     }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.reach;
+        let Self { reach, look_up } = *self;
         Box::pin(async move {
-            let allowed = reach.resolve(name.as_str(), 0).await?;
+            let allowed = reach.checked(look_up(name.as_str().to_owned(), 0)).await?;
             if allowed.is_empty() {
                 return Err(REFUSED.into());
             }
@@ -154,10 +166,26 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn allowed(reach: Reach, uri: &str) -> bool {
         reach.allows_uri(&uri.parse().expect("a URI")).is_ok()
+    }
+
+    #[tokio::test]
+    async fn the_client_gets_the_addresses_that_were_checked_and_no_later_ones() {
+        static LOOKED_UP: AtomicUsize = AtomicUsize::new(0);
+        // A name whose second look-up leads inside (DNS rebinding).
+        fn rebinding(_: String, port: u16) -> LookingUp {
+            let address = if LOOKED_UP.fetch_add(1, Ordering::Relaxed) == 0 { [8, 8, 8, 8] } else { [127, 0, 0, 1] };
+            Box::pin(async move { Ok(vec![SocketAddr::from((address, port))]) })
+        }
+        let resolver = GuardedResolver { reach: Reach::Public, look_up: rebinding };
+        let resolved = resolver.resolve("app.example".parse().expect("a name")).await.expect("an address");
+        assert_eq!(resolved.collect::<Vec<_>>(), [SocketAddr::from(([8, 8, 8, 8], 0))]);
+        assert!(resolver.resolve("app.example".parse().expect("a name")).await.is_err());
     }
 
     #[test]

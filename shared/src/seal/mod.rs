@@ -189,6 +189,30 @@ mod tests {
         }
     }
 
+    /// One key for all workspaces, so that nothing but the place tells them apart.
+    struct OneKey(Arc<DataKey>);
+
+    #[async_trait::async_trait]
+    impl DataKeys for OneKey {
+        async fn current(&self, _: &str) -> Result<Arc<DataKey>, SealError> {
+            Ok(Arc::clone(&self.0))
+        }
+
+        async fn by_id(&self, _: &str, _: &str) -> Result<Option<Arc<DataKey>>, SealError> {
+            Ok(Some(Arc::clone(&self.0)))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_workspace_is_in_the_seal_and_not_only_in_the_key() {
+        let keys = OneKey(Arc::new(DataKey::new("one", [7; 32])));
+        let sealer = Sealer::new(Arc::new(keys), Arc::new(SystemRng));
+        let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
+        let elsewhere = sealer.open(Place { workspace: "other", ..PLACE }, &envelope).await;
+        assert!(matches!(elsewhere, Err(SealError::DoesNotOpen)));
+        assert_eq!(sealer.open(PLACE, &envelope).await.expect("opens"), b"a token");
+    }
+
     #[tokio::test]
     async fn no_byte_of_an_envelope_can_be_changed_or_cut() {
         let (sealer, _folder) = sealer();

@@ -1,10 +1,27 @@
-//! Refreshes under everything that can go wrong, thousands of times; see `larder_tests::simulation`.
+//! The whole life of refreshes, in one thread, by one seed: the functions themselves and the SDKs under them, in front of a
+//! network, a cloud, applications and a time that are all made here.
+//!
+//! A [`plan`] says what goes wrong; a `Life` lets it happen. Invocations run in a `Sandbox`, which is killed or stands still
+//! before or after any of their calls. The clock is tokio's, which jumps to the next thing that happens, so that hours take
+//! milliseconds. Nothing else is there: no thread, no socket, no clock of the machine. So the same seed is the same life.
+//!
+//! What must hold is checked all along and at the end, see `PROMISES`.
 //!
 //! `LARDER_SIMULATION_LIVES=1000000` lives more of them, `LARDER_SIMULATION_SEED=42` tells the story of one.
 
+mod application;
+mod chance;
+mod cloud;
+mod instance;
+mod life;
+mod lives;
+mod network;
+mod plan;
+mod sandbox;
+
 use std::io::Write as _;
 
-use larder_tests::simulation::{PROMISES, Report, interrupt_everywhere, live, story};
+use lives::{PROMISES, Report, interrupt_everywhere, live, story};
 
 /// The lives of one ordinary run.
 const LIVES: u64 = 10_000;

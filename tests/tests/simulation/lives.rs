@@ -1,32 +1,16 @@
-//! The whole life of refreshes, in one thread, by one seed: the functions themselves and the SDKs under them, in front of a
-//! network, a cloud, applications and a time that are all made here.
-//!
-//! A [`plan`] says what goes wrong; a `Life` lets it happen. Invocations run in a `Sandbox`, which is killed or stands still
-//! before or after any of their calls. The clock is tokio's, which jumps to the next thing that happens, so that hours take
-//! milliseconds. Nothing else is there: no thread, no socket, no clock of the machine. So the same seed is the same life.
-//!
-//! What must hold is checked all along and at the end, see [`PROMISES`].
-
-mod application;
-mod chance;
-mod cloud;
-mod instance;
-mod life;
-mod network;
-mod plan;
-mod sandbox;
+//! Many lives, and what they come to.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use application::Manner;
-use instance::{Deployment, Mode};
-use life::{Life, Told};
-use plan::Plan;
-use sandbox::{Fate, Mishap};
+use super::application::Manner;
+use super::instance::{Deployment, Mode};
+use super::life::{Life, Told};
+use super::plan::Plan;
+use super::sandbox::{Fate, Mishap};
 
 /// What must hold in every life; the names under which it is counted how often it was checked.
-pub const PROMISES: [&str; 10] = [
+pub(super) const PROMISES: [&str; 10] = [
     "no refresh token is sent twice",
     "what an application gave is saved or queued",
     "the newest tokens are stored, or it is said why not",
@@ -41,22 +25,22 @@ pub const PROMISES: [&str; 10] = [
 
 /// What many lives came to.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(super) struct Report {
     /// How often everything happened, and how often each promise was checked.
-    pub counts: BTreeMap<String, u64>,
+    pub(super) counts: BTreeMap<String, u64>,
     /// The lives in which a promise was broken: how they are called, what was broken, and their stories.
-    pub failures: Vec<Failure>,
+    pub(super) failures: Vec<Failure>,
 }
 
 /// A life in which a promise was broken.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// What to run to see it again.
-    pub name: String,
+    pub(super) name: String,
     /// The promises.
-    pub violations: Vec<String>,
+    pub(super) violations: Vec<String>,
     /// Line by line what happened.
-    pub story: Vec<String>,
+    pub(super) story: Vec<String>,
 }
 
 impl Report {
@@ -72,7 +56,7 @@ impl Report {
 
     /// Adds another report.
     #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
+    pub(super) fn and(mut self, other: Self) -> Self {
         for (what, count) in other.counts {
             *self.counts.entry(what).or_default() += count;
         }
@@ -82,7 +66,7 @@ impl Report {
 }
 
 /// Lives a life of each seed, until one breaks a promise.
-pub fn live(seeds: impl Iterator<Item = u64>) -> Report {
+pub(super) fn live(seeds: impl Iterator<Item = u64>) -> Report {
     let mut report = Report::default();
     for seed in seeds {
         report.add(format!("seed {seed}"), run(Plan::of(seed)));
@@ -94,13 +78,13 @@ pub fn live(seeds: impl Iterator<Item = u64>) -> Report {
 }
 
 /// The story of a seed.
-pub fn story(seed: u64) -> Vec<String> {
+pub(super) fn story(seed: u64) -> Vec<String> {
     run(Plan::of(seed)).story
 }
 
 /// Lives where nothing goes wrong, but that the process of the first refresh is killed or stands still: before and after
 /// each of its calls, with every kind of application and deployment.
-pub fn interrupt_everywhere() -> Report {
+pub(super) fn interrupt_everywhere() -> Report {
     let manners = [
         Manner::Keeps,
         Manner::RotatesStrictly,

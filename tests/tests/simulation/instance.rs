@@ -19,6 +19,7 @@ use larder::metrics::Metrics;
 use larder::provider::Authorization;
 use larder::scheduler::ScheduleTarget;
 use larder::store::schema::Tables;
+use larder_tests::TempConnector;
 use refresh::Refresh;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
@@ -29,7 +30,6 @@ use super::cloud::{Cloud, RECOVERY_QUEUE, REFRESH_QUEUE, SECRETS};
 use super::life::Life;
 use super::network::Service;
 use super::sandbox::Sandbox;
-use crate::world::TempConnector;
 
 /// The workspace of all lives.
 pub(super) const WORKSPACE: &str = "sim";
