@@ -244,6 +244,13 @@ async fn a_provider_that_fails_forever_is_called_once_a_minute_at_most_however_o
     assert!((2..=10).contains(&seen), "{seen} calls in ten minutes");
 }
 
+/// What was said at connecting of a life in seconds would stay, and come first.
+async fn forget_expires_in(world: &World, id: &str) {
+    let body = json!({"credentials": {"refresh_token": "mine"}});
+    let uri = format!("/credentials?connectionId={id}");
+    world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+}
+
 #[tokio::test]
 async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_storm() {
     // What it says of a life in seconds counts, whatever its clock says.
@@ -255,15 +262,24 @@ async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_s
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:56:00Z");
     }
-    // Where it states a time only: an hour by a clock that is five minutes fast is renewed by the time it is over, and by one
+    // Where it states a time only, the date of its answer tells how far its clock is off.
+    for (skew, date) in [(300, "Thu, 01 Jan 2026 00:06:00 GMT"), (-300, "Wed, 31 Dec 2025 23:56:00 GMT")] {
+        let (world, provider, id) = connected(json!({})).await;
+        forget_expires_in(&world, &id).await;
+        let expires_at = World::START + 60 + 3600 + skew;
+        let tokens = json!({"access_token": "a", "refresh_token": "r", "expires_at": expires_at});
+        provider.script_raw(200, &tokens.to_string(), &[("content-type", "application/json"), ("date", date)]);
+        world.advance(60);
+        world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
+        assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:56:00Z");
+    }
+    // And without such a date: an hour by a clock that is five minutes fast is renewed by the time it is over, and by one
     // that is slow a little early.
     for (skew, due_at) in [(300, "2026-01-01T01:01:00Z"), (-300, "2026-01-01T00:51:00Z")] {
         let (world, provider, id) = connected(json!({})).await;
         let expires_at = World::START + 60 + 3600 + skew;
         provider.script(200, &json!({"access_token": "a", "refresh_token": "r", "expires_at": expires_at}));
-        let body = json!({"credentials": {"refresh_token": "mine"}});
-        let uri = format!("/credentials?connectionId={id}");
-        world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+        forget_expires_in(&world, &id).await;
         world.advance(60);
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], due_at);

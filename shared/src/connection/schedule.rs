@@ -16,6 +16,8 @@ const UNKNOWN_LIFE: Duration = Duration::from_hours(24);
 const MAX_BACK_OFF: Duration = Duration::from_hours(6);
 /// Longer lives are taken for this, so that no arithmetic overflows.
 const MAX_LIFE: Duration = Duration::from_hours(24 * 365 * 10);
+/// Clocks are not further apart: a date that is says nothing of a clock.
+const MOST_APART: Duration = Duration::from_hours(1);
 /// A token this close to its end is not handed out: it would die on its way to the provider.
 const LEEWAY: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,7 @@ impl Expiry {
 ///
 /// `expires_in` or `expiresIn` (seconds) come first; `expires_at` or `expiresAt` are read as milliseconds or seconds
 /// since 1970, or as RFC 3339, by the clock of whoever issued them: `date` is what that one said when it answered (`Date`,
-/// RFC 9110 §6.6.1), if it is known. A life of 0 seconds is none: so Mailchimp and others say that a token does not expire.
+/// RFC 9110 §6.6.1), if it is known and within an hour of ours. A life of 0 seconds is none: so Mailchimp and others say that a token does not expire.
 /// `None` if nothing readable is there.
 pub fn expiry_of(
     credentials: &Map<String, Value>,
@@ -56,6 +58,7 @@ pub fn expiry_of(
         Some(life) => asked_at + life,
         None => {
             let at = ["expires_at", "expiresAt"].iter().find_map(|key| instant(credentials.get(*key)?))?;
+            let date = date.filter(|date| (*date - asked_at).abs() < MOST_APART);
             asked_at.saturating_add(at - date.unwrap_or(asked_at))
         }
     };
@@ -127,6 +130,7 @@ mod tests {
         assert_eq!(dies_in(Some(at(300))), 3600, "a clock that is five minutes ahead");
         assert_eq!(dies_in(Some(at(-300))), 4200, "a clock that is five minutes behind");
         assert_eq!(dies_in(None), 3900);
+        assert_eq!(dies_in(Some(at(7200))), 3900, "a date that was not meant");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use larder::clock::{Clock as _, SystemClock};
 use larder::connection::State;
 use larder::secrets::{SecretFile, Workspaces};
 use larder_local::bundle::{DataDir, Grant, mint};
-use larder_tests::{Program, Server, Visitor};
+use larder_tests::{Program, Server, Visitor, say};
 use proxy::{Seen, TokenProxy};
 use rows::Rows;
 use seeded::Seeded;
@@ -198,7 +198,7 @@ async fn eight_processes_that_are_killed_use_no_refresh_token_twice_and_lose_non
     killing.await.expect("they are killed");
     it.settle().await;
     let statuses = it.refresh_all().await;
-    println!("competition: {}", it.summary());
+    say(&format!("competition: {}", it.summary()));
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     let Seen { repeated, unsaved, refused, withheld, .. } = it.proxy.seen();
     let none = Vec::<String>::new();
@@ -250,7 +250,7 @@ async fn what_is_lost_with_a_process_between_answer_and_save_is_flagged_in_words
     let statuses = it.refresh_all().await;
     // Whoever has lost an answer can only send the refresh token that it has used.
     let lost: HashSet<String> = it.proxy.seen().repeated.into_iter().collect();
-    println!("interruption: {}; {} lost", it.summary(), lost.len());
+    say(&format!("interruption: {}; {} lost", it.summary(), lost.len()));
     assert!(lost.len() >= 5, "too few kills came before the save: {}", lost.len());
     for (id, status) in it.ids.iter().zip(statuses) {
         let (connection, accepted) = it.look_at(id).await;

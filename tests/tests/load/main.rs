@@ -19,7 +19,7 @@ use http::{Method, StatusCode};
 use larder::clock::SystemClock;
 use larder::secrets::{SecretFile, Workspaces};
 use larder_local::bundle::{DataDir, Grant, mint};
-use larder_tests::Program;
+use larder_tests::{Program, say};
 use provider::Provider;
 use seeded::Seeded;
 use serde_json::json;
@@ -84,13 +84,13 @@ async fn under_load_failures_and_kills_nothing_acknowledged_is_lost() {
     let tally = std::mem::take(&mut *shared.tally.lock().expect("no panic holds it"));
     let (faults, of_provider) = provider.counts();
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    println!(
+    say(&format!(
         "load: {:.0} s, {CLIENTS} clients, {KILLS} kills, {}; {of_provider}; resident {:.1} MB warm, {:.1} MB at the end",
         took.as_secs_f64(),
         summary(&tally),
         megabytes(warm),
         megabytes(resident),
-    );
+    ));
 
     let mut violations = tally.violations;
     violations.extend(provider.violations());

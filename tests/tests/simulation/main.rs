@@ -19,8 +19,7 @@ mod network;
 mod plan;
 mod sandbox;
 
-use std::io::Write as _;
-
+use larder_tests::say;
 use lives::{PROMISES, Report, interrupt_everywhere, live, story};
 
 /// The lives of one ordinary run.
@@ -35,11 +34,6 @@ const KEPT: [u64; 3] = [
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
-}
-
-fn say(text: &str) {
-    // Past the capture of output, so that the run shows it.
-    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// Shows what happened, and fails with the story of the first life that broke a promise.
