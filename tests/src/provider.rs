@@ -181,6 +181,13 @@ impl MockProvider {
         requests.filter(|request| request.get("grant_type") == Some("refresh_token")).collect()
     }
 
+    /// Waits until it has been asked for a refresh.
+    pub async fn until_asked(&self) {
+        while self.refreshes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The `Authorization` headers that the test endpoint got.
     pub fn tests(&self) -> Vec<Option<String>> {
         let calls = self.api_calls();

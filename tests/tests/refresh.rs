@@ -16,13 +16,6 @@ async fn connected(parameters: Value) -> (World, MockProvider, String) {
     (world, provider, id)
 }
 
-/// Waits until the provider has been asked for a refresh.
-async fn until_asked(provider: &MockProvider) {
-    while provider.refreshes().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_token_is_renewed_five_minutes_before_it_expires_and_not_earlier() {
     let (world, provider, id) = connected(json!({})).await;
@@ -352,7 +345,7 @@ async fn a_grant_that_is_refused_after_the_connection_has_changed_is_no_failure(
     provider.script(400, &json!({"error": "invalid_grant"}));
     world.advance(3300);
     let put = async {
-        until_asked(&provider).await;
+        provider.until_asked().await;
         let body = json!({"credentials": {"access_token": "newer", "refresh_token": "newer", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
@@ -446,7 +439,7 @@ async fn credentials_that_are_replaced_during_a_refresh_win() {
     provider.set_delay(Duration::from_millis(400));
     world.advance(3300);
     let put = async {
-        until_asked(&provider).await;
+        provider.until_asked().await;
         let body = json!({"credentials": {"access_token": "by hand", "refresh_token": "mine", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
@@ -468,7 +461,7 @@ async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_le
     // The invocation is cut off while the provider thinks.
     tokio::select! {
         () = world.sweep() => panic!("the provider has answered"),
-        () = until_asked(&provider) => {}
+        () = provider.until_asked() => {}
     }
     provider.set_delay(Duration::ZERO);
     world.sweep().await;
@@ -491,7 +484,7 @@ async fn a_refresh_by_hand_that_died_is_taken_up_again_long_before_one_is_due() 
     let uri = format!("/connections/{id}/refresh-credentials");
     tokio::select! {
         _ = world.post(&uri) => panic!("the provider has answered"),
-        () = until_asked(&provider) => {}
+        () = provider.until_asked() => {}
     }
     provider.set_delay(Duration::ZERO);
     world.advance(70);
