@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri, header};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use lambda_http::{Body, Context, LambdaEvent, lambda_runtime, service_fn};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Subscriber;
@@ -52,6 +53,12 @@ pub async fn serve(handler: Arc<dyn Handler>) -> Result<(), lambda_http::Error> 
     .await
 }
 
+/// HTTP APIs decode the path, and in a URI a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be the
+/// connection `a`.
+const NOT_IN_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'%').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+
 /// Reads the request out of an event of an HTTP API
 /// ([payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
 ///
@@ -61,15 +68,13 @@ pub async fn serve(handler: Arc<dyn Handler>) -> Result<(), lambda_http::Error> 
 /// # Errors
 /// 400 if the path and the query are too long for a URI, or the body is not the base64 that it is said to be.
 pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
-    let mut target = escaped(event.raw_path.as_deref().unwrap_or_default(), |byte| {
-        byte.is_ascii_alphanumeric() || b"/%-._~".contains(&byte)
-    });
+    let mut target = utf8_percent_encode(event.raw_path.as_deref().unwrap_or_default(), NOT_IN_PATH).to_string();
     if !target.starts_with('/') {
         target.insert(0, '/');
     }
     if let Some(query) = event.raw_query_string.filter(|query| !query.is_empty()) {
         target.push('?');
-        target.push_str(&escaped(&query, |byte| byte.is_ascii_graphic() && !b"\"#<>".contains(&byte)));
+        target.extend(utf8_percent_encode(&query, NOT_IN_QUERY));
     }
     let target = PathAndQuery::try_from(target).map_err(|_| Error::bad_request("the URI is too long"))?;
     let body = match event.body {
@@ -90,20 +95,6 @@ pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
         request.headers_mut().insert(header::COOKIE, cookies);
     }
     Ok(request)
-}
-
-/// HTTP APIs decode the path, and in a URI a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be the
-/// connection `a`.
-fn escaped(text: &str, stays: impl Fn(u8) -> bool) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if stays(byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }
 
 fn write_response(response: Response) -> ApiGatewayV2httpResponse {
