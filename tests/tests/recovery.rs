@@ -19,20 +19,26 @@ struct Deployment {
 }
 
 impl Deployment {
-    /// A connection, and a refresh of it that the provider answered and the table did not take.
-    async fn with_an_unsaved_result() -> Self {
-        let (world, aws) = World::deployed(|settings| Settings {
-            recovery_queue: Some("http://queues/recovery".into()),
-            event_bus: Some("larder".into()),
-            connectors: vec![bundled_connectors_dir()],
-            ..settings
-        })
-        .await;
+    /// A connection that is due for a refresh.
+    async fn due(change: impl FnOnce(Settings) -> Settings) -> Self {
+        let connectors = vec![bundled_connectors_dir()];
+        let (world, aws) = World::deployed(|settings| change(Settings { connectors, ..settings })).await;
         let provider = MockProvider::start().await;
         world.integrate(&provider, json!({})).await;
         let id = world.connect(&provider).await;
-        aws.take_events();
         world.advance(3300);
+        Self { world, aws, provider, id }
+    }
+
+    /// A connection, and a refresh of it that the provider answered and the table did not take.
+    async fn with_an_unsaved_result() -> Self {
+        let it = Self::due(|settings| Settings {
+            recovery_queue: Some("http://queues/recovery".into()),
+            event_bus: Some("larder".into()),
+            ..settings
+        });
+        let Self { world, aws, provider, id } = it.await;
+        aws.take_events();
         aws.fail("PutItem");
         world.sweep().await;
         aws.mend("PutItem");
@@ -201,13 +207,9 @@ async fn a_message_that_was_changed_or_is_none_of_ours_changes_nothing() {
 
 #[tokio::test]
 async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
-    let (world, aws) =
-        World::deployed(|settings| Settings { recovery_queue: Some("http://queues/recovery".into()), ..settings })
-            .await;
-    let provider = MockProvider::start().await;
-    world.integrate(&provider, json!({})).await;
-    let id = world.connect(&provider).await;
-    world.advance(3300);
+    let recovery_queue = Some("http://queues/recovery".into());
+    let it = Deployment::due(|settings| Settings { recovery_queue, ..settings }).await;
+    let Deployment { world, aws, id, .. } = &it;
     aws.fail("PutItem");
     aws.fail("SendMessage");
     let back = async {
@@ -215,24 +217,16 @@ async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
         aws.mend("PutItem");
     };
     tokio::join!(world.sweep(), back);
-    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+    assert_eq!(world.credentials(id).await["access_token"], "access-2");
     assert_eq!(aws.take_messages().len(), 0);
 }
 
 #[tokio::test]
 async fn a_connection_from_the_queue_that_somebody_else_refreshes_comes_again_soon() {
-    let (world, aws) = World::deployed(|settings| Settings {
-        refreshes: RefreshesBy::Queue("http://queues/refreshes.fifo".into()),
-        connectors: vec![bundled_connectors_dir()],
-        ..settings
-    })
-    .await;
-    let provider = MockProvider::start().await;
-    world.integrate(&provider, json!({})).await;
-    let id = world.connect(&provider).await;
-    world.advance(3300);
-    world.sweep().await;
-    let (it, messages) = (Deployment { world, aws: aws.clone(), provider, id }, aws.take_messages());
+    let refreshes = RefreshesBy::Queue("http://queues/refreshes.fifo".into());
+    let it = Deployment::due(|settings| Settings { refreshes, ..settings }).await;
+    it.world.sweep().await;
+    let messages = it.aws.take_messages();
     // Whoever refreshes it never comes back.
     it.provider.set_delay(Duration::from_secs(3600));
     tokio::select! {
