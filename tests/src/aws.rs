@@ -9,13 +9,10 @@ use aws_config::SdkConfig;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use larder_local::engine::Engine;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
+use crate::loopback::{listen, serve};
 use crate::visitor::http_client;
 
 /// The services, on a loopback port, until the test ends.
@@ -40,19 +37,13 @@ struct State {
 impl Aws {
     /// Services around a database.
     pub async fn start(engine: Engine) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let (listener, address) = listen().await;
+        let endpoint = format!("http://{address}");
         let aws = Self { engine, endpoint, client: http_client(), state: Arc::default() };
         let serving = aws.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let aws = serving.clone();
-                let service = service_fn(move |request| {
-                    let aws = aws.clone();
-                    async move { Ok::<_, Infallible>(aws.answer(request).await) }
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
+        serve(listener, move |request| {
+            let aws = serving.clone();
+            async move { Ok::<_, Infallible>(aws.answer(request).await) }
         });
         aws
     }

@@ -13,16 +13,13 @@ use http::{Method, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use larder::credentials::Credentials;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use url::Url;
 
 use crate::ApiCall;
+use crate::loopback::{listen, serve};
 
 /// What is done in place of the usual.
 #[derive(Debug, Clone)]
@@ -71,24 +68,14 @@ type Answer = hyper::Response<BoxBody<Bytes, io::Error>>;
 impl CredentialApi {
     /// Starts an empty one.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let (listener, address) = listen().await;
         let url = Url::parse(&format!("http://{address}/a/path?key=marker-of+its+owner&x=%20")).expect("a URL");
         let state = State { stored: HashMap::new(), calls: Vec::new(), faults: VecDeque::new(), delete: Delete::Works };
         let api = Self { url, state: Arc::new(Mutex::new(state)) };
         let serving = api.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let api = serving.clone();
-                let service = service_fn(move |request| {
-                    let api = api.clone();
-                    async move { Ok::<_, Infallible>(api.answer(request).await) }
-                });
-                tokio::spawn(async move {
-                    let server = auto::Builder::new(TokioExecutor::new());
-                    drop(server.serve_connection(TokioIo::new(stream), service).await);
-                });
-            }
+        serve(listener, move |request| {
+            let api = serving.clone();
+            async move { Ok::<_, Infallible>(api.answer(request).await) }
         });
         api
     }

@@ -12,6 +12,7 @@ pub mod document;
 pub mod function;
 pub mod fuzz;
 pub mod list;
+pub mod loopback;
 mod moto;
 pub mod program;
 mod provider;

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use url::Url;
+
+use crate::loopback::{listen, serve};
 
 /// What the token endpoint was sent.
 #[derive(Debug, Clone)]
@@ -77,8 +75,8 @@ struct State {
 impl MockProvider {
     /// Starts a provider; it ends with the test.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let (listener, address) = listen().await;
+        let base = format!("http://{address}");
         let state = State {
             scripted: VecDeque::new(),
             requests: Vec::new(),
@@ -91,19 +89,9 @@ impl MockProvider {
         };
         let provider = Self { base, state: Arc::new(Mutex::new(state)) };
         let serving = provider.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let provider = serving.clone();
-                let service = service_fn(move |request| {
-                    let provider = provider.clone();
-                    async move { Ok::<_, Infallible>(provider.answer(request).await) }
-                });
-                tokio::spawn(async move {
-                    drop(
-                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await,
-                    );
-                });
-            }
+        serve(listener, move |request| {
+            let provider = serving.clone();
+            async move { Ok::<_, Infallible>(provider.answer(request).await) }
         });
         provider
     }

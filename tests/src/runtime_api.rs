@@ -12,11 +12,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::loopback::{listen, serve};
 
 /// A running API. It ends with the test.
 #[derive(Debug, Clone)]
@@ -74,8 +72,7 @@ impl RuntimeApi {
 
     /// Starts an API for one function.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let (listener, address) = listen().await;
         let (queue, waiting) = mpsc::unbounded_channel();
         let state = Arc::new(State {
             init: watch::Sender::new(Init::Starting),
@@ -85,16 +82,9 @@ impl RuntimeApi {
             count: AtomicU64::new(0),
         });
         let serving = Arc::clone(&state);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).expect("a TCP socket");
-                let state = Arc::clone(&serving);
-                let service = service_fn(move |request| {
-                    let state = Arc::clone(&state);
-                    async move { Ok::<_, Infallible>(state.answer(request).await) }
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
+        serve(listener, move |request| {
+            let state = Arc::clone(&serving);
+            async move { Ok::<_, Infallible>(state.answer(request).await) }
         });
         Self { address, state }
     }

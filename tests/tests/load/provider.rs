@@ -9,11 +9,8 @@ use std::time::Duration;
 use futures::stream;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use larder_tests::loopback::{listen, serve};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use url::Url;
 
@@ -83,8 +80,8 @@ pub(crate) struct Served {
 
 impl Provider {
     pub(crate) async fn start(seed: u64) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let (listener, address) = listen().await;
+        let base = format!("http://{address}");
         let state = State {
             rng: Seeded::new(seed),
             grants: Vec::new(),
@@ -95,19 +92,9 @@ impl Provider {
         };
         let provider = Self { base, state: Arc::new(Mutex::new(state)) };
         let serving = provider.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let provider = serving.clone();
-                let service = service_fn(move |request| {
-                    let provider = provider.clone();
-                    async move { provider.answer(request).await }
-                });
-                tokio::spawn(async move {
-                    drop(
-                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await,
-                    );
-                });
-            }
+        serve(listener, move |request| {
+            let provider = serving.clone();
+            async move { provider.answer(request).await }
         });
         provider
     }
