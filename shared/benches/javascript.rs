@@ -44,7 +44,7 @@ fn main() {
 async fn call(engine: &JavaScript, script: &Script) -> Duration {
     let arguments = Map::from_iter([("a".to_owned(), json!(1))]);
     let started = Instant::now();
-    let returned = engine.call(Call { script, arguments, client: None }).await;
+    let returned = engine.call(Call { script, arguments, client: None, exchange: larder::egress::Limits::API }).await;
     let took = started.elapsed();
     assert!(returned.is_ok_and(|returned| returned.value.is_some()), "the function returns something");
     took

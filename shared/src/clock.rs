@@ -1,5 +1,7 @@
 //! Time as a parameter, so that a test can be two months later at once.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 /// What time it is.
@@ -29,6 +31,17 @@ pub fn from_milliseconds(milliseconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
 }
 
+/// The time that is so much later. Where it would be beyond what a time can be, that is the last one: the operator `+` panics
+/// there, and many durations come from outside.
+pub fn later(time: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    time.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
+}
+
+/// The time that is so much earlier, or the first one.
+pub fn earlier(time: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    time.saturating_sub(by.try_into().unwrap_or(time::Duration::MAX))
+}
+
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
 pub struct ManualClock(std::sync::Mutex<OffsetDateTime>);
@@ -40,7 +53,7 @@ impl ManualClock {
     }
 
     /// Moves the clock forward.
-    pub fn advance(&self, by: std::time::Duration) {
+    pub fn advance(&self, by: Duration) {
         *self.0.lock().expect("no panic holds it") += by;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! From the bottom up:
 //!
-//! - pure, without I/O: [`oauth1`], [`oauth2`], [`connector`], [`connection`], [`credentials`];
+//! - pure, without I/O: [`response`], [`oauth1`], [`oauth2`], [`connector`], [`connection`], [`credentials`];
 //! - ports and their adapters: [`clock`], [`random`], [`secrets`], [`seal`], [`store`], [`credential_store`],
 //!   [`scheduler`], [`queue`], [`events`], [`invoke`], [`egress`], [`aws_http`];
 //! - what runs the JavaScript of connectors: [`javascript`];
@@ -50,6 +50,8 @@ pub mod queue;
 pub mod random;
 #[cfg(feature = "engine")]
 pub mod refresh;
+#[cfg(feature = "engine")]
+pub mod response;
 #[cfg(feature = "engine")]
 pub mod rsa_sha1;
 pub mod scheduler;

@@ -75,7 +75,10 @@ impl Connector {
     async fn call(&self, function: &str, arguments: Value) -> Value {
         let script = Script::new(Arc::clone(&self.files), "main.js", function);
         let arguments: Map<String, Value> = serde_json::from_value(arguments).expect("an object");
-        let returned = self.engine.call(Call { script: &script, arguments, client: None }).await;
+        let returned = self
+            .engine
+            .call(Call { script: &script, arguments, client: None, exchange: larder::egress::Limits::API })
+            .await;
         returned.unwrap_or_else(|failure| panic!("{function}: {failure:?}")).value.unwrap_or(Value::Null)
     }
 }

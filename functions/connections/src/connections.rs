@@ -88,7 +88,7 @@ impl Management {
         };
         let body = match self.provider.test(&auth, credentials, Some(self.reauthorize(&connection))).await {
             Ok(()) => json!({ "success": true }),
-            Err(error @ ProviderError::Configuration(_)) => return Err(error.into()),
+            Err(error @ ProviderError::Configuration { .. }) => return Err(error.into()),
             Err(error) => json!({ "success": false, "error": Error::from(error) }),
         };
         Ok(json(StatusCode::OK, &body))

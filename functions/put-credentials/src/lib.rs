@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::connection::{Connection, Contents, Problem, expiry_of};
+use larder::connection::{Asked, Connection, Contents, Problem, expiry_of};
 use larder::credentials::{Credentials, refresh_token};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
@@ -103,7 +103,7 @@ impl PutCredentials {
                 }
             };
             let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
-            let expiry = value.as_object().and_then(|members| expiry_of(members, now, None));
+            let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
             connection.renewed(expiry, refresh_token(&value).is_some(), now);
             if credentials.is_none() {
                 connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));

@@ -64,7 +64,7 @@ impl Establish {
         auth: &Arc<Auth>,
         obtained: Obtained,
     ) -> Result<Connection, Error> {
-        let Obtained { credentials, expiry, renews_itself } = obtained;
+        let Obtained { credentials, expiry, renews_itself, refresh_margin } = obtained;
         let credentials = Value::Object(credentials);
         let has_refresh_token = refresh_token(&credentials).is_some();
         let credentials = Credentials::from(&credentials);
@@ -90,6 +90,7 @@ impl Establish {
             connection.name = new.name.clone().or(connection.name);
             connection.integration = Some(IntegrationRef::new(integration, &new.option_key));
             connection.renews_itself = renews_itself;
+            connection.refresh_margin = refresh_margin;
             connection.renewed(expiry, has_refresh_token, now);
             if self.vault.save(&connection, &contents, expect).await? {
                 self.signals.written(before, &connection).await;

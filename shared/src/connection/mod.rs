@@ -17,6 +17,7 @@
 //!
 //! A connection whose access token is still valid is served whatever its last refresh did.
 
+mod expiry;
 mod schedule;
 mod view;
 
@@ -26,9 +27,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-pub use schedule::{Expiry, MIN_INTERVAL, back_off, expiry_of, next_refresh};
+pub use expiry::{
+    Asked, Expiry, access_token, brings_new_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
+};
+pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
 
+use crate::clock::later;
 use crate::credentials::Credentials;
+use schedule::LAST_MOMENTS_INTERVAL;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +101,8 @@ pub struct Connection {
     pub refreshable: bool,
     /// Whether its connector can renew credentials without a refresh token among them.
     pub renews_itself: bool,
+    /// How long before its expiry it is due for a refresh, where its connector says so.
+    pub refresh_margin: Option<Duration>,
     /// When it is due for a refresh; `None` where there will be none.
     pub next_refresh_at: Option<OffsetDateTime>,
     /// When a refresh last succeeded.
@@ -206,6 +214,7 @@ impl Connection {
             expiry: None,
             refreshable: false,
             renews_itself: false,
+            refresh_margin: None,
             next_refresh_at: None,
             last_refreshed_at: None,
             last_attempt_at: None,
@@ -232,9 +241,15 @@ impl Connection {
         self.integration.is_some() && self.refreshable && self.state == State::Ready
     }
 
-    /// When the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart.
+    /// When the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart. Where the last one returned
+    /// the token that was there already, one is allowed when that token ends, and for some seconds from then on.
     pub fn spaced_at(&self) -> Option<OffsetDateTime> {
-        self.last_attempt_at.map(|last| last + MIN_INTERVAL)
+        let last = self.last_attempt_at?;
+        let spaced = later(last, MIN_INTERVAL);
+        let rest =
+            self.expiry.filter(|expiry| expiry.is_rest && self.retry_attempts == 0 && !expiry.is_long_over(last));
+        let soon = rest.map(|expiry| expiry.at.max(later(last, LAST_MOMENTS_INTERVAL)));
+        Some(soon.map_or(spaced, |soon| soon.min(spaced)))
     }
 
     /// When the next attempt is allowed unless somebody insists: after a failure, the back-off is kept.
@@ -258,7 +273,7 @@ impl Connection {
         self.refreshable = refreshable && self.integration.is_some();
         self.next_refresh_at = match (&self.integration, refreshable) {
             (None, _) => None,
-            (Some(_), true) => Some(next_refresh(expiry, now)),
+            (Some(_), true) => Some(next_refresh(expiry, self.refresh_margin, now)),
             (Some(_), false) => expiry.map(|expiry| expiry.at),
         };
         self.updated_at = now;
@@ -274,9 +289,10 @@ impl Connection {
         let failing_since = *self.failing_since.get_or_insert(now);
         let dead_since = self.expiry.map_or(failing_since, |expiry| expiry.at.max(failing_since));
         match failure {
-            Failure::Transient { retry_after, .. } if dead_since + give_up > now => {
-                let wait = back_off(self.retry_attempts, jitter).max(retry_after.unwrap_or_default());
-                self.next_refresh_at = Some(now + wait);
+            Failure::Transient { retry_after, .. } if later(dead_since, give_up) > now => {
+                let asked_for = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+                let wait = back_off(self.retry_attempts, jitter).max(asked_for);
+                self.next_refresh_at = Some(later(now, wait));
             }
             Failure::Transient { .. } | Failure::Permanent(_) => self.require_action(),
         }
@@ -308,7 +324,7 @@ mod tests {
         let mut connection = Connection::new("acme", "c1", at(0));
         connection.integration =
             Some(IntegrationRef { key: "crm".into(), connector_key: "crm".into(), option_key: String::new() });
-        connection.renewed(Some(Expiry { from: at(0), at: at(3600) }), true, at(0));
+        connection.renewed(Some(Expiry::new(at(0), at(3600))), true, at(0));
         connection
     }
 
@@ -359,6 +375,31 @@ mod tests {
         let mut connection = ready();
         connection.failed(&transient(Some(Duration::from_mins(20))), at(3300), 0.5, GIVE_UP);
         assert!(connection.next_refresh_at >= Some(at(3300 + 1200)));
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_a_day() {
+        for wait in [Duration::from_secs(u64::MAX), Duration::MAX, Duration::from_hours(25)] {
+            let mut connection = ready();
+            connection.failed(&transient(Some(wait)), at(3300), 0.5, Duration::MAX);
+            assert_eq!(connection.next_refresh_at, Some(at(3300 + 86_400)));
+        }
+    }
+
+    #[test]
+    fn where_a_token_is_handed_out_until_its_end_the_next_attempt_is_allowed_then() {
+        let rest = Some(Expiry { is_rest: true, ..Expiry::new(at(0), at(3600)) });
+        let allowed_after = |last: i64| {
+            let mut connection = ready();
+            connection.last_attempt_at = Some(at(last));
+            connection.renewed(rest, true, at(last));
+            (connection.next_refresh_at, connection.attempt_allowed_at())
+        };
+        assert_eq!(allowed_after(3300), (Some(at(3600)), Some(at(3360))));
+        assert_eq!(allowed_after(3590), (Some(at(3600)), Some(at(3600))));
+        assert_eq!(allowed_after(3600), (Some(at(3602)), Some(at(3602))));
+        assert_eq!(allowed_after(3604), (Some(at(3606)), Some(at(3606))));
+        assert_eq!(allowed_after(3605).1, Some(at(3665)));
     }
 
     #[test]

@@ -1,24 +1,26 @@
 //! What an application's API answered, and what it means.
 
 use super::api_client::ApiClient;
+use crate::response::{self, ErrorReport, ErrorRules, Meaning, is_success, parse_retry_after};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use std::sync::OnceLock;
 use std::time::Duration;
+use time::OffsetDateTime;
 
-/// A response, its body read.
-#[derive(Clone, PartialEq)]
+/// A response, its body read. What formulas see of it is made when the first of them asks: most responses need none.
 pub struct ApiResponse {
     /// The HTTP status.
     pub status: u16,
     /// The headers, in the order they came.
     pub headers: Vec<(String, String)>,
-    /// The body: JSON, or a string if it is none.
-    pub data: Value,
     /// The body as it came.
     pub body: Bytes,
+    /// `{"response": {"data", "headers", "statusCode", "status"}}`.
+    variables: OnceLock<Value>,
 }
 
-/// A response that is no success, by its status or by a response handler of the connector.
+/// A response that is no success, by its status, by a response handler of the connector, or by what it reports.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ResponseError {
@@ -28,8 +30,21 @@ pub struct ResponseError {
     pub message: String,
     /// The HTTP status.
     pub status: u16,
-    /// `Retry-After` where it is given in seconds; its form as a date is not read, for there is no clock here.
+    /// What its codes mean for the connection, where credentials were asked for.
+    pub meaning: Option<Meaning>,
+    /// How long the application asks to wait.
     pub retry_after: Option<Duration>,
+}
+
+/// By which rules a response is read.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Those of error codes, where credentials were asked for.
+    pub rules: Option<ErrorRules<'a>>,
+    /// Where a redirect points.
+    pub redirect: Option<&'a str>,
+    /// The time.
+    pub now: OffsetDateTime,
 }
 
 /// The documented meanings of a refusal.
@@ -62,58 +77,107 @@ impl ErrorKey {
 }
 
 impl ApiClient {
-    /// What a response means: the first of the client's handlers that matches decides, else the status. A handler's
-    /// `data` takes the place of the body.
+    /// What a response means: the first of the client's handlers that matches decides, else the status and, where credentials
+    /// were asked for, what the body reports. A handler's `data` takes the place of the body.
     ///
     /// # Errors
     ///
     /// The response is no success.
-    pub fn judge(&self, response: ApiResponse) -> Result<ApiResponse, ResponseError> {
-        let variables = json!({ "response": response.variables() });
-        let Some(handler) = self.handlers.iter().find(|handler| handler.matches(&variables)) else {
-            return response.success();
+    pub fn judge(
+        &self,
+        mut response: ApiResponse,
+        reading: Reading<'_>,
+    ) -> Result<ApiResponse, (ResponseError, ApiResponse)> {
+        let handler = match self.handlers.as_slice() {
+            [] => None,
+            handlers => handlers.iter().find(|handler| handler.matches(response.variables())),
+        };
+        let Some(handler) = handler else {
+            return match response.failure(reading) {
+                Some(error) => Err((error, response)),
+                None => Ok(response),
+            };
         };
         if handler.is_success {
-            let data = handler.data.as_ref().map(|data| data.evaluate(&variables).unwrap_or_default());
-            return Ok(ApiResponse { data: data.unwrap_or_else(|| response.data.clone()), ..response });
+            if let Some(data) = &handler.data {
+                let data = data.evaluate(response.variables()).unwrap_or_default();
+                response.set_data(data);
+            }
+            return Ok(response);
         }
-        let error = handler.error.as_ref().and_then(|error| error.evaluate(&variables)).unwrap_or_default();
+        let error = handler.error.as_ref().and_then(|error| error.evaluate(response.variables())).unwrap_or_default();
         let text = |key: &str| error.get(key).and_then(Value::as_str);
-        let message = text("message").map(str::to_owned);
-        Err(ResponseError {
+        let error = ResponseError {
             key: text("key").and_then(ErrorKey::of),
-            message: message.unwrap_or_else(|| format!("the application answered {}", response.status)),
+            message: text("message").map_or_else(|| response.answered(reading), str::to_owned),
             status: response.status,
-            retry_after: response.retry_after(),
-        })
+            meaning: reading.rules.map(|rules| rules.meaning(response.status, &response.report())),
+            retry_after: response.retry_after(reading.now),
+        };
+        Err((error, response))
     }
 }
 
 impl ApiResponse {
-    /// Reads a body: JSON if it parses, else text.
+    /// A response with a body, which is JSON if it parses, else text.
     pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
-        let body = body.into();
-        let data =
-            serde_json::from_slice(&body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body).into_owned()));
-        Self { status, headers, data, body }
+        Self { status, headers, body: body.into(), variables: OnceLock::new() }
     }
 
-    fn success(self) -> Result<Self, ResponseError> {
-        let (key, message) = match self.status {
-            200..=299 => return Ok(self),
-            401 => (
-                Some(ErrorKey::AccessTokenExpired),
-                "the application answered 401: the access token has expired or was revoked".to_owned(),
-            ),
-            429 => (Some(ErrorKey::RateLimitExceeded), "the application answered 429: too many requests".to_owned()),
-            status => (None, format!("the application answered {status}")),
+    /// Why the response is no success by itself.
+    fn failure(&self, reading: Reading<'_>) -> Option<ResponseError> {
+        let report = self.report_of(reading.rules);
+        if is_success(self.status) && report.is_none() {
+            return None;
+        }
+        let key = match self.status {
+            401 => Some(ErrorKey::AccessTokenExpired),
+            429 => Some(ErrorKey::RateLimitExceeded),
+            _ => None,
         };
-        Err(ResponseError { key, message, status: self.status, retry_after: self.retry_after() })
+        Some(ResponseError {
+            key,
+            message: self.answered(reading),
+            status: self.status,
+            meaning: reading.rules.map(|rules| rules.meaning(self.status, &report.unwrap_or_default())),
+            retry_after: self.retry_after(reading.now),
+        })
     }
 
-    fn retry_after(&self) -> Option<Duration> {
-        let (_, value) = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
-        value.trim().parse().ok().map(Duration::from_secs)
+    /// What the body reports, where these rules count and find fault with it.
+    fn report_of(&self, rules: Option<ErrorRules<'_>>) -> Option<ErrorReport> {
+        match (rules, self.data()) {
+            (Some(rules), Value::Object(body)) => response::check_credentials(self.status, body, rules).err(),
+            _ => None,
+        }
+    }
+
+    fn report(&self) -> ErrorReport {
+        self.data().as_object().map(|body| ErrorReport::read(self.status, body)).unwrap_or_default()
+    }
+
+    /// What the application answered, for people.
+    fn answered(&self, reading: Reading<'_>) -> String {
+        let status = self.status;
+        // What an application's API answers otherwise is nothing that everybody may read.
+        let report = reading.rules.and_then(|_| self.report().summary());
+        let what = match (status, report, reading.redirect) {
+            (_, Some(report), _) => report,
+            (401, ..) => "it did not accept these credentials".to_owned(),
+            (429, ..) => "too many requests".to_owned(),
+            (300..=399, _, Some(target)) => format!("what was asked for is at {target}; no redirect is followed"),
+            _ => return format!("the application answered {status}"),
+        };
+        format!("the application answered {status}: {what}")
+    }
+
+    fn retry_after(&self, now: OffsetDateTime) -> Option<Duration> {
+        parse_retry_after(self.header("retry-after")?, now)
+    }
+
+    /// The first header of a name, in whatever case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The headers by their names in lower case; those that came twice are joined by a comma.
@@ -128,9 +192,38 @@ impl ApiResponse {
         headers
     }
 
-    /// What formulas see as `response`: `data`, `headers`, `statusCode` and `status`.
-    pub(super) fn variables(&self) -> Value {
-        json!({"data": self.data, "headers": self.header_map(), "statusCode": self.status, "status": self.status})
+    /// The body as JSON, or as text.
+    pub fn data(&self) -> &Value {
+        &self.variables()["response"]["data"]
+    }
+
+    /// The body as JSON, or as text, without a copy.
+    pub fn into_data(self) -> Value {
+        self.into_variable()["data"].take()
+    }
+
+    fn set_data(&mut self, data: Value) {
+        self.variables();
+        if let Some(variables) = self.variables.get_mut() {
+            variables["response"]["data"] = data;
+        }
+    }
+
+    /// What formulas see: `response` with `data`, `headers`, `statusCode` and `status`.
+    fn variables(&self) -> &Value {
+        self.variables.get_or_init(|| {
+            let data = response::json(&self.body).unwrap_or_else(|| response::text(&self.body).into());
+            let mut variables = json!({"response": {"statusCode": self.status, "status": self.status}});
+            variables["response"]["headers"] = Value::Object(self.header_map());
+            variables["response"]["data"] = data;
+            variables
+        })
+    }
+
+    /// What formulas see as `response`, without a copy.
+    pub(super) fn into_variable(mut self) -> Value {
+        self.variables();
+        self.variables.take().map(|mut variables| variables["response"].take()).unwrap_or_default()
     }
 }
 
@@ -156,22 +249,32 @@ impl std::fmt::Debug for ResponseError {
 mod tests {
     use super::*;
 
+    const NOW: OffsetDateTime = time::macros::datetime!(2015-10-21 07:27:00 UTC);
+    const USUAL: Reading<'static> = Reading { rules: None, redirect: None, now: NOW };
+
     fn client(handlers: Value) -> ApiClient {
         ApiClient::from_value(&json!({ "responseHandlers": handlers })).unwrap()
     }
 
+    fn judge_by(client: &ApiClient, response: ApiResponse, reading: Reading<'_>) -> Result<Value, ResponseError> {
+        client.judge(response, reading).map(ApiResponse::into_data).map_err(|(error, _)| error)
+    }
+
     #[test]
     fn a_status_outside_2xx_is_a_typed_error() {
-        let judge = |status, headers| ApiClient::default().judge(ApiResponse::new(status, headers, "hunter2"));
+        let judge =
+            |status, headers| judge_by(&ApiClient::default(), ApiResponse::new(status, headers, "hunter2"), USUAL);
         let error = judge(401, vec![]).unwrap_err();
         assert_eq!(error.key, Some(ErrorKey::AccessTokenExpired));
-        let retry_after = |value: &str| vec![("retry-after".to_owned(), value.to_owned())];
-        let error = judge(429, retry_after("30")).unwrap_err();
-        assert_eq!((error.key, error.retry_after), (Some(ErrorKey::RateLimitExceeded), Some(Duration::from_secs(30))));
-        assert_eq!(judge(429, retry_after("Wed, 21 Oct 2015 07:28:00 GMT")).unwrap_err().retry_after, None);
+        let retry_after = |value: &str| vec![("Retry-After".to_owned(), value.to_owned())];
+        for (header, seconds) in [("30", 30), ("Wed, 21 Oct 2015 07:28:00 GMT", 60), ("18446744073709551615", 86_400)] {
+            let error = judge(429, retry_after(header)).unwrap_err();
+            let wait = Some(Duration::from_secs(seconds));
+            assert_eq!((error.key, error.retry_after), (Some(ErrorKey::RateLimitExceeded), wait), "{header}");
+        }
         for status in [100, 304, 403, 500] {
             let error = judge(status, vec![]).unwrap_err();
-            assert_eq!((error.key, error.status), (None, status));
+            assert_eq!((error.key, error.status, error.meaning), (None, status, None));
             assert!(!format!("{error} {error:?}").contains("hunter2"));
         }
     }
@@ -185,16 +288,38 @@ mod tests {
             {"match": {"$eval": {"$var": "response.data.code"}, "is": "gone"}, "error": {"key": "CONNECTION_IS_DEFUNCT"}},
             {"match": {"$eval": {"$var": "response.status"}, "is": 404}, "isSuccess": true, "data": {"missing": true}},
         ]));
-        let judge = |status, body: &str| client.judge(ApiResponse::new(status, vec![], body.to_owned()));
+        let judge = |status, body: &str| judge_by(&client, ApiResponse::new(status, vec![], body.to_owned()), USUAL);
         let error = judge(200, r#"{"code": "token_expired"}"#).unwrap_err();
         assert_eq!(
             (error.key, error.to_string()),
             (Some(ErrorKey::AccessTokenExpired), "expired: token_expired".into())
         );
         assert_eq!(judge(200, r#"{"code": "gone"}"#).unwrap_err().key, Some(ErrorKey::ConnectionIsDefunct));
-        assert_eq!(judge(404, "{}").unwrap().data, json!({"missing": true}));
-        assert_eq!(judge(200, r#"{"code": "fine"}"#).unwrap().data, json!({"code": "fine"}));
+        assert_eq!(judge(404, "{}").unwrap(), json!({"missing": true}));
+        assert_eq!(judge(200, r#"{"code": "fine"}"#).unwrap(), json!({"code": "fine"}));
         assert!(judge(500, "{}").is_err());
+    }
+
+    #[test]
+    fn where_credentials_were_asked_for_the_body_may_report_an_error() {
+        let credentials = Reading { rules: Some(ErrorRules::default()), ..USUAL };
+        let judge = |status, body: &str, reading| {
+            let response = ApiResponse::new(status, vec![], body.to_owned());
+            judge_by(&ApiClient::default(), response, reading).map_err(|error| (error.meaning, error.message))
+        };
+        let refused = r#"{"error": "invalid_code", "error_description": "No."}"#;
+        let message = "the application answered 200: invalid_code (No.)".to_owned();
+        assert_eq!(judge(200, refused, credentials), Err((Some(Meaning::Permanent), message)));
+        assert!(judge(200, refused, USUAL).is_ok());
+        let message = "the application answered 400: invalid_grant".to_owned();
+        assert_eq!(judge(400, r#"{"error": "invalid_grant"}"#, credentials), Err((Some(Meaning::Permanent), message)));
+        let message = "the application answered 400".to_owned();
+        assert_eq!(judge(400, r#"{"error": "invalid_grant"}"#, USUAL), Err((None, message)));
+        assert!(judge(200, r#"{"session": "s", "status": "active"}"#, credentials).is_ok());
+        let moved = Reading { redirect: Some("https://a.example/token"), ..credentials };
+        let message =
+            "the application answered 301: what was asked for is at https://a.example/token; no redirect is followed";
+        assert_eq!(judge(301, "", moved), Err((Some(Meaning::Transient), message.to_owned())));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use super::functions;
 use super::yaml::Document;
-use super::{AuthOption, AuthType, Connector, Mapping, Script, TokenHeaders, pointer, schema};
+use super::{
+    AuthOption, AuthType, Connector, FunctionName, Malformed, Mapping, RefreshRules, Script, TokenHeaders, pointer,
+    schema,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -221,6 +224,7 @@ impl Fields<'_> {
         let kind = kind?;
         let place = functions::Place { key, at: places, kind: &kind };
         let functions = functions::read(&place, self.spec, self.files, &self.scripts, self.problems);
+        let refresh_rules = self.refresh_rules(places);
         Some(AuthOption {
             key: key.to_owned(),
             kind,
@@ -232,6 +236,21 @@ impl Fields<'_> {
             parameters_schema: own_parameters,
             credentials_schema,
             functions,
+            refresh_rules,
+        })
+    }
+
+    /// What is said beside `refreshCredentials`.
+    fn refresh_rules(&mut self, places: &[String]) -> RefreshRules {
+        let mut at = places.iter().map(|at| pointer::child(at, FunctionName::RefreshCredentials.spec_key()));
+        let Some((entry, at)) = at.find_map(|at| Some((self.spec.value.pointer(&at)?, at))) else {
+            return RefreshRules::default();
+        };
+        RefreshRules::read(entry).unwrap_or_else(|malformed| {
+            for Malformed { pointer, message, help } in malformed {
+                self.problem(&format!("{at}{pointer}"), message, help);
+            }
+            RefreshRules::default()
         })
     }
 

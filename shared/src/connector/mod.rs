@@ -28,6 +28,7 @@ mod functions;
 pub mod lint;
 pub mod mapping;
 mod pointer;
+mod refresh_rules;
 pub mod rest;
 pub mod schema;
 pub mod script;
@@ -36,11 +37,12 @@ mod yaml;
 
 pub use api_client::{ApiClient, BasicAuth};
 pub use api_request::{ApiBody, ApiRequest, RestError};
-pub use api_response::{ApiResponse, ErrorKey, ResponseError};
+pub use api_response::{ApiResponse, ErrorKey, Reading, ResponseError};
 pub use catalog::{BrokenConnector, Catalog, Folder};
 pub use database::{DatabaseLogin, Login};
 pub use folder::{Files, Problem};
 pub use mapping::{Malformed, Mapping};
+pub use refresh_rules::RefreshRules;
 pub use rest::{RestMapping, test_passed};
 pub use script::Script;
 
@@ -94,6 +96,8 @@ pub struct AuthOption {
     pub credentials_schema: Option<Value>,
     /// The functions that are implemented.
     pub functions: BTreeMap<FunctionName, Function>,
+    /// How the answers to `refreshCredentials` are read.
+    pub refresh_rules: RefreshRules,
 }
 
 impl AuthOption {
@@ -246,6 +250,23 @@ impl FunctionName {
             Self::RefreshCredentials | Self::Disconnect => &["oauth2", "oauth1", "client-credentials"],
             Self::MakeApiClient | Self::Test => &AuthType::NAMES,
         }
+    }
+
+    /// Whether its result becomes credentials, and so what answers it is held to the rules of token responses.
+    pub fn gives_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::GetTokenData
+                | Self::GetCredentialsFromAccessTokenResponse
+                | Self::GetCredentialsFromRefreshTokenResponse
+                | Self::GetCredentialsFromConnectionParameters
+                | Self::RefreshCredentials
+        )
+    }
+
+    /// Whether it asks for new tokens, which the answer may hold the only copy of.
+    pub fn asks_for_tokens(self) -> bool {
+        matches!(self, Self::GetTokenData | Self::GetCredentialsFromConnectionParameters | Self::RefreshCredentials)
     }
 
     /// Whether connectors of a type may implement the function.

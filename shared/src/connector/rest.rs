@@ -6,7 +6,7 @@ use super::api_response::ApiResponse;
 use super::mapping::{Malformed, Mapping, js};
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A `.rest.yml` file.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,10 +100,9 @@ impl RestMapping {
 
     /// The result of a request that succeeded; `None` is undefined. The response mapping sees `response.data`, `.headers`
     /// (names in lower case), `.statusCode` and `.status` besides the variables.
-    pub fn result(&self, variables: &Value, response: &ApiResponse) -> Option<Value> {
-        let Some(mapping) = &self.response_mapping else { return Some(response.data.clone()) };
-        let mut variables = variables.as_object().cloned().unwrap_or_default();
-        variables.insert("response".to_owned(), response.variables());
+    pub fn result(&self, mut variables: Map<String, Value>, response: ApiResponse) -> Option<Value> {
+        let Some(mapping) = &self.response_mapping else { return Some(response.into_data()) };
+        variables.insert("response".to_owned(), response.into_variable());
         mapping.evaluate(&Value::Object(variables))
     }
 }

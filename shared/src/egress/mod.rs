@@ -1,5 +1,6 @@
 //! The one way out: every request to a provider goes through [`Egress`], which guards against SSRF, floods and stalls.
 
+mod encoding;
 mod guard;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use crate::error::chain;
@@ -25,49 +27,93 @@ pub use guard::{ORIGIN, Reach};
 pub struct Egress {
     transport: Arc<dyn Transport>,
     reach: Reach,
+    large_answers: Arc<Semaphore>,
 }
 
 /// Carries a request and its response. It is the internet, but for tests that make their own.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Sends the request and reads the whole answer, unless its body is longer than `max_body_bytes`. Whoever calls sets
-    /// the deadline, and drops the exchange when it has passed.
-    async fn exchange(&self, request: http::Request<Vec<u8>>, max_body_bytes: usize) -> Result<Response, EgressError>;
+    /// Sends the request once and reads the whole answer, unless its body is too long. The caller sets the deadline, and drops
+    /// the exchange when it has passed.
+    async fn exchange(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError>;
 }
 
 /// The internet.
 struct Internet {
     client: reqwest::Client,
+    large_answers: Arc<Semaphore>,
 }
 
 /// How long a connection is kept for the next request. Servers close theirs after five seconds and more; a request on its
 /// way then fails, and nobody knows whether it was carried out.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// Answers above this size need one of [`LARGE_ANSWERS`] permits before the rest of them is read, and for as long as they are
+/// in use. The answers of token endpoints are smaller, so nobody waits but for who sends more than they need.
+const LARGE_BYTES: usize = 64 * 1024;
+/// How many large answers are in memory at once. Parsed, each may take some ten times its size.
+const LARGE_ANSWERS: usize = 8;
+
 /// What one exchange may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// From the first byte sent to the last byte read.
+    /// From the first byte sent to the last byte read, of both tries if there are two.
     pub deadline: Duration,
-    /// Of the response's body.
+    /// Of the response's body, before and after it is decoded.
     pub max_body_bytes: usize,
+    /// Whether the request is sent once more, at once, if it was sent and no answer came: for those whose answer may have
+    /// replaced the credentials that were sent. Many providers tolerate that; where one does not, nothing is lost by it.
+    pub repeats_lost: bool,
+    /// Whether the caller holds the permit of another large answer, and so needs none for this one.
+    pub has_permit: bool,
 }
 
 impl Limits {
-    /// For token endpoints: seconds and kilobytes are the rule there.
-    pub const TOKEN: Self = Self { deadline: Duration::from_secs(20), max_body_bytes: 1024 * 1024 };
-    /// For tests of connections.
-    pub const API: Self = Self { deadline: Duration::from_secs(20), max_body_bytes: 10 * 1024 * 1024 };
+    /// For requests of flows: seconds and kilobytes are the rule there.
+    pub const TOKEN: Self =
+        Self { deadline: Duration::from_secs(20), max_body_bytes: 1024 * 1024, repeats_lost: false, has_permit: false };
+    /// For whatever gives new credentials.
+    pub const CREDENTIALS: Self = Self { repeats_lost: true, ..Self::TOKEN };
+    /// For other calls of an API, such as tests of connections.
+    pub const API: Self = Self { max_body_bytes: 10 * 1024 * 1024, ..Self::TOKEN };
+
+    /// The most values in a body of JSON. Parsed, a value takes some eighty bytes, and in the body `[0,0,…` two: without this
+    /// limit, a body takes forty times its size. Real answers have a value in every twenty bytes or so.
+    pub fn max_values(&self) -> usize {
+        self.max_body_bytes / 50
+    }
 }
 
 /// A whole response.
 pub struct Response {
     /// The status.
     pub status: StatusCode,
-    /// The headers.
+    /// The headers; of the encoding of the body nothing is left.
     pub headers: HeaderMap,
-    /// The body.
+    /// The body, decoded.
     pub body: Bytes,
+    /// Whether it answers a request that had to be sent twice, for the answer to the first was lost.
+    pub is_second: bool,
+    /// Goes with everything that is made of a large body: while it is there, the body counts.
+    pub permit: Option<Permit>,
+}
+
+/// The right to keep a large answer in memory.
+#[derive(Clone)]
+pub struct Permit {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+async fn permit(large_answers: &Arc<Semaphore>) -> Option<Permit> {
+    let permit = Arc::clone(large_answers).acquire_owned().await.ok()?;
+    Some(Permit { _permit: Arc::new(permit) })
+}
+
+impl Response {
+    /// A response with a body as it is.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
+        Self { status, headers, body: body.into(), is_second: false, permit: None }
+    }
 }
 
 /// Why there is no response. The text names the host, never the request's path, query or contents.
@@ -81,13 +127,29 @@ pub enum EgressError {
         /// Why.
         reason: &'static str,
     },
-    /// Name resolution, connecting, TLS or the exchange itself failed.
+    /// Name resolution, connecting or TLS failed: the request was not sent.
     #[error("{host} could not be reached: {reason}")]
     Unreachable {
         /// The host of the URL.
         host: String,
         /// What the network said.
         reason: String,
+    },
+    /// The request was sent, at least in part, and no whole answer came. It may have been carried out.
+    #[error("the answer of {host} was lost: {reason}")]
+    AnswerLost {
+        /// The host of the URL.
+        host: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The body is encoded in a way that nobody asked for and that cannot be decoded.
+    #[error("{host} answered with a body that cannot be decoded: {reason}")]
+    Undecodable {
+        /// The host of the URL.
+        host: String,
+        /// Why.
+        reason: &'static str,
     },
     /// The deadline passed.
     #[error("{host} did not answer within {} seconds", .deadline.as_secs())]
@@ -121,12 +183,14 @@ impl Egress {
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
             .pool_idle_timeout(IDLE)
             .build()?;
-        Ok(Self { transport: Arc::new(Internet { client }), reach })
+        let large_answers = Arc::new(Semaphore::new(LARGE_ANSWERS));
+        let internet = Internet { client, large_answers: Arc::clone(&large_answers) };
+        Ok(Self { transport: Arc::new(internet), reach, large_answers })
     }
 
     /// A client of public addresses, all of which `transport` reaches.
     pub fn over(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, reach: Reach::Public }
+        Self { transport, reach: Reach::Public, large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS)) }
     }
 
     /// Sends a request and reads the whole answer.
@@ -142,7 +206,8 @@ impl Egress {
         let span = tracing::debug_span!("request to a provider", host, method = request.method().as_str());
         let exchange = async {
             let started = tokio::time::Instant::now();
-            let exchange = self.transport.exchange(self.reach.reroute(request), limits.max_body_bytes);
+            let request = self.reach.reroute(request);
+            let exchange = self.exchange(request, limits);
             let result = match tokio::time::timeout(limits.deadline, exchange).await {
                 Ok(result) => result,
                 Err(_) => Err(EgressError::TimedOut { host: host.clone(), deadline: limits.deadline }),
@@ -152,6 +217,30 @@ impl Egress {
             result
         };
         invocation::waiting_for_provider(exchange.instrument(span)).await
+    }
+
+    /// Sends a request, once more if that is wanted and the answer is lost, and decodes what comes.
+    async fn exchange(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let again = limits.repeats_lost.then(|| request.clone());
+        let mut response = match (self.transport.exchange(request, limits).await, again) {
+            (Err(lost @ EgressError::AnswerLost { .. }), Some(again)) => {
+                tracing::warn!(error = %lost, "the request is sent once more");
+                Response { is_second: true, ..self.transport.exchange(again, limits).await? }
+            }
+            (result, _) => result?,
+        };
+        if encoding::is_encoded(&response) {
+            // It may become large.
+            if response.permit.is_none() && !limits.has_permit {
+                response.permit = permit(&self.large_answers).await;
+            }
+            response = encoding::decode(response, limits.max_body_bytes).map_err(|reason| match reason {
+                encoding::TOO_LARGE => EgressError::TooLarge { host, limit: limits.max_body_bytes },
+                reason => EgressError::Undecodable { host, reason },
+            })?;
+        }
+        Ok(response)
     }
 
     /// Where a host may be reached, for protocols other than HTTP. These addresses have been checked: connect to them, and
@@ -171,26 +260,32 @@ impl Egress {
 
 #[async_trait]
 impl Transport for Internet {
-    async fn exchange(&self, request: http::Request<Vec<u8>>, limit: usize) -> Result<Response, EgressError> {
+    async fn exchange(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
+        let limit = limits.max_body_bytes;
         let failed = |error: reqwest::Error| {
-            let (error, host) = (error.without_url(), host.clone());
-            let reason = chain(&error);
-            if reason.contains(guard::REFUSED) {
-                return EgressError::Refused { host, reason: guard::REFUSED };
+            let (was_sent, host) = (!error.is_connect() && !error.is_builder(), host.clone());
+            let reason = chain(&error.without_url());
+            match reason.contains(guard::REFUSED) {
+                true => EgressError::Refused { host, reason: guard::REFUSED },
+                false if was_sent => EgressError::AnswerLost { host, reason },
+                false => EgressError::Unreachable { host, reason },
             }
-            EgressError::Unreachable { host, reason }
         };
         let request = reqwest::Request::try_from(request).map_err(failed)?;
         let mut response = self.client.execute(request).await.map_err(failed)?;
-        let mut body = BytesMut::new();
+        let (mut body, mut permit) = (BytesMut::new(), None);
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > limit {
                 return Err(EgressError::TooLarge { host, limit });
             }
+            if permit.is_none() && !limits.has_permit && body.len() + chunk.len() > LARGE_BYTES {
+                permit = self::permit(&self.large_answers).await;
+            }
             body.extend_from_slice(&chunk);
         }
-        Ok(Response { status: response.status(), headers: std::mem::take(response.headers_mut()), body: body.freeze() })
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Response { permit, ..Response::new(response.status(), headers, body.freeze()) })
     }
 }
 

@@ -23,6 +23,9 @@ pub(super) struct Task {
 
 type Outcome<T> = Result<T, JavaScriptError>;
 
+/// Of the headers in a thrown error, so many are looked at.
+const MOST_HEADERS: usize = 200;
+
 /// Runs a call to its end.
 pub(super) fn run(task: Task) -> Outcome<Option<serde_json::Value>> {
     let open = task.client.as_ref().map(|client| Arc::clone(&client.open));
@@ -253,12 +256,33 @@ impl<'js> Running<'_, 'js> {
         self.host.check().err().unwrap_or_else(|| JavaScriptError::Thrown(Box::new(thrown)))
     }
 
-    /// What axios puts into its errors of the response, in the form of the API client's `data`.
+    /// What axios puts into its errors of the response, in the form of the API client's `data`. A `Response` of `fetch` will
+    /// do, too.
     fn answer(&self, error: &Object<'js>) -> Option<serde_json::Value> {
         let response = self.member(error, "response")?.into_object()?;
         let status = self.member(&response, "status")?.as_number()?;
         let data = self.member(&response, "data").and_then(|data| self.as_json(data));
-        Some(serde_json::json!({"response": {"status": status as u16, "data": data}}))
+        let mut answer = serde_json::json!({"response": {"status": status as u16, "data": data}});
+        if let Some(wait) = self.retry_after(&response) {
+            answer["response"]["headers"] = serde_json::json!({"retry-after": wait});
+        }
+        Some(answer)
+    }
+
+    /// `Retry-After` among headers, which are an object with names in whatever case, or have a method `get`.
+    fn retry_after(&self, response: &Object<'js>) -> Option<String> {
+        let headers = self.member(response, "headers")?.into_object()?;
+        let get = self.member(&headers, "get").and_then(Value::into_function);
+        let got = get.and_then(|get| {
+            let value = get.call::<_, Value>((rquickjs::prelude::This(headers.clone()), "retry-after"));
+            value.inspect_err(|_| drop(self.ctx.catch())).ok()
+        });
+        let found = got.filter(|value| !value.is_null() && !value.is_undefined()).or_else(|| {
+            let names = headers.keys::<String>().filter_map(Result::ok);
+            let name = names.take(MOST_HEADERS).find(|name| name.eq_ignore_ascii_case("retry-after"))?;
+            self.member(&headers, &name)
+        })?;
+        found.get::<Coerced<String>>().inspect_err(|_| drop(self.ctx.catch())).ok().map(|text| text.0)
     }
 
     /// A value as `JSON.stringify` has it, if it has it.

@@ -28,7 +28,7 @@ pub use error::{JavaScriptError, Thrown};
 pub use limits::Limits;
 
 use crate::connector::script::Script;
-use crate::egress::Egress;
+use crate::egress::{Egress, Limits as Exchange};
 use crate::invocation::Here;
 use crate::random::Rng;
 use host::console::Log;
@@ -72,6 +72,8 @@ pub struct Call<'a> {
     pub arguments: Map<String, Value>,
     /// Where the argument also gets an `apiClient`.
     pub client: Option<Client>,
+    /// What each exchange of `fetch` may take, besides the limits of the whole call.
+    pub exchange: Exchange,
 }
 
 /// The API client that a function gets.
@@ -162,6 +164,7 @@ impl JavaScript {
                     egress: self.egress.clone(),
                     runtime: tokio::runtime::Handle::current(),
                     caller: Here::current(),
+                    exchange: call.exchange,
                 }),
                 rng: Arc::clone(&self.rng),
                 limits: self.limits,

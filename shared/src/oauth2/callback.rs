@@ -5,8 +5,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::error_code::clean_text;
-use super::{OAuthConfig, OAuthErrorCode};
+use super::OAuthConfig;
+use crate::response::{ErrorCode, clean_text};
 use crate::secret::Secret;
 
 /// Reads the query of the redirection back to us (RFC 6749 §4.1.2 and §4.1.2.1).
@@ -62,7 +62,7 @@ pub enum CallbackOutcome {
     /// The provider's refusal (RFC 6749 §4.1.2.1), the user's included (`access_denied`).
     Error {
         /// `error`.
-        code: OAuthErrorCode,
+        code: ErrorCode,
         /// `error_description`, without control characters, at most 500 characters long, not escaped.
         description: Option<String>,
     },
@@ -100,7 +100,7 @@ impl Callback {
         match (renamed.or_else(|| get("code")), get("error")) {
             (Some(code), None) => Ok(CallbackOutcome::Code(Secret::new(code))),
             (None, Some(code)) => Ok(CallbackOutcome::Error {
-                code: OAuthErrorCode::new(code),
+                code: ErrorCode::new(code),
                 description: get("error_description").and_then(|text| clean_text(text, 500)),
             }),
             (Some(_), Some(_)) => Err(CallbackError::CodeAndError),
@@ -169,7 +169,7 @@ mod tests {
         let description = Some("No thanks".to_owned());
         assert_eq!(
             callback.outcome(&config(json!({}))),
-            Ok(CallbackOutcome::Error { code: OAuthErrorCode::new("access_denied"), description })
+            Ok(CallbackOutcome::Error { code: ErrorCode::new("access_denied"), description })
         );
         assert_eq!(callback.check_issuer(Some("https://honest.as.example")), Err(CallbackError::MissingIssuer));
     }

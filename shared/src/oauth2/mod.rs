@@ -25,7 +25,6 @@
 mod authorize;
 mod callback;
 mod config;
-mod error_code;
 mod parameters;
 mod pkce;
 mod revocation;
@@ -39,17 +38,14 @@ mod token_response;
 pub use authorize::{PROTECTED_PARAMETERS, build_authorize_url, ignored_extra};
 pub use callback::{Callback, CallbackError, CallbackOutcome, callback_fields, parse_callback};
 pub use config::{ClientAuthLocation, ConfigError, OAuthConfig, ParameterNames, TokenRequestFormat};
-pub use error_code::OAuthErrorCode;
 pub use pkce::Pkce;
 pub use revocation::{build_revocation, parse_revocation};
 pub use state::State;
-pub use token_error::{Malformed, TokenError, parse_http_date, parse_retry_after};
+pub use token_error::{Malformed, TokenError};
 pub use token_request::{TokenRequest, build_code_exchange, build_refresh};
 pub use token_response::{TokenResponse, parse_token_response};
 
 // What OAuth 1.0 is made of, too.
-pub(crate) use config::{Reader, documented, entry, nowhere};
-pub(crate) use error_code::clean_description;
+pub(crate) use config::{Reader, code, documented, entry, nowhere};
 pub(crate) use parameters::Parameters;
 pub(crate) use token_request::longest_first;
-pub(crate) use token_response::read_object;

@@ -7,6 +7,7 @@ use super::parameters::Parameters;
 use super::token_request::{Client, TokenRequest};
 use super::token_response::check_success;
 use super::{OAuthConfig, TokenError};
+use crate::response::{ErrorRules, object};
 
 /// Asks the provider to revoke a token (RFC 7009 §2.1); `None` where the connector has no `revocationUri`.
 ///
@@ -31,8 +32,8 @@ pub fn build_revocation(config: &OAuthConfig, token: &str, hint: Option<&str>) -
 /// # Errors
 ///
 /// As for a token response; see [`TokenError`].
-pub fn parse_revocation(status: u16, content_type: Option<&str>, body: &[u8]) -> Result<(), TokenError> {
-    check_success(status, &super::token_response::read_object(content_type, body).unwrap_or_default())
+pub fn parse_revocation(status: u16, body: &[u8]) -> Result<(), TokenError> {
+    check_success(status, &object(body).unwrap_or_default(), ErrorRules::default())
 }
 
 #[cfg(test)]
@@ -80,14 +81,14 @@ mod tests {
     #[test]
     fn a_2xx_without_an_error_is_a_success() {
         for body in ["", "{}", "ok", r#"{"ok":true}"#, "<html></html>"] {
-            assert_eq!(parse_revocation(200, None, body.as_bytes()), Ok(()), "{body}");
+            assert_eq!(parse_revocation(200, body.as_bytes()), Ok(()), "{body}");
         }
-        assert!(parse_revocation(200, None, br#"{"ok":false,"error":"invalid_auth"}"#).is_err());
-        let error = parse_revocation(400, None, br#"{"error":"unsupported_token_type"}"#).unwrap_err();
+        assert!(parse_revocation(200, br#"{"ok":false,"error":"invalid_auth"}"#).is_err());
+        let error = parse_revocation(400, br#"{"error":"unsupported_token_type"}"#).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the provider refused the request: unsupported_token_type; check the integration's parameters"
         );
-        assert!(matches!(parse_revocation(503, None, b""), Err(TokenError::Transient { status: 503, .. })));
+        assert!(matches!(parse_revocation(503, b""), Err(TokenError::Transient { status: 503, .. })));
     }
 }

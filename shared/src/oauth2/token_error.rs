@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
-
-use super::OAuthErrorCode;
+use crate::response::{ErrorCode, ErrorReport, ErrorRules, Meaning};
 
 /// Why a token request gave no token. Neither `Debug` nor `Display` carries a token, a code, a secret or the body.
 ///
@@ -14,29 +11,41 @@ use super::OAuthErrorCode;
 /// | kind | means | the caller |
 /// |---|---|---|
 /// | `Permanent` | the grant is dead | asks the user to reconnect |
-/// | `Configuration` | the integration is wrong: its secret, its scopes | tries again with back-off: mending the integration heals it |
+/// | `Configuration` | the integration is wrong: its secret, its scopes | tries again with back-off: fixing the integration heals it |
 /// | `Transient` | nothing is known about the grant | tries again with back-off |
 /// | `Malformed` | a success that cannot be used | tries again with back-off |
-/// | `TooLong` | the connector is wrong | tries again with back-off: mending the connector heals it |
+/// | `Redirected`, `TooLong` | the integration or the connector is wrong | tries again with back-off: fixing it heals the connection |
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// An OAuth error code says that this grant will never work again (RFC 6749 §5.2): `invalid_grant`,
-    /// `unauthorized_client`, or how a provider spells them.
+    /// An OAuth error code says that this grant will never work again (RFC 6749 §5.2): `invalid_grant`, how providers spell
+    /// it, or a code that the connector lists.
     #[error("the provider refused the grant for good: {code}{}", Described(description))]
     Permanent {
         /// The provider's code.
-        code: OAuthErrorCode,
+        code: ErrorCode,
         /// The provider's text, capped and cleaned.
         description: Option<String>,
     },
     /// An OAuth error code says that the request or the client is wrong (RFC 6749 §5.2): `invalid_client`,
-    /// `invalid_request`, `unsupported_grant_type`, `invalid_scope`, or how a provider spells them.
+    /// `unauthorized_client`, `invalid_request`, `unsupported_grant_type`, `invalid_scope`, or how a provider spells them.
     #[error("the provider refused the request: {code}{}; check the integration's parameters", Described(description))]
     Configuration {
         /// The provider's code.
-        code: OAuthErrorCode,
+        code: ErrorCode,
         /// The provider's text, capped and cleaned.
         description: Option<String>,
+        /// How long the provider asks to wait; see [`TokenError::with_retry_after`].
+        retry_after: Option<Duration>,
+    },
+    /// A redirect, which is never followed: the request has secrets in it (RFC 9700 §4.11).
+    #[error(
+        "the provider answered {status} and points to {target}; if that address is right, set it in the integration"
+    )]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// Where it points, without a query.
+        target: String,
     },
     /// Anything else that is no success: 5xx, 429, a code like `temporarily_unavailable` or one nobody knows, a page
     /// of HTML.
@@ -45,7 +54,7 @@ pub enum TokenError {
         /// The HTTP status.
         status: u16,
         /// The provider's code, if it gave one.
-        code: Option<OAuthErrorCode>,
+        code: Option<ErrorCode>,
         /// The provider's text, capped and cleaned.
         description: Option<String>,
         /// How long the provider asks to wait; see [`TokenError::with_retry_after`].
@@ -69,8 +78,15 @@ pub enum Malformed {
     #[error("has no access_token")]
     NoAccessToken,
     /// `refresh_token` is missing, empty or no text, though the connector expects one.
-    #[error("has no refresh_token; if this API gives none, set noRefreshToken: true in auth/get-oauth-config.map.yml")]
+    #[error(
+        "has no refresh_token: ask for offline access and for the end user's consent again, which many providers want \
+         before they give a second one (`extra`, as `prompt: consent`); if this API gives none at all, set \
+         noRefreshToken: true in auth/get-oauth-config.map.yml"
+    )]
     NoRefreshToken,
+    /// A token with a byte that is not UTF-8 in it.
+    #[error("has a token that is not text")]
+    Garbled,
     /// OAuth 1.0: `oauth_token` or `oauth_token_secret` is missing (RFC 5849 §2.1 and §2.3).
     #[error("has no oauth_token and oauth_token_secret")]
     NoToken,
@@ -82,35 +98,6 @@ pub enum Malformed {
     Unconfirmed,
 }
 
-/// RFC 6749 §5.2, then GitHub's and Slack's own spellings.
-const PERMANENT: [&str; 9] = [
-    "invalid_grant",
-    "unauthorized_client",
-    "bad_refresh_token",
-    "invalid_refresh_token",
-    "refresh_token_expired",
-    "token_revoked",
-    "bad_verification_code",
-    "invalid_code",
-    "code_already_used",
-];
-
-/// RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2, then GitHub's and Slack's own spellings.
-const CONFIGURATION: [&str; 12] = [
-    "invalid_client",
-    "invalid_request",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "unsupported_token_type",
-    "invalid_target",
-    "incorrect_client_credentials",
-    "redirect_uri_mismatch",
-    "invalid_client_id",
-    "bad_client_secret",
-    "bad_redirect_uri",
-    "invalid_grant_type",
-];
-
 impl TokenError {
     /// Whether the connection is dead until its user reconnects; true for nothing but an OAuth error code.
     pub fn is_permanent(&self) -> bool {
@@ -118,55 +105,57 @@ impl TokenError {
     }
 
     /// The provider's error code, if it gave one.
-    pub fn code(&self) -> Option<&OAuthErrorCode> {
+    pub fn code(&self) -> Option<&ErrorCode> {
         match self {
             Self::Permanent { code, .. } | Self::Configuration { code, .. } => Some(code),
             Self::Transient { code, .. } => code.as_ref(),
-            Self::Malformed(_) | Self::TooLong => None,
+            Self::Redirected { .. } | Self::Malformed(_) | Self::TooLong => None,
         }
     }
 
     /// How long the provider asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Transient { retry_after, .. } => *retry_after,
-            Self::Permanent { .. } | Self::Configuration { .. } | Self::Malformed(_) | Self::TooLong => None,
+            Self::Configuration { retry_after, .. } | Self::Transient { retry_after, .. } => *retry_after,
+            Self::Permanent { .. } | Self::Redirected { .. } | Self::Malformed(_) | Self::TooLong => None,
         }
     }
 
-    /// Adds what [`parse_retry_after`] made of the answer's header (RFC 9110 §10.2.3), if the failure is transient.
+    /// Adds what [`parse_retry_after`](crate::response::parse_retry_after) made of the answer's header, unless the failure is
+    /// permanent.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
-        if let Self::Transient { retry_after, .. } = &mut self {
+        if let Self::Configuration { retry_after, .. } | Self::Transient { retry_after, .. } = &mut self {
             *retry_after = wait;
         }
         self
     }
 
-    /// The same error, permanent if its code is one of these.
+    /// The same failure, told as a redirect if it was one: `target` is where it points.
     #[must_use]
-    pub(super) fn with_permanent(self, codes: &[String]) -> Self {
-        let is_listed = |code: &OAuthErrorCode| codes.iter().any(|listed| listed == code.as_str());
-        match self {
-            Self::Configuration { code, description } if is_listed(&code) => Self::Permanent { code, description },
-            Self::Transient { status, code: Some(code), description, .. }
-                if status < 500 && status != 429 && is_listed(&code) =>
-            {
-                Self::Permanent { code, description }
-            }
-            error => error,
+    pub fn with_redirect(self, target: Option<String>) -> Self {
+        match (self, target) {
+            (Self::Transient { status, code: None, .. }, Some(target)) => Self::Redirected { status, target },
+            (error, _) => error,
         }
     }
 
-    /// What an answer with this status and error code means. Whatever a 5xx or a 429 says, it is transient.
-    pub(super) fn classify(status: u16, code: Option<OAuthErrorCode>, description: Option<String>) -> Self {
-        Self::classify_by(status, code, description, &PERMANENT, &CONFIGURATION)
+    /// What an answer with this status and this report means.
+    pub(crate) fn of(status: u16, report: &ErrorReport, rules: ErrorRules<'_>) -> Self {
+        let description = report.description();
+        match (rules.meaning(status, report), report.code()) {
+            (Meaning::Permanent, code) => {
+                Self::Permanent { code: code.unwrap_or_else(ErrorCode::unknown), description }
+            }
+            (Meaning::Configuration, Some(code)) => Self::Configuration { code, description, retry_after: None },
+            (_, code) => Self::Transient { status, code, description, retry_after: None },
+        }
     }
 
-    /// The same, with other lists of codes.
+    /// The same by other lists of codes: those of OAuth 1.0.
     pub(crate) fn classify_by(
         status: u16,
-        code: Option<OAuthErrorCode>,
+        code: Option<ErrorCode>,
         description: Option<String>,
         permanent: &[&str],
         configuration: &[&str],
@@ -176,27 +165,11 @@ impl TokenError {
                 Self::Permanent { code, description }
             }
             Some(code) if status < 500 && status != 429 && code.is_one_of(configuration) => {
-                Self::Configuration { code, description }
+                Self::Configuration { code, description, retry_after: None }
             }
             code => Self::Transient { status, code, description, retry_after: None },
         }
     }
-}
-
-/// Reads a `Retry-After` header, seconds or an HTTP date (RFC 9110 §10.2.3); at most a day, and nothing of rubbish.
-pub fn parse_retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> {
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let header = header.trim();
-    if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(header.parse().map_or(DAY, Duration::from_secs).min(DAY));
-    }
-    let date = parse_http_date(header)?;
-    Some(Duration::try_from(date - now).unwrap_or(Duration::ZERO).min(DAY))
-}
-
-/// Reads an HTTP date as servers write it today (IMF-fixdate, RFC 9110 §5.6.7).
-pub fn parse_http_date(header: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(header.trim(), &Rfc2822).ok()
 }
 
 struct Described<'a>(&'a Option<String>);
@@ -207,7 +180,7 @@ impl std::fmt::Display for Described<'_> {
     }
 }
 
-struct Coded<'a>(&'a Option<OAuthErrorCode>);
+struct Coded<'a>(&'a Option<ErrorCode>);
 
 impl std::fmt::Display for Coded<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -217,53 +190,33 @@ impl std::fmt::Display for Coded<'_> {
 
 #[cfg(test)]
 mod tests {
-    use time::macros::datetime;
-
     use super::*;
 
-    fn classify(status: u16, code: &str) -> TokenError {
-        TokenError::classify(status, Some(OAuthErrorCode::new(code)), None)
-    }
-
-    #[test]
-    fn only_oauth_error_codes_are_permanent() {
-        for code in PERMANENT {
-            assert!(classify(400, code).is_permanent(), "{code}");
-            assert!(classify(200, &code.to_uppercase()).is_permanent(), "{code}");
-            assert!(!classify(500, code).is_permanent() && !classify(429, code).is_permanent(), "{code}");
-        }
-        for code in ["invalid_client", "invalid_request", "unsupported_grant_type", "invalid_scope"] {
-            assert!(matches!(classify(401, code), TokenError::Configuration { .. }), "{code}");
-        }
-        for code in ["temporarily_unavailable", "server_error", "slow_down", "ratelimited", "no_such_code"] {
-            assert!(matches!(classify(400, code), TokenError::Transient { .. }), "{code}");
-        }
-        assert!(!TokenError::classify(400, None, None).is_permanent());
-        assert!(!TokenError::Malformed(Malformed::NoAccessToken).is_permanent());
-    }
-
-    #[test]
-    fn a_connector_may_name_more_codes_as_permanent_but_no_outage_is() {
-        let listed = ["invalid_request".to_owned(), "token_dead".to_owned()];
-        let is_permanent = |status, code| classify(status, code).with_permanent(&listed).is_permanent();
-        assert!(is_permanent(400, "invalid_request") && is_permanent(401, "token_dead"));
-        assert!(!is_permanent(400, "invalid_client") && !is_permanent(503, "token_dead"));
-        assert!(!is_permanent(429, "invalid_request"));
+    fn of(status: u16, code: &str) -> TokenError {
+        let body = serde_json::json!({"error": code, "error_description": "Try later."});
+        let report = ErrorReport::read(status, body.as_object().expect("an object"));
+        TokenError::of(status, &report, ErrorRules::default())
     }
 
     #[test]
     fn a_failure_reads_as_a_sentence() {
-        let failure = |status, code| TokenError::classify(status, code, Some("Try later.".into())).to_string();
-        let code = |text| Some(OAuthErrorCode::new(text));
+        let failure = |status, code| of(status, code).to_string();
         assert_eq!(
-            failure(400, code("invalid_grant")),
+            failure(400, "invalid_grant"),
             "the provider refused the grant for good: invalid_grant (Try later.)"
         );
         assert_eq!(
-            failure(401, code("invalid_client")),
+            failure(401, "invalid_client"),
             "the provider refused the request: invalid_client (Try later.); check the integration's parameters"
         );
-        assert_eq!(failure(503, code("busy")), "the provider gave no token (HTTP 503, busy (Try later.))");
+        assert_eq!(failure(503, "busy"), "the provider gave no token (HTTP 503, busy (Try later.))");
+        let target = Some("https://auth.example.com/token".to_owned());
+        let moved = TokenError::of(301, &ErrorReport::default(), ErrorRules::default()).with_redirect(target);
+        assert_eq!(
+            moved.to_string(),
+            "the provider answered 301 and points to https://auth.example.com/token; if that address is right, set it in \
+             the integration"
+        );
         assert_eq!(
             TokenError::Malformed(Malformed::NoAccessToken).to_string(),
             "the provider's token response has no access_token"
@@ -271,19 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = datetime!(2015-10-21 07:27:00 UTC);
-        let seconds = |header: &str| parse_retry_after(header, now).map(|wait| wait.as_secs());
-        assert_eq!(seconds("120"), Some(120));
-        assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Some(60));
-        assert_eq!(seconds("Wed, 21 Oct 2015 07:00:00 GMT"), Some(0));
-        assert_eq!(seconds("99999999999999999999999"), Some(86_400));
-        assert_eq!(seconds("Fri, 21 Oct 2095 07:28:00 GMT"), Some(86_400));
-        for rubbish in ["", "-1", "soon", "1.5"] {
-            assert_eq!(seconds(rubbish), None);
-        }
+    fn a_wait_is_kept_unless_the_grant_is_dead() {
         let wait = Some(Duration::from_secs(7));
-        assert_eq!(classify(503, "busy").with_retry_after(wait).retry_after(), wait);
-        assert_eq!(classify(400, "invalid_grant").with_retry_after(wait).retry_after(), None);
+        assert_eq!(of(503, "busy").with_retry_after(wait).retry_after(), wait);
+        assert_eq!(of(401, "invalid_client").with_retry_after(wait).retry_after(), wait);
+        assert_eq!(of(400, "invalid_grant").with_retry_after(wait).retry_after(), None);
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::connector::{AuthOption, AuthType, Connector, Function, FunctionName, TokenHeaders};
+use crate::connector::{AuthOption, AuthType, Connector, Function, FunctionName, RefreshRules, TokenHeaders};
+use crate::response::ErrorRules;
 use crate::secret::Secret;
 
 /// A connector with the parameters of one connection: what its functions get as arguments.
@@ -61,6 +62,19 @@ impl Auth {
     /// Whether the connector renews credentials itself (`refreshCredentials`).
     pub(super) fn renews_itself(&self) -> bool {
         self.function(FunctionName::RefreshCredentials).is_some()
+    }
+
+    /// How the answers to `refreshCredentials` are read.
+    pub(super) fn refresh_rules(&self) -> &RefreshRules {
+        &self.owner(FunctionName::RefreshCredentials).refresh_rules
+    }
+
+    /// The rules of error codes by which the answers to a function are read, if they are held to any.
+    pub(super) fn error_rules(&self, name: FunctionName) -> Option<ErrorRules<'_>> {
+        match name {
+            FunctionName::RefreshCredentials => Some(self.refresh_rules().errors()),
+            name => name.gives_credentials().then(ErrorRules::default),
+        }
     }
 
     /// The arguments of a function: those that every function gets, and `own`.

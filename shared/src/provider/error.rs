@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::connection::{Failure, Problem};
 use crate::connector::{ErrorKey, ResponseError, RestError};
@@ -10,14 +11,20 @@ use crate::database::LoginError;
 use crate::egress::EgressError;
 use crate::error::Error;
 use crate::javascript::Thrown;
-use crate::oauth2::{Malformed, TokenError, parse_revocation};
+use crate::oauth2::{Malformed, TokenError};
+use crate::response::{ErrorReport, ErrorRules, Meaning, parse_retry_after};
 
 /// Why a provider did not do what was asked. The text holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// The connector or the integration is set up wrongly; mending it heals the connection.
-    #[error("{0}")]
-    Configuration(String),
+    /// The connector or the integration is set up wrongly; fixing it heals the connection.
+    #[error("{message}")]
+    Configuration {
+        /// What is wrong.
+        message: String,
+        /// When the provider asked to be asked again, if it was the provider that found the fault.
+        retry_after: Option<Duration>,
+    },
     /// The provider refused.
     #[error("{message}")]
     Refused {
@@ -27,8 +34,10 @@ pub enum ProviderError {
         message: String,
         /// Whether asking again is pointless.
         permanent: bool,
+        /// When it asked to be asked again.
+        retry_after: Option<Duration>,
     },
-    /// The provider is down, slow, or out of its mind.
+    /// The provider is down, slow, or answered nonsense.
     #[error("{message}")]
     Unavailable {
         /// What was seen.
@@ -39,29 +48,86 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// What a script's error means. What an API answered decides where the error tells it: an OAuth error code in a
-    /// response is as permanent as if we had asked ourselves.
-    pub(super) fn of_thrown(message: String, thrown: &Thrown) -> Self {
+    /// A fault in the connector or in the integration.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::Configuration { message: message.into(), retry_after: None }
+    }
+
+    /// A refusal that may be another answer the next time.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self::Refused { key: None, message: message.into(), permanent: false, retry_after: None }
+    }
+
+    /// No answer, or one that says nothing.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable { message: message.into(), retry_after: None }
+    }
+
+    /// What a script's error means: what an API answered decides where the error carries it, as if we had asked ourselves.
+    pub(super) fn of_thrown(
+        message: String,
+        thrown: &Thrown,
+        rules: Option<ErrorRules<'_>>,
+        now: OffsetDateTime,
+    ) -> Self {
         let key = thrown.key.as_deref().and_then(ErrorKey::of);
         let response = thrown.data.as_ref().and_then(|data| data.get("response"));
-        let status = response.and_then(|response| response.get("status")?.as_u64()).unwrap_or_default();
-        let status = u16::try_from(status).unwrap_or_default();
-        let body = response.and_then(|response| response.get("data")).map(Value::to_string).unwrap_or_default();
-        let is_permanent = key == Some(ErrorKey::ConnectionIsDefunct)
-            || (400..500).contains(&status)
-                && parse_revocation(status, None, body.as_bytes()).is_err_and(|error| error.is_permanent());
-        match (key, status) {
-            (_, _) if is_permanent => Self::Refused { key: key.map(ErrorKey::name), message, permanent: true },
-            (Some(ErrorKey::RateLimitExceeded), _) | (None, 429 | 500..) => {
-                Self::Unavailable { message, retry_after: None }
+        let Some(response) = response else {
+            return Self::of_response(key, message, 0, None, None);
+        };
+        let status = response.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+        let status = status.unwrap_or_default();
+        let mut headers = response.get("headers").and_then(Value::as_object).into_iter().flatten();
+        let wait = headers.find(|(name, _)| name.eq_ignore_ascii_case("retry-after")).map(|(_, wait)| wait);
+        let wait = wait.and_then(|wait| match wait {
+            Value::String(wait) => parse_retry_after(wait, now),
+            wait => parse_retry_after(&wait.to_string(), now),
+        });
+        let meaning = rules.map(|rules| {
+            let body = response.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+            rules.meaning(status, &ErrorReport::read(status, &body))
+        });
+        Self::of_response(key, message, status, meaning, wait)
+    }
+
+    /// What a refusal means: by the key that the connector gave it, else by what its codes mean, else by its status.
+    pub(super) fn of_response(
+        key: Option<ErrorKey>,
+        message: String,
+        status: u16,
+        meaning: Option<Meaning>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let named = key.map(ErrorKey::name);
+        match (key, meaning) {
+            (Some(ErrorKey::RateLimitExceeded), _) => Self::Unavailable { message, retry_after },
+            (Some(ErrorKey::ConnectionIsDefunct), _) => {
+                Self::Refused { key: named, message, permanent: true, retry_after: None }
             }
-            (key, _) => Self::Refused { key: key.map(ErrorKey::name), message, permanent: false },
+            (_, Some(Meaning::Permanent)) => {
+                let key = named.or(Some("access_token_expired"));
+                Self::Refused { key, message, permanent: true, retry_after: None }
+            }
+            (None | Some(ErrorKey::AccessTokenExpired), Some(Meaning::Configuration)) => {
+                Self::Configuration { message, retry_after }
+            }
+            (None, _) if status == 429 || status >= 500 => Self::Unavailable { message, retry_after },
+            _ => Self::Refused { key: named, message, permanent: false, retry_after },
         }
+    }
+
+    /// The same error after a request whose answer was lost: where the refresh token is dead now, that may be why.
+    pub(super) fn after_lost_answer(mut self) -> Self {
+        if let Self::Refused { message, permanent: true, .. } = &mut self {
+            message
+                .push_str("; the answer to the same request a moment before was lost, and may have replaced the token");
+        }
+        self
     }
 
     /// The same error, with these texts taken out of its message.
     pub(super) fn without(mut self, secrets: &[String]) -> Self {
-        let (Self::Configuration(message) | Self::Refused { message, .. } | Self::Unavailable { message, .. }) =
+        let (Self::Configuration { message, .. } | Self::Refused { message, .. } | Self::Unavailable { message, .. }) =
             &mut self;
         for secret in secrets {
             *message = message.replace(secret, "…");
@@ -74,9 +140,11 @@ impl ProviderError {
         let message = self.to_string();
         match self {
             Self::Refused { key, permanent: true, .. } => Failure::Permanent(Problem::new(key, message)),
-            Self::Refused { key, .. } => Failure::Transient { problem: Problem::new(key, message), retry_after: None },
-            Self::Configuration(_) => {
-                Failure::Transient { problem: Problem::new(Some("configuration"), message), retry_after: None }
+            Self::Refused { key, retry_after, .. } => {
+                Failure::Transient { problem: Problem::new(key, message), retry_after }
+            }
+            Self::Configuration { retry_after, .. } => {
+                Failure::Transient { problem: Problem::new(Some("configuration"), message), retry_after }
             }
             Self::Unavailable { retry_after, .. } => {
                 Failure::Transient { problem: Problem::new(None, message), retry_after }
@@ -88,7 +156,7 @@ impl ProviderError {
 impl From<ProviderError> for Error {
     fn from(error: ProviderError) -> Self {
         match error {
-            ProviderError::Configuration(message) => Error::configuration(message),
+            ProviderError::Configuration { message, .. } => Error::configuration(message),
             ProviderError::Refused { key, message, .. } => Error::connection(key, message),
             ProviderError::Unavailable { message, retry_after } => {
                 Error::connection_unavailable(message, retry_after.unwrap_or(Duration::from_secs(60)))
@@ -99,16 +167,18 @@ impl From<ProviderError> for Error {
 
 impl From<TokenError> for ProviderError {
     fn from(error: TokenError) -> Self {
-        let message = error.to_string();
+        let (message, retry_after) = (error.to_string(), error.retry_after());
         match error {
             TokenError::Permanent { .. } => {
-                Self::Refused { key: Some("access_token_expired"), message, permanent: true }
+                Self::Refused { key: Some("access_token_expired"), message, permanent: true, retry_after: None }
             }
             TokenError::Configuration { .. }
+            | TokenError::Redirected { .. }
             | TokenError::TooLong
-            | TokenError::Malformed(Malformed::NoRefreshToken | Malformed::Unconfirmed) => Self::Configuration(message),
-            TokenError::Malformed(_) => Self::Unavailable { message, retry_after: None },
-            TokenError::Transient { retry_after, .. } => Self::Unavailable { message, retry_after },
+            | TokenError::Malformed(Malformed::NoRefreshToken | Malformed::Unconfirmed) => {
+                Self::Configuration { message, retry_after }
+            }
+            TokenError::Malformed(_) | TokenError::Transient { .. } => Self::Unavailable { message, retry_after },
         }
     }
 }
@@ -117,30 +187,22 @@ impl From<EgressError> for ProviderError {
     fn from(error: EgressError) -> Self {
         let message = error.to_string();
         match error {
-            EgressError::Refused { .. } => Self::Configuration(message),
-            _ => Self::Unavailable { message, retry_after: None },
+            EgressError::Refused { .. } => Self::configuration(message),
+            _ => Self::unavailable(message),
         }
     }
 }
 
 impl From<RestError> for ProviderError {
     fn from(error: RestError) -> Self {
-        Self::Configuration(format!("a request of the connector cannot be made: {error}"))
+        Self::configuration(format!("a request of the connector cannot be made: {error}"))
     }
 }
 
 impl From<ResponseError> for ProviderError {
     fn from(error: ResponseError) -> Self {
-        let ResponseError { key, message, status, retry_after } = error;
-        match (key, status) {
-            (Some(ErrorKey::RateLimitExceeded), _) => Self::Unavailable { message, retry_after },
-            (None, 500..) => Self::Unavailable { message, retry_after },
-            (key, _) => Self::Refused {
-                key: key.map(ErrorKey::name),
-                message,
-                permanent: key == Some(ErrorKey::ConnectionIsDefunct),
-            },
-        }
+        let ResponseError { key, message, status, meaning, retry_after } = error;
+        Self::of_response(key, message, status, meaning, retry_after)
     }
 }
 
@@ -148,11 +210,9 @@ impl From<LoginError> for ProviderError {
     fn from(error: LoginError) -> Self {
         let message = error.to_string();
         match error {
-            LoginError::Refused { .. } | LoginError::Tls { .. } => {
-                Self::Refused { key: None, message, permanent: false }
-            }
-            LoginError::NotAllowed { .. } => Self::Configuration(message),
-            LoginError::Unavailable { .. } => Self::Unavailable { message, retry_after: None },
+            LoginError::Refused { .. } | LoginError::Tls { .. } => Self::refused(message),
+            LoginError::NotAllowed { .. } => Self::configuration(message),
+            LoginError::Unavailable { .. } => Self::unavailable(message),
         }
     }
 }

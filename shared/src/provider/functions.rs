@@ -8,7 +8,9 @@ use super::auth::with_credentials;
 use super::session::ApiSession;
 use super::{Auth, Provider, ProviderError};
 use crate::connector::{ApiClient, Function, FunctionName, RestMapping};
+use crate::egress::Limits;
 use crate::javascript::{Call, Client, ClientConfig, Failure, JavaScriptError, LogLine, OpenApi};
+use crate::response::{ErrorReport, ErrorRules, check_credentials};
 
 impl Provider {
     /// Runs a single function, for who develops a connector. `credentials` are what its API client is made of.
@@ -27,7 +29,7 @@ impl Provider {
             return Ok(Some(Value::Bool(true)));
         }
         let needs_api = !matches!(name, FunctionName::GetOAuthConfig | FunctionName::MakeApiClient);
-        let api = credentials.filter(|_| needs_api).map(|credentials| self.api(auth, credentials, None));
+        let api = credentials.filter(|_| needs_api).map(|credentials| self.api(auth, name, credentials, None));
         self.run(auth, name, arguments, api.as_ref()).await
     }
 
@@ -44,26 +46,27 @@ impl Provider {
         let all = auth.arguments(name, arguments);
         let result = match function {
             Function::Mapping(mapping) => mapping.evaluate(&Value::Object(all)),
-            Function::Rest(rest) => self.request(auth, rest, all, api).await?,
+            Function::Rest(rest) => self.request(auth, name, rest, all, api).await?,
             Function::JavaScript(script) => {
                 let client = match api {
                     Some(api) => Some(self.client_of(auth, api).await?),
                     None => None,
                 };
-                let call = Call { script, arguments: all, client };
-                let returned = self.javascript.call(call).await.map_err(|failure| failed(auth, name, failure))?;
+                let call = Call { script, arguments: all, client, exchange: limits_of(name) };
+                let returned = self.javascript.call(call).await.map_err(|failure| self.failed(auth, name, failure))?;
                 log(auth, name, &returned.logs);
                 returned.value
             }
             Function::Database(_) => {
                 let message = format!("{} cannot be a database login", name.spec_key());
-                return Err(ProviderError::Configuration(message));
+                return Err(ProviderError::configuration(message));
             }
         };
         Ok(Some(result.unwrap_or_default()))
     }
 
-    /// The result of a function that must be an object.
+    /// The result of a function that must be an object. What becomes credentials must report no error, be it that the function
+    /// hands on what an application answered with a 200.
     pub(super) async fn run_for_object(
         &self,
         auth: &Arc<Auth>,
@@ -73,8 +76,14 @@ impl Provider {
     ) -> Result<Option<Map<String, Value>>, ProviderError> {
         match self.run(auth, name, arguments, api).await? {
             None => Ok(None),
-            Some(Value::Object(result)) => Ok(Some(result)),
-            Some(_) => Err(ProviderError::Configuration(format!("{} did not return an object", name.spec_key()))),
+            Some(Value::Object(result)) => {
+                let is_asked = matches!(auth.function(name), Some(Function::Rest(_) | Function::JavaScript(_)));
+                if let Some(rules) = auth.error_rules(name).filter(|_| is_asked) {
+                    check_credentials(OK, &result, rules).map_err(|report| reported(name, &report, rules))?;
+                }
+                Ok(Some(result))
+            }
+            Some(_) => Err(ProviderError::configuration(format!("{} did not return an object", name.spec_key()))),
         }
     }
 
@@ -89,17 +98,20 @@ impl Provider {
     async fn request(
         &self,
         auth: &Arc<Auth>,
+        name: FunctionName,
         rest: &RestMapping,
         variables: Map<String, Value>,
         api: Option<&Arc<ApiSession>>,
     ) -> Result<Option<Value>, ProviderError> {
         let variables = Value::Object(variables);
         let request = rest.request(&variables)?;
+        let rules = auth.error_rules(name);
         let response = match api {
-            Some(api) => api.send(&request).await?,
-            None => Arc::new(ApiSession::bare(self.clone(), Arc::clone(auth))).send(&request).await?,
+            Some(api) => api.send(&request, rules).await?,
+            None => ApiSession::bare(self.clone(), Arc::clone(auth), name).send(&request, rules).await?,
         };
-        Ok(rest.result(&variables, &response))
+        let Value::Object(variables) = variables else { return Ok(None) };
+        Ok(rest.result(variables, response))
     }
 
     /// What a script calls as `apiClient`. One that `makeApiClient` builds in JavaScript is built in the script's own
@@ -117,26 +129,51 @@ impl Provider {
         };
         Ok(Client { config, open: Arc::new(Arc::clone(api)) as Arc<dyn OpenApi> })
     }
+
+    fn failed(&self, auth: &Auth, name: FunctionName, failure: Failure) -> ProviderError {
+        log(auth, name, &failure.logs);
+        let message = format!("{}: {}", name.spec_key(), failure.error);
+        match failure.error {
+            JavaScriptError::Thrown(thrown) => {
+                ProviderError::of_thrown(message, &thrown, auth.error_rules(name), self.clock.now())
+            }
+            JavaScriptError::Timeout { .. } | JavaScriptError::Busy => ProviderError::unavailable(message),
+            _ => ProviderError::configuration(message),
+        }
+    }
+}
+
+const OK: u16 = 200;
+
+/// What each request of a function may take.
+pub(super) fn limits_of(name: FunctionName) -> Limits {
+    match name {
+        name if name.asks_for_tokens() => Limits::CREDENTIALS,
+        name if name.gives_credentials() => Limits::TOKEN,
+        _ => Limits::API,
+    }
 }
 
 pub(super) fn read_client(config: &Value) -> Result<ApiClient, ProviderError> {
-    ApiClient::from_value(config).map_err(|problem| ProviderError::Configuration(format!("makeApiClient: {problem}")))
+    ApiClient::from_value(config).map_err(|problem| ProviderError::configuration(format!("makeApiClient: {problem}")))
+}
+
+/// An error among what a function returned as credentials.
+fn reported(name: FunctionName, report: &ErrorReport, rules: ErrorRules<'_>) -> ProviderError {
+    let what = report.summary().unwrap_or_else(|| "no success".to_owned());
+    let message = format!("{} returned what reports an error: {what}", name.spec_key());
+    ProviderError::of_response(None, message, OK, Some(rules.meaning(OK, report)), None)
 }
 
 fn log(auth: &Auth, name: FunctionName, lines: &[LogLine]) {
     for LogLine { level, text } in lines {
-        tracing::info!(connector = auth.connector.key, function = name.spec_key(), level, text, "console");
-    }
-}
-
-fn failed(auth: &Auth, name: FunctionName, failure: Failure) -> ProviderError {
-    log(auth, name, &failure.logs);
-    let message = format!("{}: {}", name.spec_key(), failure.error);
-    match failure.error {
-        JavaScriptError::Thrown(thrown) => ProviderError::of_thrown(message, &thrown),
-        JavaScriptError::Timeout { .. } | JavaScriptError::Busy => {
-            ProviderError::Unavailable { message, retry_after: None }
-        }
-        _ => ProviderError::Configuration(message),
+        // Not `level`, which the line has already.
+        tracing::info!(
+            connector = auth.connector.key,
+            function = name.spec_key(),
+            consoleLevel = level,
+            text,
+            "console"
+        );
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::auth::with_credentials;
+use super::lifetime::{Refresh, add_default_lifetime, first_expiry};
 use super::{Auth, Obtained, Provider, ProviderError, Reauthorize};
-use crate::connection::expiry_of;
+use crate::connection::{Asked, Expiry, brings_new_token};
 use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
 use crate::credentials::Credentials;
 use crate::database;
@@ -29,12 +30,14 @@ impl Provider {
     /// # Errors
     /// When the function fails.
     pub async fn enter(&self, auth: &Arc<Auth>) -> Result<Obtained, ProviderError> {
-        let asked_at = self.clock.now();
+        let asked = Asked::at(self.clock.now());
         let function = FunctionName::GetCredentialsFromConnectionParameters;
         let made = self.run_for_object(auth, function, Map::new(), None).await?;
-        let credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
-        let expiry = expiry_of(&credentials, asked_at, None);
-        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself() })
+        let mut credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
+        let rules = auth.refresh_rules();
+        add_default_lifetime(&mut credentials, rules.default_expires_in);
+        let expiry = first_expiry(auth, &credentials, asked);
+        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself(), refresh_margin: rules.margin })
     }
 
     /// How the credentials are renewed; nothing is asked of the provider yet. `None` where they cannot be.
@@ -51,7 +54,7 @@ impl Provider {
         }
     }
 
-    /// Renews credentials. The result is to be merged into them.
+    /// Renews credentials, which expire at `expiry`. The result is to be merged into them.
     ///
     /// # Errors
     /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
@@ -60,20 +63,27 @@ impl Provider {
         auth: &Arc<Auth>,
         renewal: &Renewal,
         credentials: &Value,
+        expiry: Option<Expiry>,
     ) -> Result<Obtained, ProviderError> {
         match renewal {
-            Renewal::OAuth2(config) => self.refresh_oauth2(auth, config, credentials).await,
+            Renewal::OAuth2(config) => self.refresh_oauth2(auth, config, credentials, expiry).await,
             Renewal::Function => {
-                let asked_at = self.clock.now();
-                let api = self.api(auth, credentials.clone(), None);
+                let asked = Asked::at(self.clock.now());
+                let name = FunctionName::RefreshCredentials;
+                let api = self.api(auth, name, credentials.clone(), None);
                 let arguments = with_credentials(credentials.clone());
-                let renewed = self.run_for_object(auth, FunctionName::RefreshCredentials, arguments, Some(&api));
+                let renewed = self.run_for_object(auth, name, arguments, Some(&api));
                 let Ok(renewed) = tokio::time::timeout(Self::DEADLINE, renewed).await else {
                     let message = format!("refreshCredentials took longer than {} s", Self::DEADLINE.as_secs());
-                    return Err(ProviderError::Unavailable { message, retry_after: None });
+                    return Err(ProviderError::unavailable(message));
                 };
-                let credentials = renewed?.unwrap_or_default();
-                Ok(Obtained { expiry: expiry_of(&credentials, asked_at, None), credentials, renews_itself: true })
+                let rules = auth.refresh_rules();
+                let mut changes = renewed?.unwrap_or_default();
+                if brings_new_token(credentials, &changes) {
+                    add_default_lifetime(&mut changes, rules.default_expires_in);
+                }
+                let refresh = Refresh { stored: credentials, before: expiry, asked, refresh_margin: rules.margin };
+                refresh.obtained(auth, None, changes, true)
             }
         }
     }
@@ -96,13 +106,13 @@ impl Provider {
             Function::Rest(rest) => rest.response_mapping.is_some(),
             Function::Mapping(_) | Function::JavaScript(_) => true,
         };
-        let api = self.api(auth, credentials, reauthorize);
+        let api = self.api(auth, FunctionName::Test, credentials, reauthorize);
         let result = self.run(auth, FunctionName::Test, arguments, Some(&api)).await?;
         if test_passed(result.as_ref(), has_mapping) {
             return Ok(());
         }
-        let message = "the connector's test of the credentials returned nothing that counts as success".into();
-        Err(ProviderError::Refused { key: None, message, permanent: false })
+        let message = "the connector's test of the credentials returned nothing that counts as success";
+        Err(ProviderError::refused(message))
     }
 
     /// Tells the provider that a connection ends: `disconnect`, else the revocation of its token where `revocationUri` is
@@ -118,7 +128,7 @@ impl Provider {
     ) -> Result<(), ProviderError> {
         let ending = async {
             if auth.function(FunctionName::Disconnect).is_some() {
-                let api = self.api(auth, credentials.clone(), reauthorize);
+                let api = self.api(auth, FunctionName::Disconnect, credentials.clone(), reauthorize);
                 let arguments = with_credentials(credentials.clone());
                 self.run(auth, FunctionName::Disconnect, arguments, Some(&api)).await?;
             } else if *auth.kind() == AuthType::OAuth2 {
@@ -126,9 +136,9 @@ impl Provider {
             }
             Ok(())
         };
-        tokio::time::timeout(Self::DISCONNECT, ending).await.unwrap_or_else(|_| {
-            Err(ProviderError::Unavailable { message: "the application did not answer".into(), retry_after: None })
-        })
+        tokio::time::timeout(Self::DISCONNECT, ending)
+            .await
+            .unwrap_or_else(|_| Err(ProviderError::unavailable("the application did not answer")))
     }
 
     /// Logs in to a database, and out again.
@@ -139,7 +149,7 @@ impl Provider {
         arguments: Map<String, Value>,
     ) -> Result<(), ProviderError> {
         let login = login.evaluate(&Value::Object(auth.arguments(FunctionName::Test, arguments)));
-        let login = login.map_err(|error| ProviderError::Configuration(error.to_string()))?;
+        let login = login.map_err(|error| ProviderError::configuration(error.to_string()))?;
         let attempt = database::verify(&self.egress, &login, Limits::API.deadline);
         Ok(invocation::waiting_for_provider(attempt).await?)
     }

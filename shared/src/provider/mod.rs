@@ -8,11 +8,13 @@
 //! | `session` | the API client that functions call |
 //! | `oauth2`, `oauth1` | the flows |
 //! | `life` | what is the same for every kind of authentication: enter, refresh, test, disconnect |
+//! | `lifetime` | what is the same for all credentials that a provider gave: how long they live, what of them is kept |
 
 mod auth;
 mod error;
 mod functions;
 mod life;
+mod lifetime;
 mod oauth1;
 mod oauth2;
 mod session;
@@ -47,10 +49,12 @@ pub struct Provider {
 pub struct Obtained {
     /// The members.
     pub credentials: Map<String, Value>,
-    /// When they die, if the provider said so.
+    /// When they expire, if the provider said so.
     pub expiry: Option<Expiry>,
     /// Whether they can be renewed without a refresh token among them.
     pub renews_itself: bool,
+    /// How long before their expiry they are due for a refresh, where the connector says so.
+    pub refresh_margin: Option<Duration>,
 }
 
 impl Provider {

@@ -2,24 +2,31 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, header};
+use http::Request;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::lifetime::first_expiry;
+use super::session::check_size;
 use super::{Auth, Obtained, Provider, ProviderError};
-use crate::connection::expiry_of;
+use crate::connection::Asked;
 use crate::egress::{Limits, Response};
 use crate::oauth1::{
     OAuth1Config, SignError, Stamp, Token, build_access_token, build_authorize_url, build_request_token,
     check_callback, parse_access_token, parse_request_token, sign,
 };
-use crate::oauth2::{TokenError, TokenRequest, parse_retry_after};
+use crate::oauth2::{TokenError, TokenRequest};
+use crate::response::{redirect_target, retry_after};
 
 impl Provider {
     /// The OAuth 1.0a configuration of a connection (`getOAuthConfig`). `state` is only there when a flow begins.
-    async fn oauth1_config(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<OAuth1Config, ProviderError> {
+    pub(super) async fn oauth1_config(
+        &self,
+        auth: &Arc<Auth>,
+        state: Option<&str>,
+    ) -> Result<OAuth1Config, ProviderError> {
         let config = self.oauth_config_of(auth, state).await?;
-        OAuth1Config::from_value(&config).map_err(|error| ProviderError::Configuration(error.to_string()))
+        OAuth1Config::from_value(&config).map_err(|error| ProviderError::configuration(error.to_string()))
     }
 
     /// Asks for a request token, and says where the end user approves it. The state goes into the callback's query.
@@ -28,15 +35,11 @@ impl Provider {
     /// When the provider refuses or does not answer, or `getOAuthConfig` does not return a configuration.
     pub async fn request_token(&self, auth: &Arc<Auth>, state: &str) -> Result<(Token, Url), ProviderError> {
         let config = self.oauth1_config(auth, Some(state)).await?;
-        let mut callback = Url::parse(&auth.callback_uri)
-            .map_err(|_| ProviderError::Configuration("the callback URI is no URL".into()))?;
+        let mut callback =
+            Url::parse(&auth.callback_uri).map_err(|_| ProviderError::configuration("the callback URI is no URL"))?;
         callback.query_pairs_mut().append_pair("state", state);
         let request = build_request_token(&config, callback.as_str(), &self.stamp())?;
-        let token = self
-            .exchange_oauth1(request, |status, content_type, body| {
-                parse_request_token(&config, status, content_type, body)
-            })
-            .await?;
+        let token = self.exchange_oauth1(request, |status, body| parse_request_token(&config, status, body)).await?;
         let authorize_url = build_authorize_url(&config, &token);
         Ok((token, authorize_url))
     }
@@ -53,31 +56,27 @@ impl Provider {
     ) -> Result<Obtained, ProviderError> {
         let config = self.oauth1_config(auth, None).await?;
         let verifier = check_callback(&config, request_token, parameters);
-        let verifier = verifier.map_err(|error| ProviderError::Refused {
-            key: None,
-            message: error.to_string(),
-            permanent: false,
-        })?;
+        let verifier = verifier.map_err(|error| ProviderError::refused(error.to_string()))?;
         let verifier = verifier.as_ref().map(crate::secret::Secret::expose);
         let request = build_access_token(&config, request_token, verifier, &self.stamp())?;
-        let asked_at = self.clock.now();
+        let asked = Asked::at(self.clock.now());
         let credentials = self.exchange_oauth1(request, parse_access_token).await?;
-        let expiry = expiry_of(&credentials, asked_at, None);
-        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself() })
+        let expiry = first_expiry(auth, &credentials, asked);
+        let refresh_margin = auth.refresh_rules().margin;
+        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself(), refresh_margin })
     }
 
     /// Signs an API call with the credentials of a connection.
-    pub(super) async fn sign(
+    pub(super) fn sign(
         &self,
-        auth: &Arc<Auth>,
+        config: &OAuth1Config,
         credentials: &Value,
         request: &mut Request<Vec<u8>>,
     ) -> Result<(), ProviderError> {
-        let config = self.oauth1_config(auth, None).await?;
         let token = Token::of(credentials).ok_or_else(|| {
-            ProviderError::Configuration("the credentials have no oauth_token and oauth_token_secret".into())
+            ProviderError::configuration("the credentials have no oauth_token and oauth_token_secret")
         })?;
-        Ok(sign(request, &config, &token, &self.stamp())?)
+        Ok(sign(request, config, &token, &self.stamp())?)
     }
 
     fn stamp(&self) -> Stamp<'_> {
@@ -87,18 +86,22 @@ impl Provider {
     async fn exchange_oauth1<T>(
         &self,
         TokenRequest { request, secrets }: TokenRequest,
-        parse: impl FnOnce(u16, Option<&str>, &[u8]) -> Result<T, TokenError>,
+        parse: impl FnOnce(u16, &[u8]) -> Result<T, TokenError>,
     ) -> Result<T, ProviderError> {
-        let Response { status, headers, body } = self.egress.send(request, Limits::TOKEN).await?;
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let wait = text(header::RETRY_AFTER).and_then(|wait| parse_retry_after(wait, self.clock.now()));
-        parse(status.as_u16(), text(header::CONTENT_TYPE), &body)
-            .map_err(|error| ProviderError::from(error.with_retry_after(wait)).without(&secrets))
+        let uri = request.uri().clone();
+        let Response { status, headers, body, permit: _permit, .. } = self.egress.send(request, Limits::TOKEN).await?;
+        check_size(&uri, &body, Limits::TOKEN)?;
+        parse(status.as_u16(), &body).map_err(|error| {
+            let error = error
+                .with_redirect(redirect_target(status.as_u16(), &headers, &uri))
+                .with_retry_after(retry_after(&headers, self.clock.now()));
+            ProviderError::from(error).without(&secrets)
+        })
     }
 }
 
 impl From<SignError> for ProviderError {
     fn from(error: SignError) -> Self {
-        Self::Configuration(error.to_string())
+        Self::configuration(error.to_string())
     }
 }

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, header};
+use http::header;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
+use super::lifetime::{Refresh, first_expiry, statement};
+use super::session::check_size;
 use super::{Auth, Obtained, Provider, ProviderError};
-use crate::connection::expiry_of;
+use crate::connection::{Asked, Expiry};
 use crate::connector::FunctionName;
 use crate::credentials::refresh_token;
-use crate::egress::Limits;
+use crate::egress::{Limits, Permit, Response};
 use crate::oauth2::{
     OAuthConfig, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation, callback_fields,
-    parse_http_date, parse_retry_after, parse_revocation, parse_token_response,
+    parse_revocation, parse_token_response,
 };
+use crate::response::{header_text, parse_http_date, redirect_target, retry_after};
 
 /// What the browser brought back, for [`Provider::exchange_code`].
 pub struct Authorization<'a> {
@@ -32,6 +35,8 @@ pub struct Authorization<'a> {
 struct Answered {
     response: TokenResponse,
     date: Option<OffsetDateTime>,
+    /// Kept until everything that is made of a large answer is made.
+    permit: Option<Permit>,
 }
 
 impl Provider {
@@ -41,7 +46,7 @@ impl Provider {
     /// When the function does not return a configuration.
     pub async fn oauth2_config(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<OAuthConfig, ProviderError> {
         let config = self.oauth_config_of(auth, state).await?;
-        OAuthConfig::from_value(&config).map_err(|error| ProviderError::Configuration(error.to_string()))
+        OAuthConfig::from_value(&config).map_err(|error| ProviderError::configuration(error.to_string()))
     }
 
     pub(super) async fn oauth_config_of(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<Value, ProviderError> {
@@ -71,8 +76,8 @@ impl Provider {
         arguments.insert("redirectUri".into(), json!(redirect_uri));
         arguments.insert("queryParameters".into(), Value::Object(query_parameters.clone()));
         let made = self.run_for_object(auth, FunctionName::GetTokenData, arguments.clone(), None).await?;
-        let Answered { response, date } = match made {
-            Some(tokens) => Answered { response: TokenResponse::from_map(config, tokens)?, date: None },
+        let Answered { response, date, permit: _permit } = match made {
+            Some(tokens) => Answered { response: TokenResponse::from_map(config, tokens)?, date: None, permit: None },
             None => {
                 self.ask_for_tokens(config, build_code_exchange(config, code, redirect_uri, code_verifier)?).await?
             }
@@ -86,17 +91,17 @@ impl Provider {
         credentials.extend(callback_fields(config, &query_parameters));
         credentials.extend(tokens.clone());
         arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
-        let api = self.api(auth, Value::Object(credentials.clone()), None);
         let extraction = FunctionName::GetCredentialsFromAccessTokenResponse;
+        let api = self.api(auth, extraction, Value::Object(credentials.clone()), None);
         let extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
-        let expiry = extracted
-            .as_ref()
-            .and_then(|it| expiry_of(it, asked_at, date))
-            .or_else(|| expiry_of(&tokens, asked_at, date));
+        let asked = Asked { at: asked_at, date };
+        let expiry = first_expiry(auth, statement(&tokens, extracted.as_ref()), asked);
         // "Token response as well as additional extracted credentials are stored."
         credentials.extend(extracted.unwrap_or_default());
-        let renews_itself = config.refresh_with_access_token || auth.renews_itself();
-        Ok(Obtained { credentials, expiry, renews_itself })
+        let refreshes_itself = auth.renews_itself();
+        let refresh_margin = if refreshes_itself { auth.refresh_rules().margin } else { config.refresh_margin };
+        let renews_itself = config.refresh_with_access_token || refreshes_itself;
+        Ok(Obtained { credentials, expiry, renews_itself, refresh_margin })
     }
 
     /// Asks for new credentials with the refresh token among `credentials` (RFC 6749 §6), then runs
@@ -106,32 +111,34 @@ impl Provider {
         auth: &Arc<Auth>,
         config: &OAuthConfig,
         credentials: &Value,
+        before: Option<Expiry>,
     ) -> Result<Obtained, ProviderError> {
         let Some(token) = config.token_to_refresh(credentials) else {
             return Err(ProviderError::Refused {
                 key: Some("access_token_expired"),
                 message: "there is no refresh token; the end user must connect again".into(),
                 permanent: true,
+                retry_after: None,
             });
         };
         let asked_at = self.clock.now();
-        let Answered { response, date } = self.ask_for_tokens(config, build_refresh(config, token)?).await?;
+        let answered = self.ask_for_tokens(config, build_refresh(config, token)?).await?;
+        let Answered { response, date, permit: _permit } = answered;
         let tokens = response.into_map();
         let extracted = self.extract_refreshed(auth, credentials, &tokens).await;
-        let expiry = extracted
-            .as_ref()
-            .and_then(|it| expiry_of(it, asked_at, date))
-            .or_else(|| expiry_of(&tokens, asked_at, date));
+        let mut said = statement(&tokens, extracted.as_ref()).clone();
+        // Whether the token is new, the provider's answer tells, whatever a function leaves out.
+        if let Some(token) = tokens.get("access_token") {
+            said.entry("access_token").or_insert_with(|| token.clone());
+        }
         let mut changes = extracted.unwrap_or_else(|| tokens.clone());
         // A rotated refresh token is kept even where a connector's function forgets it: without it all is lost.
         if let Some(rotated) = tokens.get("refresh_token").filter(|token| !token.is_null()) {
             changes.entry("refresh_token").or_insert_with(|| rotated.clone());
         }
-        // An empty or null one is not a new one (RFC 6749 §6: the old one goes on).
-        if changes.get("refresh_token").is_some_and(|token| token.is_null() || token == "") {
-            changes.shift_remove("refresh_token");
-        }
-        Ok(Obtained { credentials: changes, expiry, renews_itself: config.refresh_with_access_token })
+        let asked = Asked { at: asked_at, date };
+        let refresh = Refresh { stored: credentials, before, asked, refresh_margin: config.refresh_margin };
+        refresh.obtained(auth, Some(&said), changes, config.refresh_with_access_token)
     }
 
     /// What `getCredentialsFromRefreshTokenResponse` makes of the tokens. They are the only copy: a fault in the function
@@ -147,8 +154,8 @@ impl Provider {
         arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
         let mut fresh = credentials.as_object().cloned().unwrap_or_default();
         fresh.extend(tokens.clone());
-        let api = self.api(auth, Value::Object(fresh), None);
         let extraction = FunctionName::GetCredentialsFromRefreshTokenResponse;
+        let api = self.api(auth, extraction, Value::Object(fresh), None);
         let extracted = self.run_for_object(auth, extraction, arguments, Some(&api));
         let problem = match tokio::time::timeout(Self::EXTRACTION, extracted).await {
             Ok(Ok(extracted)) => return extracted,
@@ -164,15 +171,20 @@ impl Provider {
         config: &OAuthConfig,
         TokenRequest { request, secrets }: TokenRequest,
     ) -> Result<Answered, ProviderError> {
-        let response = self.egress.send(request, Limits::TOKEN).await?;
-        let text = |name| response.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let date = text(header::DATE).and_then(parse_http_date);
-        let wait = text(header::RETRY_AFTER).and_then(|wait| parse_retry_after(wait, self.clock.now()));
-        let content_type = text(header::CONTENT_TYPE);
-        let parsed = parse_token_response(config, response.status.as_u16(), content_type, &response.body);
-        match parsed {
-            Ok(response) => Ok(Answered { response, date }),
-            Err(error) => Err(ProviderError::from(error.with_retry_after(wait)).without(&secrets)),
+        let uri = request.uri().clone();
+        let Response { status, headers, body, is_second, permit } =
+            self.egress.send(request, Limits::CREDENTIALS).await?;
+        check_size(&uri, &body, Limits::CREDENTIALS)?;
+        let date = header_text(&headers, header::DATE).and_then(parse_http_date);
+        match parse_token_response(config, status.as_u16(), &body) {
+            Ok(response) => Ok(Answered { response, date, permit }),
+            Err(error) => {
+                let error = error
+                    .with_redirect(redirect_target(status.as_u16(), &headers, &uri))
+                    .with_retry_after(retry_after(&headers, self.clock.now()));
+                let error = ProviderError::from(error).without(&secrets);
+                Err(if is_second { error.after_lost_answer() } else { error })
+            }
         }
     }
 
@@ -187,8 +199,7 @@ impl Provider {
         let request = token.and_then(|(token, hint)| build_revocation(&config, token, Some(hint)));
         let Some(TokenRequest { request, secrets }) = request else { return Ok(()) };
         let response = self.egress.send(request, Limits::TOKEN).await?;
-        let content_type = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        parse_revocation(response.status.as_u16(), content_type, &response.body)
+        parse_revocation(response.status.as_u16(), &response.body)
             .map_err(|error| ProviderError::from(error).without(&secrets))
     }
 }

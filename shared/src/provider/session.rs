@@ -9,12 +9,16 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use serde_json::{Value, json};
 
-use super::functions::read_client;
+use super::functions::{limits_of, read_client};
 use super::{Auth, Provider, ProviderError, SignedToken};
-use crate::connector::{ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, ResponseError, TokenHeaders};
-use crate::egress::{Limits, Response};
+use crate::connector::{
+    ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, FunctionName, Reading, ResponseError, TokenHeaders,
+};
+use crate::egress::{Limits, Permit, Response};
 use crate::error::Error;
 use crate::javascript::{Api, OpenApi};
+use crate::oauth1::OAuth1Config;
+use crate::response::{self, ErrorRules};
 
 /// Renews the credentials of the connection that is used.
 #[async_trait]
@@ -27,6 +31,8 @@ pub trait Reauthorize: Send + Sync {
 pub(super) struct ApiSession {
     provider: Provider,
     auth: Arc<Auth>,
+    /// What each request may take.
+    limits: Limits,
     reauthorize: Option<Arc<dyn Reauthorize>>,
     state: Mutex<State>,
 }
@@ -35,40 +41,48 @@ struct State {
     credentials: Value,
     /// What `makeApiClient` returned for them; made on the first request.
     client: Option<ApiClient>,
+    /// For applications that speak OAuth 1.0a; made on the first request.
+    oauth1: Option<Arc<OAuth1Config>>,
     is_renewed: bool,
+    /// Held from the first large answer on.
+    permit: Option<Permit>,
 }
 
 /// Why there is no usable response.
 pub(super) enum ApiError {
     /// The response is no success.
-    Response { error: ResponseError, request: Value, data: Value },
+    Response { error: ResponseError, request: Value, response: ApiResponse },
     /// There is none, or no request.
     Provider(ProviderError),
 }
 
 impl Provider {
-    /// The API client of a connection with these credentials.
+    /// The API client that a function gets, with these credentials.
     pub(super) fn api(
         &self,
         auth: &Arc<Auth>,
+        name: FunctionName,
         credentials: Value,
         reauthorize: Option<Arc<dyn Reauthorize>>,
     ) -> Arc<ApiSession> {
-        Arc::new(ApiSession::new(self.clone(), Arc::clone(auth), credentials, reauthorize))
+        let state = State { credentials, client: None, oauth1: None, is_renewed: false, permit: None };
+        Arc::new(ApiSession {
+            provider: self.clone(),
+            auth: Arc::clone(auth),
+            limits: limits_of(name),
+            reauthorize,
+            state: Mutex::new(state),
+        })
     }
 }
 
 impl ApiSession {
-    /// Requests with the client that `makeApiClient` makes of these credentials.
-    fn new(provider: Provider, auth: Arc<Auth>, credentials: Value, reauthorize: Option<Arc<dyn Reauthorize>>) -> Self {
-        let state = Mutex::new(State { credentials, client: None, is_renewed: false });
-        Self { provider, auth, reauthorize, state }
-    }
-
     /// Requests before there are credentials.
-    pub(super) fn bare(provider: Provider, auth: Arc<Auth>) -> Self {
-        let state = State { credentials: Value::Null, client: Some(ApiClient::default()), is_renewed: true };
-        Self { provider, auth, reauthorize: None, state: Mutex::new(state) }
+    pub(super) fn bare(provider: Provider, auth: Arc<Auth>, name: FunctionName) -> Self {
+        let credentials = Value::Null;
+        let client = Some(ApiClient::default());
+        let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None };
+        Self { provider, auth, limits: limits_of(name), reauthorize: None, state: Mutex::new(state) }
     }
 
     /// The credentials in use.
@@ -77,34 +91,63 @@ impl ApiSession {
     }
 
     /// Sends a request. Where the answer is that the access token has expired, the credentials are renewed once, and
-    /// the request is sent again.
-    pub(super) async fn send(&self, request: &ApiRequest) -> Result<ApiResponse, ApiError> {
+    /// the request is sent again. With `rules`, the answer is held to those of token responses.
+    pub(super) async fn send(
+        &self,
+        request: &ApiRequest,
+        rules: Option<ErrorRules<'_>>,
+    ) -> Result<ApiResponse, ApiError> {
         let client = self.client().await?;
-        match self.exchange(request, &client).await {
+        match self.exchange(request, &client, rules).await {
             Err(error) if error.is_expired() => match self.renewed_client().await {
-                Some(client) => self.exchange(request, &client?).await,
+                Some(client) => self.exchange(request, &client?, rules).await,
                 None => Err(error),
             },
             result => result,
         }
     }
 
-    async fn exchange(&self, request: &ApiRequest, client: &ApiClient) -> Result<ApiResponse, ApiError> {
+    async fn exchange(
+        &self,
+        request: &ApiRequest,
+        client: &ApiClient,
+        rules: Option<ErrorRules<'_>>,
+    ) -> Result<ApiResponse, ApiError> {
         let mut request = request.build(client).map_err(ProviderError::from)?;
         if let Some(token) = &self.auth.token {
             carry(token, &mut request)?;
         }
         if *self.auth.kind() == AuthType::OAuth1 {
-            self.provider.sign(&self.auth, &self.credentials(), &mut request).await?;
+            let config = self.oauth1().await?;
+            self.provider.sign(&config, &self.credentials(), &mut request)?;
         }
-        let asked = json!({"method": request.method().as_str(), "url": public_url(request.uri())});
-        let Response { status, headers, body } =
-            self.provider.egress.send(request, Limits::API).await.map_err(ProviderError::from)?;
+        let uri = request.uri().clone();
+        let asked = json!({"method": request.method().as_str(), "url": public_url(&uri)});
+        let limits = Limits { has_permit: self.state().permit.is_some(), ..self.limits };
+        let answer = self.provider.egress.send(request, limits).await.map_err(ProviderError::from)?;
+        let Response { status, headers, body, is_second, permit } = answer;
+        if permit.is_some() {
+            self.state().permit = permit;
+        }
+        check_size(&uri, &body, limits)?;
+        let redirect = response::redirect_target(status.as_u16(), &headers, &uri);
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let response = ApiResponse::new(status.as_u16(), headers, body);
-        let data = response.data.clone();
-        client.judge(response).map_err(|error| ApiError::Response { error, request: asked, data })
+        let reading = Reading { rules, redirect: redirect.as_deref(), now: self.provider.clock.now() };
+        client.judge(response, reading).map_err(|(error, response)| match is_second {
+            true => ProviderError::from(error).after_lost_answer().into(),
+            false => ApiError::Response { error, request: asked, response },
+        })
+    }
+
+    async fn oauth1(&self) -> Result<Arc<OAuth1Config>, ProviderError> {
+        if let Some(config) = &self.state().oauth1 {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(self.provider.oauth1_config(&self.auth, None).await?);
+        self.state().oauth1 = Some(Arc::clone(&config));
+        Ok(config)
     }
 
     async fn client(&self) -> Result<ApiClient, ApiError> {
@@ -153,13 +196,15 @@ impl Api for ApiSession {
     async fn request(&self, request: Value) -> Result<Value, Value> {
         let wants_bytes =
             request.get("responseType").is_some_and(|wanted| wanted == "arraybuffer" || wanted == "stream");
-        let request = ApiRequest::from_value(&request).map_err(|error| ApiError::Provider(error.into()).to_value())?;
-        let response = self.send(&request).await.map_err(|error| error.to_value())?;
+        let request =
+            ApiRequest::from_value(&request).map_err(|error| ApiError::Provider(error.into()).into_value())?;
+        // A script sees for itself what a 200 reports.
+        let response = self.send(&request, None).await.map_err(ApiError::into_value)?;
         let mut answer = json!({"status": response.status, "headers": response.header_map()});
         if wants_bytes {
             answer["dataBase64"] = STANDARD.encode(&response.body).into();
         } else {
-            answer["data"] = response.data;
+            answer["data"] = response.into_data();
         }
         Ok(answer)
     }
@@ -171,20 +216,22 @@ impl ApiError {
     }
 
     /// As a script sees it.
-    fn to_value(&self) -> Value {
+    fn into_value(self) -> Value {
         match self {
-            Self::Response { error, request, data } => {
+            Self::Response { error, request, response } => {
+                let headers = response.header_map();
                 let mut value = json!({
                     "type": "connection",
                     "message": error.message,
-                    "data": {"request": request, "response": {"status": error.status, "data": data}},
+                    "data": {"request": request, "response": {"status": error.status, "headers": headers}},
                 });
+                value["data"]["response"]["data"] = response.into_data();
                 if let Some(key) = error.key {
                     value["key"] = key.name().into();
                 }
                 value
             }
-            Self::Provider(error) => serde_json::to_value(Error::from(error.clone())).unwrap_or_default(),
+            Self::Provider(error) => serde_json::to_value(Error::from(error)).unwrap_or_default(),
         }
     }
 }
@@ -204,6 +251,16 @@ impl From<ProviderError> for ApiError {
     }
 }
 
+/// Checks that a body is not too large once it is parsed.
+pub(super) fn check_size(uri: &http::Uri, body: &[u8], limits: Limits) -> Result<(), ProviderError> {
+    let most = limits.max_values();
+    if response::has_too_many_values(body, most) {
+        let host = uri.host().unwrap_or_default();
+        return Err(ProviderError::unavailable(format!("{host} answered with more than {most} values of JSON")));
+    }
+    Ok(())
+}
+
 /// Without the query, which may hold a key.
 fn public_url(uri: &http::Uri) -> String {
     format!("{}://{}{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default(), uri.path())
@@ -211,7 +268,7 @@ fn public_url(uri: &http::Uri) -> String {
 
 fn carry(token: &SignedToken, request: &mut http::Request<Vec<u8>>) -> Result<(), ProviderError> {
     let mut value = HeaderValue::from_str(token.token.expose())
-        .map_err(|_| ProviderError::Configuration("the signed token is not fit for a header".into()))?;
+        .map_err(|_| ProviderError::configuration("the signed token is not fit for a header"))?;
     value.set_sensitive(true);
     if token.headers == TokenHeaders::Both {
         request.headers_mut().insert("x-membrane-token", value.clone());

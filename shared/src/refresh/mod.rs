@@ -168,9 +168,13 @@ impl Refresher {
         }
         connection.last_attempt_at = Some(now);
         if self.clock.now() > now + PREPARATION {
+            // Nothing was sent: the next attempt need not wait for the end of this lease, nor explain it.
+            if let Err(error) = self.connections.release(&connection, &lease).await {
+                log_cause("the database; a lease was not given back, and ends by itself", &error);
+            }
             return Ok(Outcome::Busy);
         }
-        let obtained = match self.provider.refresh(&auth, &renewal, &credentials_value).await {
+        let obtained = match self.provider.refresh(&auth, &renewal, &credentials_value, connection.expiry).await {
             Ok(obtained) => obtained,
             Err(error) => {
                 let mut failure = error.into_failure();
@@ -181,12 +185,14 @@ impl Refresher {
                 return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
             }
         };
+        drop(credentials_value);
         let mut fresh = credentials.merged(&obtained.credentials);
         if fresh.as_json().len() > self.vault.max_bytes() {
             // Better the tokens alone than nothing.
-            fresh = credentials.merged(&only_tokens(obtained.credentials));
+            fresh = credentials.merged(&only_tokens(&obtained.credentials));
         }
-        let renewed = Renewed::new(fresh, credentials, obtained.expiry, obtained.renews_itself, self.clock.now());
+        let renewed = Renewed::new(fresh, credentials, &obtained, self.clock.now());
+        drop(obtained);
         self.save_renewed(connection, contents, &renewed, &lease).await
     }
 
@@ -325,9 +331,9 @@ async fn persist<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-fn only_tokens(mut changes: Map<String, Value>) -> Map<String, Value> {
-    changes.retain(|name, _| matches!(name.as_str(), "access_token" | "refresh_token" | "expires_in" | "token_type"));
-    changes
+fn only_tokens(changes: &Map<String, Value>) -> Map<String, Value> {
+    let tokens = ["access_token", "refresh_token", "expires_in", "token_type"];
+    tokens.into_iter().filter_map(|name| Some((name.to_owned(), changes.get(name)?.clone()))).collect()
 }
 
 #[async_trait::async_trait]

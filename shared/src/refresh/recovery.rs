@@ -17,6 +17,7 @@ use crate::clock::{from_milliseconds, milliseconds};
 use crate::connection::{Connection, Contents, Expiry, Lease};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
+use crate::provider::Obtained;
 use crate::random::{self, Rng};
 use crate::seal::{Place, Sealer};
 use crate::store::Expect;
@@ -30,20 +31,34 @@ pub(super) struct Renewed {
     replaces: String,
     /// When the access token was asked for, and when it dies.
     life: Option<(i64, i64)>,
+    /// Whether that token was there already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_rest: bool,
     renews_itself: bool,
+    /// In seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_margin: Option<u64>,
     at: i64,
 }
 
 impl Renewed {
+    /// `credentials` are what `obtained` makes of the credentials that it `replaces`.
     pub(super) fn new(
         credentials: Credentials,
         replaces: &Credentials,
-        expiry: Option<Expiry>,
-        renews_itself: bool,
+        obtained: &Obtained,
         now: OffsetDateTime,
     ) -> Self {
-        let life = expiry.map(|expiry| (milliseconds(expiry.from), milliseconds(expiry.at)));
-        Self { credentials, replaces: digest(replaces), life, renews_itself, at: milliseconds(now) }
+        let &Obtained { expiry, renews_itself, refresh_margin, .. } = obtained;
+        Self {
+            credentials,
+            replaces: digest(replaces),
+            life: expiry.map(|expiry| (milliseconds(expiry.from), milliseconds(expiry.at))),
+            is_rest: expiry.is_some_and(|expiry| expiry.is_rest),
+            renews_itself,
+            refresh_margin: refresh_margin.map(|margin| margin.as_secs()),
+            at: milliseconds(now),
+        }
     }
 
     /// Whether what is stored is what was refreshed, or this already. Where credentials are outside the rows, others may be
@@ -54,11 +69,12 @@ impl Renewed {
 
     /// Puts it into a connection and its contents.
     pub(super) fn apply(&self, connection: &mut Connection, contents: &mut Contents) {
-        let expiry = self
-            .life
-            .and_then(|(from, at)| Some(Expiry { from: from_milliseconds(from)?, at: from_milliseconds(at)? }));
+        let expiry = self.life.and_then(|(from, at)| {
+            Some(Expiry { from: from_milliseconds(from)?, at: from_milliseconds(at)?, is_rest: self.is_rest })
+        });
         let at = from_milliseconds(self.at).unwrap_or(connection.updated_at);
         connection.renews_itself = self.renews_itself;
+        connection.refresh_margin = self.refresh_margin.map(Duration::from_secs);
         connection.renewed(expiry, refresh_token(&self.credentials.to_value()).is_some(), at);
         connection.last_refreshed_at = Some(at);
         contents.credentials = Some(self.credentials.clone());

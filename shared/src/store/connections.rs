@@ -447,7 +447,9 @@ fn write(connection: &Connection) -> Item {
         .maybe("obtained_at", connection.expiry.map(|it| it.from), Item::time)
         .maybe("expires_at", connection.expiry.map(|it| it.at), Item::time)
         .number("refreshable", u8::from(connection.refreshable))
+        .maybe("expiry_is_rest", connection.expiry.filter(|it| it.is_rest).map(|_| 1_u8), Item::number)
         .number("renews_itself", u8::from(connection.renews_itself))
+        .maybe("refresh_margin", connection.refresh_margin.map(|it| it.as_secs()), Item::number)
         .maybe("next_refresh_at", connection.next_refresh_at, Item::time)
         .maybe("due_shard", connection.next_refresh_at.map(|_| due_shard(workspace, id)), Item::number)
         .maybe("last_refreshed_at", connection.last_refreshed_at, Item::time)
@@ -479,9 +481,14 @@ fn read(item: HashMap<String, AttributeValue>) -> Result<Connection, StoreError>
         }),
         state: present(item.get_string("state").and_then(|text| state_of(&text)), TABLE, "state")?,
         problem: item.get_string("problem").map(|message| Problem { key: item.get_string("problem_key"), message }),
-        expiry: item.get_time("obtained_at").zip(item.get_time("expires_at")).map(|(from, at)| Expiry { from, at }),
+        expiry: item.get_time("obtained_at").zip(item.get_time("expires_at")).map(|(from, at)| Expiry {
+            from,
+            at,
+            is_rest: item.get_number("expiry_is_rest") == Some(1_u8),
+        }),
         refreshable: item.get_number("refreshable") == Some(1_u8),
         renews_itself: item.get_number("renews_itself") == Some(1_u8),
+        refresh_margin: item.get_number("refresh_margin").map(Duration::from_secs),
         next_refresh_at: item.get_time("next_refresh_at"),
         last_refreshed_at: item.get_time("last_refreshed_at"),
         last_attempt_at: item.get_time("last_attempt_at"),

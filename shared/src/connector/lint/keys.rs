@@ -2,7 +2,7 @@
 
 use super::sources::{Scope, is_inline};
 use super::{Place, Report, Severity};
-use crate::connector::{AuthType, FunctionName, pointer};
+use crate::connector::{AuthType, FunctionName, RefreshRules, pointer};
 
 const TOP: [&str; 20] = [
     "api",
@@ -75,7 +75,9 @@ pub(super) fn check_spec(place: &Place<'_>, scopes: &[Scope<'_>], report: &mut R
         for name in FunctionName::ALL {
             if let Some((key, _)) = scope.entry(name) {
                 let at = pointer::child(&scope.at, key);
-                report.check_keys(place, &at, &FUNCTION, &format!("`{key}`"));
+                let rules = RefreshRules::KEYS.iter().filter(|_| name == FunctionName::RefreshCredentials);
+                let known: Vec<&str> = FUNCTION.into_iter().chain(rules.map(|(key, _)| *key)).collect();
+                report.check_keys(place, &at, &known, &format!("`{key}`"));
                 check_type(place, scope, name, &at, report);
             }
         }

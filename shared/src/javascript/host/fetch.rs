@@ -2,16 +2,15 @@
 
 use super::bytes::Bytes;
 use super::{Answer, Functions, Host, Refusal};
-use crate::egress::{Egress, EgressError, Limits as Exchange};
+use crate::egress::{Egress, EgressError, Limits as Exchange, Permit};
 use crate::javascript::JavaScriptError;
 use crate::javascript::limits::{CONCURRENT_REQUESTS, Limits, REDIRECTS};
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
 use http::{Method, StatusCode};
 use rquickjs::{ArrayBuffer, Ctx, Exception, FromJs, Object, Result, Value};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
@@ -21,12 +20,20 @@ pub(super) struct Traffic {
     turns: Semaphore,
     requests: AtomicUsize,
     response_bytes: AtomicUsize,
+    /// Held from the first large answer on: to the end of the call, for nobody knows what the script keeps of it.
+    permit: OnceLock<Permit>,
 }
 
 impl Traffic {
     pub(super) fn new(limits: &Limits) -> Self {
         let turns = Semaphore::new(CONCURRENT_REQUESTS);
-        Self { limits: *limits, turns, requests: AtomicUsize::new(0), response_bytes: AtomicUsize::new(0) }
+        Self {
+            limits: *limits,
+            turns,
+            requests: AtomicUsize::new(0),
+            response_bytes: AtomicUsize::new(0),
+            permit: OnceLock::new(),
+        }
     }
 
     /// Waits until few enough requests are under way.
@@ -82,8 +89,10 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     let host = Rc::clone(functions.host);
     functions.add("fetch", move |ctx: Ctx<'js>, request: Object<'js>| {
         let request = read(&ctx, &host, &request)?;
-        let (egress, traffic) = (host.network(&ctx)?.egress.clone(), Arc::clone(&host.traffic));
-        let (id, promise) = host.start(&ctx, fetch(egress, traffic, request, host.remaining()))?;
+        let network = host.network(&ctx)?;
+        let (egress, traffic) = (network.egress.clone(), Arc::clone(&host.traffic));
+        let exchange = Exchange { deadline: host.remaining(), ..network.exchange };
+        let (id, promise) = host.start(&ctx, fetch(egress, traffic, request, exchange))?;
         let started = Object::new(ctx)?;
         started.set("id", id as f64)?;
         started.set("promise", promise)?;
@@ -144,24 +153,32 @@ fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(character).ok()).collect()
 }
 
-async fn fetch(egress: Egress, traffic: Arc<Traffic>, mut request: Request, remaining: Duration) -> super::Outcome {
+async fn fetch(egress: Egress, traffic: Arc<Traffic>, mut request: Request, limits: Exchange) -> super::Outcome {
     let started = std::time::Instant::now();
     let _turn = traffic.turn().await?;
     for hop in 0..=REDIRECTS {
         traffic.count_request()?;
         let exchange = Exchange {
-            deadline: remaining.saturating_sub(started.elapsed()),
-            max_body_bytes: traffic.remaining_bytes(),
+            deadline: limits.deadline.saturating_sub(started.elapsed()),
+            max_body_bytes: traffic.remaining_bytes().min(limits.max_body_bytes),
+            has_permit: traffic.permit.get().is_some(),
+            ..limits
         };
         let mut sent = http::Request::builder().method(request.method.clone()).uri(request.url.as_str());
         if let Some(headers) = sent.headers_mut() {
             headers.clone_from(&request.headers);
         }
         let sent = sent.body(request.body.clone()).map_err(|error| rejected(&error))?;
-        let response = egress.send(sent, exchange).await.map_err(|error| match error {
+        let mut response = egress.send(sent, exchange).await.map_err(|error| match error {
+            EgressError::TooLarge { limit: bytes, .. } if bytes == limits.max_body_bytes => {
+                limit(format!("an answer of more than {bytes} bytes"))
+            }
             EgressError::TooLarge { .. } => traffic.too_much(),
             other => rejected(&other),
         })?;
+        if let Some(permit) = response.permit.take() {
+            drop(traffic.permit.set(permit));
+        }
         traffic.count_response(response.body.len())?;
         let location = response.headers.get(LOCATION).filter(|_| is_redirect(response.status)).cloned();
         match (location, request.redirect) {

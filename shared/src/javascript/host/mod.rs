@@ -13,7 +13,7 @@ mod url;
 use super::error::JavaScriptError;
 use super::limits::Limits;
 use super::{Api, OpenApi};
-use crate::egress::Egress;
+use crate::egress::{Egress, Limits as Exchange};
 use crate::invocation::Here;
 use crate::random::Rng;
 use console::Log;
@@ -47,6 +47,8 @@ pub(super) struct Network {
     pub(super) runtime: tokio::runtime::Handle,
     /// On whose behalf they are made.
     pub(super) caller: Here,
+    /// What each exchange may take.
+    pub(super) exchange: Exchange,
 }
 
 /// What the engine's thread is told by others.

@@ -110,7 +110,10 @@ async fn nothing_is_left_over_from_one_call_to_the_next() {
     let second = "export default () => [typeof leak, typeof [].leak, Object.isFrozen(Promise)]";
     let engine = engine(Limits::default());
     for (text, expected) in [(first, json!(1)), (second, json!(["undefined", "undefined", false]))] {
-        let returned = engine.call(Call { script: &script(text), arguments: Map::new(), client: None }).await.unwrap();
+        let returned = engine
+            .call(Call { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
+            .await
+            .unwrap();
         assert_eq!(returned.value, Some(expected));
     }
 }

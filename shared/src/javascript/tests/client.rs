@@ -51,8 +51,9 @@ fn arguments() -> Map<String, Value> {
 async fn run(text: &str, config: ClientConfig, limits: Limits) -> (Result<Returned, Failure>, Value) {
     let echo = Arc::new(Echo::default());
     let client = Client { config, open: Arc::clone(&echo) as Arc<dyn OpenApi> };
-    let outcome =
-        engine(limits).call(Call { script: &script(text), arguments: arguments(), client: Some(client) }).await;
+    let outcome = engine(limits)
+        .call(Call { script: &script(text), arguments: arguments(), client: Some(client), exchange: Exchange::API })
+        .await;
     let config = echo.config.lock().unwrap().clone();
     (outcome, config)
 }

@@ -24,7 +24,10 @@ async fn the_credentials_of_the_machine_are_out_of_reach() {
     }";
     let engine = JavaScript::new(Egress::new(Reach::Public).unwrap(), Arc::new(SystemRng), Limits::default());
     let script = script(text);
-    let returned = engine.call(Call { script: &script, arguments: Map::new(), client: None }).await.unwrap();
+    let returned = engine
+        .call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API })
+        .await
+        .unwrap();
     assert_eq!(returned.value, Some(json!([])));
 }
 

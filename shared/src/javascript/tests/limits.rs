@@ -6,11 +6,17 @@ use super::*;
 async fn fails(text: &str, limits: Limits) -> (JavaScriptError, Duration) {
     let started = Instant::now();
     let engine = engine(limits);
-    let failure = engine.call(Call { script: &script(text), arguments: Map::new(), client: None }).await.unwrap_err();
+    let failure = engine
+        .call(Call { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
+        .await
+        .unwrap_err();
     let took = started.elapsed();
     // Whatever happened, the next call is unharmed.
     let next = script("export default () => 'unharmed'");
-    let returned = engine.call(Call { script: &next, arguments: Map::new(), client: None }).await.unwrap();
+    let returned = engine
+        .call(Call { script: &next, arguments: Map::new(), client: None, exchange: Exchange::API })
+        .await
+        .unwrap();
     assert_eq!(returned.value, Some(json!("unharmed")), "{text}");
     (failure.error, took)
 }
@@ -79,7 +85,9 @@ async fn too_many_threads_left_behind_refuse_new_calls_until_they_end() {
     let engine = engine(Limits::default());
     engine.stuck.store(STUCK_CALLS + 1, Ordering::Relaxed);
     let script = script("export default () => 1");
-    let call = || async { engine.call(Call { script: &script, arguments: Map::new(), client: None }).await };
+    let call = || async {
+        engine.call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API }).await
+    };
     assert_eq!(call().await.unwrap_err().error, JavaScriptError::Busy);
     engine.stuck.store(STUCK_CALLS, Ordering::Relaxed);
     assert_eq!(call().await.unwrap().value, Some(json!(1)));
@@ -89,7 +97,7 @@ async fn too_many_threads_left_behind_refuse_new_calls_until_they_end() {
 async fn a_call_whose_caller_leaves_ends_soon() {
     let engine = engine(Limits::default());
     let script = script("export default () => { for (;;) {} }");
-    let call = engine.call(Call { script: &script, arguments: Map::new(), client: None });
+    let call = engine.call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API });
     assert!(tokio::time::timeout(Duration::from_millis(100), call).await.is_err());
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -183,7 +191,9 @@ async fn logs_are_cut() {
 #[tokio::test]
 async fn logs_come_back_also_from_a_call_that_hangs() {
     let text = "export default () => { console.log('here'); for (;;) {} }";
-    let call = engine(short()).call(Call { script: &script(text), arguments: Map::new(), client: None }).await;
+    let call = engine(short())
+        .call(Call { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
+        .await;
     assert_eq!(call.unwrap_err().logs[0].text, "here");
 }
 

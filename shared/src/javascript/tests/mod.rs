@@ -32,7 +32,7 @@ fn engine(limits: Limits) -> JavaScript {
 
 async fn call(script: &Script, arguments: Value) -> Result<Returned, Failure> {
     let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
-    engine(Limits::default()).call(Call { script, arguments, client: None }).await
+    engine(Limits::default()).call(Call { script, arguments, client: None, exchange: Exchange::API }).await
 }
 
 /// The result of a file's function.

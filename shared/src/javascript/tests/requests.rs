@@ -63,7 +63,7 @@ async fn read(stream: &mut tokio::net::TcpStream) -> String {
 
 async fn with(server: &Server, text: &str, limits: Limits) -> Result<Returned, Failure> {
     let arguments = Map::from_iter([("base".to_owned(), json!(server.base))]);
-    engine(limits).call(Call { script: &script(text), arguments, client: None }).await
+    engine(limits).call(Call { script: &script(text), arguments, client: None, exchange: Exchange::API }).await
 }
 
 async fn result(server: &Server, text: &str) -> Value {
@@ -172,7 +172,10 @@ async fn no_private_address_is_reached_however_it_is_written() {
 async fn a_name_that_resolves_to_a_private_address_is_refused() {
     let engine = JavaScript::new(Egress::new(Reach::Public).unwrap(), Arc::new(SystemRng), Limits::default());
     let script = script("export default () => fetch('https://localhost:9/')");
-    let failure = engine.call(Call { script: &script, arguments: Map::new(), client: None }).await.unwrap_err();
+    let failure = engine
+        .call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API })
+        .await
+        .unwrap_err();
     let JavaScriptError::Thrown(thrown) = failure.error else { panic!("{failure:?}") };
     assert!(format!("{thrown:?}").contains("TypeError"), "{thrown:?}");
     assert_eq!(thrown.at.as_deref(), Some("auth/test.js:1:21"), "{thrown:?}");

@@ -31,6 +31,7 @@ pub(crate) const fn entry(doc: &'static str) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use crate::connector::RefreshRules;
     use crate::oauth1::OAuth1Config;
     use crate::oauth2::OAuthConfig;
 
@@ -62,8 +63,13 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_the_table_of_refresh_credentials() {
+        check("refreshCredentials", RefreshRules::KEYS);
+    }
+
+    #[test]
     fn a_key_is_listed_once_and_fits_into_a_table() {
-        for keys in [OAuthConfig::KEYS, OAuth1Config::KEYS] {
+        for keys in [OAuthConfig::KEYS, OAuth1Config::KEYS, RefreshRules::KEYS] {
             for (at, (key, meaning)) in keys.iter().enumerate() {
                 assert!(keys[..at].iter().all(|(other, _)| other != key), "{key}");
                 assert!(key.bytes().all(|b| b.is_ascii_alphanumeric()), "{key}");

@@ -14,10 +14,11 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::credentials::refresh_token;
+use crate::response::ErrorRules;
 use crate::secret::Secret;
 pub(crate) use keys::{documented, entry};
 pub use names::ParameterNames;
-pub(crate) use reader::{Reader, nowhere};
+pub(crate) use reader::{Reader, code, nowhere};
 
 documented! {
     /// An integration's OAuth2 configuration: the result of a connector's `getOAuthConfig`.
@@ -106,9 +107,16 @@ documented! {
         pub refresh_extra: Map<String, Value>,
         /// `revocationUri`: where tokens are revoked when the connection is removed (RFC 7009). Absent: nothing is revoked.
         pub revocation_uri: Option<Url>,
-        /// `permanentErrors`: array of error codes of the token endpoint after which the end user must connect again,
-        /// besides those that RFC 6749 §5.2 has for it. For providers that answer `invalid_request` to a dead refresh token.
+        /// `permanentErrors`: array of error codes, as text or number, after which the end user must connect again, besides
+        /// those that RFC 6749 §5.2 has for it. An entry with a space in it is looked for in the description. For providers
+        /// that answer `invalid_request` to a dead refresh token.
         pub permanent_errors: Vec<String>,
+        /// `transientErrors`: array as `permanentErrors`: whatever such an answer says, the refresh is tried again later. For
+        /// providers that answer `invalid_grant` while another request is being processed.
+        pub transient_errors: Vec<String>,
+        /// `refreshMargin`: seconds before the expiry when a refresh is due; five minutes, or half of a lifetime below ten
+        /// minutes, if absent. For providers that refuse a refresh that comes early.
+        pub refresh_margin: Option<Duration>,
     }
     also {
         "skipClientAuthInBody": "an older form of `clientAuthLocation: headers`",
@@ -201,7 +209,9 @@ impl OAuthConfig {
             refresh_with_access_token: reader.flag("refreshWithAccessToken"),
             refresh_extra: reader.extra("refreshExtra", &refresh_parameter_names, &["refresh_token"]),
             revocation_uri: reader.url("revocationUri"),
-            permanent_errors: reader.list("permanentErrors"),
+            permanent_errors: reader.codes("permanentErrors"),
+            transient_errors: reader.codes("transientErrors"),
+            refresh_margin: reader.seconds("refreshMargin"),
             token_parameter_names,
             refresh_parameter_names,
         };
@@ -216,6 +226,11 @@ impl OAuthConfig {
         }
         let named = ["access_token", "accessToken"].iter().find_map(|key| credentials.get(*key)?.as_str());
         named.filter(|token| !token.is_empty())
+    }
+
+    /// What the connector says about error codes.
+    pub fn error_rules(&self) -> ErrorRules<'_> {
+        ErrorRules { permanent: &self.permanent_errors, transient: &self.transient_errors }
     }
 
     /// Whether a token response must bring a refresh token.

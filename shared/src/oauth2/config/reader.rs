@@ -156,6 +156,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A list of error codes, some of which are numbers.
+    pub(super) fn codes(&mut self, key: &str) -> Vec<String> {
+        let items = match self.get(key) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items.as_slice(),
+            Some(item) => std::slice::from_ref(item),
+        };
+        let codes: Option<Vec<String>> = items.iter().map(code).collect();
+        codes.unwrap_or_else(|| {
+            self.problem(format!("getOAuthConfig's {key} must be an array of error codes, as text or whole numbers"));
+            Vec::new()
+        })
+    }
+
     pub(crate) fn object(&mut self, key: &str) -> Map<String, Value> {
         match self.get(key) {
             None => Map::new(),
@@ -323,6 +337,15 @@ impl<'a> Reader<'a> {
 
 const OF_THE_TRANSPORT: [HeaderName; 4] =
     [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
+
+/// An error code in a list.
+pub(crate) fn code(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
 
 fn kind(value: &Value) -> &'static str {
     match value {

@@ -6,9 +6,9 @@ use std::fmt;
 ///
 /// Anything else, and anything that looks like a token, becomes `unknown`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OAuthErrorCode(String);
+pub struct ErrorCode(String);
 
-impl OAuthErrorCode {
+impl ErrorCode {
     /// Takes a provider's text for a code.
     pub fn new(text: &str) -> Self {
         let allowed = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
@@ -27,12 +27,12 @@ impl OAuthErrorCode {
     }
 
     /// Whether it is one of `codes`, which are in lower case; providers are not so careful.
-    pub(super) fn is_one_of(&self, codes: &[&str]) -> bool {
+    pub(crate) fn is_one_of(&self, codes: &[&str]) -> bool {
         codes.iter().any(|code| self.0.eq_ignore_ascii_case(code))
     }
 }
 
-impl fmt::Display for OAuthErrorCode {
+impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -47,7 +47,7 @@ pub(crate) fn clean_description(text: &str, max_chars: usize) -> Option<String> 
 }
 
 /// A provider's text without control characters, its whitespace collapsed, at most `max_chars` long.
-pub(super) fn clean_text(text: &str, max_chars: usize) -> Option<String> {
+pub(crate) fn clean_text(text: &str, max_chars: usize) -> Option<String> {
     let text = without_controls(text);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text: String = text.chars().take(max_chars).collect();
@@ -70,10 +70,10 @@ mod tests {
     #[test]
     fn codes_keep_to_their_charset_and_length() {
         for code in ["invalid_grant", "unsupported_grant_type", "AADSTS70008", "server error"] {
-            assert_eq!(OAuthErrorCode::new(code).as_str(), code);
+            assert_eq!(ErrorCode::new(code).as_str(), code);
         }
         for text in ["", "a\"b", "a\\b", "a\nb", "é", "ya29.a0AfH6SMBx7Gq", &"x".repeat(32), &"x ".repeat(40)] {
-            assert_eq!(OAuthErrorCode::new(text).as_str(), "unknown", "{text}");
+            assert_eq!(ErrorCode::new(text).as_str(), "unknown", "{text}");
         }
     }
 

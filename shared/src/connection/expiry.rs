@@ -1,0 +1,300 @@
+//! When credentials expire, by what the provider states about them, in every spelling that providers use.
+//!
+//! | what | spellings |
+//! |---|---|
+//! | a lifetime in seconds | `expires_in`, `expiresIn`, `expire_in`, `access_token_expires_in`, `accessTokenExpiresIn` |
+//! | a time | `expires_at`, `expiresAt`, `expires_on`, `expiresOn`, `.expires`, `expire_time`, `expireTime`, `expiry_date`, `access_token_expires_at`, `accessTokenExpiresAt` |
+//! | either: a number below ten years is a lifetime | `expires`, `expiry`, `expiration` |
+//! | as a last resort | `exp` of an access token that is a JSON Web Token (RFC 7519 §4.1.4); nothing of it is verified |
+//!
+//! Times are milliseconds or seconds since 1970, RFC 3339 with or without a zone (then UTC), HTTP dates (RFC 9110 §5.6.7)
+//! or `06/20/2026 02:57:58 +00:00`.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use time::format_description::well_known::{Rfc2822, Rfc3339};
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
+
+use crate::clock::{earlier, later};
+
+/// A longer lifetime is read as this one, so that no arithmetic overflows.
+const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
+/// A provider's clock is never further off than this: a `Date` that is says nothing about its clock.
+const MAX_CLOCK_OFFSET: Duration = Duration::from_hours(1);
+/// A token this close to its end is not served: it would expire on its way to the provider.
+const LEEWAY: Duration = Duration::from_secs(5);
+/// Two statements about one token agree within this: seconds are rounded, and answers take time.
+const ROUNDING: Duration = Duration::from_secs(2);
+
+const LIFETIMES: [&str; 5] =
+    ["expires_in", "expiresIn", "expire_in", "access_token_expires_in", "accessTokenExpiresIn"];
+const TIMES: [&str; 10] = [
+    "expires_at",
+    "expiresAt",
+    "expires_on",
+    "expiresOn",
+    ".expires",
+    "expire_time",
+    "expireTime",
+    "expiry_date",
+    "access_token_expires_at",
+    "accessTokenExpiresAt",
+];
+const EITHER: [&str; 3] = ["expires", "expiry", "expiration"];
+
+/// The lifetime of an access token, by our own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// When the token was first asked for: before the request was sent, so that a slow answer cannot make it seem younger.
+    pub from: OffsetDateTime,
+    /// When it expires.
+    pub at: OffsetDateTime,
+    /// Whether the last refresh returned the token that was there already, with the rest of its lifetime. Such a provider
+    /// issues a new one when the old one ends, and not before.
+    pub is_rest: bool,
+}
+
+impl Expiry {
+    /// After the end of a token that is handed out until its end, attempts follow each other faster for this long.
+    pub const LAST_MOMENTS: Duration = Duration::from_secs(5);
+
+    /// A token asked for at `from` that expires at `at`.
+    pub fn new(from: OffsetDateTime, at: OffsetDateTime) -> Self {
+        Self { from, at, is_rest: false }
+    }
+
+    /// How long the token lives, from its first day.
+    pub fn lifetime(&self) -> Duration {
+        (self.at - self.from).try_into().unwrap_or_default()
+    }
+
+    /// Whether the token must not be served any more: its last five seconds have begun, or its last tenth if that is
+    /// shorter. One that the provider hands out until its end is served until then, since nothing can replace it.
+    pub fn is_over(&self, now: OffsetDateTime) -> bool {
+        let leeway = if self.is_rest { Duration::ZERO } else { LEEWAY.min(self.lifetime() / 10) };
+        now >= earlier(self.at, leeway)
+    }
+
+    /// Whether the token is over, and a provider that issues a new one at the end should have done so.
+    pub fn is_long_over(&self, now: OffsetDateTime) -> bool {
+        now >= later(self.at, Self::LAST_MOMENTS)
+    }
+
+    fn lasting(lifetime: Duration, asked_at: OffsetDateTime) -> Self {
+        Self::new(asked_at, later(asked_at, lifetime))
+    }
+}
+
+/// When an answer was asked for, and by which clock its times are to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// When the request was sent, by our clock.
+    pub at: OffsetDateTime,
+    /// `Date` of the answer (RFC 9110 §6.6.1), where it is known: the clock of whoever wrote the times.
+    pub date: Option<OffsetDateTime>,
+}
+
+impl Asked {
+    /// An answer whose times are by our own clock, as far as anybody knows.
+    pub fn at(at: OffsetDateTime) -> Self {
+        Self { at, date: None }
+    }
+
+    fn to_our_clock(self, time: OffsetDateTime) -> OffsetDateTime {
+        let date = self.date.filter(|date| (*date - self.at).abs() < MAX_CLOCK_OFFSET);
+        let time = self.at.saturating_add(time - date.unwrap_or(self.at));
+        time.clamp(self.at, later(self.at, MAX_LIFETIME))
+    }
+}
+
+/// When the first credentials of a connection expire. A lifetime of 0 seconds means that they do not: so Mailchimp and others
+/// say it. `None` if nothing readable is stated.
+pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expiry> {
+    match stated(credentials, asked, |_, _| true) {
+        Stated::At(at) => Some(Expiry::new(asked.at, at)),
+        Stated::Zero | Stated::Nothing => None,
+    }
+}
+
+/// When credentials expire after a refresh that put `changes` over `stored`.
+///
+/// What was stated last goes on counting: a new token without a statement lives as long as the one before it, and a time
+/// that the connector merely copied from the old credentials is no statement. The token that was there already keeps its end.
+/// `expires_in: 0` means that it has come; "never" it means in first answers only.
+pub fn refreshed_expiry(
+    before: Option<Expiry>,
+    stored: &Value,
+    changes: &Map<String, Value>,
+    asked: Asked,
+) -> Option<Expiry> {
+    let is_new = brings_new_token(stored, changes);
+    let is_copied = |key: &str, value: &Value| is_new && stored.get(key) == Some(value);
+    let stated = stated(changes, asked, |key, value| LIFETIMES.contains(&key) || !is_copied(key, value));
+    match (stated, before) {
+        (Stated::At(at), Some(before)) if !is_new && at <= later(before.at, Expiry::LAST_MOMENTS) => {
+            // Not later than was said before, or a provider that rounds up would move the end again and again.
+            let agrees = at >= earlier(before.at, ROUNDING);
+            Some(Expiry { from: before.from, at: if agrees { before.at } else { at }, is_rest: true })
+        }
+        (Stated::At(at), _) => Some(Expiry::new(asked.at, at)),
+        (Stated::Zero | Stated::Nothing, Some(before)) if is_new => Some(Expiry::lasting(before.lifetime(), asked.at)),
+        (Stated::Zero, Some(before)) => Some(Expiry { at: before.at.min(asked.at), is_rest: true, ..before }),
+        (Stated::Nothing, Some(before)) => Some(Expiry { is_rest: true, ..before }),
+        (Stated::Zero | Stated::Nothing, None) => None,
+    }
+}
+
+/// Whether `changes` bring another token than the one that is stored. Where neither has an access token, any other member
+/// that differs counts as one.
+pub fn brings_new_token(stored: &Value, changes: &Map<String, Value>) -> bool {
+    match (stored.as_object().and_then(access_token), access_token(changes)) {
+        (Some(old), Some(new)) => old != new,
+        (Some(_), None) => false,
+        (None, _) => changes.iter().any(|(key, value)| !is_statement(key) && stored.get(key) != Some(value)),
+    }
+}
+
+/// The access token among credentials.
+pub fn access_token(credentials: &Map<String, Value>) -> Option<&str> {
+    let named = ["access_token", "accessToken"].iter().find_map(|key| credentials.get(*key)?.as_str());
+    named.filter(|token| !token.is_empty())
+}
+
+/// Whether credentials state a lifetime above 0, be it in the token itself.
+pub fn states_lifetime(credentials: &Map<String, Value>) -> bool {
+    matches!(stated(credentials, Asked::at(OffsetDateTime::UNIX_EPOCH), |_, _| true), Stated::At(_))
+}
+
+/// The key of a statement about the lifetime that cannot be read, where no other can.
+pub fn unreadable_lifetime(credentials: &Map<String, Value>, asked: Asked) -> Option<&'static str> {
+    if stated(credentials, asked, |_, _| true) != Stated::Nothing {
+        return None;
+    }
+    spellings().find(|key| credentials.get(*key).is_some_and(is_given))
+}
+
+/// What credentials state about their lifetime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stated {
+    Nothing,
+    /// A lifetime of 0 seconds, which has two meanings.
+    Zero,
+    /// By our clock, and neither in the past nor more than ten years away.
+    At(OffsetDateTime),
+}
+
+fn stated(credentials: &Map<String, Value>, asked: Asked, counts: impl Fn(&str, &Value) -> bool) -> Stated {
+    let explicit = spellings().find_map(|key| {
+        let value = credentials.get(key).filter(|value| is_given(value) && counts(key, value))?;
+        read(key, value, asked)
+    });
+    if let Some(Stated::At(at)) = explicit {
+        return Stated::At(at);
+    }
+    // A token in use that has expired by its own word is more likely misread than dead on arrival.
+    let of_token = access_token(credentials).and_then(jwt_expiry).map(|at| asked.to_our_clock(at));
+    let of_token = of_token.filter(|at| *at > asked.at).map(Stated::At);
+    of_token.or(explicit).unwrap_or(Stated::Nothing)
+}
+
+/// In the order in which they count.
+fn spellings() -> impl Iterator<Item = &'static str> {
+    LIFETIMES.into_iter().chain(TIMES).chain(EITHER)
+}
+
+fn is_statement(key: &str) -> bool {
+    spellings().any(|spelling| spelling == key)
+}
+
+fn is_given(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false)) && value.as_str() != Some("")
+}
+
+fn read(key: &str, value: &Value, asked: Asked) -> Option<Stated> {
+    let number = number(value);
+    if number == Some(0.0) {
+        return Some(Stated::Zero);
+    }
+    let is_lifetime = LIFETIMES.contains(&key)
+        || EITHER.contains(&key) && number.is_some_and(|number| number < MAX_LIFETIME.as_secs_f64());
+    if is_lifetime {
+        let seconds = number?.clamp(0.0, MAX_LIFETIME.as_secs_f64());
+        return Some(Stated::At(asked.at.saturating_add(time::Duration::seconds_f64(seconds))));
+    }
+    let time = match number {
+        Some(number) => since_1970(number)?,
+        None => time(value.as_str()?)?,
+    };
+    Some(Stated::At(asked.to_our_clock(time)))
+}
+
+/// A number, or a text with one in it and perhaps the unit `s`.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().trim_end_matches('s').parse().ok(),
+        _ => None,
+    }
+    .filter(|number: &f64| number.is_finite())
+}
+
+/// Reads seconds or milliseconds since 1970.
+fn since_1970(number: f64) -> Option<OffsetDateTime> {
+    // The year 5138 in seconds is 1973 in milliseconds: no token of either kind is meant.
+    const FIRST_MILLISECONDS: f64 = 1e11;
+    let seconds = if number.abs() < FIRST_MILLISECONDS { number } else { number / 1000.0 };
+    OffsetDateTime::from_unix_timestamp(seconds as i64).ok()
+}
+
+/// Reads a time as people write it; one without a zone is in UTC.
+fn time(text: &str) -> Option<OffsetDateTime> {
+    const ISO: &[time::format_description::BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day] [hour]:[minute]:[second][optional [.[subsecond]]]");
+    const AMERICAN: &[time::format_description::BorrowedFormatItem<'_>] =
+        format_description!("[month]/[day]/[year] [hour]:[minute]:[second]");
+    let text = text.trim();
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(text, &Rfc2822)) {
+        return Some(time);
+    }
+    let (date_and_time, offset) = split_zone(text)?;
+    let date_and_time = date_and_time.trim_end().replacen('T', " ", 1);
+    let local = [ISO, AMERICAN].into_iter().find_map(|form| PrimitiveDateTime::parse(&date_and_time, form).ok())?;
+    Some(local.assume_offset(offset))
+}
+
+/// Takes `Z`, `UTC`, `GMT`, `+00:00` or `+0000` off a time.
+fn split_zone(text: &str) -> Option<(&str, UtcOffset)> {
+    for zone in ["Z", "UTC", "GMT"] {
+        if let Some(rest) = text.strip_suffix(zone) {
+            return Some((rest, UtcOffset::UTC));
+        }
+    }
+    // Before this, a hyphen belongs to the date.
+    const DATE: usize = 10;
+    let at = text.get(DATE..)?.rfind(['+', '-']).map(|at| DATE + at);
+    let Some(at) = at else { return Some((text, UtcOffset::UTC)) };
+    let (date_and_time, zone) = text.split_at_checked(at)?;
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let digits = zone.get(1..)?.replace(':', "");
+    let hours: i8 = digits.get(..2)?.parse().ok()?;
+    let minutes: i8 = digits.get(2..).filter(|rest| !rest.is_empty()).map_or(Some(0), |rest| rest.parse().ok())?;
+    Some((date_and_time, UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?))
+}
+
+/// `exp` of a JSON Web Token.
+fn jwt_expiry(token: &str) -> Option<OffsetDateTime> {
+    const LONGEST_CLAIMS: usize = 16 * 1024;
+    let mut parts = token.split('.');
+    let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_jwt = parts.next().is_none() && claims.len() <= LONGEST_CLAIMS;
+    let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok().filter(|_| is_jwt)?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    since_1970(number(claims.get("exp")?)?)
+}
+
+#[cfg(test)]
+mod tests;

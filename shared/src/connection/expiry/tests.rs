@@ -1,0 +1,179 @@
+//! Every spelling of a lifetime, and what becomes of it at the refreshes after.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(1_700_000_000 + seconds).expect("a time")
+}
+
+fn map(value: &Value) -> &Map<String, Value> {
+    value.as_object().expect("an object")
+}
+
+/// The seconds until credentials expire that were asked for at 0.
+fn expires_in(credentials: &Value) -> Option<i64> {
+    expiry_of(map(credentials), Asked::at(at(0))).map(|expiry| (expiry.at - at(0)).whole_seconds())
+}
+
+#[test]
+fn a_time_is_read_by_the_clock_that_wrote_it() {
+    let credentials = json!({ "expires_at": at(300 + 3600).unix_timestamp() });
+    let expires_in = |date: Option<OffsetDateTime>| {
+        let expiry = expiry_of(map(&credentials), Asked { at: at(0), date });
+        (expiry.expect("an expiry").at - at(0)).whole_seconds()
+    };
+    assert_eq!(expires_in(Some(at(300))), 3600, "a clock that is five minutes ahead");
+    assert_eq!(expires_in(Some(at(-300))), 4200, "a clock that is five minutes behind");
+    assert_eq!(expires_in(None), 3900);
+    assert_eq!(expires_in(Some(at(7200))), 3900, "a date that was not meant");
+}
+
+#[test]
+fn a_lifetime_is_read_in_every_spelling() {
+    // 1,700,000,000 is 2023-11-14T22:13:20Z.
+    let rows = [
+        (json!({"expires_in": 3600}), Some(3600)),
+        (json!({"expiresIn": "7200"}), Some(7200)),
+        (json!({"expires_in": "3600s"}), Some(3600)),
+        (json!({"expires_in": 3600, "expires_at": 0}), Some(3600)),
+        (json!({"access_token_expires_in": 90}), Some(90)),
+        (json!({"expires_at": 1_700_000_060_000_i64}), Some(60)),
+        (json!({"expires_at": 1_700_000_060}), Some(60)),
+        (json!({"expires_on": "1700000060"}), Some(60)),
+        (json!({"expiry_date": 1_700_000_060_000_i64}), Some(60)),
+        (json!({"expiresAt": "2023-11-14T22:14:20Z"}), Some(60)),
+        (json!({"expiresAt": "2023-11-14T22:14:20"}), Some(60)),
+        (json!({"expiresAt": "2023-11-14 22:14:20.123"}), Some(60)),
+        (json!({"expiresAt": "2023-11-15T00:14:20+0200"}), Some(60)),
+        (json!({"expires_on": "11/14/2023 22:14:20 +00:00"}), Some(60)),
+        (json!({".expires": "Tue, 14 Nov 2023 22:14:20 GMT"}), Some(60)),
+        (json!({"expires": "2023-11-14 22:14:20 UTC"}), Some(60)),
+        (json!({"expires": 5_184_000}), Some(5_184_000)),
+        (json!({"expires": 1_700_000_060}), Some(60)),
+        (json!({"expiry": "2023-11-14T22:14:20.5Z"}), Some(60)),
+        (json!({"expires_in": -5}), Some(0)),
+        (json!({"expires_in": 1e300}), Some(315_360_000)),
+        (json!({"expires_at": u64::MAX}), None),
+        (json!({"expires_in": 0}), None),
+        (json!({"expires_at": 0}), None),
+        (json!({"expires_in": null, "expires_at": 1_700_000_060}), Some(60)),
+        (json!({"expires_in": "soon", "expires_at": 1_700_000_060}), Some(60)),
+        (json!({"expires_in": "soon"}), None),
+        (json!({"expires_in": "NaN"}), None),
+        (json!({"expires_in": "inf"}), None),
+        (json!({"expires_in": [3600]}), None),
+        (json!({"expires_in": " 3600.0 "}), Some(3600)),
+        (json!({"expires_in": 3599.9}), Some(3599)),
+        (json!({"access_token": "x"}), None),
+    ];
+    for (credentials, expected) in rows {
+        assert_eq!(expires_in(&credentials), expected, "{credentials}");
+    }
+}
+
+fn jwt(claims: &Value) -> String {
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
+
+#[test]
+fn the_exp_of_a_json_web_token_counts_where_nothing_else_does() {
+    let hour = jwt(&json!({"exp": 1_700_003_600}));
+    assert_eq!(expires_in(&json!({"access_token": hour})), Some(3600));
+    assert_eq!(expires_in(&json!({"access_token": hour, "expires_in": 60})), Some(60));
+    assert_eq!(expires_in(&json!({"access_token": hour, "expires_in": 0})), Some(3600));
+    assert_eq!(expires_in(&json!({"access_token": hour, "expires_in": "soon"})), Some(3600));
+    assert_eq!(expires_in(&json!({"access_token": jwt(&json!({"exp": 1e18}))})), None);
+    assert_eq!(expires_in(&json!({"access_token": jwt(&json!({"exp": 9e9}))})), Some(315_360_000));
+    for odd in [jwt(&json!({"exp": 1_699_999_999})), jwt(&json!({})), "a.b.c".into(), format!("{hour}.d")] {
+        assert_eq!(expires_in(&json!({"access_token": odd})), None, "{odd}");
+    }
+}
+
+#[test]
+fn a_lifetime_that_cannot_be_read_is_named() {
+    let unreadable = |credentials: Value| unreadable_lifetime(map(&credentials), Asked::at(at(0)));
+    assert_eq!(unreadable(json!({"access_token": "a", "expires_at": "in an hour"})), Some("expires_at"));
+    assert_eq!(unreadable(json!({"expires_in": ["3600"]})), Some("expires_in"));
+    for fine in [json!({"expires_at": "soon", "expires_in": 60}), json!({"expires_in": null}), json!({"expires_in": 0})]
+    {
+        assert_eq!(unreadable(fine.clone()), None, "{fine}");
+    }
+}
+
+/// Refreshes, at 3300, a token of an hour that was got at 0; gives from, at and whether it is the rest of a lifetime.
+fn refreshed(changes: Value) -> Option<(i64, i64, bool)> {
+    refreshed_at(3300, Some(Expiry::new(at(0), at(3600))), changes)
+}
+
+fn refreshed_at(seconds: i64, before: Option<Expiry>, changes: Value) -> Option<(i64, i64, bool)> {
+    let stored = json!({"access_token": "old", "expires_at": 1_700_003_600, "expires_in": 3600});
+    let expiry = refreshed_expiry(before, &stored, map(&changes), Asked::at(at(seconds)))?;
+    Some(((expiry.from - at(0)).whole_seconds(), (expiry.at - at(0)).whole_seconds(), expiry.is_rest))
+}
+
+#[test]
+fn the_lifetime_stated_last_goes_on_counting() {
+    assert_eq!(refreshed(json!({"access_token": "new"})), Some((3300, 6900, false)));
+    assert_eq!(refreshed(json!({"access_token": "new", "expires_in": 60})), Some((3300, 3360, false)));
+    assert_eq!(refreshed(json!({"access_token": "new", "expires_at": 1_700_003_600})), Some((3300, 6900, false)));
+    assert_eq!(refreshed(json!({"access_token": "new", "expires_at": 1_700_003_900})), Some((3300, 3900, false)));
+    assert_eq!(refreshed(json!({"access_token": "new", "expires_in": 0})), Some((3300, 6900, false)));
+    assert_eq!(refreshed_at(3300, None, json!({"access_token": "new", "expires_in": 0})), None);
+    assert_eq!(refreshed_at(3300, None, json!({"access_token": "new"})), None);
+}
+
+#[test]
+fn the_same_token_keeps_its_end() {
+    assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 300})), Some((0, 3600, true)));
+    assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 299})), Some((0, 3600, true)));
+    assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 304})), Some((0, 3600, true)));
+    assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 200})), Some((0, 3500, true)));
+    assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 0})), Some((0, 3300, true)));
+    assert_eq!(refreshed(json!({"access_token": "old"})), Some((0, 3600, true)));
+    assert_eq!(refreshed(json!({})), Some((0, 3600, true)));
+    // A lifetime that begins again is stated.
+    assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 3600})), Some((3300, 6900, false)));
+}
+
+#[test]
+fn other_credentials_than_tokens_are_new_where_they_differ() {
+    let stored = json!({"session": "old", "expires_in": 60});
+    let is_new = |changes: Value| brings_new_token(&stored, map(&changes));
+    assert!(is_new(json!({"session": "new"})) && is_new(json!({"accessToken": "new"})));
+    assert!(!is_new(json!({"session": "old", "expires_in": 30})) && !is_new(json!({})));
+}
+
+#[test]
+fn a_token_is_not_served_in_its_last_seconds_unless_nothing_can_replace_it() {
+    let hour = Expiry::new(at(0), at(3600));
+    assert!(!hour.is_over(at(3594)) && hour.is_over(at(3595)));
+    let second = Expiry::new(at(0), at(1));
+    assert!(!second.is_over(at(0)) && second.is_over(at(1)));
+    let rest = Expiry { is_rest: true, ..hour };
+    assert!(!rest.is_over(at(3599)) && rest.is_over(at(3600)));
+    assert!(!rest.is_long_over(at(3604)) && rest.is_long_over(at(3605)));
+}
+
+proptest! {
+    #[test]
+    fn no_statement_makes_it_overflow(
+        key in proptest::sample::select(spellings().collect::<Vec<_>>()),
+        number in any::<f64>(),
+        text in "\\PC{0,40}",
+        before in prop::option::of(0_i64..1_000_000),
+    ) {
+        for value in [json!(number), json!(text), json!(number.to_string())] {
+            let changes = json!({ "access_token": "a", key: value });
+            let before = before.map(|end| Expiry::new(at(-1000), at(end)));
+            for asked_at in [at(0), OffsetDateTime::UNIX_EPOCH, time::macros::datetime!(9999-12-31 23:59:59 UTC)] {
+                let asked = Asked { at: asked_at, date: Some(at(5)) };
+                let first = expiry_of(map(&changes), asked);
+                prop_assert!(first.is_none_or(|expiry| expiry.at >= asked_at));
+                refreshed_expiry(before, &json!({"access_token": "a"}), map(&changes), asked);
+            }
+        }
+    }
+}

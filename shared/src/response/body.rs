@@ -1,0 +1,96 @@
+//! Bodies as text, JSON and forms.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+/// A body as text: without a byte order mark, and with U+FFFD in place of bytes that are not UTF-8.
+pub fn text(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(without_mark(body))
+}
+
+/// A body of JSON; `None` if it is something else. Single bytes that are not UTF-8 do not spoil the rest.
+pub fn json(body: &[u8]) -> Option<Value> {
+    let body = without_mark(body);
+    serde_json::from_slice(body).ok().or_else(|| serde_json::from_str(&String::from_utf8_lossy(body)).ok())
+}
+
+/// A JSON object, or the members of a form: providers answer forms under every content type, HTML included. A page begins
+/// with `<` and is neither.
+pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
+    let body = without_mark(body).trim_ascii();
+    match body.first() {
+        Some(b'{') => match json(body) {
+            Some(Value::Object(map)) => Some(map),
+            _ => None,
+        },
+        // Nor is a sentence with a link in it a form: before the first `=` stands a name.
+        _ if body.split(|byte| *byte == b'=').next().is_some_and(|name| !name.iter().all(u8::is_ascii_graphic)) => None,
+        Some(b'<') => None,
+        _ => {
+            let members =
+                form_urlencoded::parse(body).map(|(key, value)| (key.into_owned(), value.into_owned().into()));
+            Some(members.collect())
+        }
+    }
+}
+
+/// Whether a body of JSON has more than so many values (numbers, texts, lists, objects), without parsing it: every value but
+/// the first stands behind a comma or a bracket.
+pub fn has_too_many_values(body: &[u8], most: usize) -> bool {
+    let body = without_mark(body).trim_ascii();
+    if !matches!(body.first(), Some(b'{' | b'[')) {
+        return false;
+    }
+    let (mut values, mut in_text, mut is_escaped) = (1_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    values > most
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_and_a_stray_byte_do_not_spoil_json() {
+        assert_eq!(json(b"\xef\xbb\xbf{\"a\":1}"), Some(json!({"a": 1})));
+        assert_eq!(json(b"{\"name\":\"Jos\xe9\",\"a\":1}"), Some(json!({"name": "Jos\u{fffd}", "a": 1})));
+        assert_eq!(text(b"\xef\xbb\xbfok"), "ok");
+        assert_eq!(json(b"{\"a\":"), None);
+    }
+
+    #[test]
+    fn an_object_is_json_or_a_form_and_never_a_page() {
+        assert_eq!(object(b" \xef\xbb\xbf{}"), None, "a mark in the middle is a character");
+        assert_eq!(object(b"\xef\xbb\xbf {\"a\":1}"), json!({"a": 1}).as_object().cloned());
+        assert_eq!(object(b"a=1&b=%20"), json!({"a": "1", "b": " "}).as_object().cloned());
+        assert_eq!(object(b"go to /login?error=invalid_grant"), None);
+        assert_eq!(object(b"\r\n<!doctype html><a href=\"?access_token=x\">"), None);
+        assert_eq!(object(b"{\"a\":1"), None);
+    }
+
+    #[test]
+    fn values_are_counted_but_not_what_stands_in_texts() {
+        let has_too_many = |body: String| has_too_many_values(body.as_bytes(), 1000);
+        let zeros = |count: usize| format!("[{}0]", "0,".repeat(count));
+        assert!(!has_too_many(zeros(998)) && has_too_many(zeros(1000)));
+        assert!(has_too_many(format!("{{\"a\":{}}}", "[".repeat(1000))));
+        assert!(!has_too_many(format!("{{\"a\":\"{}\\\"{}\"}}", ",".repeat(9999), "[".repeat(9999))));
+        assert!(!has_too_many(",".repeat(9999)), "this is not JSON");
+    }
+}
