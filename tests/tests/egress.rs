@@ -90,7 +90,7 @@ fn assert_silent(error: &EgressError) {
 
 #[tokio::test]
 async fn a_huge_answer_is_cut_off_at_its_limit() {
-    let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024 * 1024 };
+    let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024 * 1024, ..Limits::TOKEN };
     let block = bytes("x".repeat(64 * 1024));
     let chunk = bytes(format!("10000\r\n{}\r\n", "x".repeat(64 * 1024)));
     for answer in [
@@ -111,7 +111,7 @@ async fn a_huge_answer_is_cut_off_at_its_limit() {
 
 #[tokio::test]
 async fn an_answer_that_drips_or_does_not_come_or_end_is_given_up_at_the_deadline() {
-    let limits = Limits { deadline: Duration::from_millis(300), max_body_bytes: 1024 * 1024 };
+    let limits = Limits { deadline: Duration::from_millis(300), max_body_bytes: 1024 * 1024, ..Limits::TOKEN };
     let pause = Duration::from_millis(20);
     for answer in [
         Answer::Nothing,
@@ -130,7 +130,7 @@ async fn an_answer_that_drips_or_does_not_come_or_end_is_given_up_at_the_deadlin
 
 #[tokio::test]
 async fn an_answer_that_is_cut_off_or_malformed_is_none() {
-    let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024 * 1024 };
+    let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024 * 1024, ..Limits::TOKEN };
     for answer in [
         Answer::HangUp,
         Answer::Bytes(bytes("HTTP/1.1 200 OK\r\ncontent-")),
@@ -157,7 +157,7 @@ async fn a_compressed_answer_is_not_asked_for_and_not_unpacked() {
     let head = format!("{HEAD}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
     let (url, requests) = server(Answer::Bytes([head.as_bytes(), &bomb].concat().into())).await;
     let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
-    let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024 };
+    let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024, ..Limits::TOKEN };
     let response = egress.send(http::Request::get(url).body(Vec::new()).unwrap(), limits).await.unwrap();
     assert_eq!(response.body, bomb);
     assert!(!requests.lock().unwrap()[0].to_ascii_lowercase().contains("accept-encoding"));

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::configuration::{Choice, Configuration};
@@ -225,10 +225,7 @@ impl Connect {
 
     /// A connection that is there. Connecting again also heals what does not open any more.
     async fn renewal(&self, connection: Connection) -> Result<Target, Error> {
-        let contents = match self.establish.vault.open_entered(&connection).await {
-            Err(error) if error.status == StatusCode::INTERNAL_SERVER_ERROR => Contents::default(),
-            result => result?,
-        };
+        let contents = self.establish.vault.open_entered(&connection).await?.unwrap_or_default();
         let option_key = connection.integration.map(|reference| reference.option_key);
         Ok(Target { connection_id: connection.id, tenant: connection.tenant, contents, option_key })
     }

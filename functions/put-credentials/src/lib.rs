@@ -93,7 +93,8 @@ impl PutCredentials {
                     return Err(Error::not_found(format!("the connection `{id}` is not yours")));
                 }
                 Some(stored) if stored.integration.is_some() => {
-                    let contents = self.vault.open_entered(&stored).await?;
+                    let damaged = || Error::internal("the contents of a connection are damaged");
+                    let contents = self.vault.open_entered(&stored).await?.ok_or_else(damaged)?;
                     (stored, contents)
                 }
                 Some(stored) => (stored, Contents::default()),

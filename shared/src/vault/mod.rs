@@ -15,7 +15,7 @@ use crate::connection::{Connection, Contents};
 use crate::credential_store::{CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::error::Error;
-use crate::seal::{Place, Sealer};
+use crate::seal::{Place, SealError, Sealer};
 use crate::store::{Connections, Expect};
 
 #[cfg(doc)]
@@ -91,18 +91,28 @@ impl Vault {
     }
 
     /// Opens what was entered when connecting, for whoever replaces the credentials: these may be unreadable, and are not
-    /// among the contents.
+    /// among the contents. `None` if what is sealed does not open, or is damaged.
     ///
     /// # Errors
-    /// As [`Self::open`], but for the credential store.
-    pub async fn open_entered(&self, connection: &Connection) -> Result<Contents, Error> {
-        let (contents, _) = self.open_row(connection).await?;
-        Ok(Contents { credentials: None, ..contents })
+    /// 503 when the key service fails.
+    pub async fn open_entered(&self, connection: &Connection) -> Result<Option<Contents>, Error> {
+        match self.open_sealed(connection).await {
+            Err(SealError::DoesNotOpen) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(bytes) => {
+                let contents = serde_json::from_slice::<Contents>(&bytes).ok();
+                Ok(contents.map(|contents| Contents { credentials: None, ..contents }))
+            }
+        }
+    }
+
+    async fn open_sealed(&self, connection: &Connection) -> Result<Vec<u8>, SealError> {
+        self.sealer.open(place(connection, connection.sealed_version), &connection.sealed).await
     }
 
     /// What is sealed in the row, and the kind of store that has the credentials if they are outside.
     async fn open_row(&self, connection: &Connection) -> Result<(Contents, Option<String>), Error> {
-        let bytes = self.sealer.open(place(connection, connection.sealed_version), &connection.sealed).await?;
+        let bytes = self.open_sealed(connection).await?;
         let damaged = |_| Error::internal("the contents of a connection are damaged");
         let contents: Contents = serde_json::from_slice(&bytes).map_err(damaged)?;
         if contents.credentials.is_some() {

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use larder::egress::{EgressError, Response, Transport};
+use larder::egress::{EgressError, Limits, Response, Transport};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -393,7 +392,7 @@ impl Drop for UnderWay<'_> {
 
 #[async_trait::async_trait]
 impl Transport for Internet {
-    async fn exchange(&self, request: http::Request<Vec<u8>>, _: usize) -> Result<Response, EgressError> {
+    async fn exchange(&self, request: http::Request<Vec<u8>>, _: Limits) -> Result<Response, EgressError> {
         let Self { sandbox, applications } = self;
         let host = request.uri().host().expect("a host").to_owned();
         let number = Applications::by_host(&host);
@@ -425,7 +424,7 @@ impl Transport for Internet {
             Err(Fault::AnswerLost) => match chance.number(0..=2) {
                 0 => (StatusCode::OK, r#"{"access_token": "acc"#.to_owned()),
                 1 => (StatusCode::BAD_GATEWAY, "<html>".to_owned()),
-                _ => return Err(EgressError::Unreachable { host, reason: "the connection was reset".into() }),
+                _ => return Err(EgressError::AnswerLost { host, reason: "the connection was reset".into() }),
             },
             Err(Fault::NoAnswer) => unreachable!("it never comes"),
         };
@@ -441,7 +440,7 @@ impl Transport for Internet {
         if status == StatusCode::TOO_MANY_REQUESTS {
             headers.insert("retry-after", HeaderValue::from_static("120"));
         }
-        Ok(Response { status, headers, body: Bytes::from(body) })
+        Ok(Response::new(status, headers, body))
     }
 }
 
