@@ -195,6 +195,11 @@ impl World {
         self.clock.now().unix_timestamp() - Self::START
     }
 
+    /// The time, in seconds since 1970.
+    pub fn clock_time(&self) -> i64 {
+        self.clock.now().unix_timestamp()
+    }
+
     /// Sends a request with a token and a JSON body, if there is one.
     pub async fn send(&self, method: Method, uri: &str, token: &str, body: Option<&Value>) -> Answer {
         self.send_raw(method, uri, token, body.map(Value::to_string).unwrap_or_default()).await

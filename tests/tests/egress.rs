@@ -146,25 +146,61 @@ async fn an_answer_that_is_cut_off_or_malformed_is_none() {
     ] {
         let shown = format!("{answer:.120?}");
         let Err(error) = ask(answer, limits).await else { panic!("{shown} is whole") };
-        assert!(matches!(error, EgressError::Unreachable { .. }), "{shown}: {error}");
+        assert!(matches!(error, EgressError::AnswerLost { .. }), "{shown}: {error}");
         assert_silent(&error);
     }
 }
 
 #[tokio::test]
-async fn a_compressed_answer_is_not_asked_for_and_not_unpacked() {
+async fn a_compressed_answer_that_nobody_asked_for_is_decoded_up_to_the_limit() {
+    const BYTES: usize = 64 * 1024;
     let bomb = STANDARD.decode(BOMB).unwrap();
     let head = format!("{HEAD}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
     let (url, requests) = server(Answer::Bytes([head.as_bytes(), &bomb].concat().into())).await;
     let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
-    let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024, ..Limits::TOKEN };
-    let response = egress.send(http::Request::get(url).body(Vec::new()).unwrap(), limits).await.unwrap();
-    assert_eq!(response.body, bomb);
+    let send = async |max_body_bytes| {
+        let limits = Limits { max_body_bytes, ..Limits::TOKEN };
+        egress.send(http::Request::get(&url).body(Vec::new()).unwrap(), limits).await
+    };
+    let response = send(BYTES).await.unwrap();
+    assert_eq!(response.body, vec![0; BYTES]);
+    assert!(!response.headers.contains_key("content-encoding") && !response.headers.contains_key("content-length"));
+    let Err(error) = send(BYTES - 1).await else { panic!("decoded bytes count") };
+    assert!(matches!(error, EgressError::TooLarge { limit: 65_535, .. }), "{error}");
     assert!(!requests.lock().unwrap()[0].to_ascii_lowercase().contains("accept-encoding"));
 }
 
-/// What a connection and its end user hear of a token endpoint of this answer.
-async fn told(answer: Answer, hint: &str) {
+#[tokio::test]
+async fn a_request_whose_answer_is_lost_is_sent_once_more_if_that_is_wanted() {
+    let cut = bytes(format!("{HEAD}content-length: 100\r\n\r\n{{\"access_token\":\"marker\""));
+    let whole = bytes(format!("{HEAD}content-length: 2\r\n\r\n{{}}"));
+    let deadline = Limits { deadline: Duration::from_millis(300), ..Limits::CREDENTIALS };
+    for (answer, limits, times) in [
+        (Answer::HangUp, Limits::CREDENTIALS, 2),
+        (Answer::Bytes(cut.clone()), Limits::CREDENTIALS, 2),
+        (Answer::HangUp, Limits::TOKEN, 1),
+        (Answer::Bytes(cut), Limits::API, 1),
+        (Answer::Bytes(whole), Limits::CREDENTIALS, 1),
+        // When the time is over, there is none for another try.
+        (Answer::Nothing, deadline, 1),
+        (Answer::Endless(ANNOUNCED, bytes("x".repeat(64 * 1024)), Duration::ZERO), Limits::CREDENTIALS, 1),
+    ] {
+        let shown = format!("{answer:.120?}");
+        let (url, requests) = server(answer).await;
+        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+        drop(egress.send(http::Request::post(url).body(b"refresh".to_vec()).unwrap(), limits).await);
+        assert_eq!(requests.lock().unwrap().len(), times, "{shown}");
+    }
+    // Nobody listens there: nothing was sent, so there is nothing to repeat, and the error says so.
+    let address = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    let request = http::Request::post(format!("http://{address}/")).body(Vec::new()).unwrap();
+    let Err(error) = egress.send(request, Limits::CREDENTIALS).await else { panic!("nobody answers") };
+    assert!(matches!(error, EgressError::Unreachable { .. }), "{error}");
+}
+
+/// What a connection and its end user hear of a token endpoint of this answer, and how often it is asked for each.
+async fn told(answer: Answer, hint: &str, times: usize) {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -184,7 +220,7 @@ async fn told(answer: Answer, hint: &str) {
     for text in [view["error"]["message"].as_str().unwrap(), page.text()] {
         assert!(text.contains(hint) && !text.contains("marker"), "{text}");
     }
-    assert_eq!(requests.lock().unwrap().len(), 2, "asked once each");
+    assert_eq!(requests.lock().unwrap().len(), 2 * times, "{hint}");
     assert_eq!(world.get("/connections").await.json()["items"].as_array().unwrap().len(), 1);
 
     // A connection that was never harmed.
@@ -202,13 +238,13 @@ async fn a_token_endpoint_that_answers_too_much_too_little_or_packed_costs_no_co
     let head = format!("{HEAD}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
     let packed = [head.as_bytes(), &bomb].concat();
     let cut = format!("{HEAD}content-length: 100\r\n\r\n{{\"access_token\":\"marker\",\"refresh_token\":\"marker\"");
-    for (answer, hint) in [
-        (Answer::Endless(ANNOUNCED, bytes("x".repeat(64 * 1024)), Duration::ZERO), "more than 1048576 bytes"),
-        (Answer::Bytes(bytes(cut)), "could not be reached"),
-        (Answer::HangUp, "could not be reached"),
-        (Answer::Bytes(packed.into()), "neither a JSON object nor a form"),
+    for (answer, hint, times) in [
+        (Answer::Endless(ANNOUNCED, bytes("x".repeat(64 * 1024)), Duration::ZERO), "more than 1048576 bytes", 1),
+        (Answer::Bytes(bytes(cut)), "the answer of 127.0.0.1 was lost", 2),
+        (Answer::HangUp, "the answer of 127.0.0.1 was lost", 2),
+        (Answer::Bytes(packed.into()), "neither a JSON object nor a form", 1),
     ] {
-        told(answer, hint).await;
+        told(answer, hint, times).await;
     }
 }
 

@@ -16,6 +16,8 @@ pub struct ApiResponse {
     pub headers: Vec<(String, String)>,
     /// The body as it came.
     pub body: Bytes,
+    /// Whether the body may be a form: those of token responses are, now and then.
+    may_be_form: bool,
     /// `{"response": {"data", "headers", "statusCode", "status"}}`.
     variables: OnceLock<Value>,
 }
@@ -41,6 +43,8 @@ pub struct ResponseError {
 pub struct Reading<'a> {
     /// Those of error codes, where credentials were asked for.
     pub rules: Option<ErrorRules<'a>>,
+    /// Whether a body with a status of success may report an error by these rules. A script looks for itself.
+    pub doubts_success: bool,
     /// Where a redirect points.
     pub redirect: Option<&'a str>,
     /// The time.
@@ -121,11 +125,21 @@ impl ApiClient {
 impl ApiResponse {
     /// A response with a body, which is JSON if it parses, else text.
     pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
-        Self { status, headers, body: body.into(), variables: OnceLock::new() }
+        Self { status, headers, body: body.into(), may_be_form: false, variables: OnceLock::new() }
+    }
+
+    /// The same response where tokens were asked for: its body may also be a form, which is read like the JSON object of
+    /// its members.
+    #[must_use]
+    pub fn of_tokens(self) -> Self {
+        Self { may_be_form: true, ..self }
     }
 
     /// Why the response is no success by itself.
     fn failure(&self, reading: Reading<'_>) -> Option<ResponseError> {
+        if is_success(self.status) && !reading.doubts_success {
+            return None;
+        }
         let report = self.report_of(reading.rules);
         if is_success(self.status) && report.is_none() {
             return None;
@@ -139,7 +153,10 @@ impl ApiResponse {
             key,
             message: self.answered(reading),
             status: self.status,
-            meaning: reading.rules.map(|rules| rules.meaning(self.status, &report.unwrap_or_default())),
+            meaning: reading.rules.map(|rules| match reading.redirect {
+                Some(_) => Meaning::Configuration,
+                None => rules.meaning(self.status, &report.unwrap_or_default()),
+            }),
             retry_after: self.retry_after(reading.now),
         })
     }
@@ -212,7 +229,9 @@ impl ApiResponse {
     /// What formulas see: `response` with `data`, `headers`, `statusCode` and `status`.
     fn variables(&self) -> &Value {
         self.variables.get_or_init(|| {
-            let data = response::json(&self.body).unwrap_or_else(|| response::text(&self.body).into());
+            let form = || response::token_form(&self.body).filter(|_| self.may_be_form).map(Value::Object);
+            let data = response::json(&self.body).or_else(form);
+            let data = data.unwrap_or_else(|| response::text(&self.body).into());
             let mut variables = json!({"response": {"statusCode": self.status, "status": self.status}});
             variables["response"]["headers"] = Value::Object(self.header_map());
             variables["response"]["data"] = data;
@@ -250,7 +269,7 @@ mod tests {
     use super::*;
 
     const NOW: OffsetDateTime = time::macros::datetime!(2015-10-21 07:27:00 UTC);
-    const USUAL: Reading<'static> = Reading { rules: None, redirect: None, now: NOW };
+    const USUAL: Reading<'static> = Reading { rules: None, doubts_success: true, redirect: None, now: NOW };
 
     fn client(handlers: Value) -> ApiClient {
         ApiClient::from_value(&json!({ "responseHandlers": handlers })).unwrap()
@@ -311,6 +330,7 @@ mod tests {
         let message = "the application answered 200: invalid_code (No.)".to_owned();
         assert_eq!(judge(200, refused, credentials), Err((Some(Meaning::Permanent), message)));
         assert!(judge(200, refused, USUAL).is_ok());
+        assert!(judge(200, refused, Reading { doubts_success: false, ..credentials }).is_ok());
         let message = "the application answered 400: invalid_grant".to_owned();
         assert_eq!(judge(400, r#"{"error": "invalid_grant"}"#, credentials), Err((Some(Meaning::Permanent), message)));
         let message = "the application answered 400".to_owned();
@@ -319,7 +339,7 @@ mod tests {
         let moved = Reading { redirect: Some("https://a.example/token"), ..credentials };
         let message =
             "the application answered 301: what was asked for is at https://a.example/token; no redirect is followed";
-        assert_eq!(judge(301, "", moved), Err((Some(Meaning::Transient), message.to_owned())));
+        assert_eq!(judge(301, "", moved), Err((Some(Meaning::Configuration), message.to_owned())));
     }
 
     #[test]

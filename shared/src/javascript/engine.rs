@@ -23,6 +23,8 @@ pub(super) struct Task {
 
 type Outcome<T> = Result<T, JavaScriptError>;
 
+/// The headers that say what an answer means.
+const ANSWERED_HEADERS: [&str; 2] = ["location", "retry-after"];
 /// Of the headers in a thrown error, so many are looked at.
 const MOST_HEADERS: usize = 200;
 
@@ -262,24 +264,24 @@ impl<'js> Running<'_, 'js> {
         let response = self.member(error, "response")?.into_object()?;
         let status = self.member(&response, "status")?.as_number()?;
         let data = self.member(&response, "data").and_then(|data| self.as_json(data));
-        let mut answer = serde_json::json!({"response": {"status": status as u16, "data": data}});
-        if let Some(wait) = self.retry_after(&response) {
-            answer["response"]["headers"] = serde_json::json!({"retry-after": wait});
-        }
-        Some(answer)
+        let headers: Map<String, serde_json::Value> = ANSWERED_HEADERS
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), self.header(&response, name)?.into())))
+            .collect();
+        Some(serde_json::json!({"response": {"status": status as u16, "headers": headers, "data": data}}))
     }
 
-    /// `Retry-After` among headers, which are an object with names in whatever case, or have a method `get`.
-    fn retry_after(&self, response: &Object<'js>) -> Option<String> {
+    /// One of the headers of a response, which are an object with names in whatever case, or have a method `get`.
+    fn header(&self, response: &Object<'js>, wanted: &str) -> Option<String> {
         let headers = self.member(response, "headers")?.into_object()?;
         let get = self.member(&headers, "get").and_then(Value::into_function);
         let got = get.and_then(|get| {
-            let value = get.call::<_, Value>((rquickjs::prelude::This(headers.clone()), "retry-after"));
+            let value = get.call::<_, Value>((rquickjs::prelude::This(headers.clone()), wanted));
             value.inspect_err(|_| drop(self.ctx.catch())).ok()
         });
         let found = got.filter(|value| !value.is_null() && !value.is_undefined()).or_else(|| {
             let names = headers.keys::<String>().filter_map(Result::ok);
-            let name = names.take(MOST_HEADERS).find(|name| name.eq_ignore_ascii_case("retry-after"))?;
+            let name = names.take(MOST_HEADERS).find(|name| name.eq_ignore_ascii_case(wanted))?;
             self.member(&headers, &name)
         })?;
         found.get::<Coerced<String>>().inspect_err(|_| drop(self.ctx.catch())).ok().map(|text| text.0)

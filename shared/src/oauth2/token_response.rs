@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Malformed, OAuthConfig, TokenError};
 use crate::connection::states_lifetime;
-use crate::response::{ErrorReport, ErrorRules, check_credentials, is_success, object};
+use crate::response::{ErrorReport, ErrorRules, check_credentials, is_success, json, token_form};
 
 /// Reads an answer of the token endpoint (RFC 6749 §5.1 and §5.2).
 ///
@@ -18,7 +18,8 @@ use crate::response::{ErrorReport, ErrorRules, check_credentials, is_success, ob
 ///
 /// A [`TokenError`]; see there for what each kind means.
 pub fn parse_token_response(config: &OAuthConfig, status: u16, body: &[u8]) -> Result<TokenResponse, TokenError> {
-    match object(body).filter(|map| is_answer(body, map)) {
+    let json = || json(body).and_then(|json| if let Value::Object(map) = json { Some(map) } else { None });
+    match json().or_else(|| token_form(body)) {
         Some(map) => TokenResponse::check(config, status, map),
         None if is_success(status) => Err(TokenError::Malformed(Malformed::Unreadable)),
         None => Err(TokenError::of(status, &ErrorReport::default(), config.error_rules())),
@@ -104,13 +105,6 @@ impl fmt::Debug for TokenResponse {
         f.write_str("TokenResponse")?;
         f.debug_list().entries(self.0.keys()).finish()
     }
-}
-
-/// Whether it was JSON, or a form that says what token responses say.
-fn is_answer(body: &[u8], map: &Map<String, Value>) -> bool {
-    crate::response::text(body).trim_start().starts_with('{')
-        || map.contains_key("access_token")
-        || map.contains_key("error")
 }
 
 /// The object that names joined by dots lead to.

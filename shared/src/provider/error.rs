@@ -77,13 +77,19 @@ impl ProviderError {
         };
         let status = response.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
         let status = status.unwrap_or_default();
-        let mut headers = response.get("headers").and_then(Value::as_object).into_iter().flatten();
-        let wait = headers.find(|(name, _)| name.eq_ignore_ascii_case("retry-after")).map(|(_, wait)| wait);
-        let wait = wait.and_then(|wait| match wait {
+        let header = |wanted: &str| {
+            let mut headers = response.get("headers").and_then(Value::as_object).into_iter().flatten();
+            headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+        };
+        let wait = header("retry-after").and_then(|wait| match wait {
             Value::String(wait) => parse_retry_after(wait, now),
             wait => parse_retry_after(&wait.to_string(), now),
         });
+        let is_redirect = (300..400).contains(&status) && header("location").is_some();
         let meaning = rules.map(|rules| {
+            if is_redirect {
+                return Meaning::Configuration;
+            }
             let body = response.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
             rules.meaning(status, &ErrorReport::read(status, &body))
         });

@@ -83,7 +83,12 @@ impl Provider {
                 }
                 Ok(Some(result))
             }
-            Some(_) => Err(ProviderError::configuration(format!("{} did not return an object", name.spec_key()))),
+            Some(result) => {
+                let message = format!("{} did not return an object", name.spec_key());
+                // Such as a page, which an application answered with a 200.
+                let is_text = result.is_string() && name.gives_credentials();
+                Err(if is_text { ProviderError::unavailable(message) } else { ProviderError::configuration(message) })
+            }
         }
     }
 
@@ -105,10 +110,9 @@ impl Provider {
     ) -> Result<Option<Value>, ProviderError> {
         let variables = Value::Object(variables);
         let request = rest.request(&variables)?;
-        let rules = auth.error_rules(name);
         let response = match api {
-            Some(api) => api.send(&request, rules).await?,
-            None => ApiSession::bare(self.clone(), Arc::clone(auth), name).send(&request, rules).await?,
+            Some(api) => api.send(&request, true).await?,
+            None => ApiSession::bare(self.clone(), Arc::clone(auth), name).send(&request, true).await?,
         };
         let Value::Object(variables) = variables else { return Ok(None) };
         Ok(rest.result(variables, response))

@@ -18,7 +18,7 @@ use crate::egress::{Limits, Permit, Response};
 use crate::error::Error;
 use crate::javascript::{Api, OpenApi};
 use crate::oauth1::OAuth1Config;
-use crate::response::{self, ErrorRules};
+use crate::response;
 
 /// Renews the credentials of the connection that is used.
 #[async_trait]
@@ -31,8 +31,8 @@ pub trait Reauthorize: Send + Sync {
 pub(super) struct ApiSession {
     provider: Provider,
     auth: Arc<Auth>,
-    /// What each request may take.
-    limits: Limits,
+    /// The function that makes the requests.
+    name: FunctionName,
     reauthorize: Option<Arc<dyn Reauthorize>>,
     state: Mutex<State>,
 }
@@ -69,7 +69,7 @@ impl Provider {
         Arc::new(ApiSession {
             provider: self.clone(),
             auth: Arc::clone(auth),
-            limits: limits_of(name),
+            name,
             reauthorize,
             state: Mutex::new(state),
         })
@@ -82,7 +82,7 @@ impl ApiSession {
         let credentials = Value::Null;
         let client = Some(ApiClient::default());
         let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None };
-        Self { provider, auth, limits: limits_of(name), reauthorize: None, state: Mutex::new(state) }
+        Self { provider, auth, name, reauthorize: None, state: Mutex::new(state) }
     }
 
     /// The credentials in use.
@@ -91,16 +91,12 @@ impl ApiSession {
     }
 
     /// Sends a request. Where the answer is that the access token has expired, the credentials are renewed once, and
-    /// the request is sent again. With `rules`, the answer is held to those of token responses.
-    pub(super) async fn send(
-        &self,
-        request: &ApiRequest,
-        rules: Option<ErrorRules<'_>>,
-    ) -> Result<ApiResponse, ApiError> {
+    /// the request is sent again. With `doubts_success`, a 2xx may report an error, if credentials are asked for.
+    pub(super) async fn send(&self, request: &ApiRequest, doubts_success: bool) -> Result<ApiResponse, ApiError> {
         let client = self.client().await?;
-        match self.exchange(request, &client, rules).await {
+        match self.exchange(request, &client, doubts_success).await {
             Err(error) if error.is_expired() => match self.renewed_client().await {
-                Some(client) => self.exchange(request, &client?, rules).await,
+                Some(client) => self.exchange(request, &client?, doubts_success).await,
                 None => Err(error),
             },
             result => result,
@@ -111,7 +107,7 @@ impl ApiSession {
         &self,
         request: &ApiRequest,
         client: &ApiClient,
-        rules: Option<ErrorRules<'_>>,
+        doubts_success: bool,
     ) -> Result<ApiResponse, ApiError> {
         let mut request = request.build(client).map_err(ProviderError::from)?;
         if let Some(token) = &self.auth.token {
@@ -123,7 +119,7 @@ impl ApiSession {
         }
         let uri = request.uri().clone();
         let asked = json!({"method": request.method().as_str(), "url": public_url(&uri)});
-        let limits = Limits { has_permit: self.state().permit.is_some(), ..self.limits };
+        let limits = Limits { has_permit: self.state().permit.is_some(), ..limits_of(self.name) };
         let answer = self.provider.egress.send(request, limits).await.map_err(ProviderError::from)?;
         let Response { status, headers, body, is_second, permit } = answer;
         if permit.is_some() {
@@ -134,7 +130,9 @@ impl ApiSession {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let response = ApiResponse::new(status.as_u16(), headers, body);
-        let reading = Reading { rules, redirect: redirect.as_deref(), now: self.provider.clock.now() };
+        let response = if self.name.asks_for_tokens() { response.of_tokens() } else { response };
+        let (rules, redirect) = (self.auth.error_rules(self.name), redirect.as_deref());
+        let reading = Reading { rules, doubts_success, redirect, now: self.provider.clock.now() };
         client.judge(response, reading).map_err(|(error, response)| match is_second {
             true => ProviderError::from(error).after_lost_answer().into(),
             false => ApiError::Response { error, request: asked, response },
@@ -199,7 +197,7 @@ impl Api for ApiSession {
         let request =
             ApiRequest::from_value(&request).map_err(|error| ApiError::Provider(error.into()).into_value())?;
         // A script sees for itself what a 200 reports.
-        let response = self.send(&request, None).await.map_err(ApiError::into_value)?;
+        let response = self.send(&request, false).await.map_err(ApiError::into_value)?;
         let mut answer = json!({"status": response.status, "headers": response.header_map()});
         if wants_bytes {
             answer["dataBase64"] = STANDARD.encode(&response.body).into();

@@ -36,6 +36,11 @@ pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
+/// A form that says what token responses say (RFC 6749 §5.1 and §5.2).
+pub fn token_form(body: &[u8]) -> Option<Map<String, Value>> {
+    object(body).filter(|members| members.contains_key("access_token") || members.contains_key("error"))
+}
+
 /// Whether a body of JSON has more than so many values (numbers, texts, lists, objects), without parsing it: every value but
 /// the first stands behind a comma or a bracket.
 pub fn has_too_many_values(body: &[u8], most: usize) -> bool {

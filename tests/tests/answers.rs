@@ -1,0 +1,262 @@
+//! What a provider answers to a refresh means the same however it was asked for: the table of the connectors' README, row by
+//! row, for a token endpoint, a REST function and two kinds of scripts.
+
+use http::{Method, StatusCode};
+use larder_tests::document::{quoted, read, rows};
+use larder_tests::{Browser, MockProvider, World};
+use serde_json::{Value, json};
+
+/// How a refresh is asked for. The keys are the options of the connector.
+const ROADS: [&str; 4] = ["token", "rest", "script", "axios"];
+/// Long enough after the last attempt, and before the token of an hour is due by itself.
+const LATER: u64 = 600;
+
+const SPEC: &str = "
+name: App
+parametersSchema: {type: object, properties: {apiUri: {type: string}}}
+auth:
+  getCredentialsFromConnectionParameters:
+    implementationType: mapping
+    mapping: {access_token: access-1, refresh_token: refresh-1, expires_in: 3600}
+  makeApiClient: {mapping: {baseUri: {$var: connectorParameters.apiUri}}}
+  options:
+    token:
+      type: oauth2
+      getCredentialsFromConnectionParameters: {implementationType: not-supported}
+      getOAuthConfig:
+        mapping:
+          clientId: c
+          authorizeUri: {$concat: [{$var: connectorParameters.apiUri}, /authorize]}
+          tokenUri: {$concat: [{$var: connectorParameters.apiUri}, /token]}
+          permanentErrors: [190, the account is gone]
+          transientErrors: [already being processed]
+    rest:
+      type: client-credentials
+      refreshCredentials:
+        permanentErrors: [190, the account is gone]
+        transientErrors: [already being processed]
+        implementationType: rest-api-mapping
+        mapping: {path: /token, method: post, requestMapping: {data: {token: {$var: credentials.refresh_token}}}}
+    script:
+      type: client-credentials
+      refreshCredentials:
+        permanentErrors: [190, the account is gone]
+        transientErrors: [already being processed]
+        code: |
+          export default ({ apiClient, credentials }) => apiClient.post('/token', { token: credentials.refresh_token })
+    axios:
+      type: client-credentials
+      refreshCredentials:
+        permanentErrors: [190, the account is gone]
+        transientErrors: [already being processed]
+        code: |
+          import axios from 'axios'
+          export default async ({ connectorParameters, credentials }) => {
+            const uri = connectorParameters.apiUri + '/token'
+            const { data } = await axios.post(uri, { token: credentials.refresh_token }, { maxRedirects: 0 })
+            return data
+          }
+";
+
+struct Stand {
+    world: World,
+    provider: MockProvider,
+}
+
+impl Stand {
+    async fn new() -> Self {
+        let (world, provider) = (World::with_connector(&[("spec.yml", SPEC)]).await, MockProvider::start().await);
+        world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+        Self { world, provider }
+    }
+
+    /// Makes a connection whose refreshes are asked for in this way.
+    async fn connect(&self, road: &str) -> String {
+        let payload = json!({
+            "token": self.world.alice, "integrationKey": "app", "authOptionKey": road, "allowMultipleConnections": true,
+        });
+        let mut browser = Browser::default();
+        let mut page = browser.post(&self.world, "/connect", &[("payload", &payload.to_string())]).await;
+        if road == "token" {
+            self.provider
+                .script(200, &json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 3600}));
+            page = browser.get(&self.world, &self.provider.approve(&page.location())).await;
+        }
+        page.expect(StatusCode::OK);
+        let connections = self.connections().await;
+        let made = connections.iter().find(|view| view["authOptionKey"] == road && view["tenantId"] == "alice");
+        made.expect("a connection")["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn connections(&self) -> Vec<Value> {
+        self.world.get("/connections?limit=100").await.json()["items"].as_array().expect("a list").clone()
+    }
+
+    /// Makes a connection as new.
+    async fn reset(&self, id: &str) {
+        let credentials =
+            json!({"credentials": {"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 3600}});
+        let uri = format!("/credentials?connectionId={id}");
+        self.world.send(Method::PUT, &uri, &self.world.admin, Some(&credentials)).await.expect(StatusCode::CREATED);
+    }
+
+    /// Refreshes a connection that is as new, ten minutes later, with this answer; gives what is shown of it then.
+    async fn refresh(&self, id: &str, status: u16, body: &str, headers: &[(&str, &str)]) -> Value {
+        self.reset(id).await;
+        self.world.advance(LATER);
+        self.provider.script_raw(status, body, headers);
+        drop(self.world.post(&format!("/connections/{id}/refresh-credentials")).await);
+        assert_eq!(self.provider.pending_answers(), 0, "nobody asked");
+        self.world.connection(id).await
+    }
+}
+
+/// What became of the connection.
+fn outcome(view: &Value) -> &'static str {
+    match (view["state"].as_str(), view["error"].is_null(), view["error"]["key"].as_str()) {
+        (Some("CLIENT_ACTION_REQUIRED"), ..) => "reconnect",
+        (_, true, _) => "refreshed",
+        (_, _, Some("configuration")) => "set-up",
+        _ => "later",
+    }
+}
+
+#[tokio::test]
+async fn every_row_of_the_table_holds_on_every_road() {
+    let document = read("shared/connectors/README.md");
+    let stand = Stand::new().await;
+    let table = rows(&document, "\n## What an answer means\n");
+    assert!(table.len() > 30, "{} rows", table.len());
+    for road in ROADS {
+        let id = stand.connect(road).await;
+        for row in &table {
+            let [status, answer, means] = row[..] else { panic!("{row:?}") };
+            let body = quoted(answer).pop().expect("an answer");
+            // A script reads forms for itself.
+            if road == "axios" && body.starts_with(|char: char| char.is_ascii_alphabetic()) {
+                continue;
+            }
+            let location = stand.provider.uri("/elsewhere?secret=1");
+            let kind = if body.starts_with('{') { "application/json" } else { "text/html; charset=utf-8" };
+            let headers = [("content-type", kind), ("location", location.as_str())];
+            let headers = if answer.contains("Location") { &headers[..] } else { &headers[..1] };
+            let view = stand.refresh(&id, status.parse().expect("a status"), body, headers).await;
+            let expected = means.split(':').next().expect("a word");
+            assert_eq!(outcome(&view), expected, "{road}: {status} {body}\n{view}");
+            let credentials = match expected {
+                "refreshed" => stand.world.credentials(&id).await,
+                _ => continue,
+            };
+            let sent: Option<Value> = serde_json::from_str(body).ok();
+            let token = sent.as_ref().map_or("new", |sent| sent["access_token"].as_str().unwrap_or_default());
+            assert_eq!(credentials["access_token"], token, "{road}: {body}");
+            let rotated = sent.as_ref().and_then(|sent| sent["refresh_token"].as_str()).filter(|it| !it.is_empty());
+            assert_eq!(credentials["refresh_token"], rotated.unwrap_or("refresh-1"), "{road}: {body}");
+            let now = stand.world.clock_time();
+            let lives = if token == "access-1" { 3600 - LATER.cast_signed() } else { 3600 };
+            let rest = if token == "access-1" { 300 } else { lives };
+            assert_eq!(seconds_until(&view["expiresAt"], now), rest, "{road}: {body}");
+        }
+    }
+}
+
+fn seconds_until(time: &Value, now: i64) -> i64 {
+    let format = &time::format_description::well_known::Rfc3339;
+    let time = time::OffsetDateTime::parse(time.as_str().expect("a time"), format).expect("RFC 3339");
+    time.unix_timestamp() - now
+}
+
+#[tokio::test]
+async fn a_message_says_code_and_description_on_every_road() {
+    let stand = Stand::new().await;
+    for road in ROADS {
+        let id = stand.connect(road).await;
+        let body = r#"{"error": "invalid_grant", "error_description": "The token ya29.a0AfH6SMBx7GqSECRET is over."}"#;
+        let view = stand.refresh(&id, 400, body, &[("content-type", "application/json")]).await;
+        let message = view["error"]["message"].as_str().expect("a message");
+        assert_eq!(view["error"]["key"], "access_token_expired", "{road}");
+        // What axios throws has a message of its own.
+        if road != "axios" {
+            assert!(message.contains("invalid_grant (The token … is over.)"), "{road}: {message}");
+        }
+        assert!(!message.contains("SECRET"), "{road}: {message}");
+        let location = stand.provider.uri("/elsewhere?secret=1");
+        let view = stand.refresh(&id, 308, "", &[("location", &location)]).await;
+        let message = view["error"]["message"].as_str().expect("a message");
+        if road != "axios" {
+            assert!(message.contains("/elsewhere") && !message.contains("secret"), "{road}: {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_retry_after_ends_the_process_or_a_connection_or_keeps_others_waiting() {
+    let stand = Stand::new().await;
+    let mut others = Vec::new();
+    for number in 0..6 {
+        let tenant = stand.world.token(&format!("tenant-{number}")).await;
+        let payload = json!({"token": tenant, "integrationKey": "app", "authOptionKey": "rest"}).to_string();
+        Browser::default().post(&stand.world, "/connect", &[("payload", &payload)]).await.expect(StatusCode::OK);
+        others.push(connect::own_connection_id("local", "app", Some(&format!("tenant-{number}"))));
+    }
+    let now = || stand.world.clock_time();
+    for road in ROADS {
+        let id = stand.connect(road).await;
+        let in_an_hour = http_date(now() + LATER.cast_signed() + 3600);
+        let (seconds, milliseconds) = (now() + 86_400 * 30, (now() + LATER.cast_signed() + 1800) * 1000);
+        let (seconds, milliseconds) = (seconds.to_string(), milliseconds.to_string());
+        for (wait, expected) in [
+            ("0", 60..=75),
+            ("-1", 60..=75),
+            ("1800", 1800..=1800),
+            (in_an_hour.as_str(), 3590..=3600),
+            ("18446744073709551615", 86_400..=86_400),
+            ("99999999999999999999999999", 86_400..=86_400),
+            (seconds.as_str(), 86_400..=86_400),
+            (milliseconds.as_str(), 1790..=1800),
+            ("soon; or never", 60..=75),
+        ] {
+            for status in [400, 401, 403, 429, 503] {
+                stand.reset(&id).await;
+                let (wait, expected) = match wait {
+                    wait if wait == in_an_hour => (http_date(now() + LATER.cast_signed() + 3600), expected.clone()),
+                    wait if wait == milliseconds => {
+                        (((now() + LATER.cast_signed() + 1800) * 1000).to_string(), expected.clone())
+                    }
+                    wait => (wait.to_owned(), expected.clone()),
+                };
+                let headers = [("content-type", "application/json"), ("Retry-After", wait.as_str())];
+                let view = stand.refresh(&id, status, r#"{"error": "busy"}"#, &headers).await;
+                let next = seconds_until(&view["nextCredentialsRefreshAt"], now());
+                assert!(expected.contains(&next), "{road}: {status}, {wait}: {next} s");
+            }
+        }
+    }
+    // One of these answers among others, to whoever asks first: all but that one are refreshed on time.
+    let connections = stand.connections().await;
+    let ids: Vec<&str> = connections.iter().map(|view| view["id"].as_str().expect("an id")).collect();
+    assert_eq!(ids.len(), others.len() + ROADS.len());
+    for wait in ["18446744073709551615", "1767225600000", "1767225600", "soon"] {
+        for id in &ids {
+            stand.reset(id).await;
+        }
+        stand.world.advance(3300);
+        stand.provider.script_raw(503, "", &[("Retry-After", wait)]);
+        for _ in 1..ids.len() {
+            let body = r#"{"access_token": "new", "expires_in": 3600}"#;
+            stand.provider.script_raw(200, body, &[("content-type", "application/json")]);
+        }
+        stand.world.sweep().await;
+        let mut refreshed = 0;
+        for id in &ids {
+            refreshed += usize::from(stand.world.credentials(id).await["access_token"] == "new");
+        }
+        assert_eq!(refreshed, ids.len() - 1, "{wait}");
+    }
+}
+
+fn http_date(seconds: i64) -> String {
+    let time = time::OffsetDateTime::from_unix_timestamp(seconds).expect("a time");
+    let text = time.format(&time::format_description::well_known::Rfc2822).expect("a date");
+    text.replace("+0000", "GMT")
+}
