@@ -573,7 +573,7 @@ async fn a_token_endpoint_is_never_followed_elsewhere() {
         provider.script_raw(status, "", &[("location", &provider.uri("/token"))]);
         let (mut browser, location) = begin(&world, &[]).await;
         let page = browser.get(&world, &provider.approve(&location)).await;
-        refused(&world, page, StatusCode::SERVICE_UNAVAILABLE, "").await;
+        refused(&world, page, StatusCode::BAD_REQUEST, &provider.uri("/token")).await;
         assert_eq!(provider.token_requests().len(), 1);
     }
 }

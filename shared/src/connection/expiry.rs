@@ -116,6 +116,7 @@ impl Asked {
 pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expiry> {
     match stated(credentials, asked, |_, _| true) {
         Stated::At(at) => Some(Expiry::new(asked.at, at)),
+        Stated::Past => Some(Expiry::new(asked.at, asked.at)),
         Stated::Zero | Stated::Nothing => None,
     }
 }
@@ -134,17 +135,25 @@ pub fn refreshed_expiry(
     let is_new = brings_new_token(stored, changes);
     let is_copied = |key: &str, value: &Value| is_new && stored.get(key) == Some(value);
     let stated = stated(changes, asked, |key, value| LIFETIMES.contains(&key) || !is_copied(key, value));
-    match (stated, before) {
-        (Stated::At(at), Some(before)) if !is_new && at <= later(before.at, Expiry::LAST_MOMENTS) => {
+    let at = match stated {
+        Stated::At(at) => Some(at),
+        // No provider issues a token that is over.
+        Stated::Past => Some(asked.at).filter(|_| !is_new || before.is_none()),
+        Stated::Zero | Stated::Nothing => None,
+    };
+    match (at, before) {
+        (Some(at), Some(before)) if !is_new && at <= later(before.at, Expiry::LAST_MOMENTS) => {
             // Not later than was said before, or a provider that rounds up would move the end again and again.
             let agrees = at >= earlier(before.at, ROUNDING);
             Some(Expiry { from: before.from, at: if agrees { before.at } else { at }, is_rest: true })
         }
-        (Stated::At(at), _) => Some(Expiry::new(asked.at, at)),
-        (Stated::Zero | Stated::Nothing, Some(before)) if is_new => Some(Expiry::lasting(before.lifetime(), asked.at)),
-        (Stated::Zero, Some(before)) => Some(Expiry { at: before.at.min(asked.at), is_rest: true, ..before }),
-        (Stated::Nothing, Some(before)) => Some(Expiry { is_rest: true, ..before }),
-        (Stated::Zero | Stated::Nothing, None) => None,
+        (Some(at), _) => Some(Expiry::new(asked.at, at)),
+        (None, Some(before)) if is_new => Some(Expiry::lasting(before.lifetime(), asked.at)),
+        (None, Some(before)) => {
+            let at = if stated == Stated::Zero { before.at.min(asked.at) } else { before.at };
+            Some(Expiry { at, is_rest: true, ..before })
+        }
+        (None, None) => None,
     }
 }
 
@@ -166,7 +175,8 @@ pub fn access_token(credentials: &Map<String, Value>) -> Option<&str> {
 
 /// Whether credentials state a lifetime above 0, be it in the token itself.
 pub fn states_lifetime(credentials: &Map<String, Value>) -> bool {
-    matches!(stated(credentials, Asked::at(OffsetDateTime::UNIX_EPOCH), |_, _| true), Stated::At(_))
+    let asked = Asked::at(OffsetDateTime::UNIX_EPOCH);
+    matches!(stated(credentials, asked, |_, _| true), Stated::At(_) | Stated::Past)
 }
 
 /// The key of a statement about the lifetime that cannot be read, where no other can.
@@ -185,6 +195,8 @@ enum Stated {
     Zero,
     /// By our clock, and neither in the past nor more than ten years away.
     At(OffsetDateTime),
+    /// A time that had passed when the answer came: of the token before, or by a clock that is slow.
+    Past,
 }
 
 fn stated(credentials: &Map<String, Value>, asked: Asked, counts: impl Fn(&str, &Value) -> bool) -> Stated {
@@ -192,8 +204,8 @@ fn stated(credentials: &Map<String, Value>, asked: Asked, counts: impl Fn(&str, 
         let value = credentials.get(key).filter(|value| is_given(value) && counts(key, value))?;
         read(key, value, asked)
     });
-    if let Some(Stated::At(at)) = explicit {
-        return Stated::At(at);
+    if let Some(stated @ (Stated::At(_) | Stated::Past)) = explicit {
+        return stated;
     }
     // A token in use that has expired by its own word is more likely misread than dead on arrival.
     let of_token = access_token(credentials).and_then(jwt_expiry).map(|at| asked.to_our_clock(at));
@@ -229,7 +241,8 @@ fn read(key: &str, value: &Value, asked: Asked) -> Option<Stated> {
         Some(number) => since_1970(number)?,
         None => time(value.as_str()?)?,
     };
-    Some(Stated::At(asked.to_our_clock(time)))
+    let at = asked.to_our_clock(time);
+    Some(if at > asked.at { Stated::At(at) } else { Stated::Past })
 }
 
 /// A number, or a text with one in it and perhaps the unit `s`.

@@ -120,6 +120,11 @@ fn the_lifetime_stated_last_goes_on_counting() {
     assert_eq!(refreshed(json!({"access_token": "new", "expires_in": 60})), Some((3300, 3360, false)));
     assert_eq!(refreshed(json!({"access_token": "new", "expires_at": 1_700_003_600})), Some((3300, 6900, false)));
     assert_eq!(refreshed(json!({"access_token": "new", "expires_at": 1_700_003_900})), Some((3300, 3900, false)));
+    assert_eq!(refreshed(json!({"access_token": "new", "expires_at": 1_700_000_000})), Some((3300, 6900, false)));
+    assert_eq!(
+        refreshed_at(3300, None, json!({"access_token": "new", "expires_at": 1_700_000_000})),
+        Some((3300, 3300, false))
+    );
     assert_eq!(refreshed(json!({"access_token": "new", "expires_in": 0})), Some((3300, 6900, false)));
     assert_eq!(refreshed_at(3300, None, json!({"access_token": "new", "expires_in": 0})), None);
     assert_eq!(refreshed_at(3300, None, json!({"access_token": "new"})), None);

@@ -1,0 +1,241 @@
+//! How long credentials live, over several refreshes.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use larder_tests::{MockProvider, World};
+use serde_json::{Value, json};
+
+async fn connected() -> (World, MockProvider, String) {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    (world, provider, id)
+}
+
+async fn refresh_at(world: &World, seconds: i64) {
+    world.advance((seconds - world.seconds()).unsigned_abs());
+    world.sweep().await;
+}
+
+async fn due_at(world: &World, id: &str) -> String {
+    world.connection(id).await["nextCredentialsRefreshAt"].as_str().expect("a time").to_owned()
+}
+
+#[tokio::test]
+async fn a_lifetime_that_was_stated_once_counts_after_every_refresh() {
+    let (world, provider, id) = connected().await;
+    for refresh in 1..=3 {
+        // No statement, an old time that is copied along, and a zero, which means "never" in a first answer only.
+        for more in [json!({}), json!({"expires_at": World::START + 3600}), json!({"expires_in": 0})] {
+            let mut tokens = json!({"access_token": format!("access-{refresh}-{more}"), "refresh_token": "next"});
+            tokens.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            provider.script(200, &tokens);
+            let before = provider.refreshes().len();
+            world.advance(3299);
+            world.sweep().await;
+            assert_eq!(provider.refreshes().len(), before, "too early");
+            world.advance(1);
+            world.sweep().await;
+            assert_eq!(provider.refreshes().len(), before + 1, "not in time, after {more}");
+        }
+    }
+    world.advance(3600);
+    provider.script(503, &json!({}));
+    world.get(&format!("/credentials?connectionId={id}")).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_token_that_is_handed_out_until_its_end_is_served_until_then_and_replaced_at_once() {
+    let (world, provider, id) = connected().await;
+    let rest = |seconds: i64| json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": seconds});
+    provider.script(200, &rest(300));
+    refresh_at(&world, 3300).await;
+    assert_eq!(due_at(&world, &id).await, "2026-01-01T01:00:00Z");
+    let uri = format!("/credentials?connectionId={id}");
+    for second in [3400, 3590, 3596, 3599] {
+        refresh_at(&world, second).await;
+        assert_eq!(world.credentials(&id).await["access_token"], "access-1", "{second}");
+    }
+    assert_eq!(provider.refreshes().len(), 1, "before its end, there is no other");
+    // By its own clock the provider still has a second to go; it is asked again two seconds later.
+    provider.script(200, &rest(0));
+    world.advance(1);
+    world.get(&uri).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(provider.refreshes().len(), 2);
+    world.advance(2);
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+    assert_eq!(due_at(&world, &id).await, "2026-01-01T01:55:02Z");
+}
+
+#[tokio::test]
+async fn a_provider_that_hands_out_a_dead_token_for_ever_is_asked_once_a_minute_at_most() {
+    let (world, provider, id) = connected().await;
+    for _ in 0..100 {
+        provider.script(200, &json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 0}));
+    }
+    world.advance(3600);
+    let mut calls = Vec::new();
+    for _ in 0..1200 {
+        world.sweep().await;
+        world.get(&format!("/credentials?connectionId={id}")).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+        calls.resize(provider.refreshes().len(), world.seconds() - 3600);
+        world.advance(1);
+    }
+    let soon = calls.iter().filter(|call| **call <= 10).count();
+    assert!(soon <= 4, "{calls:?}");
+    assert!(calls.windows(2).skip(soon).all(|pair| pair[1] - pair[0] >= 60), "{calls:?}");
+    let view = world.connection(&id).await;
+    assert_eq!(view["state"], "READY");
+    assert!(view["error"]["message"].as_str().is_some_and(|message| message.contains("have expired")), "{view}");
+}
+
+/// Of a connector that says so, in `getOAuthConfig` or beside `refreshCredentials`.
+#[tokio::test]
+async fn a_margin_is_kept_however_tokens_are_renewed_and_stored() {
+    let spec = |api: &str| {
+        format!(
+            "
+name: App
+auth:
+  makeApiClient: {{mapping: {{baseUri: '{api}'}}}}
+  options:
+    token:
+      type: oauth2
+      getOAuthConfig: {{mapping: {{clientId: c, authorizeUri: '{api}/authorize', tokenUri: '{api}/token', refreshMargin: 25}}}}
+    rest:
+      type: client-credentials
+      getCredentialsFromConnectionParameters: {{mapping: {{access_token: a, refresh_token: r}}}}
+      refreshCredentials: {{mapping: {{path: /token, method: post}}, implementationType: rest-api-mapping, refreshMargin: 25, defaultExpiresIn: 600}}
+"
+        )
+    };
+    for road in ["token", "rest"] {
+        let provider = MockProvider::start().await;
+        let spec = spec(&provider.uri(""));
+        let world = World::with_connector(&[("spec.yml", spec.as_str())]).await;
+        world.integrate_app(json!({})).await.expect(StatusCode::CREATED);
+        provider.set_expires_in(json!(600));
+        let page = world.connect_app(json!({"authOptionKey": road})).await;
+        if road == "token" {
+            let mut browser = larder_tests::Browser::default();
+            let uri = format!("/connect?integrationKey=app&authOptionKey=token&token={}", world.alice);
+            let authorize = browser.get(&world, &uri).await.location();
+            browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
+        } else {
+            page.expect(StatusCode::OK);
+        }
+        let id = connect::own_connection_id("local", "app", Some("alice"));
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:09:35Z", "{road}");
+        refresh_at(&world, 574).await;
+        let before = provider.token_requests().len();
+        refresh_at(&world, 575).await;
+        assert_eq!(provider.token_requests().len(), before + 1, "{road}");
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:19:10Z", "{road}");
+        let body = json!({"credentials": {"access_token": "mine", "refresh_token": "mine", "expires_in": 100}});
+        let uri = format!("/credentials?connectionId={id}");
+        world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:10:50Z", "{road}");
+    }
+}
+
+const SLOW: &str = "
+name: App
+auth:
+  type: oauth2
+  getOAuthConfig:
+    code: |
+      export default async ({ connectorParameters }) => {
+        await new Promise((done) => setTimeout(done, 400))
+        const uri = connectorParameters.apiUri
+        return { clientId: 'c', authorizeUri: uri + '/authorize', tokenUri: uri + '/token' }
+      }
+  makeApiClient: {mapping: {baseUri: 'https://api.example'}}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_is_too_slow_to_prepare_gives_its_lease_back() {
+    let (world, provider) = (World::with_connector(&[("spec.yml", SLOW)]).await, MockProvider::start().await);
+    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+    let mut browser = larder_tests::Browser::default();
+    let authorize = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
+    browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
+    let id = connect::own_connection_id("local", "app", Some("alice"));
+    world.advance(3300);
+    // While the refresh prepares, eleven seconds pass.
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        world.advance(11);
+    };
+    tokio::join!(world.sweep(), late);
+    assert_eq!(provider.refreshes().len(), 0, "it was sent all the same");
+    // A minute later the next one begins, and its refusal is no riddle.
+    provider.script(400, &json!({"error": "invalid_grant"}));
+    world.advance(60);
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED", "{view}");
+    let message = view["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("the provider refused the grant for good: invalid_grant"), "{message}");
+}
+
+const SIGNED: &str = "
+name: App
+auth:
+  type: oauth1
+  getOAuthConfig:
+    code: |
+      export default async ({ connectorParameters }) => {
+        const uri = connectorParameters.apiUri
+        await fetch(uri + '/config')
+        const requestTokenUri = uri + '/request'
+        return { consumerKey: 'k', consumerSecret: 's', requestTokenUri, authorizeUri: uri + '/authorize', tokenUri: uri + '/access' }
+      }
+  makeApiClient: {mapping: {baseUri: {$var: connectorParameters.apiUri}}}
+  test:
+    code: |
+      export default async ({ apiClient }) => {
+        for (let call = 0; call < 5; call++) await apiClient.get('/me')
+        return true
+      }
+";
+
+#[tokio::test]
+async fn the_configuration_of_oauth_1_is_made_once_for_all_requests_of_a_function() {
+    let (world, provider) = (World::with_connector(&[("spec.yml", SIGNED)]).await, MockProvider::start().await);
+    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+    let token = json!({"oauth_token": "t", "oauth_token_secret": "s", "oauth_callback_confirmed": true});
+    provider.script_api("POST /request", 200, &token);
+    provider.script_api("POST /access", 200, &token);
+    let mut browser = larder_tests::Browser::default();
+    let location = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
+    assert!(location.contains("/authorize"), "{location}");
+    let calls = |what: &str| provider.api_calls().iter().filter(|call| call.what == what).count();
+    let callback = provider.api_calls().iter().find(|call| call.what == "POST /request").and_then(|call| {
+        let header = call.header("authorization")?.to_owned();
+        let callback = header.split("oauth_callback=\"").nth(1)?.split('"').next()?.to_owned();
+        form_urlencoded::parse(callback.as_bytes()).next().map(|(callback, _)| callback.into_owned())
+    });
+    let callback = format!("{}&oauth_token=t&oauth_verifier=v", callback.expect("a callback"));
+    let before = calls("GET /config");
+    browser.get(&world, &callback).await.expect(StatusCode::OK);
+    assert_eq!(calls("GET /me"), 5);
+    assert_eq!(calls("GET /config") - before, 2, "once for the verifier, once for the five requests of the test");
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_and_a_second_consent_without_a_refresh_token_are_explained() {
+    let (world, provider, _) = connected().await;
+    provider.script(200, &json!({"access_token": "a", "expires_in": 3600}));
+    let mut browser = larder_tests::Browser::default();
+    let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
+    let authorize = browser.get(&world, &uri).await.location();
+    let page = browser.get(&world, &provider.approve(&authorize)).await;
+    assert!(page.text().contains("consent again"), "{}", page.text());
+    provider.set_test_status(401);
+    let authorize = browser.get(&world, &uri).await.location();
+    let page = browser.get(&world, &provider.approve(&authorize)).await;
+    assert!(page.text().contains("did not accept these credentials"), "{}", page.text());
+    assert!(!page.text().contains("has expired"), "{}", page.text());
+    let _: Value = world.get("/connections").await.json();
+}
