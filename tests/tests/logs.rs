@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
@@ -11,8 +13,13 @@ use larder::environment::{CredentialsIn, Settings};
 use larder::invocation::Invocation;
 use larder_tests::{Answer, Browser, CredentialApi, Fault, MockProvider, World};
 use refresh::{Event, Refresh};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 
 /// Ours in full. Dependencies may log what they carry at levels that nobody turns on in production.
@@ -78,13 +85,15 @@ fn tokens(name: &str) -> Value {
 
 #[tokio::test]
 async fn no_secret_is_in_any_log_line_or_answer() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_env_filter(FILTER)
-        .with_span_events(FmtSpan::FULL)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
+    let (log, json_log) = (Log::default(), Log::default());
+    let (writer, json_writer) = (log.clone(), json_log.clone());
+    let for_people = tracing_subscriber::fmt::layer().with_span_events(FmtSpan::FULL).with_ansi(false);
+    // As the functions write in AWS.
+    let for_programs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    tracing_subscriber::registry()
+        .with(EnvFilter::new(FILTER))
+        .with(for_people.with_writer(move || writer.clone()))
+        .with(for_programs.with_writer(move || json_writer.clone()))
         .init();
 
     let mut evidence = Evidence::default();
@@ -120,6 +129,13 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     for part in kinds.into_iter().chain(members) {
         assert!(text.contains(part), "the log has nowhere {part:?}, so this test proves nothing: {text}");
     }
+    let json_text = json_log.text();
+    assert!(json_text.contains("consoleLevel"), "no script wrote a line");
+    for line in json_text.lines() {
+        let Members(names) = serde_json::from_str(line).unwrap();
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "a member is there twice: {line}");
+    }
     let metrics = world.metrics();
     for name in ["Refreshes", "SecondsToExpiry", "ProviderLatency", "SweeperLag"] {
         assert!(metrics.iter().any(|line| line.get(name).is_some()), "no {name} was measured");
@@ -134,13 +150,38 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
     evidence.secrets.extend([signature(&world.admin), signature(&world.alice)]);
     evidence.secrets.push("marker-".to_owned());
-    let log_lines = text.lines().map(|line| ("log", line));
+    let log_lines = text.lines().chain(json_text.lines()).map(|line| ("log", line));
     let answer_lines = evidence.answers.iter().flat_map(|answer| answer.lines().map(|line| ("answer", line)));
     let metric_lines = metrics.iter().map(|line| ("metric", line.as_str()));
     for (place, line) in log_lines.chain(answer_lines).chain(metric_lines) {
         for secret in &evidence.secrets {
             assert!(!line.contains(secret.as_str()), "{secret} is in an {place}: {line}");
         }
+    }
+}
+
+/// The names of an object's members, those that come twice as well.
+struct Members(Vec<String>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, IgnoredAny)) = map.next_entry()? {
+                    names.push(name);
+                }
+                Ok(Members(names))
+            }
+        }
+        deserializer.deserialize_map(Names)
     }
 }
 

@@ -355,3 +355,22 @@ fn reading_leaves_out_what_is_hidden_binary_large_or_outside() {
     std::fs::remove_dir_all(&base).unwrap();
     assert_eq!(files.keys().collect::<Vec<_>>(), ["auth/test.rest.yml", "inside.yml", "spec.yml"]);
 }
+
+#[test]
+fn the_rules_beside_refresh_credentials_are_those_of_the_option_or_else_of_auth() {
+    let spec = "\
+name: Example
+auth:
+  type: client-credentials
+  makeApiClient: {mapping: {baseUri: 'https://a.example'}}
+  refreshCredentials: {mapping: {path: /t, method: post}, implementationType: rest-api-mapping, refreshMargin: 25}
+  options:
+    one: {}
+    other:
+      refreshCredentials: {mapping: {path: /t, method: post}, implementationType: rest-api-mapping, permanentErrors: [190]}
+";
+    let connector = parse("example", &with(&[("spec.yml", spec)])).expect("a connector");
+    let rules = |key: &str| connector.option(key).expect("an option").refresh_rules.clone();
+    assert_eq!(rules("one").margin, Some(std::time::Duration::from_secs(25)));
+    assert_eq!((rules("other").margin, rules("other").permanent_errors), (None, vec!["190".to_owned()]));
+}

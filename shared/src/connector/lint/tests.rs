@@ -343,3 +343,26 @@ fn no_text_breaks_the_reader_of_scripts() {
         found_in_test(text);
     }
 }
+
+#[test]
+fn the_rules_beside_refresh_credentials_are_known_and_checked() {
+    let refresh = |keys: &str| {
+        let more =
+            "  refreshCredentials:\n    implementationType: rest-api-mapping\n    mapping: {path: /t, method: post}\n";
+        let spec = spec_with(&format!("{more}{keys}"));
+        found(&[("spec.yml", spec.as_str())])
+    };
+    let all = "    permanentErrors: [190, gone]\n    transientErrors: [is being processed]\n    refreshMargin: 25\n    \
+               defaultExpiresIn: 600\n";
+    assert_eq!(refresh(all), Vec::<String>::new());
+    assert_eq!(
+        refresh("    refreshMargins: 25\n"),
+        ["error: spec.yml:13: `refreshMargins` is no key of `refreshCredentials`; did you mean `refreshMargin`?"]
+    );
+    assert_eq!(
+        refresh("    refreshMargin: soon\n"),
+        ["error: spec.yml:13: `refreshMargin` must be a number of seconds; write a whole number above 0"]
+    );
+    let elsewhere = SPEC.replace("  test:\n", "  test:\n    permanentErrors: [gone]\n");
+    assert_eq!(found(&[("spec.yml", elsewhere.as_str())]).len(), 1, "of other functions they are no keys");
+}
