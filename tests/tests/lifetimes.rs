@@ -76,7 +76,7 @@ async fn a_provider_that_hands_out_a_dead_token_for_ever_is_asked_once_a_minute_
     }
     world.advance(3600);
     let mut calls = Vec::new();
-    for _ in 0..1200 {
+    for _ in 0..400 {
         world.sweep().await;
         world.get(&format!("/credentials?connectionId={id}")).await.expect(StatusCode::SERVICE_UNAVAILABLE);
         calls.resize(provider.refreshes().len(), world.seconds() - 3600);

@@ -46,7 +46,9 @@ struct State {
 struct Grant {
     life: Duration,
     tokens: Vec<Token>,
+    /// When an attempt at a refresh began. One may be two calls, if the answer to the first was cut off.
     refreshes: Vec<Instant>,
+    was_cut: bool,
     has_failed: bool,
 }
 
@@ -114,7 +116,7 @@ impl Provider {
         let mut state = self.state();
         let grant = state.grants.len();
         let life = Duration::from_secs(LIVES[state.rng.below(LIVES.len())]);
-        state.grants.push(Grant { life, tokens: Vec::new(), refreshes: Vec::new(), has_failed: false });
+        state.grants.push(Grant { life, tokens: Vec::new(), refreshes: Vec::new(), was_cut: false, has_failed: false });
         let url = Url::parse(authorize_url).expect("a URL");
         let get = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let mut back = Url::parse(&get("redirect_uri").expect("a redirect_uri")).expect("a URL");
@@ -192,10 +194,14 @@ impl Provider {
             };
             *state.calls.entry(kind).or_default() += 1;
             let grant: usize = grant.expect("what was issued");
-            if kind == "refreshes" {
+            let is_second = kind == "refreshes" && std::mem::take(&mut state.grants[grant].was_cut);
+            if kind == "refreshes" && !is_second {
                 state.grants[grant].refreshes.push(Instant::now());
             }
-            (kind, state.fault(grant))
+            let fault = state.fault(grant);
+            state.grants[grant].was_cut =
+                kind == "refreshes" && matches!(fault, Some(Fault::Cut | Fault::CutAnswer)) && !is_second;
+            (kind, fault)
         };
         match fault {
             Some(Fault::ServerError) => return Ok(text(503, "down for maintenance", &[])),
