@@ -200,17 +200,23 @@ enum Stated {
 }
 
 fn stated(credentials: &Map<String, Value>, asked: Asked, counts: impl Fn(&str, &Value) -> bool) -> Stated {
-    let explicit = spellings().find_map(|key| {
+    let mut statements = spellings().filter_map(|key| {
         let value = credentials.get(key).filter(|value| is_given(value) && counts(key, value))?;
         read(key, value, asked)
     });
-    if let Some(stated @ (Stated::At(_) | Stated::Past)) = explicit {
+    // A zero counts only where nothing else does.
+    let mut zero = None;
+    let explicit = statements.find(|stated| {
+        zero = zero.or((*stated == Stated::Zero).then_some(Stated::Zero));
+        *stated != Stated::Zero
+    });
+    if let Some(stated) = explicit {
         return stated;
     }
     // A token in use that has expired by its own word is more likely misread than dead on arrival.
     let of_token = access_token(credentials).and_then(jwt_expiry).map(|at| asked.to_our_clock(at));
     let of_token = of_token.filter(|at| *at > asked.at).map(Stated::At);
-    of_token.or(explicit).unwrap_or(Stated::Nothing)
+    of_token.or(zero).unwrap_or(Stated::Nothing)
 }
 
 /// In the order in which they count.
@@ -218,7 +224,8 @@ fn spellings() -> impl Iterator<Item = &'static str> {
     LIFETIMES.into_iter().chain(TIMES).chain(EITHER)
 }
 
-fn is_statement(key: &str) -> bool {
+/// Whether a member of credentials states how long they live.
+pub fn is_statement(key: &str) -> bool {
     spellings().any(|spelling| spelling == key)
 }
 

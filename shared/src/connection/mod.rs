@@ -28,7 +28,8 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 pub use expiry::{
-    Asked, Expiry, access_token, brings_new_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
+    Asked, Expiry, access_token, brings_new_token, expiry_of, is_statement, refreshed_expiry, states_lifetime,
+    unreadable_lifetime,
 };
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
 

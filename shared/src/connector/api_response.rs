@@ -38,6 +38,15 @@ pub struct ResponseError {
     pub retry_after: Option<Duration>,
 }
 
+/// A response that is no success, with the reason.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why it is none.
+    pub error: ResponseError,
+    /// The response.
+    pub response: ApiResponse,
+}
+
 /// By which rules a response is read.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
@@ -87,18 +96,14 @@ impl ApiClient {
     /// # Errors
     ///
     /// The response is no success.
-    pub fn judge(
-        &self,
-        mut response: ApiResponse,
-        reading: Reading<'_>,
-    ) -> Result<ApiResponse, (ResponseError, ApiResponse)> {
+    pub fn judge(&self, mut response: ApiResponse, reading: Reading<'_>) -> Result<ApiResponse, Box<Refused>> {
         let handler = match self.handlers.as_slice() {
             [] => None,
             handlers => handlers.iter().find(|handler| handler.matches(response.variables())),
         };
         let Some(handler) = handler else {
             return match response.failure(reading) {
-                Some(error) => Err((error, response)),
+                Some(error) => Err(Box::new(Refused { error, response })),
                 None => Ok(response),
             };
         };
@@ -118,7 +123,7 @@ impl ApiClient {
             meaning: reading.rules.map(|rules| rules.meaning(response.status, &response.report())),
             retry_after: response.retry_after(reading.now),
         };
-        Err((error, response))
+        Err(Box::new(Refused { error, response }))
     }
 }
 
@@ -276,7 +281,7 @@ mod tests {
     }
 
     fn judge_by(client: &ApiClient, response: ApiResponse, reading: Reading<'_>) -> Result<Value, ResponseError> {
-        client.judge(response, reading).map(ApiResponse::into_data).map_err(|(error, _)| error)
+        client.judge(response, reading).map(ApiResponse::into_data).map_err(|refused| refused.error)
     }
 
     #[test]

@@ -37,7 +37,7 @@ mod yaml;
 
 pub use api_client::{ApiClient, BasicAuth};
 pub use api_request::{ApiBody, ApiRequest, RestError};
-pub use api_response::{ApiResponse, ErrorKey, Reading, ResponseError};
+pub use api_response::{ApiResponse, ErrorKey, Reading, Refused, ResponseError};
 pub use catalog::{BrokenConnector, Catalog, Folder};
 pub use database::{DatabaseLogin, Login};
 pub use folder::{Files, Problem};

@@ -5,13 +5,14 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, GzDecoder, MultiGzDecoder, ZlibDecoder};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 use super::Response;
 
 /// The reason why nothing is decoded that grows beyond the limit.
 pub(super) const TOO_LARGE: &str = "it is too large";
+const DAMAGED: &str = "it is damaged";
 /// Encodings upon each other; servers send one.
 const LAYERS: usize = 2;
 
@@ -32,7 +33,11 @@ pub(super) fn decode(mut response: Response, limit: usize) -> Result<Response, &
         let decoded = match encoding.as_str() {
             // Some servers only say that they encode.
             "gzip" | "x-gzip" if !body.starts_with(b"\x1f\x8b") => continue,
-            "gzip" | "x-gzip" => read(MultiGzDecoder::new(body), limit)?,
+            // Some servers pad what they encode.
+            "gzip" | "x-gzip" => match read(MultiGzDecoder::new(body), limit) {
+                Err(DAMAGED) => read(GzDecoder::new(body), limit)?,
+                result => result?,
+            },
             // RFC 9110 §8.4.1.2: a zlib stream, which some servers leave the frame of.
             "deflate" if is_zlib(body) => read(ZlibDecoder::new(body), limit)?,
             "deflate" => read(DeflateDecoder::new(body), limit)?,
@@ -56,7 +61,7 @@ fn encodings(response: &Response) -> Vec<String> {
 fn read(decoder: impl Read, limit: usize) -> Result<Bytes, &'static str> {
     let mut decoded = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(most).read_to_end(&mut decoded).map_err(|_| "it is damaged")?;
+    decoder.take(most).read_to_end(&mut decoded).map_err(|_| DAMAGED)?;
     if decoded.len() > limit { Err(TOO_LARGE) } else { Ok(decoded.into()) }
 }
 
@@ -111,6 +116,7 @@ mod tests {
         for (encoding, body) in [
             ("gzip", gzip(text)),
             ("X-GZIP", [gzip(&text[..5]), gzip(&text[5..])].concat()),
+            ("gzip", [gzip(text), vec![0; 7]].concat()),
             ("deflate", zlib(text)),
             ("deflate", deflate(text)),
             ("deflate, gzip", gzip(&zlib(text))),

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 
 use crate::error::chain;
 use crate::invocation;
+use crate::response::has_too_many_values;
 use guard::GuardedResolver;
 pub use guard::{ORIGIN, Reach};
 
@@ -143,6 +144,14 @@ pub enum EgressError {
         /// What the network said.
         reason: String,
     },
+    /// The body is JSON with more values than allowed.
+    #[error("{host} answered with more than {limit} values of JSON")]
+    TooManyValues {
+        /// The host of the URL.
+        host: String,
+        /// The limit.
+        limit: usize,
+    },
     /// The body is encoded in a way that nobody asked for and that cannot be decoded.
     #[error("{host} answered with a body that cannot be decoded: {reason}")]
     Undecodable {
@@ -236,9 +245,12 @@ impl Egress {
                 response.permit = permit(&self.large_answers).await;
             }
             response = encoding::decode(response, limits.max_body_bytes).map_err(|reason| match reason {
-                encoding::TOO_LARGE => EgressError::TooLarge { host, limit: limits.max_body_bytes },
-                reason => EgressError::Undecodable { host, reason },
+                encoding::TOO_LARGE => EgressError::TooLarge { host: host.clone(), limit: limits.max_body_bytes },
+                reason => EgressError::Undecodable { host: host.clone(), reason },
             })?;
+        }
+        if has_too_many_values(&response.body, limits.max_values()) {
+            return Err(EgressError::TooManyValues { host, limit: limits.max_values() });
         }
         Ok(response)
     }

@@ -202,7 +202,7 @@ impl<'js> Running<'_, 'js> {
         if text.len() > max {
             return Err(JavaScriptError::Limit { what: format!("a result of more than {max} bytes") });
         }
-        serde_json::from_str(&text).map(Some).map_err(|error| unusable(&error.to_string()))
+        crate::response::json(text.as_bytes()).map(Some).ok_or_else(|| unusable("it cannot be read as JSON"))
     }
 
     fn caught<T>(&self, result: Result<T, Error>) -> Outcome<T> {
@@ -290,7 +290,7 @@ impl<'js> Running<'_, 'js> {
     /// A value as `JSON.stringify` has it, if it has it.
     fn as_json(&self, value: Value<'js>) -> Option<serde_json::Value> {
         let text = self.ctx.json_stringify(value).inspect_err(|_| drop(self.ctx.catch())).ok()??;
-        serde_json::from_str(&text.to_string().ok()?).ok()
+        crate::response::json(text.to_string().ok()?.as_bytes())
     }
 
     /// A member of a thrown object, whose getters may throw in turn.

@@ -75,8 +75,13 @@ impl ProviderError {
         let Some(response) = response else {
             return Self::of_response(key, message, 0, None, None);
         };
-        let status = response.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
-        let status = status.unwrap_or_default();
+        // A status that is none could be one of an outage.
+        const UNKNOWN: u16 = 599;
+        let status = match response.get("status") {
+            None | Some(Value::Null) => 0,
+            Some(Value::String(status)) => status.trim().parse().unwrap_or(UNKNOWN),
+            Some(status) => status.as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(UNKNOWN),
+        };
         let header = |wanted: &str| {
             let mut headers = response.get("headers").and_then(Value::as_object).into_iter().flatten();
             headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)

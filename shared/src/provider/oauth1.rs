@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::lifetime::first_expiry;
-use super::session::check_size;
 use super::{Auth, Obtained, Provider, ProviderError};
 use crate::connection::Asked;
 use crate::egress::{Limits, Response};
@@ -90,7 +89,6 @@ impl Provider {
     ) -> Result<T, ProviderError> {
         let uri = request.uri().clone();
         let Response { status, headers, body, permit: _permit, .. } = self.egress.send(request, Limits::TOKEN).await?;
-        check_size(&uri, &body, Limits::TOKEN)?;
         parse(status.as_u16(), &body).map_err(|error| {
             let error = error
                 .with_redirect(redirect_target(status.as_u16(), &headers, &uri))

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::lifetime::{Refresh, first_expiry, statement};
-use super::session::check_size;
 use super::{Auth, Obtained, Provider, ProviderError};
 use crate::connection::{Asked, Expiry};
 use crate::connector::FunctionName;
@@ -174,7 +173,6 @@ impl Provider {
         let uri = request.uri().clone();
         let Response { status, headers, body, is_second, permit } =
             self.egress.send(request, Limits::CREDENTIALS).await?;
-        check_size(&uri, &body, Limits::CREDENTIALS)?;
         let date = header_text(&headers, header::DATE).and_then(parse_http_date);
         match parse_token_response(config, status.as_u16(), &body) {
             Ok(response) => Ok(Answered { response, date, permit }),

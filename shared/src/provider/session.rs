@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::functions::{limits_of, read_client};
 use super::{Auth, Provider, ProviderError, SignedToken};
 use crate::connector::{
-    ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, FunctionName, Reading, ResponseError, TokenHeaders,
+    ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, FunctionName, Reading, Refused, ResponseError, TokenHeaders,
 };
 use crate::egress::{Limits, Permit, Response};
 use crate::error::Error;
@@ -125,7 +125,6 @@ impl ApiSession {
         if permit.is_some() {
             self.state().permit = permit;
         }
-        check_size(&uri, &body, limits)?;
         let redirect = response::redirect_target(status.as_u16(), &headers, &uri);
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -133,9 +132,9 @@ impl ApiSession {
         let response = if self.name.asks_for_tokens() { response.of_tokens() } else { response };
         let (rules, redirect) = (self.auth.error_rules(self.name), redirect.as_deref());
         let reading = Reading { rules, doubts_success, redirect, now: self.provider.clock.now() };
-        client.judge(response, reading).map_err(|(error, response)| match is_second {
-            true => ProviderError::from(error).after_lost_answer().into(),
-            false => ApiError::Response { error, request: asked, response },
+        client.judge(response, reading).map_err(|refused| match (is_second, *refused) {
+            (true, Refused { error, .. }) => ProviderError::from(error).after_lost_answer().into(),
+            (false, Refused { error, response }) => ApiError::Response { error, request: asked, response },
         })
     }
 
@@ -247,16 +246,6 @@ impl From<ProviderError> for ApiError {
     fn from(error: ProviderError) -> Self {
         Self::Provider(error)
     }
-}
-
-/// Checks that a body is not too large once it is parsed.
-pub(super) fn check_size(uri: &http::Uri, body: &[u8], limits: Limits) -> Result<(), ProviderError> {
-    let most = limits.max_values();
-    if response::has_too_many_values(body, most) {
-        let host = uri.host().unwrap_or_default();
-        return Err(ProviderError::unavailable(format!("{host} answered with more than {most} values of JSON")));
-    }
-    Ok(())
 }
 
 /// Without the query, which may hold a key.

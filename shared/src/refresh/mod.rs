@@ -23,7 +23,7 @@ pub use sweep::SweepReport;
 
 use crate::clock::Clock;
 use crate::configuration::Configuration;
-use crate::connection::{Connection, Contents, Failure, Lease, Problem};
+use crate::connection::{Connection, Contents, Failure, Lease, Problem, is_statement};
 use crate::error::{Error, log_cause};
 use crate::invocation;
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
@@ -186,10 +186,17 @@ impl Refresher {
             }
         };
         drop(credentials_value);
-        let mut fresh = credentials.merged(&obtained.credentials);
-        if fresh.as_json().len() > self.vault.max_bytes() {
-            // Better the tokens alone than nothing.
-            fresh = credentials.merged(&only_tokens(&obtained.credentials));
+        // What is too large is stored without all that is not needed to go on: better the tokens alone than nothing.
+        let all = credentials.merged(&obtained.credentials);
+        let fresh = match self.vault.fits(&contents, &all) {
+            true => all,
+            false => credentials.merged(&only_tokens(&obtained.credentials)),
+        };
+        if !self.vault.fits(&contents, &fresh) {
+            let message = "what the refresh returned is too large to be stored; the connector should return less";
+            let problem = Problem::new(Some("configuration"), message);
+            let failure = Failure::Transient { problem, retry_after: None };
+            return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
         }
         let renewed = Renewed::new(fresh, credentials, &obtained, self.clock.now());
         drop(obtained);
@@ -331,9 +338,11 @@ async fn persist<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
+/// The members without which a connection could not go on.
 fn only_tokens(changes: &Map<String, Value>) -> Map<String, Value> {
-    let tokens = ["access_token", "refresh_token", "expires_in", "token_type"];
-    tokens.into_iter().filter_map(|name| Some((name.to_owned(), changes.get(name)?.clone()))).collect()
+    let tokens = ["access_token", "accessToken", "refresh_token", "refreshToken", "token_type", "tokenType"];
+    let is_kept = |name: &str| tokens.contains(&name) || is_statement(name);
+    changes.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[async_trait::async_trait]

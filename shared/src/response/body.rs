@@ -10,10 +10,42 @@ pub fn text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(without_mark(body))
 }
 
-/// A body of JSON; `None` if it is something else. Single bytes that are not UTF-8 do not spoil the rest.
+/// A body of JSON; `None` if it is something else. Single bytes that are not UTF-8, and halves of a surrogate pair (as in a
+/// text that was cut within an emoji), become U+FFFD and do not spoil the rest.
 pub fn json(body: &[u8]) -> Option<Value> {
     let body = without_mark(body);
-    serde_json::from_slice(body).ok().or_else(|| serde_json::from_str(&String::from_utf8_lossy(body)).ok())
+    serde_json::from_slice(body).ok().or_else(|| {
+        let text = String::from_utf8_lossy(body);
+        serde_json::from_str(&text).or_else(|_| serde_json::from_str(&without_half_pairs(&text))).ok()
+    })
+}
+
+/// JSON with `\ufffd` for each escaped surrogate without its other half (RFC 8259 §8.2).
+fn without_half_pairs(json: &str) -> String {
+    let surrogate = |at: usize, digits: &[char]| {
+        let escape = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        let is_hex = escape.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_half = is_hex && escape.starts_with(['d', 'D']) && escape[1..].starts_with(digits);
+        is_half.then_some(())
+    };
+    let (mut whole, mut at) = (String::with_capacity(json.len()), 0);
+    while let Some(next) = json[at..].find('\\').map(|found| at + found) {
+        whole.push_str(&json[at..next]);
+        const HIGH: &[char] = &['8', '9', 'a', 'b', 'A', 'B'];
+        const LOW: &[char] = &['c', 'd', 'e', 'f', 'C', 'D', 'E', 'F'];
+        let (high, low) = (surrogate(next, HIGH).is_some(), surrogate(next, LOW).is_some());
+        let length = match high {
+            true if surrogate(next + 6, LOW).is_some() => 12,
+            _ if high || low => 6,
+            // An escape of one character, which may be a backslash itself.
+            _ => 1 + json[next + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+        let is_half = length == 6;
+        whole.push_str(if is_half { "\\ufffd" } else { &json[next..next + length] });
+        at = next + length;
+    }
+    whole.push_str(&json[at..]);
+    whole
 }
 
 /// A JSON object, or the members of a form: providers answer forms under every content type, HTML included. A page begins
@@ -77,6 +109,20 @@ mod tests {
         assert_eq!(json(b"{\"name\":\"Jos\xe9\",\"a\":1}"), Some(json!({"name": "Jos\u{fffd}", "a": 1})));
         assert_eq!(text(b"\xef\xbb\xbfok"), "ok");
         assert_eq!(json(b"{\"a\":"), None);
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_does_not_spoil_json() {
+        for (text, expected) in [
+            (r#"{"a":"cut \ud83d"}"#, "cut \u{fffd}"),
+            (r#"{"a":"\ude00 cut"}"#, "\u{fffd} cut"),
+            (r#"{"a":"\uD83D\uDE00 \uD83D"}"#, "\u{1f600} \u{fffd}"),
+            (r#"{"a":"\\ud83d \ud83d\ud83d\ude00"}"#, "\\ud83d \u{fffd}\u{1f600}"),
+        ] {
+            assert_eq!(json(text.as_bytes()), Some(json!({ "a": expected })), "{text}");
+        }
+        assert_eq!(json(br#"{"a":"\ud83"}"#), None);
+        assert_eq!(json("{\"a\":\"\\".as_bytes()), None);
     }
 
     #[test]

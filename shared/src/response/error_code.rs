@@ -13,7 +13,8 @@ impl ErrorCode {
     pub fn new(text: &str) -> Self {
         let allowed = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         let fit = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
-        if fit && !text.split(' ').any(looks_secret) { Self(text.to_owned()) } else { Self::unknown() }
+        let is_plain = |word: &str| !looks_secret(word) || word.split(['.', '_', '-', ':', '/']).all(is_plain_part);
+        if fit && text.split(' ').all(is_plain) { Self(text.to_owned()) } else { Self::unknown() }
     }
 
     /// The code of an error that gave none.
@@ -54,13 +55,25 @@ pub(crate) fn clean_text(text: &str, max_chars: usize) -> Option<String> {
     Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
 }
 
+/// Without control characters, nor those that turn the direction of what stands beside them or are not seen.
 fn without_controls(text: &str) -> String {
-    text.chars().filter(|c| c.is_whitespace() || !c.is_control()).collect()
+    let is_hidden =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    text.chars().filter(|&c| (c.is_whitespace() || !c.is_control()) && !is_hidden(c)).collect()
 }
 
-/// 16 bytes and more with a digit among them, or 32 and more of anything: no word of a sentence, perhaps a token.
+/// 16 bytes and more with a digit among them, or 32 and more of anything: no word of a sentence, perhaps a token. Tokens are
+/// ASCII (RFC 6749 appendix A); languages without spaces are not.
 fn looks_secret(word: &str) -> bool {
-    word.len() >= 32 || (word.len() >= 16 && word.bytes().any(|b| b.is_ascii_digit()))
+    let is_long = |run: &str| run.len() >= 32 || (run.len() >= 16 && run.bytes().any(|byte| byte.is_ascii_digit()));
+    word.split(|c: char| !c.is_ascii()).any(is_long)
+}
+
+/// A part of a code such as `oauth.v2.InvalidRefreshToken`: letters, perhaps with a short number after them.
+fn is_plain_part(part: &str) -> bool {
+    let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = part.len() - letters.len();
+    letters.bytes().all(|byte| byte.is_ascii_alphabetic()) && letters.len() < 32 && digits <= 6
 }
 
 #[cfg(test)]
@@ -69,7 +82,9 @@ mod tests {
 
     #[test]
     fn codes_keep_to_their_charset_and_length() {
-        for code in ["invalid_grant", "unsupported_grant_type", "AADSTS70008", "server error"] {
+        for code in
+            ["invalid_grant", "unsupported_grant_type", "AADSTS70008", "server error", "oauth.v2.InvalidRefreshToken"]
+        {
             assert_eq!(ErrorCode::new(code).as_str(), code);
         }
         for text in ["", "a\"b", "a\\b", "a\nb", "é", "ya29.a0AfH6SMBx7Gq", &"x".repeat(32), &"x ".repeat(40)] {
@@ -86,6 +101,12 @@ mod tests {
         );
         assert_eq!(clean("the code SplxlOBeZQQYbYS6WxSbIA is used").unwrap(), "the code … is used");
         assert_eq!(clean("(token=tGzv3JO\u{0}kF0XG5Qx2TlKWIA)").unwrap(), "…");
+        assert_eq!(clean("（token=tGzv3JOkF0XG5Qx2TlKWIA）").unwrap(), "…");
+        assert_eq!(
+            clean("刷新令牌已过期或已被撤销，请重新授权后再试。").unwrap(),
+            "刷新令牌已过期或已被撤销，请重新授权后再试。"
+        );
+        assert_eq!(clean("a\u{202e}b").unwrap(), "ab");
         assert_eq!(clean(&"ä ".repeat(500)).unwrap().chars().count(), 199);
         assert_eq!(clean(" \n"), None);
     }

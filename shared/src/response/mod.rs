@@ -68,5 +68,5 @@ pub fn redirect_target(status: u16, headers: &HeaderMap, asked: &http::Uri) -> O
     let target = Url::parse(&asked.to_string()).ok()?.join(location).ok()?;
     let port = target.port().map(|port| format!(":{port}")).unwrap_or_default();
     let text = format!("{}://{}{port}{}", target.scheme(), target.host_str()?, target.path());
-    clean_text(&text, 200)
+    clean_description(&text, 200)
 }

@@ -157,9 +157,16 @@ impl ErrorReport {
     }
 }
 
-/// `"error": null`, `false`, `0` and `""` report no error.
+/// `"error": null`, `false`, `0`, `""`, `"0"`, `[]` and `{}` report no error.
 fn is_given(error: &Value) -> bool {
-    !matches!(error, Value::Null | Value::Bool(false)) && error.as_str() != Some("") && error.as_u64() != Some(0)
+    match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::Bool(true) => true,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !matches!(text.trim(), "" | "0"),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+    }
 }
 
 fn is_false(value: Option<&Value>) -> bool {

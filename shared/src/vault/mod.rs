@@ -75,6 +75,16 @@ impl Vault {
         self.outside.as_ref().map_or(Credentials::MAX_BYTES, |outside| outside.store.max_bytes())
     }
 
+    /// Whether these credentials can be stored, beside what else is in the contents.
+    pub fn fits(&self, contents: &Contents, credentials: &Credentials) -> bool {
+        // The names of the members of the contents, and what JSON needs around them.
+        const AROUND: usize = 100;
+        let size = credentials.as_json().len();
+        let length = |entered: &Map<String, Value>| serde_json::to_string(entered).map_or(0, |json| json.len());
+        let entered = length(&contents.input) + length(&contents.connector_parameters);
+        size <= self.max_bytes() && (self.outside.is_some() || size + entered + AROUND <= Self::MAX_BYTES)
+    }
+
     /// Opens the contents of a connection.
     ///
     /// # Errors

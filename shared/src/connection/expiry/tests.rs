@@ -59,6 +59,7 @@ fn a_lifetime_is_read_in_every_spelling() {
         (json!({"expires_at": u64::MAX}), None),
         (json!({"expires_in": 0}), None),
         (json!({"expires_at": 0}), None),
+        (json!({"expires_in": 0, ".expires": "Tue, 14 Nov 2023 22:14:20 GMT"}), Some(60)),
         (json!({"expires_in": null, "expires_at": 1_700_000_060}), Some(60)),
         (json!({"expires_in": "soon", "expires_at": 1_700_000_060}), Some(60)),
         (json!({"expires_in": "soon"}), None),
