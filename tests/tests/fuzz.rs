@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use larder_tests::{fuzz, root};
@@ -152,14 +153,26 @@ fn apply(mut input: Vec<u8>, edit: Edit, seeds: &[Vec<u8>]) -> Vec<u8> {
     input
 }
 
-/// Changes a node, if it is JSON.
-fn in_json(input: Vec<u8>, at: Index, change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let Ok(mut root) = serde_json::from_slice::<Value>(&input) else { return input };
+/// Changes a node of the input, or of a part of it that is JSON: a line, or everything from a line on.
+fn in_json(mut input: Vec<u8>, at: Index, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let ends = input.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end);
+    let starts: Vec<usize> = std::iter::once(0).chain(ends.map(|end| end + 1)).collect();
+    let lines = starts.windows(2).map(|pair| pair[0]..pair[1] - 1);
+    let parts = starts.iter().map(|start| *start..input.len()).chain(lines);
+    let parse = |part: &Range<usize>| serde_json::from_slice::<Value>(&input[part.clone()]).ok();
+    let is_json = |part: &Range<usize>| matches!(parse(part), Some(Value::Object(_) | Value::Array(_)));
+    let parts: Vec<_> = parts.filter(is_json).collect();
+    if parts.is_empty() {
+        return input;
+    }
+    let part = at.get(&parts).clone();
+    let mut root = parse(&part).unwrap();
     let mut pointers = vec![String::new()];
     collect(&root, "", &mut pointers);
     let pointer: &String = at.get(&pointers);
     change(root.pointer_mut(pointer).unwrap());
-    root.to_string().into_bytes()
+    input.splice(part, root.to_string().into_bytes());
+    input
 }
 
 fn collect(value: &Value, at: &str, pointers: &mut Vec<String>) {
@@ -204,8 +217,35 @@ fn callbacks() {
 #[test]
 fn token_responses() {
     let words = "200 400 429 500 application/json text/html SECRET access_token refresh_token expires_in expires_at error ok \
-        false null -1 1e999 NaN 9999999999999999999 invalid_grant { } [ ] <html> data token error_description token_type";
+        false null -1 1e999 NaN 9999999999999999999 invalid_grant { } [ ] <html> data token error_description token_type \
+        BAD_REFRESH_TOKEN status errors errorType code 190 gone success .expires expires_on expiry_date expires";
     run("token_response", fuzz::token_response, 32, words);
+}
+
+#[test]
+fn api_responses() {
+    let words = "200 201 204 301 400 401 403 429 500 503 SECRET retry-after: 30 date: location: content-encoding: gzip br \
+        content-type: application/json error code type message invalid_grant BAD_REFRESH_TOKEN token_revoked temporarily_unavailable \
+        gone 190 busy access_token expires_in expires_at .expires expiry 0 -1 1e12 253402300799 9999-12-31T23:59:59Z \
+        connection_is_defunct access_token_expired rate_limit_exceeded responseHandlers match isSuccess $var response.data";
+    run("api_response", fuzz::api_response, 4, words);
+}
+
+#[test]
+fn encoded_bodies() {
+    let words =
+        "gzip x-gzip deflate zlib br identity gzip,gzip pack: flip: cut: content-encoding: 0 1 2 3 4 12 18 255 SECRET";
+    run("content_encoding", fuzz::content_encoding, 8, words);
+}
+
+#[test]
+fn results_of_scripts() {
+    let words = "returns throws stored rules message key data response status headers retry-after 400 429 503 SECRET error code \
+        access_token accessToken refresh_token refreshToken expires_in expires_at expiry 0 -1 1e999 invalid_grant token_revoked gone \
+        190 busy connection_is_defunct rate_limit_exceeded <undefined> <NaN> <Infinity> <BigInt> <Date> <function> <Symbol> <Map> \
+        <bytes> <surrogate> <cycle> <promise> <rejected> <getter> <toJSON> <proxy> <huge> <deep>";
+    run("script_result", fuzz::script_result, 1, words);
+    assert_answered(&[200, 201, 400, 503]);
 }
 
 #[test]

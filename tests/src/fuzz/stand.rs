@@ -63,7 +63,7 @@ impl Stand {
     async fn new() -> Self {
         let provider = MockProvider::start().await;
         let port = Url::parse(&provider.uri("/")).ok().and_then(|url| url.port()).expect("a port");
-        let connector = TempConnector::new(&[("spec.yml", SPEC)]);
+        let connector = TempConnector::new(&[("spec.yml", &SPEC.replace("CODE", &json!(CODE).to_string()))]);
         let world = World::rerouted(port, vec![connector.path().to_owned()]).await;
         let integration = json!({
             "connectorKey": "app", "redirectUris": Self::REDIRECTS,
@@ -193,4 +193,44 @@ auth:
         required: [apiKey]
       makeApiClient:
         mapping: { baseUri: https://api.example, headers: { X-Key: { $var: credentials.apiKey } } }
+    script:
+      type: client-credentials
+      makeApiClient: { mapping: { baseUri: https://api.example } }
+      refreshCredentials: { code: &code CODE }
+    listed:
+      type: client-credentials
+      makeApiClient: { mapping: { baseUri: https://api.example } }
+      refreshCredentials:
+        code: *code
+        permanentErrors: [gone, 190, is over]
+        transientErrors: [busy, already being processed]
+        refreshMargin: 25
+        defaultExpiresIn: 600
 ";
+
+/// Does what the credentials say.
+const CODE: &str = r#"
+const cycle = {};
+cycle.cycle = cycle;
+const odd = {
+    "<undefined>": undefined, "<NaN>": NaN, "<Infinity>": Infinity, "<-0>": -0, "<BigInt>": 1n, "<Date>": new Date(0),
+    "<function>": () => 1, "<Symbol>": Symbol("a"), "<Map>": new Map([["retry-after", "30"]]), "<bytes>": new Uint8Array([1, 2]),
+    "<surrogate>": "\ud800", "<cycle>": cycle, "<promise>": Promise.resolve("a"), "<rejected>": { then: (_, no) => no("a") },
+    "<getter>": { get a() { throw new Error("a getter"); } }, "<toJSON>": { toJSON: () => ({ access_token: "json" }) },
+    "<huge>": "x".repeat(400_000), "<deep>": JSON.parse("[".repeat(5000) + "]".repeat(5000)),
+    "<proxy>": new Proxy({}, { ownKeys: () => { throw new Error("a proxy"); } }),
+};
+const fill = (value) => {
+    if (typeof value === "string") return value in odd ? odd[value] : value;
+    if (Array.isArray(value)) return value.map(fill);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, fill(member)]));
+};
+export default function refreshCredentials({ credentials }) {
+    const outcome = fill(JSON.parse(credentials.outcome));
+    if (!("throws" in outcome)) return outcome.returns;
+    const thrown = outcome.throws;
+    if (thrown === null || typeof thrown !== "object" || Array.isArray(thrown)) throw thrown;
+    throw Object.assign(new Error("a failure"), thrown);
+}
+"#;

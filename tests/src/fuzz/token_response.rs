@@ -2,10 +2,12 @@
 
 use larder::connection::{Asked, expiry_of};
 use larder::oauth2::{OAuthConfig, TokenError, TokenResponse, parse_revocation, parse_token_response};
+use larder::response::object;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use super::{assert_untold, with_secrets};
+use super::answer::{assert_brief, is_permanent_somewhere};
+use super::{assert_untold, planted};
 
 /// The first line is a status, the rest is the body.
 pub fn token_response(data: &[u8]) {
@@ -18,19 +20,11 @@ pub fn token_response(data: &[u8]) {
     for config in configs() {
         match parse_token_response(&config, status, &body) {
             Ok(response) => check_success(&config, status, &response),
-            Err(error) => check_failure(status, &error),
+            Err(error) => check_failure(status, &body, &error),
         }
     }
     if let Err(error) = parse_revocation(status, &body) {
-        check_failure(status, &error);
-    }
-}
-
-/// Bytes stay as they are, but for the placeholders.
-fn planted(body: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(body) {
-        Ok(text) => with_secrets(text).into_bytes(),
-        Err(_) => body.to_vec(),
+        check_failure(status, &body, &error);
     }
 }
 
@@ -48,15 +42,19 @@ fn check_success(config: &OAuthConfig, status: u16, response: &TokenResponse) {
     assert_eq!(again.map(TokenResponse::into_map), Ok(response.as_map().clone()));
 }
 
-fn check_failure(status: u16, error: &TokenError) {
+fn check_failure(status: u16, body: &[u8], error: &TokenError) {
     let text = format!("{error:?} {error}");
     assert_untold(&text);
-    assert!(text.chars().count() < 1200, "more is told than a code and a description: {text}");
-    assert!(!text.contains(|char: char| char.is_control()), "{text:?}");
+    assert_brief(&text);
     if error.is_permanent() {
         assert!(status < 500 && status != 429 && error.code().is_some(), "{error:?}");
+        let members = object(body).map(Value::Object).expect("a permanent error is in JSON or in a form");
+        assert!(is_permanent_somewhere(&members, &LISTED.map(ToOwned::to_owned)), "{error:?}");
     }
 }
+
+/// The codes that the second configuration adds.
+const LISTED: [&str; 4] = ["temporarily_unavailable", "gone", "190", "is over"];
 
 /// The usual configuration, and one with everything that changes how answers are read.
 fn configs() -> [OAuthConfig; 2] {
@@ -64,6 +62,6 @@ fn configs() -> [OAuthConfig; 2] {
     let mut other = usual.clone();
     other["tokenResponsePath"] = json!("data.token");
     other["defaultExpiresIn"] = json!(7200);
-    other["permanentErrors"] = json!(["temporarily_unavailable", "gone"]);
+    other["permanentErrors"] = json!(LISTED);
     [usual, other].map(|config| OAuthConfig::from_value(&config).expect("a configuration"))
 }
