@@ -158,7 +158,9 @@ fn check_state(connection: &Connection, outcome: &Value, has_rules: bool) {
         None => is_permanent_somewhere(&outcome["returns"], &listed),
         // The second is where axios puts it.
         Some(thrown) => [&thrown["data"]["response"], &thrown["response"]].into_iter().any(|response| {
-            let status = response["status"].as_f64().unwrap_or_default();
+            // One that cannot be a status is ignored.
+            let status =
+                response["status"].as_f64().filter(|status| *status <= f64::from(u16::MAX)).unwrap_or_default();
             status < 500.0 && status != 429.0 && is_permanent_somewhere(&response["data"], &listed)
         }),
     };
