@@ -120,7 +120,7 @@ impl ApiClient {
             key: text("key").and_then(ErrorKey::of),
             message: text("message").map_or_else(|| response.answered(reading), str::to_owned),
             status: response.status,
-            meaning: reading.rules.map(|rules| rules.meaning(response.status, &response.report())),
+            meaning: response.meaning(reading),
             retry_after: response.retry_after(reading.now),
         };
         Err(Box::new(Refused { error, response }))
@@ -142,11 +142,8 @@ impl ApiResponse {
 
     /// Why the response is no success by itself.
     fn failure(&self, reading: Reading<'_>) -> Option<ResponseError> {
-        if is_success(self.status) && !reading.doubts_success {
-            return None;
-        }
-        let report = self.report_of(reading.rules);
-        if is_success(self.status) && report.is_none() {
+        let is_doubtful = reading.doubts_success && self.reports_error(reading.rules);
+        if is_success(self.status) && !is_doubtful {
             return None;
         }
         let key = match self.status {
@@ -158,19 +155,24 @@ impl ApiResponse {
             key,
             message: self.answered(reading),
             status: self.status,
-            meaning: reading.rules.map(|rules| match reading.redirect {
-                Some(_) => Meaning::Configuration,
-                None => rules.meaning(self.status, &report.unwrap_or_default()),
-            }),
+            meaning: self.meaning(reading),
             retry_after: self.retry_after(reading.now),
         })
     }
 
-    /// What the body reports, where these rules count and find fault with it.
-    fn report_of(&self, rules: Option<ErrorRules<'_>>) -> Option<ErrorReport> {
+    /// What a refusal means for the connection, where credentials were asked for.
+    fn meaning(&self, reading: Reading<'_>) -> Option<Meaning> {
+        reading.rules.map(|rules| match reading.redirect {
+            Some(_) => Meaning::Configuration,
+            None => rules.meaning(self.status, &self.report()),
+        })
+    }
+
+    /// Whether the body of a success reports an error, by these rules.
+    fn reports_error(&self, rules: Option<ErrorRules<'_>>) -> bool {
         match (rules, self.data()) {
-            (Some(rules), Value::Object(body)) => response::check_credentials(self.status, body, rules).err(),
-            _ => None,
+            (Some(rules), Value::Object(body)) => response::check_credentials(self.status, body, rules).is_err(),
+            _ => false,
         }
     }
 

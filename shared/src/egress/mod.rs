@@ -53,7 +53,7 @@ const IDLE: Duration = Duration::from_secs(4);
 /// in use. The answers of token endpoints are smaller, so nobody waits but for who sends more than they need.
 const LARGE_BYTES: usize = 64 * 1024;
 /// How many large answers are in memory at once. Parsed, each may take some ten times its size.
-const LARGE_ANSWERS: usize = 4;
+const LARGE_ANSWERS: usize = 8;
 
 /// What one exchange may take.
 #[derive(Debug, Clone, Copy)]

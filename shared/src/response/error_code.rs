@@ -64,7 +64,7 @@ fn without_controls(text: &str) -> String {
 
 /// 16 bytes and more with a digit among them, or 32 and more of anything: no word of a sentence, perhaps a token. Tokens are
 /// ASCII (RFC 6749 appendix A); languages without spaces are not.
-fn looks_secret(word: &str) -> bool {
+pub(super) fn looks_secret(word: &str) -> bool {
     let is_long = |run: &str| run.len() >= 32 || (run.len() >= 16 && run.bytes().any(|byte| byte.is_ascii_digit()));
     word.split(|c: char| !c.is_ascii()).any(is_long)
 }

@@ -22,6 +22,7 @@ mod rules;
 
 pub use body::{has_too_many_values, json, object, text, token_form};
 pub use error_code::ErrorCode;
+use error_code::looks_secret;
 pub(crate) use error_code::{clean_description, clean_text};
 pub use report::ErrorReport;
 pub use retry_after::{parse_http_date, parse_retry_after};
@@ -61,12 +62,13 @@ pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<std::time
     parse_retry_after(header_text(headers, header::RETRY_AFTER)?, now)
 }
 
-/// Where a redirect points, without its query and fragment, which may hold secrets. It is for people: no redirect is followed
+/// Where a redirect points, without its query and fragment, which may hold secrets, and without parts of the path
+/// that look like one. It is for people: no redirect is followed
 /// with credentials.
 pub fn redirect_target(status: u16, headers: &HeaderMap, asked: &http::Uri) -> Option<String> {
     let location = header_text(headers, header::LOCATION).filter(|_| (300..400).contains(&status))?;
     let target = Url::parse(&asked.to_string()).ok()?.join(location).ok()?;
     let port = target.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let text = format!("{}://{}{port}{}", target.scheme(), target.host_str()?, target.path());
-    clean_description(&text, 200)
+    let path: Vec<&str> = target.path().split('/').map(|part| if looks_secret(part) { "…" } else { part }).collect();
+    clean_text(&format!("{}://{}{port}{}", target.scheme(), target.host_str()?, path.join("/")), 200)
 }

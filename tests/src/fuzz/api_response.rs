@@ -7,7 +7,7 @@ use larder::connection::{
     Asked, Connection, Expiry, Failure, IntegrationRef, State, brings_new_token, expiry_of, next_refresh,
     refreshed_expiry,
 };
-use larder::connector::{ApiClient, ApiResponse, ErrorKey, Reading, ResponseError, RestMapping, test_passed};
+use larder::connector::{ApiClient, ApiResponse, ErrorKey, Reading, Refused, ResponseError, RestMapping, test_passed};
 use larder::egress::Limits;
 use larder::error::Error;
 use larder::provider::ProviderError;
@@ -97,13 +97,14 @@ fn check_answer(answer: &Received, redirect: Option<&str>, settings: &Value) {
         Some(ErrorRules { permanent: &later, transient: &listed }),
     ];
     for rules in rules {
-        let reading = Reading { rules, redirect, now: NOW };
+        let reading = Reading { rules, doubts_success: true, redirect, now: NOW };
         match usual.judge(answer.response(), reading) {
             Ok(response) => {
                 assert!(is_success(answer.status));
                 assert_eq!(response.into_data(), data);
             }
-            Err((error, response)) => {
+            Err(refused) => {
+                let Refused { error, response } = *refused;
                 assert_eq!(response.into_data(), data);
                 assert_ne!(error.key, Some(ErrorKey::ConnectionIsDefunct));
                 assert!(rules.is_some() || !is_success(answer.status), "{error}");
@@ -118,7 +119,8 @@ fn check_answer(answer: &Received, redirect: Option<&str>, settings: &Value) {
                 let again = client.judge(answer.response(), reading).map(ApiResponse::into_data);
                 assert!(!is_plain || again.is_ok_and(|again| again == *response.data()));
             }
-            Err((error, response)) => {
+            Err(refused) => {
+                let Refused { error, response } = *refused;
                 assert_eq!(response.into_data(), data);
                 check_error(answer, &data, &error, reading, !writes_messages(settings));
             }
@@ -221,7 +223,11 @@ fn check_error(answer: &Received, data: &Value, error: &ResponseError, reading: 
     let is_outage = answer.status >= 500 || answer.status == 429;
     if let Some((rules, meaning)) = reading.rules.zip(error.meaning) {
         let report = ErrorReport::read(answer.status, data.as_object().unwrap_or(&Map::new()));
-        assert_eq!(meaning, rules.meaning(answer.status, &report));
+        let expected = match reading.redirect {
+            Some(_) => Meaning::Configuration,
+            None => rules.meaning(answer.status, &report),
+        };
+        assert_eq!(meaning, expected);
         if meaning == Meaning::Permanent {
             assert!(!is_outage && is_permanent_somewhere(data, rules.permanent), "{error} of {data}");
         }
