@@ -239,3 +239,78 @@ async fn a_key_that_is_refused_and_a_second_consent_without_a_refresh_token_are_
     assert!(!page.text().contains("has expired"), "{}", page.text());
     let _: Value = world.get("/connections").await.json();
 }
+
+const TWO_TOKENS: &str = "
+name: App
+auth:
+  type: client-credentials
+  getCredentialsFromConnectionParameters:
+    mapping: {access_token: bot-1, refresh_token: bot-r1, expires_in: 3600, user: {access_token: user-1, refresh_token: user-r1}}
+  makeApiClient: {mapping: {baseUri: {$var: connectorParameters.apiUri}}}
+  refreshCredentials:
+    code: |
+      export default async ({ apiClient, credentials }) => {
+        const user = await apiClient.post('/token', { refresh_token: credentials.user.refresh_token })
+        try {
+          return { ...await apiClient.post('/token', { refresh_token: credentials.refresh_token }), user }
+        } catch {
+          return { user }
+        }
+      }
+";
+
+#[tokio::test]
+async fn a_script_that_renews_two_tokens_loses_neither_where_the_second_fails() {
+    let (world, provider) = (World::with_connector(&[("spec.yml", TWO_TOKENS)]).await, MockProvider::start().await);
+    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+    world.connect_app(json!({})).await.expect(StatusCode::OK);
+    let id = connect::own_connection_id("local", "app", Some("alice"));
+    provider.script(200, &json!({"access_token": "user-2", "refresh_token": "user-r2"}));
+    provider.script(503, &json!({}));
+    refresh_at(&world, 3300).await;
+    let credentials = world.credentials(&id).await;
+    assert_eq!(credentials["user"], json!({"access_token": "user-2", "refresh_token": "user-r2"}));
+    assert_eq!((&credentials["access_token"], &credentials["refresh_token"]), (&json!("bot-1"), &json!("bot-r1")));
+    assert_eq!(due_at(&world, &id).await, "2026-01-01T01:00:00Z", "the expiry stays, and both are asked for then");
+    provider.script(200, &json!({"access_token": "user-3", "refresh_token": "user-r3"}));
+    provider.script(200, &json!({"access_token": "bot-2", "refresh_token": "bot-r2", "expires_in": 3600}));
+    refresh_at(&world, 3600).await;
+    let credentials = world.credentials(&id).await;
+    assert_eq!(
+        (&credentials["access_token"], &credentials["user"]["access_token"]),
+        (&json!("bot-2"), &json!("user-3"))
+    );
+}
+
+const FORGETFUL: &str = "
+name: App
+auth:
+  type: oauth2
+  getOAuthConfig:
+    mapping:
+      clientId: c
+      authorizeUri: {$concat: [{$var: connectorParameters.apiUri}, /authorize]}
+      tokenUri: {$concat: [{$var: connectorParameters.apiUri}, /token]}
+  getCredentialsFromRefreshTokenResponse: {mapping: {account: {$var: tokenResponse.account}}}
+  makeApiClient: {mapping: {baseUri: 'https://api.example'}}
+";
+
+#[tokio::test]
+async fn new_tokens_and_their_lifetime_are_kept_where_a_function_forgets_them() {
+    let (world, provider) = (World::with_connector(&[("spec.yml", FORGETFUL)]).await, MockProvider::start().await);
+    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+    let mut browser = larder_tests::Browser::default();
+    let authorize = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
+    browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
+    let id = connect::own_connection_id("local", "app", Some("alice"));
+    provider
+        .script(200, &json!({"access_token": "next", "refresh_token": "rotated", "expires_in": 7200, "account": "a"}));
+    refresh_at(&world, 3300).await;
+    let credentials = world.credentials(&id).await;
+    let of = |name: &str| credentials[name].as_str().map(ToOwned::to_owned);
+    assert_eq!(
+        (of("access_token"), of("refresh_token"), of("account")),
+        (Some("next".into()), Some("rotated".into()), Some("a".into()))
+    );
+    assert_eq!(due_at(&world, &id).await, "2026-01-01T02:50:00Z");
+}

@@ -62,6 +62,9 @@ pub struct Limits {
     pub deadline: Duration,
     /// Of the response's body, before and after it is decoded.
     pub max_body_bytes: usize,
+    /// Of a body of JSON. Parsed, a value takes some eighty bytes, and in the body `[0,0,…` two: without this limit, a body
+    /// takes forty times its size. Real answers have a value in every twenty bytes or so.
+    pub max_values: usize,
     /// Whether the request is sent once more, at once, if it was sent and no answer came: for those whose answer may have
     /// replaced the credentials that were sent. Many providers tolerate that; where one does not, nothing is lost by it.
     pub repeats_lost: bool,
@@ -71,18 +74,17 @@ pub struct Limits {
 
 impl Limits {
     /// For requests of flows: seconds and kilobytes are the rule there.
-    pub const TOKEN: Self =
-        Self { deadline: Duration::from_secs(20), max_body_bytes: 1024 * 1024, repeats_lost: false, has_permit: false };
+    pub const TOKEN: Self = Self {
+        deadline: Duration::from_secs(20),
+        max_body_bytes: 1024 * 1024,
+        max_values: 20_000,
+        repeats_lost: false,
+        has_permit: false,
+    };
     /// For whatever gives new credentials.
     pub const CREDENTIALS: Self = Self { repeats_lost: true, ..Self::TOKEN };
     /// For other calls of an API, such as tests of connections.
-    pub const API: Self = Self { max_body_bytes: 10 * 1024 * 1024, ..Self::TOKEN };
-
-    /// The most values in a body of JSON. Parsed, a value takes some eighty bytes, and in the body `[0,0,…` two: without this
-    /// limit, a body takes forty times its size. Real answers have a value in every twenty bytes or so.
-    pub fn max_values(&self) -> usize {
-        self.max_body_bytes / 50
-    }
+    pub const API: Self = Self { max_body_bytes: 10 * 1024 * 1024, max_values: 200_000, ..Self::TOKEN };
 }
 
 /// A whole response.
@@ -239,20 +241,25 @@ impl Egress {
             }
             (result, _) => result?,
         };
-        if encoding::is_encoded(&response) {
-            // It may become large.
-            if response.permit.is_none() && !limits.has_permit {
-                response.permit = permit(&self.large_answers).await;
-            }
-            response = encoding::decode(response, limits.max_body_bytes).map_err(|reason| match reason {
-                encoding::TOO_LARGE => EgressError::TooLarge { host: host.clone(), limit: limits.max_body_bytes },
-                reason => EgressError::Undecodable { host: host.clone(), reason },
-            })?;
-        }
-        if has_too_many_values(&response.body, limits.max_values()) {
-            return Err(EgressError::TooManyValues { host, limit: limits.max_values() });
+        self.decode(&mut response, limits).await.map_err(|reason| match reason {
+            encoding::TOO_LARGE => EgressError::TooLarge { host: host.clone(), limit: limits.max_body_bytes },
+            reason => EgressError::Undecodable { host: host.clone(), reason },
+        })?;
+        if has_too_many_values(&response.body, limits.max_values) {
+            return Err(EgressError::TooManyValues { host, limit: limits.max_values });
         }
         Ok(response)
+    }
+
+    /// Decodes a body; one that becomes large needs a permit like any other large answer.
+    async fn decode(&self, response: &mut Response, limits: Limits) -> Result<(), &'static str> {
+        if response.permit.is_none() && !limits.has_permit {
+            match encoding::decode(response, limits.max_body_bytes.min(LARGE_BYTES)) {
+                Err(encoding::TOO_LARGE) => response.permit = permit(&self.large_answers).await,
+                result => return result,
+            }
+        }
+        encoding::decode(response, limits.max_body_bytes)
     }
 
     /// Where a host may be reached, for protocols other than HTTP. These addresses have been checked: connect to them, and

@@ -47,6 +47,10 @@ pub enum ProviderError {
     },
 }
 
+/// What is said of a dead grant after a lost answer.
+pub(super) const AFTER_LOST_ANSWER: &str =
+    "; the answer to the same request a moment before was lost, and may have replaced the token";
+
 impl ProviderError {
     /// A fault in the connector or in the integration.
     pub fn configuration(message: impl Into<String>) -> Self {
@@ -130,8 +134,7 @@ impl ProviderError {
     /// The same error after a request whose answer was lost: where the refresh token is dead now, that may be why.
     pub(super) fn after_lost_answer(mut self) -> Self {
         if let Self::Refused { message, permanent: true, .. } = &mut self {
-            message
-                .push_str("; the answer to the same request a moment before was lost, and may have replaced the token");
+            message.push_str(AFTER_LOST_ANSWER);
         }
         self
     }

@@ -68,7 +68,7 @@ impl Provider {
         match renewal {
             Renewal::OAuth2(config) => self.refresh_oauth2(auth, config, credentials, expiry).await,
             Renewal::Function => {
-                let asked = Asked::at(self.clock.now());
+                let asked_at = self.clock.now();
                 let name = FunctionName::RefreshCredentials;
                 let api = self.api(auth, name, credentials.clone(), None);
                 let arguments = with_credentials(credentials.clone());
@@ -82,6 +82,7 @@ impl Provider {
                 if brings_new_token(credentials, &changes) {
                     add_default_lifetime(&mut changes, rules.default_expires_in);
                 }
+                let asked = Asked { at: asked_at, date: api.date() };
                 let refresh = Refresh { stored: credentials, before: expiry, asked, refresh_margin: rules.margin };
                 refresh.obtained(auth, None, changes, true)
             }

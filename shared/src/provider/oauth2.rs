@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::lifetime::{Refresh, first_expiry, statement};
 use super::{Auth, Obtained, Provider, ProviderError};
-use crate::connection::{Asked, Expiry};
+use crate::connection::{Asked, Expiry, states_lifetime};
 use crate::connector::FunctionName;
 use crate::credentials::refresh_token;
 use crate::egress::{Limits, Permit, Response};
@@ -89,10 +89,13 @@ impl Provider {
         let mut credentials = self.run_for_object(auth, entered, Map::new(), None).await?.unwrap_or_default();
         credentials.extend(callback_fields(config, &query_parameters));
         credentials.extend(tokens.clone());
-        arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
         let extraction = FunctionName::GetCredentialsFromAccessTokenResponse;
-        let api = self.api(auth, extraction, Value::Object(credentials.clone()), None);
-        let extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
+        let mut extracted = None;
+        if auth.function(extraction).is_some() {
+            arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
+            let api = self.api(auth, extraction, Value::Object(credentials.clone()), None);
+            extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
+        }
         let asked = Asked { at: asked_at, date };
         let expiry = first_expiry(auth, statement(&tokens, extracted.as_ref()), asked);
         // "Token response as well as additional extracted credentials are stored."
@@ -124,20 +127,19 @@ impl Provider {
         let answered = self.ask_for_tokens(config, build_refresh(config, token)?).await?;
         let Answered { response, date, permit: _permit } = answered;
         let tokens = response.into_map();
-        let extracted = self.extract_refreshed(auth, credentials, &tokens).await;
-        let mut said = statement(&tokens, extracted.as_ref()).clone();
-        // Whether the token is new, the provider's answer tells, whatever a function leaves out.
-        if let Some(token) = tokens.get("access_token") {
-            said.entry("access_token").or_insert_with(|| token.clone());
-        }
-        let mut changes = extracted.unwrap_or_else(|| tokens.clone());
-        // A rotated refresh token is kept even where a connector's function forgets it: without it all is lost.
-        if let Some(rotated) = tokens.get("refresh_token").filter(|token| !token.is_null()) {
-            changes.entry("refresh_token").or_insert_with(|| rotated.clone());
-        }
         let asked = Asked { at: asked_at, date };
         let refresh = Refresh { stored: credentials, before, asked, refresh_margin: config.refresh_margin };
-        refresh.obtained(auth, Some(&said), changes, config.refresh_with_access_token)
+        let Some(mut changes) = self.extract_refreshed(auth, credentials, &tokens).await else {
+            return refresh.obtained(auth, None, tokens, config.refresh_with_access_token);
+        };
+        // New tokens are kept even where a connector's function forgets them: they are the only ones that are good now.
+        for name in ["access_token", "refresh_token"] {
+            if let Some(token) = tokens.get(name).filter(|token| !token.is_null()) {
+                changes.entry(name).or_insert_with(|| token.clone());
+            }
+        }
+        let stated = if states_lifetime(&changes) { None } else { Some(&tokens) };
+        refresh.obtained(auth, stated, changes, config.refresh_with_access_token)
     }
 
     /// What `getCredentialsFromRefreshTokenResponse` makes of the tokens. They are the only copy: a fault in the function
@@ -148,12 +150,13 @@ impl Provider {
         credentials: &Value,
         tokens: &Map<String, Value>,
     ) -> Option<Map<String, Value>> {
+        let extraction = FunctionName::GetCredentialsFromRefreshTokenResponse;
+        auth.function(extraction)?;
         let mut arguments = Map::new();
         arguments.insert("credentials".into(), credentials.clone());
         arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
         let mut fresh = credentials.as_object().cloned().unwrap_or_default();
         fresh.extend(tokens.clone());
-        let extraction = FunctionName::GetCredentialsFromRefreshTokenResponse;
         let api = self.api(auth, extraction, Value::Object(fresh), None);
         let extracted = self.run_for_object(auth, extraction, arguments, Some(&api));
         let problem = match tokio::time::timeout(Self::EXTRACTION, extracted).await {

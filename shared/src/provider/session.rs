@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::{HeaderValue, header};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
+use super::error::AFTER_LOST_ANSWER;
 use super::functions::{limits_of, read_client};
 use super::{Auth, Provider, ProviderError, SignedToken};
 use crate::connector::{
@@ -18,7 +20,7 @@ use crate::egress::{Limits, Permit, Response};
 use crate::error::Error;
 use crate::javascript::{Api, OpenApi};
 use crate::oauth1::OAuth1Config;
-use crate::response;
+use crate::response::{self, Meaning, header_text, parse_http_date};
 
 /// Renews the credentials of the connection that is used.
 #[async_trait]
@@ -46,6 +48,8 @@ struct State {
     is_renewed: bool,
     /// Held from the first large answer on.
     permit: Option<Permit>,
+    /// What the application's clock showed in its last answer.
+    date: Option<OffsetDateTime>,
 }
 
 /// Why there is no usable response.
@@ -65,7 +69,7 @@ impl Provider {
         credentials: Value,
         reauthorize: Option<Arc<dyn Reauthorize>>,
     ) -> Arc<ApiSession> {
-        let state = State { credentials, client: None, oauth1: None, is_renewed: false, permit: None };
+        let state = State { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
         Arc::new(ApiSession {
             provider: self.clone(),
             auth: Arc::clone(auth),
@@ -81,13 +85,18 @@ impl ApiSession {
     pub(super) fn bare(provider: Provider, auth: Arc<Auth>, name: FunctionName) -> Self {
         let credentials = Value::Null;
         let client = Some(ApiClient::default());
-        let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None };
+        let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
         Self { provider, auth, name, reauthorize: None, state: Mutex::new(state) }
     }
 
     /// The credentials in use.
     pub(super) fn credentials(&self) -> Value {
         self.state().credentials.clone()
+    }
+
+    /// `Date` of the last answer (RFC 9110 §6.6.1).
+    pub(super) fn date(&self) -> Option<OffsetDateTime> {
+        self.state().date
     }
 
     /// Sends a request. Where the answer is that the access token has expired, the credentials are renewed once, and
@@ -122,8 +131,10 @@ impl ApiSession {
         let limits = Limits { has_permit: self.state().permit.is_some(), ..limits_of(self.name) };
         let answer = self.provider.egress.send(request, limits).await.map_err(ProviderError::from)?;
         let Response { status, headers, body, is_second, permit } = answer;
-        if permit.is_some() {
-            self.state().permit = permit;
+        {
+            let mut state = self.state();
+            state.date = header_text(&headers, header::DATE).and_then(parse_http_date);
+            state.permit = permit.or_else(|| state.permit.take());
         }
         let redirect = response::redirect_target(status.as_u16(), &headers, &uri);
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -132,9 +143,12 @@ impl ApiSession {
         let response = if self.name.asks_for_tokens() { response.of_tokens() } else { response };
         let (rules, redirect) = (self.auth.error_rules(self.name), redirect.as_deref());
         let reading = Reading { rules, doubts_success, redirect, now: self.provider.clock.now() };
-        client.judge(response, reading).map_err(|refused| match (is_second, *refused) {
-            (true, Refused { error, .. }) => ProviderError::from(error).after_lost_answer().into(),
-            (false, Refused { error, response }) => ApiError::Response { error, request: asked, response },
+        client.judge(response, reading).map_err(|refused| {
+            let Refused { mut error, response } = *refused;
+            if is_second && error.meaning == Some(Meaning::Permanent) {
+                error.message.push_str(AFTER_LOST_ANSWER);
+            }
+            ApiError::Response { error, request: asked, response }
         })
     }
 

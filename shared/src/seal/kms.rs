@@ -11,7 +11,7 @@ use aws_sdk_kms::types::DataKeySpec;
 use time::OffsetDateTime;
 
 use super::{DataKey, DataKeys, SealError};
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::random::{self, Rng};
 use crate::store::{DataKeyRing, WrappedKey};
 
@@ -82,7 +82,7 @@ impl KmsKeys {
 
     /// Whether a key is young enough to seal new records.
     fn seals(&self, wrapped: &WrappedKey) -> bool {
-        wrapped.created_at + Self::ROTATE_AFTER > self.clock.now()
+        later(wrapped.created_at, Self::ROTATE_AFTER) > self.clock.now()
     }
 
     async fn unwrap_key(&self, workspace: &str, wrapped: &WrappedKey) -> Result<DataKey, SealError> {
