@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
-use larder::egress::{EgressError, Limits, Response, Transport};
+use http::StatusCode;
+use larder::connection::Expiry;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
-use super::network::{Fault, Network, Service};
-use super::sandbox::{START, Sandbox};
+use super::network::Network;
+use super::sandbox::START;
 
 /// An application that one connection leads to.
 #[derive(Debug, Clone)]
@@ -26,6 +24,37 @@ pub(super) struct Application {
     pub(super) slow: u64,
     /// How many calls in a thousand it fails, whatever the network does.
     pub(super) fails: u64,
+    /// Whether a refresh returns the tokens that are there while the access token lives, as PayPal and Marketo do.
+    pub(super) gives_rest: bool,
+    /// How many calls in a thousand it answers with a 200 that reports an error which passes. If there are any, it reports
+    /// dead grants with a 200 too, as GitHub does.
+    pub(super) errs: u64,
+    /// How many refreshes in a thousand it carries out without an answer ever arriving, whatever the network does. The second
+    /// try at once is always answered.
+    pub(super) loses: u64,
+}
+
+impl Application {
+    /// An application that states the lifetime of its tokens and has no quirks.
+    pub(super) fn new(manner: Manner, life: Duration) -> Self {
+        let says = Says::ExpiresIn;
+        Self { manner, life, says, ahead: 0, slow: 0, fails: 0, gives_rest: false, errs: 0, loses: 0 }
+    }
+
+    /// A time of our clock, by its own.
+    fn by_its_clock(&self, time: Duration) -> i64 {
+        START + i64::try_from(time.as_secs()).expect("fits") + self.ahead
+    }
+
+    /// Whether it answers every call well and in time, except for answers that it loses.
+    pub(super) fn is_reliable(&self) -> bool {
+        self.slow == 0 && self.fails == 0 && self.errs == 0
+    }
+
+    /// Whether a second try at once makes up for a lost answer.
+    pub(super) fn tolerates_second_tries(&self) -> bool {
+        self.loses == 0 || matches!(self.manner, Manner::Keeps | Manner::RotatesWithGrace(_))
+    }
 }
 
 /// What it does with refresh tokens.
@@ -48,13 +77,19 @@ pub(super) enum Says {
     ExpiresIn,
     /// `expires_at`, by its own clock.
     ExpiresAt,
+    /// `expires_in` when the connection is made, and nothing at refreshes. The tokens expire all the same.
+    Once,
     /// Nothing.
     Nothing,
 }
 
+/// Of what an application says of a lifetime, so much is lost: it is asked later than the lifetime is counted from, and says
+/// whole seconds.
+const SKIPPED: Duration = Duration::from_secs(2);
+
 /// All applications.
 pub(super) struct Applications {
-    network: Arc<Network>,
+    pub(super) network: Arc<Network>,
     all: Vec<Application>,
     book: Mutex<Book>,
 }
@@ -67,8 +102,16 @@ struct Book {
     answers: Vec<Answer>,
     /// The processes that have got a grant, for which application, and have not stored it yet.
     connecting: HashMap<usize, usize>,
-    /// When each application was asked for a refresh.
-    calls: HashMap<usize, Vec<Duration>>,
+    /// When each application was asked for a refresh. Second tries after a lost answer are not among them.
+    calls: HashMap<usize, Vec<Call>>,
+    /// For each process and application: when the last answer was lost, and whether it was that of a second try.
+    lost: HashMap<(usize, usize), (Duration, bool)>,
+}
+
+struct Call {
+    at: Duration,
+    /// If the call before it returned the rest of a lifetime: when that ends.
+    after_rest_until: Option<Duration>,
 }
 
 struct Grant {
@@ -77,6 +120,8 @@ struct Grant {
     access_token: String,
     issued: u64,
     is_over: bool,
+    /// When the access token dies, if the last refresh returned the rest of its lifetime.
+    rest_until: Option<Duration>,
 }
 
 struct RefreshToken {
@@ -101,7 +146,7 @@ struct Answer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     UnderWay,
     Lost,
     Delivered,
@@ -109,10 +154,10 @@ enum Standing {
     Saved,
 }
 
-struct Reply {
-    status: StatusCode,
-    body: String,
-    answer: Option<usize>,
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: String,
+    pub(super) answer: Option<usize>,
 }
 
 impl Applications {
@@ -124,6 +169,10 @@ impl Applications {
         self.book.lock().expect("no panic holds it")
     }
 
+    pub(super) fn get(&self, application: usize) -> &Application {
+        &self.all[application]
+    }
+
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
@@ -133,15 +182,16 @@ impl Applications {
         format!("https://application-{application}.example/token")
     }
 
-    fn by_host(host: &str) -> usize {
+    pub(super) fn by_host(host: &str) -> usize {
         let number = host.strip_prefix("application-").and_then(|host| host.strip_suffix(".example"));
         number.and_then(|number| number.parse().ok()).expect("the host of an application")
     }
 
-    fn answer(&self, sandbox: usize, application: usize, body: &[u8]) -> Reply {
+    /// Carries out a request.
+    pub(super) fn answer(&self, sandbox: usize, application: usize, body: &[u8], is_second: bool) -> Reply {
         let form: HashMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
         match form["grant_type"].as_str() {
-            "refresh_token" => self.refresh(sandbox, application, &form["refresh_token"]),
+            "refresh_token" => self.refresh(sandbox, application, &form["refresh_token"], is_second),
             _ => self.grant(sandbox, application),
         }
     }
@@ -150,21 +200,29 @@ impl Applications {
         let mut book = self.book();
         let grant = book.grants.len();
         let (refresh_token, access_token) = (String::new(), String::new());
-        book.grants.push(Grant { application, refresh_token, access_token, issued: 0, is_over: false });
+        book.grants.push(Grant {
+            application,
+            refresh_token,
+            access_token,
+            issued: 0,
+            is_over: false,
+            rest_until: None,
+        });
         book.connecting.insert(sandbox, application);
         drop(book);
         self.network.count("grants");
         self.network.tell(|| format!("application {application} makes grant {grant}"));
-        Reply { status: StatusCode::OK, body: self.issue(grant, true).to_string(), answer: None }
+        Reply { status: StatusCode::OK, body: self.issue(grant, true, true).to_string(), answer: None }
     }
 
     /// Issues tokens; gives what it says of them.
-    fn issue(&self, number: usize, rotates: bool) -> Value {
+    fn issue(&self, number: usize, rotates: bool, is_first: bool) -> Value {
         let now = self.network.now();
         let mut book = self.book();
         let grant = &mut book.grants[number];
         let application = &self.all[grant.application];
         grant.issued += 1;
+        grant.rest_until = None;
         let version = grant.issued;
         grant.access_token = format!("access-{number}-{version}");
         let access_token = grant.access_token.clone();
@@ -178,28 +236,52 @@ impl Applications {
         let dies_at = now + application.life;
         match application.says {
             Says::ExpiresIn => body["expires_in"] = json!(application.life.as_secs()),
-            Says::ExpiresAt => {
-                let by_its_clock = START + i64::try_from(dies_at.as_secs()).expect("fits") + application.ahead;
-                body["expires_at"] = json!(by_its_clock);
-            }
-            Says::Nothing => {}
+            Says::ExpiresAt => body["expires_at"] = json!(application.by_its_clock(dies_at)),
+            Says::Once if is_first => body["expires_in"] = json!(application.life.as_secs()),
+            Says::Once | Says::Nothing => {}
         }
         let dies_at = (!matches!(application.says, Says::Nothing)).then_some(dies_at);
         book.access_tokens.insert(access_token, AccessToken { grant: number, dies_at });
         body
     }
 
-    fn refresh(&self, sandbox: usize, application: usize, token: &str) -> Reply {
+    /// The tokens that are there, with the rest of the lifetime in whole seconds. `None` once the access token is dead.
+    fn rest(&self, number: usize) -> Option<Value> {
+        let now = self.network.now();
+        let mut book = self.book();
+        let dies_at = book.access_tokens.get(&book.grants[number].access_token)?.dies_at.filter(|at| *at > now)?;
+        let grant = &mut book.grants[number];
+        grant.rest_until = Some(dies_at);
+        let mut body = json!({
+            "access_token": grant.access_token,
+            "refresh_token": grant.refresh_token,
+            "token_type": "Bearer",
+        });
+        let it = &self.all[grant.application];
+        match it.says {
+            Says::ExpiresIn => body["expires_in"] = json!((dies_at - now).as_secs()),
+            Says::ExpiresAt => body["expires_at"] = json!(it.by_its_clock(dies_at)),
+            Says::Once | Says::Nothing => {}
+        }
+        self.network.count("refreshes that returned the rest of a lifetime");
+        Some(body)
+    }
+
+    fn refresh(&self, sandbox: usize, application: usize, token: &str, is_second: bool) -> Reply {
         let now = self.network.now();
         self.network.count("refreshes");
-        self.network.tell(|| format!("process {sandbox} asks application {application} with {token}"));
-        let Application { manner, .. } = self.all[application];
+        let again = if is_second { " once more" } else { "" };
+        self.network.tell(|| format!("process {sandbox} asks application {application} with {token}{again}"));
+        let Application { manner, gives_rest, .. } = self.all[application];
         let mut book = self.book();
-        book.calls.entry(application).or_default().push(now);
         let RefreshToken { grant, used } = book.refresh_tokens.get(token).expect("a refresh token that was issued");
         let (grant, used) = (*grant, *used);
+        if !is_second {
+            let after_rest_until = book.grants[grant].rest_until;
+            book.calls.entry(application).or_default().push(Call { at: now, after_rest_until });
+        }
         if book.grants[grant].is_over {
-            return refused("the grant is over");
+            return self.refused(application, "the grant is over");
         }
         let mut rotates = !matches!(manner, Manner::Keeps);
         if let Some((first, answer)) = used {
@@ -213,21 +295,50 @@ impl Applications {
                         format!("{token}, whose answer {answer} was not lost")
                     });
                     self.network.count("refresh tokens lost with their process, or by the network");
-                    return refused("the refresh token was used before");
+                    return self.refused(application, "the refresh token was used before");
                 }
             }
         }
         let answer = book.answers.len();
         let standing = Standing::UnderWay;
         book.answers.push(Answer { application, sandbox, delivered_at: now, standing, excuse: None });
-        if rotates && used.is_none() {
-            book.refresh_tokens.get_mut(token).expect("it is there").used = Some((now, answer));
-        }
         drop(book);
-        Reply { status: StatusCode::OK, body: self.issue(grant, rotates).to_string(), answer: Some(answer) }
+        let body = gives_rest.then(|| self.rest(grant)).flatten().unwrap_or_else(|| {
+            if rotates {
+                self.book().refresh_tokens.get_mut(token).expect("it is there").used.get_or_insert((now, answer));
+            }
+            self.issue(grant, rotates, false)
+        });
+        Reply { status: StatusCode::OK, body: body.to_string(), answer: Some(answer) }
     }
 
-    fn stand(&self, answer: usize, standing: Standing) {
+    /// The answer to a refresh token that is good for nothing any more.
+    fn refused(&self, application: usize, why: &str) -> Reply {
+        let status = if self.all[application].errs > 0 { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        let body = json!({ "error": "invalid_grant", "error_description": why }).to_string();
+        Reply { status, body, answer: None }
+    }
+
+    /// A process begins to call an application. Gives whether it does so because the answer to the same request was lost:
+    /// then no time has passed since.
+    pub(super) fn is_second_try(&self, sandbox: usize, application: usize) -> bool {
+        let now = self.network.now();
+        let lost = self.book().lost.remove(&(sandbox, application));
+        let Some((_, was_second)) = lost.filter(|(at, _)| *at == now) else { return false };
+        self.network.count("second tries");
+        self.network.check("no request is sent more than twice", !was_second, || {
+            format!("process {sandbox} asks application {application} a third time")
+        });
+        true
+    }
+
+    /// A process learns that there will be no answer to what it sent to an application.
+    pub(super) fn lost(&self, sandbox: usize, application: usize, is_second: bool) {
+        let now = self.network.now();
+        self.book().lost.insert((sandbox, application), (now, is_second));
+    }
+
+    pub(super) fn stand(&self, answer: usize, standing: Standing) {
         let now = self.network.now();
         let mut book = self.book();
         let answer = &mut book.answers[answer];
@@ -333,21 +444,43 @@ impl Applications {
         });
     }
 
+    /// Whether a token of an application ended since then, or so shortly before that the next one may not be there yet.
+    pub(super) fn has_just_ended(&self, application: usize, since: Duration) -> bool {
+        let now = self.network.now();
+        let book = self.book();
+        let own = book.access_tokens.values().filter(|token| book.grants[token.grant].application == application);
+        own.filter_map(|token| token.dies_at).any(|end| since <= end + Expiry::LAST_MOMENTS && end <= now + SKIPPED)
+    }
+
     /// Looks at how often each application was asked. Clocks that disagree may shorten one interval, and the next is
-    /// longer then.
-    pub(super) fn check_spacing(&self) {
+    /// longer then. One that returned the rest of a lifetime may be asked again when that ends, by clocks which are
+    /// apart by so much.
+    pub(super) fn check_spacing(&self, clocks: Duration) {
         const APART: f64 = 60.0;
         const CLOCKS_AND_DELAYS: f64 = 90.0;
+        const HANDFUL: usize = 5;
         let book = self.book();
         for (application, calls) in &book.calls {
-            let mut latest = f64::MIN;
-            for (number, at) in calls.iter().enumerate() {
-                #[expect(clippy::cast_precision_loss, reason = "these are few")]
-                let early = at.as_secs_f64() - APART * number as f64;
+            let (mut latest, mut slots) = (f64::MIN, 0.0);
+            let mut at_end_of = HashMap::<Duration, usize>::new();
+            for (number, call) in calls.iter().enumerate() {
+                let at = call.at;
+                if let Some(end) = call.after_rest_until.filter(|end| at + clocks + SKIPPED >= *end) {
+                    let count = at_end_of.entry(end).or_default();
+                    *count += 1;
+                    self.network.check("at most a handful of calls at the end of a token", *count <= HANDFUL, || {
+                        format!(
+                            "call {number} of application {application} at {at:?} for the token that ends at {end:?}"
+                        )
+                    });
+                    continue;
+                }
+                let early = at.as_secs_f64() - slots;
                 self.network.check("at most one call a minute", early >= latest - CLOCKS_AND_DELAYS, || {
                     format!("call {number} of application {application} at {at:?}")
                 });
                 latest = latest.max(early);
+                slots += APART;
             }
         }
     }
@@ -361,96 +494,5 @@ impl Answer {
             Standing::UnderWay | Standing::Delivered | Standing::Queued => self.excuse,
             Standing::Saved => None,
         }
-    }
-}
-
-fn refused(why: &str) -> Reply {
-    let body = json!({ "error": "invalid_grant", "error_description": why }).to_string();
-    Reply { status: StatusCode::BAD_REQUEST, body, answer: None }
-}
-
-/// The way of one process to all applications.
-pub(super) struct Internet {
-    pub(super) sandbox: Arc<Sandbox>,
-    pub(super) applications: Arc<Applications>,
-}
-
-/// Nobody waits any more for an answer that is dropped before it is delivered.
-struct UnderWay<'a> {
-    applications: &'a Applications,
-    answer: Option<usize>,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        if let Some(answer) = self.answer {
-            self.applications.network.tell(|| format!("answer {answer} is lost"));
-            self.applications.stand(answer, Standing::Lost);
-        }
-    }
-}
-
-#[async_trait::async_trait]
-impl Transport for Internet {
-    async fn exchange(&self, request: http::Request<Vec<u8>>, _: Limits) -> Result<Response, EgressError> {
-        let Self { sandbox, applications } = self;
-        let host = request.uri().host().expect("a host").to_owned();
-        let number = Applications::by_host(&host);
-        let (application, chance) = (&applications.all[number], &sandbox.network.chance);
-        let there = chance.milliseconds(5..=400);
-        let may = |per_mille| !sandbox.network.is_quiet() && chance.per_mille(per_mille);
-        let back = if may(application.slow) { chance.seconds(10..=40) } else { chance.milliseconds(5..=400) };
-        let is_failing = may(application.fails);
-        let mut under_way = UnderWay { applications, answer: None };
-        let mut asked_at = Duration::ZERO;
-        let answering = sandbox.call_slowly(Service::Application, there, back, || {
-            asked_at = sandbox.network.now();
-            if is_failing {
-                return None;
-            }
-            let reply = applications.answer(sandbox.id, number, request.body());
-            under_way.answer = reply.answer;
-            Some(reply)
-        });
-        let (status, body) = match answering.await {
-            Ok(Some(Reply { status, body, answer })) => {
-                under_way.answer = None;
-                if let Some(answer) = answer {
-                    applications.stand(answer, Standing::Delivered);
-                }
-                (status, body)
-            }
-            Ok(None) | Err(Fault::Refused) => out_of_order(chance.number(0..=4)),
-            Err(Fault::AnswerLost) => match chance.number(0..=2) {
-                0 => (StatusCode::OK, r#"{"access_token": "acc"#.to_owned()),
-                1 => (StatusCode::BAD_GATEWAY, "<html>".to_owned()),
-                _ => return Err(EgressError::AnswerLost { host, reason: "the connection was reset".into() }),
-            },
-            Err(Fault::NoAnswer) => unreachable!("it never comes"),
-        };
-        let mut headers = HeaderMap::new();
-        let kind = if body.starts_with('{') { "application/json" } else { "text/html" };
-        headers.insert("content-type", HeaderValue::from_static(kind));
-        let date = OffsetDateTime::UNIX_EPOCH
-            + Duration::from_secs(START.unsigned_abs())
-            + asked_at
-            + time::Duration::seconds(application.ahead);
-        let date = date.format(&Rfc2822).expect("a date").replace("+0000", "GMT");
-        headers.insert("date", date.parse().expect("a header"));
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert("retry-after", HeaderValue::from_static("120"));
-        }
-        Ok(Response::new(status, headers, body))
-    }
-}
-
-/// Answers that mean nothing but "later".
-fn out_of_order(kind: u64) -> (StatusCode, String) {
-    match kind {
-        0 => (StatusCode::SERVICE_UNAVAILABLE, "<html>".to_owned()),
-        1 => (StatusCode::TOO_MANY_REQUESTS, r#"{"error": "rate_limited"}"#.to_owned()),
-        2 => (StatusCode::BAD_REQUEST, "<html>Bad Request</html>".to_owned()),
-        3 => (StatusCode::OK, "{}".to_owned()),
-        _ => (StatusCode::BAD_REQUEST, r#"{"error": "temporarily_unavailable"}"#.to_owned()),
     }
 }

@@ -25,8 +25,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::application::{Applications, Internet};
+use super::application::Applications;
 use super::cloud::{Cloud, RECOVERY_QUEUE, REFRESH_QUEUE, SECRETS};
+use super::internet::Internet;
 use super::life::Life;
 use super::network::Service;
 use super::sandbox::Sandbox;

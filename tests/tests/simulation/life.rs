@@ -41,8 +41,9 @@ pub(super) struct Life {
     generation: AtomicUsize,
     running: AtomicUsize,
     is_over: AtomicBool,
-    has_refreshed: AtomicBool,
-    /// How many moments the first refresh had.
+    /// How many refreshes began when one was due.
+    refreshes: AtomicU64,
+    /// How many moments the refresh had that the plan may interrupt.
     moments: AtomicU64,
     /// The grant of each application that was last acknowledged to its end user.
     acknowledged: Mutex<HashMap<usize, usize>>,
@@ -91,7 +92,7 @@ impl Life {
             generation: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
-            has_refreshed: AtomicBool::new(false),
+            refreshes: AtomicU64::new(0),
             moments: AtomicU64::new(0),
             acknowledged: Mutex::default(),
         });
@@ -247,16 +248,15 @@ impl Life {
 
     /// Invokes `refresh` with an event, as JSON.
     pub(super) async fn refresh(self: &Arc<Self>, event: Value) -> Option<Result<Answer, Error>> {
-        let is_first = !self.has_refreshed.load(Ordering::Relaxed) && self.is_due(0);
-        self.has_refreshed.fetch_or(is_first, Ordering::Relaxed);
-        let fate = self.fate().or(self.plan.first_refresh.filter(|_| is_first));
+        let is_it = self.is_due(0) && self.refreshes.fetch_add(1, Ordering::Relaxed) == self.plan.before_it;
+        let fate = self.fate().or(self.plan.interruption.filter(|_| is_it));
         let answer = self.invoke(Self::REFRESH, fate, |instance| async move {
             let event: Event = serde_json::from_value(event).expect("an event");
             let answer = instance.refresh().handle(event).await;
             (answer, instance.sandbox.moments())
         });
         let (answer, moments) = answer.await?;
-        if is_first {
+        if is_it {
             self.moments.store(moments, Ordering::Relaxed);
         }
         self.network.tell(|| format!("refresh answers {answer:?}"));
@@ -271,6 +271,11 @@ impl Life {
 
     fn milliseconds(&self) -> i64 {
         START * 1000 + i64::try_from(self.network.now().as_millis()).expect("fits")
+    }
+
+    /// How far the clocks of two processes may be apart.
+    fn clocks(&self) -> Duration {
+        Duration::from_millis(2 * self.plan.skew.unsigned_abs())
     }
 
     fn goes_on(&self) -> bool {
@@ -393,7 +398,7 @@ impl Life {
     /// Whoever wants the credentials of a connection.
     async fn read(self: Arc<Self>, application: usize) {
         // The clock by which a token dies is that of the process that asked for it.
-        let clocks = Duration::from_millis(2 * self.plan.skew.unsigned_abs());
+        let clocks = self.clocks();
         while self.goes_on() {
             sleep(self.network.chance.seconds(1..=2 * self.plan.readers)).await;
             let begun = Instant::now();
@@ -410,7 +415,29 @@ impl Life {
                 let access_token = body["credentials"]["access_token"].as_str().expect("an access token");
                 self.applications.served(application, access_token, clocks + begun.elapsed());
             }
+            self.check_read(application, response.status(), begun.elapsed());
         }
+    }
+
+    /// While nothing goes wrong, readers get a token: by a refresh at once if there is none. There may be none in the moment
+    /// in which a token ends that its application hands out until then, nor if tokens live for less than the minute between
+    /// two refreshes.
+    fn check_read(&self, application: usize, status: StatusCode, took: Duration) {
+        let it = self.applications.get(application);
+        let lives_long = it.life > Duration::from_mins(1);
+        let goes_well = self.plan.is_calm() && it.is_reliable() && it.tolerates_second_tries();
+        if !goes_well || !lives_long || self.plan.skew > 0 {
+            return;
+        }
+        let since = self.network.now().saturating_sub(took);
+        let is_answered = status == StatusCode::OK;
+        if !is_answered {
+            self.network.count("read: none at the end of a token, while nothing went wrong");
+        }
+        let holds = is_answered || it.gives_rest && self.applications.has_just_ended(application, since);
+        self.network.check("while nothing goes wrong, readers get a token", holds, || {
+            format!("application {application}, a read that began at {since:?}, {status}")
+        });
     }
 
     /// Whoever refreshes by hand, or connects again.
@@ -420,7 +447,7 @@ impl Life {
             sleep(self.network.chance.seconds(30..=4 * self.plan.readers)).await;
             let (token, connection) = (self.token.clone(), id(application));
             let fate = self.fate();
-            if self.plan.first_refresh.is_some() || self.plan.kills + self.plan.stalls + self.plan.background == 0 {
+            if self.plan.interruption.is_some() || self.plan.kills + self.plan.stalls + self.plan.background == 0 {
                 continue;
             }
             if self.network.chance.per_mille(BY_HAND) {
@@ -455,19 +482,28 @@ impl Life {
             let is_final = row["state"] == "CLIENT_ACTION_REQUIRED" && row["problem"].is_string();
             let holds = is_due || is_leased || is_final;
             self.network.check("every connection has a future", holds, || row.to_string());
+            let application = application_of(row["id"].as_str().expect("an id"));
+            let it = self.applications.get(application);
+            if it.loses > 0 && self.plan.is_calm() && it.is_reliable() && it.tolerates_second_tries() {
+                let is_ready = row["state"] == "READY";
+                self.network.check("an answer that is lost once ends no connection", is_ready, || row.to_string());
+            }
         }
     }
 
     /// What must be true after all trouble is over and everybody had the time to see to it.
     async fn check_end(self: &Arc<Self>) {
         self.check_futures();
-        self.applications.check_spacing();
+        self.applications.check_spacing(self.clocks());
         let instance = self.instance();
         let now = self.milliseconds();
         for row in self.cloud.rows().iter() {
             let name = row["id"].as_str().and_then(|id| id.split_once('#')).expect("an id").1.to_owned();
             let application = application_of(&name);
             let is_flagged = row["problem"].is_string();
+            if row["state"] == "CLIENT_ACTION_REQUIRED" {
+                self.network.count("connections that wait for their end user in the end");
+            }
             let overdue = number(&row["next_refresh_at"]).is_some_and(|at| at + 300_000 < now);
             self.network.check("nothing is forgotten", !overdue, || row.to_string());
             let connection = instance.environment().connections().get(WORKSPACE, &name).await;

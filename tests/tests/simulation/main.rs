@@ -13,14 +13,19 @@ mod application;
 mod chance;
 mod cloud;
 mod instance;
+mod internet;
 mod life;
 mod lives;
 mod network;
 mod plan;
 mod sandbox;
 
+use std::time::Duration;
+
+use application::{Application, Manner, Says};
 use larder_tests::say;
-use lives::{PROMISES, Report, interrupt_everywhere, live, story};
+use lives::{PROMISES, Report, interrupt_everywhere, live, live_with, story};
+use plan::Plan;
 
 /// The lives of one ordinary run.
 const LIVES: u64 = 10_000;
@@ -82,4 +87,59 @@ fn the_same_seed_is_the_same_life() {
     for seed in 0..5 {
         assert_eq!(story(seed), story(seed), "seed {seed}");
     }
+}
+
+/// How often something happened in a life with this application, in which no promise was broken.
+fn counts_with(application: Application) -> impl Fn(&str) -> u64 {
+    let report = live_with(application);
+    let counts = report.counts.clone();
+    conclude(report);
+    move |what| counts.get(what).copied().unwrap_or_default()
+}
+
+/// If the lifetime were forgotten at the first refresh that states none, the next refresh would be due a day later, and a
+/// reader would be served a token that has expired.
+#[test]
+fn a_lifetime_stated_once_counts_for_every_token() {
+    let application = Application::new(Manner::Keeps, Duration::from_mins(20));
+    let count = counts_with(Application { says: Says::Once, ..application });
+    assert!((6..=9).contains(&count("refreshes")), "{} refreshes", count("refreshes"));
+    assert_eq!(count("read: 503"), 0);
+}
+
+/// If the rest of a lifetime were taken for the lifetime of a new token, refreshes would come at half of each rest and then a
+/// minute apart, and for most of the minute after the end readers would get a 503.
+#[test]
+fn a_token_handed_out_to_its_end_is_served_until_then_and_replaced_at_once() {
+    let application = Application::new(Manner::RotatesStrictly, Duration::from_mins(20));
+    for says in [Says::ExpiresIn, Says::Once] {
+        let count = counts_with(Application { gives_rest: true, says, ..application.clone() });
+        let (all, rests) = (count("refreshes"), count("refreshes that returned the rest of a lifetime"));
+        assert!(rests >= 5 && all <= 6 * 4, "{rests} of {all} refreshes returned the rest");
+        assert!(count("read: 503") <= 6, "{} reads at the end of 6 tokens", count("read: 503"));
+    }
+}
+
+/// If the code in a 200 were not read, the first connection would be stored without a token or flagged, and the second would
+/// be tried with its dead refresh token for a week.
+#[test]
+fn an_error_with_a_200_means_what_its_code_says() {
+    let application = Application::new(Manner::RotatesStrictly, Duration::from_mins(20));
+    let count = counts_with(Application { errs: 500, ..application.clone() });
+    assert!(count("errors with a 200") >= 3 && count("refreshes") >= 5, "{} errors", count("errors with a 200"));
+    assert_eq!(count("connections that wait for their end user in the end"), 0);
+
+    let count = counts_with(Application { errs: 1, loses: 1000, ..application });
+    assert_eq!(count("connections that wait for their end user in the end"), 1, "its answer was lost");
+    assert_eq!(count("refreshes"), 2, "nobody asks again with a dead token");
+}
+
+/// If a lost answer were not asked for again at once, the next refresh would come after a minute, when the application does
+/// not take the old refresh token any more, and the connection would need its end user.
+#[test]
+fn a_lost_answer_is_asked_for_again_in_time() {
+    let application = Application::new(Manner::RotatesWithGrace(Plan::GRACE), Duration::from_mins(20));
+    let count = counts_with(Application { loses: 500, ..application });
+    assert!(count("second tries") >= 2, "{} second tries", count("second tries"));
+    assert_eq!(count("second tries"), count("answers lost by an application"));
 }

@@ -28,13 +28,18 @@ pub(super) struct Plan {
     pub(super) deploys: Option<(Duration, Mode)>,
     /// How many seconds pass between two readers of a connection, on the average.
     pub(super) readers: u64,
-    /// What happens to the first refresh that asks an application, instead of what chance would do.
-    pub(super) first_refresh: Option<Fate>,
+    /// What happens to one refresh that is due, instead of what chance would do.
+    pub(super) interruption: Option<Fate>,
+    /// How many refreshes that are due go before that one.
+    pub(super) before_it: u64,
 }
 
 impl Plan {
     /// How far the clock of a process is off at most, in milliseconds: two of them are apart by twice that.
     const SKEW: i64 = 15_000;
+    /// How long applications that forgive a lost answer take a refresh token that was used: less than the minute between
+    /// two refreshes.
+    pub(super) const GRACE: Duration = Duration::from_secs(30);
 
     /// The plan that a seed means.
     pub(super) fn of(seed: u64) -> Self {
@@ -51,7 +56,7 @@ impl Plan {
         let applications = (0..count).map(|_| application(&chance, life)).collect();
         let mode = || chance.pick(&[Mode::Sweeper, Mode::Queue, Mode::Schedules]);
         let rate = |rates: &[u64]| chance.pick(rates);
-        Self {
+        let mut plan = Self {
             seed,
             applications,
             trouble,
@@ -67,27 +72,70 @@ impl Plan {
             },
             deploys: chance.per_mille(300).then(|| (part(&chance, trouble), mode())),
             readers: rate(&[300, 900, 1800]),
-            first_refresh: None,
+            interruption: None,
+            before_it: 0,
+        };
+        plan.add_quirks();
+        plan
+    }
+
+    /// Makes some lives calm and gives some applications a quirk. The draws come from a generator of their own, so that a seed
+    /// without quirks means the life that it meant before there were any. The seeds that are kept get none by this number.
+    fn add_quirks(&mut self) {
+        const QUIRKS: u64 = 0x5e7;
+        let chance = Chance::new(self.seed ^ QUIRKS);
+        let is_calm = chance.per_mille(80);
+        if is_calm {
+            (self.outages, self.background, self.kills, self.stalls) = (Vec::new(), 0, 0, 0);
+            self.readers = 120;
+        }
+        for application in &mut self.applications {
+            if is_calm {
+                (application.slow, application.fails) = (0, 0);
+            }
+            let loses = chance.pick(&[50, 300]);
+            match chance.number(0..=11) {
+                0 => application.says = Says::Once,
+                1 | 2 => {
+                    application.gives_rest = true;
+                    application.says = chance.pick(&[Says::ExpiresIn, Says::ExpiresAt, Says::Once]);
+                }
+                3 => application.errs = chance.pick(&[50, 300]),
+                4 => application.loses = loses,
+                5 | 6 => (application.loses, application.manner) = (loses, Manner::RotatesWithGrace(Self::GRACE)),
+                7 => {
+                    // All at once.
+                    (application.gives_rest, application.says) = (true, Says::Once);
+                    (application.errs, application.loses) = (50, loses);
+                }
+                _ => {}
+            }
         }
     }
 
-    /// A life with one connection in which nothing goes wrong but this, at its first refresh.
-    pub(super) fn with_first_refresh(manner: Manner, deployment: Deployment, fate: Option<Fate>) -> Self {
-        let life = Duration::from_mins(20);
-        let says = Says::ExpiresIn;
+    /// Whether nothing goes wrong but what applications do.
+    pub(super) fn is_calm(&self) -> bool {
+        self.outages.is_empty() && self.background + self.kills + self.stalls == 0 && self.interruption.is_none()
+    }
+
+    /// A life with one connection in which nothing goes wrong but what its application does, for this many lifetimes of its
+    /// tokens.
+    pub(super) fn of_one(application: Application, lifetimes: u32) -> Self {
+        let trouble = application.life * lifetimes;
         Self {
             seed: 0,
-            applications: vec![Application { manner, life, says, ahead: 0, slow: 0, fails: 0 }],
-            trouble: life,
+            applications: vec![application],
+            trouble,
             outages: Vec::new(),
             background: 0,
             kills: 0,
             stalls: 0,
             skew: 0,
-            deployment,
+            deployment: Deployment { mode: Mode::Sweeper, has_recovery: true, is_outside: false },
             deploys: None,
             readers: 300,
-            first_refresh: fate,
+            interruption: None,
+            before_it: 0,
         }
     }
 }
@@ -103,11 +151,11 @@ fn application(chance: &Chance, life: Duration) -> Application {
     ];
     Application {
         manner: chance.pick(&manners),
-        life,
         says: chance.pick(&[Says::ExpiresIn, Says::ExpiresIn, Says::ExpiresAt, Says::Nothing]),
         ahead: chance.pick(&[0, 0, -300, 300]),
         slow: chance.pick(&[0, 0, 100]),
         fails: chance.pick(&[0, 0, 0, 100, 1000]),
+        ..Application::new(Manner::Keeps, life)
     }
 }
 
