@@ -435,8 +435,9 @@ impl Applications {
     pub(super) fn served(&self, application: usize, access_token: &str, allowance: Duration) {
         let now = self.network.now();
         let book = self.book();
-        let token = book.access_tokens.get(access_token).expect("an access token that was issued");
-        let (is_own, dies_at) = (book.grants[token.grant].application == application, token.dies_at);
+        let token = book.access_tokens.get(access_token);
+        let is_own = token.is_some_and(|token| book.grants[token.grant].application == application);
+        let dies_at = token.and_then(|token| token.dies_at);
         drop(book);
         self.network.check("nobody gets another's token", is_own, || access_token.to_owned());
         self.network.check("nothing expired is served", dies_at.is_none_or(|at| now < at + allowance), || {

@@ -124,7 +124,7 @@ fn passing_error(kind: u64) -> Reply {
         0 => r#"{"error": "temporarily_unavailable"}"#,
         1 => r#"{"error": "rate_limited"}"#,
         2 => r#"{"ok": false, "error": "ratelimited"}"#,
-        _ => r#"{"error": {"code": "server_error", "message": "Try again later."}, "access_token": ""}"#,
+        _ => r#"{"ok": false, "error": "server_error", "access_token": "never-issued"}"#,
     };
     Reply { status: StatusCode::OK, body: body.to_owned(), answer: None }
 }

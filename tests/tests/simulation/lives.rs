@@ -86,10 +86,10 @@ pub(super) fn story(seed: u64) -> Vec<String> {
     run(Plan::of(seed)).story
 }
 
-/// A life with one connection in which nothing goes wrong but what its application does, with a reader every ten seconds.
+/// A life with one connection in which nothing goes wrong but what its application does, with a reader every one or two seconds.
 pub(super) fn live_with(application: Application) -> Report {
     let mut report = Report::default();
-    report.add(format!("{application:?}"), run(Plan { readers: 10, ..Plan::of_one(application, 6) }));
+    report.add(format!("{application:?}"), run(Plan { readers: 1, ..Plan::of_one(application, 4) }));
     report
 }
 

@@ -103,7 +103,7 @@ fn counts_with(application: Application) -> impl Fn(&str) -> u64 {
 fn a_lifetime_stated_once_counts_for_every_token() {
     let application = Application::new(Manner::Keeps, Duration::from_mins(20));
     let count = counts_with(Application { says: Says::Once, ..application });
-    assert!((6..=9).contains(&count("refreshes")), "{} refreshes", count("refreshes"));
+    assert!((4..=6).contains(&count("refreshes")), "{} refreshes", count("refreshes"));
     assert_eq!(count("read: 503"), 0);
 }
 
@@ -115,18 +115,18 @@ fn a_token_handed_out_to_its_end_is_served_until_then_and_replaced_at_once() {
     for says in [Says::ExpiresIn, Says::Once] {
         let count = counts_with(Application { gives_rest: true, says, ..application.clone() });
         let (all, rests) = (count("refreshes"), count("refreshes that returned the rest of a lifetime"));
-        assert!(rests >= 5 && all <= 6 * 4, "{rests} of {all} refreshes returned the rest");
-        assert!(count("read: 503") <= 6, "{} reads at the end of 6 tokens", count("read: 503"));
+        assert!(rests >= 3 && all <= 4 * 4, "{rests} of {all} refreshes returned the rest");
+        assert!(count("read: 503") <= 2 * 4, "{} reads at the end of 4 tokens", count("read: 503"));
     }
 }
 
-/// If the code in a 200 were not read, the first connection would be stored without a token or flagged, and the second would
-/// be tried with its dead refresh token for a week.
+/// If a 200 counted as success, a token that comes with an error would be stored and served. If the code in it were not read,
+/// the second connection would be tried with its dead refresh token for a week.
 #[test]
 fn an_error_with_a_200_means_what_its_code_says() {
     let application = Application::new(Manner::RotatesStrictly, Duration::from_mins(20));
     let count = counts_with(Application { errs: 500, ..application.clone() });
-    assert!(count("errors with a 200") >= 3 && count("refreshes") >= 5, "{} errors", count("errors with a 200"));
+    assert!(count("errors with a 200") >= 3 && count("refreshes") >= 3, "{} errors", count("errors with a 200"));
     assert_eq!(count("connections that wait for their end user in the end"), 0);
 
     let count = counts_with(Application { errs: 1, loses: 1000, ..application });

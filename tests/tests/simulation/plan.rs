@@ -87,7 +87,7 @@ impl Plan {
         let is_calm = chance.per_mille(80);
         if is_calm {
             (self.outages, self.background, self.kills, self.stalls) = (Vec::new(), 0, 0, 0);
-            self.readers = 120;
+            self.readers = 300;
         }
         for application in &mut self.applications {
             if is_calm {
