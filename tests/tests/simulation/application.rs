@@ -87,6 +87,9 @@ pub(super) enum Says {
 /// whole seconds.
 const SKIPPED: Duration = Duration::from_secs(2);
 
+/// Why nobody needs the answers of an older grant.
+const CONNECTED_AGAIN: &str = "the end user has connected again";
+
 /// All applications.
 pub(super) struct Applications {
     pub(super) network: Arc<Network>,
@@ -100,8 +103,10 @@ struct Book {
     refresh_tokens: HashMap<String, RefreshToken>,
     access_tokens: HashMap<String, AccessToken>,
     answers: Vec<Answer>,
-    /// The processes that have got a grant, for which application, and have not stored it yet.
-    connecting: HashMap<usize, usize>,
+    /// The processes that have got a grant and have not stored it yet: of which application, and which one.
+    connecting: HashMap<usize, (usize, usize)>,
+    /// The grant of each application that was stored last.
+    connected: HashMap<usize, usize>,
     /// When each application was asked for a refresh. Second tries after a lost answer are not among them.
     calls: HashMap<usize, Vec<Call>>,
     /// For each process and application: when the last answer was lost, and whether it was that of a second try.
@@ -208,7 +213,7 @@ impl Applications {
             is_over: false,
             rest_until: None,
         });
-        book.connecting.insert(sandbox, application);
+        book.connecting.insert(sandbox, (application, grant));
         drop(book);
         self.network.count("grants");
         self.network.tell(|| format!("application {application} makes grant {grant}"));
@@ -301,7 +306,9 @@ impl Applications {
         }
         let answer = book.answers.len();
         let standing = Standing::UnderWay;
-        book.answers.push(Answer { application, sandbox, delivered_at: now, standing, excuse: None });
+        // It may have been on its way when the end user connected again.
+        let excuse = book.connected.get(&application).filter(|newest| **newest > grant).map(|_| CONNECTED_AGAIN);
+        book.answers.push(Answer { application, sandbox, delivered_at: now, standing, excuse });
         drop(book);
         let body = gives_rest.then(|| self.rest(grant)).flatten().unwrap_or_else(|| {
             if rotates {
@@ -370,14 +377,15 @@ impl Applications {
     /// A process wrote the connection of an application.
     pub(super) fn saved(&self, sandbox: usize, application: usize) {
         let mut book = self.book();
-        let is_connected = book.connecting.get(&sandbox) == Some(&application);
-        if is_connected {
+        let connecting = book.connecting.get(&sandbox).copied().filter(|(to, _)| *to == application);
+        if let Some((_, grant)) = connecting {
             book.connecting.remove(&sandbox);
+            book.connected.insert(application, grant);
         }
         for answer in book.answers.iter_mut().filter(|answer| answer.application == application) {
             let is_ours = answer.sandbox == sandbox && answer.standing == Standing::Delivered;
-            if is_connected {
-                answer.excuse = Some("the end user has connected again");
+            if connecting.is_some() {
+                answer.excuse = Some(CONNECTED_AGAIN);
             } else if is_ours || answer.standing == Standing::Queued {
                 answer.standing = Standing::Saved;
             }
