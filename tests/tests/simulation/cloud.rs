@@ -1,6 +1,7 @@
 //! AWS: the embedded DynamoDB in memory, and as much of the other services as Larder uses.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub(super) const SECRETS: &str = "larder/";
 
 /// The services of one life.
 pub(super) struct Cloud {
+    /// A region that no other life has. The SDK counts retries by region in a static, and stops retrying after many: so what
+    /// one life used up would be missing in the next.
+    region: Region,
     database: Database,
     applications: Arc<Applications>,
     secrets: Mutex<BTreeMap<String, String>>,
@@ -63,7 +67,9 @@ type Answer = Result<String, (u16, String)>;
 
 impl Cloud {
     pub(super) fn new(applications: Arc<Applications>, sent: UnboundedSender<Sent>) -> Self {
+        static LIVES: AtomicU64 = AtomicU64::new(0);
         Self {
+            region: Region::new(format!("region-{}", LIVES.fetch_add(1, Ordering::Relaxed))),
             database: Database::memory().expect("a database"),
             applications,
             secrets: Mutex::default(),
@@ -81,7 +87,7 @@ impl Cloud {
         let timeouts: TimeoutConfig = aws_http::timeouts();
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("eu-west-1"))
+            .region(self.region.clone())
             .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
             .endpoint_url("https://aws.example")
             .timeout_config(timeouts)
