@@ -19,6 +19,7 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
+use super::Lease;
 use crate::clock::{earlier, later};
 
 /// A longer lifetime is read as this one, so that no arithmetic overflows.
@@ -84,6 +85,12 @@ impl Expiry {
         now >= later(self.at, Self::LAST_MOMENTS)
     }
 
+    /// How much later the end may be stated the next time and still mean the same: the clocks of our processes differ. Short
+    /// lifetimes allow less, since a provider may also let the same token begin again.
+    fn tolerance(&self) -> Duration {
+        Lease::CLOCK_SKEW.min(self.lifetime() / 10).max(Self::LAST_MOMENTS)
+    }
+
     fn lasting(lifetime: Duration, asked_at: OffsetDateTime) -> Self {
         Self::new(asked_at, later(asked_at, lifetime))
     }
@@ -142,7 +149,7 @@ pub fn refreshed_expiry(
         Stated::Zero | Stated::Nothing => None,
     };
     match (at, before) {
-        (Some(at), Some(before)) if !is_new && at <= later(before.at, Expiry::LAST_MOMENTS) => {
+        (Some(at), Some(before)) if !is_new && at <= later(before.at, before.tolerance()) => {
             // Not later than was said before, or a provider that rounds up would move the end again and again.
             let agrees = at >= earlier(before.at, ROUNDING);
             Some(Expiry { from: before.from, at: if agrees { before.at } else { at }, is_rest: true })
