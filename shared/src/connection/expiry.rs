@@ -8,7 +8,18 @@
 //! | as a last resort | `exp` of an access token that is a JSON Web Token (RFC 7519 §4.1.4); nothing of it is verified |
 //!
 //! Times are milliseconds or seconds since 1970, RFC 3339 with or without a zone (then UTC), HTTP dates (RFC 9110 §5.6.7)
-//! or `06/20/2026 02:57:58 +00:00`.
+//! or `06/20/2026 02:57:58 +00:00`. They are by the provider's clock: the `Date` of the answer says what that showed.
+//!
+//! **`expires_in: 0`** in a first answer means "does not expire"; Mailchimp and others use it that way. After a positive
+//! lifetime it means that the token has come to its end. A negative lifetime is over when it begins.
+//!
+//! **The lifetime stated last goes on counting.** Many providers state it with the code and never again. Without this rule,
+//! tokens would be served, dead, for up to 24 hours. A time that equals the stored one was copied along by a connector's
+//! function, and says nothing about a new token.
+//!
+//! **Some tokens are handed out until their end.** PayPal and Marketo answer a refresh with the token that was there and what
+//! is left of its lifetime. Such a token is refreshed when it ends, since until then the provider has no other, and is served
+//! until then. For five seconds from there on, attempts may be two seconds apart, since both sides round.
 
 use std::time::Duration;
 

@@ -1,4 +1,12 @@
 //! The one way out: every request to a provider goes through [`Egress`], which guards against SSRF, floods and stalls.
+//!
+//! **A lost answer is asked for once more.** A provider that rotates refresh tokens has replaced the token when its answer is
+//! lost on the way. Many accept the old one for some seconds more, but not for the minute until the next attempt. So a request
+//! whose answer may hold the only copy of credentials is repeated at once, within the same deadline, if it was sent.
+//!
+//! **Memory is limited where it is used.** A parsed value of JSON takes some eighty bytes, so bodies have a limit of values,
+//! counted before anything is parsed. Bodies above 64 KiB wait for one of a few permits, which are held for as long as
+//! anything that was made of the body. Token responses are smaller and wait for nobody.
 
 mod encoding;
 mod guard;
@@ -62,8 +70,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// Of the response's body, before and after it is decoded.
     pub max_body_bytes: usize,
-    /// Of a body of JSON. Parsed, a value takes some eighty bytes, and in the body `[0,0,…` two: without this limit, a body
-    /// takes forty times its size. Real answers have a value in every twenty bytes or so.
+    /// Of a body of JSON. In `[0,0,…` a value takes two bytes, and forty times that when it is parsed; in real answers there is
+    /// one in every twenty bytes or so.
     pub max_values: usize,
     /// Whether the request is sent once more, at once, if it was sent and no answer came: for those whose answer may have
     /// replaced the credentials that were sent. Many providers tolerate that; where one does not, nothing is lost by it.

@@ -1,4 +1,8 @@
 //! What error codes mean for a grant.
+//!
+//! A connection ends only by codes that say so: those of RFC 6749 §5.2, other spellings of them that providers are known to
+//! use, and those that a connector lists. `unauthorized_client` is not among them, since a wrong setting of the integration
+//! causes it and would end all of its connections for good. Nothing that comes with a 5xx or a 429 ends any.
 
 use super::ErrorReport;
 
