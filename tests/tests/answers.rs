@@ -1,5 +1,5 @@
-//! What a provider answers to a refresh means the same however it was asked for: the table of the connectors' README, row by
-//! row, for a token endpoint, a REST function and two kinds of scripts.
+//! An answer to a refresh means the same however it was asked for: the table of the connectors' README, row by row, for a
+//! token endpoint, a REST function and two kinds of scripts.
 
 use http::{Method, StatusCode};
 use larder_tests::document::{quoted, read, rows};
@@ -111,7 +111,7 @@ impl Stand {
     }
 }
 
-/// What became of the connection.
+/// The outcome for the connection.
 fn outcome(view: &Value) -> &'static str {
     match (view["state"].as_str(), view["error"].is_null(), view["error"]["key"].as_str()) {
         (Some("CLIENT_ACTION_REQUIRED"), ..) => "reconnect",

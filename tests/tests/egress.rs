@@ -199,7 +199,7 @@ async fn a_request_whose_answer_is_lost_is_sent_once_more_if_that_is_wanted() {
     assert!(matches!(error, EgressError::Unreachable { .. }), "{error}");
 }
 
-/// What a connection and its end user hear of a token endpoint of this answer, and how often it is asked for each.
+/// Checks what a connection and its end user hear of a token endpoint with this answer, and how often it is asked for each.
 async fn told(answer: Answer, hint: &str, times: usize) {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;

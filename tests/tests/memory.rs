@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// As many as one sweep refreshes at once.
 const CONNECTIONS: usize = 64;
-/// What an invocation of `refresh` may take, with what the test itself takes.
+/// The memory that an invocation of `refresh` may take, with that of the test itself.
 const LIMIT: u64 = 400_000_000;
 /// The largest answer that is read.
 const LARGEST: usize = 1024 * 1024;

@@ -141,8 +141,9 @@ pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expir
 
 /// When credentials expire after a refresh that put `changes` over `stored`.
 ///
-/// What was stated last goes on counting: a new token without a statement lives as long as the one before it, and a time
-/// that the connector merely copied from the old credentials is no statement. The token that was there already keeps its end.
+/// The lifetime stated last goes on counting: a new token without a statement lives as long as the one before it. A time that
+/// the connector merely copied from the old credentials doesn't count as a statement. The token that was there already keeps
+/// its end.
 /// `expires_in: 0` means that it has come; "never" it means in first answers only.
 pub fn refreshed_expiry(
     before: Option<Expiry>,
@@ -205,7 +206,7 @@ pub fn unreadable_lifetime(credentials: &Map<String, Value>, asked: Asked) -> Op
     spellings().find(|key| credentials.get(*key).is_some_and(is_given))
 }
 
-/// What credentials state about their lifetime.
+/// A statement of credentials about their lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stated {
     Nothing,

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// A response, its body read. What formulas see of it is made when the first of them asks: most responses need none.
+/// A response whose body has been read. The variables of formulas are made when the first of them asks: most responses need none.
 pub struct ApiResponse {
     /// The HTTP status.
     pub status: u16,
@@ -22,23 +22,23 @@ pub struct ApiResponse {
     variables: OnceLock<Value>,
 }
 
-/// A response that is no success, by its status, by a response handler of the connector, or by what it reports.
+/// Why a response isn't a success: by its status, by a response handler of the connector, or by the error that it reports.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ResponseError {
-    /// What it means, where there is a documented word for it.
+    /// The documented word for it, if there is one.
     pub key: Option<ErrorKey>,
     /// For people. A handler may have put something of the body into it.
     pub message: String,
     /// The HTTP status.
     pub status: u16,
-    /// What its codes mean for the connection, where credentials were asked for.
+    /// The meaning of its codes for the connection, if credentials were asked for.
     pub meaning: Option<Meaning>,
     /// How long the application asks to wait.
     pub retry_after: Option<Duration>,
 }
 
-/// A response that is no success, with the reason.
+/// A response that isn't a success, with the reason.
 #[derive(Debug)]
 pub struct Refused {
     /// Why it is none.
@@ -90,12 +90,12 @@ impl ErrorKey {
 }
 
 impl ApiClient {
-    /// What a response means: the first of the client's handlers that matches decides, else the status and, where credentials
-    /// were asked for, what the body reports. A handler's `data` takes the place of the body.
+    /// Decides whether a response is a success: by the first of the client's handlers that matches, else by the status and, if
+    /// credentials were asked for, by the error that the body reports. A handler's `data` takes the place of the body.
     ///
     /// # Errors
     ///
-    /// The response is no success.
+    /// The response isn't a success.
     pub fn judge(&self, mut response: ApiResponse, reading: Reading<'_>) -> Result<ApiResponse, Box<Refused>> {
         let handler = match self.handlers.as_slice() {
             [] => None,
@@ -140,7 +140,7 @@ impl ApiResponse {
         Self { may_be_form: true, ..self }
     }
 
-    /// Why the response is no success by itself.
+    /// Why the response isn't a success, without any handler.
     fn failure(&self, reading: Reading<'_>) -> Option<ResponseError> {
         let is_doubtful = reading.doubts_success && self.reports_error(reading.rules);
         if is_success(self.status) && !is_doubtful {
@@ -160,7 +160,7 @@ impl ApiResponse {
         })
     }
 
-    /// What a refusal means for the connection, where credentials were asked for.
+    /// The meaning of a refusal for the connection, if credentials were asked for.
     fn meaning(&self, reading: Reading<'_>) -> Option<Meaning> {
         reading.rules.map(|rules| match reading.redirect {
             Some(_) => Meaning::Configuration,
@@ -180,10 +180,10 @@ impl ApiResponse {
         self.data().as_object().map(|body| ErrorReport::read(self.status, body)).unwrap_or_default()
     }
 
-    /// What the application answered, for people.
+    /// The application's answer in words.
     fn answered(&self, reading: Reading<'_>) -> String {
         let status = self.status;
-        // What an application's API answers otherwise is nothing that everybody may read.
+        // Other answers of an API may hold things that not everybody should read.
         let report = reading.rules.and_then(|_| self.report().summary());
         let what = match (status, report, reading.redirect) {
             (_, Some(report), _) => report,
@@ -233,7 +233,7 @@ impl ApiResponse {
         }
     }
 
-    /// What formulas see: `response` with `data`, `headers`, `statusCode` and `status`.
+    /// The variables of formulas: `response` with `data`, `headers`, `statusCode` and `status`.
     fn variables(&self) -> &Value {
         self.variables.get_or_init(|| {
             let form = || response::token_form(&self.body).filter(|_| self.may_be_form).map(Value::Object);
@@ -246,7 +246,7 @@ impl ApiResponse {
         })
     }
 
-    /// What formulas see as `response`, without a copy.
+    /// The variable `response` of formulas, without a copy.
     pub(super) fn into_variable(mut self) -> Value {
         self.variables();
         self.variables.take().map(|mut variables| variables["response"].take()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What `spec.yml` says beside `refreshCredentials`: the rules of an answer that `getOAuthConfig` has for token endpoints.
+//! The keys beside `refreshCredentials` in `spec.yml`: the rules for answers that `getOAuthConfig` has for token endpoints.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl RefreshRules {
         if malformed.is_empty() { Ok(rules) } else { Err(malformed) }
     }
 
-    /// What they say about error codes.
+    /// The rules for error codes.
     pub fn errors(&self) -> ErrorRules<'_> {
         ErrorRules { permanent: &self.permanent_errors, transient: &self.transient_errors }
     }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_encode_unasked_is_decoded() {
+    fn bodies_that_servers_encode_unasked_are_decoded() {
         let text = b"{\"access_token\":\"a\"}";
         for (encoding, body) in [
             ("gzip", gzip(text)),

@@ -63,7 +63,7 @@ const LARGE_BYTES: usize = 64 * 1024;
 /// How many large answers are in memory at once. Parsed, each may take some ten times its size.
 const LARGE_ANSWERS: usize = 8;
 
-/// What one exchange may take.
+/// The limits of one exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// From the first byte sent to the last byte read, of both tries if there are two.
@@ -143,7 +143,7 @@ pub enum EgressError {
     Unreachable {
         /// The host of the URL.
         host: String,
-        /// What the network said.
+        /// The network's reason.
         reason: String,
     },
     /// The request was sent, at least in part, and no whole answer came. It may have been carried out.
@@ -151,7 +151,7 @@ pub enum EgressError {
     AnswerLost {
         /// The host of the URL.
         host: String,
-        /// What the network said.
+        /// The network's reason.
         reason: String,
     },
     /// The body is JSON with more values than allowed.

@@ -258,8 +258,7 @@ impl<'js> Running<'_, 'js> {
         self.host.check().err().unwrap_or_else(|| JavaScriptError::Thrown(Box::new(thrown)))
     }
 
-    /// What axios puts into its errors of the response, in the form of the API client's `data`. A `Response` of `fetch` will
-    /// do, too.
+    /// The response that an error of axios carries, in the form of the API client's `data`. A `Response` of `fetch` works too.
     fn answer(&self, error: &Object<'js>) -> Option<serde_json::Value> {
         let response = self.member(error, "response")?.into_object()?;
         let status = self.member(&response, "status")?.as_number()?;

@@ -72,7 +72,7 @@ pub struct Call<'a> {
     pub arguments: Map<String, Value>,
     /// Where the argument also gets an `apiClient`.
     pub client: Option<Client>,
-    /// What each exchange of `fetch` may take, besides the limits of the whole call.
+    /// The limits of each exchange of `fetch`, within those of the whole call.
     pub exchange: Exchange,
 }
 

@@ -140,7 +140,7 @@ impl TokenError {
         }
     }
 
-    /// What an answer with this status and this report means.
+    /// The error of an answer with this status and this report.
     pub(crate) fn of(status: u16, report: &ErrorReport, rules: ErrorRules<'_>) -> Self {
         let description = report.description();
         match (rules.meaning(status, report), report.code()) {

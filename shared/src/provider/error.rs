@@ -47,7 +47,7 @@ pub enum ProviderError {
     },
 }
 
-/// What is said of a dead grant after a lost answer.
+/// Added to the message of a dead grant after a lost answer.
 pub(super) const AFTER_LOST_ANSWER: &str =
     "; the answer to the same request a moment before was lost, and may have replaced the token";
 
@@ -67,7 +67,7 @@ impl ProviderError {
         Self::Unavailable { message: message.into(), retry_after: None }
     }
 
-    /// What a script's error means: what an API answered decides where the error carries it, as if we had asked ourselves.
+    /// The meaning of an error that a script threw. If it carries the answer of an API, that decides, as if we had asked ourselves.
     pub(super) fn of_thrown(
         message: String,
         thrown: &Thrown,
@@ -105,7 +105,7 @@ impl ProviderError {
         Self::of_response(key, message, status, meaning, wait)
     }
 
-    /// What a refusal means: by the key that the connector gave it, else by what its codes mean, else by its status.
+    /// The meaning of a refusal: by the key that the connector gave it, else by its codes, else by its status.
     pub(super) fn of_response(
         key: Option<ErrorKey>,
         message: String,

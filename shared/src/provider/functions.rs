@@ -65,8 +65,8 @@ impl Provider {
         Ok(Some(result.unwrap_or_default()))
     }
 
-    /// The result of a function that must be an object. What becomes credentials must report no error, be it that the function
-    /// hands on what an application answered with a 200.
+    /// The result of a function that must be an object. If it becomes credentials, it must not report an error: a function may
+    /// hand on what an application answered with a 200.
     pub(super) async fn run_for_object(
         &self,
         auth: &Arc<Auth>,
@@ -149,7 +149,7 @@ impl Provider {
 
 const OK: u16 = 200;
 
-/// What each request of a function may take.
+/// The limits of each request of a function.
 pub(super) fn limits_of(name: FunctionName) -> Limits {
     match name {
         name if name.asks_for_tokens() => Limits::CREDENTIALS,

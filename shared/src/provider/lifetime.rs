@@ -1,4 +1,4 @@
-//! What is the same for all credentials that a provider gave: how long they live, and what of them is kept.
+//! The rules for all credentials that a provider gave: how long they live, and what of them is kept.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) struct Refresh<'a> {
 }
 
 impl Refresh<'_> {
-    /// What `changes` come to. `statement` are the members among which the lifetime is stated, if not these.
+    /// The result of the refresh. `statement` holds the members that state the lifetime, if these aren't `changes`.
     ///
     /// # Errors
     /// When there is nothing among them that could be used.

@@ -48,7 +48,7 @@ struct State {
     is_renewed: bool,
     /// Held from the first large answer on.
     permit: Option<Permit>,
-    /// What the application's clock showed in its last answer.
+    /// The application's clock in its last answer.
     date: Option<OffsetDateTime>,
 }
 

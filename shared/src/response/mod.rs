@@ -1,6 +1,6 @@
-//! What a provider's response means, however it was asked for.
+//! The meaning of a provider's response, however it was asked for.
 //!
-//! Token endpoints, REST functions and scripts ask in different ways. What comes back is read here and nowhere else:
+//! Token endpoints, REST functions and scripts ask in different ways. Their answers are read here and nowhere else:
 //!
 //! | module | what it knows |
 //! |---|---|

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{ErrorCode, clean_description};
 
-/// What a body says about an error. It has no `Debug`: codes and description are as the provider sent them, until
+/// The error that a body reports. It has no `Debug`: codes and description are as the provider sent them, until
 /// [`ErrorReport::code`] and [`ErrorReport::description`] make them fit for a log.
 #[derive(Clone, Default)]
 pub struct ErrorReport {

@@ -1,4 +1,4 @@
-//! What error codes mean for a grant.
+//! The meaning of error codes for a grant.
 //!
 //! A connection ends only by codes that say so: those of RFC 6749 §5.2, other spellings of them that providers are known to
 //! use, and those that a connector lists. `unauthorized_client` is not among them, since a wrong setting of the integration
@@ -6,7 +6,7 @@
 
 use super::ErrorReport;
 
-/// What a refusal means for the connection.
+/// The meaning of a refusal for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// The grant is dead; the end user must connect again.
@@ -17,7 +17,7 @@ pub enum Meaning {
     Transient,
 }
 
-/// What a connector says about the error codes of its provider: codes as text or number, or words of the description.
+/// A connector's rules for the error codes of its provider: codes as text or number, or words of the description.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ErrorRules<'a> {
     /// `permanentErrors`.
@@ -62,7 +62,7 @@ const LISTS: [(&[&str], Meaning); 3] =
     [(&PERMANENT, Meaning::Permanent), (&CONFIGURATION, Meaning::Configuration), (&TRANSIENT, Meaning::Transient)];
 
 impl ErrorRules<'_> {
-    /// What a refusal with this status means. Whatever a 5xx or a 429 says, it is transient.
+    /// The meaning of a refusal with this status. A 5xx or a 429 is transient, whatever it says.
     pub fn meaning(&self, status: u16, report: &ErrorReport) -> Meaning {
         if status >= 500 || status == 429 || report.is_listed(self.transient) {
             return Meaning::Transient;

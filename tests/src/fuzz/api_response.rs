@@ -189,7 +189,7 @@ fn redirect(headers: &http::HeaderMap, status: u16) -> Option<String> {
     Some(target)
 }
 
-/// What a function makes of the answer.
+/// Checks the result that a function makes of the answer.
 fn check_result(answer: &Received, data: &Value, settings: &Value) {
     let rest = |mapping: Value| {
         RestMapping::parse(&json!({"path": "/token", "method": "post", "responseMapping": mapping})).ok()
@@ -251,7 +251,7 @@ fn check_error(answer: &Received, data: &Value, error: &ResponseError, reading: 
     }
 }
 
-/// What an error means for a connection. `is_untold` says that the message must not hold any secret.
+/// Checks the consequence of an error for a connection. `is_untold`: the message must not hold any secret.
 fn check_consequence(error: ProviderError, is_untold: bool) -> Failure {
     let shown = Error::from(error.clone()).into_response();
     assert!(matches!(shown.status().as_u16(), 400 | 503), "{}", shown.status());
@@ -292,7 +292,7 @@ fn lasting(at: OffsetDateTime, behind: u64, before: u64) -> Expiry {
     Expiry::new(earlier(at, Duration::from_mins(behind)), later(at, Duration::from_mins(before)))
 }
 
-/// Whatever a body states, the next refresh is neither too early nor too late.
+/// The next refresh is neither too early nor too late, whatever a body states.
 fn check_lifetime(data: &Map<String, Value>, date: Option<OffsetDateTime>) {
     for at in [NOW, datetime!(9999-12-31 23:59:59 UTC), datetime!(1900-01-01 0:00 UTC), datetime!(-9999-01-01 0:00 UTC)]
     {

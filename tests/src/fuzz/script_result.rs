@@ -1,4 +1,4 @@
-//! What the `refreshCredentials` of a connector in JavaScript returns or throws.
+//! Results and errors of a connector's `refreshCredentials` in JavaScript.
 
 use std::time::Duration;
 

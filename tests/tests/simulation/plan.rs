@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub(super) deploys: Option<(Duration, Mode)>,
     /// How many seconds pass between two readers of a connection, on the average.
     pub(super) readers: u64,
-    /// What happens to one refresh that is due, instead of what chance would do.
+    /// The fate of one refresh that is due, instead of one that chance draws.
     pub(super) interruption: Option<Fate>,
     /// How many refreshes that are due go before that one.
     pub(super) before_it: u64,

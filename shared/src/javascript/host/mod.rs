@@ -47,7 +47,7 @@ pub(super) struct Network {
     pub(super) runtime: tokio::runtime::Handle,
     /// On whose behalf they are made.
     pub(super) caller: Here,
-    /// What each exchange may take.
+    /// The limits of each exchange.
     pub(super) exchange: Exchange,
 }
 

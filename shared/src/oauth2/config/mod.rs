@@ -107,9 +107,9 @@ documented! {
         pub refresh_extra: Map<String, Value>,
         /// `revocationUri`: where tokens are revoked when the connection is removed (RFC 7009). Absent: nothing is revoked.
         pub revocation_uri: Option<Url>,
-        /// `permanentErrors`: array of error codes, as text or number, after which the end user must connect again, besides
-        /// those that RFC 6749 §5.2 has for it. An entry with a space in it is looked for in the description. For providers
-        /// that answer `invalid_request` to a dead refresh token.
+        /// `permanentErrors`: array of error codes, as text or number, after which the end user must connect again, in
+        /// addition to those of RFC 6749 §5.2. An entry that contains a space is searched for in the description. For
+        /// providers that answer `invalid_request` to a dead refresh token.
         pub permanent_errors: Vec<String>,
         /// `transientErrors`: array as `permanentErrors`: whatever such an answer says, the refresh is tried again later. For
         /// providers that answer `invalid_grant` while another request is being processed.
@@ -228,7 +228,7 @@ impl OAuthConfig {
         named.filter(|token| !token.is_empty())
     }
 
-    /// What the connector says about error codes.
+    /// The connector's rules for error codes.
     pub fn error_rules(&self) -> ErrorRules<'_> {
         ErrorRules { permanent: &self.permanent_errors, transient: &self.transient_errors }
     }
