@@ -65,8 +65,14 @@ struct Stand {
 
 impl Stand {
     async fn new() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// With further parameters of the integration.
+    async fn with(mut parameters: Value) -> Self {
         let (world, provider) = (World::with_connector(&[("spec.yml", SPEC)]).await, MockProvider::start().await);
-        world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+        parameters["apiUri"] = json!(provider.uri(""));
+        world.integrate_app(json!({ "parameters": parameters })).await.expect(StatusCode::CREATED);
         Self { world, provider }
     }
 
@@ -252,6 +258,21 @@ async fn no_retry_after_ends_the_process_or_a_connection_or_keeps_others_waiting
             refreshed += usize::from(stand.world.credentials(id).await["access_token"] == "new");
         }
         assert_eq!(refreshed, ids.len() - 1, "{wait}");
+    }
+}
+
+#[tokio::test]
+async fn parameters_that_are_spelled_like_the_words_of_an_answer_hide_none_of_them() {
+    let stand =
+        Stand::with(json!({"place": "headers", "grantType": "refresh_token", "more": ["status", "retry-after"]})).await;
+    for road in ROADS {
+        let id = stand.connect(road).await;
+        // As if it came twice.
+        let headers = [("content-type", "application/json"), ("retry-after", "1800"), ("retry-after", "1800")];
+        let view = stand.refresh(&id, 503, "{}", &headers).await;
+        assert_eq!(seconds_until(&view["nextCredentialsRefreshAt"], stand.world.clock_time()), 1800, "{road}");
+        let view = stand.refresh(&id, 400, r#"{"error": "invalid_refresh_token"}"#, &headers[..1]).await;
+        assert_eq!(outcome(&view), "reconnect", "{road}");
     }
 }
 

@@ -87,7 +87,7 @@ async fn a_provider_that_hands_out_a_dead_token_for_ever_is_asked_once_a_minute_
     assert!(calls.windows(2).skip(soon).all(|pair| pair[1] - pair[0] >= 60), "{calls:?}");
     let view = world.connection(&id).await;
     assert_eq!(view["state"], "READY");
-    assert!(view["error"]["message"].as_str().is_some_and(|message| message.contains("have expired")), "{view}");
+    assert!(view["error"]["message"].as_str().is_some_and(|message| message.contains("which has expired")), "{view}");
 }
 
 /// Of a connector that says so, in `getOAuthConfig` or beside `refreshCredentials`.
@@ -282,35 +282,97 @@ async fn a_script_that_renews_two_tokens_loses_neither_where_the_second_fails() 
     );
 }
 
-const FORGETFUL: &str = "
+fn forgetful(result: &str) -> String {
+    format!(
+        "
 name: App
 auth:
   type: oauth2
   getOAuthConfig:
     mapping:
       clientId: c
-      authorizeUri: {$concat: [{$var: connectorParameters.apiUri}, /authorize]}
-      tokenUri: {$concat: [{$var: connectorParameters.apiUri}, /token]}
-  getCredentialsFromRefreshTokenResponse: {mapping: {account: {$var: tokenResponse.account}}}
-  makeApiClient: {mapping: {baseUri: 'https://api.example'}}
-";
+      authorizeUri: {{$concat: [{{$var: connectorParameters.apiUri}}, /authorize]}}
+      tokenUri: {{$concat: [{{$var: connectorParameters.apiUri}}, /token]}}
+  getCredentialsFromRefreshTokenResponse:
+    code: |
+      export default ({{ credentials, tokenResponse }}) => ({result})
+  makeApiClient: {{mapping: {{baseUri: 'https://api.example'}}}}
+"
+    )
+}
 
 #[tokio::test]
-async fn new_tokens_and_their_lifetime_are_kept_where_a_function_forgets_them() {
-    let (world, provider) = (World::with_connector(&[("spec.yml", FORGETFUL)]).await, MockProvider::start().await);
-    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
-    let mut browser = larder_tests::Browser::default();
-    let authorize = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
-    browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
-    let id = connect::own_connection_id("local", "app", Some("alice"));
-    provider
-        .script(200, &json!({"access_token": "next", "refresh_token": "rotated", "expires_in": 7200, "account": "a"}));
-    refresh_at(&world, 3300).await;
-    let credentials = world.credentials(&id).await;
-    let of = |name: &str| credentials[name].as_str().map(ToOwned::to_owned);
-    assert_eq!(
-        (of("access_token"), of("refresh_token"), of("account")),
-        (Some("next".into()), Some("rotated".into()), Some("a".into()))
-    );
-    assert_eq!(due_at(&world, &id).await, "2026-01-01T02:50:00Z");
+async fn new_tokens_and_their_lifetime_are_kept_whatever_a_function_makes_of_them() {
+    for result in [
+        "{ account: 'a' }",
+        "{ refresh_token: null }",
+        "{ refresh_token: 7 }",
+        "{ access_token: '' }",
+        "{ accessToken: null }",
+        "{ ...credentials, access_token: tokenResponse.access_token }",
+        "{ ...credentials, account: 'a' }",
+        "null",
+    ] {
+        let spec = forgetful(result);
+        let (world, provider) =
+            (World::with_connector(&[("spec.yml", spec.as_str())]).await, MockProvider::start().await);
+        world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+        let mut browser = larder_tests::Browser::default();
+        let uri = format!("/connect?integrationKey=app&token={}", world.alice);
+        let authorize = browser.get(&world, &uri).await.location();
+        browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
+        let id = connect::own_connection_id("local", "app", Some("alice"));
+        provider.script(200, &json!({"access_token": "next", "refresh_token": "rotated", "expires_in": 7200}));
+        refresh_at(&world, 3300).await;
+        let credentials = world.credentials(&id).await;
+        let of = |name: &str| credentials[name].as_str().map(ToOwned::to_owned);
+        let expected = (Some("next".to_owned()), Some("rotated".to_owned()));
+        assert_eq!((of("access_token"), of("refresh_token")), expected, "{result}");
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T02:50:00Z", "{result}");
+    }
+}
+
+#[tokio::test]
+async fn rotating_refresh_tokens_of_a_dead_access_token_are_saved_and_the_refresh_has_failed() {
+    let (world, provider, id) = connected().await;
+    world.advance(3700);
+    for number in 2..6 {
+        let refresh_token = format!("refresh-{number}");
+        provider.script(200, &json!({"access_token": "access-1", "refresh_token": refresh_token, "expires_in": 0}));
+        world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+        let view = world.connection(&id).await;
+        assert_eq!((&view["state"], &view["retryAttempts"]), (&json!("READY"), &json!(1)), "{view}");
+        assert!(view["error"]["message"].as_str().is_some_and(|it| it.contains("which has expired")), "{view}");
+        world.advance(600);
+    }
+    let sent: Vec<_> =
+        provider.refreshes().iter().map(|it| it.get("refresh_token").unwrap_or_default().to_owned()).collect();
+    assert_eq!(sent, ["refresh-1", "refresh-2", "refresh-3", "refresh-4"]);
+}
+
+#[tokio::test]
+async fn a_fault_of_the_set_up_is_never_given_up_and_fixing_it_heals() {
+    let (world, provider, id) = connected().await;
+    for _ in 0..100 {
+        provider.script(401, &json!({"error": "invalid_client"}));
+    }
+    for _ in 0..30 {
+        world.advance(86_400);
+        world.sweep().await;
+    }
+    let view = world.connection(&id).await;
+    assert_eq!((&view["state"], &view["error"]["key"]), (&json!("READY"), &json!("configuration")), "{view}");
+    // A connector that has no way to refresh is a fault of the set-up, too.
+    let wrong = json!({"connectorKey": "anthropic", "parameters": {}});
+    world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&wrong)).await.expect(StatusCode::OK);
+    world.advance(86_400);
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    assert_eq!((&view["state"], &view["error"]["key"]), (&json!("READY"), &json!("configuration")), "{view}");
+    let fixed = MockProvider::start().await;
+    world.integrate(&fixed, json!({})).await;
+    world.advance(86_400);
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    assert_eq!((&view["state"], &view["error"]), (&json!("READY"), &Value::Null), "{view}");
 }

@@ -64,7 +64,7 @@ impl Establish {
         auth: &Arc<Auth>,
         obtained: Obtained,
     ) -> Result<Connection, Error> {
-        let Obtained { credentials, expiry, renews_itself, refresh_margin } = obtained;
+        let Obtained { credentials, expiry, renews_itself, refresh_margin, .. } = obtained;
         let credentials = Value::Object(credentials);
         let has_refresh_token = refresh_token(&credentials).is_some();
         let credentials = Credentials::from(&credentials);

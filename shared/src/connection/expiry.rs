@@ -11,7 +11,7 @@
 //! or `06/20/2026 02:57:58 +00:00`. They are by the provider's clock: the `Date` of the answer says what that showed.
 //!
 //! **`expires_in: 0`** in a first answer means "does not expire"; Mailchimp and others use it that way. After a positive
-//! lifetime it means that the token has come to its end. A negative lifetime is over when it begins.
+//! lifetime it means that the token has come to its end. A negative lifetime cannot be read.
 //!
 //! **The lifetime stated last goes on counting.** Many providers state it with the code and never again. Without this rule,
 //! tokens would be served, dead, for up to 24 hours. A time that equals the stored one was copied along by a connector's
@@ -260,7 +260,8 @@ fn read(key: &str, value: &Value, asked: Asked) -> Option<Stated> {
     let is_lifetime = LIFETIMES.contains(&key)
         || EITHER.contains(&key) && number.is_some_and(|number| number < MAX_LIFETIME.as_secs_f64());
     if is_lifetime {
-        let seconds = number?.clamp(0.0, MAX_LIFETIME.as_secs_f64());
+        // -1 is how some say "never", others that something is wrong; no provider issues a token that is over.
+        let seconds = number.filter(|number| *number > 0.0)?.min(MAX_LIFETIME.as_secs_f64());
         return Some(Stated::At(asked.at.saturating_add(time::Duration::seconds_f64(seconds))));
     }
     let time = match number {

@@ -192,6 +192,11 @@ impl Failure {
 }
 
 impl Problem {
+    /// Whether the integration or the connector is at fault.
+    fn is_set_up(&self) -> bool {
+        self.key.as_deref() == Some("configuration")
+    }
+
     /// A problem of a documented kind, or of none.
     pub fn new(key: Option<&str>, message: impl Into<String>) -> Self {
         Self { key: key.map(ToOwned::to_owned), message: message.into() }
@@ -290,7 +295,8 @@ impl Connection {
         let failing_since = *self.failing_since.get_or_insert(now);
         let dead_since = self.expiry.map_or(failing_since, |expiry| expiry.at.max(failing_since));
         match failure {
-            Failure::Transient { retry_after, .. } if later(dead_since, give_up) > now => {
+            // Connecting again would not help against a fault of the set-up, and fixing that does.
+            Failure::Transient { retry_after, problem } if problem.is_set_up() || later(dead_since, give_up) > now => {
                 let asked_for = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
                 let wait = back_off(self.retry_attempts, jitter).max(asked_for);
                 self.next_refresh_at = Some(later(now, wait));

@@ -116,11 +116,13 @@ impl ApiClient {
         }
         let error = handler.error.as_ref().and_then(|error| error.evaluate(response.variables())).unwrap_or_default();
         let text = |key: &str| error.get(key).and_then(Value::as_str);
+        let key = text("key").and_then(ErrorKey::of);
         let error = ResponseError {
-            key: text("key").and_then(ErrorKey::of),
+            key,
             message: text("message").map_or_else(|| response.answered(reading), str::to_owned),
             status: response.status,
-            meaning: response.meaning(reading),
+            // A key says it all.
+            meaning: response.meaning(reading).filter(|_| key.is_none()),
             retry_after: response.retry_after(reading.now),
         };
         Err(Box::new(Refused { error, response }))

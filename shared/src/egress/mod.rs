@@ -60,6 +60,8 @@ const IDLE: Duration = Duration::from_secs(4);
 /// Answers above this size need one of [`LARGE_ANSWERS`] permits before the rest of them is read, and for as long as they are
 /// in use. The answers of token endpoints are smaller, so nobody waits but for who sends more than they need.
 const LARGE_BYTES: usize = 64 * 1024;
+/// The same for values of JSON, but not where tokens are asked for: these answers have no more.
+const LARGE_VALUES: usize = 2_000;
 /// How many large answers are in memory at once. Parsed, each may take some ten times its size.
 const LARGE_ANSWERS: usize = 8;
 
@@ -89,8 +91,8 @@ impl Limits {
         repeats_lost: false,
         has_permit: false,
     };
-    /// For whatever gives new credentials.
-    pub const CREDENTIALS: Self = Self { repeats_lost: true, ..Self::TOKEN };
+    /// For requests that give new tokens. No answer to one of them has a thousand values.
+    pub const CREDENTIALS: Self = Self { max_values: 2_000, repeats_lost: true, ..Self::TOKEN };
     /// For other calls of an API, such as tests of connections.
     pub const API: Self = Self { max_body_bytes: 10 * 1024 * 1024, max_values: 200_000, ..Self::TOKEN };
 }
@@ -255,6 +257,10 @@ impl Egress {
         })?;
         if has_too_many_values(&response.body, limits.max_values) {
             return Err(EgressError::TooManyValues { host, limit: limits.max_values });
+        }
+        let is_large = response.permit.is_none() && has_too_many_values(&response.body, LARGE_VALUES);
+        if is_large && !limits.has_permit && !limits.repeats_lost {
+            response.permit = permit(&self.large_answers).await;
         }
         Ok(response)
     }

@@ -1,6 +1,6 @@
 //! One call, on a thread of its own: the engine, the prelude, the script, and the loop that waits for it.
 
-use super::error::{JavaScriptError, Thrown};
+use super::error::{JavaScriptError, Thrown, Unshown};
 use super::host::{Event, Host, Setting};
 use super::modules::{INDEX, Modules};
 use super::{Client, ClientConfig, OpenApi};
@@ -248,12 +248,17 @@ impl<'js> Running<'_, 'js> {
         if let Some(problem) = self.modules.problem(&message) {
             return JavaScriptError::Load { message, at: problem.at };
         }
-        let data = self.member(error, "data").and_then(|data| self.as_json(data)).or_else(|| self.answer(error));
+        let data = self.member(error, "data").and_then(|data| self.as_json(data));
+        // `data` of the API client's errors has it; axios and others have it beside.
+        let answer = data.as_ref().and_then(|data| data.get("response").filter(|answer| answer.is_object()).cloned());
+        let answer = answer.or_else(|| self.answer(error));
+        let data = data.or_else(|| answer.clone().map(|answer| serde_json::json!({ "response": answer })));
         let message = match message.is_empty() && !error.is_error() {
             true => self.as_json(error.clone().into_value()).map(|json| json.to_string()).unwrap_or_default(),
             false => message,
         };
-        let thrown = Thrown { message, name, at, kind: text("type"), key: text("key"), data };
+        let answer = answer.map(Unshown::new);
+        let thrown = Thrown { message, name, at, kind: text("type"), key: text("key"), data, answer };
         // Reading all this may have run the script's getters.
         self.host.check().err().unwrap_or_else(|| JavaScriptError::Thrown(Box::new(thrown)))
     }
@@ -261,13 +266,13 @@ impl<'js> Running<'_, 'js> {
     /// The response that an error of axios carries, in the form of the API client's `data`. A `Response` of `fetch` works too.
     fn answer(&self, error: &Object<'js>) -> Option<serde_json::Value> {
         let response = self.member(error, "response")?.into_object()?;
-        let status = self.member(&response, "status")?.as_number()?;
+        let status = self.member(&response, "status").and_then(|status| self.as_json(status))?;
         let data = self.member(&response, "data").and_then(|data| self.as_json(data));
         let headers: Map<String, serde_json::Value> = ANSWERED_HEADERS
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), self.header(&response, name)?.into())))
             .collect();
-        Some(serde_json::json!({"response": {"status": status as u16, "headers": headers, "data": data}}))
+        Some(serde_json::json!({"status": status, "headers": headers, "data": data}))
     }
 
     /// One of the headers of a response, which are an object with names in whatever case, or have a method `get`.

@@ -91,6 +91,7 @@ impl JavaScriptError {
                 kind: thrown.kind.map(text),
                 key: thrown.key.map(text),
                 data: thrown.data.map(|data| masking.value(data)),
+                answer: thrown.answer,
             })),
             Self::Load { message, at } => Self::Load { message: text(message), at },
             Self::Result { message } => Self::Result { message: text(message) },
@@ -121,6 +122,30 @@ pub struct Thrown {
     pub key: Option<String>,
     /// `data` of the thrown error.
     pub data: Option<Value>,
+    /// The application's answer that the error carries, `{status, headers, data}`. Secrets are not masked in it, or the names and
+    /// codes that say what it means could be.
+    pub answer: Option<Unshown>,
+}
+
+/// A value that is for us alone. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq)]
+pub struct Unshown(Value);
+
+impl Unshown {
+    pub(super) fn new(value: Value) -> Self {
+        Self(value)
+    }
+
+    /// The value. Nothing of it may be shown or logged.
+    pub fn inner(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Unshown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unshown(…)")
+    }
 }
 
 struct Prefix<'a>(&'a Option<String>);

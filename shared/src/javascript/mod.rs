@@ -24,7 +24,7 @@ mod modules;
 mod typescript;
 
 pub(crate) use check::check;
-pub use error::{JavaScriptError, Thrown};
+pub use error::{JavaScriptError, Thrown, Unshown};
 pub use limits::Limits;
 
 use crate::connector::script::Script;

@@ -46,6 +46,8 @@ pub enum TokenError {
         status: u16,
         /// Where it points, without a query.
         target: String,
+        /// How long the provider asks to wait.
+        retry_after: Option<Duration>,
     },
     /// Anything else that is no success: 5xx, 429, a code like `temporarily_unavailable` or one nobody knows, a page
     /// of HTML.
@@ -116,8 +118,10 @@ impl TokenError {
     /// How long the provider asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Configuration { retry_after, .. } | Self::Transient { retry_after, .. } => *retry_after,
-            Self::Permanent { .. } | Self::Redirected { .. } | Self::Malformed(_) | Self::TooLong => None,
+            Self::Configuration { retry_after, .. }
+            | Self::Redirected { retry_after, .. }
+            | Self::Transient { retry_after, .. } => *retry_after,
+            Self::Permanent { .. } | Self::Malformed(_) | Self::TooLong => None,
         }
     }
 
@@ -129,15 +133,6 @@ impl TokenError {
             *retry_after = wait;
         }
         self
-    }
-
-    /// The same failure, told as a redirect if it was one: `target` is where it points.
-    #[must_use]
-    pub fn with_redirect(self, target: Option<String>) -> Self {
-        match (self, target) {
-            (Self::Transient { status, code: None, .. }, Some(target)) => Self::Redirected { status, target },
-            (error, _) => error,
-        }
     }
 
     /// The error of an answer with this status and this report.
@@ -210,8 +205,8 @@ mod tests {
             "the provider refused the request: invalid_client (Try later.); check the integration's parameters"
         );
         assert_eq!(failure(503, "busy"), "the provider gave no token (HTTP 503, busy (Try later.))");
-        let target = Some("https://auth.example.com/token".to_owned());
-        let moved = TokenError::of(301, &ErrorReport::default(), ErrorRules::default()).with_redirect(target);
+        let target = "https://auth.example.com/token".to_owned();
+        let moved = TokenError::Redirected { status: 301, target, retry_after: None };
         assert_eq!(
             moved.to_string(),
             "the provider answered 301 and points to https://auth.example.com/token; if that address is right, set it in \

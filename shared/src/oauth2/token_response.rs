@@ -59,8 +59,7 @@ impl TokenResponse {
                 None => TokenError::Malformed(Malformed::NoAccessToken),
             });
         }
-        let is_garbled = |token: &str| token.contains(char::REPLACEMENT_CHARACTER);
-        if is_garbled(response.access_token()) || response.refresh_token().is_some_and(is_garbled) {
+        if response.access_token().contains(char::REPLACEMENT_CHARACTER) {
             return Err(TokenError::Malformed(Malformed::Garbled));
         }
         Ok(response)
@@ -73,7 +72,7 @@ impl TokenResponse {
 
     /// `refresh_token`; on a refresh `None` means that the old one stays valid (RFC 6749 §6).
     pub fn refresh_token(&self) -> Option<&str> {
-        self.text("refresh_token").filter(|token| !token.is_empty())
+        self.text("refresh_token").filter(|token| !token.is_empty() && !token.contains(char::REPLACEMENT_CHARACTER))
     }
 
     /// `refresh_token`, where the connector has not set `noRefreshToken`.

@@ -10,7 +10,7 @@ use crate::connector::{ErrorKey, ResponseError, RestError};
 use crate::database::LoginError;
 use crate::egress::EgressError;
 use crate::error::Error;
-use crate::javascript::Thrown;
+use crate::javascript::{Thrown, Unshown};
 use crate::oauth2::{Malformed, TokenError};
 use crate::response::{ErrorReport, ErrorRules, Meaning, parse_retry_after};
 
@@ -75,9 +75,12 @@ impl ProviderError {
         now: OffsetDateTime,
     ) -> Self {
         let key = thrown.key.as_deref().and_then(ErrorKey::of);
-        let response = thrown.data.as_ref().and_then(|data| data.get("response"));
-        let Some(response) = response else {
-            return Self::of_response(key, message, 0, None, None);
+        let Some(response) = thrown.answer.as_ref().map(Unshown::inner) else {
+            // As of a request that may not be made.
+            return match thrown.kind.as_deref() {
+                Some("configuration") => Self::configuration(message),
+                _ => Self::of_response(key, message, 0, None, None),
+            };
         };
         // A status that is none could be one of an outage.
         const UNKNOWN: u16 = 599;

@@ -77,8 +77,9 @@ impl Provider {
         match self.run(auth, name, arguments, api).await? {
             None => Ok(None),
             Some(Value::Object(result)) => {
-                let is_asked = matches!(auth.function(name), Some(Function::Rest(_) | Function::JavaScript(_)));
-                if let Some(rules) = auth.error_rules(name).filter(|_| is_asked) {
+                // The answer to a REST function has been judged already.
+                let is_script = matches!(auth.function(name), Some(Function::JavaScript(_)));
+                if let Some(rules) = auth.error_rules(name).filter(|_| is_script) {
                     check_credentials(OK, &result, rules).map_err(|report| reported(name, &report, rules))?;
                 }
                 Ok(Some(result))
@@ -86,8 +87,9 @@ impl Provider {
             Some(result) => {
                 let message = format!("{} did not return an object", name.spec_key());
                 // Such as a page, which an application answered with a 200.
-                let is_text = result.is_string() && name.gives_credentials();
-                Err(if is_text { ProviderError::unavailable(message) } else { ProviderError::configuration(message) })
+                let is_rest = matches!(auth.function(name), Some(Function::Rest(_)));
+                let is_answer = name.gives_credentials() && (is_rest || !result.is_null());
+                Err(if is_answer { ProviderError::unavailable(message) } else { ProviderError::configuration(message) })
             }
         }
     }

@@ -37,7 +37,13 @@ impl Provider {
         let rules = auth.refresh_rules();
         add_default_lifetime(&mut credentials, rules.default_expires_in);
         let expiry = first_expiry(auth, &credentials, asked);
-        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself(), refresh_margin: rules.margin })
+        Ok(Obtained {
+            credentials,
+            expiry,
+            renews_itself: auth.renews_itself(),
+            refresh_margin: rules.margin,
+            is_dead: false,
+        })
     }
 
     /// How the credentials are renewed; nothing is asked of the provider yet. `None` where they cannot be.

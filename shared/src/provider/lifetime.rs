@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Auth, Obtained, ProviderError};
-use crate::connection::{Asked, Expiry, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime};
+use crate::connection::{
+    Asked, Expiry, access_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
+};
 
 /// A refresh whose answer has come.
 pub(super) struct Refresh<'a> {
@@ -31,28 +33,34 @@ impl Refresh<'_> {
         renews_itself: bool,
     ) -> Result<Obtained, ProviderError> {
         let Self { stored, before, asked, refresh_margin } = self;
-        // An empty or null refresh token is not a new one (RFC 6749 §6: the old one goes on).
+        // An empty refresh token, or one that no provider has issued, is not a new one (RFC 6749 §6: the old one goes on).
         for name in ["refresh_token", "refreshToken"] {
-            if changes.get(name).is_some_and(|token| token.is_null() || token == "") {
+            if changes.get(name).is_some_and(|token| !is_usable_token(token)) {
                 changes.shift_remove(name);
             }
         }
-        // Better the old token than none, or one that no provider has issued.
-        for name in ["access_token", "accessToken", "refresh_token", "refreshToken"] {
-            let is_usable = |token: &Value| token.as_str().is_some_and(|token| !token.is_empty() && !is_garbled(token));
-            if changes.get(name).is_some_and(|token| !is_usable(token)) {
-                return Err(ProviderError::unavailable(format!("the refresh returned no usable `{name}`")));
-            }
+        let access_tokens = ["access_token", "accessToken"];
+        let (had_token, has_token) =
+            (access_tokens.iter().any(|name| stored.get(name).is_some()), access_token(&changes).is_some());
+        if !has_token && access_tokens.iter().any(|name| changes.contains_key(*name)) {
+            return Err(ProviderError::unavailable("the refresh returned no usable access token"));
+        }
+        changes.retain(|name, value| !access_tokens.contains(&name.as_str()) || is_usable_token(value));
+        // Of credentials without a new token, some part must be new; a message is none.
+        if had_token && !has_token && !changes.keys().any(|name| stored.get(name).is_some()) {
+            return Err(ProviderError::unavailable(
+                "the refresh returned none of the members that the credentials have",
+            ));
         }
         let statement = statement.unwrap_or(&changes);
         warn_of_unreadable(auth, statement, asked);
         let expiry = refreshed_expiry(before, stored, statement, asked);
+        let is_dead = expiry.is_some_and(|expiry| expiry.is_rest && expiry.is_long_over(asked.at));
         let brings_nothing = changes.iter().all(|(name, value)| stored.get(name) == Some(value));
-        if brings_nothing && expiry.is_some_and(|expiry| expiry.is_rest && expiry.is_long_over(asked.at)) {
-            let message = "the refresh returned nothing but the credentials that were there, which have expired";
-            return Err(ProviderError::unavailable(message));
+        match is_dead && brings_nothing {
+            true => Err(ProviderError::unavailable(Obtained::DEAD)),
+            false => Ok(Obtained { credentials: changes, expiry, renews_itself, refresh_margin, is_dead }),
         }
-        Ok(Obtained { credentials: changes, expiry, renews_itself, refresh_margin })
     }
 }
 
@@ -77,8 +85,9 @@ pub(super) fn add_default_lifetime(credentials: &mut Map<String, Value>, lifetim
     }
 }
 
-fn is_garbled(token: &str) -> bool {
-    token.contains(char::REPLACEMENT_CHARACTER)
+/// Whether a value can be a token: text that is not empty and was not garbled on its way.
+pub(super) fn is_usable_token(token: &Value) -> bool {
+    token.as_str().is_some_and(|token| !token.is_empty() && !token.contains(char::REPLACEMENT_CHARACTER))
 }
 
 fn warn_of_unreadable(auth: &Auth, credentials: &Map<String, Value>, asked: Asked) {

@@ -55,6 +55,13 @@ pub struct Obtained {
     pub renews_itself: bool,
     /// How long before their expiry they are due for a refresh, where the connector says so.
     pub refresh_margin: Option<Duration>,
+    /// Whether they are worth keeping although the access token among them has expired.
+    pub is_dead: bool,
+}
+
+impl Obtained {
+    /// Why a refresh failed that returned the token that was there.
+    pub const DEAD: &str = "the refresh returned no other access token than the one that was there, which has expired";
 }
 
 impl Provider {

@@ -62,7 +62,7 @@ impl Provider {
         let credentials = self.exchange_oauth1(request, parse_access_token).await?;
         let expiry = first_expiry(auth, &credentials, asked);
         let refresh_margin = auth.refresh_rules().margin;
-        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself(), refresh_margin })
+        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself(), refresh_margin, is_dead: false })
     }
 
     /// Signs an API call with the credentials of a connection.
@@ -89,12 +89,12 @@ impl Provider {
     ) -> Result<T, ProviderError> {
         let uri = request.uri().clone();
         let Response { status, headers, body, permit: _permit, .. } = self.egress.send(request, Limits::TOKEN).await?;
-        parse(status.as_u16(), &body).map_err(|error| {
-            let error = error
-                .with_redirect(redirect_target(status.as_u16(), &headers, &uri))
-                .with_retry_after(retry_after(&headers, self.clock.now()));
-            ProviderError::from(error).without(&secrets)
-        })
+        let wait = retry_after(&headers, self.clock.now());
+        if let Some(target) = redirect_target(status.as_u16(), &headers, &uri) {
+            return Err(TokenError::Redirected { status: status.as_u16(), target, retry_after: wait }.into());
+        }
+        parse(status.as_u16(), &body)
+            .map_err(|error| ProviderError::from(error.with_retry_after(wait)).without(&secrets))
     }
 }
 

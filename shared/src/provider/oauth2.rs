@@ -6,15 +6,15 @@ use http::header;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::lifetime::{Refresh, first_expiry, statement};
+use super::lifetime::{Refresh, first_expiry, is_usable_token, statement};
 use super::{Auth, Obtained, Provider, ProviderError};
 use crate::connection::{Asked, Expiry, states_lifetime};
 use crate::connector::FunctionName;
 use crate::credentials::refresh_token;
 use crate::egress::{Limits, Permit, Response};
 use crate::oauth2::{
-    OAuthConfig, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation, callback_fields,
-    parse_revocation, parse_token_response,
+    OAuthConfig, TokenError, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation,
+    callback_fields, parse_revocation, parse_token_response,
 };
 use crate::response::{header_text, parse_http_date, redirect_target, retry_after};
 
@@ -103,7 +103,7 @@ impl Provider {
         let refreshes_itself = auth.renews_itself();
         let refresh_margin = if refreshes_itself { auth.refresh_rules().margin } else { config.refresh_margin };
         let renews_itself = config.refresh_with_access_token || refreshes_itself;
-        Ok(Obtained { credentials, expiry, renews_itself, refresh_margin })
+        Ok(Obtained { credentials, expiry, renews_itself, refresh_margin, is_dead: false })
     }
 
     /// Asks for new credentials with the refresh token among `credentials` (RFC 6749 §6), then runs
@@ -116,12 +116,8 @@ impl Provider {
         before: Option<Expiry>,
     ) -> Result<Obtained, ProviderError> {
         let Some(token) = config.token_to_refresh(credentials) else {
-            return Err(ProviderError::Refused {
-                key: Some("access_token_expired"),
-                message: "there is no refresh token; the end user must connect again".into(),
-                permanent: true,
-                retry_after: None,
-            });
+            let message = "the connector finds no token to refresh with among the credentials; check its configuration";
+            return Err(ProviderError::configuration(message));
         };
         let asked_at = self.clock.now();
         let answered = self.ask_for_tokens(config, build_refresh(config, token)?).await?;
@@ -132,10 +128,13 @@ impl Provider {
         let Some(mut changes) = self.extract_refreshed(auth, credentials, &tokens).await else {
             return refresh.obtained(auth, None, tokens, config.refresh_with_access_token);
         };
-        // New tokens are kept even where a connector's function forgets them: they are the only ones that are good now.
+        // New tokens are the only ones that are good now. They are kept even if a connector's function forgets them, makes
+        // nothing of them, or copies the old ones along with the rest of the credentials.
+        changes.retain(|name, value| credentials.get(name) != Some(value));
         for name in ["access_token", "refresh_token"] {
-            if let Some(token) = tokens.get(name).filter(|token| !token.is_null()) {
-                changes.entry(name).or_insert_with(|| token.clone());
+            let token = tokens.get(name).filter(|token| is_usable_token(token));
+            if let Some(token) = token.filter(|_| !changes.get(name).is_some_and(is_usable_token)) {
+                changes.insert(name.to_owned(), token.clone());
             }
         }
         let stated = if states_lifetime(&changes) { None } else { Some(&tokens) };
@@ -176,14 +175,15 @@ impl Provider {
         let uri = request.uri().clone();
         let Response { status, headers, body, is_second, permit } =
             self.egress.send(request, Limits::CREDENTIALS).await?;
+        let wait = retry_after(&headers, self.clock.now());
+        if let Some(target) = redirect_target(status.as_u16(), &headers, &uri) {
+            return Err(TokenError::Redirected { status: status.as_u16(), target, retry_after: wait }.into());
+        }
         let date = header_text(&headers, header::DATE).and_then(parse_http_date);
         match parse_token_response(config, status.as_u16(), &body) {
             Ok(response) => Ok(Answered { response, date, permit }),
             Err(error) => {
-                let error = error
-                    .with_redirect(redirect_target(status.as_u16(), &headers, &uri))
-                    .with_retry_after(retry_after(&headers, self.clock.now()));
-                let error = ProviderError::from(error).without(&secrets);
+                let error = ProviderError::from(error.with_retry_after(wait)).without(&secrets);
                 Err(if is_second { error.after_lost_answer() } else { error })
             }
         }

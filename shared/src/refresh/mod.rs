@@ -28,7 +28,7 @@ use crate::error::{Error, log_cause};
 use crate::invocation;
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
 use crate::metrics::{Metrics, RefreshMetrics};
-use crate::provider::{Auth, Provider, Renewal};
+use crate::provider::{Auth, Obtained, Provider, Renewal};
 use crate::queue::{RecoveryQueue, RefreshQueue};
 use crate::random::{self, Rng};
 use crate::signals::Signals;
@@ -199,8 +199,27 @@ impl Refresher {
             return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
         }
         let renewed = Renewed::new(fresh, credentials, &obtained, self.clock.now());
+        let (failing_since, is_dead) = (connection.failing_since, obtained.is_dead);
         drop(obtained);
-        self.save_renewed(connection, contents, &renewed, &lease).await
+        let outcome = self.save_renewed(connection, contents, &renewed, &lease).await?;
+        if outcome == Outcome::Refreshed && is_dead {
+            return self.note_dead(workspace, id, failing_since).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Notes a refresh that failed although what it brought is saved.
+    async fn note_dead(
+        &self,
+        workspace: &str,
+        id: &str,
+        failing_since: Option<OffsetDateTime>,
+    ) -> Result<Outcome, Error> {
+        let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(Outcome::Gone) };
+        connection.failing_since = failing_since;
+        let failure = Failure::Transient { problem: Problem::new(None, Obtained::DEAD), retry_after: None };
+        let expect = Expect::Unleased(connection.version, self.clock.now());
+        self.save_failure(connection, &failure, expect).await
     }
 
     /// What is needed to ask the provider. The inner error is a fault in the set-up, which counts as a failed attempt.
@@ -222,8 +241,8 @@ impl Refresher {
         Ok(match self.provider.renewal(&auth).await {
             Ok(Some(renewal)) => Ok((auth, renewal)),
             Ok(None) => {
-                let message = "the connector cannot renew these credentials any more; the end user must connect again";
-                Err(Failure::Permanent(Problem::new(Some("access_token_expired"), message)))
+                let message = "the connector has no way to refresh these credentials any more; check the integration";
+                Err(Failure::Transient { problem: Problem::new(Some("configuration"), message), retry_after: None })
             }
             Err(error) => Err(error.into_failure()),
         })

@@ -13,7 +13,8 @@ pub struct ErrorReport {
     pub is_declared: bool,
     /// The most telling first.
     codes: Vec<String>,
-    description: Option<String>,
+    /// The first is the one that is shown.
+    descriptions: Vec<String>,
 }
 
 /// Members of an error object that hold a code, and of the body itself.
@@ -46,6 +47,8 @@ const DESCRIPTIONS: [&str; 11] = [
 ];
 /// Words that say no more than the status does.
 const EMPTY_WORDS: [&str; 9] = ["error", "fail", "failed", "failure", "bad_request", "ok", "success", "true", "false"];
+/// Texts in the place of an error that report none.
+const NO_ERROR: [&str; 8] = ["", "0", "ok", "success", "none", "null", "false", "no error"];
 /// Of a list of errors, so many are looked at.
 const ERRORS: usize = 3;
 
@@ -97,7 +100,7 @@ impl ErrorReport {
 
     /// The description, cleaned and cut.
     pub fn description(&self) -> Option<String> {
-        self.description.as_deref().and_then(|text| clean_description(text, 200))
+        self.descriptions.first().and_then(|text| clean_description(text, 200))
     }
 
     /// Code and description for a message, as `invalid_grant (Token has been revoked.)`.
@@ -119,10 +122,11 @@ impl ErrorReport {
 
     /// Whether a connector's list has one of the codes. An entry with a space in it is looked for in the description.
     pub(super) fn is_listed(&self, list: &[String]) -> bool {
-        let description = self.description.as_deref().unwrap_or_default().to_lowercase();
+        let words = |text: &str| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        let texts: Vec<String> = self.descriptions.iter().chain(&self.codes).map(|text| words(text)).collect();
         list.iter().any(|entry| {
             self.codes.iter().any(|code| code.eq_ignore_ascii_case(entry))
-                || entry.contains(' ') && description.contains(&entry.to_lowercase())
+                || entry.contains(' ') && texts.iter().any(|text| text.contains(&words(entry)))
         })
     }
 
@@ -138,7 +142,11 @@ impl ErrorReport {
     fn add(&mut self, status: u16, code: Option<&Value>) {
         let code = match code {
             Some(Value::String(text)) => text.trim().to_owned(),
-            Some(Value::Number(number)) if number.as_u64() != Some(status.into()) => number.to_string(),
+            Some(Value::Number(number)) if number.as_f64() != Some(status.into()) => match number.as_f64() {
+                // 190.0 is 190.
+                Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => format!("{float:.0}"),
+                _ => number.to_string(),
+            },
             _ => return,
         };
         // RFC 9457 §3.1.1 has URLs as types, and 0 is how many APIs say that all is well.
@@ -151,21 +159,19 @@ impl ErrorReport {
 
     fn describe(&mut self, text: Option<&Value>) {
         let text = text.and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-        if self.description.is_none() {
-            self.description = text.map(ToOwned::to_owned);
-        }
+        self.descriptions.extend(text.map(ToOwned::to_owned));
     }
 }
 
-/// `"error": null`, `false`, `0`, `""`, `"0"`, `[]` and `{}` report no error.
+/// `"error": null`, `false`, `0`, `""`, `"success"`, `[]`, `{"code": 0}` and their like report no error.
 fn is_given(error: &Value) -> bool {
     match error {
         Value::Null | Value::Bool(false) => false,
         Value::Bool(true) => true,
         Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !matches!(text.trim(), "" | "0"),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(members) => !members.is_empty(),
+        Value::String(text) => !NO_ERROR.iter().any(|word| word.eq_ignore_ascii_case(text.trim())),
+        Value::Array(items) => items.iter().any(is_given),
+        Value::Object(members) => members.values().any(is_given),
     }
 }
 

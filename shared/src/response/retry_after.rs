@@ -24,7 +24,11 @@ pub fn parse_retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> 
         let now = u64::try_from(now.unix_timestamp()).unwrap_or_default();
         return Some(Duration::from_secs(since_1970.saturating_sub(now)).min(MAX_RETRY_AFTER));
     }
-    let date = parse_http_date(header)?;
+    let Some(date) = parse_http_date(header) else {
+        // A header that came twice: the two are joined by a comma (RFC 9110 §5.3).
+        let (first, _) = header.split_once(',')?;
+        return if first.bytes().all(|byte| byte.is_ascii_digit()) { parse_retry_after(first, now) } else { None };
+    };
     Some(Duration::try_from(date - now).unwrap_or(Duration::ZERO).min(MAX_RETRY_AFTER))
 }
 
@@ -50,6 +54,7 @@ mod tests {
         assert_eq!(seconds("1445412480"), Some(60), "seconds since 1970");
         assert_eq!(seconds("1445412480000"), Some(60), "milliseconds since 1970");
         assert_eq!(seconds("1445412000"), Some(0));
+        assert_eq!(seconds("60, 120"), Some(60));
         assert_eq!(seconds("18446744073709551615"), Some(86_400));
         assert_eq!(seconds("99999999999999999999999"), Some(86_400));
         assert_eq!(seconds("Fri, 21 Oct 2095 07:28:00 GMT"), Some(86_400));

@@ -122,7 +122,7 @@ impl TokenProxy {
             return hand_over(&mut stream, status, &body).await;
         };
 
-        let pause = self.state().rng.below(20) as u64;
+        let pause = self.state().rng.below(50) as u64;
         sleep(Duration::from_millis(pause)).await;
         let window = self.windows.read().await;
         if is_gone(&probe) {

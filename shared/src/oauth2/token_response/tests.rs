@@ -56,9 +56,9 @@ fn a_byte_order_mark_and_stray_bytes_spoil_no_token() {
     assert_eq!(parse(b"\xef\xbb\xbf \n{\"access_token\": \"a\"}\n").unwrap().access_token(), "a");
     assert_eq!(parse(b"\xef\xbb\xbfaccess_token=a").unwrap().access_token(), "a");
     assert_eq!(parse(b"{\"access_token\": \"a\", \"name\": \"Jos\xe9\"}").unwrap().access_token(), "a");
-    for body in [&b"{\"access_token\": \"a\xe9\"}"[..], b"{\"access_token\": \"a\", \"refresh_token\": \"\xe9\"}"] {
-        assert_eq!(parse(body), Err(TokenError::Malformed(Malformed::Garbled)));
-    }
+    assert_eq!(parse(b"{\"access_token\": \"a\xe9\"}"), Err(TokenError::Malformed(Malformed::Garbled)));
+    let response = parse(b"{\"access_token\": \"a\", \"refresh_token\": \"\xe9\"}").unwrap();
+    assert_eq!(response.refresh_token(), None);
 }
 
 #[test]
