@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use larder_tests::{Browser, Server, World};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 const END_OF_FIRST_TOKEN: &str = "2026-01-01T01:00:00Z";
 /// When a token of an hour is due.
@@ -58,6 +62,25 @@ const LIFETIMES: [(&str, Option<&str>, &str); 9] = [
     ("expires_in_huge", Some("2035-12-30T00:00:00Z"), "2035-12-29T23:55:00Z"),
 ];
 
+fn times(view: &Value) -> (String, String) {
+    let text = |name: &str| view[name].as_str().unwrap_or_default().to_owned();
+    (text("expiresAt"), text("nextCredentialsRefreshAt"))
+}
+
+/// Where the answer states no lifetime, the access token does: it is a JSON Web Token, by the machine's clock.
+async fn stated_or_of_token(world: &World, expires_at: Option<&str>, due_at: &str) -> (String, String) {
+    if let Some(expires_at) = expires_at {
+        return (expires_at.to_owned(), due_at.to_owned());
+    }
+    let credentials = world.credentials(&id()).await;
+    let token = credentials["access_token"].as_str().expect("a token");
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64");
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    let ends = OffsetDateTime::from_unix_timestamp(claims["exp"].as_i64().expect("a time")).expect("a time");
+    let text = |time: OffsetDateTime| time.format(&Rfc3339).expect("a time");
+    (text(ends), text(ends - Duration::from_mins(5)))
+}
+
 #[tokio::test]
 #[ignore = "needs tests/run"]
 async fn any_lifetime_at_connect_makes_a_connection_that_is_renewed_in_time() {
@@ -68,11 +91,7 @@ async fn any_lifetime_at_connect_makes_a_connection_that_is_renewed_in_time() {
         let world = integrated(&server, json!({})).await;
         server.connect(&world).await.expect(StatusCode::OK);
         let view = world.connection(&id()).await;
-        assert_eq!(
-            (view["expiresAt"].as_str(), view["nextCredentialsRefreshAt"].as_str()),
-            (expires_at, Some(due_at)),
-            "{name}"
-        );
+        assert_eq!(times(&view), stated_or_of_token(&world, expires_at, due_at).await, "{name}");
         assert_eq!(view["state"], "READY", "{name}");
         assert!(world.credentials(&id()).await["access_token"].is_string(), "{name}");
         assert_eq!(server.refreshes().await.len(), 0, "{name}");
@@ -88,16 +107,7 @@ async fn any_lifetime_at_a_refresh_leaves_a_connection_that_is_renewed_in_time()
         answer_next(&server, json!([{"name": name, "grantType": "refresh_token"}])).await;
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         let view = world.connection(&id).await;
-        // What the first token said goes on counting.
-        let (expires_at, due_at) = match expires_at {
-            Some(_) => (expires_at, due_at),
-            None => (Some(END_OF_FIRST_TOKEN), "2026-01-01T00:55:00Z"),
-        };
-        assert_eq!(
-            (view["expiresAt"].as_str(), view["nextCredentialsRefreshAt"].as_str()),
-            (expires_at, Some(due_at)),
-            "{name}"
-        );
+        assert_eq!(times(&view), stated_or_of_token(&world, expires_at, due_at).await, "{name}");
         assert_eq!((&view["state"], &view["error"]), (&json!("READY"), &Value::Null), "{name}");
         assert!(world.credentials(&id).await["access_token"].is_string(), "{name}");
     }
@@ -138,18 +148,16 @@ const NO_TOKENS: [(&str, u16, &str); 18] = [
     ("no_access_token", 503, "has no access_token"),
     ("no_refresh_token", 400, "noRefreshToken: true"),
     ("huge", 503, "more than 1048576 bytes"),
-    ("hang_up", 503, "was lost"),
+    ("hang_up", 503, "answer of 127.0.0.1 was lost"),
 ];
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
 async fn an_answer_without_tokens_at_connect_is_explained_and_nothing_is_stored() {
     let server = Server::odd().await;
-    for (name, status, text) in NO_TOKENS {
+    for (name, status, text) in NO_TOKENS.into_iter().filter(|(name, ..)| *name != "hang_up") {
         server.tell("reset", &json!({})).await;
-        // Without any answer, it is asked once more.
-        let asked = if name == "hang_up" { 2 } else { 1 };
-        answer_next(&server, json!([{"name": name, "times": asked}])).await;
+        answer_next(&server, json!([name])).await;
         let world = integrated(&server, json!({})).await;
         let page = server.connect(&world).await;
         assert_eq!(page.0.status().as_u16(), status, "{name}: {}", page.text());
@@ -157,11 +165,25 @@ async fn an_answer_without_tokens_at_connect_is_explained_and_nothing_is_stored(
         assert_eq!(world.get("/connections").await.json()["items"], json!([]), "{name}");
         world.get(&format!("/credentials?connectionId={}", id())).await.expect(StatusCode::NOT_FOUND);
         let paths: Vec<_> = server.requests().await.into_iter().map(|request| request.path).collect();
-        assert_eq!(paths[0], "/authorize", "{name}");
-        assert_eq!(paths[1..], vec!["/token"; asked], "{name}: asked so often, and nobody else");
+        assert_eq!(paths, ["/authorize", "/token"], "{name}: nobody else is asked");
         // It was no more than that one answer.
         server.connect(&world).await.expect(StatusCode::OK);
     }
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn a_code_that_is_refused_after_a_lost_answer_is_explained() {
+    let server = Server::odd().await;
+    answer_next(&server, json!(["hang_up"])).await;
+    let world = integrated(&server, json!({})).await;
+    // This server forgets the code's challenge when it is first asked.
+    let page = server.connect(&world).await;
+    let text = page.text();
+    assert!(text.contains("code_challenge required") && text.contains("a moment before was lost"), "{text}");
+    let paths: Vec<_> = server.requests().await.into_iter().map(|request| request.path).collect();
+    assert_eq!(paths, ["/authorize", "/token", "/token"]);
+    server.connect(&world).await.expect(StatusCode::OK);
 }
 
 #[tokio::test]
@@ -186,7 +208,7 @@ async fn an_answer_without_tokens_at_a_refresh_costs_nothing_and_only_a_dead_gra
         let calls = server.requests().await;
         let calls: Vec<_> = calls.iter().map(|request| request.path.as_str()).collect();
         assert_eq!(calls[..2], ["/authorize", "/token"], "{name}");
-        assert_eq!(calls[2..], vec!["/token"; asked], "{name}: asked so often, and nobody else");
+        assert_eq!(calls[2..], vec!["/token"; asked], "{name}: nobody else is asked");
         advance_and_sweep(&world, 17).await;
         let refreshes = server.refreshes().await;
         assert_eq!(refreshes.len(), if is_dead { 1 } else { asked + 1 }, "{name}");

@@ -96,10 +96,13 @@ impl Expiry {
         now >= later(self.at, Self::LAST_MOMENTS)
     }
 
-    /// How much later the end may be stated the next time and still mean the same: the clocks of our processes differ. Short
-    /// lifetimes allow less, since a provider may also let the same token begin again.
-    fn tolerance(&self) -> Duration {
-        Lease::CLOCK_SKEW.min(self.lifetime() / 10).max(Self::LAST_MOMENTS)
+    /// Whether an end that is stated for the same token is the rest of its lifetime, and not a whole one: a provider may let
+    /// the token begin again, or issue the same one twice in a second. The clocks of our processes differ, so the end may be
+    /// a little later than it was; short lifetimes allow less.
+    fn is_continued_by(&self, at: OffsetDateTime, asked_at: OffsetDateTime) -> bool {
+        let tolerance = Lease::CLOCK_SKEW.min(self.lifetime() / 10).max(Self::LAST_MOMENTS);
+        let is_whole = at - asked_at >= self.lifetime().saturating_sub(ROUNDING);
+        at <= later(self.at, tolerance) && (!is_whole || self.is_rest)
     }
 
     fn lasting(lifetime: Duration, asked_at: OffsetDateTime) -> Self {
@@ -161,7 +164,7 @@ pub fn refreshed_expiry(
         Stated::Zero | Stated::Nothing => None,
     };
     match (at, before) {
-        (Some(at), Some(before)) if !is_new && at <= later(before.at, before.tolerance()) => {
+        (Some(at), Some(before)) if !is_new && before.is_continued_by(at, asked.at) => {
             // Not later than was said before, or a provider that rounds up would move the end again and again.
             let agrees = at >= earlier(before.at, ROUNDING);
             Some(Expiry { from: before.from, at: if agrees { before.at } else { at }, is_rest: true })

@@ -47,9 +47,9 @@ pub enum ProviderError {
     },
 }
 
-/// Added to the message of a dead grant after a lost answer.
+/// Added to the message of a refusal after a lost answer.
 pub(super) const AFTER_LOST_ANSWER: &str =
-    "; the answer to the same request a moment before was lost, and may have replaced the token";
+    "; the answer to the same request a moment before was lost, and may have used up the token or the code";
 
 impl ProviderError {
     /// A fault in the connector or in the integration.
@@ -134,22 +134,25 @@ impl ProviderError {
         }
     }
 
-    /// The same error after a request whose answer was lost: where the refresh token is dead now, that may be why.
+    /// The same error after a request whose answer was lost: a provider may take a token or a code only once.
     pub(super) fn after_lost_answer(mut self) -> Self {
-        if let Self::Refused { message, permanent: true, .. } = &mut self {
-            message.push_str(AFTER_LOST_ANSWER);
-        }
+        self.message_mut().push_str(AFTER_LOST_ANSWER);
         self
     }
 
     /// The same error, with these texts taken out of its message.
     pub(super) fn without(mut self, secrets: &[String]) -> Self {
-        let (Self::Configuration { message, .. } | Self::Refused { message, .. } | Self::Unavailable { message, .. }) =
-            &mut self;
+        let message = self.message_mut();
         for secret in secrets {
             *message = message.replace(secret, "…");
         }
         self
+    }
+
+    fn message_mut(&mut self) -> &mut String {
+        let (Self::Configuration { message, .. } | Self::Refused { message, .. } | Self::Unavailable { message, .. }) =
+            self;
+        message
     }
 
     /// What this means for a connection that was being refreshed.

@@ -20,7 +20,7 @@ use crate::egress::{Limits, Permit, Response};
 use crate::error::Error;
 use crate::javascript::{Api, OpenApi};
 use crate::oauth1::OAuth1Config;
-use crate::response::{self, Meaning, header_text, parse_http_date};
+use crate::response::{self, header_text, parse_http_date};
 
 /// Renews the credentials of the connection that is used.
 #[async_trait]
@@ -145,7 +145,7 @@ impl ApiSession {
         let reading = Reading { rules, doubts_success, redirect, now: self.provider.clock.now() };
         client.judge(response, reading).map_err(|refused| {
             let Refused { mut error, response } = *refused;
-            if is_second && error.meaning == Some(Meaning::Permanent) {
+            if is_second {
                 error.message.push_str(AFTER_LOST_ANSWER);
             }
             ApiError::Response { error, request: asked, response }

@@ -141,6 +141,9 @@ fn the_same_token_keeps_its_end() {
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 0})), Some((0, 3300, true)));
     assert_eq!(refreshed(json!({"access_token": "old"})), Some((0, 3600, true)));
     assert_eq!(refreshed(json!({})), Some((0, 3600, true)));
+    // Twice the same token within a second.
+    let twice = refreshed_at(1, Some(Expiry::new(at(0), at(3600))), json!({"access_token": "old", "expires_in": 3600}));
+    assert_eq!(twice, Some((1, 3601, false)));
     // A lifetime that begins again is stated.
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 3600})), Some((3300, 6900, false)));
 }
