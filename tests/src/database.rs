@@ -172,10 +172,12 @@ async fn mariadb(folder: &Path, port: u16, is_encrypted: bool) -> Command {
         "--skip-test-db",
         "--skip-name-resolve",
     ]);
+    // In the common folder, servers that start at once could take each other's temporary tables away.
+    install.env("TMPDIR", folder);
     run(install.arg(path("datadir", "data")), "").await;
     let mut command = unprivileged("mariadbd");
     command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--log-warnings=9"]);
-    command.arg(format!("--port={port}"));
+    command.arg(format!("--port={port}")).env("TMPDIR", folder);
     command.args([
         path("datadir", "data"),
         path("socket", "socket"),

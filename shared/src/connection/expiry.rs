@@ -79,7 +79,7 @@ impl Expiry {
         Self { from, at, is_rest: false }
     }
 
-    /// How long the token lives, from its first day.
+    /// How long the token lives in all, from when it was first asked for.
     pub fn lifetime(&self) -> Duration {
         (self.at - self.from).try_into().unwrap_or_default()
     }
@@ -132,8 +132,8 @@ impl Asked {
     }
 }
 
-/// When the first credentials of a connection expire. A lifetime of 0 seconds means that they do not: so Mailchimp and others
-/// say it. `None` if nothing readable is stated.
+/// When the first credentials of a connection expire. `None` if nothing readable is stated, or a lifetime of 0
+/// seconds, with which Mailchimp and others say "never".
 pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expiry> {
     match stated(credentials, asked, |_, _| true) {
         Stated::At(at) => Some(Expiry::new(asked.at, at)),
@@ -146,8 +146,7 @@ pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expir
 ///
 /// The lifetime stated last goes on counting: a new token without a statement lives as long as the one before it. A time that
 /// the connector merely copied from the old credentials doesn't count as a statement. The token that was there already keeps
-/// its end.
-/// `expires_in: 0` means that it has come; "never" it means in first answers only.
+/// its end, which has come if a lifetime of 0 is stated.
 pub fn refreshed_expiry(
     before: Option<Expiry>,
     stored: &Value,
