@@ -167,6 +167,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A fault of the integration or the connector. Attempts go on until it is fixed.
+    pub fn of_set_up(message: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self::Transient { problem: Problem::new(Some(Problem::SET_UP), message), retry_after }
+    }
+
     /// What happened.
     pub fn problem(&self) -> &Problem {
         match self {
@@ -192,9 +197,12 @@ impl Failure {
 }
 
 impl Problem {
+    /// The key of a fault of the integration or the connector.
+    const SET_UP: &str = "configuration";
+
     /// Whether the integration or the connector is at fault.
     fn is_set_up(&self) -> bool {
-        self.key.as_deref() == Some("configuration")
+        self.key.as_deref() == Some(Self::SET_UP)
     }
 
     /// A problem of a documented kind, or of none.

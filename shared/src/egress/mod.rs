@@ -258,8 +258,8 @@ impl Egress {
         if has_too_many_values(&response.body, limits.max_values) {
             return Err(EgressError::TooManyValues { host, limit: limits.max_values });
         }
-        let is_large = response.permit.is_none() && has_too_many_values(&response.body, LARGE_VALUES);
-        if is_large && !limits.has_permit && !limits.repeats_lost {
+        let may_be_large = response.permit.is_none() && !limits.has_permit && !limits.repeats_lost;
+        if may_be_large && has_too_many_values(&response.body, LARGE_VALUES) {
             response.permit = permit(&self.large_answers).await;
         }
         Ok(response)

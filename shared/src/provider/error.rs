@@ -163,9 +163,7 @@ impl ProviderError {
             Self::Refused { key, retry_after, .. } => {
                 Failure::Transient { problem: Problem::new(key, message), retry_after }
             }
-            Self::Configuration { retry_after, .. } => {
-                Failure::Transient { problem: Problem::new(Some("configuration"), message), retry_after }
-            }
+            Self::Configuration { retry_after, .. } => Failure::of_set_up(message, retry_after),
             Self::Unavailable { retry_after, .. } => {
                 Failure::Transient { problem: Problem::new(None, message), retry_after }
             }

@@ -194,8 +194,7 @@ impl Refresher {
         };
         if !self.vault.fits(&contents, &fresh) {
             let message = "what the refresh returned is too large to be stored; the connector should return less";
-            let problem = Problem::new(Some("configuration"), message);
-            let failure = Failure::Transient { problem, retry_after: None };
+            let failure = Failure::of_set_up(message, None);
             return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
         }
         let renewed = Renewed::new(fresh, credentials, &obtained, self.clock.now());
@@ -233,16 +232,13 @@ impl Refresher {
         let auth = match self.configuration.auth_of(connection, contents).await {
             Ok(auth) => auth,
             Err(error) if error.status.is_server_error() => return Err(error),
-            Err(error) => {
-                let problem = Problem::new(Some("configuration"), error.message);
-                return Ok(Err(Failure::Transient { problem, retry_after: None }));
-            }
+            Err(error) => return Ok(Err(Failure::of_set_up(error.message, None))),
         };
         Ok(match self.provider.renewal(&auth).await {
             Ok(Some(renewal)) => Ok((auth, renewal)),
             Ok(None) => {
                 let message = "the connector has no way to refresh these credentials any more; check the integration";
-                Err(Failure::Transient { problem: Problem::new(Some("configuration"), message), retry_after: None })
+                Err(Failure::of_set_up(message, None))
             }
             Err(error) => Err(error.into_failure()),
         })

@@ -62,9 +62,8 @@ pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<std::time
     parse_retry_after(header_text(headers, header::RETRY_AFTER)?, now)
 }
 
-/// Where a redirect points, without its query and fragment, which may hold secrets, and without parts of the path
-/// that look like one. It is for people: no redirect is followed
-/// with credentials.
+/// Where a redirect points, without its query and fragment, which may hold secrets, and without parts of the path that look
+/// like one. It is for people: no redirect is followed with credentials.
 pub fn redirect_target(status: u16, headers: &HeaderMap, asked: &http::Uri) -> Option<String> {
     let location = header_text(headers, header::LOCATION).filter(|_| (300..400).contains(&status))?;
     let target = Url::parse(&asked.to_string()).ok()?.join(location).ok()?;
