@@ -314,7 +314,7 @@ mod engine {
     use crate::javascript::{JavaScript, Limits};
     use crate::provider::Provider;
     use crate::queue::{RecoveryQueue, RefreshQueue};
-    use crate::refresh::Refresher;
+    use crate::refresh::{Refresher, Slots};
     use crate::secrets::Proxies;
     use crate::store::Integrations;
 
@@ -396,6 +396,7 @@ mod engine {
                 rng: Arc::clone(&self.rng),
                 give_up: self.settings.give_up,
                 metrics: self.settings.metrics.clone(),
+                slots: Slots::default(),
             })
         }
     }

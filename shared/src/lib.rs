@@ -8,7 +8,7 @@
 //! - what runs the JavaScript of connectors: [`javascript`];
 //! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
 //! - wiring: [`environment`], [`lambda`], [`http`], [`error`];
-//! - what is told of it: [`invocation`], [`metrics`].
+//! - what is told of it: [`invocation`], [`metrics`]; how its parts are kept apart: [`isolation`].
 //!
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
 //! without it.
@@ -35,6 +35,7 @@ pub mod events;
 pub mod http;
 pub mod invocation;
 pub mod invoke;
+pub mod isolation;
 #[cfg(feature = "engine")]
 pub mod javascript;
 pub mod lambda;

@@ -1,8 +1,10 @@
 //! The binary of a function, as Lambda runs it: a process of its own that takes its events from a [`RuntimeApi`].
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -99,6 +101,20 @@ impl Function {
     fn proc(&self, file: &str) -> String {
         format!("/proc/{}/{file}", self.process.id().expect("it runs"))
     }
+}
+
+/// The binary that is deployed as a function, out of its archive.
+pub fn deployed(name: &str) -> PathBuf {
+    let folder = env::var_os("LARDER_TEST_FUNCTIONS").expect("LARDER_TEST_FUNCTIONS is not set; run tests/run");
+    let folder = PathBuf::from(folder).join(name);
+    let unpacked = std::process::Command::new("python3")
+        .args(["-m", "zipfile", "-e", "bootstrap.zip", "."])
+        .current_dir(&folder)
+        .status();
+    assert!(unpacked.expect("python3 starts").success(), "{} has no bootstrap.zip", folder.display());
+    let binary = folder.join("bootstrap");
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    binary
 }
 
 /// An event of an HTTP API (payload 2.0). `target` is a path with its query.

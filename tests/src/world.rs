@@ -279,7 +279,7 @@ impl World {
 
     /// One tick of the sweeper.
     pub async fn sweep(&self) {
-        self.bundle.refresher().sweep(Duration::ZERO).await.expect("a sweep");
+        self.bundle.refresher().sweep(Duration::ZERO, None).await.expect("a sweep");
     }
 }
 

@@ -209,16 +209,16 @@ async fn a_store_that_cannot_be_read_costs_no_refresh_token() {
     world.advance(3300);
     for fault in faults().into_iter().chain([Fault::Cut]) {
         api.fail([fault]);
-        let report = world.bundle.refresher().sweep(Duration::ZERO).await.unwrap();
+        let report = world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
         assert_eq!((report.due, report.failed, provider.refreshes().len()), (1, 1, 0));
         // It does not stand in the way of others meanwhile.
-        assert_eq!(world.bundle.refresher().sweep(Duration::ZERO).await.unwrap().due, 0);
+        assert_eq!(world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap().due, 0);
         world.advance(300);
     }
     // Nor does one that has lost them.
     let json = api.stored(&id).unwrap();
     api.fail([Fault::Status(StatusCode::NOT_FOUND)]);
-    assert_eq!(world.bundle.refresher().sweep(Duration::ZERO).await.unwrap().failed, 1);
+    assert_eq!(world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap().failed, 1);
     assert_eq!(world.connection(&id).await["state"], "READY");
     world.advance(300);
     world.sweep().await;

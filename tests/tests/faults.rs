@@ -47,7 +47,7 @@ async fn what_cannot_be_opened_is_swept_every_five_minutes_and_healed_by_connect
     assert!(connections.put(&connection, Expect::Version(connection.version)).await.unwrap());
 
     world.advance(3300);
-    let sweep = async || world.bundle.refresher().sweep(Duration::ZERO).await.unwrap();
+    let sweep = async || world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
     assert_eq!(sweep().await.failed, 1);
     assert_eq!(sweep().await.due, 0);
     world.advance(300);

@@ -63,7 +63,7 @@ async fn a_connection_whose_schedule_could_not_be_made_is_saved_and_swept() {
     assert_eq!(aws.schedules().len(), 0);
     world.advance(3300);
     let grace = Duration::from_secs(90);
-    let sweep = async || world.bundle.refresher().sweep(grace).await.unwrap().refreshed;
+    let sweep = async || world.bundle.refresher().sweep(grace, None).await.unwrap().refreshed;
     assert_eq!(sweep().await, 0);
     world.advance(90);
     assert_eq!(sweep().await, 1);
@@ -90,7 +90,7 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
         assert!(connections.put(&connection, larder::store::Expect::Absent).await.unwrap());
     }
     world.advance(3300);
-    let report = world.bundle.refresher().sweep(Duration::ZERO).await.unwrap();
+    let report = world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
     assert_eq!((report.due, report.queued, report.refreshed, report.failed), (901, 901, 0, 0));
     let mut ids: Vec<_> = aws.take_messages().iter().map(|body| serde_json::from_str::<Value>(body).unwrap()).collect();
     ids.sort_by_key(|event| event["connectionId"].to_string());

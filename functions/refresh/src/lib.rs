@@ -1,5 +1,6 @@
 //! The `refresh` function: renews one connection when its schedule fires or a reader needs it, and sweeps what is overdue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -7,6 +8,7 @@ use larder::environment::{Environment, RefreshesBy, SettingError};
 use larder::error::{Error, log_cause};
 use larder::invocation::{Batch, note, recorded};
 use larder::invoke::{Outcome, RefreshEvent};
+use larder::isolation::isolated;
 use larder::queue::Message;
 use larder::refresh::{Recovery, Refresher, SweepReport, Trigger};
 use serde::{Deserialize, Serialize};
@@ -66,7 +68,7 @@ pub struct BatchItemFailure {
 
 /// Handles refresh events.
 pub struct Refresh {
-    refresher: Refresher,
+    refresher: Arc<Refresher>,
     /// How long the sweeper leaves the schedules the time to fire.
     grace: Duration,
 }
@@ -84,7 +86,8 @@ impl Refresh {
             RefreshesBy::Schedules(_) => Self::SCHEDULE_GRACE,
             RefreshesBy::Sweeper | RefreshesBy::Queue(_) => Duration::ZERO,
         };
-        Ok(Self { refresher: environment.refresher(environment.configuration(Vec::new()))?, grace })
+        let refresher = environment.refresher(environment.configuration(Vec::new()))?;
+        Ok(Self { refresher: Arc::new(refresher), grace })
     }
 
     /// Handles one event.
@@ -95,44 +98,55 @@ impl Refresh {
         match event {
             Event::Queue { records } => {
                 let messages = records.len();
-                let handled = join_all(records.into_iter().map(|record| recorded(self.handle_record(record)))).await;
-                let failures: Vec<_> = handled.into_iter().filter_map(|(failure, _)| failure).collect();
+                let handled = join_all(records.into_iter().map(|record| self.handle_record(record))).await;
+                let failures: Vec<_> = handled.into_iter().flatten().collect();
                 note(|record| record.batch = Some(Batch { messages, returned: failures.len() }));
                 Ok(Answer::Queue { failures })
             }
-            Event::Refresh(event) => Ok(Answer::Refresh(self.refresh(&event).await?)),
-            Event::Sweep { .. } => Ok(Answer::Sweep(self.refresher.sweep(self.grace).await?)),
+            Event::Refresh(event) => Ok(Answer::Refresh(refresh(&self.refresher, &event).await?)),
+            Event::Sweep { .. } => Ok(Answer::Sweep(self.refresher.sweep(self.grace, None).await?)),
         }
     }
 
-    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
-        let RefreshEvent { workspace, connection_id, version } = event;
-        self.refresher.refresh(workspace, connection_id, *version, Trigger::Due).await
-    }
-
-    /// Handles a message; gives it back where it must come again.
+    /// Handles a message apart from the others; gives it back where it must come again.
     async fn handle_record(&self, record: Record) -> Option<BatchItemFailure> {
-        let Refresher { queue, recovery, .. } = &self.refresher;
-        let retried = match serde_json::from_str(&record.body) {
-            Ok(Message::Refresh(event)) => match (self.refresh(&event).await, queue) {
-                // Another is at it, or our clock is behind the sweeper's: neither means that it is done.
-                (Ok(Outcome::Busy | Outcome::TooSoon), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
-                (Ok(_), _) => return None,
-                (Err(_), _) => Ok(()),
-            },
-            Ok(Message::Recover(unsaved)) => match (self.refresher.recover(&unsaved).await, recovery) {
-                (Ok(Recovery::Saved | Recovery::Superseded), _) => return None,
-                (Ok(Recovery::Busy) | Err(_), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
-                (Ok(Recovery::Busy) | Err(_), None) => Ok(()),
-            },
-            Err(error) => {
-                tracing::error!(message_id = record.message_id, %error, "a message is none of ours");
-                Ok(())
-            }
-        };
-        if let Err(error) = retried {
-            log_cause("SQS; a message comes again later than it should", &error);
-        }
-        Some(BatchItemFailure { item_identifier: record.message_id })
+        let (refresher, item_identifier) = (Arc::clone(&self.refresher), record.message_id.clone());
+        let handled = isolated(async move { recorded(is_done(&refresher, record)).await.0 }).await;
+        let is_done = handled.unwrap_or_else(|panicked| {
+            tracing::error!(message_id = item_identifier, error = %panicked, "a message was not handled");
+            false
+        });
+        (!is_done).then_some(BatchItemFailure { item_identifier })
     }
+}
+
+async fn refresh(refresher: &Refresher, event: &RefreshEvent) -> Result<Outcome, Error> {
+    let RefreshEvent { workspace, connection_id, version } = event;
+    refresher.refresh(workspace, connection_id, *version, Trigger::Due).await
+}
+
+/// Handles a message; `false` where it must come again.
+async fn is_done(refresher: &Refresher, record: Record) -> bool {
+    let Refresher { queue, recovery, .. } = refresher;
+    let retried = match serde_json::from_str(&record.body) {
+        Ok(Message::Refresh(event)) => match (refresh(refresher, &event).await, queue) {
+            // Another is at it, or our clock is behind the sweeper's: neither means that it is done.
+            (Ok(Outcome::Busy | Outcome::TooSoon), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
+            (Ok(_), _) => return true,
+            (Err(_), _) => Ok(()),
+        },
+        Ok(Message::Recover(unsaved)) => match (refresher.recover(&unsaved).await, recovery) {
+            (Ok(Recovery::Saved | Recovery::Superseded), _) => return true,
+            (Ok(Recovery::Busy) | Err(_), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
+            (Ok(Recovery::Busy) | Err(_), None) => Ok(()),
+        },
+        Err(error) => {
+            tracing::error!(message_id = record.message_id, %error, "a message is none of ours");
+            Ok(())
+        }
+    };
+    if let Err(error) = retried {
+        log_cause("SQS; a message comes again later than it should", &error);
+    }
+    false
 }

@@ -4,7 +4,8 @@ use larder::environment::Environment;
 use larder::lambda;
 use refresh::Refresh;
 
-#[tokio::main(flavor = "current_thread")]
+// Refreshes run on threads of their own; these two have what they share, which is mostly waiting.
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::init_logging();
     let environment = Environment::from_env().await?;

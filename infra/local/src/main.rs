@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use connect::own_connection_id;
@@ -22,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// How long refreshes have to end when the program is asked to.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Where the README lets `cargo lambda watch` listen.
 const LAMBDA_PORT: u16 = 9100;
 
@@ -167,7 +170,8 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let tenant = bundle.token(&Grant::default()).await?;
     print(&welcome(&base_uri, &data, &engine, demo.is_some(), &admin, &tenant));
 
-    let sweeper = tokio::spawn(sweeper::run(Arc::clone(bundle.refresher())));
+    let refresher = Arc::clone(bundle.refresher());
+    let sweeper = tokio::spawn(sweeper::run(Arc::clone(&refresher)));
     let mut terminated = signal(SignalKind::terminate()).map_err(failed("the signal handler".into()))?;
     tokio::select! {
         () = server::serve(listener, bundle, demo) => {}
@@ -175,7 +179,10 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated.recv() => {}
     }
-    Ok(())
+    // A provider may have replaced the token that a refresh has sent: its answer is worth some seconds.
+    drop(tokio::time::timeout(FAREWELL, refresher.idle()).await);
+    // The end of the runtime would wait for threads that stand still.
+    std::process::exit(0)
 }
 
 /// Where credentials are kept, as for the Lambda functions. There is no AWS here.

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use larder::error::Error;
 use larder::http::Response;
+use larder::isolation::isolated;
 use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
@@ -57,10 +58,11 @@ async fn answer(bundle: &Arc<Bundle>, demo: Option<&DemoProvider>, request: hype
     match demo {
         Some(demo) if request.uri().path().starts_with(DemoProvider::PREFIX) => demo.handle(&request),
         _ => {
-            // As in Lambda, the function goes on when its caller does not wait for it: what a provider gave is saved.
+            // As in Lambda, requests do not disturb each other, and the function goes on when its caller does not wait for
+            // it: what a provider gave is saved.
             let bundle = Arc::clone(bundle);
-            let handled = tokio::spawn(async move { bundle.handle(request).await });
-            handled.await.unwrap_or_else(|error| Error::internal(error).into_response())
+            let handled = isolated(async move { bundle.handle(request).await });
+            handled.await.unwrap_or_else(|panicked| Error::internal(panicked).into_response())
         }
     }
 }

@@ -4,18 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder::refresh::Refresher;
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Sweeps until the process ends.
+/// Sweeps until the process ends. A sweep begins when the one before has begun all that was due: one slow provider keeps
+/// nobody else waiting.
 pub async fn run(refresher: Arc<Refresher>) {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match refresher.sweep(Duration::ZERO).await {
-            Ok(report) if report.due > 0 => tracing::info!(report.due, report.refreshed, report.failed, "swept"),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "a sweep failed"),
-        }
+        let (beginning, mut begun) = mpsc::channel(1);
+        tokio::spawn(sweep(Arc::clone(&refresher), beginning));
+        // Nothing is ever sent.
+        begun.recv().await;
+    }
+}
+
+async fn sweep(refresher: Arc<Refresher>, beginning: mpsc::Sender<()>) {
+    match refresher.sweep(Duration::ZERO, Some(beginning)).await {
+        Ok(report) if report.due > 0 => tracing::info!(report.due, report.refreshed, report.failed, "swept"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "a sweep failed"),
     }
 }

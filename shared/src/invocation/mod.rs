@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Told};
 use crate::http::Response;
+use crate::isolation::caught;
 pub use record::{Batch, Here, Record, Sweep, note, recorded, waiting_for_provider};
 
 /// One call of a function, as it was asked for.
@@ -35,7 +36,8 @@ impl Invocation {
     /// Answers an HTTP request, and logs that.
     pub async fn answer(self, work: impl Future<Output = Response>) -> Response {
         let started = Instant::now();
-        let (response, record) = recorded(work).await;
+        let (response, record) = recorded(caught(work)).await;
+        let response = response.unwrap_or_else(|panicked| Error::internal(panicked).into_response());
         let told = response.extensions().get::<Told>();
         self.log(&record, Some(response.status().as_u16()), told, started.elapsed());
         response
@@ -47,7 +49,8 @@ impl Invocation {
     /// What `work` fails with.
     pub async fn handle<T>(self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let started = Instant::now();
-        let (result, record) = recorded(work).await;
+        let (result, record) = recorded(caught(work)).await;
+        let result = result.unwrap_or_else(|panicked| Err(Error::internal(panicked)));
         let told = result.as_ref().err().map(Error::told);
         self.log(&record, None, told.as_ref(), started.elapsed());
         result
@@ -174,6 +177,17 @@ mod tests {
         });
         assert_eq!(line, expected);
         assert!(duration.is_some() && provider.is_none(), "{duration:?} {provider:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_leaves_a_line() {
+        let line = Lines::of("larder::invocation=info", async {
+            let panic = || -> Response { panic!("as a test wants it") };
+            let response = invocation().answer(async { panic() }).await;
+            assert_eq!(response.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
+        });
+        let line = line.await;
+        assert_eq!((&line[0]["status"], line.len()), (&json!(500), 1), "{line:?}");
     }
 
     #[tokio::test]

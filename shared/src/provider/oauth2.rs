@@ -12,6 +12,7 @@ use crate::connection::{Asked, Expiry, states_lifetime};
 use crate::connector::FunctionName;
 use crate::credentials::refresh_token;
 use crate::egress::{Limits, Permit, Response};
+use crate::isolation::caught;
 use crate::oauth2::{
     OAuthConfig, TokenError, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation,
     callback_fields, parse_revocation, parse_token_response,
@@ -157,10 +158,11 @@ impl Provider {
         let mut fresh = credentials.as_object().cloned().unwrap_or_default();
         fresh.extend(tokens.clone());
         let api = self.api(auth, extraction, Value::Object(fresh), None);
-        let extracted = self.run_for_object(auth, extraction, arguments, Some(&api));
+        let extracted = caught(self.run_for_object(auth, extraction, arguments, Some(&api)));
         let problem = match tokio::time::timeout(Self::EXTRACTION, extracted).await {
-            Ok(Ok(extracted)) => return extracted,
-            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(Ok(extracted))) => return extracted,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(panicked)) => panicked.to_string(),
             Err(_) => "it took too long".to_owned(),
         };
         tracing::warn!(connector = auth.connector.key, problem, "the token response is kept as it came");

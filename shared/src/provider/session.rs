@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::error::AFTER_LOST_ANSWER;
 use super::functions::{limits_of, read_client};
@@ -36,6 +37,7 @@ pub(super) struct ApiSession {
     /// The function that makes the requests.
     name: FunctionName,
     reauthorize: Option<Arc<dyn Reauthorize>>,
+    called_at: Instant,
     state: Mutex<State>,
 }
 
@@ -75,6 +77,7 @@ impl Provider {
             auth: Arc::clone(auth),
             name,
             reauthorize,
+            called_at: Instant::now(),
             state: Mutex::new(state),
         })
     }
@@ -86,7 +89,7 @@ impl ApiSession {
         let credentials = Value::Null;
         let client = Some(ApiClient::default());
         let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
-        Self { provider, auth, name, reauthorize: None, state: Mutex::new(state) }
+        Self { provider, auth, name, reauthorize: None, called_at: Instant::now(), state: Mutex::new(state) }
     }
 
     /// The credentials in use.
@@ -129,6 +132,11 @@ impl ApiSession {
         let uri = request.uri().clone();
         let asked = json!({"method": request.method().as_str(), "url": public_url(&uri)});
         let limits = Limits { has_permit: self.state().permit.is_some(), ..limits_of(self.name) };
+        // A formula that stood still kept time-outs from ending this; by now, another may be refreshing the connection.
+        if self.called_at.elapsed() > Provider::DEADLINE {
+            let message = format!("{} took too long to make a request", self.name.spec_key());
+            return Err(ProviderError::unavailable(message).into());
+        }
         let answer = self.provider.egress.send(request, limits).await.map_err(ProviderError::from)?;
         let Response { status, headers, body, is_second, permit } = answer;
         {

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 pub use recovery::{Recovery, Unsaved};
-pub use sweep::SweepReport;
+pub use sweep::{Beginning, Slots, SweepReport};
 
 use crate::clock::Clock;
 use crate::configuration::Configuration;
@@ -27,8 +27,9 @@ use crate::connection::{Connection, Contents, Failure, Lease, Problem, is_statem
 use crate::error::{Error, log_cause};
 use crate::invocation;
 use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
+use crate::isolation::caught;
 use crate::metrics::{Metrics, RefreshMetrics};
-use crate::provider::{Auth, Obtained, Provider, Renewal};
+use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
 use crate::queue::{RecoveryQueue, RefreshQueue};
 use crate::random::{self, Rng};
 use crate::signals::Signals;
@@ -78,6 +79,8 @@ pub struct Refresher {
     pub give_up: Duration,
     /// Hear of every refresh and every sweep.
     pub metrics: Metrics,
+    /// How many refreshes the sweeps have at once.
+    pub slots: Slots,
 }
 
 impl Refresher {
@@ -94,7 +97,9 @@ impl Refresher {
         trigger: Trigger,
     ) -> Result<Outcome, Error> {
         let started_at = self.clock.now();
-        let (outcome, record) = invocation::recorded(self.attempt(workspace, id, version, trigger)).await;
+        // Boxed: it is large, and the stack of a thread is not.
+        let attempt = Box::pin(self.attempt(workspace, id, version, trigger));
+        let (outcome, record) = invocation::recorded(attempt).await;
         let measured = RefreshMetrics {
             workspace,
             connection: id,
@@ -145,7 +150,9 @@ impl Refresher {
         }
 
         let contents = self.vault.open(&connection).await?;
-        let (auth, renewal) = match self.prepare(&connection, &contents).await? {
+        let prepared = caught(self.prepare(&connection, &contents)).await;
+        let prepared = prepared.unwrap_or_else(|panicked| Ok(Err(Failure::of_set_up(panicked.to_string(), None))));
+        let (auth, renewal) = match prepared? {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let expect = Expect::Unleased(connection.version, now);
@@ -174,7 +181,9 @@ impl Refresher {
             }
             return Ok(Outcome::Busy);
         }
-        let obtained = match self.provider.refresh(&auth, &renewal, &credentials_value, connection.expiry).await {
+        let asking = caught(self.provider.refresh(&auth, &renewal, &credentials_value, connection.expiry));
+        let obtained = asking.await.unwrap_or_else(|panicked| Err(ProviderError::configuration(panicked.to_string())));
+        let obtained = match obtained {
             Ok(obtained) => obtained,
             Err(error) => {
                 let mut failure = error.into_failure();
