@@ -208,7 +208,7 @@ mod tests {
     fn numbers_of_four_digits_are_masked() {
         let masking = of_credentials(json!({"pin": 4711, "text": "0815", "port": 443, "id": -123_456, "big": 1.25e30,
             "exact": 12_345_678_901_234_567_890_u64, "rate": 1234.5}));
-        for secret in ["4711", "0815", "123456", "1.25e30", "1.25e+30", "12345678901234567890", "1234.5"] {
+        for secret in ["4711", "0815", "123456", "1.25e+30", "12345678901234567890", "1234.5"] {
             assert_eq!(masking.text(&format!("a{secret}b"), 100), "a…b", "{secret}");
         }
         // As JavaScript rounds it.
