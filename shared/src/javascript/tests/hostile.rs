@@ -18,6 +18,7 @@ async fn outcome(text: &str) -> Result<Option<Value>, JavaScriptError> {
 async fn a_stack_trace_limit_that_is_no_number_is_ignored() {
     for text in [
         "export default () => { Error.stackTraceLimit = {}; Error.stackTraceLimit = 1; return 1 }",
+        "export default () => { Error.stackTraceLimit = {}; return Error.stackTraceLimit === 10 ? 1 : 2 }",
         "'use strict'; Error.stackTraceLimit = []; TypeError.stackTraceLimit = () => {}; export default () => 1",
         "class Own extends Error {}; Own.stackTraceLimit = Symbol(); Reflect.set(Error, 'stackTraceLimit', new Map(), Own); export default () => 1",
         "export default () => { for (let i = 0; i < 1e5; i++) Error.stackTraceLimit = 'x'.repeat(1000) + i; return 1 }",
