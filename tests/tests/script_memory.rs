@@ -1,4 +1,4 @@
-//! How much memory a script takes outside of its engine's heap. One test, for there is one process to measure.
+//! How much memory a script takes outside of its engine's heap. There is one test because there is one process to measure.
 
 use std::sync::Arc;
 

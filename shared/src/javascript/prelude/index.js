@@ -28,7 +28,7 @@ export default function install(host, globalThis) {
   }
   // Call sites would hand out the functions of the prelude.
   Object.defineProperty(Error, "prepareStackTrace", { get() {}, set() {}, configurable: false })
-  // The engine keeps for good whatever else than a number it gets here.
+  // The engine leaks any other value that it gets here.
   const { get, set } = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit")
   const setLimit = (limit) => { if (typeof limit === "number") apply(set, Error, [limit]) }
   Object.defineProperty(Error, "stackTraceLimit", { get, set: setLimit, configurable: false })

@@ -228,7 +228,7 @@ async fn requests_of_the_client_count_when_they_are_made() {
 }
 
 #[tokio::test]
-async fn a_request_that_a_script_makes_no_object_is_an_error() {
+async fn an_api_request_that_is_not_an_object_is_an_error() {
     for json in ["[]", "'text'", "1", "null", "undefined"] {
         let text = format!(
             "export default async ({{ apiClient }}) => {{ Object.prototype.toJSON = () => {json}; await apiClient.post('/', new Uint8Array(3)) }}"

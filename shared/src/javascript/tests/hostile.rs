@@ -15,7 +15,7 @@ async fn outcome(text: &str) -> Result<Option<Value>, JavaScriptError> {
 }
 
 #[tokio::test]
-async fn a_stack_trace_limit_that_is_no_number_is_ignored() {
+async fn a_stack_trace_limit_that_is_not_a_number_is_ignored() {
     for text in [
         "export default () => { Error.stackTraceLimit = {}; Error.stackTraceLimit = 1; return 1 }",
         "export default () => { Error.stackTraceLimit = {}; return Error.stackTraceLimit === 10 ? 1 : 2 }",

@@ -253,7 +253,7 @@ async fn limit_of(base: &str, text: &str, limits: Limits) -> String {
 #[tokio::test]
 async fn requests_count_when_they_are_made() {
     let (_listener, base) = silent().await;
-    // Nothing is ever answered, so whoever waited for their turn would wait to the end.
+    // Nothing is ever answered: a request that counted at its turn would wait for it to the end.
     for text in [
         "export default ({ base }) => { for (let i = 0; i < 60_000; i++) fetch(base) }",
         "export default ({ base }) => { for (let i = 0; i < 60_000; i++) try { fetch(base).catch(() => {}) } catch {} }",
