@@ -13,6 +13,7 @@ pub mod function;
 pub mod fuzz;
 pub mod list;
 pub mod loopback;
+pub mod memory;
 mod moto;
 pub mod program;
 mod provider;

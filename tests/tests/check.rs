@@ -93,3 +93,15 @@ async fn a_folder_without_connectors_fails() {
     let (passes, text) = check(&[], &folder.path().join("nowhere")).await;
     assert!(!passes && text.contains("the folder cannot be read"), "{text}");
 }
+
+#[tokio::test]
+async fn scripts_that_break_the_engine_do_not_end_the_check() {
+    let spec = format!("{SPEC}  test: {{implementationType: javascript}}\n");
+    for text in [
+        "Error.stackTraceLimit = {}; Error.stackTraceLimit = 1; export default () => 1",
+        "Error.stackTraceLimit = {}; Object.defineProperty(Error, 'stackTraceLimit', {}); export default () => 1",
+    ] {
+        let folder = connectors(&[("spec.yml", &spec), ("auth/test.js", text)]);
+        assert_eq!(check(&[], folder.path()).await, (true, String::new()), "{text}");
+    }
+}

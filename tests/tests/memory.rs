@@ -1,12 +1,11 @@
 //! How much memory refreshes take whose providers answer as much as they may. One test, for there is one process to measure.
 
-use std::fs;
-
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::Full;
 use hyper::Response;
 use larder_tests::loopback::{listen, serve};
+use larder_tests::memory::{forget_peak, status};
 use larder_tests::{Browser, World, say};
 use serde_json::json;
 use tokio::sync::watch;
@@ -57,13 +56,6 @@ fn body(start: &str, part: &str, end: &str) -> Bytes {
     format!("{start}{}{end}", part.repeat(times)).into()
 }
 
-fn status(name: &str) -> u64 {
-    let text = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a number");
-    let kibibytes = line.trim_start_matches(':').trim().trim_end_matches(" kB");
-    kibibytes.parse::<u64>().expect("a number") * 1024
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
     let small = Bytes::from_static(br#"{"access_token": "first", "refresh_token": "r", "expires_in": 3600}"#);
@@ -109,7 +101,7 @@ async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
             }
             answer.send_replace(body);
             world.advance(3300);
-            fs::write("/proc/self/clear_refs", "5").expect("Linux");
+            forget_peak();
             let before = status("VmRSS");
             world.sweep().await;
             let peak = status("VmHWM");

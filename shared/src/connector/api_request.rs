@@ -35,6 +35,9 @@ pub enum ApiBody {
     Bytes(Vec<u8>),
 }
 
+/// Headers of one request. A server takes some hundred, and `HeaderMap` panics with too many.
+const MAX_HEADERS: usize = 1000;
+
 /// Why a request cannot be built. Carries names, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestError {
@@ -53,6 +56,9 @@ pub enum RestError {
     /// A header's name is malformed, or its value would break the header, for instance by a line break.
     #[error("the header {0:?} has a malformed name or value")]
     InvalidHeader(String),
+    /// It and the API client have too many headers.
+    #[error("the request has more than {MAX_HEADERS} headers")]
+    TooManyHeaders,
     /// A part of the request has the wrong type.
     #[error("`{0}` of the request must be an object")]
     NotAnObject(&'static str),
@@ -141,6 +147,9 @@ impl ApiRequest {
 
     /// The client's headers, over them the request's, and over both the client's Basic credentials.
     fn header_map(&self, client: &ApiClient) -> Result<HeaderMap, RestError> {
+        if client.headers.len() + self.headers.len() > MAX_HEADERS {
+            return Err(RestError::TooManyHeaders);
+        }
         let mut map = HeaderMap::new();
         for (name, value) in client.headers.iter().chain(&self.headers) {
             let invalid = || RestError::InvalidHeader(name.clone());

@@ -24,7 +24,7 @@ pub(crate) fn check(script: &Script) -> Result<(), Vec<ScriptProblem>> {
         rng: Arc::new(SystemRng),
         limits,
         deadline: Instant::now() + TIME,
-        log: Arc::new(Log::new(&limits, Arc::new(Masking::new(&Map::new())))),
+        log: Arc::new(Log::new(&limits, Masking::new(Arc::new(Map::new())))),
         events: sender,
         is_over: Arc::default(),
     };

@@ -1,7 +1,8 @@
 //! One call, on a thread of its own: the engine, the prelude, the script, and the loop that waits for it.
 
-use super::error::{JavaScriptError, Thrown, Unshown};
+use super::error::{JavaScriptError, MAX_MESSAGE_LENGTH, Thrown, Unshown};
 use super::host::{Event, Host, Setting};
+use super::masking::deciding_bytes;
 use super::modules::{INDEX, Modules};
 use super::{Client, ClientConfig, OpenApi};
 use crate::connector::script::Script;
@@ -15,7 +16,7 @@ use std::sync::mpsc::Receiver;
 /// What the thread gets.
 pub(super) struct Task {
     pub(super) script: Script,
-    pub(super) arguments: Map<String, serde_json::Value>,
+    pub(super) arguments: Arc<Map<String, serde_json::Value>>,
     pub(super) client: Option<Client>,
     pub(super) setting: Setting,
     pub(super) events: Receiver<Event>,
@@ -27,6 +28,8 @@ type Outcome<T> = Result<T, JavaScriptError>;
 const ANSWERED_HEADERS: [&str; 2] = ["location", "retry-after"];
 /// Of the headers in a thrown error, so many are looked at.
 const MOST_HEADERS: usize = 200;
+/// Of a text of a thrown error, so many bytes are copied.
+const TEXT_BYTES: usize = deciding_bytes(MAX_MESSAGE_LENGTH);
 
 /// Runs a call to its end.
 pub(super) fn run(task: Task) -> Outcome<Option<serde_json::Value>> {
@@ -225,17 +228,19 @@ impl<'js> Running<'_, 'js> {
             if value.is_null() {
                 return JavaScriptError::out_of_memory(&self.host.setting.limits);
             }
-            let message = value.get::<Coerced<String>>().map_or_else(|_| String::new(), |text| text.0);
+            let message = value.get::<Coerced<String>>().map_or_else(|_| String::new(), |text| cut(text.0));
             return JavaScriptError::Thrown(Box::new(Thrown { message, ..Thrown::default() }));
         };
         self.of_object(error)
     }
 
     fn of_object(&self, error: &Object<'js>) -> JavaScriptError {
-        let text = |name: &str| self.member(error, name).and_then(|value| value.as_string()?.to_string().ok());
+        let whole = |name: &str| self.member(error, name).and_then(|value| value.as_string()?.to_string().ok());
+        let text = |name: &str| whole(name).map(cut);
+        let unshown = |name: &str| text(name).map(Unshown::new);
         let message = text("message").unwrap_or_default();
         let name = text("name");
-        let at = text("stack").and_then(|stack| self.place(&stack));
+        let at = whole("stack").and_then(|stack| self.place(&stack));
         match (name.as_deref(), message.as_str()) {
             (Some("InternalError"), "out of memory") => {
                 return JavaScriptError::out_of_memory(&self.host.setting.limits);
@@ -248,25 +253,24 @@ impl<'js> Running<'_, 'js> {
         if let Some(problem) = self.modules.problem(&message) {
             return JavaScriptError::Load { message, at: problem.at };
         }
-        let data = self.member(error, "data").and_then(|data| self.as_json(data));
         // `data` of the API client's errors has it; axios and others have it beside.
-        let answer = data.as_ref().and_then(|data| data.get("response").filter(|answer| answer.is_object()).cloned());
-        let answer = answer.or_else(|| self.answer(error));
-        let data = data.or_else(|| answer.clone().map(|answer| serde_json::json!({ "response": answer })));
+        let data = self.member(error, "data").and_then(Value::into_object);
+        let answer = data.and_then(|data| self.answer(&data));
+        let answer =
+            answer.or_else(|| self.answer(error).filter(|answer| !answer["status"].is_null())).map(Unshown::new);
         let message = match message.is_empty() && !error.is_error() {
-            true => self.as_json(error.clone().into_value()).map(|json| json.to_string()).unwrap_or_default(),
+            true => self.json_text(error.clone().into_value()).map(cut).unwrap_or_default(),
             false => message,
         };
-        let answer = answer.map(Unshown::new);
-        let thrown = Thrown { message, name, at, kind: text("type"), key: text("key"), data, answer };
+        let thrown = Thrown { message, name, at, kind: unshown("type"), key: unshown("key"), answer };
         // Reading all this may have run the script's getters.
         self.host.check().err().unwrap_or_else(|| JavaScriptError::Thrown(Box::new(thrown)))
     }
 
-    /// The response that an error of axios carries, in the form of the API client's `data`. A `Response` of `fetch` works too.
+    /// The response that an error carries, in the form of the API client's. A `Response` of `fetch` works too.
     fn answer(&self, error: &Object<'js>) -> Option<serde_json::Value> {
         let response = self.member(error, "response")?.into_object()?;
-        let status = self.member(&response, "status").and_then(|status| self.as_json(status))?;
+        let status = self.member(&response, "status").and_then(|status| self.as_json(status));
         let data = self.member(&response, "data").and_then(|data| self.as_json(data));
         let headers: Map<String, serde_json::Value> = ANSWERED_HEADERS
             .into_iter()
@@ -291,10 +295,15 @@ impl<'js> Running<'_, 'js> {
         found.get::<Coerced<String>>().inspect_err(|_| drop(self.ctx.catch())).ok().map(|text| text.0)
     }
 
-    /// A value as `JSON.stringify` has it, if it has it.
+    /// A value as `JSON.stringify` has it, if it has it and it is no larger than a result.
     fn as_json(&self, value: Value<'js>) -> Option<serde_json::Value> {
+        let text = self.json_text(value).filter(|text| text.len() <= self.host.setting.limits.result_bytes)?;
+        crate::response::json(text.as_bytes())
+    }
+
+    fn json_text(&self, value: Value<'js>) -> Option<String> {
         let text = self.ctx.json_stringify(value).inspect_err(|_| drop(self.ctx.catch())).ok()??;
-        crate::response::json(text.to_string().ok()?.as_bytes())
+        text.to_string().ok()
     }
 
     /// A member of a thrown object, whose getters may throw in turn.
@@ -319,6 +328,13 @@ impl<'js> Running<'_, 'js> {
             Some(format!("{file}:{line}:{column}"))
         })
     }
+}
+
+/// The part of a text that may be shown.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_BYTES));
+    text.shrink_to_fit();
+    text
 }
 
 /// The function among what a file exports: itself, its default, the one of that name, or else the only one.

@@ -5,7 +5,7 @@ use super::masking::Masking;
 use serde_json::Value;
 
 /// Of a message, in characters.
-const MAX_MESSAGE_LENGTH: usize = 2000;
+pub(super) const MAX_MESSAGE_LENGTH: usize = 2000;
 
 /// Why a function has no result. The texts are for the connector's author.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -82,20 +82,15 @@ impl JavaScriptError {
 
     /// Without credentials, and not longer than a person reads.
     pub(super) fn masked(self, masking: &Masking) -> Self {
-        let text = |text: String| -> String { masking.text(&text).chars().take(MAX_MESSAGE_LENGTH).collect() };
+        let text = |text: String| masking.text(&text, MAX_MESSAGE_LENGTH);
         match self {
-            Self::Thrown(thrown) => Self::Thrown(Box::new(Thrown {
-                message: text(thrown.message),
-                name: thrown.name.map(text),
-                at: thrown.at,
-                kind: thrown.kind.map(text),
-                key: thrown.key.map(text),
-                data: thrown.data.map(|data| masking.value(data)),
-                answer: thrown.answer,
-            })),
+            Self::Thrown(thrown) => {
+                Self::Thrown(Box::new(Thrown { message: text(thrown.message), name: thrown.name.map(text), ..*thrown }))
+            }
             Self::Load { message, at } => Self::Load { message: text(message), at },
             Self::Result { message } => Self::Result { message: text(message) },
             Self::Client { message } => Self::Client { message: text(message) },
+            Self::Engine { message } => Self::Engine { message: text(message) },
             other => other,
         }
     }
@@ -106,7 +101,7 @@ impl JavaScriptError {
     }
 }
 
-/// A thrown value. An error of the API client carries `type`, `key` and `data`.
+/// A thrown value. An error of the API client carries `type`, `key` and, in its `data`, the answer.
 #[derive(Clone, Debug, Default, PartialEq, thiserror::Error)]
 #[error("{}{message}", Prefix(.at))]
 pub struct Thrown {
@@ -116,33 +111,31 @@ pub struct Thrown {
     pub name: Option<String>,
     /// `file:line:column` of the connector where it came from.
     pub at: Option<String>,
-    /// `type` of the thrown error, such as `connection`.
-    pub kind: Option<String>,
+    /// `type` of the thrown error, such as `connection`. Secrets are not masked in this and what follows, or the names and codes
+    /// that say what the error means could be.
+    pub kind: Option<Unshown<String>>,
     /// `key` of the thrown error, such as `access_token_expired`.
-    pub key: Option<String>,
-    /// `data` of the thrown error.
-    pub data: Option<Value>,
-    /// The application's answer that the error carries, `{status, headers, data}`. Secrets are not masked in it, or the names and
-    /// codes that say what it means could be.
-    pub answer: Option<Unshown>,
+    pub key: Option<Unshown<String>>,
+    /// The application's answer that the error carries, `{status, headers, data}`.
+    pub answer: Option<Unshown<Value>>,
 }
 
 /// A value that is for us alone. Its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq)]
-pub struct Unshown(Value);
+pub struct Unshown<T>(T);
 
-impl Unshown {
-    pub(super) fn new(value: Value) -> Self {
+impl<T> Unshown<T> {
+    pub(super) fn new(value: T) -> Self {
         Self(value)
     }
 
     /// The value. Nothing of it may be shown or logged.
-    pub fn inner(&self) -> &Value {
+    pub fn inner(&self) -> &T {
         &self.0
     }
 }
 
-impl std::fmt::Debug for Unshown {
+impl<T> std::fmt::Debug for Unshown<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Unshown(…)")
     }

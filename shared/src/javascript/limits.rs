@@ -11,10 +11,12 @@ pub struct Limits {
     pub heap_bytes: usize,
     /// Of the engine's stack.
     pub stack_bytes: usize,
-    /// Requests sent, redirects included.
+    /// Requests made, whether they have been sent or wait for their turn, and redirects.
     pub requests: usize,
     /// Of one request's body.
     pub request_bytes: usize,
+    /// Of all requests together that have not been answered yet.
+    pub waiting_bytes: usize,
     /// Of all response bodies together.
     pub response_bytes: usize,
     /// Timers that wait at the same time.
@@ -35,6 +37,7 @@ impl Default for Limits {
             stack_bytes: 1024 * 1024,
             requests: 50,
             request_bytes: 10 * 1024 * 1024,
+            waiting_bytes: 20 * 1024 * 1024,
             response_bytes: 30 * 1024 * 1024,
             timers: 1000,
             log_lines: 200,
@@ -46,6 +49,25 @@ impl Default for Limits {
 
 /// Requests of one call that are under way at once; others wait. It bounds what unread answers take of the memory.
 pub(super) const CONCURRENT_REQUESTS: usize = 4;
+
+/// Of what a script hands to one function of native code, such as `crypto` or `TextDecoder`. What becomes of it there does not
+/// count as the engine's heap.
+pub(super) const NATIVE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The same for a URL, of which native code makes several.
+pub(super) const URL_BYTES: usize = 1024 * 1024;
+
+/// The same for a key.
+pub(super) const KEY_BYTES: usize = 64 * 1024;
+
+/// Values of JSON in a request of an `apiClient`: each takes some eighty bytes in native code.
+pub(super) const REQUEST_VALUES: usize = 200_000;
+
+/// Headers of one request.
+pub(super) const HEADERS: usize = 1000;
+
+/// Of all headers of one request.
+pub(super) const HEADER_BYTES: usize = 256 * 1024;
 
 /// Redirects that one request may follow, as in the fetch standard.
 pub(super) const REDIRECTS: usize = 20;

@@ -1,76 +1,277 @@
 //! Keeps credentials out of messages and logs.
+//!
+//! A script decides what is masked and a caller what is looked for, so both are bounded: of a text only the part that is kept
+//! is looked through, once, for all secrets together; and where there are more secrets than can be looked for, nothing of the
+//! text is shown.
 
-use serde_json::{Map, Value};
+use crate::connector::mapping::js;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 /// Shorter texts are left alone: they are hardly secrets, and would be found everywhere.
 const MIN_LENGTH: usize = 6;
+
+/// The same for numbers: a PIN has four digits, a status of HTTP three.
+const MIN_DIGITS: usize = 4;
+
+/// With more different secrets in its arguments, a call shows nothing of a script's texts.
+const MAX_SECRETS: usize = 500;
+
+/// Of a longer secret, so many bytes are looked for, and what follows them is not shown.
+const MAX_PATTERN_BYTES: usize = 512;
+
+/// Stands for a secret, and for what was cut off.
+const MASK: &str = "…";
+
+/// Stands for a text in which too many secrets could be.
+const HIDDEN: &str = "… (not shown: the function's arguments have too many values to mask)";
 
 /// What holds secrets among a function's arguments.
 const SECRET_ARGUMENTS: [&str; 6] =
     ["codeVerifier", "connectionParameters", "connectorParameters", "credentials", "queryParameters", "tokenResponse"];
 
-/// The secret texts of one call.
+/// The bytes of a text that decide what [`Masking::text`] makes of it.
+pub(super) const fn deciding_bytes(max_chars: usize) -> usize {
+    max_chars * char::MAX_LEN_UTF8 + MAX_PATTERN_BYTES
+}
+
+/// The secrets of one call: every text and number under those arguments that hold secrets.
 pub(super) struct Masking {
-    /// The longest first, since one may contain another.
-    secrets: Vec<String>,
+    arguments: Arc<Map<String, Value>>,
+    /// Made when first needed, which is in the engine's thread: most calls neither fail nor log anything.
+    secrets: OnceLock<Secrets>,
+    #[cfg(test)]
+    looked_at: std::sync::atomic::AtomicUsize,
+}
+
+enum Secrets {
+    None,
+    Some(Patterns),
+    TooMany,
+}
+
+struct Patterns {
+    /// Finds all of them in one pass.
+    finder: AhoCorasick,
+    /// Whether a pattern is only the beginning of its secret.
+    is_beginning: Vec<bool>,
 }
 
 impl Masking {
-    /// Every text under those arguments that hold secrets.
-    pub(super) fn new(arguments: &Map<String, Value>) -> Self {
-        let mut secrets = Vec::new();
-        for name in SECRET_ARGUMENTS {
-            arguments.get(name).into_iter().for_each(|value| collect(value, &mut secrets));
+    /// Nothing is done yet.
+    pub(super) fn new(arguments: Arc<Map<String, Value>>) -> Self {
+        Self {
+            arguments,
+            secrets: OnceLock::new(),
+            #[cfg(test)]
+            looked_at: std::sync::atomic::AtomicUsize::new(0),
         }
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Self { secrets }
     }
 
-    /// The text with `…` for each secret.
-    pub(super) fn text(&self, text: &str) -> String {
-        self.secrets
-            .iter()
-            .fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, "…") } else { text })
-    }
-
-    /// The same for all texts in a value.
-    pub(super) fn value(&self, value: Value) -> Value {
-        match value {
-            Value::String(text) => Value::String(self.text(&text)),
-            Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
-            Value::Object(members) => {
-                members.into_iter().map(|(name, value)| (self.text(&name), self.value(value))).collect()
+    /// The first `max_chars` characters of a text, with `…` for each secret and for the rest. A secret that begins before the
+    /// cut is masked like any other.
+    pub(super) fn text(&self, text: &str, max_chars: usize) -> String {
+        let kept = text.char_indices().nth(max_chars).map_or(text.len(), |(end, _)| end);
+        let found = match self.secrets.get_or_init(|| Secrets::of(&self.arguments)) {
+            Secrets::None => Vec::new(),
+            Secrets::Some(patterns) => {
+                let seen = &text.as_bytes()[..text.len().min(kept + MAX_PATTERN_BYTES)];
+                #[cfg(test)]
+                self.looked_at.fetch_add(seen.len(), std::sync::atomic::Ordering::Relaxed);
+                patterns.find(seen)
             }
-            other => other,
+            Secrets::TooMany => return HIDDEN.to_owned(),
+        };
+        let (mut masked, mut at) = (String::with_capacity(kept), 0);
+        for Range { start, end } in found.into_iter().take_while(|range| range.start < kept) {
+            masked.push_str(&text[at..start]);
+            masked.push_str(MASK);
+            at = end;
         }
+        if at < kept {
+            masked.push_str(&text[at..kept]);
+            if kept < text.len() {
+                masked.push_str(MASK);
+            }
+        }
+        masked
     }
 }
 
-fn collect(value: &Value, secrets: &mut Vec<String>) {
-    match value {
-        Value::String(text) if text.chars().count() >= MIN_LENGTH => secrets.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, secrets)),
-        Value::Object(members) => members.values().for_each(|value| collect(value, secrets)),
-        _ => {}
+impl Patterns {
+    /// Where secrets are, in order. Those that overlap or touch are one.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        // By their ends; so one may begin before those that are found already.
+        for each in self.finder.find_overlapping_iter(text) {
+            let is_beginning = self.is_beginning[each.pattern().as_usize()];
+            let (mut start, end) = (each.start(), if is_beginning { usize::MAX } else { each.end() });
+            let mut last_end = end;
+            while let Some(last) = found.pop_if(|last| last.end >= start) {
+                start = start.min(last.start);
+                last_end = last_end.max(last.end);
+            }
+            found.push(start..last_end);
+        }
+        found
     }
+}
+
+impl Secrets {
+    fn of(arguments: &Map<String, Value>) -> Self {
+        let mut texts = BTreeSet::new();
+        let all = SECRET_ARGUMENTS.iter().filter_map(|name| arguments.get(*name));
+        if all.map(|value| collect(value, &mut texts)).any(|is_complete| !is_complete) {
+            return Self::TooMany;
+        }
+        if texts.is_empty() {
+            return Self::None;
+        }
+        // Objects are shown as JSON, in which a line break is two characters.
+        let escaped: Vec<Cow<'_, str>> = texts.iter().filter_map(|text| escaped(text)).collect();
+        texts.extend(escaped);
+        let cut = |text: &str| text.as_bytes()[..text.len().min(MAX_PATTERN_BYTES)].to_vec();
+        let is_beginning = texts.iter().map(|text| text.len() > MAX_PATTERN_BYTES).collect();
+        let finder = AhoCorasick::builder()
+            // The others are faster and take more memory.
+            .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+            .build(texts.iter().map(|text| cut(text)));
+        // It fails only with more patterns or bytes than there can be here.
+        finder.map_or(Self::TooMany, |finder| Self::Some(Patterns { finder, is_beginning }))
+    }
+}
+
+/// Adds what is a secret in a value. `false` if there are too many.
+fn collect<'a>(value: &'a Value, texts: &mut BTreeSet<Cow<'a, str>>) -> bool {
+    match value {
+        Value::String(text) => {
+            let is_number = text.len() >= MIN_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number || text.chars().nth(MIN_LENGTH - 1).is_some() {
+                texts.insert(text.as_str().into());
+            }
+        }
+        Value::Number(number) => texts.extend(spellings(number).into_iter().map(Cow::Owned)),
+        Value::Array(items) => return items.iter().all(|item| collect(item, texts)),
+        Value::Object(members) => return members.values().all(|value| collect(value, texts)),
+        Value::Null | Value::Bool(_) => {}
+    }
+    texts.len() <= MAX_SECRETS
+}
+
+/// A number as its sender wrote it, and as JavaScript does, without the sign.
+fn spellings(number: &Number) -> Vec<String> {
+    let rounded = number.as_f64().and_then(Number::from_f64).map(|number| js::string(Some(&Value::Number(number))));
+    let texts = [Some(number.to_string()), rounded].into_iter().flatten();
+    let has_digits = |text: &String| text.bytes().filter(u8::is_ascii_digit).count() >= MIN_DIGITS;
+    texts.map(|text| text.trim_start_matches('-').to_owned()).filter(has_digits).collect()
+}
+
+/// How a text stands in JSON, if that is different.
+fn escaped(text: &str) -> Option<Cow<'static, str>> {
+    let json = serde_json::to_string(text).ok()?;
+    let inner = json.get(1..json.len() - 1).filter(|inner| *inner != text)?;
+    Some(inner.to_owned().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::sync::atomic::Ordering;
+
+    fn masking(arguments: Value) -> Masking {
+        let Value::Object(arguments) = arguments else { panic!() };
+        Masking::new(Arc::new(arguments))
+    }
+
+    fn of_credentials(credentials: Value) -> Masking {
+        masking(json!({ "credentials": credentials }))
+    }
 
     #[test]
     fn secrets_are_masked_wherever_they_stand_and_short_texts_are_not() {
-        let arguments = json!({
-            "credentials": {"token": "hunter2-long", "nested": [{"a": "hunter2"}], "short": "abc", "id": 123_456},
+        let masking = masking(json!({
+            "credentials": {"token": "hunter2-long", "nested": [{"a": "hunter2"}], "short": "abc"},
             "connectorParameters": {"clientSecret": "s3cret!"},
-            "connectionParameters": {"shop": "acme-shop"}
-        });
-        let Value::Object(arguments) = arguments else { panic!() };
-        let masking = Masking::new(&arguments);
-        assert_eq!(masking.text("hunter2-long, hunter2 and s3cret! of acme-shop abc"), "…, … and … of … abc");
-        assert_eq!(masking.value(json!({"hunter2": ["s3cret!", 1]})), json!({"…": ["…", 1]}));
+            "connectionParameters": {"shop": "acme-shop"},
+            "redirectUri": "https://a.example"
+        }));
+        let text = "hunter2-long, hunter2 and s3cret! of acme-shop abc at https://a.example";
+        assert_eq!(masking.text(text, 100), "…, … and … of … abc at https://a.example");
+    }
+
+    #[test]
+    fn numbers_of_four_digits_are_masked() {
+        let masking = of_credentials(json!({"pin": 4711, "text": "0815", "port": 443, "id": -123_456, "big": 1.25e30,
+            "exact": 12_345_678_901_234_567_890_u64, "rate": 1234.5}));
+        for secret in ["4711", "0815", "123456", "1.25e+30", "12345678901234567890", "1234.5"] {
+            assert_eq!(masking.text(&format!("a{secret}b"), 100), "a…b", "{secret}");
+        }
+        // As JavaScript rounds it.
+        assert_eq!(masking.text("12345678901234567000", 100), "…");
+        assert_eq!(masking.text("port 443", 100), "port 443");
+    }
+
+    #[test]
+    fn overlapping_and_nested_secrets_are_masked_whole() {
+        let masking = of_credentials(json!(["abcdefgh", "fghijklm", "cdefgh", "klmnopqr", "ababababab", "bababa"]));
+        assert_eq!(masking.text("<abcdefghijklmnopqr>", 100), "<…>");
+        assert_eq!(masking.text("<cdefghi>", 100), "<…i>");
+        assert_eq!(masking.text("<abababababab>", 100), "<…>");
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_shown_at_the_cut() {
+        let masking = of_credentials(json!(["s3cret-of-twenty-char", "é".repeat(MAX_PATTERN_BYTES)]));
+        for before in 0..60 {
+            for secret in ["s3cret-of-twenty-char".to_owned(), "é".repeat(MAX_PATTERN_BYTES)] {
+                let masked = masking.text(&format!("{}{secret}{}", "ü".repeat(before), "y".repeat(60)), 50);
+                assert!(!masked.contains("s3") && !masked.contains('é'), "{before}: {masked}");
+                assert!(masked.starts_with(&"ü".repeat(before.min(50))) && masked.contains(MASK), "{before}: {masked}");
+            }
+        }
+        assert_eq!(masking.text("abcdef", 6), "abcdef");
+        assert_eq!(masking.text("abcdefg", 6), "abcdef…");
+    }
+
+    #[test]
+    fn of_a_long_secret_the_beginning_hides_the_rest() {
+        let masking = of_credentials(json!("x1".repeat(MAX_PATTERN_BYTES)));
+        assert_eq!(masking.text(&format!("a {} b", "x1".repeat(MAX_PATTERN_BYTES)), 9999), "a …");
+    }
+
+    #[test]
+    fn secrets_are_masked_in_json_too() {
+        let key = "-----BEGIN KEY-----\nMIIE\"\n";
+        let masking = of_credentials(json!({ "key": key }));
+        assert_eq!(masking.text(&json!([key]).to_string(), 100), "[\"…\"]");
+    }
+
+    #[test]
+    fn a_text_is_looked_through_once_however_many_secrets_there_are() {
+        let looked_at = |secrets: usize, text: &str| {
+            let secrets: Vec<String> = (0..secrets).map(|number| format!("secret{number:04}")).collect();
+            let masking = of_credentials(json!(secrets));
+            masking.text(text, 2000);
+            masking.looked_at.load(Ordering::Relaxed)
+        };
+        let long = "secret".repeat(50_000);
+        for text in ["a short text", &long] {
+            let once = looked_at(1, text);
+            assert_eq!(looked_at(MAX_SECRETS, text), once);
+            assert!(once <= text.len().min(deciding_bytes(2000)), "{once}");
+        }
+    }
+
+    #[test]
+    fn with_too_many_secrets_nothing_is_shown() {
+        let secrets: Vec<String> = (0..=MAX_SECRETS).map(|number| format!("secret{number:04}")).collect();
+        let repeated: Vec<&str> = secrets[1..].iter().chain(&secrets[1..]).map(String::as_str).collect();
+        assert_eq!(of_credentials(json!(repeated)).text("a secret0001", 100), "a …");
+        assert_eq!(of_credentials(json!(secrets)).text("a secret0001", 100), HIDDEN);
     }
 }

@@ -141,49 +141,46 @@ impl JavaScript {
         if self.stuck.load(Ordering::Relaxed) > STUCK_CALLS {
             return Err(Failure { error: JavaScriptError::Busy, logs: Vec::new() });
         }
-        let masking = Arc::new(Masking::new(&call.arguments));
-        let log = Arc::new(Log::new(&self.limits, Arc::clone(&masking)));
-        let outcome = self.run(call, Arc::clone(&log)).await;
+        let Call { script, arguments, client, exchange } = call;
+        let arguments = Arc::new(arguments);
+        let log = Arc::new(Log::new(&self.limits, Masking::new(Arc::clone(&arguments))));
+        let (events, inbox) = std::sync::mpsc::channel();
+        let running = Running { is_over: Arc::default(), events: events.clone(), stuck: Arc::clone(&self.stuck) };
+        let network = host::Network {
+            egress: self.egress.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            caller: Here::current(),
+            exchange,
+        };
+        let setting = host::Setting {
+            network: Some(network),
+            rng: Arc::clone(&self.rng),
+            limits: self.limits,
+            deadline: Instant::now() + self.limits.wall_clock,
+            log: Arc::clone(&log),
+            events,
+            is_over: Arc::clone(&running.is_over),
+        };
+        let script = script.clone();
+        let outcome = self.run(engine::Task { script, arguments, client, setting, events: inbox }, &running).await;
         let logs = log.take();
         match outcome {
             Ok(value) => Ok(Returned { value, logs }),
-            Err(error) => Err(Failure { error: error.masked(&masking), logs }),
+            Err(error) => Err(Failure { error, logs }),
         }
     }
 
-    async fn run(&self, call: Call<'_>, log: Arc<Log>) -> Result<Option<Value>, JavaScriptError> {
-        let (events, inbox) = std::sync::mpsc::channel();
-        let running = Running { is_over: Arc::default(), events: events.clone(), stuck: Arc::clone(&self.stuck) };
-        let task = engine::Task {
-            script: call.script.clone(),
-            arguments: call.arguments,
-            client: call.client,
-            events: inbox,
-            setting: host::Setting {
-                network: Some(host::Network {
-                    egress: self.egress.clone(),
-                    runtime: tokio::runtime::Handle::current(),
-                    caller: Here::current(),
-                    exchange: call.exchange,
-                }),
-                rng: Arc::clone(&self.rng),
-                limits: self.limits,
-                deadline: Instant::now() + self.limits.wall_clock,
-                log,
-                events,
-                is_over: Arc::clone(&running.is_over),
-            },
-        };
-        let (is_over, stuck) = (Arc::clone(&running.is_over), Arc::clone(&self.stuck));
+    async fn run(&self, task: engine::Task, running: &Running) -> Result<Option<Value>, JavaScriptError> {
+        let thread = Thread { is_over: Arc::clone(&running.is_over), stuck: Arc::clone(&self.stuck) };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()
             .name("javascript".to_owned())
             .stack_size(limits::THREAD_STACK_BYTES)
             .spawn(move || {
-                let outcome = engine::run(task);
-                if is_over.swap(true, Ordering::AcqRel) {
-                    stuck.fetch_sub(1, Ordering::Relaxed);
-                }
+                let log = Arc::clone(&task.setting.log);
+                // Here and not where it is waited for: how long it takes is up to the script.
+                let outcome = engine::run(task).map_err(|error| error.masked(log.masking()));
+                drop(thread);
                 drop(sender.send(outcome));
             })
             .map_err(|error| JavaScriptError::Engine { message: error.to_string() })?;
@@ -205,6 +202,20 @@ struct Running {
     is_over: Arc<AtomicBool>,
     events: std::sync::mpsc::Sender<host::Event>,
     stuck: Arc<AtomicUsize>,
+}
+
+/// The thread's side of a call. It goes also when the thread panics.
+struct Thread {
+    is_over: Arc<AtomicBool>,
+    stuck: Arc<AtomicUsize>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if self.is_over.swap(true, Ordering::AcqRel) {
+            self.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Running {

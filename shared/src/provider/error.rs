@@ -74,10 +74,10 @@ impl ProviderError {
         rules: Option<ErrorRules<'_>>,
         now: OffsetDateTime,
     ) -> Self {
-        let key = thrown.key.as_deref().and_then(ErrorKey::of);
+        let key = thrown.key.as_ref().and_then(|key| ErrorKey::of(key.inner()));
         let Some(response) = thrown.answer.as_ref().map(Unshown::inner) else {
             // As of a request that may not be made.
-            return match thrown.kind.as_deref() {
+            return match thrown.kind.as_ref().map(|kind| kind.inner().as_str()) {
                 Some("configuration") => Self::configuration(message),
                 _ => Self::of_response(key, message, 0, None, None),
             };

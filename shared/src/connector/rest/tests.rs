@@ -180,3 +180,14 @@ fn a_test_without_a_response_mapping_passes_on_any_success() {
     assert!(!test_passed(Some(&json!(false)), true));
     assert!(!test_passed(None, true));
 }
+
+#[test]
+fn too_many_headers_are_an_error() {
+    let request = |count: usize| {
+        let headers: Map<String, Value> = (0..count).map(|number| (format!("x-{number}"), json!("v"))).collect();
+        ApiRequest::from_value(&json!({"path": "/", "headers": headers})).unwrap().build(&client())
+    };
+    assert_eq!(request(900).unwrap().headers().len(), 902);
+    // So many would not fit into a map of headers, which panics.
+    assert_eq!(request(40_000).unwrap_err(), RestError::TooManyHeaders);
+}

@@ -3,11 +3,13 @@
 use super::bytes::Bytes;
 use super::{Answer, Functions, Refusal};
 use crate::javascript::JavaScriptError;
+use crate::javascript::limits::REQUEST_VALUES;
+use crate::response::has_too_many_values;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rquickjs::function::Opt;
 use rquickjs::{Array, ArrayBuffer, Ctx, Exception, Result};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -30,21 +32,26 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     functions.add("apiRequest", move |ctx: Ctx<'js>, client: usize, request: String, body: Opt<Option<Bytes>>| {
         let limits = host.setting.limits;
         let body = body.0.flatten().map(|bytes| bytes.0);
-        if request.len() + body.as_ref().map_or(0, Vec::len) > limits.request_bytes {
+        let bytes = request.len() + body.as_ref().map_or(0, Vec::len);
+        if bytes > limits.request_bytes {
             return Err(host.stop_at(&ctx, format!("a request body of more than {} bytes", limits.request_bytes)));
+        }
+        if has_too_many_values(request.as_bytes(), REQUEST_VALUES) {
+            return Err(host.stop_at(&ctx, format!("a request of more than {REQUEST_VALUES} values")));
         }
         let api = host.clients.borrow().get(client).map(Arc::clone);
         let api = api.ok_or_else(|| Exception::throw_type(&ctx, "there is no such client"))?;
-        let mut request: Value =
+        let waiting = host.traffic.begin(bytes).map_err(|error| host.stop(&ctx, error))?;
+        let mut request: Map<String, Value> =
             serde_json::from_str(&request).map_err(|error| Exception::throw_type(&ctx, &error.to_string()))?;
         if let Some(body) = body {
-            request["dataBase64"] = STANDARD.encode(body).into();
+            request.insert("dataBase64".to_owned(), STANDARD.encode(body).into());
         }
-        let (traffic, remaining) = (Arc::clone(&host.traffic), host.remaining());
+        let remaining = host.remaining();
         let (_, promise) = host.start(&ctx, async move {
+            let traffic = waiting.traffic();
             let _turn = traffic.turn().await?;
-            traffic.count_request()?;
-            let outcome = tokio::time::timeout(remaining, api.request(request)).await;
+            let outcome = tokio::time::timeout(remaining, api.request(Value::Object(request))).await;
             let mut bytes = None;
             let text = match outcome {
                 Ok(Ok(mut response)) => {

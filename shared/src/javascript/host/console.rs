@@ -18,7 +18,7 @@ pub struct LogLine {
 /// The lines of one call. The caller reads them also where the engine's thread does not come back.
 pub(in super::super) struct Log {
     lines: Mutex<Lines>,
-    masking: Arc<Masking>,
+    masking: Masking,
     max_lines: usize,
     max_length: usize,
 }
@@ -30,8 +30,13 @@ struct Lines {
 }
 
 impl Log {
-    pub(in super::super) fn new(limits: &Limits, masking: Arc<Masking>) -> Self {
+    pub(in super::super) fn new(limits: &Limits, masking: Masking) -> Self {
         Self { lines: Mutex::default(), masking, max_lines: limits.log_lines, max_length: limits.log_line_length }
+    }
+
+    /// What keeps secrets out of the lines.
+    pub(in super::super) fn masking(&self) -> &Masking {
+        &self.masking
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -44,11 +49,7 @@ impl Log {
             lines.dropped += 1;
             return;
         }
-        let text = self.masking.text(text);
-        let text = match text.char_indices().nth(self.max_length) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text,
-        };
+        let text = self.masking.text(text, self.max_length);
         lines.kept.push(LogLine { level, text });
     }
 

@@ -3,7 +3,7 @@
 //! <https://encoding.spec.whatwg.org/>, <https://nodejs.org/docs/latest-v20.x/api/buffer.html#buffers-and-character-encodings>
 
 use super::Functions;
-use super::bytes::Bytes;
+use super::bytes::{Bytes, Text};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -14,8 +14,8 @@ use rquickjs::{ArrayBuffer, Ctx, Exception, Object, Result};
 /// `decode(encoding, bytes, fatal, keepMark, stream)` returns `{text, rest}` as a `TextDecoder` wants it, where `rest`
 /// is the number of bytes at the end that await more.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
-    functions.add("encode", |ctx: Ctx<'js>, text: String, encoding: String| {
-        ArrayBuffer::new_copy(ctx, encode(text, &encoding))
+    functions.add("encode", |ctx: Ctx<'js>, text: Text, encoding: String| {
+        ArrayBuffer::new_copy(ctx, encode(text.0, &encoding))
     })?;
     functions.add("text", |bytes: Bytes, encoding: String| text(&bytes.0, &encoding))?;
     functions.add(

@@ -1,13 +1,13 @@
 //! `fetch`: requests over [`Egress`], which decides what may be reached; redirects are followed here.
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, Text, each_pair};
 use super::{Answer, Functions, Host, Refusal};
 use crate::egress::{Egress, EgressError, Limits as Exchange, Permit};
 use crate::javascript::JavaScriptError;
-use crate::javascript::limits::{CONCURRENT_REQUESTS, Limits, REDIRECTS};
+use crate::javascript::limits::{CONCURRENT_REQUESTS, HEADER_BYTES, HEADERS, Limits, REDIRECTS, URL_BYTES};
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
 use http::{Method, StatusCode};
-use rquickjs::{ArrayBuffer, Ctx, Exception, FromJs, Object, Result, Value};
+use rquickjs::{Array, ArrayBuffer, Ctx, Exception, FromJs, Object, Result, Value};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +19,7 @@ pub(super) struct Traffic {
     limits: Limits,
     turns: Semaphore,
     requests: AtomicUsize,
+    waiting_bytes: AtomicUsize,
     response_bytes: AtomicUsize,
     /// Held from the first large answer on: to the end of the call, for nobody knows what the script keeps of it.
     permit: OnceLock<Permit>,
@@ -31,6 +32,7 @@ impl Traffic {
             limits: *limits,
             turns,
             requests: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             response_bytes: AtomicUsize::new(0),
             permit: OnceLock::new(),
         }
@@ -41,7 +43,19 @@ impl Traffic {
         self.turns.acquire().await.map_err(|error| Refusal::Rejected(error.to_string()))
     }
 
-    pub(super) fn count_request(&self) -> std::result::Result<(), Refusal> {
+    /// Counts a request when the script makes it, long before its turn: until then it takes memory.
+    pub(super) fn begin(self: &Arc<Self>, bytes: usize) -> std::result::Result<Waiting, JavaScriptError> {
+        self.count_request()?;
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = Waiting { traffic: Arc::clone(self), bytes };
+        let max = self.limits.waiting_bytes;
+        if before + bytes > max {
+            return Err(limit(format!("unanswered requests of more than {max} bytes together")));
+        }
+        Ok(waiting)
+    }
+
+    fn count_request(&self) -> std::result::Result<(), JavaScriptError> {
         if self.requests.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
             return Err(limit(format!("more than {} requests", self.limits.requests)));
         }
@@ -58,12 +72,31 @@ impl Traffic {
     }
 
     fn too_much(&self) -> Refusal {
-        limit(format!("responses of more than {} bytes", self.limits.response_bytes))
+        Refusal::Fatal(limit(format!("responses of more than {} bytes", self.limits.response_bytes)))
     }
 }
 
-fn limit(what: String) -> Refusal {
-    Refusal::Fatal(JavaScriptError::Limit { what })
+fn limit(what: String) -> JavaScriptError {
+    JavaScriptError::Limit { what }
+}
+
+/// A request that counts as waiting until this is dropped.
+pub(super) struct Waiting {
+    traffic: Arc<Traffic>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// What the requests of the call have used.
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.traffic.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// One request as the fetch standard has it, before redirects.
@@ -90,9 +123,10 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     functions.add("fetch", move |ctx: Ctx<'js>, request: Object<'js>| {
         let request = read(&ctx, &host, &request)?;
         let network = host.network(&ctx)?;
-        let (egress, traffic) = (network.egress.clone(), Arc::clone(&host.traffic));
+        let egress = network.egress.clone();
+        let waiting = host.traffic.begin(request.bytes()).map_err(|error| host.stop(&ctx, error))?;
         let exchange = Exchange { deadline: host.remaining(), ..network.exchange };
-        let (id, promise) = host.start(&ctx, fetch(egress, traffic, request, exchange))?;
+        let (id, promise) = host.start(&ctx, fetch(egress, waiting, request, exchange))?;
         let started = Object::new(ctx)?;
         started.set("id", id as f64)?;
         started.set("promise", promise)?;
@@ -104,8 +138,8 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
 
 fn read<'js>(ctx: &Ctx<'js>, host: &Host, request: &Object<'js>) -> Result<Request> {
     let wrong = |what: &str| Exception::throw_type(ctx, what);
-    let url: String = request.get("url")?;
-    let mut url = Url::parse(&url).map_err(|_| wrong("fetch: the URL is malformed"))?;
+    let url: Text<URL_BYTES> = request.get("url")?;
+    let mut url = Url::parse(&url.0).map_err(|_| wrong("fetch: the URL is malformed"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong(&format!("fetch: the scheme {} is not supported", url.scheme())));
     }
@@ -116,23 +150,26 @@ fn read<'js>(ctx: &Ctx<'js>, host: &Host, request: &Object<'js>) -> Result<Reque
     let method: String = request.get("method")?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| wrong("fetch: the method is malformed"))?;
     let mut headers = HeaderMap::new();
-    for header in request.get::<_, Vec<Vec<String>>>("headers")? {
-        let [name, value] = header.as_slice() else { return Err(wrong("fetch: a header is no pair")) };
+    each_pair(ctx, request.get::<_, Array<'js>>("headers")?, HEADER_BYTES, |name, value| {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("fetch: a header's name is malformed"))?;
+        if headers.len() >= HEADERS {
+            return Err(wrong(&format!("fetch: more than {HEADERS} headers")));
+        }
         if !is_forbidden(&name) {
-            let value = latin1(value).and_then(|bytes| HeaderValue::from_bytes(&bytes).ok());
+            let value = latin1(&value).and_then(|bytes| HeaderValue::from_bytes(&bytes).ok());
             let mut value = value.ok_or_else(|| wrong(&format!("fetch: the header {name} is malformed")))?;
             value.set_sensitive(true);
             headers.append(name, value);
         }
-    }
+        Ok(())
+    })?;
     let max = host.setting.limits.request_bytes;
     let body = request.get::<_, Option<Object<'js>>>("body")?;
     if body.as_ref().map_or(Ok(0), |body| body.get::<_, usize>("length"))? > max {
         return Err(host.stop_at(ctx, format!("a request body of more than {max} bytes")));
     }
     let body =
-        body.map_or_else(|| Ok(Vec::new()), |body| Bytes::from_js(ctx, body.into_value()).map(|bytes| bytes.0))?;
+        body.map_or_else(|| Ok(Vec::new()), |body| <Bytes>::from_js(ctx, body.into_value()).map(|bytes| bytes.0))?;
     let redirect = match request.get::<_, Option<String>>("redirect")?.as_deref() {
         None | Some("follow") => Redirect::Follow,
         Some("error") => Redirect::Error,
@@ -153,11 +190,14 @@ fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(character).ok()).collect()
 }
 
-async fn fetch(egress: Egress, traffic: Arc<Traffic>, mut request: Request, limits: Exchange) -> super::Outcome {
+async fn fetch(egress: Egress, waiting: Waiting, mut request: Request, limits: Exchange) -> super::Outcome {
     let started = std::time::Instant::now();
+    let traffic = waiting.traffic();
     let _turn = traffic.turn().await?;
     for hop in 0..=REDIRECTS {
-        traffic.count_request()?;
+        if hop > 0 {
+            traffic.count_request().map_err(Refusal::Fatal)?;
+        }
         let exchange = Exchange {
             deadline: limits.deadline.saturating_sub(started.elapsed()),
             max_body_bytes: traffic.remaining_bytes().min(limits.max_body_bytes),
@@ -171,7 +211,7 @@ async fn fetch(egress: Egress, traffic: Arc<Traffic>, mut request: Request, limi
         let sent = sent.body(request.body.clone()).map_err(|error| rejected(&error))?;
         let mut response = egress.send(sent, exchange).await.map_err(|error| match error {
             EgressError::TooLarge { limit: bytes, .. } if bytes == limits.max_body_bytes => {
-                limit(format!("an answer of more than {bytes} bytes"))
+                Refusal::Fatal(limit(format!("an answer of more than {bytes} bytes")))
             }
             EgressError::TooLarge { .. } => traffic.too_much(),
             other => rejected(&other),
@@ -199,6 +239,12 @@ fn is_redirect(status: StatusCode) -> bool {
 }
 
 impl Request {
+    /// What it takes while it waits.
+    fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        self.url.as_str().len() + headers.sum::<usize>() + self.body.len()
+    }
+
     /// Turns to where a redirect leads, by the rules of the fetch standard (HTTP-redirect fetch).
     fn follow(&mut self, status: StatusCode, location: &HeaderValue) -> std::result::Result<(), Refusal> {
         let location = String::from_utf8_lossy(location.as_bytes());

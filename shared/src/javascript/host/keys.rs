@@ -1,8 +1,9 @@
 //! Signatures with RSA and ECDSA keys.
 
 use super::Functions;
-use super::bytes::Bytes;
+use super::bytes::{Bytes, Text};
 use super::crypto::hash_named;
+use crate::javascript::limits::KEY_BYTES;
 use crate::random::Rng;
 use crate::rsa_sha1;
 use aws_lc_rs::digest::digest;
@@ -23,28 +24,36 @@ use std::sync::Arc;
 /// ArrayBuffer, `verify(scheme, hash, key, signature, bytes)` whether it fits. The schemes are `rsa-pkcs1`, `rsa-pss`
 /// (with a salt as long as the hash), `ecdsa-der` and `ecdsa-fixed`.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
-    functions.add("readKey", |ctx: Ctx<'js>, kind: String, der: Bytes| match kind.as_str() {
+    functions.add("readKey", |ctx: Ctx<'js>, kind: String, der: Bytes<KEY_BYTES>| match kind.as_str() {
         "private" => describe(&ctx, "private", PrivateKey::read(&der.0).map(|key| key.kind()), &der.0),
         _ => {
             let der = public_part(&der.0);
             describe(&ctx, "public", public_kind(&der), &der)
         }
     })?;
-    functions.add("readJwk", |ctx: Ctx<'js>, json: String| match Jwk::read(&json) {
+    functions.add("readJwk", |ctx: Ctx<'js>, json: Text<KEY_BYTES>| match Jwk::read(&json.0) {
         Ok((der, true)) => describe(&ctx, "private", PrivateKey::read(&der).map(|key| key.kind()), &der),
         Ok((der, false)) => describe(&ctx, "public", public_kind(&der), &der),
         Err(problem) => describe(&ctx, "", Err(problem), &[]),
     })?;
     let rng = Arc::clone(&functions.host.setting.rng);
-    functions.add("sign", move |ctx: Ctx<'js>, scheme: String, hash: String, key: Bytes, bytes: Bytes| {
-        match sign(&scheme, &hash, &key.0, &bytes.0, &*rng) {
+    functions.add(
+        "sign",
+        move |ctx: Ctx<'js>, scheme: String, hash: String, key: Bytes<KEY_BYTES>, bytes: Bytes| match sign(
+            &scheme, &hash, &key.0, &bytes.0, &*rng,
+        ) {
             Ok(signature) => ArrayBuffer::new_copy(ctx, signature),
             Err(problem) => Err(Exception::throw_message(&ctx, &problem)),
-        }
-    })?;
+        },
+    )?;
     functions.add(
         "verify",
-        |ctx: Ctx<'js>, scheme: String, hash: String, key: Bytes, signature: Bytes, bytes: Bytes| {
+        |ctx: Ctx<'js>,
+         scheme: String,
+         hash: String,
+         key: Bytes<KEY_BYTES>,
+         signature: Bytes<KEY_BYTES>,
+         bytes: Bytes| {
             verify(&scheme, &hash, &key.0, &signature.0, &bytes.0)
                 .map_err(|problem| Exception::throw_message(&ctx, &problem))
         },

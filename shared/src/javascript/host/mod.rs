@@ -125,7 +125,18 @@ impl Host {
         encoding::add(&functions)?;
         crypto::add(&functions)?;
         keys::add(&functions)?;
+        let host = Rc::clone(self);
+        functions.add("proceed", move |ctx: Ctx<'js>| host.proceed(&ctx))?;
         Ok(functions.object)
+    }
+
+    /// Fails when the script must stop. The engine asks only every ten thousand steps, and each may be one of native code that
+    /// takes long.
+    fn proceed(&self, ctx: &Ctx<'_>) -> Result<()> {
+        match self.check() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(rquickjs::Exception::throw_range(ctx, &error.to_string())),
+        }
     }
 
     /// Takes the prelude's function that makes errors: only an error made in a script's stack knows its place.

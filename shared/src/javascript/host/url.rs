@@ -3,22 +3,33 @@
 //! <https://url.spec.whatwg.org/#api>
 
 use super::Functions;
-use rquickjs::Result;
+use super::bytes::{Text, each_pair};
+use crate::javascript::limits::{NATIVE_BYTES, URL_BYTES};
+use rquickjs::{Array, Ctx, Result};
 use url::{Url, form_urlencoded, quirks};
 
 /// `parseUrl(input, base?)` and `setUrl(href, part, value)` return the parts of a URL in the order of [`parts`], or
 /// `undefined` if it is none; `parseForm(text)` and `printForm(pairs)` are of `application/x-www-form-urlencoded`.
-pub(super) fn add(functions: &Functions<'_, '_>) -> Result<()> {
-    functions.add("parseUrl", |input: String, base: Option<String>| parse(&input, base.as_deref()))?;
-    functions.add("setUrl", |href: String, part: String, value: String| set(&href, &part, &value))?;
-    functions.add("parseForm", |text: String| {
-        let pairs = form_urlencoded::parse(text.as_bytes()).into_owned();
-        pairs.map(|(name, value)| vec![name, value]).collect::<Vec<_>>()
+pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
+    functions.add("parseUrl", |input: Text<URL_BYTES>, base: Option<Text<URL_BYTES>>| {
+        parse(&input.0, base.as_ref().map(|base| base.0.as_str()))
     })?;
-    functions.add("printForm", |pairs: Vec<Vec<String>>| {
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(pairs.iter().filter_map(|pair| Some((pair.first()?, pair.get(1)?))))
-            .finish()
+    functions.add("setUrl", |href: String, part: String, value: Text<URL_BYTES>| set(&href, &part, &value.0))?;
+    functions.add("parseForm", |ctx: Ctx<'js>, text: Text| {
+        // Into the engine's memory one by one: a pair may have but two bytes.
+        let pairs = Array::new(ctx)?;
+        for (index, (name, value)) in form_urlencoded::parse(text.0.as_bytes()).enumerate() {
+            pairs.set(index, vec![&*name, &*value])?;
+        }
+        Ok::<_, rquickjs::Error>(pairs)
+    })?;
+    functions.add("printForm", |ctx: Ctx<'js>, pairs: Array<'js>| {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        each_pair(&ctx, pairs, NATIVE_BYTES, |name, value| {
+            form.append_pair(&name, &value);
+            Ok(())
+        })?;
+        Ok::<_, rquickjs::Error>(form.finish())
     })
 }
 

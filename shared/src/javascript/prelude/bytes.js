@@ -3,6 +3,8 @@
 // Native functions take bytes as base64 text, which the engine makes natively, and give them as an ArrayBuffer.
 // What this file needs of the engine is taken when it loads, so that a script that changes prototypes changes nothing here.
 
+let host;
+
 const { apply } = Reflect;
 const { toBase64, set, subarray } = Uint8Array.prototype;
 const { fromBase64 } = Uint8Array;
@@ -25,7 +27,10 @@ export function view(source) {
 export const copy = (source) => new Bytes(view(source));
 
 /** The bytes as native functions take them. */
-export const pack = (source) => apply(toBase64, view(source), []);
+export function pack(source) {
+  host.proceed();
+  return apply(toBase64, view(source), []);
+}
 
 /** The bytes that base64 stands for; of `alphabet` "base64" or "base64url". */
 export const unpack = (written, alphabet = "base64") => apply(fromBase64, Bytes, [written, { alphabet }]);
@@ -47,4 +52,12 @@ export function concat(parts) {
 export const part = (bytes, start, end) => apply(subarray, bytes, [start, end]);
 
 /** `value` as text without lone surrogates: a USVString. */
-export const text = (value) => apply(toWellFormed, `${value}`, []);
+export function text(value) {
+  host.proceed();
+  return apply(toWellFormed, `${value}`, []);
+}
+
+export function make(given) {
+  host = given;
+  return {};
+}

@@ -1,7 +1,8 @@
 // console: lines for the caller of the function. Objects are shown in the manner of Node, only shallower.
 const MAX_DEPTH = 4
 const MAX_ITEMS = 100
-const MAX_LENGTH = 2000
+// More than what is kept of a line and the longest piece of a secret that is looked for in it.
+const MAX_LENGTH = 4000
 
 const { apply, ownKeys } = Reflect
 const { isArray } = Array
@@ -13,9 +14,9 @@ const dateText = Date.prototype.toISOString
 function inspect(value, depth, seen) {
   if (typeof value === "string") return depth === 0 ? shorten(value) : stringify(shorten(value))
   if (typeof value === "bigint") return `${value}n`
-  if (typeof value === "function") return `[Function: ${value.name || "(anonymous)"}]`
-  if (typeof value !== "object" || value === null) return String(value)
-  if (value instanceof Error) return `${apply(errorText, value, [])}\n${value.stack ?? ""}`
+  if (typeof value === "function") return `[Function: ${shorten(`${value.name}`) || "(anonymous)"}]`
+  if (typeof value !== "object" || value === null) return shorten(String(value))
+  if (value instanceof Error) return `${shorten(apply(errorText, value, []))}\n${shorten(`${value.stack ?? ""}`)}`
   if (value instanceof Date) return isNaN(value) ? "Invalid Date" : apply(dateText, value, [])
   for (let each = seen; each; each = each.next) if (each.value === value) return "[Circular]"
   if (depth >= MAX_DEPTH) return isArray(value) ? "[Array]" : "[Object]"
@@ -30,7 +31,7 @@ function inspect(value, depth, seen) {
       break
     }
     if (i > 0) text += ", "
-    if (!isList) text += `${String(keys[i])}: `
+    if (!isList) text += `${shorten(String(keys[i]))}: `
     text += inspect(isList ? value[i] : value[keys[i]], depth + 1, seen)
   }
   return isList ? `[${text}]` : `{${text}}`

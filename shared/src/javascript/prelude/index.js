@@ -1,6 +1,7 @@
 // Puts the globals in place. Each file exports `make(host, globalThis)`, which returns the globals that it adds.
 import { make as makeConsole } from "./console.js"
 import { make as makeTimers } from "./timers.js"
+import { make as makeBytes } from "./bytes.js"
 import { make as makeEvents } from "./events.js"
 import { make as makeEncoding } from "./encoding.js"
 import { make as makeUrl } from "./url.js"
@@ -12,7 +13,8 @@ import { make as makeClone } from "./clone.js"
 import { makeApiClient } from "./api-client.js"
 
 const { TypeError } = globalThis
-const parts = [makeConsole, makeTimers, makeEvents, makeEncoding, makeUrl, makeBlob, makeFetch, makeBuffer, makeCrypto, makeClone]
+const { apply } = Reflect
+const parts = [makeConsole, makeTimers, makeBytes, makeEvents, makeEncoding, makeUrl, makeBlob, makeFetch, makeBuffer, makeCrypto, makeClone]
 
 // `host` holds the native functions; nothing that a script can reach may hold it.
 // What is returned is for the engine alone.
@@ -26,6 +28,10 @@ export default function install(host, globalThis) {
   }
   // Call sites would hand out the functions of the prelude.
   Object.defineProperty(Error, "prepareStackTrace", { get() {}, set() {}, configurable: false })
+  // The engine leaks any other value that it gets here.
+  const { get, set } = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit")
+  const setLimit = (limit) => { if (typeof limit === "number") apply(set, Error, [limit]) }
+  Object.defineProperty(Error, "stackTraceLimit", { get, set: setLimit, configurable: false })
   return {
     apiClient: makeApiClient(host, globalThis),
     call: async (fn, argument) => await fn(argument),

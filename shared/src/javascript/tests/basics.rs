@@ -71,8 +71,7 @@ async fn whatever_is_thrown_is_told() {
         "export default () => { throw Object.assign(new Error('m'), { type: 'connection', key: 'k', data: { a: 1 } }) }",
     );
     let JavaScriptError::Thrown(thrown) = error.await else { panic!() };
-    assert_eq!((thrown.kind.as_deref(), thrown.key.as_deref()), (Some("connection"), Some("k")));
-    assert_eq!(thrown.data, Some(json!({"a": 1})));
+    assert_eq!(named(&thrown), (Some("connection"), Some("k")));
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn a_failed_request_is_an_error_with_type_key_and_the_callers_place() {
         "export default async ({ apiClient }) => {\n  await apiClient.get('/ok')\n  await apiClient.get('/401')\n}";
     let failure = run(text, ClientConfig::Value(json!({})), Limits::default()).await.0.unwrap_err();
     let JavaScriptError::Thrown(thrown) = failure.error else { panic!("{failure:?}") };
-    assert_eq!((thrown.kind.as_deref(), thrown.key.as_deref()), (Some("connection"), Some("access_token_expired")));
+    assert_eq!(named(&thrown), (Some("connection"), Some("access_token_expired")));
     assert_eq!(
         (thrown.message.as_str(), thrown.at.as_deref()),
         ("the access token has expired", Some("auth/test.js:3:19"))
@@ -151,7 +151,7 @@ async fn make_api_client_may_return_functions_or_a_client_of_its_own() {
     let (outcome, _) =
         run("export default ({ apiClient }) => apiClient.get('/401')", on_error, Limits::default()).await;
     assert!(
-        matches!(outcome.unwrap_err().error, JavaScriptError::Thrown(thrown) if thrown.key.as_deref() == Some("access_token_expired!"))
+        matches!(outcome.unwrap_err().error, JavaScriptError::Thrown(thrown) if named(&thrown).1 == Some("access_token_expired!"))
     );
     let own =
         make("export default ({ credentials }) => ({ get: async (path) => path + credentials.access_token.length })");
@@ -198,4 +198,42 @@ async fn requests_bodies_answers_and_waiting_are_limited() {
     let never = "export default ({ apiClient }) => apiClient.get('/never')";
     let error = run(never, ClientConfig::Value(json!({})), limits).await.0.unwrap_err().error;
     assert_eq!(error, JavaScriptError::Timeout { seconds: 0.5 });
+}
+
+#[tokio::test]
+async fn requests_of_the_client_count_when_they_are_made() {
+    let config = || ClientConfig::Value(json!({}));
+    for (text, limits, part) in [
+        (
+            "export default async ({ apiClient }) => { for (let i = 0; i < 51; i++) apiClient.get('/never'); await new Promise(() => {}) }",
+            Limits::default(),
+            "more than 50 requests",
+        ),
+        (
+            "export default async ({ apiClient }) => { for (let i = 0; i < 5; i++) apiClient.post('/never', 'x'.repeat(1000)); await new Promise(() => {}) }",
+            Limits { waiting_bytes: 4000, ..Limits::default() },
+            "unanswered requests of more than 4000 bytes",
+        ),
+        (
+            "export default ({ apiClient }) => apiClient.post('/', Array(300_000).fill(0))",
+            Limits::default(),
+            "a request of more than 200000 values",
+        ),
+    ] {
+        let error = run(text, config(), limits).await.0.unwrap_err().error;
+        assert!(matches!(&error, JavaScriptError::Limit { what } if what.contains(part)), "{text}: {error:?}");
+    }
+    let few = "export default async ({ apiClient }) => { await apiClient.post('/', Array(100_000).fill(0)); return 1 }";
+    assert_eq!(run(few, config(), Limits::default()).await.0.unwrap().value, Some(json!(1)));
+}
+
+#[tokio::test]
+async fn an_api_request_that_is_not_an_object_is_an_error() {
+    for json in ["[]", "'text'", "1", "null", "undefined"] {
+        let text = format!(
+            "export default async ({{ apiClient }}) => {{ Object.prototype.toJSON = () => {json}; await apiClient.post('/', new Uint8Array(3)) }}"
+        );
+        let failure = run(&text, ClientConfig::Value(json!({})), Limits::default()).await.0.unwrap_err();
+        assert!(matches!(failure.error, JavaScriptError::Thrown(_)), "{text}: {failure:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod basics;
 mod client;
+mod hostile;
 mod isolation;
 mod limits;
 mod modules;
@@ -43,4 +44,10 @@ async fn value(text: &str) -> Option<Value> {
 /// Why a file's function failed.
 async fn error(text: &str) -> JavaScriptError {
     call(&script(text), json!({})).await.unwrap_err().error
+}
+
+/// `type` and `key` of a thrown error.
+fn named(thrown: &Thrown) -> (Option<&str>, Option<&str>) {
+    let text = |value: &'_ Option<Unshown<String>>| value.as_ref().map(|value| value.inner().clone().leak() as &str);
+    (text(&thrown.kind), text(&thrown.key))
 }

@@ -232,3 +232,71 @@ async fn an_aborted_request_ends_at_once() {
     let error = with(&server, text, limits).await.unwrap_err().error;
     assert_eq!(error, JavaScriptError::Timeout { seconds: 0.3 });
 }
+
+/// A server that takes every connection and never answers.
+async fn silent() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    (listener, base)
+}
+
+async fn limit_of(base: &str, text: &str, limits: Limits) -> String {
+    let arguments = Map::from_iter([("base".to_owned(), json!(base))]);
+    let failure =
+        engine(limits).call(Call { script: &script(text), arguments, client: None, exchange: Exchange::API }).await;
+    match failure.unwrap_err().error {
+        JavaScriptError::Limit { what } => what,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn requests_count_when_they_are_made() {
+    let (_listener, base) = silent().await;
+    // Nothing is ever answered: a request that counted at its turn would wait for it to the end.
+    for text in [
+        "export default ({ base }) => { for (let i = 0; i < 60_000; i++) fetch(base) }",
+        "export default ({ base }) => { for (let i = 0; i < 60_000; i++) try { fetch(base).catch(() => {}) } catch {} }",
+        "import axios from 'axios'; export default async ({ base }) => { for (let i = 0; i < 51; i++) axios.get(base).catch(() => {}); await new Promise(() => {}) }",
+        "export default ({ base }) => { for (;;) { const c = new AbortController(); fetch(base, { signal: c.signal }).catch(() => {}); c.abort() } }",
+    ] {
+        assert_eq!(limit_of(&base, text, Limits::default()).await, "more than 50 requests", "{text}");
+    }
+    let fifty =
+        "export default async ({ base }) => { for (let i = 0; i < 50; i++) fetch(base).catch(() => {}); return 1 }";
+    let server = Server { base, seen: Arc::default() };
+    assert_eq!(result(&server, fifty).await, json!(1));
+}
+
+#[tokio::test]
+async fn requests_that_wait_have_so_many_bytes_together() {
+    let (_listener, base) = silent().await;
+    let text = "export default ({ base }) => { const body = new Uint8Array(10 * 1024 * 1024 - 100); for (let i = 0; i < 80; i++) fetch(base, { method: 'POST', body }) }";
+    let what = limit_of(&base, text, Limits::default()).await;
+    assert_eq!(what, "unanswered requests of more than 20971520 bytes together");
+    let headers = "export default ({ base }) => { for (let i = 0; i < 40; i++) fetch(base, { headers: { a: 'x'.repeat(1000) } }) }";
+    let limits = Limits { waiting_bytes: 20_000, ..Limits::default() };
+    assert!(limit_of(&base, headers, limits).await.starts_with("unanswered requests"));
+    // Those that are answered count no more.
+    let server = Server::start(|_| "200 OK\n\nok".to_owned()).await;
+    let text = "export default async ({ base }) => { for (let i = 0; i < 40; i++) await fetch(base, { method: 'POST', body: 'x'.repeat(10_000) }); return 1 }";
+    assert_eq!(with(&server, text, limits).await.unwrap().value, Some(json!(1)));
+}
+
+#[tokio::test]
+async fn headers_have_a_number_and_a_size() {
+    let server = Server::start(|_| "200 OK\n\nok".to_owned()).await;
+    let text = "export default async ({ base }) => {
+        const outcomes = []
+        for (const headers of [
+            Array.from({ length: 900 }, (_, i) => ['x' + i, 'v']),
+            Array.from({ length: 40_000 }, (_, i) => ['x' + i, 'v']),
+            Array(400).fill(['x', 'v'.repeat(10_000)]),
+        ]) outcomes.push(await fetch(base, { headers }).then(() => 'sent', (error) => error.message))
+        return outcomes
+    }";
+    assert_eq!(
+        result(&server, text).await,
+        json!(["sent", "fetch: more than 1000 headers", "more than 262144 bytes at once"])
+    );
+}
