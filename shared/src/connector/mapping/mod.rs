@@ -48,6 +48,11 @@ impl Mapping {
         self
     }
 
+    /// The expression, for whoever looks for what it uses.
+    pub(super) fn expression(&self) -> &Value {
+        &self.0
+    }
+
     /// The value of the expression; `None` is undefined.
     pub fn evaluate(&self, variables: &Value) -> Option<Value> {
         copy::resolve(evaluate(&self.0, variables)?, variables)
