@@ -102,8 +102,7 @@ auth:
   test: {mapping: {path: /me, method: get}}
   refreshCredentials: {}
 ";
-    let (world, provider) =
-        (World::with_connector(&[("spec.yml", spec), refresh]).await, MockProvider::start().await);
+    let (world, provider) = (World::with_connector(&[("spec.yml", spec), refresh]).await, MockProvider::start().await);
     let parameters = json!({"apiUri": provider.uri(""), "platformSecret": "the-platforms"});
     world.integrate_app(json!({ "parameters": parameters })).await.expect(StatusCode::CREATED);
     let tokens = json!({"access_token": "first", "refresh_token": "r", "expires_in": 3600, "account": ACCOUNT});
@@ -171,8 +170,7 @@ auth:
   disconnect: {implementationType: javascript}
 ";
 
-const REVOKE: &str =
-    "export default ({ apiClient, connectorParameters }) => apiClient.post('/revoke', { secret: connectorParameters.clientSecret })\n";
+const REVOKE: &str = "export default ({ apiClient, connectorParameters }) => apiClient.post('/revoke', { secret: connectorParameters.clientSecret })\n";
 
 const BORROWER: &str = "name: App
 auth:
@@ -200,7 +198,10 @@ async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider)
 
 const LENT: &[(&str, &str)] = &[
     ("spec.yml", LENDER),
-    ("auth/refresh-credentials.rest.yml", "path: /mint\nmethod: post\nrequestMapping:\n  data: {secret: {$var: connectorParameters.clientSecret}}\n"),
+    (
+        "auth/refresh-credentials.rest.yml",
+        "path: /mint\nmethod: post\nrequestMapping:\n  data: {secret: {$var: connectorParameters.clientSecret}}\n",
+    ),
     ("auth/disconnect.js", REVOKE),
 ];
 
@@ -256,7 +257,8 @@ auth:
     browser.get(&world, &start).await.location();
     let request = lenders.api_calls().remove(0);
     let signed = request.header("authorization").expect("a signature");
-    let callback = signed.split("oauth_callback=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a callback");
+    let callback =
+        signed.split("oauth_callback=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a callback");
     let callback = url::form_urlencoded::parse(callback.as_bytes()).next().expect("a text").0.into_owned();
     let page = browser.get(&world, &format!("{callback}&oauth_token=t&oauth_verifier=v")).await;
     assert!(page.text().contains("PLAINTEXT"), "{}", page.text());

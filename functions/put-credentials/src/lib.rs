@@ -58,7 +58,8 @@ impl PutCredentials {
                 let Body { credentials } = read_json(request)?;
                 if credentials.have_too_many_values() {
                     let most = Credentials::MAX_VALUES;
-                    let message = format!("`credentials` have more than {most} values; store less, or a text that holds them");
+                    let message =
+                        format!("`credentials` have more than {most} values; store less, or a text that holds them");
                     return Err(Error::too_large(message));
                 }
                 self.replace(&caller, id, Some(credentials)).await?;

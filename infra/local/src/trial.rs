@@ -129,8 +129,10 @@ impl Trial {
                 TrialError::Input(format!("`authOptionKey` must be one of {}", keys.join(", ")))
             })?,
         };
-        let entered =
-            schema::with_defaults(option.input_schema.as_ref(), trimmed(std::mem::take(&mut input.connection_parameters)));
+        let entered = schema::with_defaults(
+            option.input_schema.as_ref(),
+            trimmed(std::mem::take(&mut input.connection_parameters)),
+        );
         input.connector_parameters = trimmed(std::mem::take(&mut input.connector_parameters));
         for (what, schema, object) in [
             ("connectorParameters", &option.parameters_schema, &input.connector_parameters),

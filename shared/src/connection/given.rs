@@ -90,9 +90,9 @@ mod tests {
     #[test]
     fn nested_identifiers_stay_too() {
         let before = json!({"user": {"id": 1, "token": "A"}, "team": {"id": 2}, "tags": [1]});
-        let put = json!({"user": {"id": 9, "token": "B"}, "team": "other", "tags": [9], "more": {"id": 9, "token": "C"}});
-        let expected =
-            json!({"user": {"token": "B", "id": 1}, "more": {"token": "C"}, "team": {"id": 2}, "tags": [1]});
+        let put =
+            json!({"user": {"id": 9, "token": "B"}, "team": "other", "tags": [9], "more": {"id": 9, "token": "C"}});
+        let expected = json!({"user": {"token": "B", "id": 1}, "more": {"token": "C"}, "team": {"id": 2}, "tags": [1]});
         assert_eq!(shown(&before, &put), expected);
         assert_eq!(shown(&json!({"user": 1}), &json!({"user": {"id": 9, "token": "B"}})), json!({"user": 1}));
     }

@@ -14,9 +14,9 @@ impl AuthOption {
     /// Whether a function, or the API client that its requests go through, uses a secret of the integration.
     pub fn uses_secrets(&self, name: FunctionName) -> bool {
         let functions = [name, FunctionName::MakeApiClient].into_iter().filter_map(|name| self.function(name));
-        functions.into_iter().any(|function| {
-            texts_of(function).iter().any(|text| uses_secret(text, self.parameters_schema.as_ref()))
-        })
+        functions
+            .into_iter()
+            .any(|function| texts_of(function).iter().any(|text| uses_secret(text, self.parameters_schema.as_ref())))
     }
 
     /// Whether the schema of the credentials says that a member is secret.
@@ -43,7 +43,11 @@ fn property<'a>(schema: Option<&'a Value>, name: &str) -> Option<&'a Value> {
 /// Whether a locator, an expression of JSONata or a program names a secret parameter, or all parameters at once.
 pub(super) fn uses_secret(text: &str, schema: Option<&Value>) -> bool {
     let all_variables = text == "$" || text.contains("$$");
-    all_variables || text.split(PARAMETERS).skip(1).any(|rest| parameter(rest).is_none_or(|name| is_secret_parameter(schema, name)))
+    all_variables
+        || text
+            .split(PARAMETERS)
+            .skip(1)
+            .any(|rest| parameter(rest).is_none_or(|name| is_secret_parameter(schema, name)))
 }
 
 /// The name behind `connectorParameters`, as in `connectorParameters?.clientId`.

@@ -57,7 +57,9 @@ impl Parameters {
         let (route, query) = route.split_once('?').unwrap_or((route, ""));
         let mut page = url.clone();
         page.set_fragment(Some(&format!("{route}?{}", self.behind(query, &dropped))));
-        page.set_query(Some(self.others(url.query().unwrap_or_default(), &dropped).as_str()).filter(|query| !query.is_empty()));
+        page.set_query(
+            Some(self.others(url.query().unwrap_or_default(), &dropped).as_str()).filter(|query| !query.is_empty()),
+        );
         page
     }
 

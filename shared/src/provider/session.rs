@@ -73,13 +73,7 @@ impl Provider {
         let auth = auth.owner_of(name);
         let credentials = auth.shown_to(name, credentials);
         let state = State { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
-        Arc::new(ApiSession {
-            provider: self.clone(),
-            auth,
-            name,
-            reauthorize,
-            state: Mutex::new(state),
-        })
+        Arc::new(ApiSession { provider: self.clone(), auth, name, reauthorize, state: Mutex::new(state) })
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) fn check(
             ("connectorParameters", "correct the integration"),
         ] {
             if let Some(field) = owner.get(argument).and_then(|value_of| field_in(value_of, value, flaw)) {
-                let message = format!("`{argument}.{field}` {flaw}, so that it does not fit into the header `{header}`; {again}");
+                let message =
+                    format!("`{argument}.{field}` {flaw}, so that it does not fit into the header `{header}`; {again}");
                 return Err(match argument {
                     "connectorParameters" => ProviderError::configuration(message),
                     _ => ProviderError::refused(message),

@@ -49,7 +49,6 @@ pub(super) fn shapes(expression: &Value, whole: &Value) -> Vec<Shape> {
 
 fn follow(expression: &Value, whole: &Value) -> Vec<Shape> {
     let each = |values: Vec<&Value>| values.into_iter().flat_map(|value| shapes(value, whole)).collect();
-    let items = |value: &'_ Value| value.as_array().map(|items| items.iter().collect::<Vec<_>>());
     match formula(expression) {
         None => match expression {
             Value::String(text) => vec![vec![Part::Text(text.clone())]],
@@ -57,9 +56,11 @@ fn follow(expression: &Value, whole: &Value) -> Vec<Shape> {
             Value::Null | Value::Bool(_) => Vec::new(),
             Value::Array(_) | Value::Object(_) => vec![anywhere(expression, whole)],
         },
-        Some(("$plain", argument)) => argument.as_str().map(|text| vec![Part::Text(text.to_owned())]).into_iter().collect(),
+        Some(("$plain", argument)) => {
+            argument.as_str().map(|text| vec![Part::Text(text.to_owned())]).into_iter().collect()
+        }
         Some(("$eval" | "$and" | "$or" | "$dataSchemaRef", _)) => Vec::new(),
-        Some(("$firstNotEmpty", argument)) if argument.is_array() => each(items(argument).unwrap_or_default()),
+        Some(("$firstNotEmpty", Value::Array(items))) => each(items.iter().collect()),
         Some(("$case" | "$map", argument)) => each(choices(argument)),
         Some(("$concat", argument)) => joined(argument, whole).unwrap_or_else(|| vec![anywhere(expression, whole)]),
         Some(("$tpl", argument)) => filled(argument, whole),
@@ -132,7 +133,8 @@ fn collect(value: &Value, found: &mut Vec<Origin>) {
     match (formula(value), value) {
         (Some(("$plain", _)), _) => {}
         (Some(("$var", Value::String(locator))), _) => found.extend(of_locator(locator)),
-        (Some(("$jsonata", Value::String(text))), _) => found.extend(named_in(text)),
+        // An expression that is put together may name what any text in it says.
+        (Some(("$jsonata", argument)), _) => found.extend(named_in(&argument.to_string())),
         (_, Value::Array(items)) => items.iter().for_each(|item| collect(item, found)),
         (_, Value::Object(object)) => object.values().for_each(|value| collect(value, found)),
         _ => {}
@@ -231,7 +233,9 @@ fn of_jsonata(text: &str) -> Shape {
     let trimmed = text.trim_start();
     let quoted = trimmed.strip_prefix('"').and_then(|rest| rest.split_once('"'));
     match quoted {
-        Some((literal, rest)) if rest.trim_start().starts_with('&') && !rest.contains(['?', '(', ';', '~', '{', '[']) => {
+        Some((literal, rest))
+            if rest.trim_start().starts_with('&') && !rest.contains(['?', '(', ';', '~', '{', '[']) =>
+        {
             vec![Part::Text(literal.to_owned()), Part::From(named_in(rest))]
         }
         _ => vec![Part::From(named_in(text))],

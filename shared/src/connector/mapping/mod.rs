@@ -19,6 +19,8 @@ mod locator;
 mod operators;
 
 pub use check::Malformed;
+#[cfg(test)]
+pub(super) use formulas::NAMES;
 pub use lint::unknown_formulas;
 
 use serde_json::{Map, Value, json};
