@@ -44,7 +44,7 @@ pub struct Choice<'a> {
     pub connector_parameters: &'a Map<String, Value>,
     /// What the end user entered.
     pub input: &'a Map<String, Value>,
-    /// What the application gave, where the credentials have been replaced.
+    /// The identifiers that the application gave, if the credentials have been replaced since.
     pub given: Option<&'a Given>,
 }
 

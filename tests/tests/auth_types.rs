@@ -455,7 +455,7 @@ defaultExpiresIn: 7200
 }
 
 #[tokio::test]
-async fn what_was_pasted_loses_spaces_and_line_breaks_at_its_ends() {
+async fn pasted_texts_lose_spaces_and_line_breaks_at_their_ends() {
     let (world, provider) = key_world(&[]).await;
     let parameters = json!({"parameters": {"apiUri": format!(" {}\r\n", provider.uri(""))}});
     assert_eq!(world.integrate_app(parameters).await.0.status(), StatusCode::OK);

@@ -225,7 +225,7 @@ async fn lent_functions_call_the_lenders_application_and_never_the_borrowers() {
 }
 
 #[tokio::test]
-async fn what_is_entered_at_a_borrower_is_held_to_the_lenders_schema() {
+async fn input_at_a_borrower_is_held_to_the_lenders_schema() {
     let (world, lenders, _) = lending(LENT).await;
     let page = world.connect_app(json!({"input": {"region": "evil.example/"}})).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("region"), "{}", page.text());

@@ -1,10 +1,11 @@
-//! What an application said of a connection, kept where `PUT /credentials` does not reach.
+//! The identifiers that an application gave a connection, kept where `PUT /credentials` does not reach.
 //!
 //! Credentials name the account that they are for, and whoever owns a connection may replace them. A function that acts with a
 //! secret of the integration, such as a `disconnect` with the platform's own key, would do to another's account what it is
 //! asked. So the identifiers stay those that were there before the first `PUT`: then nobody but the application had
-//! written them. Tokens and other secrets count as they were put, for who has them may use them. Connecting again begins
-//! anew; before the first `PUT`, and so for rows of before, nothing is kept and the credentials count as they are.
+//! written them. Tokens and other secrets count as they were put, for who has them may use them. Connecting again starts
+//! over. Before the first `PUT`, and so in older rows, nothing is kept and the credentials count as they are. A refresh does not
+//! add to what is kept: a function without secrets sees the replaced identifiers, and may return them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,7 +18,7 @@ use crate::credentials::{Credentials, is_secret_name};
 pub struct Given(Map<String, Value>);
 
 impl Given {
-    /// What credentials say that nobody has replaced.
+    /// The identifiers among credentials that nobody has replaced.
     pub fn of(credentials: &Credentials) -> Self {
         match credentials.to_value() {
             Value::Object(members) => Self(without_secrets(members)),

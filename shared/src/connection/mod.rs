@@ -148,7 +148,7 @@ pub struct Contents {
     /// Overrides of the integration's parameters, for this connection alone.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub connector_parameters: Map<String, Value>,
-    /// What the application had given before `PUT /credentials` first replaced the credentials.
+    /// The identifiers that the application had given before `PUT /credentials` first replaced the credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
 }

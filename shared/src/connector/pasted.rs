@@ -1,9 +1,9 @@
-//! What people paste: keys with a line break behind them, or with characters that cannot be seen.
+//! Pasted texts: keys with a line break behind them, or with characters that cannot be seen.
 
 use serde_json::{Map, Value};
 
 /// An object whose texts begin and end with something that can be seen: whoever pastes a key brings spaces and line breaks
-/// along. A password may begin or end with a space, so that it only loses line breaks. What is blank as a whole stays.
+/// along. A password may begin or end with a space, so that it only loses line breaks. A text that is blank as a whole stays.
 pub fn trimmed(object: Map<String, Value>) -> Map<String, Value> {
     let trim = |(name, value): (String, Value)| {
         let value = trim(&name, value);
@@ -42,8 +42,8 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
-/// What keeps a text out of a header (RFC 9110 §5.5), in words that follow the name of the text. Letters beyond ASCII are let
-/// be: some servers read them. What a word processor makes of ASCII is not, for no server means it.
+/// The reason why a text does not fit into a header (RFC 9110 §5.5), in words that follow the name of the text. Letters beyond ASCII are let
+/// be: some servers read them. Those that a word processor makes of ASCII are not, for no server means them.
 pub fn flaw(text: &str) -> Option<&'static str> {
     text.chars().find_map(|c| match c {
         _ if is_line_break(c) => Some("has a line break in it"),
@@ -57,7 +57,7 @@ pub fn flaw(text: &str) -> Option<&'static str> {
     })
 }
 
-/// What keeps a text out of the credentials of HTTP Basic (RFC 7617 §2): passwords may have any letters and spaces.
+/// The same for the credentials of HTTP Basic (RFC 7617 §2): passwords may have any letters and spaces.
 pub fn flaw_of_basic(text: &str) -> Option<&'static str> {
     text.chars().find_map(|c| match c {
         _ if is_line_break(c) => Some("has a line break in it"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_should_hold_is_named() {
+    fn characters_that_no_header_should_hold_are_named() {
         for (text, expected) in [
             ("a\nb", Some("has a line break in it")),
             ("a\u{200b}b", Some("has an invisible character in it")),

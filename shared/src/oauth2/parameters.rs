@@ -77,7 +77,7 @@ impl Parameters {
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&")
     }
 
-    /// What stays of a query beside these parameters.
+    /// The part of a query that stays beside these parameters.
     fn others(&self, query: &str, dropped: &dyn Fn(&str) -> bool) -> String {
         let stays = |pair: &&str| {
             let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name);

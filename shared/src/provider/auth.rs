@@ -1,7 +1,7 @@
 //! A connector with the parameters of one connection.
 //!
-//! **Nobody is helped against somebody else.** A workspace's secret acts for all of its end users, the operator's client for
-//! all workspaces. So neither is led by a person whom it does not belong to:
+//! **A secret serves nobody against somebody else.** A workspace's secret acts for all of its end users, the operator's client
+//! for all workspaces. So neither is led by a person whom it does not belong to:
 //!
 //! - A function that uses a secret of the integration sees the identifiers that the application gave, not those that
 //!   `PUT /credentials` put in their place ([`Given`]). That keeps `disconnect` and `refreshCredentials` at work after a `PUT`,
@@ -84,11 +84,11 @@ impl Auth {
 
     /// The arguments of a function: those that every function gets, and `own`.
     pub(super) fn arguments(&self, name: FunctionName, own: Map<String, Value>) -> Map<String, Value> {
-        let parameters = &self.owner(name).connector_parameters;
+        let Self { connector_parameters, connection_parameters, .. } = self.owner(name);
         let mut arguments = Map::new();
-        arguments.insert("connectorParameters".into(), Value::Object(parameters.clone()));
-        arguments.insert("connectionParameters".into(), Value::Object(self.connection_parameters.clone()));
-        arguments.insert("connectionInput".into(), Value::Object(self.connection_parameters.clone()));
+        arguments.insert("connectorParameters".into(), Value::Object(connector_parameters.clone()));
+        arguments.insert("connectionParameters".into(), Value::Object(connection_parameters.clone()));
+        arguments.insert("connectionInput".into(), Value::Object(connection_parameters.clone()));
         arguments.extend(own);
         if let Some(credentials) = arguments.get_mut("credentials") {
             *credentials = self.shown_to(name, credentials.take());

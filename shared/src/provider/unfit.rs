@@ -6,7 +6,7 @@ use super::{Auth, ProviderError};
 use crate::connector::pasted::{flaw, flaw_of_basic};
 use crate::connector::{ApiClient, ApiRequest, FunctionName};
 
-/// The error for a request whose headers hold such a text. What a connector's file says itself may hold any letters.
+/// The error for a request whose headers hold such a text. Texts of the connector's own files may hold any letters.
 pub(super) fn check(
     auth: &Auth,
     name: FunctionName,

@@ -1,5 +1,5 @@
-//! Whom a secret of the workspace serves: a request that carries one acts for whoever an identifier in it names. If the end
-//! user says that, without a token or a password that is proof of it, one could act for another.
+//! Secrets of the workspace that serve the wrong person: a request that carries one acts for the account that an identifier
+//! in it names. An end user who chooses the identifier, without a token or a password as proof, could act for another.
 
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
     }
 }
 
-/// A REST mapping with what the API client adds to it. What is in a path, a query or a body counts, and what is in a header.
+/// Checks a REST mapping together with what the API client adds to it: paths, queries, headers and bodies.
 fn check_request(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
     let (Some((whole, at)), Some(place)) = (source.yaml(), source.place()) else { return };
     let request = whole.get("requestMapping").cloned().unwrap_or_default();
@@ -47,7 +47,7 @@ fn check_request(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
     judge(reach, is_secret, origins, (place.file, line), report);
 }
 
-/// What an API client sends with a request: all but where to, and headers that the request has itself.
+/// The parts of an API client that go out with a request: not its address, nor headers that the request has itself.
 fn sent_by(client: &Value, request: &Value) -> Value {
     let mut client = client.get("args").unwrap_or(client).clone();
     let own = request.get("headers").and_then(Value::as_object);

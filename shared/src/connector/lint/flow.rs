@@ -5,10 +5,10 @@
 
 use serde_json::{Value, json};
 
-/// Where a value comes from, with its name: the path behind the variable, empty for all of it.
+/// The variable that a value comes from, with the path behind it, which is empty for all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// What an end user entered.
+    /// An input of the end user.
     Input(String),
     /// The stored credentials.
     Credential(String),
@@ -30,7 +30,9 @@ pub(super) enum Part {
 /// One of the texts that an expression may become.
 pub(super) type Shape = Vec<Part>;
 
-const VARIABLES: [(&str, fn(String) -> Origin); 5] = [
+type OriginOf = fn(String) -> Origin;
+
+const VARIABLES: [(&str, OriginOf); 5] = [
     ("connectionParameters", Origin::Input),
     ("connectionInput", Origin::Input),
     ("credentials", Origin::Credential),
@@ -38,7 +40,7 @@ const VARIABLES: [(&str, fn(String) -> Origin); 5] = [
     ("queryParameters", Origin::Callback),
 ];
 
-/// More alternatives than these are not told apart.
+/// More alternatives than these count as one.
 const MOST: usize = 64;
 
 /// The texts that an expression may become; `whole` is the mapping that it is in.
@@ -69,7 +71,7 @@ fn follow(expression: &Value, whole: &Value) -> Vec<Shape> {
     }
 }
 
-/// What stands under a key of the object that an expression becomes, and where in the file.
+/// The values under a key of the object that an expression becomes, and where they stand in the file.
 pub(super) fn members(expression: &Value, at: &str, key: &str) -> Vec<(Value, String)> {
     let under = |value: &Value, step: String| members(value, &format!("{at}/{step}"), key);
     match formula(expression) {

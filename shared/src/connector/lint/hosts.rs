@@ -1,4 +1,5 @@
-//! Who says where requests go: an end user who is part of a host may lead requests, and the secrets in them, anywhere.
+//! Addresses that somebody else chooses: an end user whose input is part of a host may lead requests, and the secrets in
+//! them, anywhere.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +27,9 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
             }
         }
         (Kind::Rest, _) => {
-            let path = whole.get("path").and_then(Value::as_str).unwrap_or_default();
+            // A value in a path that is relative is encoded, and cannot make another URL of it.
+            let path = whole.get("path").and_then(Value::as_str).filter(|path| path.contains("://"));
+            let Some(path) = path else { return };
             let parameters = whole.get("requestMapping");
             let value_of = |name: &str| {
                 let of_path = parameters.map(|it| flow::members(it, "", "pathParameters")).unwrap_or_default();
@@ -34,7 +37,8 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
                 Some(values.flat_map(|(value, _)| shapes(&value, &value)).collect())
             };
             let takes_secrets = reach.leads_secrets() || parameters.is_some_and(|it| reach.uses_secret(it));
-            let urls = flow::fill(path, value_of).unwrap_or_default();
+            let anywhere = || vec![vec![Part::From(parameters.map(flow::origins).unwrap_or_default())]];
+            let urls = flow::fill(path, value_of).unwrap_or_else(anywhere);
             let found = Found { reach, target: Target { is_url: true, takes_secrets } };
             found.report(source, &format!("{at}/path"), &urls, report);
         }
@@ -46,7 +50,7 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
     }
 }
 
-/// What is addressed.
+/// An address.
 #[derive(Clone, Copy)]
 struct Target {
     /// A URL, or else a host alone.
@@ -124,7 +128,7 @@ pub(super) fn of(before: &str, name: &str, after: &str) -> String {
     if name.is_empty() { "what is there as a whole".to_owned() } else { format!("{before}{name}{after}") }
 }
 
-/// What of a URL of this shape, or of a host, is in its host, and whether nothing stands before it.
+/// The origins in the host of a URL of this shape, or in a host alone, and whether nothing stands before them.
 fn in_host(shape: &Shape, is_url: bool) -> Vec<(Origin, bool)> {
     let mut found = Vec::new();
     // The text before the host, until there is one.
@@ -157,7 +161,7 @@ fn ends_host(text: &str) -> bool {
     text.contains(['/', '?', '#', '\\'])
 }
 
-/// What is wrong with an input in a host: whoever connects could lead requests, and the client secret, anywhere.
+/// The fault of an input in a host, if it may lead anywhere.
 fn open_host(input: &str, property: Option<&Value>, is_whole: bool) -> Option<(String, String)> {
     let has = |key: &str| property.is_some_and(|property| property.get(key).is_some());
     let is_number = property

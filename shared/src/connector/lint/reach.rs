@@ -1,4 +1,4 @@
-//! What the functions of one way to connect have to lose, and what is known of the values that they get.
+//! The secrets that the functions of one way to connect can lose, and what is known of the values that they get.
 
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::connector::FunctionName;
 use crate::connector::secrecy::{is_hidden, uses_secret};
 use crate::credentials::is_secret_name;
 
-/// What there is around a function.
+/// The surroundings of a function.
 pub(super) struct Reach<'a> {
     /// The authentication type.
     pub(super) kind: Option<&'a str>,
