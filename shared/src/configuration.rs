@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::caller::{Claims, sign};
 use crate::clock::Clock;
-use crate::connection::{Connection, Contents};
+use crate::connection::{Connection, Contents, Given};
+use crate::connector::pasted::trimmed;
 use crate::connector::schema::{self, FieldError};
 use crate::connector::{AuthOption, AuthType, Catalog, Connector};
 use crate::error::Error;
 use crate::invocation;
-use crate::provider::{Auth, SignedToken, Via, callback_uri};
+use crate::provider::{Auth, SignedToken, callback_uri};
 use crate::secret::Secret;
 use crate::secrets::{Proxies, Proxy, Workspaces};
 use crate::store::{Integration, IntegrationParameters, Integrations};
@@ -43,6 +44,8 @@ pub struct Choice<'a> {
     pub connector_parameters: &'a Map<String, Value>,
     /// What the end user entered.
     pub input: &'a Map<String, Value>,
+    /// The identifiers that the application gave, if the credentials have been replaced since.
+    pub given: Option<&'a Given>,
 }
 
 impl Configuration {
@@ -86,7 +89,7 @@ impl Configuration {
         let connector = self.connector(&integration.connector_key)?;
         let stored = self.integrations.parameters(integration).await?;
         let option = choose(&connector, choice, &stored)?;
-        let input = schema::with_defaults(option.input_schema.as_ref(), choice.input.clone());
+        let input = schema::with_defaults(option.input_schema.as_ref(), trimmed(choice.input.clone()));
         let choice = Choice { input: &input, ..*choice };
         let auth = self.assemble(integration, connector, option, stored, &choice).await?;
         check(&auth)?;
@@ -116,6 +119,7 @@ impl Configuration {
             tenant: connection.tenant.as_deref(),
             connector_parameters: &contents.connector_parameters,
             input: &contents.input,
+            given: contents.given.as_ref(),
         };
         self.assemble(&integration, Arc::clone(&connector), Arc::clone(option), stored, &choice).await
     }
@@ -130,8 +134,9 @@ impl Configuration {
     ) -> Result<Arc<Auth>, Error> {
         invocation::note(|record| record.connector = Some(connector.key.clone()));
         let connector_parameters = parameters_of(&option.key, stored, choice.connector_parameters);
-        let via = match &option.kind {
-            AuthType::Proxy(key) => Some(self.via(key).await?),
+        let callback_uri = callback_uri(&self.base_uri, integration.oauth_callback_uri.as_deref());
+        let lender = match &option.kind {
+            AuthType::Proxy(key) => Some(Arc::new(self.lender(key, choice, &callback_uri).await?)),
             _ => None,
         };
         let token = match &option.kind {
@@ -146,14 +151,15 @@ impl Configuration {
             option,
             connector_parameters,
             connection_parameters: choice.input.clone(),
-            callback_uri: callback_uri(&self.base_uri, integration.oauth_callback_uri.as_deref()),
-            via,
+            callback_uri,
+            lender,
+            given: choice.given.cloned(),
             token,
         }))
     }
 
     /// The OAuth client that an auth proxy lends.
-    async fn via(&self, key: &str) -> Result<Via, Error> {
+    async fn lender(&self, key: &str, choice: &Choice<'_>, callback_uri: &str) -> Result<Auth, Error> {
         let missing = || {
             Error::configuration(format!(
                 "there is no auth proxy `{key}`; whoever runs this Larder adds it as the secret `proxies/{key}`"
@@ -166,7 +172,16 @@ impl Configuration {
         let option = option.ok_or_else(|| {
             Error::configuration(format!("the auth proxy `{key}` must name a connector of type oauth2 or oauth1"))
         })?;
-        Ok(Via { option: Arc::clone(option), connector_parameters: parameters })
+        Ok(Auth {
+            option: Arc::clone(option),
+            connector_parameters: trimmed(parameters),
+            connection_parameters: schema::with_defaults(option.input_schema.as_ref(), choice.input.clone()),
+            connector,
+            callback_uri: callback_uri.to_owned(),
+            lender: None,
+            given: choice.given.cloned(),
+            token: None,
+        })
     }
 
     /// A token by which an application knows the workspace and its end user.
@@ -189,7 +204,7 @@ fn parameters_of(option_key: &str, stored: IntegrationParameters, own: &Map<Stri
     let IntegrationParameters { mut parameters, mut options } = stored;
     parameters.extend(options.remove(option_key).unwrap_or_default().parameters);
     parameters.extend(own.clone());
-    parameters
+    trimmed(parameters)
 }
 
 /// The ways to connect that are open to end users.
@@ -239,9 +254,14 @@ fn check(auth: &Auth) -> Result<(), Error> {
         let message = format!("the parameters of the integration are incomplete: {}", schema::summary(errors));
         Error::configuration(message)
     })?;
-    check_fields(option.input_schema.as_ref(), &auth.connection_parameters, |errors| {
-        Error::bad_request(format!("the input does not fit: {}", schema::summary(errors)))
-    })
+    let of_input =
+        |errors: &[FieldError]| Error::bad_request(format!("the input does not fit: {}", schema::summary(errors)));
+    check_fields(option.input_schema.as_ref(), &auth.connection_parameters, of_input)?;
+    match &auth.lender {
+        // The lender's patterns keep what is entered out of the hosts that its secret goes to.
+        Some(lender) => check_fields(lender.option.input_schema.as_ref(), &lender.connection_parameters, of_input),
+        None => Ok(()),
+    }
 }
 
 /// Checks an object, and turns what does not fit into an error whose `data` names each field.

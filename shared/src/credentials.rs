@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::values::has_too_many_values;
+
 /// The credentials of a connection. `Debug` prints nothing of them.
 ///
 /// The JSON text is kept as it came, so that key order, number precision and spacing survive storage.
@@ -14,6 +16,15 @@ pub struct Credentials(Box<RawValue>);
 impl Credentials {
     /// The largest credentials that are stored, in bytes of JSON. A DynamoDB item holds 400 KB.
     pub const MAX_BYTES: usize = 350 * 1024;
+
+    /// How many values they may have when somebody stores them. Those of an application have less than a hundred, a browser's
+    /// cookies some thousand; whoever refreshes them reads them whole, at eighty bytes a value and more.
+    pub const MAX_VALUES: usize = 10_000;
+
+    /// Whether they have more values than may be stored.
+    pub fn have_too_many_values(&self) -> bool {
+        has_too_many_values(self.as_json().as_bytes(), Self::MAX_VALUES)
+    }
 
     /// The JSON text.
     pub fn as_json(&self) -> &str {
@@ -61,6 +72,15 @@ impl std::fmt::Debug for Credentials {
 pub fn refresh_token(credentials: &Value) -> Option<&str> {
     let named = ["refresh_token", "refreshToken"].iter().find_map(|key| credentials.get(*key)?.as_str());
     named.filter(|token| !token.is_empty())
+}
+
+/// How the names of secrets end.
+const SECRETS: [&str; 6] = ["password", "passphrase", "secret", "apikey", "privatekey", "token"];
+
+/// Whether a value is secret by its name, as `access_token` and `API-Key` are.
+pub fn is_secret_name(name: &str) -> bool {
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    SECRETS.iter().any(|secret| plain.ends_with(secret))
 }
 
 fn raw(value: &impl Serialize) -> Box<RawValue> {

@@ -63,4 +63,5 @@ pub mod signals;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod values;
 pub mod vault;

@@ -453,3 +453,74 @@ defaultExpiresIn: 7200
         ("POST /revoke", "token=user-2&token_type_hint=access_token&app_id=c")
     );
 }
+
+#[tokio::test]
+async fn pasted_texts_lose_spaces_and_line_breaks_at_their_ends() {
+    let (world, provider) = key_world(&[]).await;
+    let parameters = json!({"parameters": {"apiUri": format!(" {}\r\n", provider.uri(""))}});
+    assert_eq!(world.integrate_app(parameters).await.0.status(), StatusCode::OK);
+    let page = world.connect_app(json!({"input": {"apiKey": "\u{feff} key-1\u{200b}\r\n"}})).await;
+    assert!(page.expect(StatusCode::OK).text().contains("Connected"));
+    assert_eq!(provider.tests(), [Some("Key key-1".to_owned())]);
+    assert_eq!(world.credentials(&own_id()).await["apiKey"], "key-1");
+}
+
+#[tokio::test]
+async fn a_text_that_no_header_can_hold_is_named_by_its_field() {
+    let script = "export default async ({ apiClient }) => { await apiClient.get('/me'); return true }";
+    let in_javascript =
+        [("spec.yml", API_KEY[0].1.replace("rest-api-mapping", "javascript")), ("auth/test.js", script.to_owned())];
+    let in_javascript = in_javascript.each_ref().map(|(path, text)| (*path, text.as_str()));
+    for files in [&[][..], &in_javascript] {
+        let (world, provider) = key_world(files).await;
+        for (key, flaw) in [
+            ("key-1\nkey-2", "has a line break in it"),
+            ("key-1\u{200b}2", "has an invisible character in it"),
+            ("key-1\u{a0}2", "has a space in it that is not a plain one"),
+            ("key-\u{201c}1\u{201d}", "has a typographic quotation mark in it"),
+        ] {
+            let page = world.connect_app(json!({"input": {"apiKey": key}})).await;
+            let expected = format!("credentials.apiKey` {flaw}");
+            let text = page.text().replace("&#96;", "`");
+            assert!(text.contains(&expected) && !text.contains("malformed"), "{text}");
+        }
+        assert!(provider.api_calls().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_were_put_keep_every_byte_and_the_field_is_named_when_they_are_used() {
+    let (world, _) = key_world(&[]).await;
+    world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::OK);
+    let body = json!({"credentials": {"apiKey": "key-2\n"}});
+    let uri = format!("/credentials?connectionId={}", own_id());
+    world.send(Method::PUT, &uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials(&own_id()).await["apiKey"], "key-2\n");
+    let answer = world.post(&format!("/connections/{}/test", own_id())).await.expect(StatusCode::OK).json();
+    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("`credentials.apiKey` has a line break in it"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_name_that_the_provider_gave_the_callback_is_sent_in_both_requests() {
+    let spec = "name: App\nauth:\n  type: oauth2\n  getOAuthConfig: {implementationType: mapping}\n  \
+                makeApiClient: {mapping: {baseUri: 'https://a.example'}}\n";
+    let config = "clientId: c
+redirectUri: Acme-AcmeApp-PRD-1
+authorizeUri: {$concat: [{$var: connectorParameters.apiUri}, '/#/authorize']}
+tokenUri: {$concat: [{$var: connectorParameters.apiUri}, /token]}
+";
+    let files = [("spec.yml", spec), ("auth/get-oauth-config.map.yml", config)];
+    let (world, provider) = (World::with_connector(&files).await, MockProvider::start().await);
+    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+    let mut browser = Browser::default();
+    let authorize = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
+    let (page, query) = authorize.split_once("#/authorize?").expect("a route with a query");
+    assert_eq!(page, provider.uri("/"));
+    assert!(query.contains("&redirect_uri=Acme-AcmeApp-PRD-1&"), "{query}");
+    let state = query.split("state=").nth(1).and_then(|rest| rest.split('&').next()).expect("a state");
+    let callback = format!("/oauth-callback?state={state}&code=the-code");
+    Browser::default().get(&world, &callback).await.expect(StatusCode::BAD_REQUEST);
+    browser.get(&world, &callback).await.expect(StatusCode::OK);
+    assert_eq!(provider.token_requests()[0].get("redirect_uri"), Some("Acme-AcmeApp-PRD-1"));
+}

@@ -204,6 +204,18 @@ async fn what_is_too_large_is_refused_with_the_limit_and_leaves_what_was_there()
 }
 
 #[tokio::test]
+async fn credentials_of_too_many_values_are_refused_and_leave_what_was_there() {
+    let world = World::new().await;
+    let uri = "/credentials?connectionId=c";
+    let body = |values: usize| format!("{{\"credentials\":[{}0]}}", "0,".repeat(values - 2));
+    put(&world, uri, body(10_000)).await.expect(StatusCode::CREATED);
+    let answer = put(&world, uri, body(10_001)).await.expect(StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.text().contains("more than 10000 values"), "{}", answer.text());
+    assert_eq!(world.credentials("c").await.as_array().map(Vec::len), Some(9_999));
+    put(&world, uri, format!("{{\"credentials\":\"{}\"}}", "0,".repeat(20_000))).await.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn a_request_that_lambda_would_not_take_is_refused_with_the_limit() {
     const MOST: usize = 6 * 1024 * 1024;
     let world = World::new().await;

@@ -115,6 +115,7 @@ impl Connect {
             tenant: tenant.as_deref(),
             connector_parameters: &connector_parameters,
             input: &input,
+            given: None,
         };
         let auth = self.configuration.auth_for(integration, &choice).await?;
         let connection = NewConnection {

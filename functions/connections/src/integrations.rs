@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use larder::caller::Caller;
 use larder::configuration::check_fields;
+use larder::connector::pasted::trimmed;
 use larder::connector::{AuthOption, Connector, schema};
 use larder::error::Error;
 use larder::http::{Request, Response, empty, json, read_json};
@@ -48,7 +49,8 @@ impl Management {
         key: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let wanted: Wanted = read_json(request)?;
+        let mut wanted: Wanted = read_json(request)?;
+        wanted.parameters = wanted.parameters.map(trimmed);
         if !is_key(key) {
             return Err(Error::bad_request("an integration's key has 1 to 100 characters of [A-Za-z0-9_.-]"));
         }

@@ -82,6 +82,7 @@ impl OAuthCallback {
             tenant: new.tenant.as_deref(),
             connector_parameters: &new.connector_parameters,
             input: &new.input,
+            given: None,
         };
         let auth = self.configuration.auth_for(&integration, &choice).await?;
         let obtained = self.obtain(flow, &auth, callback).await?;

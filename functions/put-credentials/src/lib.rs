@@ -56,6 +56,12 @@ impl PutCredentials {
             Method::PUT => {
                 check_id(id)?;
                 let Body { credentials } = read_json(request)?;
+                if credentials.have_too_many_values() {
+                    let most = Credentials::MAX_VALUES;
+                    let message =
+                        format!("`credentials` have more than {most} values; store less, or a text that holds them");
+                    return Err(Error::too_large(message));
+                }
                 self.replace(&caller, id, Some(credentials)).await?;
                 Ok(empty(StatusCode::CREATED))
             }
@@ -93,8 +99,7 @@ impl PutCredentials {
                     return Err(Error::not_found(format!("the connection `{id}` is not yours")));
                 }
                 Some(stored) if stored.integration.is_some() => {
-                    let damaged = || Error::internal("the contents of a connection are damaged");
-                    let contents = self.vault.open_entered(&stored).await?.ok_or_else(damaged)?;
+                    let contents = self.vault.open_to_replace(&stored).await?;
                     (stored, contents)
                 }
                 Some(stored) => (stored, Contents::default()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use larder::clock::SystemClock;
+use larder::connector::pasted::trimmed;
 use larder::connector::{Connector, FunctionName, folder, schema};
 use larder::egress::{Egress, Reach};
 use larder::javascript::{JavaScript, Limits};
@@ -128,8 +129,11 @@ impl Trial {
                 TrialError::Input(format!("`authOptionKey` must be one of {}", keys.join(", ")))
             })?,
         };
-        let entered =
-            schema::with_defaults(option.input_schema.as_ref(), std::mem::take(&mut input.connection_parameters));
+        let entered = schema::with_defaults(
+            option.input_schema.as_ref(),
+            trimmed(std::mem::take(&mut input.connection_parameters)),
+        );
+        input.connector_parameters = trimmed(std::mem::take(&mut input.connector_parameters));
         for (what, schema, object) in [
             ("connectorParameters", &option.parameters_schema, &input.connector_parameters),
             ("connectionParameters", &option.input_schema, &entered),
@@ -150,7 +154,8 @@ impl Trial {
             connector_parameters: std::mem::take(&mut input.connector_parameters),
             connection_parameters: entered,
             callback_uri: input.redirect_uri.clone().unwrap_or_else(|| "http://127.0.0.1:9000/oauth-callback".into()),
-            via: None,
+            lender: None,
+            given: None,
             token: None,
         });
         let mut trial = Self { auth, input, credentials, secrets };

@@ -73,6 +73,7 @@ impl Establish {
             credentials: Some(credentials),
             input: new.input.clone(),
             connector_parameters: new.connector_parameters.clone(),
+            given: None,
         };
         for _ in 0..Self::ATTEMPTS {
             let now = self.clock.now();

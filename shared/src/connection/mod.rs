@@ -18,6 +18,7 @@
 //! A connection whose access token is still valid is served whatever its last refresh did.
 
 mod expiry;
+mod given;
 mod schedule;
 mod view;
 
@@ -31,6 +32,7 @@ pub use expiry::{
     Asked, Expiry, access_token, brings_new_token, expiry_of, is_statement, refreshed_expiry, states_lifetime,
     unreadable_lifetime,
 };
+pub use given::Given;
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
 
 use crate::clock::later;
@@ -146,6 +148,19 @@ pub struct Contents {
     /// Overrides of the integration's parameters, for this connection alone.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub connector_parameters: Map<String, Value>,
+    /// The identifiers that the application had given before `PUT /credentials` first replaced the credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
+}
+
+impl Contents {
+    /// These contents for whoever replaces the credentials by others than the application's: without them, but with what
+    /// the application gave.
+    #[must_use]
+    pub fn without_credentials(self) -> Self {
+        let given = self.given.unwrap_or_else(|| self.credentials.as_ref().map(Given::of).unwrap_or_default());
+        Self { credentials: None, given: Some(given), ..self }
+    }
 }
 
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Credentials>, D::Error> {

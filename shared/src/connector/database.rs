@@ -61,6 +61,11 @@ pub struct FieldError {
 }
 
 impl DatabaseLogin {
+    /// The mapping's expression, for whoever looks for what it uses.
+    pub(super) fn expression(&self) -> &Value {
+        self.mapping.expression()
+    }
+
     /// Reads `{driver, host, port, user, password, database, tls}`, a mapping over the function's arguments.
     ///
     /// # Errors

@@ -27,11 +27,13 @@ pub mod folder;
 mod functions;
 pub mod lint;
 pub mod mapping;
+pub mod pasted;
 mod pointer;
 mod refresh_rules;
 pub mod rest;
 pub mod schema;
 pub mod script;
+mod secrecy;
 mod spelling;
 mod yaml;
 

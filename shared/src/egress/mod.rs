@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 
 use crate::error::chain;
 use crate::invocation;
-use crate::response::has_too_many_values;
+use crate::values::has_too_many_values;
 use guard::GuardedResolver;
 pub use guard::{ORIGIN, Reach};
 

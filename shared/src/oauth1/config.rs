@@ -25,7 +25,7 @@ documented! {
         /// `requestTokenUri`: required. Where a flow begins; an absolute http(s) URL without fragment and user (RFC 5849
         /// §2.1).
         pub request_token_uri: Url,
-        /// `authorizeUri`: required. Where the browser is sent (RFC 5849 §2.2). A query that it has is kept.
+        /// `authorizeUri`: required. Where the browser is sent (RFC 5849 §2.2). A query and a fragment are kept as in `oauth2`.
         pub authorize_uri: Url,
         /// `tokenUri`: required. Where the verifier is exchanged (RFC 5849 §2.3).
         pub token_uri: Url,
@@ -58,9 +58,9 @@ impl OAuth1Config {
         let mut reader = Reader::new(value)?;
         let signature_method = reader.choice("signatureMethod", &SignatureMethod::NAMES).unwrap_or_default();
         let is_rsa = signature_method == SignatureMethod::RsaSha1;
-        let consumer_key = reader.required("consumerKey", Reader::text);
+        let consumer_key = reader.required("consumerKey", Reader::pasted);
         let consumer_secret =
-            if is_rsa { reader.text("consumerSecret") } else { reader.required("consumerSecret", Reader::text) };
+            if is_rsa { reader.text("consumerSecret") } else { reader.required("consumerSecret", Reader::pasted) };
         let request_token_uri = reader.required("requestTokenUri", Reader::url);
         let authorize_uri = reader.required("authorizeUri", Reader::url);
         let token_uri = reader.required("tokenUri", Reader::url);

@@ -32,7 +32,7 @@ pub fn build_authorize_url(config: &OAuth1Config, request_token: &Token) -> Url 
         ours.add(Some("scope"), config.scopes.join(" "));
     }
     ours.put_over(config.extra.iter().filter(|(key, _)| *key != "oauth_token"));
-    ours.onto(&config.authorize_uri, |key| config.extra.contains_key(key))
+    ours.onto_page(&config.authorize_uri, |key| config.extra.contains_key(key))
 }
 
 /// Exchanges the temporary credentials for the token (RFC 5849 §2.3). The verifier is what

@@ -20,6 +20,7 @@ pub const PROTECTED_PARAMETERS: [&str; 6] =
 ///
 /// - A query that `authorizeUri` already has stays in front as it is, less the parameters that follow anyway and the
 ///   [`PROTECTED_PARAMETERS`]: no key is added a second time (RFC 6749 §3.1).
+/// - A fragment stays at the end. If it is a route, as `#/authorize`, what is added stands in the query of the route.
 /// - An `extra` entry takes the place of the parameter of its name, or is appended. `null` removes the parameter;
 ///   numbers and booleans become text; an array is joined by spaces, as OAuth's own lists are, but `resource` is
 ///   repeated instead; an object becomes JSON text.
@@ -44,7 +45,7 @@ pub fn build_authorize_url(config: &OAuthConfig, redirect_uri: &str, state: &str
     }
     ours.add_resources(&config.resource);
     ours.put_over(config.extra.iter().filter(|(key, _)| !is_protected(config, key)));
-    ours.onto(&config.authorize_uri, |key| is_protected(config, key) || config.extra.contains_key(key))
+    ours.onto_page(&config.authorize_uri, |key| is_protected(config, key) || config.extra.contains_key(key))
 }
 
 /// The keys of `extra` that [`build_authorize_url`] ignores, for a linter or a log.
@@ -102,6 +103,20 @@ mod tests {
         let query =
             query(json!({ "authorizeUri": "https://h/a?tenant=a%2Fb&x=%20y&x=2&access_type=online&state=evil" }));
         assert_eq!(query, format!("tenant=a%2Fb&x=%20y&x=2&{OURS}&access_type=offline&state=xyz"));
+    }
+
+    #[test]
+    fn a_fragment_stays_at_the_end_and_a_route_gets_the_query() {
+        let url = |uri: &str| {
+            let config = config(json!({ "authorizeUri": uri, "extra": { "access_type": null } }));
+            build_authorize_url(&config, "https://l.example/cb", "xyz", None).to_string()
+        };
+        assert_eq!(url("https://h/a?b=1#login"), format!("https://h/a?b=1&{OURS}&state=xyz#login"));
+        assert_eq!(url("https://h/#/oauth/authorize"), format!("https://h/#/oauth/authorize?{OURS}&state=xyz"));
+        assert_eq!(
+            url("https://h/?b=1&state=evil#!/authorize?c=2&state=evil"),
+            format!("https://h/?b=1#!/authorize?c=2&{OURS}&state=xyz")
+        );
     }
 
     #[test]

@@ -48,18 +48,42 @@ impl Parameters {
         Value::Object(self.0.clone()).to_string()
     }
 
+    /// Where a browser is sent: in the query of `url`, or of the route in its fragment if that is one. Programs in one page keep
+    /// their routes there (`#/authorize`, `#!/authorize`) and read the query behind it.
+    pub(crate) fn onto_page(&self, url: &Url, dropped: impl Fn(&str) -> bool) -> Url {
+        let Some(route) = url.fragment().filter(|fragment| fragment.starts_with(['/', '!'])) else {
+            return self.onto(url, dropped);
+        };
+        let (route, query) = route.split_once('?').unwrap_or((route, ""));
+        let mut page = url.clone();
+        page.set_fragment(Some(&format!("{route}?{}", self.behind(query, &dropped))));
+        page.set_query(
+            Some(self.others(url.query().unwrap_or_default(), &dropped).as_str()).filter(|query| !query.is_empty()),
+        );
+        page
+    }
+
     /// In the query of `url`, behind what is there, less what has the same name or is to be `dropped`: no key is added a
     /// second time (RFC 6749 §3.1). What stays keeps its own encoding.
     pub(crate) fn onto(&self, url: &Url, dropped: impl Fn(&str) -> bool) -> Url {
+        let query = self.behind(url.query().unwrap_or_default(), &dropped);
+        let mut url = url.clone();
+        url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
+        url
+    }
+
+    fn behind(&self, query: &str, dropped: &dyn Fn(&str) -> bool) -> String {
+        let parts = [self.others(query, dropped), self.to_form()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&")
+    }
+
+    /// The part of a query that stays beside these parameters.
+    fn others(&self, query: &str, dropped: &dyn Fn(&str) -> bool) -> String {
         let stays = |pair: &&str| {
             let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name);
             name.is_some_and(|name| !self.0.contains_key(&*name) && !dropped(&name))
         };
-        let query = url.query().unwrap_or_default().split('&').filter(stays).map(ToOwned::to_owned);
-        let query: Vec<_> = query.chain(Some(self.to_form()).filter(|form| !form.is_empty())).collect();
-        let mut url = url.clone();
-        url.set_query(Some(query.join("&")).as_deref().filter(|query| !query.is_empty()));
-        url
+        query.split('&').filter(stays).collect::<Vec<_>>().join("&")
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&str, String)> {

@@ -1,9 +1,19 @@
 //! A connector with the parameters of one connection.
+//!
+//! **A secret serves nobody against somebody else.** A workspace's secret acts for all of its end users, the operator's client
+//! for all workspaces. So neither is led by a person whom it does not belong to:
+//!
+//! - A function that uses a secret of the integration sees the identifiers that the application gave, not those that
+//!   `PUT /credentials` put in their place ([`Given`]). That keeps `disconnect` and `refreshCredentials` at work after a `PUT`,
+//!   whose tokens they do see: not running them would leave tokens unrevoked, and connections unrenewed.
+//! - A function that an auth proxy lends runs with the parameters *and* the API client of the lender. A relative path under the
+//!   borrower's `baseUri` would lead the lender's secret to a host that the borrower chose.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::connection::Given;
 use crate::connector::{AuthOption, AuthType, Connector, Function, FunctionName, RefreshRules, TokenHeaders};
 use crate::response::ErrorRules;
 use crate::secret::Secret;
@@ -20,18 +30,13 @@ pub struct Auth {
     pub connection_parameters: Map<String, Value>,
     /// Where the provider sends the browser back to.
     pub callback_uri: String,
-    /// Whose OAuth client is used instead, for the auth type proxy.
-    pub via: Option<Via>,
+    /// The operator's own OAuth client, which an auth proxy lends to this connector: its connector with its parameters, which
+    /// no caller ever sees, and what the end user entered here.
+    pub lender: Option<Arc<Auth>>,
+    /// The identifiers that the application gave, if `PUT /credentials` has replaced the credentials since.
+    pub given: Option<Given>,
     /// What requests carry, for the auth type membrane-token.
     pub token: Option<SignedToken>,
-}
-
-/// The operator's own OAuth client, which an auth proxy lends to connectors.
-pub struct Via {
-    /// How it connects.
-    pub option: Arc<AuthOption>,
-    /// Its parameters. No caller ever sees them.
-    pub connector_parameters: Map<String, Value>,
 }
 
 /// A token that the workspace has signed, and the headers that it goes into.
@@ -45,7 +50,7 @@ pub struct SignedToken {
 impl Auth {
     /// The kind of authentication, that of the proxied client where there is one.
     pub fn kind(&self) -> &AuthType {
-        self.via.as_ref().map_or(&self.option.kind, |via| &via.option.kind)
+        &self.lender.as_deref().unwrap_or(self).option.kind
     }
 
     /// The redirect URI of the authorize request and, to the letter, of the token request.
@@ -56,7 +61,7 @@ impl Auth {
     /// What is implemented of a function. An auth proxy has its own ways to get credentials; how they are used is the
     /// connector's affair.
     pub(super) fn function(&self, name: FunctionName) -> Option<&Function> {
-        self.owner(name).function(name)
+        self.owner(name).option.function(name)
     }
 
     /// Whether the connector renews credentials itself (`refreshCredentials`).
@@ -66,7 +71,7 @@ impl Auth {
 
     /// How the answers to `refreshCredentials` are read.
     pub(super) fn refresh_rules(&self) -> &RefreshRules {
-        &self.owner(FunctionName::RefreshCredentials).refresh_rules
+        &self.owner(FunctionName::RefreshCredentials).option.refresh_rules
     }
 
     /// The rules of error codes by which the answers to a function are read, if they are held to any.
@@ -79,28 +84,44 @@ impl Auth {
 
     /// The arguments of a function: those that every function gets, and `own`.
     pub(super) fn arguments(&self, name: FunctionName, own: Map<String, Value>) -> Map<String, Value> {
-        let parameters = match &self.via {
-            Some(via) if Self::is_lent(name) => &via.connector_parameters,
-            _ => &self.connector_parameters,
-        };
+        let Self { connector_parameters, connection_parameters, .. } = self.owner(name);
         let mut arguments = Map::new();
-        arguments.insert("connectorParameters".into(), Value::Object(parameters.clone()));
-        arguments.insert("connectionParameters".into(), Value::Object(self.connection_parameters.clone()));
-        arguments.insert("connectionInput".into(), Value::Object(self.connection_parameters.clone()));
+        arguments.insert("connectorParameters".into(), Value::Object(connector_parameters.clone()));
+        arguments.insert("connectionParameters".into(), Value::Object(connection_parameters.clone()));
+        arguments.insert("connectionInput".into(), Value::Object(connection_parameters.clone()));
         arguments.extend(own);
+        if let Some(credentials) = arguments.get_mut("credentials") {
+            *credentials = self.shown_to(name, credentials.take());
+        }
         arguments
     }
 
-    fn owner(&self, name: FunctionName) -> &AuthOption {
-        match &self.via {
-            Some(via) if Self::is_lent(name) => &via.option,
-            _ => &self.option,
+    /// Stored credentials as a function may see them, and the API client of its requests.
+    pub(super) fn shown_to(&self, name: FunctionName, credentials: Value) -> Value {
+        match &self.given {
+            Some(given) if self.owner(name).option.uses_secrets(name) => {
+                given.over(&credentials, |member| self.owner(name).option.is_secret_credential(member))
+            }
+            _ => credentials,
         }
     }
 
-    fn is_lent(name: FunctionName) -> bool {
-        !matches!(name, FunctionName::MakeApiClient | FunctionName::Test)
+    /// Whose function it is, and whose API client its requests go through: that of an auth proxy, or the connector itself.
+    pub(super) fn owner_of(self: &Arc<Self>, name: FunctionName) -> Arc<Self> {
+        match &self.lender {
+            Some(lender) if is_lent(name) => Arc::clone(lender),
+            _ => Arc::clone(self),
+        }
     }
+
+    fn owner(&self, name: FunctionName) -> &Self {
+        self.lender.as_deref().filter(|_| is_lent(name)).unwrap_or(self)
+    }
+}
+
+/// Whether an auth proxy lends its own function. How credentials are used is the borrower's affair.
+fn is_lent(name: FunctionName) -> bool {
+    !matches!(name, FunctionName::MakeApiClient | FunctionName::Test)
 }
 
 /// The arguments of functions that get nothing of their own but credentials.

@@ -49,7 +49,7 @@ impl Provider {
             Function::Rest(rest) => self.request(auth, name, rest, all, api).await?,
             Function::JavaScript(script) => {
                 let client = match api {
-                    Some(api) => Some(self.client_of(auth, api).await?),
+                    Some(api) => Some(self.client_of(api).await?),
                     None => None,
                 };
                 let call = Call { script, arguments: all, client, exchange: limits_of(name) };
@@ -122,7 +122,8 @@ impl Provider {
 
     /// What a script calls as `apiClient`. One that `makeApiClient` builds in JavaScript is built in the script's own
     /// runtime, for it may hold functions.
-    async fn client_of(&self, auth: &Arc<Auth>, api: &Arc<ApiSession>) -> Result<Client, ProviderError> {
+    async fn client_of(&self, api: &Arc<ApiSession>) -> Result<Client, ProviderError> {
+        let auth = api.auth();
         let arguments = with_credentials(api.credentials());
         let config = match auth.function(FunctionName::MakeApiClient) {
             Some(Function::JavaScript(script)) => {

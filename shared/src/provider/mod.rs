@@ -6,6 +6,7 @@
 //! | `auth` | a connector with the parameters of one connection |
 //! | `functions` | runs a function, however it is implemented |
 //! | `session` | the API client that functions call |
+//! | `unfit` | names the field that does not fit into a header |
 //! | `oauth2`, `oauth1` | the flows |
 //! | `life` | what is the same for every kind of authentication: enter, refresh, test, disconnect |
 //! | `lifetime` | what is the same for all credentials that a provider gave: how long they live, what of them is kept |
@@ -18,13 +19,14 @@ mod lifetime;
 mod oauth1;
 mod oauth2;
 mod session;
+mod unfit;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-pub use auth::{Auth, SignedToken, Via, callback_uri};
+pub use auth::{Auth, SignedToken, callback_uri};
 pub use error::ProviderError;
 pub use life::Renewal;
 pub use oauth2::Authorization;

@@ -10,17 +10,18 @@ use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use url::Url;
 
 use super::error::AFTER_LOST_ANSWER;
 use super::functions::{limits_of, read_client};
-use super::{Auth, Provider, ProviderError, SignedToken};
+use super::{Auth, Provider, ProviderError, SignedToken, unfit};
 use crate::connector::{
     ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, FunctionName, Reading, Refused, ResponseError, TokenHeaders,
 };
 use crate::egress::{Limits, Permit, Response};
 use crate::error::Error;
 use crate::javascript::{Api, OpenApi};
-use crate::oauth1::OAuth1Config;
+use crate::oauth1::{OAuth1Config, SignatureMethod};
 use crate::response::{self, header_text, parse_http_date};
 
 /// Renews the credentials of the connection that is used.
@@ -71,10 +72,12 @@ impl Provider {
         credentials: Value,
         reauthorize: Option<Arc<dyn Reauthorize>>,
     ) -> Arc<ApiSession> {
+        let auth = auth.owner_of(name);
+        let credentials = auth.shown_to(name, credentials);
         let state = State { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
         Arc::new(ApiSession {
             provider: self.clone(),
-            auth: Arc::clone(auth),
+            auth,
             name,
             reauthorize,
             called_at: Instant::now(),
@@ -90,6 +93,11 @@ impl ApiSession {
         let client = Some(ApiClient::default());
         let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
         Self { provider, auth, name, reauthorize: None, called_at: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// Whose API client it is.
+    pub(super) fn auth(&self) -> &Arc<Auth> {
+        &self.auth
     }
 
     /// The credentials in use.
@@ -121,12 +129,14 @@ impl ApiSession {
         client: &ApiClient,
         doubts_success: bool,
     ) -> Result<ApiResponse, ApiError> {
+        unfit::check(&self.auth, self.name, &self.credentials(), request, client)?;
         let mut request = request.build(client).map_err(ProviderError::from)?;
         if let Some(token) = &self.auth.token {
             carry(token, &mut request)?;
         }
         if *self.auth.kind() == AuthType::OAuth1 {
             let config = self.oauth1().await?;
+            self.keep_from_borrower(&config, request.uri())?;
             self.provider.sign(&config, &self.credentials(), &mut request)?;
         }
         let uri = request.uri().clone();
@@ -160,6 +170,18 @@ impl ApiSession {
         })
     }
 
+    /// The signature PLAINTEXT is the client's secret itself (RFC 5849 §3.4.4). Requests of a borrower go where the borrower
+    /// says, so they carry a lender's only to the lender's own application.
+    fn keep_from_borrower(&self, config: &OAuth1Config, uri: &http::Uri) -> Result<(), ProviderError> {
+        let is_lenders = || Url::parse(&uri.to_string()).is_ok_and(|url| url.origin() == config.token_uri.origin());
+        if self.auth.lender.is_some() && config.signature_method == SignatureMethod::Plaintext && !is_lenders() {
+            let message = "the auth proxy signs by PLAINTEXT, which would hand its secret to another host than that of its \
+                           `tokenUri`; it must use another `signatureMethod`";
+            return Err(ProviderError::configuration(message));
+        }
+        Ok(())
+    }
+
     async fn oauth1(&self) -> Result<Arc<OAuth1Config>, ProviderError> {
         if let Some(config) = &self.state().oauth1 {
             return Ok(Arc::clone(config));
@@ -188,7 +210,7 @@ impl ApiSession {
         if std::mem::replace(&mut self.state().is_renewed, true) {
             return None;
         }
-        let credentials = reauthorize.reauthorize().await?;
+        let credentials = self.auth.shown_to(self.name, reauthorize.reauthorize().await?);
         {
             let mut state = self.state();
             state.credentials = credentials;

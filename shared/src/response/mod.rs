@@ -20,7 +20,7 @@ mod report;
 mod retry_after;
 mod rules;
 
-pub use body::{has_too_many_values, json, object, text, token_form};
+pub use body::{json, object, text, token_form};
 pub use error_code::ErrorCode;
 use error_code::looks_secret;
 pub(crate) use error_code::{clean_description, clean_text};

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 pub use outside::Outside;
 
-use crate::connection::{Connection, Contents};
+use crate::connection::{Connection, Contents, Given};
 use crate::credential_store::{CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::error::Error;
@@ -51,6 +51,8 @@ struct Rest {
     input: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     connector_parameters: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given: Option<Given>,
     /// The kind of store that has the credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials_in: Option<String>,
@@ -80,9 +82,9 @@ impl Vault {
         // The names of the members of the contents, and what JSON needs around them.
         const AROUND: usize = 100;
         let size = credentials.as_json().len();
-        let length = |entered: &Map<String, Value>| serde_json::to_string(entered).map_or(0, |json| json.len());
-        let entered = length(&contents.input) + length(&contents.connector_parameters);
-        size <= self.max_bytes() && (self.outside.is_some() || size + entered + AROUND <= Self::MAX_BYTES)
+        let beside = (&contents.input, &contents.connector_parameters, &contents.given);
+        let beside = serde_json::to_vec(&beside).map_or(0, |json| json.len());
+        size <= self.max_bytes() && (self.outside.is_some() || size + beside + AROUND <= Self::MAX_BYTES)
     }
 
     /// Opens the contents of a connection.
@@ -100,7 +102,24 @@ impl Vault {
         Ok(contents)
     }
 
-    /// Opens what was entered when connecting, for whoever replaces the credentials: these may be unreadable, and are not
+    /// Opens the contents for whoever replaces the credentials (`PUT /credentials`): without these, but with what the
+    /// application gave ([`Given`]). Credentials that the store outside cannot show have given nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but that a store which refuses, or is not the one that is set, is no error.
+    pub async fn open_to_replace(&self, connection: &Connection) -> Result<Contents, Error> {
+        let (mut contents, credentials_in) = self.open_row(connection).await?;
+        let outside = self.outside.as_ref().filter(|outside| credentials_in.as_deref() == Some(outside.store.kind()));
+        if let Some(outside) = outside.filter(|_| contents.given.is_none()) {
+            contents.credentials = match outside.get(key(connection)).await {
+                Err(CredentialStoreError::Refused(_)) => None,
+                read => read?,
+            };
+        }
+        Ok(contents.without_credentials())
+    }
+
+    /// Opens what was entered when connecting, for whoever connects again: the credentials may be unreadable, and are not
     /// among the contents. `None` if what is sealed does not open, or is damaged.
     ///
     /// # Errors
@@ -154,6 +173,7 @@ impl Vault {
         let rest = Rest {
             input: contents.input.clone(),
             connector_parameters: contents.connector_parameters.clone(),
+            given: contents.given.clone(),
             credentials_in: contents.credentials.as_ref().map(|_| outside.store.kind().to_owned()),
         };
         self.seal_bytes(&mut connection, serde_json::to_vec(&rest).map_err(Error::internal)?).await?;

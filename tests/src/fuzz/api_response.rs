@@ -12,9 +12,9 @@ use larder::egress::Limits;
 use larder::error::Error;
 use larder::provider::ProviderError;
 use larder::response::{
-    self, ErrorReport, ErrorRules, Meaning, has_too_many_values, is_success, parse_http_date, parse_retry_after,
-    redirect_target,
+    self, ErrorReport, ErrorRules, Meaning, is_success, parse_http_date, parse_retry_after, redirect_target,
 };
+use larder::values::has_too_many_values;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;

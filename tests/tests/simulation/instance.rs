@@ -133,6 +133,7 @@ impl Instance {
             tenant: Some("alice"),
             connector_parameters: &connector_parameters,
             input: &input,
+            given: None,
         };
         let auth = self.configuration().auth_for(&integration, &choice).await?;
         let provider = self.environment.provider().expect("a provider");

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::sources::{Content, Kind, Scope, Source};
-use super::{Place, Report, Severity, schemas};
+use super::{Place, Report, Severity};
 use crate::connector::mapping::unknown_formulas;
 use crate::connector::{FunctionName, Malformed, pointer};
 use crate::oauth1::OAuth1Config;
@@ -30,7 +30,7 @@ const API_CLIENT: [&str; 14] = [
     "stream",
 ];
 
-pub(super) fn check(source: &Source<'_>, scope: &Scope<'_>, spec: &Value, report: &mut Report) {
+pub(super) fn check(source: &Source<'_>, scope: &Scope<'_>, report: &mut Report) {
     let Content::Yaml(document, at) = &source.content else { return };
     let place = Place { file: source.file.unwrap_or("spec.yml"), document };
     match (source.kind, source.name) {
@@ -53,17 +53,11 @@ pub(super) fn check(source: &Source<'_>, scope: &Scope<'_>, spec: &Value, report
     for Malformed { pointer, message, help } in unknown_formulas(value) {
         place.report(report, Severity::Error, &format!("{at}{pointer}"), message, help);
     }
-    let inputs = schemas::inputs(scope, spec);
     each_object(value, at, &mut |object, at| {
         if let Some(map) = object.get("$map").filter(|map| map.get("mappings").is_some()) {
             let at = format!("{at}/$map/mappings");
             let help = if map.get("mapping").is_some() { "remove it" } else { "write `mapping`" };
             place.report(report, Severity::Error, &at, "`mappings` of $map is ignored".to_owned(), help.to_owned());
-        }
-        for input in inputs_in_host(object) {
-            if let Some((message, help)) = open_host(&input, &inputs) {
-                place.report(report, Severity::Error, at, message, help);
-            }
         }
     });
 }
@@ -87,63 +81,4 @@ fn each_object(value: &Value, at: &str, visit: &mut dyn FnMut(&Map<String, Value
         }
         _ => {}
     }
-}
-
-/// The inputs that a formula puts into the host of a URL whose scheme it writes out.
-fn inputs_in_host(object: &Map<String, Value>) -> Vec<String> {
-    let Some((key, argument)) = object.iter().next() else { return Vec::new() };
-    match key.as_str() {
-        "$tpl" => {
-            let template = argument.get("template").and_then(Value::as_str).unwrap_or_default();
-            let values = argument.get("values").and_then(Value::as_object);
-            let host = host_of(template).map_or("", |(host, _)| host);
-            let in_host = |name: &str| host.contains(&format!("{{{name}}}"));
-            values
-                .into_iter()
-                .flatten()
-                .filter(|(name, _)| in_host(name))
-                .filter_map(|(_, value)| input(value))
-                .collect()
-        }
-        "$concat" => {
-            let items = if argument.is_array() { Some(argument) } else { argument.get("values") };
-            let mut items = items.and_then(Value::as_array).into_iter().flatten();
-            let starts = items.next().and_then(Value::as_str).and_then(host_of);
-            if starts.is_none_or(|(_, is_over)| is_over) {
-                return Vec::new();
-            }
-            let is_in_host = |item: &&Value| item.as_str().is_none_or(|text| !text.contains(['/', '?', '#']));
-            items.take_while(is_in_host).filter_map(input).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The host with which a URL begins, and whether something comes after it.
-fn host_of(url: &str) -> Option<(&str, bool)> {
-    let rest = ["https://", "http://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
-    Some(rest.find(['/', '?', '#']).map_or((rest, false), |end| (&rest[..end], true)))
-}
-
-/// The name of the input that a value is.
-fn input(value: &Value) -> Option<String> {
-    let locator = value.get("$var")?.as_str()?;
-    let path = locator.strip_prefix("$.").unwrap_or(locator);
-    let (arguments, name) = path.split_once('.')?;
-    matches!(arguments, "connectionParameters" | "connectionInput").then(|| name.to_owned())
-}
-
-/// What is wrong with an input in a host: whoever connects could lead requests, and the client secret, anywhere.
-fn open_host(input: &str, schemas: &[&Value]) -> Option<(String, String)> {
-    let property = schemas.iter().find_map(|schema| schema.get("properties")?.get(input));
-    let is_listed = property.is_some_and(|property| ["enum", "const"].iter().any(|key| property.get(key).is_some()));
-    let pattern = property.and_then(|property| property.get("pattern")).and_then(Value::as_str);
-    let message = match pattern {
-        _ if is_listed => return None,
-        Some(pattern) if pattern.starts_with('^') && pattern.ends_with('$') => return None,
-        Some(_) => format!("the `pattern` of the input `{input}`, which goes into a host, allows more around it"),
-        None => format!("the input `{input}` goes into a host and may be anything"),
-    };
-    let help = format!("give `{input}` in the input schema a `pattern` for one label, such as ^[a-z0-9-]+$");
-    Some((message, help))
 }

@@ -4,8 +4,12 @@
 //! is not known but near to a known one is an error: whoever wrote it meant something that does not happen. One that is
 //! near to nothing is a warning, for it may belong to another program.
 
+mod deputies;
+mod flow;
+mod hosts;
 mod keys;
 mod mappings;
+mod reach;
 mod schemas;
 mod script;
 mod sources;
@@ -17,6 +21,7 @@ use super::folder::{self, Files, Problem};
 use super::script::ScriptProblem;
 use super::yaml::Document;
 use super::{Connector, Function, pointer, schema, spelling};
+use reach::Reach;
 use sources::Scope;
 
 /// Something to mend, or to look at.
@@ -92,12 +97,16 @@ fn look_through(spec: &Rc<Document>, files: &Files, report: &mut Report) {
     schemas::check_spec(&place, &scopes, report);
     let mut used = Vec::new();
     for scope in &scopes {
-        for source in scope.sources(spec, files) {
+        let sources = scope.sources(spec, files);
+        let reach = Reach::new(scope, &spec.value, &scopes, spec, files);
+        for source in sources {
             if let Some(file) = source.file {
                 used.push(file);
             }
-            mappings::check(&source, scope, &spec.value, report);
+            mappings::check(&source, scope, report);
             script::check(&source, report);
+            hosts::check(&source, &reach, report);
+            deputies::check(&source, &reach, report);
         }
     }
     sources::check_unused(&used, files, report);

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::sources::Scope;
 use super::{Place, Report, Severity};
+use crate::connector::secrecy::is_hidden;
 use crate::connector::{pointer, spelling};
+use crate::credentials::is_secret_name;
 
 /// JSON Schema's keywords, and those that the format adds. Others are legal, and ignored.
 const KEYWORDS: [&str; 60] = [
@@ -70,9 +72,6 @@ const KEYWORDS: [&str; 60] = [
     "uniqueItems",
 ];
 
-/// How the names of secrets end.
-const SECRETS: [&str; 4] = ["password", "secret", "apikey", "token"];
-
 pub(super) fn check_spec(place: &Place<'_>, scopes: &[Scope<'_>], report: &mut Report) {
     let mut places = vec!["/parametersSchema".to_owned(), "/inputSchema".to_owned(), "/ui/schema".to_owned()];
     for scope in scopes {
@@ -132,11 +131,8 @@ fn check_schema(place: &Place<'_>, at: &str, schema: &Value, report: &mut Report
 
 fn check_secrets(place: &Place<'_>, at: &str, schema: &Value, report: &mut Report) {
     for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
         let is_text = property.get("type").is_none_or(|kind| kind == "string");
-        let is_hidden = property.get("isSensitive") == Some(&Value::Bool(true))
-            || property.get("format").is_some_and(|format| format == "password");
-        if is_text && !is_hidden && SECRETS.iter().any(|secret| plain.ends_with(secret)) {
+        if is_text && !is_hidden(property) && is_secret_name(name) {
             let at = pointer::child(&format!("{at}/properties"), name);
             let message = format!("`{name}` looks like a secret, and is shown while it is typed");
             let help = "add `format: password` or `isSensitive: true`".to_owned();

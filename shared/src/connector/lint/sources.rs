@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::rc::Rc;
 
-use super::{Document, Files, Report, Severity};
+use super::{Document, Files, Place, Report, Severity};
 use crate::connector::{FunctionName, pointer, spelling};
 
 /// `auth`, or one of its options: what may have functions.
@@ -26,6 +26,7 @@ pub(super) enum Kind {
     Mapping,
     Rest,
     Script,
+    Login,
     Other,
 }
 
@@ -51,13 +52,27 @@ const SUFFIXES: [(&str, Kind); 9] = [
     (".map.yml", Kind::Mapping),
     (".rest.yml", Kind::Rest),
     (".api.yml", Kind::Rest),
-    (".db.yml", Kind::Other),
+    (".db.yml", Kind::Login),
     (".graphql.yml", Kind::Other),
     (".op.yml", Kind::Other),
     (".js", Kind::Script),
     (".ts", Kind::Script),
     (".yml", Kind::Mapping),
 ];
+
+impl Source<'_> {
+    /// The YAML, and the pointer to it in its file.
+    pub(super) fn yaml(&self) -> Option<(&Value, &str)> {
+        let Content::Yaml(document, at) = &self.content else { return None };
+        Some((document.value.pointer(at)?, at))
+    }
+
+    /// The file that findings are about.
+    pub(super) fn place(&self) -> Option<Place<'_>> {
+        let Content::Yaml(document, _) = &self.content else { return None };
+        Some(Place { file: self.file.unwrap_or("spec.yml"), document })
+    }
+}
 
 impl<'a> Scope<'a> {
     /// `auth`, or the whole file in the newer form, and the options under it.
@@ -104,6 +119,7 @@ impl<'a> Scope<'a> {
             "mapping" => Kind::Mapping,
             "javascript" => Kind::Script,
             "rest-api-mapping" => Kind::Rest,
+            "database-login" => Kind::Login,
             _ => Kind::Other,
         });
         let at = pointer::child(&self.at, key);

@@ -1,3 +1,5 @@
+mod addresses;
+
 use super::*;
 
 const SPEC: &str = "\

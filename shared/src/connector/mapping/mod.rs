@@ -19,6 +19,8 @@ mod locator;
 mod operators;
 
 pub use check::Malformed;
+#[cfg(test)]
+pub(super) use formulas::NAMES;
 pub use lint::unknown_formulas;
 
 use serde_json::{Map, Value, json};
@@ -46,6 +48,11 @@ impl Mapping {
     pub fn leaving(mut self, key: &str) -> Self {
         leave(&mut self.0, key);
         self
+    }
+
+    /// The expression, for whoever looks for what it uses.
+    pub(super) fn expression(&self) -> &Value {
+        &self.0
     }
 
     /// The value of the expression; `None` is undefined.

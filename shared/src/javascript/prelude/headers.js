@@ -25,7 +25,7 @@ export class Headers {
     }
   }
 
-  append(name, value) { this.#list.push([checkedName(name), checkedValue(value)]); }
+  append(name, value) { this.#list.push([checkedName(name), checkedValue(value, name)]); }
   delete(name) {
     const is = named(name);
     this.#list = this.#list.filter((pair) => !is(pair));
@@ -37,7 +37,7 @@ export class Headers {
   getSetCookie() { return this.#list.filter(named("set-cookie")).map(([, value]) => value); }
   has(name) { return this.#list.some(named(name)); }
   set(name, value) {
-    const pair = [checkedName(name), checkedValue(value)];
+    const pair = [checkedName(name), checkedValue(value, name)];
     const is = named(name);
     const at = this.#list.findIndex(is);
     if (at < 0) return void this.#list.push(pair);
@@ -76,8 +76,13 @@ function checkedName(name) {
   return `${name}`;
 }
 
-function checkedValue(value) {
+// The value may be a key, so that the error does not repeat it.
+function checkedValue(value, name) {
   const trimmed = `${value}`.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
-  if (/[\0\r\n]|[^\0-\xff]/.test(trimmed)) throw new TypeError(`${trimmed} is an invalid header value.`);
+  const found = /[\0\r\n]|[^\0-\xff]/.exec(trimmed)?.[0];
+  if (found !== undefined) {
+    const what = found === "\r" || found === "\n" ? "a line break" : "a character that no header can hold";
+    throw new TypeError(`The value of the header ${name} is invalid: it has ${what} in it.`);
+  }
   return trimmed;
 }

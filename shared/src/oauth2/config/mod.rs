@@ -33,10 +33,12 @@ documented! {
         pub client_id: String,
         /// `clientSecret`: the client's secret. A client without one is public, and only names itself (RFC 6749 §2.1).
         pub client_secret: Option<Secret>,
-        /// `authorizeUri`: required. Where the browser is sent; an absolute http(s) URL without fragment and user (RFC
-        /// 6749 §3.1). A query that it has is kept.
+        /// `authorizeUri`: required. Where the browser is sent; an absolute http(s) URL without user (RFC 6749 §3.1). A query
+        /// that it has is kept, and so is a fragment: a route (`#/authorize`, `#!/authorize`) gets the parameters as a query of
+        /// its own, any other stays at the end.
         pub authorize_uri: Url,
-        /// `tokenUri`: required. Where codes and refresh tokens are exchanged; a URL as `authorizeUri` (RFC 6749 §3.2).
+        /// `tokenUri`: required. Where codes and refresh tokens are exchanged; an absolute http(s) URL without fragment and
+        /// user (RFC 6749 §3.2).
         pub token_uri: Url,
         /// `scopes`: array, or one text with spaces. None leaves `scope` out of the authorize URL (RFC 6749 §3.3).
         pub scopes: Vec<String>,
@@ -63,7 +65,8 @@ documented! {
         pub resource: Vec<String>,
         /// `issuer`: what `iss` must be on the callback (RFC 9207 §2.4). Absent: it is not looked at.
         pub issuer: Option<String>,
-        /// `redirectUri`: a redirect URI in place of the one that the function was given, byte for byte.
+        /// `redirectUri`: a redirect URI in place of the one that the function was given, byte for byte, in both requests. For
+        /// providers that want the name here that they gave it, as eBay's RuName: the URL behind the name must be the callback.
         pub redirect_uri: Option<String>,
         /// `codeParameter`: the callback's name of the code; `code` if absent. Where both come, this one counts. For
         /// providers that send `auth_code` or the like.
@@ -175,8 +178,8 @@ impl OAuthConfig {
     /// All problems at once.
     pub fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(value)?;
-        let client_id = reader.required("clientId", Reader::text);
-        let client_secret = reader.text("clientSecret").map(Secret::new);
+        let client_id = reader.required("clientId", Reader::pasted);
+        let client_secret = reader.pasted("clientSecret").map(Secret::new);
         let authorize_uri = reader.required("authorizeUri", Reader::url);
         let token_uri = reader.required("tokenUri", Reader::url);
         let token_parameter_names = reader.token_names("tokenParameterNames", &ParameterNames::default());

@@ -6,6 +6,8 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::connector::pasted::flaw;
+
 use super::{ClientAuthLocation, ConfigError, ParameterNames, TokenRequestFormat};
 
 /// What `tokenParameterNames` can rename, and what the requests are made of that it applies to.
@@ -105,11 +107,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The id or the secret of a client, which somebody has pasted.
+    pub(crate) fn pasted(&mut self, key: &str) -> Option<String> {
+        let text = self.text(key)?;
+        if let Some(flaw) = flaw(&text) {
+            self.problem(format!("getOAuthConfig's {key} {flaw}; correct the parameter that it comes from"));
+        }
+        Some(text)
+    }
+
     pub(crate) fn url(&mut self, key: &str) -> Option<Url> {
         let text = self.text(key)?;
         let problem = match Url::parse(&text) {
             Ok(url) if !matches!(url.scheme(), "http" | "https") => "an absolute http or https URL",
-            Ok(url) if url.fragment().is_some() => "a URL without a fragment (#…)",
+            Ok(url) if url.fragment().is_some() && key != "authorizeUri" => "a URL without a fragment (#…)",
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 "a URL without a user name or password"
             }
@@ -121,13 +132,17 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// RFC 6749 §3.1.2: absolute and without a fragment. The text is kept, since it is compared byte for byte.
+    /// RFC 6749 §3.1.2: absolute and without a fragment; or the name under which the provider knows the URL, which has nothing of
+    /// a URL in it. The text is kept, since it is compared byte for byte.
     pub(super) fn redirect_uri(&mut self) -> Option<String> {
         let text = self.text("redirectUri")?;
-        if Url::parse(&text).is_ok_and(|url| url.fragment().is_none()) {
+        let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+        if is_name || Url::parse(&text).is_ok_and(|url| url.fragment().is_none()) {
             return Some(text);
         }
-        self.problem("getOAuthConfig's redirectUri must be an absolute URL without a fragment (#…)".into());
+        let problem = "getOAuthConfig's redirectUri must be an absolute URL without a fragment (#…), or a name that the provider \
+                       gave it, of letters, digits, `-`, `_`, `.` and `~`";
+        self.problem(problem.into());
         None
     }
 
@@ -328,7 +343,10 @@ impl<'a> Reader<'a> {
                     value.iter_mut().for_each(|value| value.set_sensitive(true));
                     headers.push((name, value));
                 }
-                _ => self.problem(format!("getOAuthConfig's {key}.{name} is no header that HTTP allows")),
+                _ => {
+                    let flaw = value.as_str().and_then(flaw).unwrap_or("is no header that HTTP allows");
+                    self.problem(format!("getOAuthConfig's {key}.{name} {flaw}"));
+                }
             }
         }
         headers

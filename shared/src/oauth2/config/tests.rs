@@ -86,10 +86,30 @@ fn endpoints_are_absolute_and_bare_of_fragment_and_userinfo() {
     for uri in ["/authorize", "auth.example.com/a", "ftp://h/", "javascript:alert(1)", "https://", "https://a{b/"] {
         assert!(problem("tokenUri", json!(uri)).ends_with("must be an absolute http or https URL"), "{uri}");
     }
-    assert!(problem("authorizeUri", json!("https://h/a#f")).contains("without a fragment"));
-    assert!(problem("authorizeUri", json!("https://h/a#")).contains("without a fragment"));
+    assert!(problem("tokenUri", json!("https://h/a#f")).contains("without a fragment"));
+    assert!(problem("refreshUri", json!("https://h/a#")).contains("without a fragment"));
+    assert!(with("authorizeUri", json!("https://h/a#f")).is_ok());
     let message = problem("tokenUri", json!("https://user:hunter2@h/a"));
     assert_eq!(message, "getOAuthConfig's tokenUri must be a URL without a user name or password");
+}
+
+#[test]
+fn a_redirect_uri_is_a_url_or_a_name_without_anything_of_one() {
+    for given in ["https://app.example/cb", "com.example.app:/cb", "Acme_Inc-AcmeInc-PRD-a1b2c3"] {
+        assert_eq!(with("redirectUri", json!(given)).unwrap().redirect_uri.as_deref(), Some(given));
+    }
+    for wrong in ["https://app.example/cb#f", "//app.example/cb", "/cb", "app.example/cb", "two words"] {
+        assert!(problem("redirectUri", json!(wrong)).contains("or a name that the provider gave it"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_pasted_secret_with_what_cannot_be_seen_in_it_is_named() {
+    let message = problem("clientSecret", json!("hunter\u{200b}2"));
+    let expected =
+        "getOAuthConfig's clientSecret has an invisible character in it; correct the parameter that it comes from";
+    assert_eq!(message, expected);
+    assert!(problem("clientId", json!("a\nb")).contains("clientId has a line break in it"));
 }
 
 #[test]
@@ -197,7 +217,7 @@ fn a_quirk_of_the_wrong_kind_is_named() {
             json!({ "X-Key": ["hunter2"] }),
             "returned an array for tokenHeaders.X-Key; it must be text, or null to leave it out",
         ),
-        ("tokenHeaders", json!({ "X-Key": "hunter\n2" }), "'s tokenHeaders.X-Key is no header that HTTP allows"),
+        ("tokenHeaders", json!({ "X-Key": "hunter\n2" }), "'s tokenHeaders.X-Key has a line break in it"),
         ("tokenHeaders", json!({ "Content-Length": "3" }), "'s tokenHeaders cannot set content-length"),
         ("tokenExtra", json!({ "code": "hunter2" }), "'s tokenExtra cannot set code, which belongs to the flow"),
         (

@@ -1,0 +1,100 @@
+//! The identifiers that an application gave a connection, kept where `PUT /credentials` does not reach.
+//!
+//! Credentials name the account that they are for, and whoever owns a connection may replace them. A function that acts with a
+//! secret of the integration, such as a `disconnect` with the platform's own key, would do to another's account what it is
+//! asked. So the identifiers stay those that were there before the first `PUT`: then nobody but the application had
+//! written them. Tokens and other secrets count as they were put, for who has them may use them. Connecting again starts
+//! over. Before the first `PUT`, and so in older rows, nothing is kept and the credentials count as they are. A refresh does not
+//! add to what is kept: a function without secrets sees the replaced identifiers, and may return them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::credentials::{Credentials, is_secret_name};
+
+/// The members of credentials that are not secret, as the application gave them. It has no `Debug`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Given(Map<String, Value>);
+
+impl Given {
+    /// The identifiers among credentials that nobody has replaced.
+    pub fn of(credentials: &Credentials) -> Self {
+        match credentials.to_value() {
+            Value::Object(members) => Self(without_secrets(members)),
+            _ => Self::default(),
+        }
+    }
+
+    /// Credentials with these identifiers instead of their own. `is_secret` says which members are secret although their
+    /// names do not tell.
+    pub fn over(&self, credentials: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
+        let empty = Map::new();
+        let stored = credentials.as_object().unwrap_or(&empty);
+        Value::Object(over(&self.0, stored, &|name| is_secret_name(name) || is_secret(name)))
+    }
+}
+
+fn over(
+    given: &Map<String, Value>,
+    stored: &Map<String, Value>,
+    is_secret: &dyn Fn(&str) -> bool,
+) -> Map<String, Value> {
+    let empty = Map::new();
+    let mut members = Map::new();
+    for (name, value) in stored {
+        match (value, given.get(name)) {
+            (value, _) if is_secret(name) => drop(members.insert(name.clone(), value.clone())),
+            (Value::Object(stored), given) => {
+                let given = given.map_or(Some(&empty), Value::as_object);
+                members.extend(given.map(|given| (name.clone(), Value::Object(over(given, stored, is_secret)))));
+            }
+            _ => {}
+        }
+    }
+    for (name, value) in given.iter().filter(|(name, _)| !is_secret(name)) {
+        members.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    members
+}
+
+fn without_secrets(members: Map<String, Value>) -> Map<String, Value> {
+    let kept = members.into_iter().filter(|(name, _)| !is_secret_name(name));
+    kept.map(|(name, value)| match value {
+        Value::Object(members) => (name, Value::Object(without_secrets(members))),
+        value => (name, value),
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(before: &Value, put: &Value) -> Value {
+        Given::of(&Credentials::from(before)).over(put, |name| name == "session")
+    }
+
+    #[test]
+    fn identifiers_stay_and_secrets_are_those_that_were_put() {
+        let before = json!({"access_token": "A", "stripe_user_id": "acct_1", "scope": "read", "session": "S"});
+        let put = json!({"access_token": "B", "stripe_user_id": "acct_2", "account": "acct_2", "session": "T"});
+        let expected = json!({"access_token": "B", "stripe_user_id": "acct_1", "scope": "read", "session": "T"});
+        assert_eq!(shown(&before, &put), expected);
+        assert_eq!(shown(&before, &json!({})), json!({"stripe_user_id": "acct_1", "scope": "read"}));
+        assert_eq!(shown(&json!({}), &json!({"stripe_user_id": "acct_2"})), json!({}));
+        assert_eq!(shown(&json!("a text"), &json!(["acct_2"])), json!({}));
+    }
+
+    #[test]
+    fn nested_identifiers_stay_too() {
+        let before = json!({"user": {"id": 1, "token": "A"}, "team": {"id": 2}, "tags": [1]});
+        let put =
+            json!({"user": {"id": 9, "token": "B"}, "team": "other", "tags": [9], "more": {"id": 9, "token": "C"}});
+        let expected = json!({"user": {"token": "B", "id": 1}, "more": {"token": "C"}, "team": {"id": 2}, "tags": [1]});
+        assert_eq!(shown(&before, &put), expected);
+        assert_eq!(shown(&json!({"user": 1}), &json!({"user": {"id": 9, "token": "B"}})), json!({"user": 1}));
+    }
+}

@@ -1,0 +1,92 @@
+//! Secrets of the workspace that serve the wrong person: a request that carries one acts for the account that an identifier
+//! in it names. An end user who chooses the identifier, without a token or a password as proof, could act for another.
+
+use serde_json::Value;
+
+use super::flow::{self, Origin};
+use super::hosts::{READ_ONLY, of};
+use super::reach::Reach;
+use super::sources::{Content, Kind, Source};
+use super::{Report, Severity};
+use crate::connector::{FunctionName, pointer};
+
+pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
+    // The code is proof, and so is what the application answered to it.
+    let is_proven =
+        matches!(source.name, FunctionName::GetTokenData | FunctionName::GetCredentialsFromAccessTokenResponse);
+    if is_proven {
+        return;
+    }
+    match (source.kind, &source.content) {
+        (Kind::Rest, _) => check_request(source, reach, report),
+        (Kind::Script, Content::Text(text, _)) if source.name != FunctionName::GetOAuthConfig => {
+            let text = Value::String((*text).to_owned());
+            // All that a program names counts as one request; of what it only calls `credentials` nothing is known.
+            let named = flow::named_in(text.as_str().unwrap_or_default());
+            let named = named
+                .into_iter()
+                .filter(|origin| !matches!(origin, Origin::Credential(name) | Origin::Input(name) if name.is_empty()));
+            let at = (source.file.unwrap_or("spec.yml"), None);
+            judge(reach, reach.uses_secret(&text), named.collect(), at, report);
+        }
+        _ => {}
+    }
+}
+
+/// Checks a REST mapping together with what the API client adds to it: paths, queries, headers and bodies.
+fn check_request(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
+    let (Some((whole, at)), Some(place)) = (source.yaml(), source.place()) else { return };
+    let request = whole.get("requestMapping").cloned().unwrap_or_default();
+    let is_bare = source.name == FunctionName::GetCredentialsFromConnectionParameters;
+    let client = reach.source(FunctionName::MakeApiClient).filter(|client| client.kind == Kind::Mapping && !is_bare);
+    let client = client.and_then(Source::yaml).map(|(client, _)| sent_by(client, &request)).unwrap_or_default();
+    let parts = [&request, &client];
+    let origins = parts.into_iter().flat_map(flow::origins).collect();
+    let is_secret = parts.into_iter().any(|part| reach.uses_secret(part));
+    let line = place.document.line(&pointer::child(at, "requestMapping")).or_else(|| place.document.line(at));
+    judge(reach, is_secret, origins, (place.file, line), report);
+}
+
+/// The parts of an API client that go out with a request: not its address, nor headers that the request has itself.
+fn sent_by(client: &Value, request: &Value) -> Value {
+    let mut client = client.get("args").unwrap_or(client).clone();
+    let own = request.get("headers").and_then(Value::as_object);
+    let is_own = |name: &str| own.is_some_and(|own| own.keys().any(|key| key.eq_ignore_ascii_case(name)));
+    if flow::formula(&client).is_none()
+        && let Some(client) = client.as_object_mut()
+    {
+        client.retain(|key, _| matches!(key.as_str(), "headers" | "query" | "defaultQueryParameters" | "auth"));
+        if let Some(headers) = client.get_mut("headers").and_then(Value::as_object_mut) {
+            headers.retain(|name, _| !is_own(name));
+        }
+    }
+    client
+}
+
+fn judge(reach: &Reach<'_>, is_secret: bool, origins: Vec<Origin>, at: (&str, Option<u64>), report: &mut Report) {
+    let origins: Vec<Origin> = origins.into_iter().map(|origin| reach.source_of(origin)).collect();
+    if !is_secret || origins.iter().any(|origin| reach.is_proof(origin)) {
+        return;
+    }
+    let mut seen = Vec::new();
+    for origin in origins {
+        if seen.contains(&origin) {
+            continue;
+        }
+        seen.push(origin.clone());
+        let (what, help) = match &origin {
+            Origin::Parameter(_) => continue,
+            Origin::Credential(name) if reach.is_read_only(name) => continue,
+            Origin::Credential(name) => (of("`credentials.", name, "`"), READ_ONLY),
+            Origin::Input(name) => {
+                (of("the input `", name, "`"), "ask for something that is proof of it, such as a token")
+            }
+            Origin::Callback(name) => {
+                (of("`", name, "` of the callback"), "have the application say it, with the new token")
+            }
+        };
+        let message =
+            format!("{what} says for whom a secret of the integration acts: whoever changes it could act for another");
+        report.add(Severity::Warning, at.0, at.1, message, help.to_owned());
+    }
+}

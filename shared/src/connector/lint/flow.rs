@@ -1,0 +1,290 @@
+//! Where the parts of a text come from: a mapping, read for what it may become.
+//!
+//! Formulas that choose or join are followed, so that it is known what stands where. Of all others, and of JSONata, whatever
+//! they name may stand anywhere.
+
+use serde_json::{Value, json};
+
+/// The variable that a value comes from, with the path behind it, which is empty for all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// An input of the end user.
+    Input(String),
+    /// The stored credentials.
+    Credential(String),
+    /// The integration.
+    Parameter(String),
+    /// The query of the callback, which comes through the browser.
+    Callback(String),
+}
+
+/// A part of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// As it is written.
+    Text(String),
+    /// A value that has any of these origins, or none that is of interest.
+    From(Vec<Origin>),
+}
+
+/// One of the texts that an expression may become.
+pub(super) type Shape = Vec<Part>;
+
+type OriginOf = fn(String) -> Origin;
+
+const VARIABLES: [(&str, OriginOf); 5] = [
+    ("connectionParameters", Origin::Input),
+    ("connectionInput", Origin::Input),
+    ("credentials", Origin::Credential),
+    ("connectorParameters", Origin::Parameter),
+    ("queryParameters", Origin::Callback),
+];
+
+/// More alternatives than these count as one.
+const MOST: usize = 64;
+
+/// The texts that an expression may become; `whole` is the mapping that it is in.
+pub(super) fn shapes(expression: &Value, whole: &Value) -> Vec<Shape> {
+    let shapes = follow(expression, whole);
+    if shapes.len() > MOST { vec![anywhere(expression, whole)] } else { shapes }
+}
+
+fn follow(expression: &Value, whole: &Value) -> Vec<Shape> {
+    let each = |values: Vec<&Value>| values.into_iter().flat_map(|value| shapes(value, whole)).collect();
+    match formula(expression) {
+        None => match expression {
+            Value::String(text) => vec![vec![Part::Text(text.clone())]],
+            Value::Number(number) => vec![vec![Part::Text(number.to_string())]],
+            Value::Null | Value::Bool(_) => Vec::new(),
+            Value::Array(_) | Value::Object(_) => vec![anywhere(expression, whole)],
+        },
+        Some(("$plain", argument)) => {
+            argument.as_str().map(|text| vec![Part::Text(text.to_owned())]).into_iter().collect()
+        }
+        Some(("$eval" | "$and" | "$or" | "$dataSchemaRef", _)) => Vec::new(),
+        Some(("$firstNotEmpty", Value::Array(items))) => each(items.iter().collect()),
+        Some(("$case" | "$map", argument)) => each(choices(argument)),
+        Some(("$concat", argument)) => joined(argument, whole).unwrap_or_else(|| vec![anywhere(expression, whole)]),
+        Some(("$tpl", argument)) => filled(argument, whole),
+        Some(("$jsonata", Value::String(text))) => vec![of_jsonata(text)],
+        Some(_) => vec![anywhere(expression, whole)],
+    }
+}
+
+/// The values under a key of the object that an expression becomes, and where they stand in the file.
+pub(super) fn members(expression: &Value, at: &str, key: &str) -> Vec<(Value, String)> {
+    let under = |value: &Value, step: String| members(value, &format!("{at}/{step}"), key);
+    match formula(expression) {
+        None => expression.get(key).map(|value| (value.clone(), format!("{at}/{key}"))).into_iter().collect(),
+        Some(("$plain", _)) => Vec::new(),
+        Some((name @ ("$mergeObjects" | "$firstNotEmpty"), Value::Array(items))) => {
+            items.iter().enumerate().flat_map(|(index, item)| under(item, format!("{name}/{index}"))).collect()
+        }
+        Some((name @ ("$case" | "$map"), argument)) => {
+            choices(argument).into_iter().flat_map(|value| under(value, name.to_owned())).collect()
+        }
+        Some(("$var", Value::String(locator))) => {
+            vec![(json!({ "$var": format!("{locator}.{key}") }), at.to_owned())]
+        }
+        Some(_) => vec![(expression.clone(), at.to_owned())],
+    }
+}
+
+/// Every origin that an expression names.
+pub(super) fn origins(expression: &Value) -> Vec<Origin> {
+    let mut found = Vec::new();
+    collect(expression, &mut found);
+    found
+}
+
+/// The origins that a text of JSONata or a program names.
+pub(super) fn named_in(text: &str) -> Vec<Origin> {
+    let mut found = Vec::new();
+    for (variable, origin) in VARIABLES {
+        for (at, _) in text.match_indices(variable) {
+            let is_part = text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let rest = &text[at + variable.len()..];
+            if is_part || rest.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            found.push(origin(name_behind(rest)));
+        }
+    }
+    if text.contains("$$") {
+        found.extend(VARIABLES.map(|(_, origin)| origin(String::new())));
+    }
+    found
+}
+
+/// The formula that an object is, and its argument.
+pub(super) fn formula(value: &Value) -> Option<(&str, &Value)> {
+    let (key, argument) = value.as_object()?.iter().next()?;
+    key.starts_with('$').then_some((key.as_str(), argument))
+}
+
+fn anywhere(expression: &Value, whole: &Value) -> Shape {
+    let mut found = origins(expression);
+    // A copy is of anything in the result.
+    if expression.to_string().contains("\"$copy\"") {
+        found.extend(origins(whole));
+    }
+    vec![Part::From(found)]
+}
+
+fn collect(value: &Value, found: &mut Vec<Origin>) {
+    match (formula(value), value) {
+        (Some(("$plain", _)), _) => {}
+        (Some(("$var", Value::String(locator))), _) => found.extend(of_locator(locator)),
+        // An expression that is put together may name what any text in it says.
+        (Some(("$jsonata", argument)), _) => found.extend(named_in(&argument.to_string())),
+        (_, Value::Array(items)) => items.iter().for_each(|item| collect(item, found)),
+        (_, Value::Object(object)) => object.values().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
+
+fn of_locator(locator: &str) -> Vec<Origin> {
+    let path = locator.strip_prefix('$').unwrap_or(locator);
+    let mut path = path.strip_prefix('.').unwrap_or(path);
+    // Within $iterate.
+    while let Some(outer) = path.strip_prefix("parent.") {
+        path = outer;
+    }
+    if path.is_empty() || path == "parent" {
+        return VARIABLES.map(|(_, origin)| origin(String::new())).into();
+    }
+    let end = path.find(['.', '[']).unwrap_or(path.len());
+    let (variable, rest) = path.split_at(end);
+    let name = rest.trim_start_matches('.').to_owned();
+    VARIABLES.iter().filter(|(known, _)| *known == variable).map(|(_, origin)| origin(name.clone())).collect()
+}
+
+fn name_behind(rest: &str) -> String {
+    let rest = rest.strip_prefix('?').unwrap_or(rest);
+    let Some(rest) = rest.strip_prefix('.') else { return String::new() };
+    let rest = rest.trim_start_matches('`');
+    rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned()
+}
+
+/// The values among which $case and $map choose.
+fn choices(argument: &Value) -> Vec<&Value> {
+    let list = argument.as_array().or_else(|| argument.get("cases")?.as_array());
+    let mapping = argument.get("mapping").and_then(Value::as_array);
+    let cases = list.into_iter().flatten().filter_map(|case| case.get("value"));
+    let mapped = mapping.into_iter().flatten().filter_map(|case| case.get("to"));
+    cases.chain(mapped).chain(argument.get("default")).collect()
+}
+
+fn joined(argument: &Value, whole: &Value) -> Option<Vec<Shape>> {
+    let (values, delimiter) = match argument {
+        Value::Array(values) => (values, None),
+        argument => (argument.get("values")?.as_array()?, argument.get("delimiter")),
+    };
+    let delimiters = delimiter.map_or_else(|| vec![Vec::new()], |delimiter| shapes(delimiter, whole));
+    let mut joined: Vec<Shape> = vec![Vec::new()];
+    for (index, value) in values.iter().enumerate() {
+        let mut next = shapes(value, whole);
+        if next.is_empty() {
+            continue;
+        }
+        if index > 0 {
+            next = product(&delimiters, &next)?;
+        }
+        joined = product(&joined, &next)?;
+    }
+    Some(joined)
+}
+
+fn filled(argument: &Value, whole: &Value) -> Vec<Shape> {
+    let template = argument.get("template").and_then(Value::as_str).unwrap_or_default();
+    let values = argument.get("values").and_then(Value::as_object);
+    let find = |name: &str| values.and_then(|values| values.get(name));
+    fill(template, |name| find(name).map(|value| shapes(value, whole)))
+        .unwrap_or_else(|| vec![anywhere(argument, whole)])
+}
+
+/// The texts of a template whose placeholders become what `shapes_of` says; `None` if they are too many.
+pub(super) fn fill(template: &str, shapes_of: impl Fn(&str) -> Option<Vec<Shape>>) -> Option<Vec<Shape>> {
+    let mut filled: Vec<Shape> = vec![Vec::new()];
+    let mut rest = template;
+    while let Some(open) = rest.find('{') {
+        let inside = rest[open + 1..].split_once('}');
+        let values = inside.and_then(|(name, after)| Some((shapes_of(name)?, after)));
+        let (mut parts, after) = match values {
+            Some((values, after)) => (values, after),
+            None => (vec![vec![Part::Text("{".to_owned())]], &rest[open + 1..]),
+        };
+        if parts.is_empty() {
+            parts.push(Vec::new());
+        }
+        filled = product(&filled, &[vec![Part::Text(rest[..open].to_owned())]])?;
+        filled = product(&filled, &parts)?;
+        rest = after;
+    }
+    product(&filled, &[vec![Part::Text(rest.to_owned())]])
+}
+
+/// Everything of the one before everything of the other.
+fn product(one: &[Shape], other: &[Shape]) -> Option<Vec<Shape>> {
+    let both = one.iter().flat_map(|before| other.iter().map(|after| [before.as_slice(), after].concat()));
+    (one.len() * other.len() <= MOST).then(|| both.collect())
+}
+
+/// Only of a text that others are put behind is it known where they stand.
+fn of_jsonata(text: &str) -> Shape {
+    let trimmed = text.trim_start();
+    let quoted = trimmed.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+    match quoted {
+        Some((literal, rest))
+            if rest.trim_start().starts_with('&') && !rest.contains(['?', '(', ';', '~', '{', '[']) =>
+        {
+            vec![Part::Text(literal.to_owned()), Part::From(named_in(rest))]
+        }
+        _ => vec![Part::From(named_in(text))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::mapping::NAMES;
+
+    #[test]
+    fn every_formula_shows_what_it_may_become() {
+        let credential = json!({"$var": "credentials.x"});
+        for name in NAMES {
+            let argument = match name {
+                "var" => json!("credentials.x"),
+                "jsonata" => json!("credentials.x"),
+                "tpl" => json!({"template": "{a}", "values": {"a": credential}}),
+                "map" => json!({"value": 1, "mapping": [{"from": 1, "to": credential}]}),
+                "case" => json!([{"filter": {}, "value": credential}]),
+                "iterate" => json!({"source": [1], "item": {"$var": "parent.credentials.x"}}),
+                "copy" => json!("elsewhere"),
+                "mergeObjects" | "firstNotEmpty" | "concat" => json!([credential]),
+                _ => json!({"argument": credential}),
+            };
+            let expression = json!({ format!("${name}"): argument });
+            let whole = json!({"elsewhere": credential, "here": expression});
+            let parts = shapes(&expression, &whole).concat();
+            let is_found = parts.contains(&Part::From(vec![Origin::Credential("x".to_owned())]));
+            let is_none = matches!(name, "plain" | "eval" | "and" | "or" | "dataSchemaRef");
+            assert_eq!(is_found, !is_none, "${name}: {parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_names_its_variables() {
+        let input = |name: &str| Origin::Input(name.to_owned());
+        assert_eq!(named_in("connectionParameters?.shop + myconnectionInput.x"), [input("shop")]);
+        assert_eq!(named_in("$lookup($, 'connectionInput')"), [input("")]);
+        assert_eq!(named_in("$$.x").len(), 5);
+    }
+
+    #[test]
+    fn alternatives_are_limited() {
+        let choice = json!({"$firstNotEmpty": ["a", "b", "c"]});
+        let many = json!({"$concat": [choice, choice, choice, choice, choice]});
+        assert_eq!(shapes(&many, &many), [[Part::From(Vec::new())]]);
+    }
+}
