@@ -117,6 +117,10 @@ impl Vault {
     }
 
     async fn open_sealed(&self, connection: &Connection) -> Result<Vec<u8>, SealError> {
+        // What is sealed is as old as the failures since: an older seal was put back without the rest of its row.
+        if connection.version.saturating_sub(connection.sealed_version) > u64::from(connection.retry_attempts) {
+            return Err(SealError::DoesNotOpen);
+        }
         self.sealer.open(place(connection, connection.sealed_version), &connection.sealed).await
     }
 
@@ -189,15 +193,18 @@ impl Vault {
         self.write(&prepared, expect).await
     }
 
-    /// Removes a connection and its credentials; removing what is gone succeeds.
+    /// Removes a connection as it was seen, and its credentials. `false` if it has changed since; removing what is gone
+    /// succeeds.
     ///
     /// # Errors
     /// 503 when the table or the credential store fails, or somebody else does not finish writing the credentials.
-    pub async fn remove(&self, connection: &Connection) -> Result<(), Error> {
-        match &self.outside {
-            Some(outside) => outside.remove(&self.connections, connection).await,
-            None => Ok(self.connections.remove(&connection.workspace, &connection.id).await?),
-        }
+    pub async fn remove(&self, seen: &Connection) -> Result<bool, Error> {
+        let is_removed = match &self.outside {
+            Some(outside) => outside.remove(&self.connections, seen).await?,
+            None => self.connections.remove(seen, Expect::Version(seen.version)).await?,
+        };
+        // A removal whose answer was lost is repeated, and finds nothing.
+        Ok(is_removed || self.connections.get(&seen.workspace, &seen.id).await?.is_none())
     }
 
     /// Whether a write whose answer was lost has arrived all the same.
