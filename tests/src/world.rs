@@ -53,6 +53,9 @@ impl World {
     /// Its first second, 2026-01-01T00:00:00Z.
     pub const START: i64 = 1_767_225_600;
 
+    /// What the integration `crm` allows as the last redirect, in a query.
+    const DONE: &str = "https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder";
+
     /// A fresh Larder with the bundled connectors.
     pub async fn new() -> Self {
         Self::with_connectors(Vec::new()).await
@@ -281,6 +284,19 @@ impl World {
         let page = browser.get(self, &provider.approve(&authorize)).await;
         page.expect(StatusCode::OK);
         connect::own_connection_id("local", "crm", Some("alice"))
+    }
+
+    /// Makes one more connection of alice through `crm`. Gives its id, which anybody may use when it is free.
+    pub async fn connect_one_more(&self, provider: &MockProvider) -> String {
+        let mut browser = Browser::default();
+        let uri = format!(
+            "/connect?integrationKey=crm&allowMultipleConnections=1&redirectUri={}&token={}",
+            Self::DONE,
+            self.alice
+        );
+        let authorize = browser.get(self, &uri).await.location();
+        let done = browser.get(self, &provider.approve(&authorize)).await.location();
+        done.split_once("connectionId=").expect("an id").1.to_owned()
     }
 
     /// The version of a connection's row.

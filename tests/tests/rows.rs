@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::{Method, StatusCode};
 use larder::environment::CredentialsIn;
-use larder_tests::{Answer, Browser, MockProvider, World};
+use larder_tests::{Answer, MockProvider, World};
 use serde_json::{Value, json};
 
 const C1: &str = "/credentials?connectionId=c1";
@@ -35,16 +35,6 @@ impl Scene {
         let answer = self.world.send(Method::DELETE, uri, &self.world.alice, None).await;
         assert!(!self.world.requests.is_waiting(), "nothing happened meanwhile");
         answer
-    }
-
-    /// Makes another connection of alice, under an id that is free when it is removed.
-    async fn connect_one_more(&self) -> String {
-        let mut browser = Browser::default();
-        let uri = format!("/connect?integrationKey=crm&allowMultipleConnections=1&token={}", self.world.alice);
-        let authorize = browser.get(&self.world, &uri).await.location();
-        browser.get(&self.world, &self.provider.approve(&authorize)).await.expect(StatusCode::OK);
-        let list = self.world.send(Method::GET, "/connections", &self.world.alice, None).await.json();
-        list["items"][0]["id"].as_str().unwrap().to_owned()
     }
 
     /// The row of alice is gone, and bob has stored credentials under its id, before the next such operation.
@@ -183,7 +173,7 @@ async fn credentials_that_are_stored_while_others_delete_them_are_deleted_too() 
 async fn a_reader_who_waits_is_not_served_what_another_tenant_has_under_the_id_by_then() {
     for route in ["GET /credentials?connectionId=", "POST /connections/"] {
         let scene = Scene::new(World::new().await).await;
-        let id = scene.connect_one_more().await;
+        let id = scene.world.connect_one_more(&scene.provider).await;
         scene.world.advance(3600);
         // The refresh is about to take the lease.
         scene.bob_takes_it_before("UpdateItem", &id);

@@ -117,8 +117,10 @@ impl Vault {
     }
 
     async fn open_sealed(&self, connection: &Connection) -> Result<Vec<u8>, SealError> {
-        // What is sealed is as old as the failures since: an older seal was put back without the rest of its row.
-        if connection.version.saturating_sub(connection.sealed_version) > u64::from(connection.retry_attempts) {
+        // Since it was sealed there were failures only, each of which was counted; or it is about to be written. Otherwise an
+        // older seal was put back without the rest of its row.
+        let writes = connection.version.saturating_add(1).checked_sub(connection.sealed_version);
+        if writes.is_none_or(|writes| writes > u64::from(connection.retry_attempts) + 1) {
             return Err(SealError::DoesNotOpen);
         }
         self.sealer.open(place(connection, connection.sealed_version), &connection.sealed).await
