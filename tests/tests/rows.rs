@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::{Method, StatusCode};
 use larder::environment::CredentialsIn;
-use larder_tests::{Answer, MockProvider, World};
+use larder_tests::{Answer, CredentialApi, MockProvider, World};
 use serde_json::{Value, json};
 
 const C1: &str = "/credentials?connectionId=c1";
@@ -167,6 +167,28 @@ async fn credentials_that_are_stored_while_others_delete_them_are_deleted_too() 
     });
     scene.delete(C1).await.expect(StatusCode::NO_CONTENT);
     scene.world.get(C1).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_a_store_gives_is_not_served_once_the_id_is_another_tenants() {
+    let api = CredentialApi::start().await;
+    let scene = Scene::new(World::keeping(CredentialsIn::ExternalApi(api.url())).await).await;
+    scene.put(C1, &scene.world.alice, json!("alice's")).await.expect(StatusCode::CREATED);
+    // Between the reads of the row and of the store, and the next read of the row.
+    let (world, bob, requests) = (Arc::clone(&scene.world), scene.bob.clone(), scene.world.requests.clone());
+    scene.world.requests.before("GetItem", async move {
+        api.store("c1", r#""bob's""#);
+        requests.before("GetItem", async move {
+            remove_row(&world, "c1").await;
+            let body = json!({"credentials": "bob's"});
+            world.send(Method::PUT, C1, &bob, Some(&body)).await.expect(StatusCode::CREATED);
+        });
+    });
+    let answer = scene.world.send(Method::GET, C1, &scene.world.alice, None).await;
+    assert!(!answer.text().contains("bob"), "{}", answer.text());
+    answer.expect(StatusCode::NOT_FOUND);
+    assert!(!scene.world.requests.is_waiting());
+    scene.assert_bob_has_his("c1").await;
 }
 
 #[tokio::test]

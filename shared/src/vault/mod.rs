@@ -96,6 +96,11 @@ impl Vault {
             let outside = self.outside.as_ref().filter(|outside| outside.store.kind() == kind);
             let Some(outside) = outside else { return Err(elsewhere(&kind)) };
             contents.credentials = outside.get(key(connection)).await?;
+            // The store knows ids only. If the row has gone meanwhile, this may be what another tenant has stored under its id.
+            let stored = self.connections.get(&connection.workspace, &connection.id).await?;
+            if stored.is_none_or(|stored| stored.tenant != connection.tenant) {
+                contents.credentials = None;
+            }
         }
         Ok(contents)
     }

@@ -225,8 +225,7 @@ impl Connections {
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Connection>, StoreError> {
         let mut found = HashMap::new();
         for item in self.table.get_many(keys).await? {
-            let connection = row::read(&item)?;
-            found.insert(format!("{}#{}", connection.workspace, connection.id), connection);
+            found.insert(item.get_string("id").unwrap_or_default(), row::read(&item)?);
         }
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
