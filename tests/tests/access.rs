@@ -71,7 +71,7 @@ async fn pages_of_connections_come_one_after_another_each_connection_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_shows_nothing_of_others_and_a_foreign_one_is_refused() {
+async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
     let world = World::new().await;
     for number in 0..4 {
         put(&world, &world.admin, &format!("ours{number}")).await;

@@ -909,7 +909,7 @@ async fn nobody_reconnects_what_is_somebody_elses() {
 }
 
 #[tokio::test]
-async fn the_id_of_ones_own_connection_cannot_be_taken_by_anybody() {
+async fn nobody_can_occupy_the_id_of_anothers_connection() {
     let (world, provider) = prepared(json!({})).await;
     let id = id_of_alices_connection().await;
     let uri = format!("/credentials?connectionId={id}");

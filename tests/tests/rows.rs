@@ -61,7 +61,7 @@ async fn remove_row(world: &World, id: &str) {
 }
 
 #[tokio::test]
-async fn a_row_that_was_made_again_is_another_even_in_the_same_moment() {
+async fn a_row_made_again_has_another_version() {
     let scene = Scene::new(World::new().await).await;
     let mut versions = Vec::new();
     for _ in 0..3 {
@@ -78,7 +78,7 @@ async fn a_row_that_was_made_again_is_another_even_in_the_same_moment() {
 }
 
 #[tokio::test]
-async fn deleting_spares_what_another_tenant_has_under_the_id_by_then() {
+async fn deleting_spares_another_tenants_new_row() {
     let folder = tempfile::tempdir().unwrap();
     let files = CredentialsIn::Files(folder.path().to_owned());
     // Where credentials are kept outside, the first write takes the lease.
@@ -95,7 +95,7 @@ async fn deleting_spares_what_another_tenant_has_under_the_id_by_then() {
 }
 
 #[tokio::test]
-async fn deleting_spares_what_its_owner_has_connected_or_stored_meanwhile() {
+async fn deleting_spares_a_reconnect_of_ones_own() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     let uri = format!("/connections/{id}");
@@ -125,7 +125,7 @@ async fn deleting_spares_what_its_owner_has_connected_or_stored_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_refresh_meanwhile_does_not_keep_a_connection_from_being_deleted() {
+async fn a_refresh_meanwhile_prevents_no_deletion() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     scene.world.advance(3300);
@@ -137,7 +137,7 @@ async fn a_refresh_meanwhile_does_not_keep_a_connection_from_being_deleted() {
 }
 
 #[tokio::test]
-async fn deleting_what_somebody_else_deletes_meanwhile_succeeds_and_makes_nothing() {
+async fn deleting_twice_at_once_succeeds_and_makes_nothing() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     let emptied = format!("/credentials?connectionId={id}");
@@ -157,7 +157,7 @@ async fn deleting_what_somebody_else_deletes_meanwhile_succeeds_and_makes_nothin
 }
 
 #[tokio::test]
-async fn credentials_that_are_stored_while_others_delete_them_are_deleted_too() {
+async fn deleting_credentials_includes_those_stored_meanwhile() {
     let scene = Scene::new(World::new().await).await;
     scene.put(C1, &scene.world.alice, json!(1)).await.expect(StatusCode::CREATED);
     let world = Arc::clone(&scene.world);
@@ -170,7 +170,7 @@ async fn credentials_that_are_stored_while_others_delete_them_are_deleted_too() 
 }
 
 #[tokio::test]
-async fn what_a_store_gives_is_not_served_once_the_id_is_another_tenants() {
+async fn credentials_kept_outside_are_not_served_to_another_tenant() {
     let api = CredentialApi::start().await;
     let scene = Scene::new(World::keeping(CredentialsIn::ExternalApi(api.url())).await).await;
     scene.put(C1, &scene.world.alice, json!("alice's")).await.expect(StatusCode::CREATED);
@@ -192,7 +192,7 @@ async fn what_a_store_gives_is_not_served_once_the_id_is_another_tenants() {
 }
 
 #[tokio::test]
-async fn a_reader_who_waits_is_not_served_what_another_tenant_has_under_the_id_by_then() {
+async fn a_waiting_reader_is_not_served_another_tenants_row() {
     for route in ["GET /credentials?connectionId=", "POST /connections/"] {
         let scene = Scene::new(World::new().await).await;
         let id = scene.world.connect_one_more(&scene.provider).await;

@@ -64,7 +64,8 @@ impl Management {
             }
             seen = self.connection_of(caller, id).await?;
             if !seen.has_only_been_refreshed_since(told.version) {
-                let message = format!("the connection `{id}` was made again while it was being removed; it was kept");
+                let message =
+                    format!("the connection `{id}` got other credentials while it was being removed; it was kept");
                 return Err(Error::conflict(message));
             }
         }

@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_from_outside_begin_versions_that_were_never_seen() {
+    fn credentials_from_outside_begin_new_versions() {
         let (mut connection, mut seen) = (ready(), Vec::new());
         for _ in 0..100 {
             connection.replaced(None, true, at(0), &SystemRng);

@@ -41,7 +41,7 @@ pub struct Due {
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The cursor is none that this list gave out.
+    /// The cursor is not one of this list.
     #[error("the cursor does not belong to this list")]
     Cursor,
     /// The table.
