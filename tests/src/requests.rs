@@ -1,6 +1,5 @@
 //! The requests of a Larder to DynamoDB, seen on their way. None may change a row of `connections` unconditionally.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_config::SdkConfig;
@@ -9,6 +8,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use futures::future::BoxFuture;
 use serde_json::Value;
 
 /// The operations that were asked for, in their order.
@@ -18,7 +18,7 @@ pub struct Requests(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     seen: Vec<String>,
-    before: Option<(&'static str, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    before: Option<(&'static str, BoxFuture<'static, ()>)>,
 }
 
 impl Requests {

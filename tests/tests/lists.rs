@@ -109,7 +109,7 @@ async fn a_tenants_page_among_100_000_of_others_takes_three_calls() {
     let world = former_world(others.chain(own).chain(elsewhere).collect()).await;
     world.requests.take();
     let expected: Vec<_> = (0..60).map(|number| format!("a{number:02}")).collect();
-    for limit in [1, 25, 100] {
+    for limit in [100, 25, 1] {
         let pages = pages(&world, limit).await;
         assert_eq!(pages.concat(), expected);
         let calls = world.requests.take();

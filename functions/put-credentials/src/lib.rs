@@ -100,7 +100,7 @@ impl PutCredentials {
                 return Err(Error::not_found(format!("the connection `{id}` is not yours")));
             }
             if stored.is_none() && is_own_id(id) && !caller.keeps_credentials {
-                let message = "only connecting makes a connection of such an id (`own-…`); use another `connectionId`";
+                let message = "an id of the form `own-…` is given by connecting; choose another `connectionId`";
                 return Err(Error::bad_request(message));
             }
             if self.write(id, stored, Some(credentials), caller).await? {
