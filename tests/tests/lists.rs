@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dynoxide::types::{AttributeValue, Item};
 use dynoxide::{Database, ImportOptions};
 use http::{Method, StatusCode};
+use larder::caller::Claims;
 use larder_tests::{Answer, World};
 use serde_json::{Value, json};
 
@@ -161,4 +162,20 @@ async fn tenants_are_listed_without_the_index() {
     let refusal = world.send(Method::GET, &uri(&cursor), &world.alice, None).await.expect(StatusCode::BAD_REQUEST);
     assert!(refusal.json()["message"].as_str().unwrap().contains("begin again without it"), "{}", refusal.text());
     assert_eq!(ids(&world.send(Method::GET, &uri(&of_index), &world.alice, None).await), ["a1"]);
+}
+
+#[tokio::test]
+async fn a_tenant_too_long_for_an_index_is_rejected() {
+    let world = World::new().await;
+    let body = json!({"credentials": 1});
+    for (length, status) in [(2048, StatusCode::CREATED), (2049, StatusCode::BAD_REQUEST)] {
+        let claims = Claims { tenant_key: Some("x".repeat(length)), ..Claims::default() };
+        let token = world.sign("local", claims).await;
+        let uri = format!("/credentials?connectionId=of-{length}");
+        let answer = world.send(Method::PUT, &uri, &token, Some(&body)).await.expect(status);
+        assert!(status.is_success() || answer.text().contains("more than 2048 bytes"), "{}", answer.text());
+        if status.is_success() {
+            assert_eq!(ids(&world.send(Method::GET, "/connections", &token, None).await), ["of-2048"]);
+        }
+    }
 }
