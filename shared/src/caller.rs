@@ -13,6 +13,7 @@ use crate::http::Parameters;
 use crate::invocation;
 use crate::secret::Secret;
 use crate::secrets::Workspaces;
+use crate::store::schema::MAX_TENANT_BYTES;
 
 /// Whoever holds a valid token: a workspace's own code (admin), or one of its end users (a tenant).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Caller {
     pub tenant: Option<String>,
     /// May manage integrations and see every connection of the workspace.
     pub admin: bool,
+    /// Whether this is another Larder, which keeps the credentials of one connection here.
+    pub keeps_credentials: bool,
 }
 
 impl Caller {
@@ -175,7 +178,12 @@ impl Authenticator {
             return Err(refused("neither a tenant nor an admin"));
         }
         invocation::note(|record| record.workspace = Some(workspace.clone()));
-        Ok(Caller { workspace, tenant, admin: claims.is_admin && !is_for_credentials })
+        if tenant.as_ref().is_some_and(|tenant| tenant.len() > MAX_TENANT_BYTES) {
+            let message = format!("the tenant that the token names has more than {MAX_TENANT_BYTES} bytes");
+            return Err(Error::bad_request(message));
+        }
+        let admin = claims.is_admin && !is_for_credentials;
+        Ok(Caller { workspace, tenant, admin, keeps_credentials: is_for_credentials })
     }
 }
 

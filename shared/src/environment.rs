@@ -371,6 +371,7 @@ mod engine {
                 provider: self.provider()?,
                 signals: self.signals(),
                 clock: Arc::clone(&self.clock),
+                rng: Arc::clone(&self.rng),
             })
         }
 

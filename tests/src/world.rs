@@ -19,7 +19,7 @@ use larder_local::engine::Engine;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Aws, Browser, MockProvider};
+use crate::{Aws, Browser, MockProvider, Requests};
 
 /// The functions over an embedded database, at a time of our choice.
 pub struct World {
@@ -33,6 +33,8 @@ pub struct World {
     pub alice: String,
     /// The embedded database.
     pub engine: Engine,
+    /// What the functions ask it for.
+    pub requests: Requests,
     settings: Settings,
     sdk: SdkConfig,
     folder: TempDir,
@@ -50,6 +52,9 @@ impl World {
     pub const BASE_URI: &str = "https://larder.example";
     /// Its first second, 2026-01-01T00:00:00Z.
     pub const START: i64 = 1_767_225_600;
+
+    /// What the integration `crm` allows as the last redirect, in a query.
+    const DONE: &str = "https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder";
 
     /// A fresh Larder with the bundled connectors.
     pub async fn new() -> Self {
@@ -99,6 +104,15 @@ impl World {
         Self::over(folder, engine, &engine.sdk_config(), |settings| Settings { credentials, ..settings }).await
     }
 
+    /// A fresh Larder over a database file that was made beforehand.
+    pub async fn over_database(make: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = DataDir::open(folder.path()).expect("a data folder").database();
+        make(&file);
+        let engine = Engine::start(&file).await.expect("an engine");
+        Self::over(folder, engine, &engine.sdk_config(), |settings| settings).await
+    }
+
     async fn data() -> (TempDir, Engine) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
@@ -107,6 +121,8 @@ impl World {
 
     async fn over(folder: TempDir, engine: Engine, sdk: &SdkConfig, change: impl FnOnce(Settings) -> Settings) -> Self {
         let data = DataDir::open(folder.path()).expect("a data folder");
+        let requests = Requests::default();
+        let sdk = requests.of(sdk);
         let clock = Arc::new(ManualClock::at(Self::START));
         let metrics = Arc::<Mutex<Vec<u8>>>::default();
         let metrics_to = Metrics::to(Arc::clone(&metrics) as _);
@@ -121,8 +137,7 @@ impl World {
         };
         let admin = bundle.token(&grant(None)).await.expect("a token");
         let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");
-        let sdk = sdk.clone();
-        Self { bundle, clock, admin, alice, engine, settings, sdk, folder, _connector: None, metrics }
+        Self { bundle, clock, admin, alice, engine, requests, settings, sdk, folder, _connector: None, metrics }
     }
 
     /// A fresh Larder with one connector `app` besides the bundled ones, given as paths and texts.
@@ -166,6 +181,11 @@ impl World {
         };
         let exp = self.clock.now().unix_timestamp() + 3600;
         sign(&Claims { workspace_key: Some(workspace.to_owned()), exp, ..claims }, &secret).expect("a token")
+    }
+
+    /// The tables, for somebody who may write them without Larder.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.engine.sdk_config())
     }
 
     /// Writes a secret, as whoever runs Larder would.
@@ -264,6 +284,25 @@ impl World {
         let page = browser.get(self, &provider.approve(&authorize)).await;
         page.expect(StatusCode::OK);
         connect::own_connection_id("local", "crm", Some("alice"))
+    }
+
+    /// Makes one more connection of alice through `crm`. Gives its id, which anybody may use when it is free.
+    pub async fn connect_one_more(&self, provider: &MockProvider) -> String {
+        let mut browser = Browser::default();
+        let uri = format!(
+            "/connect?integrationKey=crm&allowMultipleConnections=1&redirectUri={}&token={}",
+            Self::DONE,
+            self.alice
+        );
+        let authorize = browser.get(self, &uri).await.location();
+        let done = browser.get(self, &provider.approve(&authorize)).await.location();
+        done.split_once("connectionId=").expect("an id").1.to_owned()
+    }
+
+    /// The version of a connection's row.
+    pub async fn version(&self, id: &str) -> u64 {
+        let connection = self.bundle.environment().connections().get("local", id).await.expect("a table");
+        connection.expect("a connection").version
     }
 
     /// What `GET /credentials` gives an admin.

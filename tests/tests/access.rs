@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
 use larder_tests::{Answer, MockProvider, World};
@@ -69,7 +71,7 @@ async fn pages_of_connections_come_one_after_another_each_connection_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_shows_nothing_of_others_and_a_foreign_one_begins_anew() {
+async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
     let world = World::new().await;
     for number in 0..4 {
         put(&world, &world.admin, &format!("ours{number}")).await;
@@ -79,10 +81,26 @@ async fn a_cursor_shows_nothing_of_others_and_a_foreign_one_begins_anew() {
     let other = world.sign("other", admin()).await;
     put(&world, &other, "theirs").await;
     put(&world, &world.alice, "alices").await;
-    for cursor in [cursor.as_str(), "", "x", "%00", "e30", "bnVsbA"] {
-        let uri = format!("/connections?cursor={cursor}");
-        assert_eq!(ids(&world.send(Method::GET, &uri, &other, None).await.expect(StatusCode::OK)), ["theirs"]);
-        assert_eq!(ids(&world.send(Method::GET, &uri, &world.alice, None).await.expect(StatusCode::OK)), ["alices"]);
+    let list = async |cursor: &str, token| {
+        world.send(Method::GET, &format!("/connections?cursor={cursor}"), token, None).await
+    };
+    for cursor in ["", "0"] {
+        assert_eq!(ids(&list(cursor, &other).await.expect(StatusCode::OK)), ["theirs"]);
+        assert_eq!(ids(&list(cursor, &world.alice).await.expect(StatusCode::OK)), ["alices"]);
+    }
+    // One of a list of all connections is a place in that of another workspace, and none in that of a tenant.
+    assert_eq!(ids(&list(&cursor, &other).await.expect(StatusCode::OK)), ["theirs"]);
+    let refusal = list(&cursor, &world.alice).await.expect(StatusCode::BAD_REQUEST).json();
+    assert!(refusal["message"].as_str().unwrap().contains("begin again without it"), "{refusal}");
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let of_tenant = encode("#alices");
+    assert_eq!(ids(&list(&of_tenant, &world.alice).await.expect(StatusCode::OK)), Vec::<String>::new());
+    list(&of_tenant, &other).await.expect(StatusCode::BAD_REQUEST);
+    let huge = [encode(&format!("#{}", "x".repeat(513))), encode(&format!("7#{}", "x".repeat(3000)))];
+    for cursor in ["x", "%00", "e30", "bnVsbA"].map(ToOwned::to_owned).into_iter().chain(huge) {
+        for token in [&other, &world.alice] {
+            list(&cursor, token).await.expect(StatusCode::BAD_REQUEST);
+        }
     }
 }
 
@@ -230,7 +248,7 @@ async fn a_connection_shows_its_state_and_no_secret() {
     let both = format!("{}\n----\n{}", answer.snapshot(), put.snapshot());
     insta::assert_snapshot!("connection", both.replace(&connected, "[id]"));
     let list = world.send(Method::GET, "/connections", &world.alice, None).await;
-    assert_eq!(list.json(), json!({"items": [answer.json(), put.json()]}));
+    assert_eq!(list.json(), json!({"items": [put.json(), answer.json()]}));
 }
 
 #[tokio::test]

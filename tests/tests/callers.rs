@@ -179,7 +179,7 @@ impl Furnished {
     async fn of(world: World) -> Self {
         let provider = MockProvider::start().await;
         world.integrate(&provider, json!({})).await;
-        let connected = world.connect(&provider).await;
+        let connected = world.connect_one_more(&provider).await;
         let theirs = world.sign("other", admin()).await;
         put(&world, &world.alice, HERS).await;
         put(&world, &world.token("bob").await, HIS).await;

@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use connect::own_connection_id;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
 use larder::connect::page::STYLE;
+use larder::connection::former_own_ids;
 use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
@@ -906,64 +909,77 @@ async fn nobody_reconnects_what_is_somebody_elses() {
 }
 
 #[tokio::test]
-async fn an_id_that_another_end_user_has_taken_beforehand_gets_none_of_the_credentials() {
-    let bobs = json!({"credentials": "bob's"});
-    // The id of alice's connection is no secret: before she connects, while she does, and both.
-    for (before, meanwhile) in [(true, false), (false, true), (true, true)] {
-        let (world, provider) = prepared(json!({})).await;
-        let bob = world.token("bob").await;
-        let id = id_of_alices_connection().await;
-        let uri = format!("/credentials?connectionId={id}");
-        if before {
-            world.send(Method::PUT, &uri, &bob, Some(&bobs)).await.expect(StatusCode::CREATED);
-        }
-        let (mut browser, location) = begin(&world, &[]).await;
-        if meanwhile {
-            world.send(Method::PUT, &uri, &bob, Some(&bobs)).await.expect(StatusCode::CREATED);
-        }
-        let page = browser.get(&world, &provider.approve(&location)).await;
-        leaks_nothing(page.text());
-        let answer = world.send(Method::GET, &uri, &bob, None).await.expect(StatusCode::OK);
-        assert_eq!(answer.json(), bobs);
-        let list = world.send(Method::GET, "/connections", &bob, None).await.json();
-        assert_eq!(list["items"].as_array().unwrap().len(), 1);
+async fn nobody_can_occupy_the_id_of_anothers_connection() {
+    let (world, provider) = prepared(json!({})).await;
+    let id = id_of_alices_connection().await;
+    let uri = format!("/credentials?connectionId={id}");
+    let (bob, body) = (world.token("bob").await, json!({"credentials": "bob's"}));
+    for token in [&bob, &world.admin, &world.alice] {
+        let refusal = world.send(Method::PUT, &uri, token, Some(&body)).await.expect(StatusCode::BAD_REQUEST).json();
+        assert!(refusal["message"].as_str().unwrap().contains("another `connectionId`"), "{refusal}");
+    }
+    assert_eq!(connections(&world).await, Vec::<Value>::new());
+    // Once it is there, its owner may replace the credentials, and nobody else.
+    assert_eq!(world.connect(&provider).await, id);
+    world.send(Method::PUT, &uri, &bob, Some(&body)).await.expect(StatusCode::NOT_FOUND);
+    world.send(Method::PUT, &uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
+}
 
-        // And she can connect all the same, to one connection, however often.
-        for _ in 0..2 {
-            let (mut browser, location) = begin(&world, &[]).await;
-            browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+#[tokio::test]
+async fn ids_of_earlier_versions_that_others_took_are_passed_over() {
+    // Bob has the first so many of them; alice has the one after those, or none.
+    for (taken, is_there) in [(4, false), (0, true), (2, true), (3, true)] {
+        let (world, provider) = prepared(json!({})).await;
+        let (bob, former) = (world.token("bob").await, former_own_ids("local", "crm", Some("alice")));
+        let put = async |id: &str, token| {
+            let uri = format!("/credentials?connectionId={id}");
+            let answer = world.send(Method::PUT, &uri, token, Some(&json!({ "credentials": id }))).await;
+            answer.expect(StatusCode::CREATED);
+        };
+        for id in &former[..taken] {
+            put(id, &bob).await;
         }
-        let list = world.send(Method::GET, "/connections", &world.alice, None).await.json();
-        let [connection] = &list["items"].as_array().unwrap()[..] else { panic!("{list}") };
-        assert_eq!(connection["tenantId"], "alice");
-        let answer = world.send(Method::GET, &uri, &bob, None).await.expect(StatusCode::OK);
-        assert_eq!(answer.json(), bobs);
+        if is_there {
+            put(&former[taken], &world.alice).await;
+        }
+        // Nor does it help to give one back.
+        let given_back = format!("/credentials?connectionId={}", former[0]);
+        for round in 0..3 {
+            let own = world.connect(&provider).await;
+            let list = world.send(Method::GET, "/connections", &world.alice, None).await.json();
+            let [connection] = &list["items"].as_array().unwrap()[..] else { panic!("{taken} {round}: {list}") };
+            let expected = if is_there { &former[taken] } else { &own };
+            assert_eq!((&connection["tenantId"], &connection["id"]), (&json!("alice"), &json!(expected)));
+            if round == 1 {
+                world.send(Method::DELETE, &given_back, &bob, None).await.expect(StatusCode::NO_CONTENT);
+            }
+        }
+        for id in former[..taken].iter().skip(1) {
+            assert_eq!(world.credentials(id).await, json!(id));
+        }
     }
 }
 
 #[tokio::test]
-async fn an_id_that_an_end_user_takes_while_an_admin_connects_gets_none_of_the_credentials() {
+async fn a_row_of_somebody_else_gets_none_of_the_credentials() {
     for tenant in [None, Some("alice".to_owned())] {
-        let mut ids = Vec::new();
-        for squat in [false, true] {
-            let (world, provider) = prepared(json!({})).await;
-            let claims = Claims { is_admin: true, tenant_key: tenant.clone(), ..Claims::default() };
-            let uri = format!("/connect?integrationKey=crm&token={}", world.sign("local", claims).await);
-            let mut browser = Browser::default();
-            let location = browser.get(&world, &uri).await.location();
-            if squat {
-                // The id is the same in every world.
-                let uri = format!("/credentials?connectionId={}", ids[0]);
-                let (bob, body) = (world.token("bob").await, json!({"credentials": "bob's"}));
-                world.send(Method::PUT, &uri, &bob, Some(&body)).await.expect(StatusCode::CREATED);
-                let page = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::CONFLICT);
-                leaks_nothing(page.text());
-                assert_eq!(world.send(Method::GET, &uri, &bob, None).await.json(), body);
-            } else {
-                browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
-                ids.push(connections(&world).await[0]["id"].as_str().unwrap().to_owned());
-            }
-        }
+        let (world, provider) = prepared(json!({})).await;
+        let claims = Claims { is_admin: true, tenant_key: tenant.clone(), ..Claims::default() };
+        let uri = format!("/connect?integrationKey=crm&token={}", world.sign("local", claims).await);
+        let mut browser = Browser::default();
+        let location = browser.get(&world, &uri).await.location();
+        // However it came there.
+        let (bob, body) = (world.token("bob").await, json!({"credentials": "bob's"}));
+        world.send(Method::PUT, "/credentials?connectionId=bobs", &bob, Some(&body)).await.expect(StatusCode::CREATED);
+        let id = own_connection_id("local", "crm", tenant.as_deref());
+        let (client, table) = (world.dynamodb(), "larder-connections");
+        let mut row = client.scan().table_name(table).send().await.unwrap().items.unwrap().remove(0);
+        row.insert("id".into(), AttributeValue::S(format!("local#{id}")));
+        client.put_item().table_name(table).set_item(Some(row.clone())).send().await.unwrap();
+        let page = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::CONFLICT);
+        leaks_nothing(page.text());
+        let rows = client.scan().table_name(table).send().await.unwrap().items.unwrap();
+        assert!(rows.len() == 2 && rows.contains(&row), "{rows:?}");
     }
 }
 

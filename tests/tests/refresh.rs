@@ -150,18 +150,19 @@ async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
         let refresher = world.bundle.refresher();
         refresher.refresh("local", &id, version, Trigger::Due).await.expect("an outcome")
     };
+    let version = world.version(&id).await;
     world.advance(3300);
-    assert_eq!(fire(Some(1)).await, Outcome::Refreshed);
+    assert_eq!(fire(Some(version)).await, Outcome::Refreshed);
     // The same event again, at once and whenever; one of before; and one that knows no version.
     for wait in [0, 1, 61, 3000] {
         world.advance(wait);
-        assert_eq!((fire(Some(1)).await, fire(Some(0)).await), (Outcome::Stale, Outcome::Stale));
+        assert_eq!((fire(Some(version)).await, fire(Some(version - 1)).await), (Outcome::Stale, Outcome::Stale));
         if wait < 60 {
             assert_eq!(fire(None).await, Outcome::TooSoon);
         }
     }
     assert_eq!(provider.refreshes().len(), 1);
-    assert_eq!(fire(Some(2)).await, Outcome::Refreshed);
+    assert_eq!(fire(Some(version + 1)).await, Outcome::Refreshed);
     assert_eq!(provider.refreshes()[1].get("refresh_token"), Some("refresh-2"));
     let gone = world.bundle.refresher().refresh("local", "unknown", Some(1), Trigger::Due).await;
     assert_eq!(gone.expect("an outcome"), Outcome::Gone);
@@ -172,8 +173,8 @@ async fn one_event_that_is_delivered_many_times_at_once_makes_one_provider_call(
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(300));
     world.advance(3300);
-    let refresher = world.bundle.refresher();
-    let outcomes = join_all((0..20).map(|_| refresher.refresh("local", &id, Some(1), Trigger::Due))).await;
+    let (refresher, version) = (world.bundle.refresher(), world.version(&id).await);
+    let outcomes = join_all((0..20).map(|_| refresher.refresh("local", &id, Some(version), Trigger::Due))).await;
     let refreshed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Refreshed))).count();
     assert_eq!((refreshed, provider.refreshes().len()), (1, 1), "{outcomes:?}");
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");

@@ -23,7 +23,7 @@ async fn a_deployed_stack_connects_renews_by_schedule_and_keeps_its_data() {
 
     let id = connects(&target, &server).await;
     let first = credentials(&target, &id).await;
-    let armed = its_schedule_is_armed(&stack, &target, &id, 1).await;
+    let (armed, version) = its_schedule_is_armed(&stack, &target, &id).await;
 
     what_fails_twice_ends_in_the_queue(&stack).await;
     an_update_keeps_the_data(&stack, &target, &id, &first).await;
@@ -34,8 +34,9 @@ async fn a_deployed_stack_connects_renews_by_schedule_and_keeps_its_data() {
     assert_ne!(first["refresh_token"], second["refresh_token"]);
     assert_eq!(server.refreshes().await.len(), 1, "nobody but the schedule has refreshed");
     assert_eq!(target.post(&format!("/connections/{id}/test"), &target.admin()).await.json(), json!({"success": true}));
-    let rearmed = its_schedule_is_armed(&stack, &target, &id, 2).await;
+    let (rearmed, next) = its_schedule_is_armed(&stack, &target, &id).await;
     assert_ne!(armed, rearmed);
+    assert_eq!(next, version + 1);
 
     target.delete(&format!("/connections/{id}"), &target.admin()).await.expect(StatusCode::NO_CONTENT);
     assert_eq!(stack.schedules().await, []);
@@ -99,10 +100,11 @@ async fn credentials(target: &Target, id: &str) -> Value {
     answer.expect(StatusCode::OK).json()["credentials"].take()
 }
 
-/// The one schedule there is fires when the connection is due, for this version. Gives its name.
-async fn its_schedule_is_armed(stack: &Stack, target: &Target, id: &str, version: u64) -> String {
+/// The one schedule there is fires when the connection is due, for a version. Gives its name and the version.
+async fn its_schedule_is_armed(stack: &Stack, target: &Target, id: &str) -> (String, u64) {
     let schedules = stack.schedules().await;
     let [schedule] = &schedules[..] else { panic!("{schedules:?}") };
+    let version = schedule.event["version"].as_u64().expect("a version");
     assert_eq!(schedule.event, json!({"workspace": target.workspace, "connectionId": id, "version": version}));
     assert!(schedule.name.ends_with(&format!(".{version}")), "{}", schedule.name);
     let connection = target.get(&format!("/connections/{id}"), &target.admin()).await.expect(StatusCode::OK).json();
@@ -110,7 +112,7 @@ async fn its_schedule_is_armed(stack: &Stack, target: &Target, id: &str, version
     let due = due.expect("a time") + Duration::from_millis(999);
     let at = due.format(format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])")).expect("a text");
     assert_eq!(schedule.expression, at);
-    schedule.name.clone()
+    (schedule.name.clone(), version)
 }
 
 /// An event that `refresh` does not understand is tried twice, and then kept with its error.

@@ -3,14 +3,12 @@
 //! For OAuth it is sent on to the provider, and comes back to `oauth-callback`. What needs no provider's page, such as an
 //! API key, is tested and stored at once.
 
+mod own;
 mod request;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, Method, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
@@ -18,6 +16,7 @@ use larder::configuration::{Choice, Configuration};
 use larder::connect::{
     ConnectFailure, Delivery, Establish, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
 };
+pub use larder::connection::own_id as own_connection_id;
 use larder::connection::{Connection, Contents};
 use larder::connector::AuthType;
 use larder::environment::{Environment, SettingError};
@@ -31,6 +30,7 @@ use larder::random::{self, Rng};
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder::store::{Integration, Session, Sessions};
+pub use own::find as find_own_connection;
 use request::ConnectRequest;
 use url::Url;
 
@@ -212,16 +212,12 @@ impl Connect {
             let connection = stored.ok_or_else(|| Error::not_found(unknown()))?;
             return self.renewal(connection).await;
         }
-        for attempt in 0..OWN_IDS {
-            let id = nth_own_id(&caller.workspace, &integration.key, caller.tenant.as_deref(), attempt);
-            match self.establish.connections.get(&caller.workspace, &id).await? {
-                None => return Ok(fresh(id)),
-                Some(connection) if connection.tenant == caller.tenant => return self.renewal(connection).await,
-                // Somebody has stored credentials of their own under this id.
-                Some(_) => {}
-            }
+        let own = own::find(&self.establish.connections, &caller.workspace, &integration.key, caller.tenant.as_deref())
+            .await?;
+        match own {
+            Ok(connection) => self.renewal(connection).await,
+            Err(id) => Ok(fresh(id)),
         }
-        Ok(fresh(random::token::<16>(&*self.rng)))
     }
 
     /// A connection that is there. Connecting again also heals what does not open any more.
@@ -248,25 +244,6 @@ struct Departure {
     redirect_uri: String,
     code_verifier: Option<Secret>,
     request_token: Option<Token>,
-}
-
-/// How many ids an end user's own connection may have, in case that others have taken the first ones.
-const OWN_IDS: u8 = 4;
-
-/// The id of the connection that an end user has through an integration, where several are not wanted: so long as nobody
-/// else has stored credentials under it.
-pub fn own_connection_id(workspace: &str, integration_key: &str, tenant: Option<&str>) -> String {
-    nth_own_id(workspace, integration_key, tenant, 0)
-}
-
-fn nth_own_id(workspace: &str, integration_key: &str, tenant: Option<&str>, attempt: u8) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in [workspace, integration_key, tenant.unwrap_or_default()] {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
-    }
-    context.update(&[u8::from(tenant.is_some()), attempt]);
-    URL_SAFE_NO_PAD.encode(context.finish().as_ref().get(..16).unwrap_or_default())
 }
 
 #[async_trait]

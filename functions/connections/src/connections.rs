@@ -1,6 +1,6 @@
 //! The routes of connections.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,34 +47,49 @@ impl Management {
         Ok(json(StatusCode::OK, &self.connection_of(caller, id).await?.view()))
     }
 
+    /// Removes a connection as it was when the application was told. Who connects meanwhile keeps what is there then.
     pub(crate) async fn delete_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
-        let connection = self.connection_of(caller, id).await?;
-        if let Err(error) = self.disconnect(&connection).await {
-            tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
+        // Telling the application takes up to ten seconds, and the gateway waits for thirty.
+        const ATTEMPTS: usize = 2;
+        let mut seen = self.connection_of(caller, id).await?;
+        for _ in 0..ATTEMPTS {
+            let reauthorize = self.reauthorize(&seen);
+            if let Err(error) = self.disconnect(&seen, &reauthorize).await {
+                tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
+            }
+            let told = reauthorize.renewed().unwrap_or(seen);
+            if self.vault.remove(&told).await? {
+                self.signals.removed(&told).await;
+                return Ok(empty(StatusCode::NO_CONTENT));
+            }
+            seen = self.connection_of(caller, id).await?;
+            if !seen.has_only_been_refreshed_since(told.version) {
+                let message =
+                    format!("the connection `{id}` got other credentials while it was being removed; it was kept");
+                return Err(Error::conflict(message));
+            }
         }
-        self.vault.remove(&connection).await?;
-        self.signals.removed(&connection).await;
-        Ok(empty(StatusCode::NO_CONTENT))
+        Err(Error::conflict(format!("the connection `{id}` is being changed by others; try again")))
     }
 
     /// Has the provider forget the credentials. A connection ends also where that fails.
-    async fn disconnect(&self, connection: &Connection) -> Result<(), Error> {
+    async fn disconnect(&self, connection: &Connection, reauthorize: &Arc<RefreshOnce>) -> Result<(), Error> {
         if connection.integration.is_none() {
             return Ok(());
         }
         let contents = self.vault.open(connection).await?;
         let Some(credentials) = &contents.credentials else { return Ok(()) };
         let auth = self.configuration.auth_of(connection, &contents).await?;
-        let reauthorize = self.reauthorize(connection);
+        let reauthorize = Arc::clone(reauthorize) as Arc<dyn Reauthorize>;
         Ok(self.provider.disconnect(&auth, &credentials.to_value(), Some(reauthorize)).await?)
     }
 
     /// Renews this connection for a function that finds its credentials expired.
-    fn reauthorize(&self, connection: &Connection) -> Arc<dyn Reauthorize> {
+    fn reauthorize(&self, connection: &Connection) -> Arc<RefreshOnce> {
         Arc::new(RefreshOnce {
             refresher: Arc::clone(&self.refresher),
-            workspace: connection.workspace.clone(),
-            id: connection.id.clone(),
+            connection: connection.clone(),
+            renewed: Mutex::default(),
         })
     }
 
@@ -86,7 +101,7 @@ impl Management {
         let Some(credentials) = &contents.credentials else {
             return Err(Error::connection(None, "the connection has no credentials; connect again"));
         };
-        let body = match self.provider.test(&auth, credentials, Some(self.reauthorize(&connection))).await {
+        let body = match self.provider.test(&auth, credentials, Some(self.reauthorize(&connection) as _)).await {
             Ok(()) => json!({ "success": true }),
             Err(error @ ProviderError::Configuration { .. }) => return Err(error.into()),
             Err(error) => json!({ "success": false, "error": Error::from(error) }),
@@ -97,13 +112,13 @@ impl Management {
     /// Refreshes now, unless somebody just did or does: whoever asks at the same time gets the result of the one call.
     pub(crate) async fn refresh_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let seen = self.connection_of(caller, id).await?;
-        let outcome = self.refresher.refresh(&caller.workspace, id, None, Trigger::Forced).await?;
+        let outcome = self.refresher.refresh(&caller.workspace, id, Some(seen.version), Trigger::Forced).await?;
         if outcome == Outcome::NotRefreshable {
             let message = "this connection has nothing to refresh with; its end user can connect again";
             return Err(Error::connection(None, message));
         }
         let settled = self.connections.settled(&caller.workspace, id, seen.version, &*self.clock).await?;
-        let connection = settled.ok_or_else(|| unknown(id))?;
+        let connection = settled.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(id))?;
         match &connection.problem {
             None if connection.is_leased(self.clock.now()) => {
                 Err(Error::connection_unavailable("a refresh is under way; ask again", Duration::from_secs(5)))
@@ -131,23 +146,34 @@ impl Management {
 /// One forced refresh.
 struct RefreshOnce {
     refresher: Arc<Refresher>,
-    workspace: String,
-    id: String,
+    connection: Connection,
+    renewed: Mutex<Option<Connection>>,
+}
+
+impl RefreshOnce {
+    /// The connection after the refresh, if there was one.
+    fn renewed(&self) -> Option<Connection> {
+        self.renewed.lock().ok()?.take()
+    }
 }
 
 #[async_trait]
 impl Reauthorize for RefreshOnce {
     async fn reauthorize(&self) -> Option<Value> {
-        let Self { refresher, workspace, id } = self;
+        let Connection { workspace, id, version, .. } = self.connection.clone();
         // Whoever asks may run out of time. The refresh goes on: what the provider gives is saved.
-        let (refreshing, of) = (Arc::clone(refresher), (workspace.clone(), id.clone()));
-        let refreshing = async move { refreshing.refresh(&of.0, &of.1, None, Trigger::Forced).await };
+        let (refresher, of) = (Arc::clone(&self.refresher), (workspace.clone(), id.clone()));
+        let refreshing = async move { refresher.refresh(&of.0, &of.1, Some(version), Trigger::Forced).await };
         let outcome = tokio::spawn(Here::current().run(refreshing)).await.ok()?.ok()?;
         if outcome != Outcome::Refreshed {
             return None;
         }
-        let connection = refresher.connections.get(workspace, id).await.ok()??;
-        let contents = refresher.vault.open(&connection).await.ok()?;
+        let renewed = self.refresher.connections.get(&workspace, &id).await.ok()??;
+        if !renewed.has_only_been_refreshed_since(version) {
+            return None;
+        }
+        let contents = self.refresher.vault.open(&renewed).await.ok()?;
+        *self.renewed.lock().ok()? = Some(renewed);
         contents.credentials.map(|credentials| credentials.to_value())
     }
 }

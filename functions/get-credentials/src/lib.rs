@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use larder::caller::Authenticator;
+use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::connection::{Connection, State};
 use larder::environment::{Environment, SettingError};
@@ -59,7 +59,7 @@ impl GetCredentials {
             None => self.connections.get(&caller.workspace, id).await?,
         };
         let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
-        let connection = self.fresh(connection).await?.ok_or_else(unknown)?;
+        let connection = self.fresh(connection, &caller).await?.ok_or_else(unknown)?;
         let credentials = self.vault.open(&connection).await?.credentials.ok_or_else(unknown)?;
         Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
     }
@@ -77,8 +77,8 @@ impl GetCredentials {
         Some(found)
     }
 
-    /// The connection once its token is valid. `None` if it is removed meanwhile.
-    async fn fresh(&self, connection: Connection) -> Result<Option<Connection>, Error> {
+    /// The connection once its token is valid. `None` if it is removed meanwhile, or is somebody else's then.
+    async fn fresh(&self, connection: Connection, caller: &Caller) -> Result<Option<Connection>, Error> {
         // What was stored by hand is never interpreted, and so never found expired.
         if connection.integration.is_none() || !connection.is_expired(self.clock.now()) {
             return Ok(Some(connection));
@@ -89,7 +89,7 @@ impl GetCredentials {
             self.refresh.refresh(&event).await?;
         }
         let settled = self.connections.settled(&connection.workspace, &connection.id, version, &*self.clock).await?;
-        match settled {
+        match settled.filter(|it| caller.may_see(it.tenant.as_deref())) {
             Some(settled) if settled.is_expired(self.clock.now()) => Err(self.expired(&settled)),
             settled => Ok(settled),
         }

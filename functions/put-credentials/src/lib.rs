@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::connection::{Asked, Connection, Contents, Problem, expiry_of};
+use larder::connection::{Asked, Connection, Contents, Problem, expiry_of, is_own_id};
 use larder::credentials::{Credentials, refresh_token};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
+use larder::random::Rng;
 use larder::signals::Signals;
 use larder::store::{Connections, Expect};
 use larder::vault::Vault;
@@ -23,6 +24,7 @@ pub struct PutCredentials {
     vault: Vault,
     signals: Signals,
     clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +47,7 @@ impl PutCredentials {
             vault: environment.vault()?,
             signals: environment.signals(),
             clock: Arc::clone(&environment.clock),
+            rng: Arc::clone(&environment.rng),
         })
     }
 
@@ -62,7 +65,7 @@ impl PutCredentials {
                         format!("`credentials` have more than {most} values; store less, or a text that holds them");
                     return Err(Error::too_large(message));
                 }
-                self.replace(&caller, id, Some(credentials)).await?;
+                self.replace(&caller, id, &credentials).await?;
                 Ok(empty(StatusCode::CREATED))
             }
             Method::DELETE => {
@@ -73,56 +76,87 @@ impl PutCredentials {
         }
     }
 
+    /// Removes a connection. One of an integration stays without credentials, so that its end user can connect again.
     async fn remove(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        let connection = self.connections.get(&caller.workspace, id).await?;
-        match connection.filter(|it| caller.may_see(it.tenant.as_deref())) {
-            None => Ok(()),
-            // A connection stays, so that its end user can connect again.
-            Some(connection) if connection.integration.is_some() => self.replace(caller, id, None).await,
-            Some(connection) => {
-                self.vault.remove(&connection).await?;
-                self.signals.removed(&connection).await;
-                Ok(())
-            }
-        }
-    }
-
-    /// Stores credentials whole, whatever was there; none leaves the connection waiting for its end user.
-    async fn replace(&self, caller: &Caller, id: &str, credentials: Option<Credentials>) -> Result<(), Error> {
         for _ in 0..Self::ATTEMPTS {
-            let now = self.clock.now();
             let stored = self.connections.get(&caller.workspace, id).await?;
-            let before = stored.as_ref().map(|stored| stored.state);
-            let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            let (mut connection, contents) = match stored {
-                Some(stored) if !caller.may_see(stored.tenant.as_deref()) => {
-                    return Err(Error::not_found(format!("the connection `{id}` is not yours")));
-                }
-                Some(stored) if stored.integration.is_some() => {
-                    let contents = self.vault.open_to_replace(&stored).await?;
-                    (stored, contents)
-                }
-                Some(stored) => (stored, Contents::default()),
+            let Some(stored) = stored.filter(|it| caller.may_see(it.tenant.as_deref())) else { return Ok(()) };
+            let is_done = match stored.integration {
+                Some(_) => self.write(id, Some(stored), None, caller).await?,
                 None => {
-                    let tenant = caller.tenant.clone();
-                    (Connection { tenant, ..Connection::new(&caller.workspace, id, now) }, Contents::default())
+                    let is_removed = self.vault.remove(&stored).await?;
+                    if is_removed {
+                        self.signals.removed(&stored).await;
+                    }
+                    is_removed
                 }
             };
-            let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
-            let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
-            connection.renewed(expiry, refresh_token(&value).is_some(), now);
-            if credentials.is_none() {
-                connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));
-                connection.require_action();
-            }
-            let contents = Contents { credentials: credentials.clone(), ..contents };
-            if self.vault.save(&connection, &contents, expect).await? {
-                self.signals.written(before, &connection).await;
+            if is_done {
                 return Ok(());
             }
         }
-        Err(Error::conflict(format!("the connection `{id}` is being changed by others; try again")))
+        Err(changed_by_others(id))
     }
+
+    /// Stores credentials whole, whatever was there.
+    async fn replace(&self, caller: &Caller, id: &str, credentials: &Credentials) -> Result<(), Error> {
+        for _ in 0..Self::ATTEMPTS {
+            let stored = self.connections.get(&caller.workspace, id).await?;
+            if stored.as_ref().is_some_and(|stored| !caller.may_see(stored.tenant.as_deref())) {
+                return Err(Error::not_found(format!("the connection `{id}` is not yours")));
+            }
+            if stored.is_none() && is_own_id(id) && !caller.keeps_credentials {
+                let message = "an id of the form `own-…` is given by connecting; choose another `connectionId`";
+                return Err(Error::bad_request(message));
+            }
+            if self.write(id, stored, Some(credentials), caller).await? {
+                return Ok(());
+            }
+        }
+        Err(changed_by_others(id))
+    }
+
+    /// Writes credentials over what was read; none leaves the connection waiting for its end user. `false` if it has
+    /// changed since.
+    async fn write(
+        &self,
+        id: &str,
+        stored: Option<Connection>,
+        credentials: Option<&Credentials>,
+        caller: &Caller,
+    ) -> Result<bool, Error> {
+        let now = self.clock.now();
+        let before = stored.as_ref().map(|stored| stored.state);
+        let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
+        let (mut connection, contents) = match stored {
+            Some(stored) if stored.integration.is_some() => {
+                let contents = self.vault.open_to_replace(&stored).await?;
+                (stored, contents)
+            }
+            Some(stored) => (stored, Contents::default()),
+            None => {
+                let tenant = caller.tenant.clone();
+                (Connection { tenant, ..Connection::new(&caller.workspace, id, now) }, Contents::default())
+            }
+        };
+        let value = credentials.map(Credentials::to_value).unwrap_or_default();
+        let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
+        connection.replaced(expiry, refresh_token(&value).is_some(), now, &*self.rng);
+        if credentials.is_none() {
+            connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));
+            connection.require_action();
+        }
+        let contents = Contents { credentials: credentials.cloned(), ..contents };
+        let is_written = self.vault.save(&connection, &contents, expect).await?;
+        if is_written {
+            self.signals.written(before, &connection).await;
+        }
+        Ok(is_written)
+    }
+}
+
+fn changed_by_others(id: &str) -> Error {
+    Error::conflict(format!("the connection `{id}` is being changed by others; try again"))
 }
 
 fn check_id(id: &str) -> Result<(), Error> {

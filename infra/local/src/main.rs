@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use connect::own_connection_id;
+use connect::find_own_connection;
 use larder::clock::SystemClock;
 use larder::environment::{CredentialsIn, SettingError, Settings};
 use larder::error::Error;
@@ -168,7 +168,10 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     };
     let admin = bundle.token(&Grant { is_admin: true, tenant: None, ..Grant::default() }).await?;
     let tenant = bundle.token(&Grant::default()).await?;
-    print(&welcome(&base_uri, &data, &engine, demo.is_some(), &admin, &tenant));
+    let connections = bundle.environment().connections();
+    let own = find_own_connection(&connections, WORKSPACE, "demo", Some(TENANT)).await?;
+    let demo_id = demo.is_some().then(|| own.map_or_else(|id| id, |connection| connection.id));
+    print(&welcome(&base_uri, &data, &engine, demo_id.as_deref(), &admin, &tenant));
 
     let refresher = Arc::clone(bundle.refresher());
     let sweeper = tokio::spawn(sweeper::run(Arc::clone(&refresher)));
@@ -204,10 +207,16 @@ fn base_uri(mut address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn welcome(base_uri: &str, data: &DataDir, engine: &Engine, demo: bool, admin: &str, tenant: &str) -> String {
+fn welcome(
+    base_uri: &str,
+    data: &DataDir,
+    engine: &Engine,
+    demo_id: Option<&str>,
+    admin: &str,
+    tenant: &str,
+) -> String {
     let mut text = format!("Larder is running at {base_uri}\n\nAn admin token, good for two hours:\n{admin}\n");
-    if demo {
-        let id = own_connection_id(WORKSPACE, "demo", Some(TENANT));
+    if let Some(id) = demo_id {
         text += &format!(
             "\nConnect the demo account in a browser:\n{base_uri}/connect?integrationKey=demo&token={tenant}\n\
              \nThen look at the connection, and read its credentials, now and in two minutes:\n\

@@ -10,6 +10,7 @@ use crate::connection::{Connection, Contents, IntegrationRef};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
 use crate::provider::{Auth, Obtained, Provider};
+use crate::random::Rng;
 use crate::signals::Signals;
 use crate::store::{Connections, Expect, Integration};
 use crate::vault::Vault;
@@ -47,6 +48,8 @@ pub struct Establish {
     pub signals: Signals,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The versions of what is stored.
+    pub rng: Arc<dyn Rng>,
 }
 
 impl Establish {
@@ -92,7 +95,7 @@ impl Establish {
             connection.integration = Some(IntegrationRef::new(integration, &new.option_key));
             connection.renews_itself = renews_itself;
             connection.refresh_margin = refresh_margin;
-            connection.renewed(expiry, has_refresh_token, now);
+            connection.replaced(expiry, has_refresh_token, now, &*self.rng);
             if self.vault.save(&connection, &contents, expect).await? {
                 self.signals.written(before, &connection).await;
                 return Ok(connection);

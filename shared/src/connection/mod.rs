@@ -19,6 +19,7 @@
 
 mod expiry;
 mod given;
+mod own_id;
 mod schedule;
 mod view;
 
@@ -33,10 +34,12 @@ pub use expiry::{
     unreadable_lifetime,
 };
 pub use given::Given;
+pub use own_id::{former_own_ids, is_own_id, own_id};
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
 
 use crate::clock::later;
 use crate::credentials::Credentials;
+use crate::random::Rng;
 use schedule::LAST_MOMENTS_INTERVAL;
 
 /// Where a connection stands.
@@ -287,7 +290,17 @@ impl Connection {
         self.spaced_at().max(backed_off)
     }
 
-    /// New credentials are in place: by connecting, by a refresh, or by `PUT /credentials`. Ends every failure.
+    /// Credentials from outside are in place: by connecting, or by `PUT /credentials`. They begin a new series of versions,
+    /// so a version that was seen before, of this row or of an earlier one under the same id, is never met again.
+    pub fn replaced(&mut self, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime, rng: &dyn Rng) {
+        let mut bytes = [0; 8];
+        rng.fill(&mut bytes);
+        // 52 bits: JSON has no larger numbers that every reader knows exactly.
+        self.version = u64::from_be_bytes(bytes) >> 12;
+        self.renewed(expiry, has_refresh_token, now);
+    }
+
+    /// New credentials are in place: by a refresh, or as [`Self::replaced`]. Ends every failure.
     ///
     /// What cannot be refreshed is looked at again when it dies, so that its end user hears of it.
     pub fn renewed(&mut self, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime) {
@@ -333,6 +346,13 @@ impl Connection {
         self.version.checked_sub(version).is_some_and(|writes| writes <= u64::from(self.retry_attempts))
     }
 
+    /// Whether all writes since `version` were refreshes, successful or not.
+    pub fn has_only_been_refreshed_since(&self, version: u64) -> bool {
+        /// More than anybody makes while a request is answered.
+        const SERIES: u64 = 1000;
+        self.version.checked_sub(version).is_some_and(|writes| writes <= SERIES)
+    }
+
     /// The credentials are gone; only the end user can bring new ones.
     pub fn require_action(&mut self) {
         self.state = State::ClientActionRequired;
@@ -343,6 +363,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::SystemRng;
 
     const GIVE_UP: Duration = Duration::from_hours(24 * 7);
 
@@ -451,6 +472,20 @@ mod tests {
         assert_eq!(connection.state, State::Ready);
         connection.failed(&transient(None), at(3600 + week), 0.0, GIVE_UP);
         assert_eq!(connection.state, State::ClientActionRequired);
+    }
+
+    #[test]
+    fn credentials_from_outside_begin_new_versions() {
+        let (mut connection, mut seen) = (ready(), Vec::new());
+        for _ in 0..100 {
+            connection.replaced(None, true, at(0), &SystemRng);
+            assert!(connection.version <= 1 << 52 && !seen.contains(&connection.version));
+            assert!(seen.iter().all(|version| !connection.has_only_been_refreshed_since(*version)));
+            seen.push(connection.version);
+            connection.renewed(None, true, at(3300));
+            connection.failed(&transient(None), at(6600), 0.0, GIVE_UP);
+            assert!(connection.has_only_been_refreshed_since(connection.version - 2));
+        }
     }
 
     #[test]

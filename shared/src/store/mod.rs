@@ -9,7 +9,7 @@ mod item;
 pub mod schema;
 mod sessions;
 
-pub use connections::{Connections, DUE_SHARDS, Due, Expect, Page};
+pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};
 pub use sessions::{Session, SessionError, Sessions};

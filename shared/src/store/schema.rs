@@ -1,9 +1,13 @@
 //! The tables, as CreateTable takes them. The template in `infra/` declares the same ones for AWS.
 
+use std::io;
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType,
 };
 
@@ -32,72 +36,157 @@ impl Default for Tables {
 
 /// Lists a workspace's connections; projects only what a refresh never changes.
 pub const BY_WORKSPACE: &str = "by_workspace";
+/// Lists a tenant's connections, by workspace and id; projects as little.
+pub const BY_TENANT: &str = "by_tenant";
 /// Finds what is due; keys only.
 pub const BY_DUE: &str = "by_due";
 
-/// Creates the tables that are not there yet.
-///
-/// # Errors
-/// When DynamoDB fails.
-pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> {
-    use ScalarAttributeType::{N, S};
-    let due =
-        index(BY_DUE, "due_shard", "next_refresh_at", Projection::builder().projection_type(ProjectionType::KeysOnly));
-    let listed = Projection::builder()
-        .projection_type(ProjectionType::Include)
-        .set_non_key_attributes(Some(["tenant", "integration_key", "connector_key"].map(str::to_owned).to_vec()));
-    let listed = index(BY_WORKSPACE, "workspace", "created_at", listed);
-    let attributes = [("id", S), ("workspace", S), ("created_at", N), ("due_shard", N), ("next_refresh_at", N)];
-    table(client, &tables.connections, &attributes, &["id"], vec![listed?, due?]).await?;
-    table(client, &tables.sessions, &[("id", S)], &["id"], vec![]).await?;
-    table(client, &tables.workspaces, &[("workspace", S), ("item", S)], &["workspace", "item"], vec![]).await
+/// The longest name of a tenant, in bytes: it is the key of an index.
+pub const MAX_TENANT_BYTES: usize = 2048;
+
+/// A table as it should be.
+struct Wanted<'a> {
+    name: &'a str,
+    keys: &'a [(&'a str, ScalarAttributeType)],
+    indexes: Vec<Index<'a>>,
 }
 
-async fn table(
-    client: &Client,
-    name: &str,
-    attributes: &[(&str, ScalarAttributeType)],
-    keys: &[&str],
-    indexes: Vec<GlobalSecondaryIndex>,
-) -> Result<(), StoreError> {
-    let attributes = attributes
-        .iter()
-        .map(|(name, kind)| AttributeDefinition::builder().attribute_name(*name).attribute_type(kind.clone()).build());
-    let result = client
-        .create_table()
-        .table_name(name)
-        .billing_mode(BillingMode::PayPerRequest)
-        .set_attribute_definitions(Some(attributes.collect::<Result<_, _>>().map_err(StoreError::dynamodb)?))
-        .set_key_schema(Some(key_schema(keys)?))
-        .set_global_secondary_indexes((!indexes.is_empty()).then_some(indexes))
-        .send()
-        .await;
-    match result {
-        Ok(_) => Ok(()),
-        Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => Ok(()),
-        Err(error) => Err(StoreError::dynamodb(error)),
+struct Index<'a> {
+    name: &'a str,
+    keys: [(&'a str, ScalarAttributeType); 2],
+    /// What it projects beside keys.
+    projected: &'a [&'a str],
+}
+
+/// Creates the tables that are missing, and the indexes that tables of an earlier version lack.
+///
+/// # Errors
+/// When DynamoDB fails, or an index is not filled within a minute.
+pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> {
+    use ScalarAttributeType::{N, S};
+    let indexes = vec![
+        Index {
+            name: BY_WORKSPACE,
+            keys: [("workspace", S), ("created_at", N)],
+            projected: &["tenant", "integration_key", "connector_key"],
+        },
+        Index { name: BY_DUE, keys: [("due_shard", N), ("next_refresh_at", N)], projected: &[] },
+        Index { name: BY_TENANT, keys: [("tenant", S), ("id", S)], projected: &["integration_key"] },
+    ];
+    for wanted in [
+        Wanted { name: &tables.connections, keys: &[("id", S)], indexes },
+        Wanted { name: &tables.sessions, keys: &[("id", S)], indexes: Vec::new() },
+        Wanted { name: &tables.workspaces, keys: &[("workspace", S), ("item", S)], indexes: Vec::new() },
+    ] {
+        if !wanted.create(client).await? {
+            wanted.add_missing_indexes(client).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Wanted<'_> {
+    /// `false` if there is such a table already.
+    async fn create(&self, client: &Client) -> Result<bool, StoreError> {
+        let mut keys = self.keys.to_vec();
+        keys.extend(self.indexes.iter().flat_map(|index| index.keys.clone()));
+        keys.sort_unstable_by_key(|(name, _)| *name);
+        keys.dedup_by_key(|(name, _)| *name);
+        let indexes = self.indexes.iter().map(Index::definition).collect::<Result<Vec<_>, _>>()?;
+        let result = client
+            .create_table()
+            .table_name(self.name)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_attribute_definitions(Some(attributes(&keys)?))
+            .set_key_schema(Some(key_schema(self.keys)?))
+            .set_global_secondary_indexes((!indexes.is_empty()).then_some(indexes))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => Ok(false),
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
+    /// DynamoDB takes one new index at a time.
+    async fn add_missing_indexes(&self, client: &Client) -> Result<(), StoreError> {
+        if self.indexes.is_empty() {
+            return Ok(());
+        }
+        let there = self.index_states(client).await?;
+        for index in self.indexes.iter().filter(|index| !there.iter().any(|(name, _)| name == index.name)) {
+            client
+                .update_table()
+                .table_name(self.name)
+                .set_attribute_definitions(Some(attributes(&index.keys)?))
+                .global_secondary_index_updates(index.creation()?)
+                .send()
+                .await
+                .map_err(StoreError::dynamodb)?;
+            self.wait_until_filled(client, index).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_until_filled(&self, client: &Client, index: &Index<'_>) -> Result<(), StoreError> {
+        const PAUSE: Duration = Duration::from_millis(200);
+        for _ in 0..300 {
+            let states = self.index_states(client).await?;
+            if states.iter().any(|(name, status)| name == index.name && *status == IndexStatus::Active) {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(StoreError::dynamodb(io::Error::other(format!("the index {} is not filled within a minute", index.name))))
+    }
+
+    async fn index_states(&self, client: &Client) -> Result<Vec<(String, IndexStatus)>, StoreError> {
+        let described = client.describe_table().table_name(self.name).send().await.map_err(StoreError::dynamodb)?;
+        let indexes = described.table.and_then(|table| table.global_secondary_indexes).unwrap_or_default();
+        Ok(indexes.into_iter().filter_map(|index| index.index_name.zip(index.index_status)).collect())
     }
 }
 
-fn index(
-    name: &str,
-    hash: &str,
-    range: &str,
-    projection: aws_sdk_dynamodb::types::builders::ProjectionBuilder,
-) -> Result<GlobalSecondaryIndex, StoreError> {
-    GlobalSecondaryIndex::builder()
-        .index_name(name)
-        .set_key_schema(Some(key_schema(&[hash, range])?))
-        .projection(projection.build())
-        .build()
-        .map_err(StoreError::dynamodb)
+impl Index<'_> {
+    fn definition(&self) -> Result<GlobalSecondaryIndex, StoreError> {
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(self.name)
+            .set_key_schema(Some(key_schema(&self.keys)?))
+            .projection(self.projection());
+        index.build().map_err(StoreError::dynamodb)
+    }
+
+    fn creation(&self) -> Result<GlobalSecondaryIndexUpdate, StoreError> {
+        let create = CreateGlobalSecondaryIndexAction::builder()
+            .index_name(self.name)
+            .set_key_schema(Some(key_schema(&self.keys)?))
+            .projection(self.projection());
+        let create = create.build().map_err(StoreError::dynamodb)?;
+        Ok(GlobalSecondaryIndexUpdate::builder().create(create).build())
+    }
+
+    fn projection(&self) -> Projection {
+        let projection = Projection::builder();
+        if self.projected.is_empty() {
+            return projection.projection_type(ProjectionType::KeysOnly).build();
+        }
+        let projected = self.projected.iter().map(|name| (*name).to_owned()).collect();
+        projection.projection_type(ProjectionType::Include).set_non_key_attributes(Some(projected)).build()
+    }
 }
 
-fn key_schema(keys: &[&str]) -> Result<Vec<KeySchemaElement>, StoreError> {
+fn attributes(keys: &[(&str, ScalarAttributeType)]) -> Result<Vec<AttributeDefinition>, StoreError> {
+    let attribute = |(name, kind): &(&str, ScalarAttributeType)| {
+        AttributeDefinition::builder().attribute_name(*name).attribute_type(kind.clone()).build()
+    };
+    keys.iter().map(attribute).collect::<Result<_, _>>().map_err(StoreError::dynamodb)
+}
+
+fn key_schema(keys: &[(&str, ScalarAttributeType)]) -> Result<Vec<KeySchemaElement>, StoreError> {
     let kinds = [KeyType::Hash, KeyType::Range];
-    let elements = keys
-        .iter()
-        .zip(kinds)
-        .map(|(name, kind)| KeySchemaElement::builder().attribute_name(*name).key_type(kind).build());
-    elements.collect::<Result<_, _>>().map_err(StoreError::dynamodb)
+    let element = |((name, _), kind): (&(&str, ScalarAttributeType), KeyType)| {
+        KeySchemaElement::builder().attribute_name(*name).key_type(kind).build()
+    };
+    keys.iter().zip(kinds).map(element).collect::<Result<_, _>>().map_err(StoreError::dynamodb)
 }

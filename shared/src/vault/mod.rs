@@ -98,6 +98,11 @@ impl Vault {
             let outside = self.outside.as_ref().filter(|outside| outside.store.kind() == kind);
             let Some(outside) = outside else { return Err(elsewhere(&kind)) };
             contents.credentials = outside.get(key(connection)).await?;
+            // The store knows ids only. If the row has gone meanwhile, this may be what another tenant has stored under its id.
+            let stored = self.connections.get(&connection.workspace, &connection.id).await?;
+            if stored.is_none_or(|stored| stored.tenant != connection.tenant) {
+                contents.credentials = None;
+            }
         }
         Ok(contents)
     }
@@ -136,6 +141,12 @@ impl Vault {
     }
 
     async fn open_sealed(&self, connection: &Connection) -> Result<Vec<u8>, SealError> {
+        // Since it was sealed there were failures only, each of which was counted; or it is about to be written. Otherwise an
+        // older seal was put back without the rest of its row.
+        let writes = connection.version.saturating_add(1).checked_sub(connection.sealed_version);
+        if writes.is_none_or(|writes| writes > u64::from(connection.retry_attempts) + 1) {
+            return Err(SealError::DoesNotOpen);
+        }
         self.sealer.open(place(connection, connection.sealed_version), &connection.sealed).await
     }
 
@@ -209,15 +220,18 @@ impl Vault {
         self.write(&prepared, expect).await
     }
 
-    /// Removes a connection and its credentials; removing what is gone succeeds.
+    /// Removes a connection as it was seen, and its credentials. `false` if it has changed since; removing what is gone
+    /// succeeds.
     ///
     /// # Errors
     /// 503 when the table or the credential store fails, or somebody else does not finish writing the credentials.
-    pub async fn remove(&self, connection: &Connection) -> Result<(), Error> {
-        match &self.outside {
-            Some(outside) => outside.remove(&self.connections, connection).await,
-            None => Ok(self.connections.remove(&connection.workspace, &connection.id).await?),
-        }
+    pub async fn remove(&self, seen: &Connection) -> Result<bool, Error> {
+        let is_removed = match &self.outside {
+            Some(outside) => outside.remove(&self.connections, seen).await?,
+            None => self.connections.remove(seen, Expect::Version(seen.version)).await?,
+        };
+        // A removal whose answer was lost is repeated, and finds nothing.
+        Ok(is_removed || self.connections.get(&seen.workspace, &seen.id).await?.is_none())
     }
 
     /// Whether a write whose answer was lost has arrived all the same.

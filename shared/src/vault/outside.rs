@@ -41,8 +41,6 @@ struct Held {
 impl Outside {
     /// From prolonging the lease to the end of what is done under it; also how long a reader waits.
     const DEADLINE: Duration = Duration::from_secs(8);
-    /// How often a removal is tried again after somebody else changed the connection.
-    const ATTEMPTS: usize = 5;
 
     pub(super) fn write_id(&self) -> String {
         random::token::<32>(&*self.rng)
@@ -76,25 +74,18 @@ impl Outside {
         }
     }
 
-    /// Removes the credentials, then the row.
-    pub(super) async fn remove(&self, connections: &Connections, connection: &Connection) -> Result<(), Error> {
-        let Connection { workspace, id, tenant, .. } = connection;
-        for _ in 0..Self::ATTEMPTS {
-            let stored = connections.get(workspace, id).await?.filter(|stored| stored.tenant == *tenant);
-            let Some(stored) = stored else { return Ok(()) };
-            let expect = Expect::Version(stored.version);
-            let Some(Held { lease, deadline }) = self.hold(connections, &stored, expect).await? else { continue };
-            if let Err(error) = within(deadline, self.store.remove(key(&stored))).await {
-                if is_over(&error) {
-                    let_go(connections, &stored, &lease, expect).await?;
-                }
-                return Err(error.into());
+    /// Removes the credentials, then the row, if it is as it was seen. While the lease is held, nobody can put another row
+    /// with credentials of its own in that place. `false` if the row has changed.
+    pub(super) async fn remove(&self, connections: &Connections, seen: &Connection) -> Result<bool, Error> {
+        let expect = Expect::Version(seen.version);
+        let Some(Held { lease, deadline }) = self.hold(connections, seen, expect).await? else { return Ok(false) };
+        if let Err(error) = within(deadline, self.store.remove(key(seen))).await {
+            if is_over(&error) {
+                let_go(connections, seen, &lease, expect).await?;
             }
-            if connections.remove_leased(&stored, &lease).await? {
-                return Ok(());
-            }
+            return Err(error.into());
         }
-        Err(Error::conflict(format!("the connection `{id}` is being changed by others; try again")))
+        Ok(connections.remove(seen, Expect::Lease(&lease)).await?)
     }
 
     /// Takes the lease of a connection that is as `expect` says, or prolongs it. `None` if the connection has changed.
@@ -134,7 +125,8 @@ impl Outside {
 
 /// A connection that holds its place while its first credentials are written. If that never ends, it says so.
 fn placeholder(row: &Connection) -> Connection {
-    let mut placeholder = Connection { version: 0, expiry: None, refreshable: false, ..row.clone() };
+    let version = row.version.saturating_sub(1);
+    let mut placeholder = Connection { version, expiry: None, refreshable: false, ..row.clone() };
     let message = "the credentials could not be stored; store them again, or connect again";
     placeholder.problem = Some(Problem::new(None, message));
     placeholder.require_action();
@@ -157,7 +149,7 @@ async fn let_go(
     match expect {
         // It was held before, and whoever held it goes on.
         Expect::Lease(_) => Ok(()),
-        Expect::Absent => connections.remove_leased(row, lease).await.map(drop),
+        Expect::Absent => connections.remove(row, Expect::Lease(lease)).await.map(drop),
         Expect::Version(_) | Expect::Unleased(..) => connections.release(row, lease).await,
     }
 }

@@ -53,7 +53,8 @@ async fn check_connection(stand: &Stand, changes: &Map<String, Value>) {
             assert!(matches!(status.as_u16(), 200 | 400 | 404 | 500 | 503), "{path}: {status}");
         }
     }
-    connections.remove(WORKSPACE, ID).await.expect("it is removed");
+    let remove = stand.dynamodb().delete_item().table_name(table);
+    remove.key("id", AttributeValue::S(format!("{WORKSPACE}#{ID}"))).send().await.expect("it is removed");
 }
 
 async fn check_session(stand: &Stand, changes: &Map<String, Value>) {

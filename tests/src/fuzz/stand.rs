@@ -20,6 +20,7 @@ use crate::{MockProvider, TempConnector, World};
 pub(super) struct Stand {
     pub(super) world: World,
     pub(super) provider: MockProvider,
+    dynamodb: Client,
     _connector: TempConnector,
 }
 
@@ -75,7 +76,7 @@ impl Stand {
         let credentials = json!({"credentials": {"key": MARKER}});
         let uri = format!("/credentials?connectionId={}", Self::BOBS);
         world.send(Method::PUT, &uri, &bob, Some(&credentials)).await.expect(StatusCode::CREATED);
-        Self { world, provider, _connector: connector }
+        Self { dynamodb: world.dynamodb(), world, provider, _connector: connector }
     }
 
     /// Sends alice to the provider.
@@ -98,7 +99,7 @@ impl Stand {
     }
 
     pub(super) fn dynamodb(&self) -> &Client {
-        self.world.bundle.environment().dynamodb()
+        &self.dynamodb
     }
 
     /// Answers an event as the functions do behind API Gateway.

@@ -70,7 +70,7 @@ pub(super) async fn connectors_are_listed_with_their_schemas(target: &Target) {
 pub(super) async fn pages_of_connections_come_one_after_another(target: &Target) {
     let tenant = target.tenant("paged");
     let ids = ["p0", "p1", "p2", "p3", "p4"];
-    for id in ids {
+    for id in ids.iter().rev() {
         let path = format!("/credentials?connectionId={id}");
         target.put(&path, &tenant, &json!({"credentials": 1})).await.expect(StatusCode::CREATED);
     }
@@ -83,8 +83,9 @@ pub(super) async fn pages_of_connections_come_one_after_another(target: &Target)
         let Some(next) = page["cursor"].as_str() else { break };
         cursor = format!("&cursor={}", encode(next));
     }
+    // By id, whenever they were made.
     assert_eq!(seen, ids);
-    for query in ["limit=x", "limit=-1", "limit=1&limit=2", "cursor=a&cursor=b"] {
+    for query in ["limit=x", "limit=-1", "limit=1&limit=2", "cursor=a&cursor=b", "cursor=nonsense"] {
         target.get(&format!("/connections?{query}"), &tenant).await.expect(StatusCode::BAD_REQUEST);
     }
 }

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use dynoxide::Database;
 use larder::aws_http;
 use larder::random::Rng as _;
+use larder_tests::is_unconditional;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -136,6 +137,9 @@ impl Cloud {
         match (service, operation) {
             ("DynamoDB_20120810", "Query") => self.query(sandbox, body),
             ("DynamoDB_20120810", operation) => {
+                let network = &sandbox.network;
+                let is_conditional = !is_unconditional(operation, &body_value());
+                network.check("no connection is changed unconditionally", is_conditional, || body.to_owned());
                 let answer = self.dynamodb(operation, body)?;
                 if operation != "GetItem" {
                     self.rows.lock().expect("no panic holds it").take();

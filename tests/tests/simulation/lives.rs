@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::sandbox::{Fate, Mishap};
 
 /// What must hold in every life; the names under which it is counted how often it was checked.
-pub(super) const PROMISES: [&str; 14] = [
+pub(super) const PROMISES: [&str; 15] = [
     "no refresh token is sent twice",
     "what an application gave is saved or queued",
     "the newest tokens are stored, or it is said why not",
@@ -25,6 +25,7 @@ pub(super) const PROMISES: [&str; 14] = [
     "while nothing goes wrong, readers get a token",
     "no connect that was acknowledged is lost",
     "no read fails without a reason",
+    "no connection is changed unconditionally",
 ];
 
 /// What many lives came to.

@@ -1,0 +1,80 @@
+//! The id of the one connection that an end user has through an integration.
+//!
+//! It is computed, so two flows at once write one row. It has a form that only connecting can create: `PUT /credentials`
+//! rejects it for a new connection, so nobody can occupy the id of somebody else beforehand.
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// How ids of this form begin. The digest follows.
+const PREFIX: &str = "own-";
+const DIGEST_BYTES: usize = 16;
+/// How many ids without the prefix there were for each end user and integration.
+const FORMER: u8 = 4;
+
+/// The id of the connection that an end user has through an integration, where several are not wanted.
+pub fn own_id(workspace: &str, integration_key: &str, tenant: Option<&str>) -> String {
+    format!("{PREFIX}{}", digest_of(workspace, integration_key, tenant, 0))
+}
+
+/// Whether only connecting can create a connection of this id.
+pub fn is_own_id(id: &str) -> bool {
+    let digest = id.strip_prefix(PREFIX).and_then(|digest| URL_SAFE_NO_PAD.decode(digest).ok());
+    digest.is_some_and(|digest| digest.len() == DIGEST_BYTES)
+}
+
+/// The ids that such a connection may have if it was made before there was the prefix. Others may have rows under them.
+pub fn former_own_ids(workspace: &str, integration_key: &str, tenant: Option<&str>) -> Vec<String> {
+    (0..FORMER).map(|attempt| digest_of(workspace, integration_key, tenant, attempt)).collect()
+}
+
+fn digest_of(workspace: &str, integration_key: &str, tenant: Option<&str>, attempt: u8) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in [workspace, integration_key, tenant.unwrap_or_default()] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    context.update(&[u8::from(tenant.is_some()), attempt]);
+    URL_SAFE_NO_PAD.encode(context.finish().as_ref().get(..DIGEST_BYTES).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_ids_differ_by_each_part_and_have_the_reserved_form() {
+        let ids = [
+            own_id("acme", "crm", Some("alice")),
+            own_id("acme", "crm", Some("bob")),
+            own_id("acme", "crm", Some("")),
+            own_id("acme", "crm", None),
+            own_id("acme", "erp", Some("alice")),
+            own_id("acm", "ecrm", Some("alice")),
+        ];
+        for (number, id) in ids.iter().enumerate() {
+            assert!(is_own_id(id) && !ids[..number].contains(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn other_ids_are_free_for_everybody() {
+        let digest = "AAAAAAAAAAAAAAAAAAAAAA";
+        let others =
+            ["", "own-", "own-a", "my-key", digest, "Own-AAAAAAAAAAAAAAAAAAAAAA", "own-AAAAAAAAAAAAAAAAAAAAAAA"];
+        for id in others.into_iter().chain(["own-AAAAAAAAAAAAAAAAAAAA+A", "own-7c9e6679-7425-40de-944b"]) {
+            assert!(!is_own_id(id), "{id}");
+        }
+        assert!(is_own_id(&format!("own-{digest}")));
+    }
+
+    #[test]
+    fn former_ids_stay_as_they_were() {
+        // Rows of these ids exist; they must be found for as long as there are any.
+        let former = former_own_ids("local", "demo", Some("demo"));
+        let expected =
+            ["hz39XTayYSDP2l-LCrFkkA", "v7MVsOSnCUTxtG3u6tn_2A", "T6ZHPaQfRtlnxXlNB5bomQ", "ZGEM5zXxNdNnj7bwummyTQ"];
+        assert_eq!(former, expected);
+    }
+}

@@ -1,0 +1,104 @@
+//! Rows of the table, and the connections that they are.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::super::StoreError;
+use super::super::item::{Item, present};
+use super::DUE_SHARDS;
+use crate::connection::{Connection, Expiry, IntegrationRef, Lease, Problem, State};
+
+const TABLE: &str = "connections";
+
+pub(super) fn key(workspace: &str, id: &str) -> AttributeValue {
+    AttributeValue::S(format!("{workspace}#{id}"))
+}
+
+fn due_shard(workspace: &str, id: &str) -> u8 {
+    let digest = digest::digest(&digest::SHA256, format!("{workspace}#{id}").as_bytes());
+    digest.as_ref().first().copied().unwrap_or_default() % DUE_SHARDS
+}
+
+pub(super) fn write(connection: &Connection) -> Item {
+    let Connection { workspace, id, .. } = connection;
+    Item::default()
+        .string("id", format!("{workspace}#{id}"))
+        .string("workspace", workspace)
+        .number("version", connection.version)
+        .number("sealed_version", connection.sealed_version)
+        .bytes("sealed", connection.sealed.clone())
+        .maybe("name", connection.name.as_ref(), Item::string)
+        .maybe("tenant", connection.tenant.as_ref(), Item::string)
+        .maybe("integration_key", connection.integration.as_ref().map(|it| &it.key), Item::string)
+        .maybe("connector_key", connection.integration.as_ref().map(|it| &it.connector_key), Item::string)
+        .maybe("auth_option", connection.integration.as_ref().map(|it| &it.option_key), Item::string)
+        .string("state", state_text(connection.state))
+        .maybe("problem", connection.problem.as_ref().map(|it| &it.message), Item::string)
+        .maybe("problem_key", connection.problem.as_ref().and_then(|it| it.key.as_ref()), Item::string)
+        .maybe("obtained_at", connection.expiry.map(|it| it.from), Item::time)
+        .maybe("expires_at", connection.expiry.map(|it| it.at), Item::time)
+        .number("refreshable", u8::from(connection.refreshable))
+        .maybe("expiry_is_rest", connection.expiry.filter(|it| it.is_rest).map(|_| 1_u8), Item::number)
+        .number("renews_itself", u8::from(connection.renews_itself))
+        .maybe("refresh_margin", connection.refresh_margin.map(|it| it.as_secs()), Item::number)
+        .maybe("next_refresh_at", connection.next_refresh_at, Item::time)
+        .maybe("due_shard", connection.next_refresh_at.map(|_| due_shard(workspace, id)), Item::number)
+        .maybe("last_refreshed_at", connection.last_refreshed_at, Item::time)
+        .maybe("last_attempt_at", connection.last_attempt_at, Item::time)
+        .maybe("failing_since", connection.failing_since, Item::time)
+        .number("retry_attempts", connection.retry_attempts)
+        .time("created_at", connection.created_at)
+        .time("updated_at", connection.updated_at)
+}
+
+pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
+    let key = present(item.get_string("id"), TABLE, "id")?;
+    let (workspace, id) = present(key.split_once('#'), TABLE, "id")?;
+    let integration = item.get_string("integration_key").zip(item.get_string("connector_key"));
+    let lease = item.get_string("lease_token").zip(item.get_time("lease_until"));
+    Ok(Connection {
+        workspace: workspace.to_owned(),
+        id: id.to_owned(),
+        version: present(item.get_number("version"), TABLE, "version")?,
+        sealed_version: present(item.get_number("sealed_version"), TABLE, "sealed_version")?,
+        sealed: present(item.get_bytes("sealed"), TABLE, "sealed")?,
+        name: item.get_string("name"),
+        tenant: item.get_string("tenant"),
+        integration: integration.map(|(key, connector_key)| IntegrationRef {
+            key,
+            connector_key,
+            option_key: item.get_string("auth_option").unwrap_or_default(),
+        }),
+        state: present(item.get_string("state").and_then(|text| state_of(&text)), TABLE, "state")?,
+        problem: item.get_string("problem").map(|message| Problem { key: item.get_string("problem_key"), message }),
+        expiry: item.get_time("obtained_at").zip(item.get_time("expires_at")).map(|(from, at)| Expiry {
+            from,
+            at,
+            is_rest: item.get_number("expiry_is_rest") == Some(1_u8),
+        }),
+        refreshable: item.get_number("refreshable") == Some(1_u8),
+        renews_itself: item.get_number("renews_itself") == Some(1_u8),
+        refresh_margin: item.get_number("refresh_margin").map(Duration::from_secs),
+        next_refresh_at: item.get_time("next_refresh_at"),
+        last_refreshed_at: item.get_time("last_refreshed_at"),
+        last_attempt_at: item.get_time("last_attempt_at"),
+        failing_since: item.get_time("failing_since"),
+        retry_attempts: item.get_number("retry_attempts").unwrap_or_default(),
+        lease: lease.map(|(token, until)| Lease { token, until }),
+        created_at: present(item.get_time("created_at"), TABLE, "created_at")?,
+        updated_at: present(item.get_time("updated_at"), TABLE, "updated_at")?,
+    })
+}
+
+fn state_text(state: State) -> &'static str {
+    match state {
+        State::Ready => "READY",
+        State::ClientActionRequired => "CLIENT_ACTION_REQUIRED",
+    }
+}
+
+fn state_of(text: &str) -> Option<State> {
+    [State::Ready, State::ClientActionRequired].into_iter().find(|state| state_text(*state) == text)
+}

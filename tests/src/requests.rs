@@ -1,0 +1,105 @@
+//! The requests of a Larder to DynamoDB, seen on their way. None may change a row of `connections` unconditionally.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_config::SdkConfig;
+use aws_smithy_http_client::Builder;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+/// The operations that were asked for, in their order.
+#[derive(Default, Clone)]
+pub struct Requests(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    seen: Vec<String>,
+    before: Option<(&'static str, BoxFuture<'static, ()>)>,
+}
+
+impl Requests {
+    /// An SDK configuration that leads where the other does, past here.
+    pub fn of(&self, sdk: &SdkConfig) -> SdkConfig {
+        let (requests, inner) = (self.clone(), sdk.http_client().unwrap_or_else(|| Builder::new().build_http()));
+        let client = http_client_fn(move |settings, components| {
+            let inner = inner.http_connector(settings, components);
+            SharedHttpConnector::new(Passing { requests: requests.clone(), inner })
+        });
+        sdk.to_builder().http_client(client).build()
+    }
+
+    /// Takes the operations since the last time.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().seen)
+    }
+
+    /// Has something happen when the next request for this operation is about to be carried out.
+    pub fn before(&self, operation: &'static str, meanwhile: impl Future<Output = ()> + Send + 'static) {
+        self.state().before = Some((operation, Box::pin(meanwhile)));
+    }
+
+    /// Whether that is still to come.
+    pub fn is_waiting(&self) -> bool {
+        self.state().before.is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic holds it")
+    }
+}
+
+/// Whether a request would change a row of `connections` whatever is stored there.
+pub fn is_unconditional(operation: &str, request: &Value) -> bool {
+    let is_of_connections = |it: &Value| it["TableName"].as_str().is_some_and(|name| name.ends_with("-connections"));
+    let is_free = |it: &Value| is_of_connections(it) && !it["ConditionExpression"].is_string();
+    match operation {
+        "PutItem" | "UpdateItem" | "DeleteItem" => is_free(request),
+        "TransactWriteItems" => {
+            let items = request["TransactItems"].as_array().into_iter().flatten();
+            items.flat_map(|item| ["Put", "Update", "Delete"].map(|kind| &item[kind])).any(is_free)
+        }
+        // It takes no conditions.
+        "BatchWriteItem" => request["RequestItems"]
+            .as_object()
+            .is_some_and(|tables| tables.keys().any(|it| it.ends_with("-connections"))),
+        _ => false,
+    }
+}
+
+struct Passing {
+    requests: Requests,
+    inner: SharedHttpConnector,
+}
+
+impl std::fmt::Debug for Passing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passing")
+    }
+}
+
+impl HttpConnector for Passing {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        if let Some(operation) = target.strip_prefix("DynamoDB_20120810.") {
+            self.requests.state().seen.push(operation.to_owned());
+            let is_write =
+                ["Put", "Update", "Delete", "Transact", "BatchWrite"].iter().any(|it| operation.starts_with(it));
+            let body = request.body().bytes().filter(|_| is_write).unwrap_or_default();
+            let body = serde_json::from_slice(body).unwrap_or_default();
+            assert!(!is_unconditional(operation, &body), "{operation} changes a connection unconditionally: {body}");
+            let meanwhile = self.requests.state().before.take_if(|(before, _)| *before == operation);
+            if let Some((_, meanwhile)) = meanwhile {
+                let inner = self.inner.clone();
+                return HttpConnectorFuture::new(async move {
+                    meanwhile.await;
+                    inner.call(request).await
+                });
+            }
+        }
+        self.inner.call(request)
+    }
+}
