@@ -4,7 +4,7 @@ use super::bytes::Bytes;
 use super::{Answer, Functions, Refusal};
 use crate::javascript::JavaScriptError;
 use crate::javascript::limits::REQUEST_VALUES;
-use crate::response::has_too_many_values;
+use crate::values::has_too_many_values;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rquickjs::function::Opt;
