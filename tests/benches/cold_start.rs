@@ -15,6 +15,7 @@ use larder::caller::{Claims, sign};
 use larder::clock::{Clock as _, SystemClock};
 use larder::secret::Secret;
 use larder::store::schema::{self, Tables};
+use larder::random::SystemRng;
 use larder_local::engine::Engine;
 use larder_tests::distant_aws::DistantAws;
 use larder_tests::function::{Function, http_event};
@@ -56,10 +57,10 @@ struct Start {
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = Engine::start(&folder.path().join("larder.sqlite")).await.expect("an engine");
+    let engine = Engine::start(&folder.path().join("larder.sqlite"), &SystemRng).await.expect("an engine");
     let dynamodb = aws_sdk_dynamodb::Client::new(&engine.sdk_config());
     schema::create(&dynamodb, &Tables::default()).await.expect("tables");
-    let aws = DistantAws::start(engine.endpoint()).await;
+    let aws = DistantAws::start(&engine).await;
     aws.put_secret("larder/workspaces/acme", &json!({ "secret": SECRET }));
     let variables = variables(&aws, "http");
     let token = token();

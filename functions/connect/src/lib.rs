@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::configuration::{Choice, Configuration};
@@ -22,7 +22,7 @@ use larder::connection::{Connection, Contents};
 use larder::connector::AuthType;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
-use larder::http::{Handler, Request, Response, redirect};
+use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
 use larder::invocation;
 use larder::oauth1::Token;
 use larder::oauth2::{Pkce, State, build_authorize_url};
@@ -66,6 +66,10 @@ impl Connect {
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return Err(Error::method_not_allowed("GET, POST"));
         }
+        if is_prefetch(request.headers()) {
+            // Nobody has opened it yet. What needs no approval would be connected already.
+            return Ok(empty(StatusCode::NO_CONTENT));
+        }
         let wanted = ConnectRequest::read(request)?;
         let caller = match &wanted.token {
             Some(token) => self.authenticator.verify(token).await?,
@@ -82,7 +86,7 @@ impl Connect {
         )?;
         // From here on, the caller hears of a failure where it waits for the result.
         let connection_id = wanted.connection_id.clone();
-        match self.begin(&caller, &integration, wanted, delivery.clone()).await {
+        match self.begin(&caller, &integration, wanted, delivery.clone(), host(request)).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
@@ -94,6 +98,7 @@ impl Connect {
         integration: &Integration,
         wanted: ConnectRequest,
         delivery: Delivery,
+        host: Option<&str>,
     ) -> Result<Response, Error> {
         if !wanted.connector_parameters.is_empty() && !caller.admin {
             // An end user who could set `tokenUri` would be sent the client secret.
@@ -147,6 +152,7 @@ impl Connect {
         let session = Session {
             workspace: caller.workspace.clone(),
             browser: browser_digest(&browser),
+            host: host.filter(|host| host.len() <= MAX_HOST).map(ToOwned::to_owned),
             sealed: flow.seal(&self.sealer, &id).await?,
             expires_at: self.clock.now() + FLOW_LIFE,
             id,
@@ -249,6 +255,8 @@ struct Departure {
     request_token: Option<Token>,
 }
 
+/// The longest host that is kept: a name of DNS and a port.
+const MAX_HOST: usize = 260;
 /// How many ids an end user's own connection may have, in case that others have taken the first ones.
 const OWN_IDS: u8 = 4;
 

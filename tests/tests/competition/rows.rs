@@ -9,6 +9,7 @@ use larder::store::Connections;
 use larder::store::schema::Tables;
 use larder_local::WORKSPACE;
 use larder_local::bundle::DataDir;
+use larder::random::SystemRng;
 use larder_local::engine::Engine;
 
 /// The table of connections in a data folder.
@@ -21,7 +22,7 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) async fn open(data: &Path) -> Self {
         let database = DataDir::open(data).expect("a folder").database();
-        let engine = Engine::start(&database).await.expect("an engine");
+        let engine = Engine::start(&database, &SystemRng).await.expect("an engine");
         let client = Client::new(&engine.sdk_config());
         let table = Tables::default().connections;
         Self { connections: Connections::new(client.clone(), &table), client, table }
