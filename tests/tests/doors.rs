@@ -94,8 +94,8 @@ async fn three_hundred_silent_connections_are_closed_and_keep_nobody_out() {
     }
     // From here on, time passes when nothing else happens.
     tokio::time::pause();
-    let answer = exchange(&address.to_string(), "GET / HTTP/1.1\r\nhost: larder.example\r\nconnection: close\r\n\r\n");
-    assert!(answer.await.starts_with("HTTP/1.1 404 "));
+    let request = "GET / HTTP/1.1\r\nhost: larder.example\r\nconnection: close\r\n\r\n";
+    assert!(exchange(&address.to_string(), request).await.starts_with("HTTP/1.1 404 "));
     for mut stream in silent {
         let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut Vec::new())).await;
         drop(closed.expect("a silent connection is closed"));
