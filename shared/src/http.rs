@@ -138,7 +138,9 @@ impl Parameters {
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
     let purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().filter_map(|name| headers.get(name));
     let words = purposes.filter_map(|purpose| purpose.to_str().ok()).flat_map(|purpose| purpose.split([';', ',']));
-    words.map(|word| word.trim().to_ascii_lowercase()).any(|word| matches!(&*word, "prefetch" | "prerender" | "preview"))
+    words
+        .map(|word| word.trim().to_ascii_lowercase())
+        .any(|word| matches!(&*word, "prefetch" | "prerender" | "preview"))
 }
 
 /// The host that the client asked, with its port if it named one.

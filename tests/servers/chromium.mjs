@@ -19,8 +19,9 @@ const browser = await puppeteer.launch({
   args: ["--no-sandbox", "--disable-quic", ...args],
 });
 
-/** What pages wrote to the console, violations of their policies included, and the requests that they made. */
+/** What pages wrote to the console, violations of their policies included, and what became of their requests. */
 const log = [];
+const note = (what, request) => request.url().startsWith("data:") || log.push(`${what} ${request.method()} ${request.url()}`);
 const pages = await browser.pages();
 pages.forEach(watch);
 browser.on("targetcreated", async (target) => {
@@ -33,8 +34,8 @@ function watch(page) {
   page.setDefaultTimeout(TIMEOUT);
   page.on("console", (message) => log.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => log.push(`error: ${error}`));
-  page.on("response", (response) => log.push(`${response.status()} ${response.request().method()} ${response.url()}`));
-  page.on("requestfailed", (request) => log.push(`failed ${request.method()} ${request.url()}`));
+  page.on("response", (response) => note(response.status(), response.request()));
+  page.on("requestfailed", (request) => note("failed", request));
   return page;
 }
 

@@ -92,7 +92,8 @@ impl Chromium {
         self.step(json!({ "do": "screenshot", "path": path, "width": width, "scheme": scheme })).await;
     }
 
-    /// What all pages wrote to the console, violations of policies included, and the requests that they made.
+    /// What all pages wrote to the console, violations of policies included, and what became of their requests, such as
+    /// `200 GET http://…`.
     pub async fn log(&mut self) -> Vec<String> {
         serde_json::from_value(self.step(json!({ "do": "log" })).await).expect("texts")
     }
@@ -103,7 +104,8 @@ impl Chromium {
         async move {
             self.steps.write_all(format!("{step}\n").as_bytes()).await.expect("chromium.mjs runs");
             let line = self.results.next_line().await.expect("text");
-            let line = line.unwrap_or_else(|| panic!("{caller}: chromium.mjs has ended; is chromium there? See tests/run"));
+            let line =
+                line.unwrap_or_else(|| panic!("{caller}: chromium.mjs has ended; is chromium there? See tests/run"));
             let mut result: Value = serde_json::from_str(&line).expect("JSON");
             assert!(result["error"].is_null(), "{caller}: {step}: {}", result["error"]);
             result["ok"].take()

@@ -237,7 +237,9 @@ async fn a_flow_begun_under_another_name_of_the_host_says_so() {
         let page = send(&world, Method::GET, &callback, &[("host", came)], "").await.expect(StatusCode::BAD_REQUEST);
         assert!(!page.text().contains("evil"), "{}", page.text());
         match hint {
-            Some(hint) => assert!(page.text().contains(hint) && page.text().contains(World::BASE_URI), "{}", page.text()),
+            Some(hint) => {
+                assert!(page.text().contains(hint) && page.text().contains(World::BASE_URI), "{}", page.text())
+            }
             None => assert!(page.text().contains("another browser"), "{}", page.text()),
         }
     }

@@ -19,7 +19,9 @@ async fn start(data: &Path) -> Program {
 
 /// A web server of another origin, and of another site: `localhost`, where Larder is `127.0.0.1`. Gives its base URL, and
 /// the requests that it gets.
-async fn site(answer: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static) -> (String, Arc<Mutex<Vec<String>>>) {
+async fn site(
+    answer: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
+) -> (String, Arc<Mutex<Vec<String>>>) {
     let (listener, address) = listen().await;
     let (answer, requests) = (Arc::new(answer), Arc::<Mutex<Vec<String>>>::default());
     let seen = Arc::clone(&requests);

@@ -171,7 +171,8 @@ impl OAuthCallback {
                 if host(request).is_some_and(|here| !is_same_name(here, &began)) =>
             {
                 // Whoever begins a flow chooses this name, so only one that leads nowhere else is repeated.
-                let began = if is_of_this_machine(&began) { format!("http://{began}") } else { "another address".into() };
+                let began =
+                    if is_of_this_machine(&began) { format!("http://{began}") } else { "another address".into() };
                 let here = &self.configuration.base_uri;
                 Error::bad_request(format!(
                     "this connect flow was begun at {began}, and the application sends the browser back to {here}, where \
@@ -203,7 +204,8 @@ fn is_same_name(one: &str, other: &str) -> bool {
 fn is_of_this_machine(host: &str) -> bool {
     let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = host.strip_prefix(name_of(host)).unwrap_or_default();
-    matches!(name_of(host), "localhost" | "127.0.0.1" | "[::1]") && (port.is_empty() || is_port(port.trim_start_matches(':')))
+    matches!(name_of(host), "localhost" | "127.0.0.1" | "[::1]")
+        && (port.is_empty() || is_port(port.trim_start_matches(':')))
 }
 
 /// A host without its port.
@@ -243,7 +245,8 @@ mod tests {
         for host in ["localhost", "localhost:9000", "127.0.0.1:9000", "[::1]:9000"] {
             assert!(is_of_this_machine(host), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "localhost:evil", "localhost:80/@evil.example", "", ":"] {
+        for host in ["evil.example", "localhost.evil.example", "localhost:evil", "localhost:80/@evil.example", "", ":"]
+        {
             assert!(!is_of_this_machine(host), "{host}");
         }
     }

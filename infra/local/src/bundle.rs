@@ -73,7 +73,8 @@ impl DataDir {
     }
 
     fn narrow(&self) -> io::Result<()> {
-        let names = ["larder.sqlite", "larder.sqlite-wal", "larder.sqlite-shm", "secrets.json", "seal.key", "lambda.env"];
+        let names =
+            ["larder.sqlite", "larder.sqlite-wal", "larder.sqlite-shm", "secrets.json", "seal.key", "lambda.env"];
         for path in names.map(|name| self.0.join(name)) {
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
@@ -112,7 +113,8 @@ impl DataDir {
     /// # Errors
     /// When it cannot be written.
     pub fn write_lambda_env(&self, text: &str) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.lambda_env())?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.lambda_env())?;
         file.write_all(text.as_bytes())
     }
 

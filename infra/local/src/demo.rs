@@ -93,9 +93,9 @@ impl DemoProvider {
     /// The integration that leads here: what `PUT /integrations/demo` takes. Results may go to applications that are worked
     /// on, and where they could go before.
     pub fn integration(base_uri: &str, redirect_uris: Vec<String>) -> Value {
-        let usual = Self::DEVELOPMENT_PORTS.into_iter().flat_map(|port| {
-            ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{port}/"))
-        });
+        let usual = Self::DEVELOPMENT_PORTS
+            .into_iter()
+            .flat_map(|port| ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{port}/")));
         let mut all: Vec<_> = usual.collect();
         for uri in redirect_uris {
             if !all.contains(&uri) && Origin::of_redirect_uri(&uri).is_ok() {

@@ -103,7 +103,9 @@ async fn answer(database: &Database, secret: &Secret, request: hyper::Request<In
         },
         _ => return refusal("UnknownOperationException", "this is DynamoDB alone"),
     };
-    as_dynamodb(raw_json(status, body))
+    let mut response = raw_json(status, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+    response
 }
 
 /// Browsers send `Origin` with whatever a page of another origin can make them POST, and no program sends it.
@@ -125,12 +127,7 @@ fn is_for_this_machine(parts: &Parts) -> bool {
 }
 
 fn refusal(kind: &str, message: &str) -> Response {
-    as_dynamodb(raw_json(StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": message }).to_string()))
-}
-
-fn as_dynamodb(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
-    response
+    raw_json(StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": message }).to_string())
 }
 
 /// Carries out an operation of DynamoDB: its answer, or the status and the body of its error.

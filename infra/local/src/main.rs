@@ -146,7 +146,8 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
 
     let data = DataDir::open(&cli.data)?;
     let database = data.database();
-    let engine = Engine::start(&database, &SystemRng).await.map_err(failed(format!("the database {}", database.display())))?;
+    let engine =
+        Engine::start(&database, &SystemRng).await.map_err(failed(format!("the database {}", database.display())))?;
     let lambda_env = lambda_env(&data, &cli.connectors, &engine);
     lambda_env.and_then(|text| data.write_lambda_env(&text)).map_err(failed("the file lambda.env".into()))?;
     let credentials = credentials_in(&base_uri)?;

@@ -86,11 +86,15 @@ mod tests {
         ] {
             assert_eq!(Origin::of_redirect_uri(uri).map(String::from), Ok(origin.to_owned()), "{uri}");
         }
-        for host in ["*.example", "*", "a,b", "a;b", "a'b", "a\"b", "'none'", "a;script-src", "a&b", "(a)", "a+b", "a=b"] {
+        for host in
+            ["*.example", "*", "a,b", "a;b", "a'b", "a\"b", "'none'", "a;script-src", "a&b", "(a)", "a+b", "a=b"]
+        {
             let odd = Err(RedirectUriError::OddHost(host.to_owned()));
             assert_eq!(Origin::of_redirect_uri(&format!("https://{host}/")), odd, "{host}");
         }
-        for uri in ["https://a b/", "//a.example", "/done", "javascript:alert(1)", "https://u@a.example/", "https://", ""] {
+        for uri in
+            ["https://a b/", "//a.example", "/done", "javascript:alert(1)", "https://u@a.example/", "https://", ""]
+        {
             assert_eq!(Origin::of_redirect_uri(uri), Err(RedirectUriError::NotPlain), "{uri}");
         }
     }

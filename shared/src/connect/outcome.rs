@@ -26,7 +26,8 @@ pub struct Outcome {
 impl Outcome {
     /// What was answered.
     pub fn of(response: &Response) -> Self {
-        let text = |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
+        let text =
+            |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
         Self {
             status: response.status().as_u16(),
             headers: response.headers().iter().filter_map(text).collect(),

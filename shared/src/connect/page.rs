@@ -120,7 +120,10 @@ mod tests {
         assert!(!page.body().contains("<script") && !page.body().contains("\">?"), "{}", page.body());
         assert_eq!(page.body().matches("?a=1&#38;b=&#34;&#62;&#60;script").count(), 2, "{}", page.body());
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
-        assert!(policy.ends_with("frame-ancestors 'none'; form-action 'none'") && !policy.contains("script"), "{policy}");
+        assert!(
+            policy.ends_with("frame-ancestors 'none'; form-action 'none'") && !policy.contains("script"),
+            "{policy}"
+        );
         assert_eq!(page.headers()[header::REFERRER_POLICY], "no-referrer");
         let page = onward(StatusCode::ACCEPTED, "Connecting", "One moment.", Duration::from_secs(2), "");
         assert!(page.body().contains("content=\"2\">") && page.body().contains("href=\"\""), "{}", page.body());

@@ -5,11 +5,11 @@ use std::path::Path;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use larder::connection::Connection;
+use larder::random::SystemRng;
 use larder::store::Connections;
 use larder::store::schema::Tables;
 use larder_local::WORKSPACE;
 use larder_local::bundle::DataDir;
-use larder::random::SystemRng;
 use larder_local::engine::Engine;
 
 /// The table of connections in a data folder.
