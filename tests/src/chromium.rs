@@ -25,7 +25,7 @@ impl Chromium {
         Self::start_with(&[]).await
     }
 
-    /// Starts Chromium with these switches besides.
+    /// Starts Chromium with extra command-line switches.
     pub async fn start_with(switches: &[&str]) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
         let options = json!({ "profile": profile.path(), "args": switches });
@@ -77,7 +77,7 @@ impl Chromium {
         self.step(json!({ "do": "arrives", "prefix": prefix })).await.as_str().expect("a URL").to_owned()
     }
 
-    /// Where the page is.
+    /// The URL of the page.
     pub async fn url(&mut self) -> String {
         self.step(json!({ "do": "url" })).await.as_str().expect("a URL").to_owned()
     }
@@ -92,8 +92,7 @@ impl Chromium {
         self.step(json!({ "do": "screenshot", "path": path, "width": width, "scheme": scheme })).await;
     }
 
-    /// What all pages wrote to the console, violations of policies included, and what became of their requests, such as
-    /// `200 GET http://…`.
+    /// The console of all pages, violations of policies included, and their requests, such as `200 GET http://…`.
     pub async fn log(&mut self) -> Vec<String> {
         serde_json::from_value(self.step(json!({ "do": "log" })).await).expect("texts")
     }

@@ -42,7 +42,7 @@ fn query(url: &str) -> String {
     Url::parse(url).unwrap().query().unwrap().to_owned()
 }
 
-/// Where a page leads on to.
+/// The URL that a page leads on to.
 fn onward(page: &Answer) -> String {
     let (_, rest) = page.text().split_once("; url=").unwrap_or_else(|| panic!("{}", page.text()));
     rest.split_once('"').unwrap().0.replace("&#38;", "&")
@@ -185,7 +185,7 @@ async fn a_posted_callback_that_cannot_end_a_flow_is_refused_at_once() {
         let page = send(&world, Method::POST, "/oauth-callback", headers, body).await.expect(StatusCode::BAD_REQUEST);
         assert!(page.text().contains("Not connected") && page.text().contains(hint), "{body}: {}", page.text());
     }
-    // What stands in the query and in the form counts together.
+    // The parameters of the query and of the form count together.
     let page = send(&world, Method::POST, "/oauth-callback?state=s", &[FORM], "code=c").await.expect(StatusCode::OK);
     assert_eq!(onward(&page), "?state=s&code=c");
 }

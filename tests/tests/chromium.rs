@@ -1,4 +1,4 @@
-//! What Chromium does at the doors that it can reach: other origins, cookies, forms, policies, reloads.
+//! Chromium at Larder's doors: other origins, cookies, forms, policies, reloads.
 
 use std::convert::Infallible;
 use std::fs;
@@ -115,7 +115,7 @@ async fn the_demo_leads_back_to_an_application_of_another_origin() {
     }
     assert_no_violation(&mut chromium).await;
 
-    // What was allowed stays allowed.
+    // The list outlives a restart.
     larder.kill().await;
     let larder = start(data.path()).await;
     let again = larder.get("/integrations/demo", &larder.admin).await.expect(StatusCode::OK).json();

@@ -1,7 +1,7 @@
 //! `response_mode=form_post`: the provider has the browser POST the callback (OAuth 2.0 Form Post Response Mode §2).
 //!
-//! Such a POST comes from another site, so it has no cookie that is `SameSite=Lax`, and nobody can tell whose flow it ends.
-//! A page of ours repeats it as a GET, which has the cookie.
+//! Such a POST comes from another site, so the browser leaves out cookies that are `SameSite=Lax`, and the flow cannot be
+//! matched to its browser. A page of ours repeats it as a GET, which has the cookie.
 
 use std::time::Duration;
 

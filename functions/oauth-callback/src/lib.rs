@@ -85,7 +85,7 @@ impl OAuthCallback {
                 Err(error) => return Err(self.refused(error, request)),
             }
         }
-        let detail = "Your account is still being connected. This page looks again by itself.";
+        let detail = "Your account is still being connected. This page checks again by itself.";
         Ok(page::onward(StatusCode::ACCEPTED, "Almost there", detail, Duration::from_secs(2), ""))
     }
 
@@ -113,7 +113,7 @@ impl OAuthCallback {
         Ok(response)
     }
 
-    /// Keeps the answer, if that is soon done: whoever waits for it goes first.
+    /// Keeps the answer to be shown again. The person who waits for it does not wait long for that.
     async fn keep(&self, session: &Session, visit: Visit<'_>, response: &Response) {
         let keep = async {
             let outcome = Outcome::of(response).seal(&self.sealer, &session.workspace, visit.id).await?;
@@ -170,13 +170,13 @@ impl OAuthCallback {
             SessionError::OtherBrowser { host: Some(began) }
                 if host(request).is_some_and(|here| !is_same_name(here, &began)) =>
             {
-                // Whoever begins a flow chooses this name, so only one that leads nowhere else is repeated.
+                // A stranger can begin a flow and choose this name, so only names of this machine are repeated.
                 let began =
                     if is_of_this_machine(&began) { format!("http://{began}") } else { "another address".into() };
                 let here = &self.configuration.base_uri;
                 Error::bad_request(format!(
-                    "this connect flow was begun at {began}, and the application sends the browser back to {here}, where \
-                     another cookie counts; begin again at {here}"
+                    "this connect flow was begun at {began}, but the application sends the browser back to {here}, which \
+                     does not get its cookie; begin again at {here}"
                 ))
             }
             error => Error::bad_request(format!("{error}; begin again where you came from")),

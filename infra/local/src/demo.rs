@@ -87,11 +87,11 @@ impl DemoProvider {
         Ok(Self { key, clock, rng, used: Mutex::default() })
     }
 
-    /// Where an application that somebody works on usually is.
+    /// The usual ports of web applications under development.
     const DEVELOPMENT_PORTS: [u16; 3] = [3000, 5173, 8080];
 
-    /// The integration that leads here: what `PUT /integrations/demo` takes. Results may go to applications that are worked
-    /// on, and where they could go before.
+    /// The integration that leads here: what `PUT /integrations/demo` takes. Results may go to applications under
+    /// development, and to the URIs that were listed before.
     pub fn integration(base_uri: &str, redirect_uris: Vec<String>) -> Value {
         let usual = Self::DEVELOPMENT_PORTS
             .into_iter()

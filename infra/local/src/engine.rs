@@ -66,7 +66,7 @@ impl Engine {
         format!("http://{}", self.address)
     }
 
-    /// What `AWS_SECRET_ACCESS_KEY` is set to for them.
+    /// The value of `AWS_SECRET_ACCESS_KEY` for them.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }

@@ -1,4 +1,4 @@
-//! Where results may be sent: URLs that are read by every browser as they look, and their origins.
+//! URLs that results may be sent to, and their origins. Every browser reads them as they look.
 
 use std::fmt;
 

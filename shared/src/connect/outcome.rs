@@ -24,7 +24,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What was answered.
+    /// Records a response.
     pub fn of(response: &Response) -> Self {
         let text =
             |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
@@ -38,7 +38,7 @@ impl Outcome {
     /// The same answer again.
     ///
     /// # Errors
-    /// 500 when it is no response.
+    /// 500 when it was damaged.
     pub fn into_response(self) -> Result<Response, Error> {
         let mut response = Response::new(self.body);
         *response.status_mut() = StatusCode::from_u16(self.status).map_err(Error::internal)?;
@@ -72,7 +72,8 @@ fn place<'a>(workspace: &'a str, session_id: &'a str) -> Place<'a> {
     Place { workspace, kind: "outcome", id: session_id, version: 0 }
 }
 
-/// What the session keeps of the callback that took it. The query holds the code, and a state that nobody can guess.
+/// The digest by which a session knows the callback that took it. The query holds the code, and a state that nobody can
+/// guess.
 pub fn callback_digest(query: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, query.as_bytes()))
 }

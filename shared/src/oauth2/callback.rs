@@ -36,9 +36,9 @@ pub fn callback_fields(config: &OAuthConfig, parameters: &Map<String, Value>) ->
     given.collect()
 }
 
-/// Where providers put the code of a refusal: RFC 6749, then what they use in its place, then OAuth 1.0's extension.
+/// Parameters with the code of a refusal: that of RFC 6749, those that providers use in its place, OAuth 1.0's extension.
 const REFUSAL_CODES: [&str; 6] = ["error", "error_code", "errorCode", "error_type", "error_reason", "oauth_problem"];
-/// Where they put the words. The last two are codes, for want of better.
+/// Parameters with the words. The last two are codes, for want of better.
 const REFUSAL_TEXTS: [&str; 8] = [
     "error_description",
     "error_message",
@@ -50,7 +50,7 @@ const REFUSAL_TEXTS: [&str; 8] = [
     "error_subtype",
 ];
 
-/// The refusal that a provider's parameters tell of, however it spells them. Nothing is trusted: it is to be shown as text.
+/// The refusal in a provider's parameters, however it spells them. Nothing is trusted: it is to be shown as text.
 pub fn refusal(parameters: &Map<String, Value>) -> Option<Refusal> {
     let get = |key: &&str| text(parameters, key);
     let code = REFUSAL_CODES.iter().find_map(get);
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_read_in_every_spelling() {
-        for (query, told) in [
+        for (query, shown) in [
             ("error=access_denied&error_description=No&error_reason=user_denied", "access_denied: No"),
             ("error_code=1349126&error_message=The+app+is+not+set+up", "1349126: The app is not set up"),
             ("errorCode=denied&errorMessage=No", "denied: No"),
@@ -286,7 +286,7 @@ mod tests {
             ("oauth_problem=user_refused&oauth_problem_advice=Ask+them", "user_refused: Ask them"),
         ] {
             let refusal = refusal(&parse_callback(query).unwrap().parameters).unwrap();
-            assert_eq!(refusal.to_string(), format!("the application did not give access ({told})"), "{query}");
+            assert_eq!(refusal.to_string(), format!("the application did not give access ({shown})"), "{query}");
         }
         assert_eq!(refusal(&parse_callback("state=x&error=&denied=").unwrap().parameters), None);
         // Beside a code, only `error` is one.

@@ -44,7 +44,7 @@ pub struct Visit<'a> {
     pub callback: &'a str,
 }
 
-/// What a callback gets.
+/// The answer to a callback that asks for a session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The session, which nobody else gets.
@@ -69,7 +69,7 @@ pub enum SessionError {
     /// It was begun in another browser. It stays, so that a stranger cannot end it.
     #[error("this connect flow was begun in another browser")]
     OtherBrowser {
-        /// Where it was begun.
+        /// The host at which it was begun.
         host: Option<String>,
     },
     /// The table failed.
@@ -169,7 +169,7 @@ impl Sessions {
     }
 }
 
-/// What a session that cannot be taken, or that is not there, has for a callback.
+/// The answer of a session that cannot be taken, or that is not there.
 fn missed(item: &Item, visit: Visit<'_>, now: OffsetDateTime) -> Result<Taken, SessionError> {
     if item.0.is_empty() {
         return Err(SessionError::Gone);
