@@ -54,7 +54,9 @@ const REFUSAL_TEXTS: [&str; 8] = [
 pub fn refusal(parameters: &Map<String, Value>) -> Option<Refusal> {
     let get = |key: &&str| text(parameters, key);
     let code = REFUSAL_CODES.iter().find_map(get);
-    let description = REFUSAL_TEXTS.iter().find_map(get).filter(|text| code != Some(*text));
+    // A code that stands in for the words says nothing twice.
+    let is_said = |text: &&str| code != Some(*text) || get(&"error_description").is_some();
+    let description = REFUSAL_TEXTS.iter().find_map(get).filter(is_said);
     let code = match code {
         Some(code) => ErrorCode::new(code),
         // OAuth 1.0's `denied` has the request token for a value.
