@@ -132,6 +132,23 @@ impl Parameters {
     }
 }
 
+/// Whether a browser fetches this only in case that somebody may want it: nobody has opened it yet.
+///
+/// `Sec-Purpose` is of the Fetch standard, `Purpose` of older Chromium, `X-Purpose` of Safari, `X-Moz` of Firefox.
+pub fn is_prefetch(headers: &HeaderMap) -> bool {
+    let purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().filter_map(|name| headers.get(name));
+    let words = purposes.filter_map(|purpose| purpose.to_str().ok()).flat_map(|purpose| purpose.split([';', ',']));
+    words
+        .map(|word| word.trim().to_ascii_lowercase())
+        .any(|word| matches!(&*word, "prefetch" | "prerender" | "preview"))
+}
+
+/// The host that the client asked, with its port if it named one.
+pub fn host(request: &Request) -> Option<&str> {
+    let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
+}
+
 /// The value of a cookie (RFC 6265 §4.2.1), the first of that name.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
@@ -145,7 +162,7 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Parameters, cookie, json_problem};
+    use super::{Parameters, cookie, is_prefetch, json_problem};
 
     #[test]
     fn a_repeated_parameter_is_refused_and_others_are_ignored() {
@@ -166,6 +183,21 @@ mod tests {
         assert_eq!(problem("\"a, expected secret\""), "expected a sequence at line 1 column 20");
         assert_eq!(problem("[-7]"), "expected u8 at line 1 column 3");
         assert_eq!(problem("[1"), "EOF while parsing a list at line 1 column 2");
+    }
+
+    #[test]
+    fn every_browsers_prefetch_is_known() {
+        let is_prefetch = |name: &'static str, value: &str| {
+            is_prefetch(&[(name.parse().expect("a name"), value.parse().expect("a value"))].into_iter().collect())
+        };
+        assert!(is_prefetch("sec-purpose", "prefetch"));
+        assert!(is_prefetch("sec-purpose", "prefetch;prerender"));
+        assert!(is_prefetch("sec-purpose", "prefetch; anonymous-client-ip"));
+        assert!(is_prefetch("purpose", "Prefetch"));
+        assert!(is_prefetch("x-purpose", "preview"));
+        assert!(is_prefetch("x-moz", "prefetch"));
+        assert!(!is_prefetch("sec-purpose", "navigate"));
+        assert!(!is_prefetch("sec-fetch-mode", "prefetch"));
     }
 
     #[test]

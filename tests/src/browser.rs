@@ -1,4 +1,4 @@
-//! A browser: it keeps cookies.
+//! A browser within this process: it keeps cookies. A real one is [`Chromium`](crate::Chromium)..
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,36 @@ pub struct Browser {
 impl Browser {
     /// Opens a path or a URL of Larder.
     pub async fn get(&mut self, world: &World, uri: &str) -> Answer {
-        self.send(world, Method::GET, uri, None).await
+        self.send(world, Method::GET, uri, None, None).await
+    }
+
+    /// Opens a path or a URL of Larder with a header that browsers send at times.
+    pub async fn get_with(&mut self, world: &World, uri: &str, header: (&str, &str)) -> Answer {
+        self.send(world, Method::GET, uri, Some(header), None).await
     }
 
     /// Submits a form.
     pub async fn post(&mut self, world: &World, uri: &str, form: &[(&str, &str)]) -> Answer {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        self.send(world, Method::POST, uri, Some(form)).await
+        self.send(world, Method::POST, uri, None, Some(form)).await
     }
 
-    async fn send(&mut self, world: &World, method: Method, uri: &str, form: Option<String>) -> Answer {
+    async fn send(
+        &mut self,
+        world: &World,
+        method: Method,
+        uri: &str,
+        header: Option<(&str, &str)>,
+        form: Option<String>,
+    ) -> Answer {
         let url = Url::parse(World::BASE_URI).and_then(|base| base.join(uri)).expect("a URL");
         let mut request = http::Request::builder().method(method).uri(url.as_str());
         if !self.cookies.is_empty() {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         if form.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");

@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use larder::random::{Rng as _, SystemRng};
+use larder_local::engine::Engine;
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub struct DistantAws {
 }
 
 struct State {
-    dynamodb: String,
+    dynamodb: Engine,
     client: reqwest::Client,
     tls: TlsAcceptor,
     /// What the database answered to the reads since the last write, so that its own time is not what is measured.
@@ -56,11 +57,11 @@ struct State {
 impl DistantAws {
     const SERVICES: [&str; 7] = ["DYNAMODB", "SECRETS_MANAGER", "KMS", "LAMBDA", "SQS", "EVENTBRIDGE", "SCHEDULER"];
 
-    /// Starts the services; `dynamodb` is where the database answers.
-    pub async fn start(dynamodb: String) -> Self {
+    /// Starts the services in front of a database.
+    pub async fn start(dynamodb: &Engine) -> Self {
         let (tls, roots) = certificate();
         let state = Arc::new(State {
-            dynamodb,
+            dynamodb: dynamodb.clone(),
             client: http_client(),
             tls,
             read: Mutex::default(),
@@ -79,8 +80,8 @@ impl DistantAws {
     /// The environment variables that lead a function here, by `http` or `https`.
     pub fn variables(&self, scheme: &str) -> Vec<(String, String)> {
         let named = [
-            ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+            ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", self.state.dynamodb.secret().expose().to_owned()),
             ("KMS_KEY_ID", "alias/larder".to_owned()),
             ("SSL_CERT_FILE", self.roots.path().display().to_string()),
         ];
@@ -222,7 +223,7 @@ impl State {
         if let Some(answer) = self.read.lock().expect("no panic holds it").get(&call) {
             return dynamodb_answer(StatusCode::OK, answer.clone());
         }
-        let request = self.client.post(&self.dynamodb).headers(headers).body(body);
+        let request = self.client.post(self.dynamodb.endpoint()).headers(headers).body(body);
         let response = request.send().await.expect("the embedded database answers");
         let (status, answer) = (response.status(), response.bytes().await.expect("a whole answer"));
         let mut read = self.read.lock().expect("no panic holds it");

@@ -4,6 +4,7 @@
 
 mod aws;
 mod browser;
+mod chromium;
 pub mod conformance;
 mod credential_api;
 pub mod database;
@@ -31,6 +32,7 @@ mod world;
 
 pub use aws::Aws;
 pub use browser::Browser;
+pub use chromium::Chromium;
 pub use credential_api::{CredentialApi, Delete, Fault};
 pub use moto::Moto;
 pub use program::Program;

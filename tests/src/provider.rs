@@ -8,6 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::loopback::{listen, serve};
@@ -66,6 +67,8 @@ struct State {
     issued: u64,
     expires_in: Value,
     delay: Duration,
+    /// Without permits, the token endpoint answers nobody.
+    gate: Option<Arc<Semaphore>>,
     test_status: u16,
     api_calls: Vec<ApiCall>,
     /// What the next API calls are answered, by the beginning of [`ApiCall::what`].
@@ -83,6 +86,7 @@ impl MockProvider {
             issued: 0,
             expires_in: json!(3600),
             delay: Duration::ZERO,
+            gate: None,
             test_status: 200,
             api_calls: Vec::new(),
             api_answers: VecDeque::new(),
@@ -151,6 +155,13 @@ impl MockProvider {
     /// How long the token endpoint thinks.
     pub fn set_delay(&self, delay: Duration) {
         self.state().delay = delay;
+    }
+
+    /// Has the token endpoint hold its answers back: there is one for each permit that is added.
+    pub fn hold(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state().gate = Some(Arc::clone(&gate));
+        gate
     }
 
     /// What the test endpoint `/me` answers.
@@ -226,6 +237,10 @@ impl MockProvider {
                 (Duration::ZERO, (status, body, vec![("content-type".to_owned(), "application/json".to_owned())]))
             }
         };
+        let gate = self.state().gate.clone();
+        if let Some(gate) = gate.filter(|_| parts.uri.path() == "/token") {
+            gate.acquire().await.expect("nobody closes it").forget();
+        }
         tokio::time::sleep(delay).await;
         let mut response = hyper::Response::builder().status(status);
         for (name, value) in headers {

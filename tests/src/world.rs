@@ -74,20 +74,22 @@ impl World {
     async fn open(connectors: Vec<PathBuf>, egress_reroute: Option<u16>) -> Self {
         let (folder, engine) = Self::data().await;
         let change = |settings| Settings { egress_reroute, connectors, ..settings };
-        Self::over(folder, engine, &engine.sdk_config(), change).await
+        let sdk = engine.sdk_config();
+        Self::over(folder, engine, &sdk, change).await
     }
 
     /// A fresh Larder with other settings, and the services of AWS around it.
     pub async fn deployed(change: impl FnOnce(Settings) -> Settings) -> (Self, Aws) {
         let (folder, engine) = Self::data().await;
-        let aws = Aws::start(engine).await;
+        let aws = Aws::start(engine.clone()).await;
         (Self::over(folder, engine, &aws.sdk_config(), change).await, aws)
     }
 
     /// A fresh Larder that keeps credentials there.
     pub async fn keeping(credentials: CredentialsIn) -> Self {
         let (folder, engine) = Self::data().await;
-        Self::over(folder, engine, &engine.sdk_config(), |settings| Settings { credentials, ..settings }).await
+        let sdk = engine.sdk_config();
+        Self::over(folder, engine, &sdk, |settings| Settings { credentials, ..settings }).await
     }
 
     /// A fresh Larder that keeps credentials there, with an SDK configuration that leads to all of AWS.
@@ -101,7 +103,8 @@ impl World {
         let (folder, engine) = Self::data().await;
         let secrets = [other.folder(), folder.path()].map(|folder| DataDir::open(folder).expect("a folder").secrets());
         std::fs::copy(&secrets[0], &secrets[1]).expect("the secrets are copied");
-        Self::over(folder, engine, &engine.sdk_config(), |settings| Settings { credentials, ..settings }).await
+        let sdk = engine.sdk_config();
+        Self::over(folder, engine, &sdk, |settings| Settings { credentials, ..settings }).await
     }
 
     /// A fresh Larder over a database file that was made beforehand.
@@ -109,14 +112,15 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let file = DataDir::open(folder.path()).expect("a data folder").database();
         make(&file);
-        let engine = Engine::start(&file).await.expect("an engine");
-        Self::over(folder, engine, &engine.sdk_config(), |settings| settings).await
+        let engine = Engine::start(&file, &SystemRng).await.expect("an engine");
+        let sdk = engine.sdk_config();
+        Self::over(folder, engine, &sdk, |settings| settings).await
     }
 
     async fn data() -> (TempDir, Engine) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
-        (folder, Engine::start(&data.database()).await.expect("an engine"))
+        (folder, Engine::start(&data.database(), &SystemRng).await.expect("an engine"))
     }
 
     async fn over(folder: TempDir, engine: Engine, sdk: &SdkConfig, change: impl FnOnce(Settings) -> Settings) -> Self {

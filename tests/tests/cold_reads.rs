@@ -35,8 +35,8 @@ struct Deployment {
 impl Deployment {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::start(&folder.path().join("larder.sqlite")).await.unwrap();
-        let aws = DistantAws::start(engine.endpoint()).await;
+        let engine = Engine::start(&folder.path().join("larder.sqlite"), &SystemRng).await.unwrap();
+        let aws = DistantAws::start(&engine).await;
         aws.put_secret("larder/workspaces/acme", &json!({ "secret": SECRET }));
         let deployment = Self { aws, engine, folder };
         let environment = deployment.process();

@@ -62,6 +62,12 @@ fn hidden(text: &str, secrets: &[(&str, &str)]) -> String {
     secrets.iter().fold(text, |text, (secret, name)| text.replace(*secret, &format!("[{name}]")))
 }
 
+/// The name and the value of the cookie that an answer sets.
+fn cookie(answer: &Answer) -> (String, String) {
+    let pair = answer.header("set-cookie").unwrap().split(';').next().unwrap();
+    pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap()
+}
+
 async fn connections(world: &World) -> Vec<Value> {
     world.get("/connections").await.expect(StatusCode::OK).json()["items"].as_array().unwrap().clone()
 }
@@ -344,8 +350,8 @@ async fn a_connect_makes_a_connection_of_the_caller() {
         json!({"access_token": "access-1", "token_type": "Bearer", "refresh_token": "refresh-1", "expires_in": 3600})
     );
     leaks_nothing(page.text());
-    let cookie = page.header("set-cookie").unwrap().split('=').next().unwrap().to_owned();
-    insta::assert_snapshot!("connected", hidden(&page.snapshot(), &[(&cookie, "cookie")]));
+    let (name, value) = cookie(&page);
+    insta::assert_snapshot!("connected", hidden(&page.snapshot(), &[(&name, "cookie"), (&value, "value")]));
 }
 
 #[tokio::test]
@@ -371,12 +377,21 @@ async fn a_callback_that_is_called_twice_exchanges_the_code_once() {
     let (mut browser, location) = begin(&world, &[]).await;
     let mut again = browser.clone();
     let callback = provider.approve(&location);
-    browser.get(&world, &callback).await.expect(StatusCode::OK);
+    let first = browser.get(&world, &callback).await.expect(StatusCode::OK);
+    // The same answer for a minute, and nothing for another code or another browser.
     for browser in [&mut browser, &mut again] {
-        let page = browser.get(&world, &callback).await.expect(StatusCode::BAD_REQUEST);
+        let page = browser.get(&world, &callback).await.expect(StatusCode::OK);
+        assert_eq!(page.text(), first.text());
+        let other_code = callback.replace("the-code", "another");
+        let page = browser.get(&world, &other_code).await.expect(StatusCode::BAD_REQUEST);
         assert!(page.text().contains("begin again"), "{}", page.text());
         leaks_nothing(page.text());
     }
+    let page = Browser::default().get(&world, &callback).await.expect(StatusCode::BAD_REQUEST);
+    assert!(page.text().contains("another browser"), "{}", page.text());
+    world.advance(60);
+    let page = again.get(&world, &callback).await.expect(StatusCode::BAD_REQUEST);
+    assert!(page.text().contains("begin again"), "{}", page.text());
     assert_eq!(provider.token_requests().len(), 1);
     assert_eq!(connections(&world).await.len(), 1);
 }
@@ -389,11 +404,10 @@ async fn parallel_callbacks_exchange_the_code_once() {
     let calls = (0..16).map(|_| {
         let mut browser = browser.clone();
         let (world, callback) = (&world, &callback);
-        async move { browser.get(world, callback).await.0.status() }
+        async move { browser.get(world, callback).await.expect(StatusCode::OK).text().to_owned() }
     });
-    let statuses = futures::future::join_all(calls).await;
-    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), 1, "{statuses:?}");
-    assert!(statuses.iter().all(|status| matches!(*status, StatusCode::OK | StatusCode::BAD_REQUEST)), "{statuses:?}");
+    let pages = futures::future::join_all(calls).await;
+    assert!(pages.iter().all(|page| *page == pages[0] && page.contains("Connected")), "{pages:?}");
     assert_eq!(provider.token_requests().len(), 1);
 }
 
@@ -405,8 +419,8 @@ async fn a_refusal_of_the_end_user_is_told_and_ends_the_flow() {
     let page = browser.get(&world, &provider.come_back(&location, &denied)).await;
     let page = refused(&world, page, StatusCode::BAD_REQUEST, "access_denied").await;
     assert!(!page.text().contains("<script"), "{}", page.text());
-    let cookie = page.header("set-cookie").unwrap().split('=').next().unwrap().to_owned();
-    insta::assert_snapshot!("denied", hidden(&page.snapshot(), &[(&cookie, "cookie")]));
+    let (name, value) = cookie(&page);
+    insta::assert_snapshot!("denied", hidden(&page.snapshot(), &[(&name, "cookie"), (&value, "value")]));
     // The state is used up.
     let page = browser.get(&world, &provider.approve(&location)).await;
     refused(&world, page, StatusCode::BAD_REQUEST, "begin again").await;
@@ -621,7 +635,8 @@ async fn the_state_is_checked_before_the_issuer_and_the_issuer_before_what_the_a
         refused(&world, browser.get(&world, &unknown).await, StatusCode::BAD_REQUEST, "unknown").await;
         refused(&world, browser.get(&world, &callback).await, StatusCode::BAD_REQUEST, hint).await;
         // Whatever was wrong, the state is used up.
-        refused(&world, browser.get(&world, &callback).await, StatusCode::BAD_REQUEST, "begin again").await;
+        let right = provider.come_back(&location, &[code, right]);
+        refused(&world, browser.get(&world, &right).await, StatusCode::BAD_REQUEST, "begin again").await;
     }
     assert_eq!(provider.token_requests().len(), 0);
 }
@@ -722,11 +737,9 @@ async fn success_reaches_the_opener_as_a_message_to_exact_origins() {
     assert!(policy.contains("frame-ancestors https://app.example https://larder.example;"), "{policy}");
     assert!(!policy.contains('*') && !page.text().contains("'*'") && !page.text().contains("\"*\""));
     leaks_nothing(page.text());
-    let cookie = page.header("set-cookie").unwrap().split('=').next().unwrap().to_owned();
-    insta::assert_snapshot!(
-        "message",
-        hidden(&page.snapshot(), &[(&cookie, "cookie"), (message["connection"]["id"].as_str().unwrap(), "id")])
-    );
+    let ((name, value), id) = (cookie(&page), message["connection"]["id"].as_str().unwrap());
+    let secrets = [(&*name, "cookie"), (&*value, "value"), (id, "id")];
+    insta::assert_snapshot!("message", hidden(&page.snapshot(), &secrets));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::{Method, StatusCode};
 use larder::clock::SystemClock;
+use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
 use larder::store::schema::Tables;
 use larder_local::WORKSPACE;
@@ -115,7 +116,7 @@ async fn after_a_kill_between_answer_and_save_the_refusal_of_a_strict_provider_i
 /// As if the lease and the shortest interval were over.
 async fn outlast_lease(data: &Path, id: &str) {
     let database = DataDir::open(data).expect("a folder").database();
-    let engine = Engine::start(&database).await.expect("an engine");
+    let engine = Engine::start(&database, &SystemRng).await.expect("an engine");
     let update = Client::new(&engine.sdk_config()).update_item().table_name(Tables::default().connections);
     let update = update.key("id", AttributeValue::S(format!("{WORKSPACE}#{id}")));
     let update = update.condition_expression("attribute_exists(lease_token)");

@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use larder_local::bundle::DataDir;
+use larder_local::engine::Engine;
 use larder_tests::function::{Function, deployed};
 use larder_tests::loopback::{listen, serve};
 use larder_tests::{Browser, Program, TempConnector, World};
@@ -78,8 +79,8 @@ impl Stand {
         let data = DataDir::open(self.world.folder()).unwrap();
         vec![
             ("AWS_ENDPOINT_URL_DYNAMODB", self.world.engine.endpoint()),
-            ("AWS_ACCESS_KEY_ID", "local".into()),
-            ("AWS_SECRET_ACCESS_KEY", "local".into()),
+            ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.into()),
+            ("AWS_SECRET_ACCESS_KEY", self.world.engine.secret().expose().into()),
             ("BASE_URI", World::BASE_URI.into()),
             ("CONNECTORS_DIR", self.connectors.path().display().to_string()),
             ("LARDER_LOCAL", "1".into()),

@@ -43,7 +43,9 @@ async fn decide(larder: &Program, decision: &str) -> (Answer, Vec<String>) {
     let page = visitor.get(&authorize).await.expect(StatusCode::OK);
     let action = page.text().split_once("action=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a form").0;
     let action = larder.uri(&action.replace("&#38;", "&").replace("&amp;", "&"));
-    let callback = visitor.post(&action, &[("decision", decision)]).await.expect(StatusCode::FOUND).location();
+    let onward = visitor.post(&action, &[("decision", decision)]).await.expect(StatusCode::OK);
+    let (_, rest) = onward.text().split_once("; url=").expect("a page that leads on");
+    let callback = rest.split_once('"').expect("an end").0.replace("&#38;", "&");
     let page = visitor.get(&callback).await;
     let queries = [link, &authorize, &callback].map(|url| url::Url::parse(url).expect("a URL"));
     let secrets = queries.iter().flat_map(url::Url::query_pairs);

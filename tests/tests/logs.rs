@@ -61,9 +61,11 @@ struct Evidence {
 }
 
 impl Evidence {
-    /// Keeps an answer, headers included.
+    /// Keeps an answer, headers included, but for the cookie of a flow: it goes back to the browser that sent it.
     fn keep(&mut self, answer: Answer) -> Answer {
-        self.answers.push(answer.snapshot());
+        let text = answer.snapshot();
+        let lines = text.lines().filter(|line| !line.starts_with("set-cookie: __Host-larder-"));
+        self.answers.push(lines.collect::<Vec<_>>().join("\n"));
         answer
     }
 
@@ -205,8 +207,10 @@ async fn connect(world: &World, provider: &MockProvider, evidence: &mut Evidence
         let page = browser.get(world, &callback).await.expect(StatusCode::OK);
         evidence.keep(page);
         // Again.
-        let page = browser.get(world, &callback).await.expect(StatusCode::BAD_REQUEST);
+        let page = browser.get(world, &callback).await.expect(StatusCode::OK);
         evidence.keep(page);
+        let other = callback.replace(&marker("code"), "another");
+        evidence.keep(browser.get(world, &other).await.expect(StatusCode::BAD_REQUEST));
     }
     let list = world.get("/connections").await.json();
     list["items"][0]["id"].as_str().unwrap().to_owned()

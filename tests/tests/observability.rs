@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
+use larder_local::engine::Engine;
 use larder_tests::function::{Function, http_event};
 use larder_tests::program::built;
 use larder_tests::{MockProvider, World};
@@ -180,8 +181,8 @@ fn variables(world: &World) -> Vec<(&'static str, String)> {
     let file = |name: &str| world.folder().join(name).to_string_lossy().into_owned();
     vec![
         ("AWS_ENDPOINT_URL_DYNAMODB", world.engine.endpoint()),
-        ("AWS_ACCESS_KEY_ID", "local".into()),
-        ("AWS_SECRET_ACCESS_KEY", "local".into()),
+        ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.into()),
+        ("AWS_SECRET_ACCESS_KEY", world.engine.secret().expose().into()),
         ("BASE_URI", World::BASE_URI.into()),
         ("CONNECTORS_DIR", CONNECTORS.into()),
         ("LARDER_LOCAL", "1".into()),

@@ -9,7 +9,7 @@ mod request;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::configuration::{Choice, Configuration};
@@ -21,7 +21,7 @@ use larder::connection::{Connection, Contents};
 use larder::connector::AuthType;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
-use larder::http::{Handler, Request, Response, redirect};
+use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
 use larder::invocation;
 use larder::oauth1::Token;
 use larder::oauth2::{Pkce, State, build_authorize_url};
@@ -66,6 +66,10 @@ impl Connect {
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return Err(Error::method_not_allowed("GET, POST"));
         }
+        if is_prefetch(request.headers()) {
+            // Nobody has opened it yet. What needs no approval would be connected already.
+            return Ok(empty(StatusCode::NO_CONTENT));
+        }
         let wanted = ConnectRequest::read(request)?;
         let caller = match &wanted.token {
             Some(token) => self.authenticator.verify(token).await?,
@@ -82,7 +86,7 @@ impl Connect {
         )?;
         // From here on, the caller hears of a failure where it waits for the result.
         let connection_id = wanted.connection_id.clone();
-        match self.begin(&caller, &integration, wanted, delivery.clone()).await {
+        match self.begin(&caller, &integration, wanted, delivery.clone(), host(request)).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
@@ -94,6 +98,7 @@ impl Connect {
         integration: &Integration,
         wanted: ConnectRequest,
         delivery: Delivery,
+        host: Option<&str>,
     ) -> Result<Response, Error> {
         if !wanted.connector_parameters.is_empty() && !caller.admin {
             // An end user who could set `tokenUri` would be sent the client secret.
@@ -148,6 +153,7 @@ impl Connect {
         let session = Session {
             workspace: caller.workspace.clone(),
             browser: browser_digest(&browser),
+            host: host.filter(|host| host.len() <= MAX_HOST).map(ToOwned::to_owned),
             sealed: flow.seal(&self.sealer, &id).await?,
             expires_at: self.clock.now() + FLOW_LIFE,
             id,
@@ -245,6 +251,9 @@ struct Departure {
     code_verifier: Option<Secret>,
     request_token: Option<Token>,
 }
+
+/// The longest host that is kept: a name of DNS and a port.
+const MAX_HOST: usize = 260;
 
 #[async_trait]
 impl Handler for Connect {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use larder::caller::Caller;
 use larder::configuration::check_fields;
+use larder::connect::Origin;
 use larder::connector::pasted::trimmed;
 use larder::connector::{AuthOption, Connector, schema};
 use larder::error::Error;
@@ -13,7 +14,6 @@ use larder::secrets::is_key;
 use larder::store::{Integration, OptionConfig, ParameterChanges};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use url::Url;
 
 use crate::Management;
 
@@ -158,22 +158,9 @@ fn view_option(option: &AuthOption) -> Value {
     })
 }
 
-/// An absolute http(s) URL without userinfo, fragment, or anything that a browser would read otherwise than it looks.
-fn check_uri(name: &str, text: &str) -> Result<(), Error> {
-    let url = Url::parse(text).ok().filter(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.fragment().is_none()
-            && !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\')
-    });
-    match url {
-        Some(_) => Ok(()),
-        None => Err(Error::bad_request(format!(
-            "`{name}`: {text:?} is not an absolute http(s) URL without user and fragment"
-        ))),
-    }
+fn check_uri(name: &str, uri: &str) -> Result<(), Error> {
+    let checked = Origin::of_redirect_uri(uri).map(drop);
+    checked.map_err(|error| Error::bad_request(format!("`{name}`: {uri:?} {error}")))
 }
 
 #[cfg(test)]
@@ -195,5 +182,7 @@ mod tests {
         ] {
             assert!(check_uri("redirectUris", uri).is_err(), "{uri}");
         }
+        let error = check_uri("redirectUris", "https://*.example/").expect_err("a wildcard");
+        assert!(error.message.contains("`redirectUris`") && error.message.contains("no wildcards"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! All functions over the state of one folder.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,15 +59,33 @@ pub enum LocalError {
 }
 
 impl DataDir {
-    /// Opens a folder, or makes one that only its owner can read.
+    /// Opens a folder, or makes one that only its owner can read. A folder that exists keeps its mode, but what Larder has
+    /// written there becomes its owner's alone.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or a file in it is somebody else's.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.and_then(|()| path.canonicalize())
             .map(Self)
+            .and_then(|folder| folder.narrow().map(|()| folder))
             .map_err(|error| LocalError::Io(format!("the data folder {}", path.display()), error))
+    }
+
+    fn narrow(&self) -> io::Result<()> {
+        let names =
+            ["larder.sqlite", "larder.sqlite-wal", "larder.sqlite-shm", "secrets.json", "seal.key", "lambda.env"];
+        for path in names.map(|name| self.0.join(name)) {
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+                    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The database file.
@@ -88,6 +106,16 @@ impl DataDir {
     /// The environment of the Lambda binaries over the same data.
     pub fn lambda_env(&self) -> PathBuf {
         self.0.join("lambda.env")
+    }
+
+    /// Writes that file. It holds the key of the embedded database.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_lambda_env(&self, text: &str) -> io::Result<()> {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.lambda_env())?;
+        file.write_all(text.as_bytes())
     }
 
     /// The settings of a Larder that keeps its state here.

@@ -13,9 +13,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{Method, StatusCode, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use larder::clock::Clock;
-use larder::connect::page;
+use larder::connect::{Origin, page};
 use larder::error::Error;
-use larder::http::{Parameters, Request, Response, json, redirect};
+use larder::http::{Parameters, Request, Response, json};
 use larder::random::{self, Rng};
 use larder::secret::Secret;
 use larder::secrets::{SecretFile, SecretStore};
@@ -87,11 +87,25 @@ impl DemoProvider {
         Ok(Self { key, clock, rng, used: Mutex::default() })
     }
 
-    /// The integration that leads here: what `PUT /integrations/demo` takes.
-    pub fn integration(base_uri: &str) -> Value {
+    /// The usual ports of web applications under development.
+    const DEVELOPMENT_PORTS: [u16; 3] = [3000, 5173, 8080];
+
+    /// The integration that leads here: what `PUT /integrations/demo` takes. Results may go to applications under
+    /// development, and to the URIs that were listed before.
+    pub fn integration(base_uri: &str, redirect_uris: Vec<String>) -> Value {
+        let usual = Self::DEVELOPMENT_PORTS
+            .into_iter()
+            .flat_map(|port| ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{port}/")));
+        let mut all: Vec<_> = usual.collect();
+        for uri in redirect_uris {
+            if !all.contains(&uri) && Origin::of_redirect_uri(&uri).is_ok() {
+                all.push(uri);
+            }
+        }
         json!({
             "connectorKey": "demo",
             "name": "Demo",
+            "redirectUris": all,
             "parameters": {
                 "clientId": Self::CLIENT_ID,
                 "clientSecret": Self::CLIENT_SECRET,
@@ -117,20 +131,22 @@ impl DemoProvider {
         match client.optional("client_id") {
             Ok(Some(Self::CLIENT_ID)) => {
                 let rendered = ApprovePage { style: page::STYLE, query }.render();
-                // The browser also holds the redirect after the form to this policy.
-                let redirect = client.optional("redirect_uri").ok().flatten().and_then(|uri| Url::parse(uri).ok());
-                let origin = redirect.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-                page::html(StatusCode::OK, rendered, &[], &format!("form-action 'self' {origin}"))
+                page::html(StatusCode::OK, rendered, &[], "form-action 'self'")
             }
             _ => Error::bad_request("unknown client_id").into_response(),
         }
     }
 
     fn decide(&self, request: &Request) -> Response {
+        // Only the person before the page decides, and no page of another origin.
+        if request.headers().get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+            return Error::access_denied("the decision comes from the page of the demo provider").into_response();
+        }
         let asked = Parameters::of_query(request);
         let get = |name| asked.optional(name).ok().flatten();
-        let Some(mut target) = get("redirect_uri").and_then(|uri| Url::parse(uri).ok()) else {
-            return Error::bad_request("redirect_uri is missing").into_response();
+        let target = get("redirect_uri").and_then(|uri| Url::parse(uri).ok());
+        let Some(mut target) = target.filter(|url| matches!(url.scheme(), "http" | "https")) else {
+            return Error::bad_request("redirect_uri is missing, or no http(s) URL").into_response();
         };
         let answer = Parameters::parse(request.body());
         if answer.optional("decision").ok().flatten() == Some("approve") {
@@ -144,7 +160,7 @@ impl DemoProvider {
             target.query_pairs_mut().append_pair("error", "access_denied");
         }
         target.query_pairs_mut().append_pair("state", get("state").unwrap_or_default());
-        redirect(target.as_str())
+        page::onward(StatusCode::OK, "Demo provider", "You are being sent back.", Duration::ZERO, target.as_str())
     }
 
     fn issue(&self, request: &Request) -> Response {

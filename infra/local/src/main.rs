@@ -1,6 +1,5 @@
 //! `cargo run`: the whole of Larder on one machine.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -150,9 +149,10 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
 
     let data = DataDir::open(&cli.data)?;
     let database = data.database();
-    let engine = Engine::start(&database).await.map_err(failed(format!("the database {}", database.display())))?;
+    let engine =
+        Engine::start(&database, &SystemRng).await.map_err(failed(format!("the database {}", database.display())))?;
     let lambda_env = lambda_env(&data, &cli.connectors, &engine);
-    lambda_env.and_then(|text| fs::write(data.lambda_env(), text)).map_err(failed("the file lambda.env".into()))?;
+    lambda_env.and_then(|text| data.write_lambda_env(&text)).map_err(failed("the file lambda.env".into()))?;
     let credentials = credentials_in(&base_uri)?;
     let settings = Settings { credentials, ..data.settings(&base_uri, cli.connectors) };
     let bundle =
@@ -162,7 +162,9 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let demo = if cli.no_demo {
         None
     } else {
-        bundle.put_integration("demo", &DemoProvider::integration(&base_uri)).await?;
+        let before = bundle.refresher().configuration.integrations.get(WORKSPACE, "demo").await?;
+        let redirect_uris = before.map(|integration| integration.redirect_uris).unwrap_or_default();
+        bundle.put_integration("demo", &DemoProvider::integration(&base_uri, redirect_uris)).await?;
         let secrets = SecretFile::new(data.secrets());
         Some(Arc::new(DemoProvider::open(&secrets, Arc::new(SystemClock), Arc::new(SystemRng)).await?))
     };
@@ -250,8 +252,8 @@ fn lambda_env(data: &DataDir, connectors: &[PathBuf], engine: &Engine) -> io::Re
         ("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint()),
         ("AWS_ENDPOINT_URL_LAMBDA", here.clone()),
         ("AWS_REGION", "us-east-1".into()),
-        ("AWS_ACCESS_KEY_ID", "local".into()),
-        ("AWS_SECRET_ACCESS_KEY", "local".into()),
+        ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.into()),
+        ("AWS_SECRET_ACCESS_KEY", engine.secret().expose().into()),
         ("BASE_URI", here),
         ("CONNECTORS_DIR", folders.to_string_lossy().into_owned()),
         ("LARDER_LOCAL", "1".into()),

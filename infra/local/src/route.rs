@@ -57,6 +57,7 @@ mod tests {
             (Method::DELETE, "/credentials/", Some(Function::PutCredentials)),
             (Method::POST, "/connect", Some(Function::Connect)),
             (Method::GET, "/oauth-callback", Some(Function::OAuthCallback)),
+            (Method::POST, "/prod/oauth-callback", Some(Function::OAuthCallback)),
             (Method::GET, "/connections/credentials", Some(Function::Connections)),
             (Method::PUT, "/integrations/connect", Some(Function::Connections)),
             (Method::GET, "/", None),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::page;
+use super::{Origin, page};
 use crate::error::Error;
 use crate::http::{Response, redirect};
 use crate::store::Integration;
@@ -18,7 +18,7 @@ pub struct Delivery {
     /// Whoever opened this window waits for a message with this id.
     pub request_id: Option<String>,
     /// The origins that may get the message.
-    pub message_origins: Vec<String>,
+    pub message_origins: Vec<Origin>,
 }
 
 /// Why there is no connection, for the caller.
@@ -41,23 +41,27 @@ impl Delivery {
         request_id: Option<String>,
         base_uri: &str,
     ) -> Result<Self, Error> {
-        if let Some(wanted) = &redirect_uri
-            && !integration.redirect_uris.contains(wanted)
-        {
-            return Err(Error::bad_request(format!(
-                "`redirectUri` is not allowed; add exactly this text to `redirectUris` of the integration `{}`",
-                integration.key
-            )));
+        let key = &integration.key;
+        if let Some(wanted) = &redirect_uri {
+            if !integration.redirect_uris.contains(wanted) {
+                return Err(Error::bad_request(format!(
+                    "`redirectUri` is not allowed; add exactly this text to `redirectUris` of the integration `{key}`"
+                )));
+            }
+            // Older versions stored what is no longer taken.
+            Origin::of_redirect_uri(wanted).map_err(|error| {
+                let message = format!("`redirectUri` is not allowed: it {error}; change it in the integration `{key}`");
+                Error::bad_request(message)
+            })?;
         }
         // The origins that the workspace trusts with results anyway, and our own pages.
         let trusted = integration.redirect_uris.iter().map(String::as_str).chain([base_uri]);
-        let mut message_origins: Vec<String> = Vec::new();
+        let mut message_origins = Vec::new();
         for uri in trusted {
-            let origin = Url::parse(uri).map(|url| url.origin().ascii_serialization());
-            if let Ok(origin) = origin.map(|it| it.to_string())
-                && !message_origins.contains(&origin)
-            {
-                message_origins.push(origin);
+            match Origin::of_redirect_uri(uri) {
+                Ok(origin) if message_origins.contains(&origin) => {}
+                Ok(origin) => message_origins.push(origin),
+                Err(error) => tracing::warn!(integration = key, "a redirect URI is ignored: it {error}"),
             }
         }
         Ok(Self { redirect_uri, request_id, message_origins })

@@ -3,8 +3,12 @@
 mod delivery;
 mod establish;
 mod flow;
+mod origin;
+mod outcome;
 pub mod page;
 
 pub use delivery::{ConnectFailure, Delivery};
 pub use establish::{Establish, NewConnection};
 pub use flow::{FLOW_LIFE, Flow, browser_cookie, browser_cookie_name, browser_digest};
+pub use origin::{Origin, RedirectUriError};
+pub use outcome::{OUTCOME_LIFE, Outcome, callback_digest};

@@ -1,6 +1,7 @@
 //! The pages that a browser sees. Nothing on them comes from anywhere else, and nothing runs that is not written here.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use askama::Template;
 use aws_lc_rs::digest;
@@ -9,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::Origin;
 use crate::error::Error;
 use crate::http::{Response, respond};
 
@@ -28,8 +30,27 @@ struct ResultPage<'a> {
     script: &'a str,
 }
 
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct OnwardPage<'a> {
+    title: &'a str,
+    detail: &'a str,
+    seconds: u64,
+    url: &'a str,
+    style: &'a str,
+}
+
+/// A page that leads on to a URL after a while, by itself and by a link; to the page itself, if the URL is empty.
+///
+/// It answers a form that leads to another origin: to a redirect, a browser applies the `form-action` of the page with the
+/// form. It also begins a navigation of our own site, which has the cookies that a form of another site comes without.
+pub fn onward(status: StatusCode, title: &str, detail: &str, after: Duration, url: &str) -> Response {
+    let page = OnwardPage { title, detail, seconds: after.as_secs(), url, style: STYLE };
+    html(status, page.render(), &[], "form-action 'none'")
+}
+
 /// A page that says how a connect flow ended. With a message, it is posted to the opener and the window closes.
-pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Value>, origins: &[String]) -> Response {
+pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Value>, origins: &[Origin]) -> Response {
     let data = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
     let page = ResultPage {
         title,
@@ -47,12 +68,13 @@ pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Va
 
 /// A rendered page with the headers that every page of ours has. The origins `embedders` may show it in a frame;
 /// `policy` is added to its Content-Security-Policy.
-pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[String], policy: &str) -> Response {
+pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[Origin], policy: &str) -> Response {
     static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
     let body = match rendered {
         Ok(body) => body,
         Err(error) => return Error::internal(error).into_response(),
     };
+    let embedders: Vec<_> = embedders.iter().map(Origin::to_string).collect();
     let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };
     let policy = format!(
         "default-src 'none'; style-src '{}'; base-uri 'none'; frame-ancestors {embedders}; {policy}",
@@ -87,11 +109,30 @@ fn script_json(value: &Value) -> String {
 mod tests {
     use super::*;
 
+    fn origins() -> [Origin; 1] {
+        [Origin::of_redirect_uri("https://app.example").expect("an origin")]
+    }
+
+    #[test]
+    fn a_page_that_leads_on_names_its_target_as_text_and_needs_no_script() {
+        let evil = "?a=1&b=\"><script>alert(1)</script>";
+        let page = onward(StatusCode::OK, "Connecting", "One moment.", Duration::ZERO, evil);
+        assert!(!page.body().contains("<script") && !page.body().contains("\">?"), "{}", page.body());
+        assert_eq!(page.body().matches("?a=1&#38;b=&#34;&#62;&#60;script").count(), 2, "{}", page.body());
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        assert!(
+            policy.ends_with("frame-ancestors 'none'; form-action 'none'") && !policy.contains("script"),
+            "{policy}"
+        );
+        assert_eq!(page.headers()[header::REFERRER_POLICY], "no-referrer");
+        let page = onward(StatusCode::ACCEPTED, "Connecting", "One moment.", Duration::from_secs(2), "");
+        assert!(page.body().contains("content=\"2\">") && page.body().contains("href=\"\""), "{}", page.body());
+    }
+
     #[test]
     fn provider_text_cannot_leave_its_place_on_the_page() {
         let evil = "</script><script>alert(1)</script><img src=x>";
-        let origins = ["https://app.example".to_owned()];
-        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, Some(&json!({"error": evil})), &origins);
+        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, Some(&json!({"error": evil})), &origins());
         assert_eq!(page.body().matches("</script>").count(), 2);
         assert!(!page.body().contains("<img"));
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
@@ -99,15 +140,14 @@ mod tests {
             policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors https://app.example;"),
             "{policy}"
         );
-        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, None, &origins);
+        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, None, &origins());
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     }
 
     #[test]
     fn a_page_runs_and_looks_like_nothing_but_what_it_carries_and_loads_nothing() {
-        let origins = ["https://app.example".to_owned()];
-        let page = result(StatusCode::OK, "Connected", "done", Some(&json!({"a": 1})), &origins);
+        let page = result(StatusCode::OK, "Connected", "done", Some(&json!({"a": 1})), &origins());
         let headers = page.headers();
         assert_eq!(headers[header::REFERRER_POLICY], "no-referrer");
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");

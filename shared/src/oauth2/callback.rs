@@ -36,6 +36,37 @@ pub fn callback_fields(config: &OAuthConfig, parameters: &Map<String, Value>) ->
     given.collect()
 }
 
+/// Parameters with the code of a refusal: that of RFC 6749, those that providers use in its place, OAuth 1.0's extension.
+const REFUSAL_CODES: [&str; 6] = ["error", "error_code", "errorCode", "error_type", "error_reason", "oauth_problem"];
+/// Parameters with the words. The last two are codes, for want of better.
+const REFUSAL_TEXTS: [&str; 8] = [
+    "error_description",
+    "error_message",
+    "errorDescription",
+    "errorMessage",
+    "error_msg",
+    "oauth_problem_advice",
+    "error_reason",
+    "error_subtype",
+];
+
+/// The refusal in a provider's parameters, however it spells them. Nothing is trusted: it is to be shown as text.
+pub fn refusal(parameters: &Map<String, Value>) -> Option<Refusal> {
+    let get = |key: &&str| text(parameters, key);
+    let code = REFUSAL_CODES.iter().find_map(get);
+    // A code that stands in for the words says nothing twice.
+    let is_said = |text: &&str| code != Some(*text) || get(&"error_description").is_some();
+    let description = REFUSAL_TEXTS.iter().find_map(get).filter(is_said);
+    let code = match code {
+        Some(code) => ErrorCode::new(code),
+        // OAuth 1.0's `denied` has the request token for a value.
+        None if text(parameters, "denied").is_some() => ErrorCode::new("access_denied"),
+        None if description.is_some() => ErrorCode::unknown(),
+        None => return None,
+    };
+    Some(Refusal { code, description: description.and_then(|text| clean_text(text, 500)) })
+}
+
 fn text<'a>(parameters: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     parameters.get(key).and_then(Value::as_str).filter(|value| !value.is_empty())
 }
@@ -60,12 +91,25 @@ pub enum CallbackOutcome {
     /// The authorization code (RFC 6749 §4.1.2).
     Code(Secret),
     /// The provider's refusal (RFC 6749 §4.1.2.1), the user's included (`access_denied`).
-    Error {
-        /// `error`.
-        code: ErrorCode,
-        /// `error_description`, without control characters, at most 500 characters long, not escaped.
-        description: Option<String>,
-    },
+    Refused(Refusal),
+}
+
+/// Why a provider does not give access.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `error`, or what stands in its place.
+    pub code: ErrorCode,
+    /// `error_description`, or what stands in its place, without control characters, at most 500 characters long, not
+    /// escaped.
+    pub description: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the application did not give access ({}", self.code)?;
+        self.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
+        f.write_str(")")
+    }
 }
 
 /// Why a callback is refused.
@@ -99,12 +143,8 @@ impl Callback {
         let renamed = config.code_parameter.as_deref().and_then(get);
         match (renamed.or_else(|| get("code")), get("error")) {
             (Some(code), None) => Ok(CallbackOutcome::Code(Secret::new(code))),
-            (None, Some(code)) => Ok(CallbackOutcome::Error {
-                code: ErrorCode::new(code),
-                description: get("error_description").and_then(|text| clean_text(text, 500)),
-            }),
             (Some(_), Some(_)) => Err(CallbackError::CodeAndError),
-            (None, None) => Err(CallbackError::MissingCode),
+            (None, _) => refusal(&self.parameters).map(CallbackOutcome::Refused).ok_or(CallbackError::MissingCode),
         }
     }
 
@@ -133,8 +173,14 @@ impl fmt::Debug for CallbackOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => f.debug_tuple("Code").field(code).finish(),
-            Self::Error { code, .. } => f.debug_struct("Error").field("code", code).finish_non_exhaustive(),
+            Self::Refused(refusal) => f.debug_tuple("Refused").field(refusal).finish(),
         }
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal").field("code", &self.code).finish_non_exhaustive()
     }
 }
 
@@ -169,7 +215,7 @@ mod tests {
         let description = Some("No thanks".to_owned());
         assert_eq!(
             callback.outcome(&config(json!({}))),
-            Ok(CallbackOutcome::Error { code: ErrorCode::new("access_denied"), description })
+            Ok(CallbackOutcome::Refused(Refusal { code: ErrorCode::new("access_denied"), description }))
         );
         assert_eq!(callback.check_issuer(Some("https://honest.as.example")), Err(CallbackError::MissingIssuer));
     }
@@ -207,7 +253,7 @@ mod tests {
         for query in ["", "state=x", "code=&state=x", "code&error=", "&&=&"] {
             assert_eq!(outcome(query, None), Err(CallbackError::MissingCode), "{query}");
         }
-        assert!(matches!(outcome("code=&error=x", None), Ok(CallbackOutcome::Error { .. })));
+        assert!(matches!(outcome("code=&error=x", None), Ok(CallbackOutcome::Refused(_))));
     }
 
     #[test]
@@ -229,9 +275,30 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_read_in_every_spelling() {
+        for (query, shown) in [
+            ("error=access_denied&error_description=No&error_reason=user_denied", "access_denied: No"),
+            ("error_code=1349126&error_message=The+app+is+not+set+up", "1349126: The app is not set up"),
+            ("errorCode=denied&errorMessage=No", "denied: No"),
+            ("error=access_denied&error_subtype=access_not_configured", "access_denied: access_not_configured"),
+            ("error_reason=user_denied", "user_denied"),
+            ("error=invalid_scope&error_reason=invalid_scope", "invalid_scope"),
+            ("error_message=Not+today", "unknown: Not today"),
+            ("denied=hh5s93j4hdidpola", "access_denied"),
+            ("oauth_problem=user_refused&oauth_problem_advice=Ask+them", "user_refused: Ask them"),
+        ] {
+            let refusal = refusal(&parse_callback(query).unwrap().parameters).unwrap();
+            assert_eq!(refusal.to_string(), format!("the application did not give access ({shown})"), "{query}");
+        }
+        assert_eq!(refusal(&parse_callback("state=x&error=&denied=").unwrap().parameters), None);
+        // Beside a code, only `error` is one.
+        assert!(matches!(outcome("code=a&error_code=0", None), Ok(CallbackOutcome::Code(_))));
+    }
+
+    #[test]
     fn error_texts_are_capped() {
         let long = "ä".repeat(900);
-        let Ok(CallbackOutcome::Error { code, description }) =
+        let Ok(CallbackOutcome::Refused(Refusal { code, description })) =
             outcome(&format!("error={long}&error_description={long}"), None)
         else {
             panic!("an error was given")

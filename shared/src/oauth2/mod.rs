@@ -36,7 +36,7 @@ mod token_request;
 mod token_response;
 
 pub use authorize::{PROTECTED_PARAMETERS, build_authorize_url, ignored_extra};
-pub use callback::{Callback, CallbackError, CallbackOutcome, callback_fields, parse_callback};
+pub use callback::{Callback, CallbackError, CallbackOutcome, Refusal, callback_fields, parse_callback, refusal};
 pub use config::{ClientAuthLocation, ConfigError, OAuthConfig, ParameterNames, TokenRequestFormat};
 pub use pkce::Pkce;
 pub use revocation::{build_revocation, parse_revocation};

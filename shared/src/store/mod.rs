@@ -12,7 +12,7 @@ mod sessions;
 pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};
-pub use sessions::{Session, SessionError, Sessions};
+pub use sessions::{Session, SessionError, Sessions, Taken, Visit};
 
 use crate::error::Error;
 

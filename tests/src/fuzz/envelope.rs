@@ -40,6 +40,7 @@ fn check_contents(data: &[u8]) {
         id: place.id.to_owned(),
         workspace: place.workspace.to_owned(),
         browser: String::new(),
+        host: None,
         sealed,
         expires_at: OffsetDateTime::UNIX_EPOCH,
     };

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use larder::connection::Connection;
-use larder::store::{Expect, SessionError, StoreError};
+use larder::store::{Expect, SessionError, StoreError, Taken, Visit};
 use larder_local::WORKSPACE;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
@@ -65,21 +65,31 @@ async fn check_session(stand: &Stand, changes: &Map<String, Value>) {
         id: ID.to_owned(),
         workspace: WORKSPACE.to_owned(),
         browser: "browser".to_owned(),
+        host: None,
         sealed: vec![1, 2, 3],
         expires_at: start + Duration::minutes(15),
     };
     sessions.put(&session).await.expect("it is written");
     if change(stand, table, &[("id", ID.to_owned())], changes).await {
-        let first = sessions.take(ID, "browser", start).await;
+        let visit = Visit { id: ID, browser: "browser", callback: "callback" };
+        let take = || sessions.take(visit, start, std::time::Duration::from_mins(1));
+        let first = take().await;
         match &first {
-            Ok(taken) => assert!(taken.browser == "browser" && taken.expires_at > start, "{taken:?}"),
-            Err(SessionError::Gone | SessionError::OtherBrowser | SessionError::Store(StoreError::Damaged { .. })) => {}
+            Ok(Taken::Session(taken)) => {
+                assert!(taken.browser == "browser" && taken.expires_at > start, "{taken:?}");
+            }
+            // A row may look as if it had been taken before.
+            Ok(Taken::Unfinished | Taken::Finished { .. }) => {}
+            Err(SessionError::Gone | SessionError::OtherBrowser { .. }) => {}
+            Err(SessionError::Store(StoreError::Damaged { .. })) => {}
             Err(error) => panic!("{error}"),
         }
-        let second = sessions.take(ID, "browser", start).await;
+        let second = take().await;
         match first {
-            Err(SessionError::OtherBrowser) => assert!(matches!(second, Err(SessionError::OtherBrowser))),
-            _ => assert!(matches!(second, Err(SessionError::Gone)), "a session is taken twice"),
+            Err(SessionError::OtherBrowser { .. }) => {
+                assert!(matches!(second, Err(SessionError::OtherBrowser { .. })));
+            }
+            _ => assert!(!matches!(second, Ok(Taken::Session(_))), "a session is taken twice"),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use larder::connection::Connection;
+use larder::random::SystemRng;
 use larder::store::Connections;
 use larder::store::schema::Tables;
 use larder_local::WORKSPACE;
@@ -21,7 +22,7 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) async fn open(data: &Path) -> Self {
         let database = DataDir::open(data).expect("a folder").database();
-        let engine = Engine::start(&database).await.expect("an engine");
+        let engine = Engine::start(&database, &SystemRng).await.expect("an engine");
         let client = Client::new(&engine.sdk_config());
         let table = Tables::default().connections;
         Self { connections: Connections::new(client.clone(), &table), client, table }

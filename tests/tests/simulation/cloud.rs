@@ -19,8 +19,6 @@ use dynoxide::Database;
 use larder::aws_http;
 use larder::random::Rng as _;
 use larder_tests::is_unconditional;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -157,27 +155,7 @@ impl Cloud {
     }
 
     fn dynamodb(&self, operation: &str, body: &str) -> Answer {
-        fn with<T: DeserializeOwned, R: Serialize>(body: &str, act: impl FnOnce(T) -> dynoxide::Result<R>) -> Answer {
-            let request = serde_json::from_str(body).expect("a request that the SDK has made");
-            match act(request) {
-                Ok(response) => Ok(serde_json::to_string(&response).expect("JSON")),
-                Err(error) => Err((error.status_code(), error.to_json())),
-            }
-        }
-        let database = &self.database;
-        match operation {
-            "GetItem" => with(body, |request| database.get_item(request)),
-            "PutItem" => with(body, |request| database.put_item(request)),
-            "UpdateItem" => with(body, |request| database.update_item(request)),
-            "DeleteItem" => with(body, |request| database.delete_item(request)),
-            "Query" => with(body, |request| database.query(request)),
-            "Scan" => with(body, |request| database.scan(request)),
-            "BatchGetItem" => with(body, |request| database.batch_get_item(request)),
-            "CreateTable" => with(body, |request| database.create_table(request)),
-            "DescribeTable" => with(body, |request| database.describe_table(request)),
-            "UpdateTimeToLive" => with(body, |request| database.update_time_to_live(request)),
-            _ => panic!("nobody expected {operation}"),
-        }
+        larder_local::engine::execute(&self.database, operation, body)
     }
 
     /// An index may be behind: now and then it says again what it said before.
