@@ -22,7 +22,7 @@ use put_credentials::PutCredentials;
 use serde_json::json;
 use tempfile::TempDir;
 
-const SECRET: &str = "the secret of the workspace";
+const SECRET: &str = "the secret of the workspace, which is long enough";
 const STORED: &str = r#"{"credentials":{"apiKey":"k"}}"#;
 
 /// AWS with one connection `mine` of the workspace `acme`.
@@ -41,7 +41,7 @@ impl Deployment {
         let deployment = Self { aws, engine, folder };
         let environment = deployment.process();
         schema::create(environment.dynamodb(), &environment.settings.tables).await.unwrap();
-        let put = PutCredentials::new(&environment).unwrap();
+        let put = PutCredentials::new(&environment, Arc::new(environment.refresh_function())).unwrap();
         let stored = send(&put, Method::PUT, &token("acme", SECRET), STORED).await;
         assert_eq!(stored.status(), StatusCode::CREATED);
         deployment
