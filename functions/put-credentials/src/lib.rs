@@ -1,20 +1,26 @@
 //! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes the credentials of a connection.
+//!
+//! New credentials of a connection that was made through an integration are tested first. This function has nothing to do
+//! that with: it seals them and has the `refresh` function test and store them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::connection::{Asked, Connection, Contents, Problem, expiry_of};
-use larder::credentials::{Credentials, refresh_token};
+use larder::connection::{Connection, Contents};
+use larder::credentials::Credentials;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
+use larder::invoke::{ReplaceCredentials, Replaced};
 use larder::signals::Signals;
 use larder::store::{Connections, Expect};
 use larder::vault::Vault;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 /// Serves `PUT` and `DELETE /credentials`.
 pub struct PutCredentials {
@@ -22,6 +28,7 @@ pub struct PutCredentials {
     connections: Connections,
     vault: Vault,
     signals: Signals,
+    tester: Arc<dyn ReplaceCredentials>,
     clock: Arc<dyn Clock>,
 }
 
@@ -33,17 +40,20 @@ struct Body {
 impl PutCredentials {
     /// How often a write is tried again after somebody else's came first.
     const ATTEMPTS: usize = 5;
+    /// How long after the request another test may begin, which takes 20 seconds at most: API Gateway gives up after 30.
+    const LAST_TEST: Duration = Duration::from_secs(3);
 
-    /// Wires the function.
+    /// Wires the function; `tester` tests and stores credentials of connections that have an integration.
     ///
     /// # Errors
     /// When a setting is wrong.
-    pub fn new(environment: &Environment) -> Result<Self, SettingError> {
+    pub fn new(environment: &Environment, tester: Arc<dyn ReplaceCredentials>) -> Result<Self, SettingError> {
         Ok(Self {
             authenticator: environment.authenticator(),
             connections: environment.connections(),
             vault: environment.vault()?,
             signals: environment.signals(),
+            tester,
             clock: Arc::clone(&environment.clock),
         })
     }
@@ -55,8 +65,9 @@ impl PutCredentials {
         match *request.method() {
             Method::PUT => {
                 check_id(id)?;
+                let is_tested = is_tested(&caller, &parameters)?;
                 let Body { credentials } = read_json(request)?;
-                self.replace(&caller, id, Some(credentials)).await?;
+                self.replace(&caller, id, Some(credentials), is_tested).await?;
                 Ok(empty(StatusCode::CREATED))
             }
             Method::DELETE => {
@@ -72,7 +83,7 @@ impl PutCredentials {
         match connection.filter(|it| caller.may_see(it.tenant.as_deref())) {
             None => Ok(()),
             // A connection stays, so that its end user can connect again.
-            Some(connection) if connection.integration.is_some() => self.replace(caller, id, None).await,
+            Some(connection) if connection.integration.is_some() => self.replace(caller, id, None, false).await,
             Some(connection) => {
                 self.vault.remove(&connection).await?;
                 self.signals.removed(&connection).await;
@@ -82,20 +93,35 @@ impl PutCredentials {
     }
 
     /// Stores credentials whole, whatever was there; none leaves the connection waiting for its end user.
-    async fn replace(&self, caller: &Caller, id: &str, credentials: Option<Credentials>) -> Result<(), Error> {
+    async fn replace(
+        &self,
+        caller: &Caller,
+        id: &str,
+        credentials: Option<Credentials>,
+        is_tested: bool,
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
         for _ in 0..Self::ATTEMPTS {
             let now = self.clock.now();
             let stored = self.connections.get(&caller.workspace, id).await?;
             let before = stored.as_ref().map(|stored| stored.state);
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            let (mut connection, contents) = match stored {
+            let (connection, entered) = match stored {
                 Some(stored) if !caller.may_see(stored.tenant.as_deref()) => {
                     return Err(Error::not_found(format!("the connection `{id}` is not yours")));
                 }
                 Some(stored) if stored.integration.is_some() => {
-                    let damaged = || Error::internal("the contents of a connection are damaged");
-                    let contents = self.vault.open_entered(&stored).await?.ok_or_else(damaged)?;
-                    (stored, contents)
+                    if let Some(credentials) = credentials.as_ref().filter(|_| is_tested) {
+                        let event = self.vault.seal_candidate(&stored, credentials).await?;
+                        match self.tester.replace(&event).await? {
+                            Replaced::Stored => return Ok(()),
+                            Replaced::Refused(refusal) => return Err(refusal.into()),
+                            Replaced::Stale if begun.elapsed() < Self::LAST_TEST => continue,
+                            Replaced::Stale => break,
+                        }
+                    }
+                    let entered = self.vault.entered(&stored).await?;
+                    (stored, entered)
                 }
                 Some(stored) => (stored, Contents::default()),
                 None => {
@@ -103,20 +129,25 @@ impl PutCredentials {
                     (Connection { tenant, ..Connection::new(&caller.workspace, id, now) }, Contents::default())
                 }
             };
-            let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
-            let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
-            connection.renewed(expiry, refresh_token(&value).is_some(), now);
-            if credentials.is_none() {
-                connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));
-                connection.require_action();
-            }
-            let contents = Contents { credentials: credentials.clone(), ..contents };
-            if self.vault.save(&connection, &contents, expect).await? {
+            if let Some(connection) = self.vault.replace(connection, entered, credentials.clone(), expect, now).await? {
                 self.signals.written(before, &connection).await;
                 return Ok(());
             }
         }
         Err(Error::conflict(format!("the connection `{id}` is being changed by others; try again")))
+    }
+}
+
+/// Whether new credentials of a connection with an integration are tested (`test`, which only admins may turn off).
+fn is_tested(caller: &Caller, parameters: &Parameters) -> Result<bool, Error> {
+    match parameters.optional("test")? {
+        None | Some("true") => Ok(true),
+        Some("false") if caller.admin => Ok(false),
+        Some("false") => {
+            let message = "only admins may store credentials untested; leave out `test=false`";
+            Err(Error::access_denied(message))
+        }
+        Some(_) => Err(Error::bad_request("`test` is `true` or `false`")),
     }
 }
 

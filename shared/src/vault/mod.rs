@@ -4,6 +4,7 @@
 //! [`CredentialStore`] outside of it. Rows remember which, so a setting that changes strands nobody: a row is as it was
 //! until its credentials are written again.
 
+mod candidate;
 mod outside;
 
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,15 @@ impl Vault {
         Ok(contents)
     }
 
+    /// Opens what was entered when connecting, as [`Self::open_entered`].
+    ///
+    /// # Errors
+    /// 503 when the key service fails; 500 if it does not open, or is damaged.
+    pub async fn entered(&self, connection: &Connection) -> Result<Contents, Error> {
+        let damaged = || Error::internal("the contents of a connection are damaged");
+        self.open_entered(connection).await?.ok_or_else(damaged)
+    }
+
     /// Opens what was entered when connecting, for whoever replaces the credentials: these may be unreadable, and are not
     /// among the contents. `None` if what is sealed does not open, or is damaged.
     ///
@@ -137,7 +147,7 @@ impl Vault {
     /// # Errors
     /// 413 when they are too large; 503 when the key service fails.
     pub async fn seal(&self, connection: &mut Connection, contents: &Contents) -> Result<(), Error> {
-        self.check_size(contents)?;
+        self.check_size(contents.credentials.as_ref())?;
         self.seal_bytes(connection, serde_json::to_vec(contents).map_err(Error::internal)?).await
     }
 
@@ -150,7 +160,7 @@ impl Vault {
             self.seal(&mut connection, contents).await?;
             return Ok(Prepared { row: connection, outside: None });
         };
-        self.check_size(contents)?;
+        self.check_size(contents.credentials.as_ref())?;
         let rest = Rest {
             input: contents.input.clone(),
             connector_parameters: contents.connector_parameters.clone(),
@@ -206,8 +216,8 @@ impl Vault {
         Ok(stored.is_some_and(|stored| stored.version == row.version && stored.sealed == row.sealed))
     }
 
-    fn check_size(&self, contents: &Contents) -> Result<(), Error> {
-        let size = contents.credentials.as_ref().map_or(0, |credentials| credentials.as_json().len());
+    fn check_size(&self, credentials: Option<&Credentials>) -> Result<(), Error> {
+        let size = credentials.map_or(0, |credentials| credentials.as_json().len());
         let most = self.max_bytes();
         if size > most {
             let most = most / 1024;
