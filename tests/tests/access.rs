@@ -12,7 +12,7 @@ use larder::credentials::Credentials;
 use larder::error::Error;
 use larder::http::Handler as _;
 use larder::invoke::{ReplaceCredentials, ReplaceEvent, Replaced};
-use larder_tests::{Answer, MockProvider, World};
+use larder_tests::{Answer, MockProvider, World, root};
 use put_credentials::PutCredentials;
 use refresh::{Event, Refresh};
 use serde_json::{Value, json};
@@ -317,7 +317,12 @@ async fn candidate(world: &World, id: &str) -> ReplaceEvent {
 
 #[tokio::test]
 async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alone() {
-    let (world, _provider, connected) = furnished().await;
+    // The function has no connectors of its own.
+    let world = World::with_connectors(vec![root().join("shared/connectors")]).await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let connected = world.connect(&provider).await;
+    put(&world, &world.alice, HERS).await;
     let function = Refresh::new(world.bundle.environment()).unwrap();
     let send = async |event: &ReplaceEvent| {
         let event = serde_json::from_value::<Event>(json!(event)).unwrap();
@@ -337,6 +342,33 @@ async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alon
     assert!(send(&ReplaceEvent { sealed: mine.sealed, ..next.clone() }).await.is_err(), "of the version before");
     world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
     assert_eq!(send(&next).await.unwrap(), "stale");
+    // Made again under the same id: at the same version, and yet another one.
+    world.connect(&provider).await;
+    let first = candidate(&world, &connected).await;
+    world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
+    world.advance(1);
+    world.connect(&provider).await;
+    assert_eq!(candidate(&world, &connected).await.version, first.version);
+    assert_eq!(send(&first).await.unwrap(), "stale");
+}
+
+#[tokio::test]
+async fn new_credentials_that_fail_their_test_replace_nothing() {
+    let (world, provider, id) = furnished().await;
+    let before = world.connection(&id).await;
+    let put = async |query: &str| {
+        let body = json!({"credentials": {"access_token": "mine"}});
+        world.send(Method::PUT, &format!("/credentials?connectionId={id}{query}"), &world.admin, Some(&body)).await
+    };
+    for (status, expected) in [(401, StatusCode::BAD_REQUEST), (502, StatusCode::SERVICE_UNAVAILABLE)] {
+        provider.set_test_status(status);
+        let error = put("").await.expect(expected);
+        assert!(error.json()["message"].as_str().unwrap().starts_with("nothing was stored: "), "{}", error.text());
+        assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+        assert_eq!(world.connection(&id).await, before);
+    }
+    put("&test=false").await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials(&id).await["access_token"], "mine");
 }
 
 /// Another changes the connection whenever credentials are to be tested, so many times.
