@@ -85,17 +85,20 @@ const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<'
 /// Reads the request out of an event of an HTTP API
 /// ([payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
 ///
-/// The URI is path and query alone; whatever cannot stand there is percent-encoded. HTTP APIs decode the path, function URLs
-/// and `cargo lambda watch` don't; these have no routes (`$default`), so that a `%` is part of an escape there, and stands
-/// for itself behind a route. `lambda_http` would make a whole URL,
+/// The URI is path and query alone; whatever cannot stand there is percent-encoded. HTTP APIs decode the path, by some
+/// accounts all but `%25`; function URLs and `cargo lambda watch` don't, and have no routes (`$default`). So behind a route
+/// every `%` stands for itself, and elsewhere it is part of an escape. `lambda_http` would make a whole URL,
 /// also of headers that the caller chose, and panic where that is none.
 ///
 /// # Errors
 /// 400 if the path and the query are too long for a URI, or the body is not the base64 that it is said to be.
 pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
     let is_decoded = event.route_key.as_deref().is_some_and(|route| route != "$default");
-    let not_in_path = if is_decoded { NOT_IN_DECODED_PATH } else { NOT_IN_PATH };
-    let mut target = utf8_percent_encode(event.raw_path.as_deref().unwrap_or_default(), not_in_path).to_string();
+    let path = event.raw_path.unwrap_or_default();
+    let mut target = match is_decoded {
+        true => utf8_percent_encode(&path.replace("%25", "%"), NOT_IN_DECODED_PATH).to_string(),
+        false => utf8_percent_encode(&path, NOT_IN_PATH).to_string(),
+    };
     if !target.starts_with('/') {
         target.insert(0, '/');
     }
@@ -285,6 +288,7 @@ mod tests {
         };
         let route = "GET /connections/{id}";
         assert_eq!(uri_of(route, "/connections/in%2Fpath"), "/connections/in%252Fpath");
+        assert_eq!(uri_of(route, "/connections/in%252Fpath"), "/connections/in%252Fpath", "`%25` was left");
         assert_eq!(uri_of(route, "/connections/50% ä#b"), "/connections/50%25%20%C3%A4%23b");
         assert_eq!(uri_of("$default", "/connections/in%2Fpath"), "/connections/in%2Fpath");
     }
