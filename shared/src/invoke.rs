@@ -57,7 +57,7 @@ pub trait RefreshConnection: Send + Sync {
     async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error>;
 }
 
-/// What `put-credentials` sends to the `refresh` function: credentials for a connection of an integration, which are to be
+/// An event of `put-credentials` for the `refresh` function: credentials for a connection of an integration, which are to be
 /// tested before they replace anything. `sealed` tells it apart from a [`RefreshEvent`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,7 +72,7 @@ pub struct ReplaceEvent {
     pub sealed: String,
 }
 
-/// What came of it.
+/// The outcome for new credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Replaced {

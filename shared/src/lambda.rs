@@ -39,7 +39,7 @@ pub fn init_logging() {
     subscriber(&directives(set("RUST_LOG"), set("AWS_LAMBDA_LOG_LEVEL")), std::io::stdout).init();
 }
 
-/// What is said of an event that is none of an HTTP API.
+/// The answer to an event that does not come from an HTTP API.
 const HTTP_EVENTS: &str = "this function takes events of an HTTP API (payload format 2.0) and of function URLs; put an HTTP \
                            API in front of it, as infra/template.yaml does";
 
@@ -75,7 +75,7 @@ async fn answer_http(
     Ok(Answer::Expected(write_response(invocation.answer(answer).await)))
 }
 
-/// What cannot stand in the path of a URI, where a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be
+/// Characters that cannot stand in the path of a URI, where a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be
 /// the connection `a`.
 const NOT_IN_DECODED_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -325,7 +325,7 @@ fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)>
             token(&extended(json!(["https://example.com/x"])), &claims, secret.as_bytes()),
         ),
         ("no extension that must be understood", token(&extended(json!([])), &claims, secret.as_bytes())),
-        ("an extension that is no list", token(&extended(Value::Null), &claims, secret.as_bytes())),
+        ("extensions that are not a list", token(&extended(Value::Null), &claims, secret.as_bytes())),
         (
             "a payload that is said to be bare",
             token(&json!({"alg": "HS256", "b64": false}), &claims, secret.as_bytes()),
@@ -636,7 +636,7 @@ async fn a_short_secret_opens_nothing() {
         world.advance(300);
         let error = ask(secret).await.expect(StatusCode::INTERNAL_SERVER_ERROR);
         assert!(error.json()["message"].as_str().unwrap().contains("fewer than 32 bytes"), "{}", error.text());
-        // No guess is told from another.
+        // A wrong guess gets the same answer.
         assert_eq!(ask("guessed").await.snapshot(), error.snapshot());
         rotate(&world, secret, Some(OLD)).await;
         world.advance(300);

@@ -1,7 +1,7 @@
 //! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes the credentials of a connection.
 //!
-//! New credentials of a connection that was made through an integration are tested first. This function has nothing to do
-//! that with: it seals them and has the `refresh` function test and store them.
+//! New credentials of a connection that was made through an integration are tested first. This function has no
+//! engine for that: it seals them and has the `refresh` function test and store them.
 
 use std::sync::Arc;
 use std::time::Duration;

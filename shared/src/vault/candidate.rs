@@ -14,7 +14,7 @@ use crate::invoke::ReplaceEvent;
 use crate::seal::Place;
 use crate::store::Expect;
 
-/// What is sealed in a [`ReplaceEvent`].
+/// The sealed part of a [`ReplaceEvent`].
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Candidate {

@@ -28,7 +28,7 @@ pub fn refresh_event(data: &[u8]) {
         let refresh = Refresh::new(stand.world.bundle.environment()).expect("the function");
         let answer = match refresh.handle(event).await {
             Ok(answer) => answer,
-            // What does not open was sealed by nobody.
+            // It does not open, for nobody has sealed it.
             Err(error) if is_sealed => return assert_untold(&error.to_string()),
             Err(error) => panic!("{text}: {error}"),
         };
