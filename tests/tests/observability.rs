@@ -1,14 +1,9 @@
 //! What is measured, and what a function's log tells of an invocation.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use get_credentials::GetCredentials;
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
-use larder::http::Handler as _;
-use larder::invocation::recorded;
-use larder::secret::Secret;
 use larder_tests::function::{Function, http_event};
 use larder_tests::program::built;
 use larder_tests::{MockProvider, World};
@@ -179,27 +174,6 @@ async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
         assert!(!line.contains(secret) && !line.contains(&token), "{line}");
     }
     function.stop().await;
-}
-
-#[tokio::test]
-async fn a_refused_caller_names_neither_workspace_nor_connection() {
-    let (world, _provider, id) = connected().await;
-    let environment = world.bundle.environment();
-    let exp = world.clock_time() + 3600;
-    let claims = Claims { workspace_key: Some("local".into()), is_admin: true, exp, ..Claims::default() };
-    let forged = sign(&claims, &Secret::new("not the secret of the workspace")).unwrap();
-    for (token, status) in [(&forged, 401), (&world.admin, 200)] {
-        // It has no secret in memory yet, and so reads ahead.
-        let function = GetCredentials::new(environment, Arc::clone(world.bundle.refresher()) as _).unwrap();
-        let request = http::Request::get(format!("/credentials?connectionId={id}"));
-        let request = request.header("authorization", format!("Bearer {token}")).body("".into()).unwrap();
-        let (response, record) = recorded(function.handle(request)).await;
-        assert_eq!(response.status(), status);
-        let learned = [record.workspace, record.connection, record.connector];
-        let expected = [Some("local".to_owned()), Some(id.clone()), Some("oauth2".to_owned())];
-        assert_eq!(learned, if status == 200 { expected } else { [None, None, None] });
-        assert_eq!(record.refusal.is_some(), status == 401);
-    }
 }
 
 /// The environment of a function over the data of a world.
