@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Number, Value};
 
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::Parameters;
 use crate::invocation;
 use crate::secret::Secret;
-use crate::secrets::Workspaces;
+use crate::secrets::{WorkspaceSecret, Workspaces};
 use crate::store::schema::MAX_TENANT_BYTES;
 
 /// Whoever holds a valid token: a workspace's own code (admin), or one of its end users (a tenant).
@@ -76,10 +79,26 @@ pub struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_credentials_of: Option<String>,
     /// The end of its life, in seconds since 1970. A token without one is refused.
+    #[serde(deserialize_with = "numeric_date")]
     pub exp: i64,
     /// The start of its life, in seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_date")]
     pub nbf: Option<i64>,
+}
+
+/// A NumericDate (RFC 7519 §2), which may have a fraction: the second that it is in. One that is too large for this type is
+/// the largest.
+fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Number::deserialize(deserializer).map(|date| whole_seconds(&date))
+}
+
+fn optional_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(Option::<Number>::deserialize(deserializer)?.as_ref().map(whole_seconds))
+}
+
+fn whole_seconds(date: &Number) -> i64 {
+    // `as` saturates.
+    date.as_i64().unwrap_or_else(|| date.as_f64().unwrap_or(f64::INFINITY).floor() as i64)
 }
 
 /// Turns tokens into callers.
@@ -92,6 +111,8 @@ pub struct Authenticator {
 impl Authenticator {
     /// How far ahead of ours the clock of the token's issuer may be.
     const NOT_BEFORE_LEEWAY: Duration = Duration::from_mins(1);
+    /// The last second of the year 9999. Times beyond it are mistakes, such as milliseconds, and would never come.
+    pub const LAST_EXPIRY: i64 = 253_402_300_799;
 
     /// An authenticator for these workspaces. `keeps_for_others` is whether another Larder may keep its credentials here,
     /// which it may not where they are kept elsewhere in turn: so tokens for that open nothing where they were made.
@@ -102,7 +123,8 @@ impl Authenticator {
     /// The caller of a request, by `Authorization: Bearer` or `X-Membrane-Token`.
     ///
     /// # Errors
-    /// 401, the same for every reason; 503 if the secret store fails.
+    /// 401, the same for every reason; 500 if the secret of the workspace is too short to verify anything; 503 if the secret
+    /// store fails.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         match bearer(headers) {
             Some(token) => self.verify(token).await,
@@ -123,7 +145,8 @@ impl Authenticator {
     /// [`Self::authenticate`], or another Larder that keeps the credentials of this connection here.
     ///
     /// # Errors
-    /// 401, the same for every reason; 503 if the secret store fails.
+    /// 401, the same for every reason; 500 if the secret of the workspace is too short to verify anything; 503 if the secret
+    /// store fails.
     pub async fn authenticate_for_credentials(
         &self,
         headers: &HeaderMap,
@@ -139,7 +162,8 @@ impl Authenticator {
     /// The caller behind a token.
     ///
     /// # Errors
-    /// 401, the same for every reason; 503 if the secret store fails.
+    /// 401, the same for every reason; 500 if the secret of the workspace is too short to verify anything; 503 if the secret
+    /// store fails.
     pub async fn verify(&self, token: &str) -> Result<Caller, Error> {
         self.verify_for(token, None).await
     }
@@ -148,17 +172,24 @@ impl Authenticator {
         let Ok(claimed) = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token) else {
             return Err(refused("not a token of ours"));
         };
+        if asks_for_extensions(token) {
+            return Err(refused("asks for extensions of the format"));
+        }
         let Some(workspace) = claimed.workspace_key.or(claimed.iss) else {
             return Err(refused("no workspace in the token"));
         };
         let Some(secret) = self.workspaces.secret(&workspace).await? else {
             return Err(refused("unknown workspace"));
         };
-        let claims = [Some(&secret.secret), secret.previous_secret.as_ref()]
-            .into_iter()
-            .flatten()
-            .find_map(|secret| signed_claims(token, secret));
-        let Some(claims) = claims else { return Err(refused("wrong signature or algorithm")) };
+        let claims = secret.verifying().find_map(|secret| signed_claims(token, secret));
+        let Some(claims) = claims else {
+            // The answer doesn't depend on the signature, so that nobody learns from it whether a guess was right.
+            if !WorkspaceSecret::is_long_enough(&secret.secret) {
+                invocation::note(|record| record.refusal = Some("the secret of the workspace is too short"));
+                return Err(Error::short_secret());
+            }
+            return Err(refused("wrong signature or algorithm"));
+        };
         if claims.for_application {
             return Err(refused("made for a connected application"));
         }
@@ -169,6 +200,9 @@ impl Authenticator {
         let now = self.clock.now().unix_timestamp();
         if claims.exp <= now {
             return Err(refused("expired"));
+        }
+        if claims.exp > Self::LAST_EXPIRY {
+            return Err(refused("expires after the year 9999"));
         }
         if claims.nbf.is_some_and(|start| start > now + Self::NOT_BEFORE_LEEWAY.as_secs() as i64) {
             return Err(refused("not valid yet"));
@@ -207,6 +241,14 @@ fn signed_claims(token: &str, secret: &Secret) -> Option<Claims> {
     jsonwebtoken::decode::<Claims>(token, &key, &rules).ok().map(|data| data.claims)
 }
 
+/// Whether a token says that it cannot be read without extensions, none of which Larder has: any `crit` (RFC 7515 §4.1.11),
+/// or a payload that is not encoded (RFC 7797, which forbids that for tokens). Also where the header isn't an object.
+fn asks_for_extensions(token: &str) -> bool {
+    let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
+    let header = header.and_then(|header| serde_json::from_slice::<Map<String, Value>>(&header).ok());
+    header.is_none_or(|header| header.contains_key("crit") || header.get("b64").is_some_and(|b64| *b64 != true))
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = authorization.and_then(|value| {
@@ -219,4 +261,41 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn refused(reason: &'static str) -> Error {
     invocation::note(|record| record.refusal = Some(reason));
     Error::not_authenticated()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(exp: &str) -> Option<i64> {
+        serde_json::from_str::<Claims>(&format!(r#"{{"exp":{exp}}}"#)).ok().map(|claims| claims.exp)
+    }
+
+    #[test]
+    fn a_time_is_a_number_with_or_without_a_fraction() {
+        for (exp, seconds) in [("12", 12), ("12.9", 12), ("-0.5", -1), ("1.2e1", 12), ("0", 0)] {
+            assert_eq!(claims(exp), Some(seconds), "{exp}");
+        }
+        for exp in ["9223372036854775807", "18446744073709551615", "1e18", "1e300"] {
+            assert!(claims(exp).is_some_and(|exp| exp > Authenticator::LAST_EXPIRY), "{exp}");
+        }
+        for exp in [r#""12""#, "true", "null", "[12]", "1e400", r#"12,"exp":13"#] {
+            assert_eq!(claims(exp), None, "{exp}");
+        }
+        let nbf = |nbf: &str| serde_json::from_str::<Claims>(&format!(r#"{{"nbf":{nbf}}}"#)).ok().map(|it| it.nbf);
+        assert_eq!([nbf("1.5"), nbf("null"), nbf(r#""1""#)], [Some(Some(1)), Some(None), None]);
+    }
+
+    #[test]
+    fn a_header_that_must_be_understood_is_found() {
+        let asks = |header: &str| asks_for_extensions(&format!("{}.e30.", URL_SAFE_NO_PAD.encode(header)));
+        for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","b64":true,"kid":"crit"}"#] {
+            assert!(!asks(header), "{header}");
+        }
+        for header in
+            [r#"{"crit":["exp"]}"#, r#"{"crit":[]}"#, r#"{"crit":null}"#, r#"{"b64":false}"#, r#"{"b64":"true"}"#, "[]"]
+        {
+            assert!(asks(header), "{header}");
+        }
+    }
 }

@@ -80,6 +80,16 @@ pub enum KeysFrom {
     File(PathBuf),
 }
 
+impl KeysFrom {
+    /// The KMS key, which also encrypts the secrets that are made.
+    fn kms(&self) -> Option<String> {
+        match self {
+            Self::Kms(key_id) => Some(key_id.clone()),
+            Self::File(_) => None,
+        }
+    }
+}
+
 /// What wakes refreshes.
 #[derive(Debug, Clone)]
 pub enum RefreshesBy {
@@ -202,7 +212,7 @@ impl Environment {
         let secrets: Arc<dyn SecretStore> = match &settings.secrets {
             SecretsIn::File(path) => Arc::new(SecretFile::new(path)),
             SecretsIn::SecretsManager(prefix) => {
-                Arc::new(SecretsManager::new(aws_sdk_secretsmanager::Client::new(&sdk), prefix))
+                Arc::new(SecretsManager::new(aws_sdk_secretsmanager::Client::new(&sdk), prefix, settings.keys.kms()))
             }
         };
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);

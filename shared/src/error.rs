@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::http::{Response, json};
 
 /// The broad kind of an error, as the `type` member on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorType {
     /// The request cannot be carried out as it was made.
@@ -20,6 +20,21 @@ pub enum ErrorType {
     Configuration,
     /// Larder, or something that it stands on, failed.
     Internal,
+}
+
+/// The documented kinds within the broad ones, as the `key` member on the wire.
+const KEYS: [&str; 6] = [
+    "access_denied",
+    "access_token_expired",
+    "connection_is_defunct",
+    "not_authenticated",
+    "not_found",
+    "rate_limit_exceeded",
+];
+
+/// A documented key of that name.
+pub fn documented_key(name: &str) -> Option<&'static str> {
+    KEYS.into_iter().find(|key| *key == name)
 }
 
 /// What kind of error a response tells of. An extension of the response, for the log.
@@ -132,6 +147,18 @@ impl Error {
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Internal, None, "something went wrong inside Larder")
+    }
+
+    /// 500: the secret of a workspace is too short to verify tokens.
+    pub fn short_secret() -> Self {
+        let message = "the secret of this workspace has fewer than 32 bytes, so that no access token can be verified with \
+                       it; replace the secret, for example by the output of `openssl rand -base64 48`";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Configuration, None, message)
+    }
+
+    /// 501: a function was invoked with an event that is not for it.
+    pub fn foreign_event(takes: &'static str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, ErrorType::Configuration, None, takes)
     }
 
     /// The same error with details for a program.

@@ -1,4 +1,4 @@
-//! Asking the `refresh` function to refresh one connection.
+//! Asking the `refresh` function to refresh one connection, or to test and store credentials for it.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
+use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorType, documented_key};
 use crate::invocation;
 
 /// What a schedule, or a reader of an expired token, sends to the `refresh` function.
@@ -55,6 +57,81 @@ pub trait RefreshConnection: Send + Sync {
     async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error>;
 }
 
+/// An event of `put-credentials` for the `refresh` function: credentials for a connection of an integration, which are to be
+/// tested before they replace anything. `sealed` tells it apart from a [`RefreshEvent`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplaceEvent {
+    /// The key of the workspace.
+    pub workspace: String,
+    /// The id of the connection in it.
+    pub connection_id: String,
+    /// The version that was seen; if it has changed since, nothing is done.
+    pub version: u64,
+    /// The credentials, sealed for this connection and version, in URL-safe base64.
+    pub sealed: String,
+}
+
+/// The outcome for new credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Replaced {
+    /// The credentials are stored.
+    Stored,
+    /// The connection has changed since it was seen. Nothing is stored.
+    Stale,
+    /// The test failed or could not be made. Nothing is stored.
+    Refused(Refusal),
+}
+
+/// An [`Error`] on its way from one function to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    status: u16,
+    #[serde(rename = "type")]
+    kind: ErrorType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    message: String,
+    /// In seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self {
+            status: error.status.as_u16(),
+            kind: error.kind,
+            key: error.key.map(ToOwned::to_owned),
+            message: error.message,
+            retry_after: error.retry_after.map(|wait| wait.as_secs()),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            status: StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            kind: refusal.kind,
+            key: refusal.key.as_deref().and_then(documented_key),
+            message: refusal.message,
+            data: None,
+            allow: None,
+            retry_after: refusal.retry_after.map(Duration::from_secs),
+        }
+    }
+}
+
+/// Tests credentials and stores those that pass, here or elsewhere.
+#[async_trait]
+pub trait ReplaceCredentials: Send + Sync {
+    /// Waits for what comes of it.
+    async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error>;
+}
+
 /// The `refresh` function, invoked by its name and waited for.
 ///
 /// See [Invoke](https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html).
@@ -72,16 +149,13 @@ impl RefreshFunction {
         Self { sdk, client: OnceLock::new(), name: name.into() }
     }
 
-    /// A refresh takes as long as the provider, and API Gateway waits for 30 seconds.
+    /// A refresh or a test takes as long as the provider, and API Gateway waits for 30 seconds.
     fn timeouts() -> TimeoutConfig {
         let most = Duration::from_secs(25);
         TimeoutConfig::builder().operation_attempt_timeout(most).operation_timeout(most).build()
     }
-}
 
-#[async_trait]
-impl RefreshConnection for RefreshFunction {
-    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
+    async fn invoke<A: DeserializeOwned>(&self, event: &(impl Serialize + Sync)) -> Result<A, Error> {
         let payload = Blob::new(serde_json::to_vec(event).map_err(Error::internal)?);
         let client = self.client.get_or_init(|| {
             let config = aws_sdk_lambda::config::Builder::from(&self.sdk).timeout_config(Self::timeouts());
@@ -94,8 +168,44 @@ impl RefreshConnection for RefreshFunction {
             return Err(Error::unavailable("the refresh function", &failure));
         }
         let answer = output.payload.map(Blob::into_inner).unwrap_or_default();
-        let outcome = serde_json::from_slice(&answer).map_err(Error::internal)?;
+        serde_json::from_slice(&answer).map_err(Error::internal)
+    }
+}
+
+#[async_trait]
+impl RefreshConnection for RefreshFunction {
+    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
+        let outcome = self.invoke(event).await?;
         invocation::note(|record| record.outcome = Some(outcome));
         Ok(outcome)
+    }
+}
+
+#[async_trait]
+impl ReplaceCredentials for RefreshFunction {
+    async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
+        self.invoke(event).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_the_same_error_at_the_other_end() {
+        let unavailable = Error::connection_unavailable("the application is down", Duration::from_secs(7));
+        for error in [unavailable, Error::connection(Some("rate_limit_exceeded"), "no"), Error::configuration("x")] {
+            let sent = serde_json::to_string(&Replaced::Refused(error.clone().into())).expect("JSON");
+            let Ok(Replaced::Refused(refusal)) = serde_json::from_str(&sent) else { panic!("{sent}") };
+            let got = Error::from(refusal);
+            assert_eq!(
+                (got.status, got.kind, got.key, got.message, got.retry_after),
+                (error.status, error.kind, error.key, error.message, error.retry_after)
+            );
+        }
+        assert_eq!(json!(Replaced::Stored), "stored");
     }
 }

@@ -1,5 +1,7 @@
 //! How a function meets the Lambda runtime: logging, and the adapters for HTTP functions and for those that take events.
 
+mod foreign;
+
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use foreign::Answer;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri, header};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -14,9 +17,12 @@ use lambda_http::{Body, Context, LambdaEvent, lambda_runtime, service_fn};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tracing::Subscriber;
+use serde_json::value::RawValue;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::error::Error;
@@ -33,42 +39,66 @@ pub fn init_logging() {
     subscriber(&directives(set("RUST_LOG"), set("AWS_LAMBDA_LOG_LEVEL")), std::io::stdout).init();
 }
 
+/// The answer to an event that does not come from an HTTP API.
+const HTTP_EVENTS: &str = "this function takes events of an HTTP API (payload format 2.0) and of function URLs; put an HTTP \
+                           API in front of it, as infra/template.yaml does";
+
 /// Serves API Gateway (payload 2.0) events with a handler until the runtime ends. Each leaves a line in the log.
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
 pub async fn serve(handler: Arc<dyn Handler>) -> Result<(), lambda_http::Error> {
     let (handler, start) = (&handler, &ColdStart::default());
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
-        let method = Some(event.payload.request_context.http.method.clone());
-        let invocation = Invocation { method, ..invocation(Some(&event.context), start) };
-        let answer = async {
-            match read_request(event.payload) {
-                Ok(request) => handler.handle(request).await,
-                Err(error) => error.into_response(),
-            }
-        };
-        Ok::<_, std::convert::Infallible>(write_response(invocation.answer(answer).await))
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        answer_http(handler.as_ref(), event.payload.get(), invocation(Some(&event.context), start))
+            .await
+            .map_err(lambda_http::Error::from)
     }))
     .await
 }
 
-/// HTTP APIs decode the path, and in a URI a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be the
-/// connection `a`.
-const NOT_IN_PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'%').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+async fn answer_http(
+    handler: &dyn Handler,
+    event: &str,
+    invocation: Invocation,
+) -> Result<Answer<ApiGatewayV2httpResponse>, Error> {
+    let Ok(event) = serde_json::from_str::<ApiGatewayV2httpRequest>(event) else {
+        return foreign::answer(event, HTTP_EVENTS, invocation).await.map(Answer::Foreign);
+    };
+    let invocation = Invocation { method: Some(event.request_context.http.method.clone()), ..invocation };
+    let answer = async {
+        match read_request(event) {
+            Ok(request) => handler.handle(request).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    Ok(Answer::Expected(write_response(invocation.answer(answer).await)))
+}
+
+/// Characters that cannot stand in the path of a URI, where a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be
+/// the connection `a`.
+const NOT_IN_DECODED_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const NOT_IN_PATH: &AsciiSet = &NOT_IN_DECODED_PATH.remove(b'%');
 const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
 /// Reads the request out of an event of an HTTP API
 /// ([payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
 ///
-/// The URI is path and query alone; whatever cannot stand there is percent-encoded. `lambda_http` would make a whole URL,
+/// The URI is path and query alone; whatever cannot stand there is percent-encoded. HTTP APIs decode the path, by some
+/// accounts all but `%25`; function URLs and `cargo lambda watch` don't, and have no routes (`$default`). So behind a route
+/// every `%` stands for itself, and elsewhere it is part of an escape. `lambda_http` would make a whole URL,
 /// also of headers that the caller chose, and panic where that is none.
 ///
 /// # Errors
 /// 400 if the path and the query are too long for a URI, or the body is not the base64 that it is said to be.
 pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
-    let mut target = utf8_percent_encode(event.raw_path.as_deref().unwrap_or_default(), NOT_IN_PATH).to_string();
+    let is_decoded = event.route_key.as_deref().is_some_and(|route| route != "$default");
+    let path = event.raw_path.unwrap_or_default();
+    let mut target = match is_decoded {
+        true => utf8_percent_encode(&path.replace("%25", "%"), NOT_IN_DECODED_PATH).to_string(),
+        false => utf8_percent_encode(&path, NOT_IN_PATH).to_string(),
+    };
     if !target.starts_with('/') {
         target.insert(0, '/');
     }
@@ -110,20 +140,28 @@ fn write_response(response: Response) -> ApiGatewayV2httpResponse {
     answer
 }
 
-/// Serves events until the runtime ends. Each leaves a line in the log.
+/// Serves events until the runtime ends. Each leaves a line in the log. `takes` is a sentence that says which these are, for
+/// whoever sends others.
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
-pub async fn serve_events<E, A>(handle: impl AsyncFn(E) -> Result<A, Error>) -> Result<(), lambda_http::Error>
+pub async fn serve_events<E, A>(
+    takes: &'static str,
+    handle: impl AsyncFn(E) -> Result<A, Error>,
+) -> Result<(), lambda_http::Error>
 where
     E: DeserializeOwned,
     A: Serialize,
 {
     let (handle, start) = (&handle, &ColdStart::default());
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<E>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let invocation = invocation(Some(&event.context), start);
-        // Boxed, so that the types of futures do not nest deeper than the compiler looks.
-        invocation.handle(Box::pin(handle(event.payload))).await.map_err(lambda_http::Error::from)
+        let answer = match serde_json::from_str(event.payload.get()) {
+            // Boxed, so that the types of futures do not nest deeper than the compiler looks.
+            Ok(payload) => invocation.handle(Box::pin(handle(payload))).await.map(Answer::Expected),
+            Err(_) => foreign::answer(event.payload.get(), takes, invocation).await.map(Answer::Foreign),
+        };
+        answer.map_err(lambda_http::Error::from)
     }))
     .await
 }
@@ -149,6 +187,15 @@ fn invocation(context: Option<&Context>, start: &ColdStart) -> Invocation {
     }
 }
 
+/// Whether something may be logged. Dependencies log at `trace` what they carry: the runtime events with their tokens and
+/// credentials, the SDK requests and responses. No setting turns that on.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    const OURS: [&str; 7] =
+        ["larder", "connect", "oauth_callback", "get_credentials", "put_credentials", "connections", "refresh"];
+    let name = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() < Level::TRACE || OURS.contains(&name)
+}
+
 /// What writes JSON: the members of the event, and the spans around it. The runtime's own holds `requestId` and
 /// `xrayTraceId`, so that they are in every line.
 pub(crate) fn subscriber<W>(directives: &str, writer: W) -> impl Subscriber + Send + Sync + use<W>
@@ -162,6 +209,7 @@ where
         .with_env_filter(EnvFilter::new(directives))
         .with_writer(writer)
         .finish()
+        .with(filter_fn(may_be_logged))
 }
 
 /// Lambda knows a level more than `tracing` does.
@@ -230,6 +278,62 @@ mod tests {
         assert_eq!(uri_of("/connections/ä b?c%25d/test", ""), "/connections/%C3%A4%20b%3Fc%25d/test");
         assert_eq!(uri_of("/connections/a%23b", ""), "/connections/a%23b");
         assert_eq!(uri_of("/connections/ä b", ""), "/connections/%C3%A4%20b");
+    }
+
+    #[test]
+    fn behind_a_route_the_path_was_decoded_already() {
+        let uri_of = |route: &str, path: &str| {
+            let event = event(json!({"routeKey": route, "rawPath": path}));
+            read_request(event).expect("a request").uri().to_string()
+        };
+        let route = "GET /connections/{id}";
+        assert_eq!(uri_of(route, "/connections/in%2Fpath"), "/connections/in%252Fpath");
+        assert_eq!(uri_of(route, "/connections/in%252Fpath"), "/connections/in%252Fpath", "`%25` was left");
+        assert_eq!(uri_of(route, "/connections/50% ä#b"), "/connections/50%25%20%C3%A4%23b");
+        assert_eq!(uri_of("$default", "/connections/in%2Fpath"), "/connections/in%2Fpath");
+    }
+
+    #[tokio::test]
+    async fn what_dependencies_carry_is_not_logged_at_any_level() {
+        let work = || async {
+            tracing::trace!(target: "lambda_runtime::layers::api_response", body = "TOKEN", "raw JSON event");
+            tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", request = "TOKEN", "transmitting");
+            tracing::trace!(target: "connections_of_others", "TOKEN");
+            tracing::trace!(target: "larder::vault", "ours");
+            tracing::debug!(target: "hyper_util::client", "connecting");
+        };
+        for filter in ["trace", "lambda_runtime=trace,aws_smithy_runtime=trace,larder=trace,hyper_util=debug"] {
+            let lines = Lines::of(filter, work()).await;
+            let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+            assert_eq!(messages, ["ours", "connecting"], "{filter}");
+        }
+    }
+
+    struct Echo;
+
+    #[async_trait::async_trait]
+    impl Handler for Echo {
+        async fn handle(&self, request: Request) -> Response {
+            Response::new(request.uri().to_string())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_of_an_http_api_is_answered_and_others_are_foreign() {
+        let answer = async |event: Value| {
+            let answer = answer_http(&Echo, &event.to_string(), Invocation::default()).await.expect("an answer");
+            serde_json::to_value(answer).expect("JSON")
+        };
+        let own = json!({"version": "2.0", "rawPath": "/a", "requestContext": {"http": {"method": "GET"}}});
+        assert_eq!(answer(own).await["body"], "/a");
+        let rest = json!({"version": "1.0", "path": "/a", "httpMethod": "GET", "headers": {}, "requestContext": {"stage": "a"}});
+        let balancer = json!({"path": "/a", "httpMethod": "GET", "headers": {}, "requestContext": {"elb": {}}});
+        for event in [rest, balancer] {
+            let answer = answer(event).await;
+            assert_eq!(answer["statusCode"], 501);
+            assert!(answer["body"].as_str().unwrap().contains("payload format 2.0"), "{answer}");
+        }
+        assert_eq!(answer(json!({})).await, Value::Null);
     }
 
     #[test]

@@ -32,7 +32,7 @@ const DELAY: Duration = Duration::from_millis(10);
 /// The smallest function.
 const FLOOR: &str = "hello";
 
-const SECRET: &str = "the secret of the workspace";
+const SECRET: &str = "the secret of the workspace, which is long enough";
 const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/connectors");
 
 /// A function, and the event that it is measured with.

@@ -74,7 +74,7 @@ impl Stack {
 
         let api = emulator.output(folder.path(), "BaseUri").await;
         let secrets =
-            SecretsManager::new(aws_sdk_secretsmanager::Client::new(&emulator.sdk), format!("{}/", Self::NAME));
+            SecretsManager::new(aws_sdk_secretsmanager::Client::new(&emulator.sdk), format!("{}/", Self::NAME), None);
         let secret = Workspaces::new(Arc::new(secrets), Arc::new(SystemClock)).secret(Self::WORKSPACE).await;
         let secret = secret.expect("a secret store").expect("the secret of the workspace").secret;
         Self { base_uri: api, secret, emulator, folder }

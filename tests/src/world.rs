@@ -177,7 +177,7 @@ impl World {
         let secret = match workspaces.secret(workspace).await.expect("a secret store") {
             Some(WorkspaceSecret { secret, .. }) => secret,
             None => {
-                let secret = Secret::new(format!("the secret of {workspace}"));
+                let secret = Secret::new(format!("the secret of the workspace {workspace}"));
                 let stored = WorkspaceSecret { secret: secret.clone(), previous_secret: None };
                 workspaces.put(workspace, &stored).await.expect("a secret store");
                 secret

@@ -2,11 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
-use larder_tests::{Answer, MockProvider, World};
+use larder::credentials::Credentials;
+use larder::error::Error;
+use larder::http::Handler as _;
+use larder::invoke::{ReplaceCredentials, ReplaceEvent, Replaced};
+use larder_tests::{Answer, MockProvider, World, root};
+use put_credentials::PutCredentials;
+use refresh::{Event, Refresh};
 use serde_json::{Value, json};
 
 /// Alice's connection, by name.
@@ -313,4 +323,133 @@ async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
     for path in ["/connections", "/connections/a/b", "/connectors/oauth2", "/integrations/crm"] {
         world.send(Method::GET, path, "", None).await.expect(StatusCode::UNAUTHORIZED);
     }
+}
+
+/// Credentials as `put-credentials` sends them to `refresh`, sealed for a connection.
+async fn candidate(world: &World, id: &str) -> ReplaceEvent {
+    let environment = world.bundle.environment();
+    let connection = environment.connections().get("local", id).await.unwrap().unwrap();
+    let credentials = Credentials::from(&json!({"access_token": "candidate"}));
+    environment.vault().unwrap().seal_candidate(&connection, &credentials).await.unwrap()
+}
+
+#[tokio::test]
+async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alone() {
+    // The function has no connectors of its own.
+    let world = World::with_connectors(vec![root().join("shared/connectors")]).await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let connected = world.connect(&provider).await;
+    put(&world, &world.alice, HERS).await;
+    let function = Refresh::new(world.bundle.environment()).unwrap();
+    let send = async |event: &ReplaceEvent| {
+        let event = serde_json::from_value::<Event>(json!(event)).unwrap();
+        function.handle(event).await.map(|answer| json!(answer))
+    };
+    let (mine, other) = (candidate(&world, &connected).await, candidate(&world, HERS).await);
+    assert!(send(&ReplaceEvent { sealed: other.sealed.clone(), ..mine.clone() }).await.is_err());
+    assert!(send(&ReplaceEvent { sealed: "AAAA".into(), ..mine.clone() }).await.is_err());
+    assert_eq!(send(&ReplaceEvent { version: mine.version + 1, ..mine.clone() }).await.unwrap(), "stale");
+    assert_eq!(send(&ReplaceEvent { connection_id: "unknown".into(), ..mine.clone() }).await.unwrap(), "stale");
+    assert_eq!(world.credentials(&connected).await["access_token"], "access-1");
+    assert_eq!(send(&mine).await.unwrap(), "stored");
+    assert_eq!(world.credentials(&connected).await, json!({"access_token": "candidate"}));
+    // The same once more, and what was sealed before somebody connected again.
+    assert_eq!(send(&mine).await.unwrap(), "stale");
+    let next = candidate(&world, &connected).await;
+    assert!(send(&ReplaceEvent { sealed: mine.sealed, ..next.clone() }).await.is_err(), "of the version before");
+    world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
+    assert_eq!(send(&next).await.unwrap(), "stale");
+    // Made again under the same id: at the same version, and yet another one.
+    world.connect(&provider).await;
+    let first = candidate(&world, &connected).await;
+    world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
+    world.advance(1);
+    world.connect(&provider).await;
+    assert_eq!(candidate(&world, &connected).await.version, first.version);
+    assert_eq!(send(&first).await.unwrap(), "stale");
+}
+
+#[tokio::test]
+async fn new_credentials_that_fail_their_test_replace_nothing() {
+    let (world, provider, id) = furnished().await;
+    let before = world.connection(&id).await;
+    let put = async |query: &str| {
+        let body = json!({"credentials": {"access_token": "mine"}});
+        world.send(Method::PUT, &format!("/credentials?connectionId={id}{query}"), &world.admin, Some(&body)).await
+    };
+    for (status, expected) in [(401, StatusCode::BAD_REQUEST), (502, StatusCode::SERVICE_UNAVAILABLE)] {
+        provider.set_test_status(status);
+        let error = put("").await.expect(expected);
+        assert!(error.json()["message"].as_str().unwrap().starts_with("nothing was stored: "), "{}", error.text());
+        assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+        assert_eq!(world.connection(&id).await, before);
+    }
+    put("&test=false").await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials(&id).await["access_token"], "mine");
+}
+
+/// Another changes the connection whenever credentials are to be tested, so many times.
+struct Overtaken {
+    world: Arc<World>,
+    id: String,
+    times: usize,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl ReplaceCredentials for Overtaken {
+    async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) < self.times {
+            let uri = format!("/credentials?connectionId={}&test=false", self.id);
+            let body = json!({"credentials": {"access_token": "of another"}});
+            self.world.send(Method::PUT, &uri, &self.world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+        }
+        self.world.bundle.refresher().replace(event).await
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_are_overtaken_are_tested_again_a_few_times() {
+    let (world, _provider, id) = furnished().await;
+    let world = Arc::new(world);
+    for (times, status, stored) in [(2, StatusCode::CREATED, "mine"), (99, StatusCode::CONFLICT, "of another")] {
+        let rival = Overtaken { world: Arc::clone(&world), id: id.clone(), times, asked: AtomicUsize::new(0) };
+        let function = PutCredentials::new(world.bundle.environment(), Arc::new(rival)).unwrap();
+        let request = http::Request::put(format!("/credentials?connectionId={id}"))
+            .header("authorization", format!("Bearer {}", world.alice))
+            .body(json!({"credentials": {"access_token": "mine"}}).to_string().into())
+            .unwrap();
+        Answer(function.handle(request).await).expect(status);
+        assert_eq!(world.credentials(&id).await["access_token"], stored);
+    }
+}
+
+#[tokio::test]
+async fn credentials_without_an_integration_or_a_test_are_stored_as_they_come() {
+    const SPEC: &str = "name: App
+auth:
+  type: client-credentials
+  inputSchema: {type: object, properties: {apiKey: {type: string}}}
+  makeApiClient: {mapping: {baseUri: 'https://a.example'}}
+";
+    let world = World::with_connector(&[("spec.yml", SPEC)]).await;
+    world.integrate_app(json!({})).await.expect(StatusCode::CREATED);
+    world.connect_app(json!({"input": {"apiKey": "entered"}})).await.expect(StatusCode::OK);
+    let made = connect::own_connection_id("local", "app", Some("alice"));
+    for id in [HERS, &made] {
+        let body = json!({"credentials": ["any", {"thing": null}]});
+        let uri = format!("/credentials?connectionId={id}");
+        world.send(Method::PUT, &uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
+        assert_eq!(world.credentials(id).await, body["credentials"]);
+    }
+    world
+        .send(
+            Method::PUT,
+            &format!("/credentials?connectionId={HERS}&test=false"),
+            &world.alice,
+            Some(&json!({"credentials": 1})),
+        )
+        .await
+        .expect(StatusCode::FORBIDDEN);
 }

@@ -231,6 +231,9 @@ fn ids(answer: &Answer) -> Vec<String> {
     items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
 }
 
+/// The last second of the year 9999.
+const LAST_EXPIRY: i64 = 253_402_300_799;
+
 /// A token of this header and these claims. Whatever the header says, its signature is an HMAC with SHA-256.
 fn token(header: &Value, claims: &Value, key: &[u8]) -> String {
     let unsigned = unsigned(header, claims);
@@ -272,6 +275,7 @@ fn signed_by_a_strangers_rsa_key(header: &Value, claims: &Value) -> (String, Vec
 fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)> {
     let header = json!({"alg": "HS256", "typ": "JWT"});
     let alg = |alg: &str| json!({"alg": alg, "typ": "JWT"});
+    let extended = |crit: Value| json!({"alg": "HS256", "typ": "JWT", "crit": crit, "https://example.com/x": true});
     let claims = json!({"workspaceKey": "local", "tenantKey": "alice", "isAdmin": true, "exp": now + 3600});
     let signed = |changes: Value| token(&header, &with(&claims, &changes), secret.as_bytes());
     let bobs = token(&header, &with(&claims, &json!({"tenantKey": "bob", "isAdmin": null})), secret.as_bytes());
@@ -294,7 +298,7 @@ fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)>
         ("a signature that goes on", format!("{good}AAAA")),
         ("signed with another secret", token(&header, &claims, b"another secret")),
         ("signed with an empty secret", token(&header, &claims, b"")),
-        ("signed with the secret of another workspace", token(&header, &claims, b"the secret of other")),
+        ("signed with the secret of another workspace", token(&header, &claims, b"the secret of the workspace other")),
         ("signed with the key that it brings", token(&jwk, &claims, b"a key of mine")),
         ("alg RS256 with an HMAC of the secret", token(&alg("RS256"), &claims, secret.as_bytes())),
         ("alg ES256 with an HMAC of the secret", token(&alg("ES256"), &claims, secret.as_bytes())),
@@ -308,6 +312,28 @@ fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)>
         ("expired", signed(json!({"exp": now}))),
         ("no exp", signed(json!({"exp": null}))),
         ("exp as a text", signed(json!({"exp": "2099-01-01"}))),
+        ("exp as another text", signed(json!({"exp": (now + 3600).to_string()}))),
+        ("exp as true", signed(json!({"exp": true}))),
+        ("exp as a list", signed(json!({"exp": [now + 3600]}))),
+        ("exp in milliseconds", signed(json!({"exp": (now + 3600) * 1000}))),
+        ("exp after the year 9999", signed(json!({"exp": LAST_EXPIRY + 1}))),
+        ("the largest exp", signed(json!({"exp": i64::MAX}))),
+        ("an exp that is larger", signed(json!({"exp": u64::MAX}))),
+        ("an exp with an exponent", signed(json!({"exp": 1e300}))),
+        (
+            "an extension that must be understood",
+            token(&extended(json!(["https://example.com/x"])), &claims, secret.as_bytes()),
+        ),
+        ("no extension that must be understood", token(&extended(json!([])), &claims, secret.as_bytes())),
+        ("extensions that are not a list", token(&extended(Value::Null), &claims, secret.as_bytes())),
+        (
+            "a payload that is said to be bare",
+            token(&json!({"alg": "HS256", "b64": false}), &claims, secret.as_bytes()),
+        ),
+        ("alg in small letters", token(&alg("hs256"), &claims, secret.as_bytes())),
+        ("alg as a list", token(&json!({"alg": ["HS256"]}), &claims, secret.as_bytes())),
+        ("claims that are a list", token(&header, &json!([claims]), secret.as_bytes())),
+        ("expired half a second ago", signed(json!({"exp": now as f64 - 0.5}))),
         ("not valid yet, beyond the skew", signed(json!({"nbf": now + 61}))),
         ("not valid for an hour", signed(json!({"nbf": now + 3600}))),
         ("neither a tenant nor an admin", signed(json!({"tenantKey": null, "isAdmin": null}))),
@@ -489,7 +515,7 @@ async fn every_valid_form_of_a_token_opens_the_same() {
 /// Forms of a valid token, as they are presented, by their names. The workspace's secret is being rotated.
 async fn valid(it: &Furnished, column: Column) -> Vec<(&'static str, Presented)> {
     let previous = it.secret().await;
-    let secret = Secret::new("the new secret of the workspace");
+    let secret = Secret::new("the new secret of the workspace `local`");
     let rotating = WorkspaceSecret { secret: secret.clone(), previous_secret: Some(previous.clone()) };
     it.world.bundle.environment().workspaces().put("local", &rotating).await.unwrap();
     it.world.advance(300);
@@ -518,6 +544,8 @@ async fn valid(it: &Furnished, column: Column) -> Vec<(&'static str, Presented)>
         ("valid from now on", bearer(hs256(json!({"nbf": now})))),
         ("not valid yet, within the skew", bearer(hs256(json!({"nbf": now + 60})))),
         ("valid for another second", bearer(hs256(json!({"exp": now + 1})))),
+        ("times with fractions", bearer(hs256(json!({"exp": now as f64 + 3600.5, "nbf": now as f64 - 0.25})))),
+        ("valid until the end of the year 9999", bearer(hs256(json!({"exp": LAST_EXPIRY})))),
         ("older names of the claims", bearer(hs256(older))),
         ("a small bearer", Presented::header("authorization", format!("bearer {good}"))),
         ("the other header", Presented::header("x-membrane-token", good.clone())),
@@ -542,6 +570,10 @@ async fn the_parameter_of_connect_is_taken_before_any_header() {
     }
 }
 
+/// Two secrets of a rotation.
+const OLD: &str = "the old secret of the workspace `acme`";
+const NEW: &str = "the new secret of the workspace `acme`";
+
 /// Tells every process of a workspace's new secrets, as whoever runs Larder would: not through this one.
 async fn rotate(world: &World, secret: &str, previous: Option<&str>) {
     let mut value = json!({ "secret": secret });
@@ -559,27 +591,60 @@ async fn both_secrets_of_a_rotation_are_good_and_the_old_one_is_refused_five_min
     let token = |secret: &str| token(&json!({"alg": "HS256"}), &claims, secret.as_bytes());
     let statuses = async || {
         let mut statuses = Vec::new();
-        for secret in ["old", "new"] {
+        for secret in [OLD, NEW] {
             statuses.push(world.send(Method::GET, "/connections", &token(secret), None).await.0.status().as_u16());
         }
         statuses
     };
-    rotate(&world, "old", None).await;
+    rotate(&world, OLD, None).await;
     assert_eq!(statuses().await, [200, 401]);
-    rotate(&world, "new", Some("old")).await;
+    rotate(&world, NEW, Some(OLD)).await;
     world.advance(299);
     assert_eq!(statuses().await, [200, 401], "what was read is kept for five minutes");
     world.advance(1);
     assert_eq!(statuses().await, [200, 200]);
-    rotate(&world, "new", None).await;
+    rotate(&world, NEW, None).await;
     world.advance(299);
     assert_eq!(statuses().await, [200, 200]);
     world.advance(1);
     assert_eq!(statuses().await, [401, 200]);
     // A workspace that is closed.
-    world.put_secret("workspaces/acme", &Secret::new(r#"{"secret":"nobody knows"}"#)).await;
+    world.put_secret("workspaces/acme", &Secret::new(r#"{"secret":"a secret of 32 bytes nobody knows"}"#)).await;
     world.advance(300);
     assert_eq!(statuses().await, [401, 401]);
+}
+
+#[tokio::test]
+async fn a_short_secret_opens_nothing() {
+    let world = World::new().await;
+    let exp = world.clock.now().unix_timestamp() + 360_000;
+    let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});
+    let ask = async |secret: &str| {
+        let token = token(&json!({"alg": "HS256"}), &claims, secret.as_bytes());
+        world.send(Method::GET, "/connections", &token, None).await
+    };
+    let status = async |secret: &str| ask(secret).await.0.status().as_u16();
+    let (short, shortest) = ("31 bytes are not enough for us.", &OLD[..32]);
+    assert_eq!((short.len(), shortest.len()), (31, 32));
+    for previous in ["", short] {
+        rotate(&world, NEW, Some(previous)).await;
+        world.advance(300);
+        assert_eq!([status(NEW).await, status(previous).await, status("guessed").await], [200, 401, 401]);
+    }
+    for secret in ["", short] {
+        rotate(&world, secret, None).await;
+        world.advance(300);
+        let error = ask(secret).await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(error.json()["message"].as_str().unwrap().contains("fewer than 32 bytes"), "{}", error.text());
+        // A wrong guess gets the same answer.
+        assert_eq!(ask("guessed").await.snapshot(), error.snapshot());
+        rotate(&world, secret, Some(OLD)).await;
+        world.advance(300);
+        assert_eq!([status(secret).await, status(OLD).await], [500, 200], "the secret before it is good");
+    }
+    rotate(&world, shortest, Some(short)).await;
+    world.advance(300);
+    assert_eq!([status(shortest).await, status(short).await], [200, 401]);
 }
 
 /// The claims of a token that this secret has signed.
@@ -604,7 +669,7 @@ async fn during_a_rotation_larder_signs_with_the_new_secret_and_its_tokens_open_
     world.integrate_app(parameters).await.expect(StatusCode::CREATED);
     let workspaces = world.bundle.environment().workspaces();
     let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
-    let rotating = WorkspaceSecret { secret: Secret::new("the new one"), previous_secret: Some(previous) };
+    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous) };
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
 
@@ -612,7 +677,7 @@ async fn during_a_rotation_larder_signs_with_the_new_secret_and_its_tokens_open_
     world.connect_app(json!({})).await.expect(StatusCode::OK);
     let calls = provider.api_calls();
     let for_application = calls[0].header("x-membrane-token").unwrap();
-    let claims = signed_claims(for_application, "the new one").expect("signed with the new secret");
+    let claims = signed_claims(for_application, NEW).expect("signed with the new secret");
     assert_eq!((&claims["sub"], &claims["forApplication"]), (&json!("alice"), &json!(true)));
     for row in table().into_iter().filter(|row| !row.is_callback()) {
         let answer = row.ask(&world, HERS, &Presented::bearer(for_application)).await;
@@ -629,11 +694,11 @@ async fn during_a_rotation_tokens_for_an_external_api_are_signed_with_the_new_se
     let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
     let of_last_call = || api.calls().last().unwrap().header("x-membrane-token").unwrap().to_owned();
     assert!(signed_claims(&of_last_call(), previous.expose()).is_some());
-    let rotating = WorkspaceSecret { secret: Secret::new("the new one"), previous_secret: Some(previous.clone()) };
+    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous.clone()) };
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
     put(&world, &world.alice, HERS).await;
-    let claims = signed_claims(&of_last_call(), "the new one").expect("signed with the new secret");
+    let claims = signed_claims(&of_last_call(), NEW).expect("signed with the new secret");
     assert_eq!(claims["forCredentialsOf"], HERS);
     // Where Larder keeps its credentials elsewhere, such a token opens nothing at all.
     for row in table().into_iter().filter(|row| !row.is_callback()) {

@@ -12,6 +12,7 @@ use larder::caller::{Claims, sign};
 use larder::clock::{Clock as _, SystemClock};
 use larder::environment::{Environment, KeysFrom, SecretsIn, Settings};
 use larder::http::{Handler, Response};
+use larder::invocation::recorded;
 use larder::random::SystemRng;
 use larder::secret::Secret;
 use larder::store::schema;
@@ -22,7 +23,7 @@ use put_credentials::PutCredentials;
 use serde_json::json;
 use tempfile::TempDir;
 
-const SECRET: &str = "the secret of the workspace";
+const SECRET: &str = "the secret of the workspace, which is long enough";
 const STORED: &str = r#"{"credentials":{"apiKey":"k"}}"#;
 
 /// AWS with one connection `mine` of the workspace `acme`.
@@ -41,7 +42,7 @@ impl Deployment {
         let deployment = Self { aws, engine, folder };
         let environment = deployment.process();
         schema::create(environment.dynamodb(), &environment.settings.tables).await.unwrap();
-        let put = PutCredentials::new(&environment).unwrap();
+        let put = PutCredentials::new(&environment, Arc::new(environment.refresh_function())).unwrap();
         let stored = send(&put, Method::PUT, &token("acme", SECRET), STORED).await;
         assert_eq!(stored.status(), StatusCode::CREATED);
         deployment
@@ -126,6 +127,20 @@ async fn a_forged_token_reads_ahead_once_at_most_and_is_told_nothing() {
     let again = send(&reader, Method::GET, &forged, "").await;
     assert_eq!((again.status(), again.body()), (StatusCode::UNAUTHORIZED, refused.body()));
     assert_eq!(deployment.calls(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refused_caller_names_neither_workspace_nor_connection() {
+    let deployment = Deployment::new().await;
+    let (acme, mine) = (Some("acme".to_owned()), Some("mine".to_owned()));
+    let forged = "a secret that nobody has given to anybody";
+    for (secret, status, expected) in [(forged, 401, (None, None)), (SECRET, 200, (acme, mine))] {
+        let reader = deployment.reader();
+        let (response, record) = recorded(send(&reader, Method::GET, &token("acme", secret), "")).await;
+        assert_eq!((response.status().as_u16(), deployment.calls().len()), (status, 4), "it reads ahead");
+        assert_eq!((record.workspace, record.connection), expected);
+        assert_eq!(record.refusal.is_some(), status == 401);
+    }
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ async fn secrets_manager_keeps_credentials() {
 async fn each_write_makes_one_version_of_a_secret_and_the_one_before_stays() {
     let moto = Moto::start().await;
     let client = aws_sdk_secretsmanager::Client::new(&moto.sdk_config());
-    let store = CredentialSecrets::new(SecretsManager::new(client.clone(), "larder/"));
+    let store = CredentialSecrets::new(SecretsManager::new(client.clone(), "larder/", None));
     let stage = async |stage: &str| {
         let get = client.get_secret_value().secret_id("larder/credentials/local/c1").version_stage(stage);
         get.send().await.ok().and_then(|output| output.secret_string)

@@ -76,6 +76,7 @@ fn every_refresh_event_has_a_sample_and_so_has_every_message() {
     let events: Vec<_> = samples().into_iter().filter(|sample| sample.function == "refresh").collect();
     let parsed: Vec<Event> = events.iter().map(|sample| serde_json::from_str(&sample.text).unwrap()).collect();
     assert!(parsed.iter().any(|event| matches!(event, Event::Refresh(event) if event.version == Some(1))));
+    assert!(parsed.iter().any(|event| matches!(event, Event::Replace(event) if event.version == 1)));
     assert!(parsed.iter().any(|event| matches!(event, Event::Sweep { .. })));
     assert_eq!(parsed.iter().filter(|event| matches!(event, Event::Queue { .. })).count(), 2);
 

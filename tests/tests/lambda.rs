@@ -38,6 +38,7 @@ async fn answers_events(watch: &Watch, admin: &str) {
             .unwrap_or_else(|_| panic!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
         match name.as_str() {
             "refresh.json" => assert_eq!(answer, "gone"),
+            "refresh.replace.json" => assert_eq!(answer, "stale"),
             "refresh.sweep.json" => assert_eq!(answer["failed"], 0),
             "refresh.queue.json" | "refresh.recovery.json" => assert_eq!(answer, json!({"batchItemFailures": []})),
             // The token in the file is none.

@@ -150,7 +150,8 @@ async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
     world.send(Method::PUT, target, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
     // The function goes by the machine's clock.
     let stored = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap();
-    let claims = Claims { workspace_key: Some("local".into()), is_admin: true, exp: i64::MAX, ..Claims::default() };
+    let claims =
+        Claims { workspace_key: Some("local".into()), is_admin: true, exp: 253_402_300_799, ..Claims::default() };
     let token = sign(&claims, &stored.secret).unwrap();
 
     let mut function = Function::start(&built("get-credentials"), variables(&world)).await;

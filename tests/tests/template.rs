@@ -188,6 +188,7 @@ fn logs_end_after_a_while_and_every_function_has_its_own() {
     let template = Template::read();
     for (name, log) in template.resources("AWS::Logs::LogGroup") {
         assert_eq!(log["Properties"]["RetentionInDays"], "LogRetentionDays", "{name}");
+        assert_eq!(log["Properties"]["KmsKeyId"], "Key.Arn", "{name}");
     }
     for (binary, name) in template.functions() {
         assert_eq!(template.properties(name)["LoggingConfig"]["LogGroup"], format!("{name}Log"), "{binary}");
@@ -196,6 +197,60 @@ fn logs_end_after_a_while_and_every_function_has_its_own() {
             format!("/aws/lambda/${{AWS::StackName}}-{binary}")
         );
     }
+}
+
+#[test]
+fn the_key_is_granted_to_tables_alone_and_encrypts_the_logs_of_the_stack() {
+    let template = Template::read();
+    let mut granting = 0;
+    for statement in list(&template.properties("Key")["KeyPolicy"]["Statement"]) {
+        let actions = statement["Action"].to_string();
+        if actions.contains("CreateGrant") {
+            granting += 1;
+            assert_eq!(statement["Condition"]["Bool"]["kms:GrantIsForAWSResource"], true, "{statement}");
+        }
+        match text(&statement["Sid"]) {
+            "IdentityPoliciesDecide" => assert_eq!(statement["Action"], "kms:*"),
+            "LogsOfThisStack" => {
+                let groups = list(&statement["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]);
+                assert!(!groups.is_empty() && groups.iter().all(|it| text(it).contains("/${AWS::StackName}")));
+            }
+            _ => assert!(statement["Condition"]["StringEquals"]["kms:CallerAccount"].is_string(), "{statement}"),
+        }
+    }
+    assert_eq!(granting, 1);
+}
+
+#[test]
+fn limits_are_parameters_that_change_nothing_until_they_are_set() {
+    let template = Template::read();
+    let parameters = template.section("Parameters");
+    for (name, default) in [
+        ("RequestsPerSecond", json!(0)),
+        ("RequestBurst", json!(0)),
+        ("ReservedRefreshes", json!(0)),
+        ("ExecuteApiEndpoint", json!("open")),
+    ] {
+        assert_eq!(parameters[name]["Default"], default, "{name}");
+    }
+    let rate = json!({"ThrottlingRateLimit": "RequestsPerSecond", "ThrottlingBurstLimit": "RequestBurst"});
+    for (resource, property, condition, value) in [
+        ("Stage", "DefaultRouteSettings", json!(["LimitsRequests", ["RequestsPerSecond", "0"]]), rate),
+        (
+            "Refresh",
+            "ReservedConcurrentExecutions",
+            json!(["ReservesRefreshes", ["ReservedRefreshes", "0"]]),
+            json!("ReservedRefreshes"),
+        ),
+    ] {
+        assert_eq!(template.properties(resource)[property], json!([condition[0], value, "AWS::NoValue"]), "{resource}");
+        assert_eq!(template.section("Conditions")[text(&condition[0])], json!([condition[1]]));
+    }
+    assert_eq!(
+        template.properties("Api")["DisableExecuteApiEndpoint"],
+        json!(["ClosesEndpoint", true, "AWS::NoValue"])
+    );
+    assert_eq!(template.section("Conditions")["ClosesEndpoint"], json!(["ExecuteApiEndpoint", "closed"]));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use larder::connection::{Connection, State};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
+use larder::invocation::{Record, note, recorded};
 use larder::invoke::{RefreshConnection, RefreshEvent};
 use larder::seal::Sealer;
 use larder::store::{Connections, StoreError};
@@ -55,7 +56,10 @@ impl GetCredentials {
         let unknown = || Error::not_found(format!("there are no credentials of a connection `{id}`"));
 
         let connection = match found {
-            Some(found) => found?,
+            Some((found, learned)) => {
+                note(|record| *record = Record { workspace: record.workspace.take(), ..learned });
+                found?
+            }
             None => self.connections.get(&caller.workspace, id).await?,
         };
         let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
@@ -70,11 +74,13 @@ impl GetCredentials {
         &self,
         request: &Request,
         parameters: &Parameters,
-    ) -> Option<Result<Option<Connection>, StoreError>> {
+    ) -> Option<(Result<Option<Connection>, StoreError>, Record)> {
         let workspace = self.authenticator.unverified_workspace(request.headers())?;
         let id = parameters.required("connectionId").ok()?;
-        let (found, ()) = tokio::join!(self.connections.get(&workspace, id), self.sealer.look_ahead(&workspace));
-        Some(found)
+        let reads = async { tokio::join!(self.connections.get(&workspace, id), self.sealer.look_ahead(&workspace)) };
+        // Apart from the record of the invocation: the caller has proven nothing yet.
+        let ((found, ()), learned) = recorded(reads).await;
+        Some((found, learned))
     }
 
     /// The connection once its token is valid. `None` if it is removed meanwhile, or is somebody else's then.

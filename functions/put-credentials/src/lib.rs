@@ -1,21 +1,27 @@
 //! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes the credentials of a connection.
+//!
+//! New credentials of a connection that was made through an integration are tested first. This function has no
+//! engine for that: it seals them and has the `refresh` function test and store them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::connection::{Asked, Connection, Contents, Problem, expiry_of, is_own_id};
-use larder::credentials::{Credentials, refresh_token};
+use larder::connection::{Connection, Contents, is_own_id};
+use larder::credentials::Credentials;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
+use larder::invoke::{ReplaceCredentials, Replaced};
 use larder::random::Rng;
 use larder::signals::Signals;
 use larder::store::{Connections, Expect};
 use larder::vault::Vault;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 /// Serves `PUT` and `DELETE /credentials`.
 pub struct PutCredentials {
@@ -23,6 +29,7 @@ pub struct PutCredentials {
     connections: Connections,
     vault: Vault,
     signals: Signals,
+    tester: Arc<dyn ReplaceCredentials>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 }
@@ -35,17 +42,20 @@ struct Body {
 impl PutCredentials {
     /// How often a write is tried again after somebody else's came first.
     const ATTEMPTS: usize = 5;
+    /// How long after the request another test may begin, which takes 20 seconds at most: API Gateway gives up after 30.
+    const LAST_TEST: Duration = Duration::from_secs(3);
 
-    /// Wires the function.
+    /// Wires the function; `tester` tests and stores credentials of connections that have an integration.
     ///
     /// # Errors
     /// When a setting is wrong.
-    pub fn new(environment: &Environment) -> Result<Self, SettingError> {
+    pub fn new(environment: &Environment, tester: Arc<dyn ReplaceCredentials>) -> Result<Self, SettingError> {
         Ok(Self {
             authenticator: environment.authenticator(),
             connections: environment.connections(),
             vault: environment.vault()?,
             signals: environment.signals(),
+            tester,
             clock: Arc::clone(&environment.clock),
             rng: Arc::clone(&environment.rng),
         })
@@ -58,6 +68,7 @@ impl PutCredentials {
         match *request.method() {
             Method::PUT => {
                 check_id(id)?;
+                let is_tested = is_tested(&caller, &parameters)?;
                 let Body { credentials } = read_json(request)?;
                 if credentials.have_too_many_values() {
                     let most = Credentials::MAX_VALUES;
@@ -65,7 +76,7 @@ impl PutCredentials {
                         format!("`credentials` have more than {most} values; store less, or a text that holds them");
                     return Err(Error::too_large(message));
                 }
-                self.replace(&caller, id, &credentials).await?;
+                self.replace(&caller, id, &credentials, is_tested).await?;
                 Ok(empty(StatusCode::CREATED))
             }
             Method::DELETE => {
@@ -98,8 +109,15 @@ impl PutCredentials {
         Err(changed_by_others(id))
     }
 
-    /// Stores credentials whole, whatever was there.
-    async fn replace(&self, caller: &Caller, id: &str, credentials: &Credentials) -> Result<(), Error> {
+    /// Stores credentials whole, whatever was there. Those of a connection with an integration are tested first.
+    async fn replace(
+        &self,
+        caller: &Caller,
+        id: &str,
+        credentials: &Credentials,
+        is_tested: bool,
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
         for _ in 0..Self::ATTEMPTS {
             let stored = self.connections.get(&caller.workspace, id).await?;
             if stored.as_ref().is_some_and(|stored| !caller.may_see(stored.tenant.as_deref())) {
@@ -108,6 +126,15 @@ impl PutCredentials {
             if stored.is_none() && is_own_id(id) && !caller.keeps_credentials {
                 let message = "an id of the form `own-…` is given by connecting; choose another `connectionId`";
                 return Err(Error::bad_request(message));
+            }
+            if let Some(stored) = stored.as_ref().filter(|stored| is_tested && stored.integration.is_some()) {
+                let event = self.vault.seal_candidate(stored, credentials).await?;
+                match self.tester.replace(&event).await? {
+                    Replaced::Stored => return Ok(()),
+                    Replaced::Refused(refusal) => return Err(refusal.into()),
+                    Replaced::Stale if begun.elapsed() < Self::LAST_TEST => continue,
+                    Replaced::Stale => break,
+                }
             }
             if self.write(id, stored, Some(credentials), caller).await? {
                 return Ok(());
@@ -128,7 +155,7 @@ impl PutCredentials {
         let now = self.clock.now();
         let before = stored.as_ref().map(|stored| stored.state);
         let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-        let (mut connection, contents) = match stored {
+        let (connection, contents) = match stored {
             Some(stored) if stored.integration.is_some() => {
                 let contents = self.vault.open_to_replace(&stored).await?;
                 (stored, contents)
@@ -139,24 +166,28 @@ impl PutCredentials {
                 (Connection { tenant, ..Connection::new(&caller.workspace, id, now) }, Contents::default())
             }
         };
-        let value = credentials.map(Credentials::to_value).unwrap_or_default();
-        let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
-        connection.replaced(expiry, refresh_token(&value).is_some(), now, &*self.rng);
-        if credentials.is_none() {
-            connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));
-            connection.require_action();
-        }
-        let contents = Contents { credentials: credentials.cloned(), ..contents };
-        let is_written = self.vault.save(&connection, &contents, expect).await?;
-        if is_written {
-            self.signals.written(before, &connection).await;
-        }
-        Ok(is_written)
+        let replacing = self.vault.replace(connection, contents, credentials.cloned(), expect, now, &*self.rng);
+        let Some(connection) = replacing.await? else { return Ok(false) };
+        self.signals.written(before, &connection).await;
+        Ok(true)
     }
 }
 
 fn changed_by_others(id: &str) -> Error {
     Error::conflict(format!("the connection `{id}` is being changed by others; try again"))
+}
+
+/// Whether new credentials of a connection with an integration are tested (`test`, which only admins may turn off).
+fn is_tested(caller: &Caller, parameters: &Parameters) -> Result<bool, Error> {
+    match parameters.optional("test")? {
+        None | Some("true") => Ok(true),
+        Some("false") if caller.admin => Ok(false),
+        Some("false") => {
+            let message = "only admins may store credentials untested; leave out `test=false`";
+            Err(Error::access_denied(message))
+        }
+        Some(_) => Err(Error::bad_request("`test` is `true` or `false`")),
+    }
 }
 
 fn check_id(id: &str) -> Result<(), Error> {

@@ -10,5 +10,6 @@ use put_credentials::PutCredentials;
 async fn main() -> Result<(), lambda_http::Error> {
     lambda::init_logging();
     let environment = Environment::from_env().await?;
-    lambda::serve(Arc::new(PutCredentials::new(&environment)?)).await
+    let tester = Arc::new(environment.refresh_function());
+    lambda::serve(Arc::new(PutCredentials::new(&environment, tester)?)).await
 }

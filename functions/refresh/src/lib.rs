@@ -1,4 +1,5 @@
 //! The `refresh` function: renews one connection when its schedule fires or a reader needs it, and sweeps what is overdue.
+//! It also tests credentials for `put-credentials`, which has no engine, and stores what passed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use futures::future::join_all;
 use larder::environment::{Environment, RefreshesBy, SettingError};
 use larder::error::{Error, log_cause};
 use larder::invocation::{Batch, note, recorded};
-use larder::invoke::{Outcome, RefreshEvent};
+use larder::invoke::{Outcome, RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
 use larder::isolation::isolated;
 use larder::queue::Message;
 use larder::refresh::{Recovery, Refresher, SweepReport, Trigger};
@@ -23,6 +24,8 @@ pub enum Event {
         #[serde(rename = "Records")]
         records: Vec<Record>,
     },
+    /// From `put-credentials`. Before the next, which has fewer members.
+    Replace(ReplaceEvent),
     /// From a one-time schedule, or from `get-credentials`.
     Refresh(RefreshEvent),
     /// From the rule that fires every minute: any event of EventBridge.
@@ -49,6 +52,8 @@ pub struct Record {
 pub enum Answer {
     /// To a refresh.
     Refresh(Outcome),
+    /// To credentials that were to be tested and stored.
+    Replace(Replaced),
     /// To a sweep.
     Sweep(SweepReport),
     /// To a queue: the messages that must be delivered again.
@@ -74,6 +79,9 @@ pub struct Refresh {
 }
 
 impl Refresh {
+    /// Which events the function takes, for whoever sends others.
+    pub const TAKES: &str = "this function takes refresh events, scheduled events and messages of Larder's queues; over HTTP, \
+                             ask for a refresh by POST /connections/{id}/refresh-credentials";
     /// EventBridge Scheduler fires within a minute of the time; a refresh takes seconds.
     const SCHEDULE_GRACE: Duration = Duration::from_secs(90);
 
@@ -103,6 +111,7 @@ impl Refresh {
                 note(|record| record.batch = Some(Batch { messages, returned: failures.len() }));
                 Ok(Answer::Queue { failures })
             }
+            Event::Replace(event) => Ok(Answer::Replace(self.refresher.replace(&event).await?)),
             Event::Refresh(event) => Ok(Answer::Refresh(refresh(&self.refresher, &event).await?)),
             Event::Sweep { .. } => Ok(Answer::Sweep(self.refresher.sweep(self.grace, None).await?)),
         }

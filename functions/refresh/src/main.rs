@@ -10,5 +10,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::init_logging();
     let environment = Environment::from_env().await?;
     let function = &Refresh::new(&environment)?;
-    lambda::serve_events(async |event| function.handle(event).await).await
+    lambda::serve_events(Refresh::TAKES, async |event| function.handle(event).await).await
 }

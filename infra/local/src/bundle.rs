@@ -13,7 +13,7 @@ use connections::Management;
 use get_credentials::GetCredentials;
 use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
-use larder::caller::{Claims, sign};
+use larder::caller::{Authenticator, Claims, sign};
 use larder::clock::Clock;
 use larder::connector::{Files, Folder};
 use larder::environment::{
@@ -174,7 +174,7 @@ impl Bundle {
             connect: Connect::new(&environment, Arc::clone(&configuration))?,
             oauth_callback: OAuthCallback::new(&environment, Arc::clone(&configuration))?,
             get_credentials: GetCredentials::new(&environment, Arc::clone(&refresher) as _)?,
-            put_credentials: PutCredentials::new(&environment)?,
+            put_credentials: PutCredentials::new(&environment, Arc::clone(&refresher) as _)?,
             management: Management::new(&environment, configuration)?,
             refresher,
             environment,
@@ -273,7 +273,7 @@ pub async fn mint(workspaces: &Workspaces, grant: &Grant, clock: &dyn Clock) -> 
         workspace_key: Some(WORKSPACE.into()),
         tenant_key: grant.tenant.clone(),
         is_admin: grant.is_admin,
-        exp: clock.now().unix_timestamp().saturating_add(grant.expires_in),
+        exp: clock.now().unix_timestamp().saturating_add(grant.expires_in).min(Authenticator::LAST_EXPIRY),
         ..Claims::default()
     };
     sign(&claims, &secret)

@@ -98,7 +98,7 @@ mod tests {
 
     fn name(id: &str) -> String {
         let client = aws_smithy_mocks::mock_client!(aws_sdk_secretsmanager, []);
-        let store = CredentialSecrets::new(SecretsManager::new(client, "larder/"));
+        let store = CredentialSecrets::new(SecretsManager::new(client, "larder/", None));
         let name = store.name(Key { workspace: "acme", connection_id: id, tenant: None });
         store.secrets.id(&name)
     }

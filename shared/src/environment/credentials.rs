@@ -76,7 +76,7 @@ impl Environment {
             CredentialsIn::Files(folder) => Arc::new(CredentialFiles::new(folder, self.sealer()?)),
             CredentialsIn::SecretsManager(prefix) => {
                 let client = aws_sdk_secretsmanager::Client::new(&self.sdk);
-                Arc::new(CredentialSecrets::new(SecretsManager::new(client, prefix)))
+                Arc::new(CredentialSecrets::new(SecretsManager::new(client, prefix, self.settings.keys.kms())))
             }
             CredentialsIn::ExternalApi(url) => {
                 Arc::new(ExternalApi::new(url.clone(), self.workspaces(), Arc::clone(&self.clock)))

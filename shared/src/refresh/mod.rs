@@ -9,6 +9,7 @@
 //! Every step may be repeated, and a crash between any two of them leaves a connection that the sweeper takes up again.
 
 mod recovery;
+mod replace;
 mod sweep;
 
 use std::sync::Arc;

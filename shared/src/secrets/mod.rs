@@ -59,6 +59,40 @@ pub struct WorkspaceSecret {
     pub previous_secret: Option<Secret>,
 }
 
+impl WorkspaceSecret {
+    /// The length of the shortest key that HS256 allows
+    /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
+    pub const MIN_BYTES: usize = 32;
+
+    /// Whether a secret may verify tokens: a shorter one can be guessed, above all an empty one.
+    pub fn is_long_enough(secret: &Secret) -> bool {
+        secret.expose().len() >= Self::MIN_BYTES
+    }
+
+    /// The secrets that verify callers' tokens.
+    pub fn verifying(&self) -> impl Iterator<Item = &Secret> {
+        [Some(&self.secret), self.previous_secret.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter(|secret| Self::is_long_enough(secret))
+    }
+
+    /// Says in the log which of the secrets verify nothing.
+    fn log_short_ones(&self, workspace: &str) {
+        let least = Self::MIN_BYTES;
+        if !Self::is_long_enough(&self.secret) {
+            tracing::error!(
+                workspace,
+                least,
+                "the secret of a workspace is too short; no token signed with it is accepted"
+            );
+        }
+        if self.previous_secret.as_ref().is_some_and(|secret| !Self::is_long_enough(secret)) {
+            tracing::warn!(workspace, least, "the previous secret of a workspace is too short and is ignored");
+        }
+    }
+}
+
 /// The workspaces that this Larder serves, by their keys.
 pub struct Workspaces {
     store: Arc<dyn SecretStore>,
@@ -94,11 +128,14 @@ impl Workspaces {
             return Ok(secret.clone());
         }
         let secret = match self.store.get(&secret_name(workspace)).await? {
-            Some(text) => Some(serde_json::from_str(text.expose()).map_err(|_| {
+            Some(text) => Some(serde_json::from_str::<WorkspaceSecret>(text.expose()).map_err(|_| {
                 Error::internal(format!("the secret of workspace {workspace} is not {{\"secret\": \"…\"}}"))
             })?),
             None => None,
         };
+        if let Some(secret) = &secret {
+            secret.log_short_ones(workspace);
+        }
         let keep = if secret.is_some() { Self::FRESH } else { Self::UNKNOWN };
         let mut cache = self.cache.lock().expect("no panic holds it");
         if cache.len() >= Self::MAX_CACHED {

@@ -20,15 +20,17 @@ use crate::secret::Secret;
 pub struct SecretsManager {
     client: Client,
     prefix: String,
+    kms_key_id: Option<String>,
 }
 
 impl SecretsManager {
     /// A write is tried for some three seconds while others make or delete the secret.
     const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-    /// Secrets named `{prefix}{name}`.
-    pub fn new(client: Client, prefix: impl Into<String>) -> Self {
-        Self { client, prefix: prefix.into() }
+    /// Secrets named `{prefix}{name}`. Those that are made here are encrypted with the KMS key, or with the account's own for
+    /// Secrets Manager if there is none.
+    pub fn new(client: Client, prefix: impl Into<String>, kms_key_id: Option<String>) -> Self {
+        Self { client, prefix: prefix.into(), kms_key_id }
     }
 
     /// The whole name of a secret.
@@ -75,6 +77,7 @@ impl SecretsManager {
             return Err(failure(error));
         }
         let create = self.client.create_secret().name(id).secret_string(value.expose());
+        let create = create.set_kms_key_id(self.kms_key_id.clone());
         let Err(error) = create.set_client_request_token(write_id).send().await else { return Ok(Ok(())) };
         let is_busy = |e: &CreateSecretError| e.is_resource_exists_exception() || e.is_invalid_request_exception();
         if error.as_service_error().is_some_and(is_busy) { Ok(Err(failure(error))) } else { Err(failure(error)) }
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_put_creates_the_secret() {
+    async fn the_first_put_creates_the_secret_with_the_key_of_the_deployment() {
         let put = mock!(Client::put_secret_value)
             .match_requests(|request| request.secret_id() == Some("larder/workspaces/acme"))
             .then_error(|| {
@@ -142,11 +145,12 @@ mod tests {
             });
         let create = mock!(Client::create_secret)
             .match_requests(|request| {
-                request.name() == Some("larder/workspaces/acme") && request.secret_string() == Some("s3cret")
+                (request.name(), request.secret_string(), request.kms_key_id())
+                    == (Some("larder/workspaces/acme"), Some("s3cret"), Some("alias/larder"))
             })
             .then_output(|| CreateSecretOutput::builder().build());
         let client = mock_client!(aws_sdk_secretsmanager, RuleMode::Sequential, [&put, &create]);
-        let store = SecretsManager::new(client, "larder/");
+        let store = SecretsManager::new(client, "larder/", Some("alias/larder".into()));
         store.put("workspaces/acme", &Secret::new("s3cret")).await.expect("is created");
         assert_eq!((put.num_calls(), create.num_calls()), (1, 1));
     }
@@ -163,7 +167,7 @@ mod tests {
         let restore =
             mock!(Client::restore_secret).then_output(|| RestoreSecretOutput::builder().name("larder/a").build());
         let client = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&put, &restore]);
-        let store = SecretsManager::new(client, "larder/");
+        let store = SecretsManager::new(client, "larder/", None);
         store.write("a", &Secret::new("s3cret"), Some("the id of the write")).await.expect("is written");
         assert_eq!((put.num_calls(), restore.num_calls()), (2, 1));
     }
@@ -178,7 +182,7 @@ mod tests {
         let create = mock!(Client::create_secret)
             .then_error(|| CreateSecretError::ResourceExistsException(ResourceExistsException::builder().build()));
         let client = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&put, &create]);
-        SecretsManager::new(client, "larder/").put("a", &Secret::new("s3cret")).await.expect("is written");
+        SecretsManager::new(client, "larder/", None).put("a", &Secret::new("s3cret")).await.expect("is written");
         assert_eq!((put.num_calls(), create.num_calls()), (2, 1));
     }
 
@@ -192,7 +196,7 @@ mod tests {
         let get =
             mock!(Client::get_secret_value).then_error(move || GetSecretValueError::InvalidRequestException(deleted()));
         let client = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, [&put, &restore, &get]);
-        let store = SecretsManager::new(client, "larder/");
+        let store = SecretsManager::new(client, "larder/", None);
         assert!(store.put("a", &Secret::new("s3cret")).await.expect_err("is not written").is_answer);
         assert_eq!(store.get("a").await.expect("reads"), None);
     }
@@ -204,7 +208,7 @@ mod tests {
             .output(|| GetSecretValueOutput::builder().secret_string("there").build())
             .error(|| GetSecretValueError::ResourceNotFoundException(ResourceNotFoundException::builder().build()))
             .build();
-        let store = SecretsManager::new(mock_client!(aws_sdk_secretsmanager, [&get]), "larder/");
+        let store = SecretsManager::new(mock_client!(aws_sdk_secretsmanager, [&get]), "larder/", None);
         assert_eq!(store.get("a").await.expect("reads"), Some(Secret::new("there")));
         assert_eq!(store.get("a").await.expect("reads"), None);
     }

@@ -4,6 +4,7 @@
 //! [`CredentialStore`] outside of it. Rows remember which, so a setting that changes strands nobody: a row is as it was
 //! until its credentials are written again.
 
+mod candidate;
 mod outside;
 
 use serde::{Deserialize, Serialize};
@@ -167,7 +168,7 @@ impl Vault {
     /// # Errors
     /// 413 when they are too large; 503 when the key service fails.
     pub async fn seal(&self, connection: &mut Connection, contents: &Contents) -> Result<(), Error> {
-        self.check_size(contents)?;
+        self.check_size(contents.credentials.as_ref())?;
         self.seal_bytes(connection, serde_json::to_vec(contents).map_err(Error::internal)?).await
     }
 
@@ -180,7 +181,7 @@ impl Vault {
             self.seal(&mut connection, contents).await?;
             return Ok(Prepared { row: connection, outside: None });
         };
-        self.check_size(contents)?;
+        self.check_size(contents.credentials.as_ref())?;
         let rest = Rest {
             input: contents.input.clone(),
             connector_parameters: contents.connector_parameters.clone(),
@@ -240,8 +241,8 @@ impl Vault {
         Ok(stored.is_some_and(|stored| stored.version == row.version && stored.sealed == row.sealed))
     }
 
-    fn check_size(&self, contents: &Contents) -> Result<(), Error> {
-        let size = contents.credentials.as_ref().map_or(0, |credentials| credentials.as_json().len());
+    fn check_size(&self, credentials: Option<&Credentials>) -> Result<(), Error> {
+        let size = credentials.map_or(0, |credentials| credentials.as_json().len());
         let most = self.max_bytes();
         if size > most {
             let most = most / 1024;

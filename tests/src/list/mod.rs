@@ -78,6 +78,7 @@ const PROMISES: &[Promise] = promises! {
         an_expired_token_is_not_served_while_its_provider_is_down,
         a_dead_grant_asks_for_the_end_user_and_a_reconnect_heals_it,
         a_put_on_a_connection_replaces_its_tokens,
+        new_credentials_of_a_connection_are_tested_before_they_are_stored,
     }
     managing {
         an_integration_is_made_read_changed_and_removed,

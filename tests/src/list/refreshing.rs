@@ -98,3 +98,35 @@ pub(super) async fn a_put_on_a_connection_replaces_its_tokens(target: &Target) {
     }
     assert_eq!(account.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
 }
+
+pub(super) async fn new_credentials_of_a_connection_are_tested_before_they_are_stored(target: &Target) {
+    let account = Account::open(target, "put-tested").await;
+    let id = account.connect().await;
+    let before = account.connection(&id).await;
+    let put = async |query: &str, token: &str, access_token: &str| {
+        let body = json!({"credentials": {"access_token": access_token}});
+        target.put(&format!("/credentials?connectionId={id}{query}"), token, &body).await
+    };
+    let (tenant, admin) = (account.token(), target.admin());
+    for (status, expected) in [(403, StatusCode::BAD_REQUEST), (500, StatusCode::SERVICE_UNAVAILABLE)] {
+        account.provider.set_test_status(status);
+        for token in [&tenant, &admin] {
+            let answer = put("", token, "wrong").await.expect(expected);
+            let (error, is_later) = (answer.json(), answer.header("retry-after").is_some());
+            assert_eq!((&error["type"], is_later), (&json!("connection"), status == 500), "{error}");
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.contains("nothing was stored") && message.contains(&status.to_string()), "{message}");
+            assert!(!answer.text().contains("wrong"), "{error}");
+        }
+        assert_eq!(account.access_token(&id).await, "access-1");
+        assert_eq!(account.connection(&id).await, before);
+    }
+    put("&test=maybe", &admin, "wrong").await.expect(StatusCode::BAD_REQUEST);
+    put("&test=false", &tenant, "wrong").await.expect(StatusCode::FORBIDDEN);
+    put("&test=false", &admin, "untested").await.expect(StatusCode::CREATED);
+    assert_eq!(account.access_token(&id).await, "untested");
+    account.provider.set_test_status(200);
+    put("&test=true", &tenant, "tested").await.expect(StatusCode::CREATED);
+    assert_eq!(account.access_token(&id).await, "tested");
+    assert_eq!(account.provider.tests().pop().flatten().as_deref(), Some("Bearer tested"));
+}
