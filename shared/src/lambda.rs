@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_dependencies_carry_is_not_logged_at_any_level() {
+    async fn events_in_dependencies_are_never_logged() {
         let work = || async {
             tracing::trace!(target: "lambda_runtime::layers::api_response", body = "TOKEN", "raw JSON event");
             tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", request = "TOKEN", "transmitting");

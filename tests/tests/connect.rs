@@ -922,7 +922,7 @@ async fn nobody_reconnects_what_is_somebody_elses() {
 }
 
 #[tokio::test]
-async fn nobody_can_occupy_the_id_of_anothers_connection() {
+async fn ids_of_others_cannot_be_occupied() {
     let (world, provider) = prepared(json!({})).await;
     let id = id_of_alices_connection().await;
     let uri = format!("/credentials?connectionId={id}");

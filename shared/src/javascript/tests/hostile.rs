@@ -45,7 +45,7 @@ async fn a_stack_trace_limit_can_be_set_as_libraries_do() {
 }
 
 #[tokio::test]
-async fn what_native_code_gets_has_a_size() {
+async fn native_calls_have_a_size_limit() {
     for (text, expected) in [
         ("new TextEncoder().encode('x'.repeat(SIZE)).length", json!(1_000_000)),
         ("new TextDecoder().decode(new Uint8Array(SIZE)).length", json!(1_000_000)),
