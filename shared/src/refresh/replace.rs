@@ -34,9 +34,7 @@ impl Refresher {
         let Some(connection) = stored.filter(|stored| stored.version == event.version) else {
             return Ok(Replaced::Stale);
         };
-        let Some(credentials) = self.vault.open_candidate(&connection, event).await? else {
-            return Ok(Replaced::Stale);
-        };
+        let credentials = self.vault.open_candidate(&connection, event).await?;
         let entered = self.vault.open_to_replace(&connection).await?;
         let auth = self.configuration.auth_of(&connection, &entered).await?;
         match tokio::time::timeout(TEST, self.provider.test(&auth, &credentials, None)).await {

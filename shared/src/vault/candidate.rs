@@ -2,11 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Vault;
-use crate::clock::milliseconds;
 use crate::connection::{Asked, Connection, Contents, Problem, expiry_of};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
@@ -14,15 +12,6 @@ use crate::invoke::ReplaceEvent;
 use crate::random::Rng;
 use crate::seal::Place;
 use crate::store::Expect;
-
-/// The sealed part of a [`ReplaceEvent`].
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate {
-    credentials: Credentials,
-    /// When the connection was made, in milliseconds since 1970: another of the same id is not meant.
-    created_at: i64,
-}
 
 impl Vault {
     /// Seals credentials for one connection at its present version, to be tested before they replace anything.
@@ -35,10 +24,8 @@ impl Vault {
         credentials: &Credentials,
     ) -> Result<ReplaceEvent, Error> {
         self.check_size(Some(credentials))?;
-        let candidate = Candidate { credentials: credentials.clone(), created_at: milliseconds(connection.created_at) };
-        let bytes = serde_json::to_vec(&candidate).map_err(Error::internal)?;
         let Connection { workspace, id, version, .. } = connection;
-        let sealed = self.sealer.seal(place(workspace, id, *version), &bytes).await?;
+        let sealed = self.sealer.seal(place(workspace, id, *version), credentials.as_json().as_bytes()).await?;
         Ok(ReplaceEvent {
             workspace: workspace.clone(),
             connection_id: id.clone(),
@@ -47,7 +34,7 @@ impl Vault {
         })
     }
 
-    /// Opens credentials that were sealed for a connection. `None` if they were sealed for another of the same id.
+    /// Opens credentials that were sealed for a connection. Another of the same id has other versions.
     ///
     /// # Errors
     /// 503 when the key service fails; 500 when they were not sealed for this connection at this version.
@@ -55,14 +42,12 @@ impl Vault {
         &self,
         connection: &Connection,
         event: &ReplaceEvent,
-    ) -> Result<Option<Credentials>, Error> {
+    ) -> Result<Credentials, Error> {
         let damaged = "sealed credentials are damaged";
         let sealed = URL_SAFE_NO_PAD.decode(&event.sealed).map_err(|_| Error::internal(damaged))?;
         let place = place(&connection.workspace, &connection.id, connection.version);
         let bytes = self.sealer.open(place, &sealed).await?;
-        let candidate: Candidate = serde_json::from_slice(&bytes).map_err(|_| Error::internal(damaged))?;
-        let is_meant = candidate.created_at == milliseconds(connection.created_at);
-        Ok(is_meant.then_some(candidate.credentials))
+        serde_json::from_slice(&bytes).map_err(|_| Error::internal(damaged))
     }
 
     /// Stores credentials that a caller brought, whole, beside what [`Self::open_to_replace`] gave; none leaves the

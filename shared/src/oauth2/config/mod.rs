@@ -71,7 +71,8 @@ documented! {
         /// `codeParameter`: the callback's name of the code; `code` if absent. Where both come, this one counts. For
         /// providers that send `auth_code` or the like.
         pub code_parameter: Option<String>,
-        /// `callbackFields`: array of query parameters of the callback to keep in the credentials, under the members of
+        /// `callbackFields`: array of parameters of the callback (of its query or, with `response_mode=form_post`, of its
+        /// form) to keep in the credentials, under the members of
         /// the token response. For providers that name the account there, as by `realmId`.
         pub callback_fields: Vec<String>,
         /// `tokenRequestFormat`: `form` (RFC 6749 appendix B, if absent), `json`, or `query`, which makes the request a
