@@ -33,7 +33,7 @@ pub struct World {
     pub alice: String,
     /// The embedded database.
     pub engine: Engine,
-    /// What the functions ask it for.
+    /// The requests of the functions to it.
     pub requests: Requests,
     settings: Settings,
     sdk: SdkConfig,
@@ -53,7 +53,7 @@ impl World {
     /// Its first second, 2026-01-01T00:00:00Z.
     pub const START: i64 = 1_767_225_600;
 
-    /// What the integration `crm` allows as the last redirect, in a query.
+    /// The last redirect that the integration `crm` allows, encoded for a query.
     const DONE: &str = "https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder";
 
     /// A fresh Larder with the bundled connectors.

@@ -53,7 +53,7 @@ fn row(workspace: &str, id: &str, tenant: Option<&str>, age: usize) -> Item {
     serde_json::from_value(row).unwrap()
 }
 
-/// What an index has of a row: enough where nobody reads it.
+/// The attributes of a row that the indexes project, which is enough for rows that are never read.
 fn entry(id: &str, tenant: &str, age: usize) -> Item {
     let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
     let created_at = ("created_at".to_owned(), AttributeValue::N((1_767_225_600_000 - age).to_string()));

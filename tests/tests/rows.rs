@@ -1,4 +1,4 @@
-//! A row is changed only as it was seen. Whatever has its id by then is not touched, and not shown.
+//! A row is changed only as it was seen. Another that has its id by then is neither touched nor shown.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 

@@ -47,7 +47,7 @@ impl Management {
         Ok(json(StatusCode::OK, &self.connection_of(caller, id).await?.view()))
     }
 
-    /// Removes a connection as it was when the application was told. Who connects meanwhile keeps what is there then.
+    /// Removes a connection as it was when the application was told. A reconnect in the meantime is kept.
     pub(crate) async fn delete_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         // Telling the application takes up to ten seconds, and the gateway waits for thirty.
         const ATTEMPTS: usize = 2;

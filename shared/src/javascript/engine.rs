@@ -295,7 +295,7 @@ impl<'js> Running<'_, 'js> {
         found.get::<Coerced<String>>().inspect_err(|_| drop(self.ctx.catch())).ok().map(|text| text.0)
     }
 
-    /// A value as `JSON.stringify` has it, if it has it and it is no larger than a result.
+    /// The text that `JSON.stringify` makes of a value, unless there is none or it is larger than a result may be.
     fn as_json(&self, value: Value<'js>) -> Option<serde_json::Value> {
         let text = self.json_text(value).filter(|text| text.len() <= self.host.setting.limits.result_bytes)?;
         crate::response::json(text.as_bytes())

@@ -50,8 +50,8 @@ impl Default for Limits {
 /// Requests of one call that are under way at once; others wait. It bounds what unread answers take of the memory.
 pub(super) const CONCURRENT_REQUESTS: usize = 4;
 
-/// Of what a script hands to one function of native code, such as `crypto` or `TextDecoder`. What becomes of it there does not
-/// count as the engine's heap.
+/// The most that a script hands to one function of native code, such as `crypto` or `TextDecoder`. It does not count as the
+/// engine's heap there.
 pub(super) const NATIVE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The same for a URL, of which native code makes several.

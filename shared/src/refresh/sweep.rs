@@ -58,7 +58,7 @@ impl std::ops::Add for SweepReport {
 /// A sweep holds it until it has begun everything that is due.
 pub type Beginning = mpsc::Sender<()>;
 
-/// What the sweeps of a process share: each refresh of theirs has a slot.
+/// Shared by the sweeps of a process: each of their refreshes holds a slot.
 pub struct Slots(Arc<Semaphore>);
 
 type Slot = OwnedSemaphorePermit;

@@ -54,7 +54,7 @@ struct Wanted<'a> {
 struct Index<'a> {
     name: &'a str,
     keys: [(&'a str, ScalarAttributeType); 2],
-    /// What it projects beside keys.
+    /// The attributes that it projects in addition to keys.
     projected: &'a [&'a str],
 }
 

@@ -108,10 +108,9 @@ impl Sessions {
         put.send().await.map(drop).map_err(StoreError::dynamodb)
     }
 
-    /// Takes a session: of two takers, one gets it. What was sealed in it is gone from the table then.
+    /// Takes a session: of two takers, one gets it. Its sealed contents are then gone from the table.
     ///
-    /// The one who comes again with the same callback from the same browser, within `again` of `now`, is shown what came
-    /// of it.
+    /// The same callback from the same browser, within `again` of `now`, is shown the outcome once more.
     ///
     /// # Errors
     /// When it is gone or another browser's, or DynamoDB fails.

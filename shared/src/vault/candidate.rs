@@ -38,11 +38,7 @@ impl Vault {
     ///
     /// # Errors
     /// 503 when the key service fails; 500 when they were not sealed for this connection at this version.
-    pub async fn open_candidate(
-        &self,
-        connection: &Connection,
-        event: &ReplaceEvent,
-    ) -> Result<Credentials, Error> {
+    pub async fn open_candidate(&self, connection: &Connection, event: &ReplaceEvent) -> Result<Credentials, Error> {
         let damaged = "sealed credentials are damaged";
         let sealed = URL_SAFE_NO_PAD.decode(&event.sealed).map_err(|_| Error::internal(damaged))?;
         let place = place(&connection.workspace, &connection.id, connection.version);

@@ -112,7 +112,7 @@ impl Vault {
     /// application gave ([`Given`]). Credentials that the store outside cannot show have given nothing.
     ///
     /// # Errors
-    /// As [`Self::open`], but that a store which refuses, or is not the one that is set, is no error.
+    /// As [`Self::open`], except that a store which refuses, or which is not the one in use, does not count as an error.
     pub async fn open_to_replace(&self, connection: &Connection) -> Result<Contents, Error> {
         let (mut contents, credentials_in) = self.open_row(connection).await?;
         let outside = self.outside.as_ref().filter(|outside| credentials_in.as_deref() == Some(outside.store.kind()));

@@ -1,4 +1,4 @@
-//! What a script hands to native code, where it does not count as the engine's memory: so each piece has a limit.
+//! The bytes that a script hands to native code. They do not count as the engine's memory there, so each piece has a limit.
 
 use crate::javascript::limits::NATIVE_BYTES;
 use base64::Engine as _;

@@ -34,7 +34,7 @@ impl Log {
         Self { lines: Mutex::default(), masking, max_lines: limits.log_lines, max_length: limits.log_line_length }
     }
 
-    /// What keeps secrets out of the lines.
+    /// Keeps secrets out of the lines.
     pub(in super::super) fn masking(&self) -> &Masking {
         &self.masking
     }

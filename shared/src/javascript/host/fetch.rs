@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-/// What the requests of one call have used.
+/// The requests of one call, and the bytes that wait for answers.
 pub(super) struct Traffic {
     limits: Limits,
     turns: Semaphore,
@@ -87,7 +87,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// What the requests of the call have used.
+    /// The requests of the call so far.
     pub(super) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
@@ -239,7 +239,7 @@ fn is_redirect(status: StatusCode) -> bool {
 }
 
 impl Request {
-    /// What it takes while it waits.
+    /// The memory that it takes while it waits.
     fn bytes(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
         self.url.as_str().len() + headers.sum::<usize>() + self.body.len()

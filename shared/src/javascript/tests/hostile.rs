@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a script ends with. A process that it takes down fails the test, too.
+/// Runs a script. If it takes the process down, the test fails too.
 async fn outcome(text: &str) -> Result<Option<Value>, JavaScriptError> {
     let engine = engine(Limits { wall_clock: Duration::from_secs(2), ..Limits::default() });
     let call = async |text: &str| {

@@ -38,7 +38,7 @@ pub struct Due {
     pub at: i64,
 }
 
-/// Why there is no page.
+/// The reason why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// The cursor is not one of this list.
@@ -68,7 +68,7 @@ enum Cursor {
     OfTenant(String),
 }
 
-/// What an index has for a page: the keys of rows, and where it stopped.
+/// The keys of rows that an index has for a page, and where it stopped.
 struct Candidates {
     keys: Vec<String>,
     last: Option<Item>,

@@ -23,7 +23,7 @@ pub(super) struct Table {
     name: String,
 }
 
-/// What must be stored for a write to happen. A row that was removed and made again has another version.
+/// The row that must be stored for a write to happen. A row that was removed and made again has another version.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Condition<'a> {
     /// No row.
