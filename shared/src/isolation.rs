@@ -5,9 +5,11 @@
 //! connections stay with the runtime, whose threads run none of it. An abort cannot be contained: running out of memory, an
 //! overflow of the stack, an assertion in native code.
 
-use std::panic::AssertUnwindSafe;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
-use futures::FutureExt as _;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::invocation::Here;
@@ -38,8 +40,13 @@ pub async fn isolated<T: Send + 'static>(work: impl Future<Output = T> + Send + 
 /// # Errors
 /// When the work panics.
 pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
-    // What the work has changed half is either dropped with it or a lock that it has poisoned.
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| Panicked)
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        // Half-made changes go with the work, but for those under a lock, which is poisoned.
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(Err(Panicked)), |polled| polled.map(Ok))
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -189,9 +189,17 @@ fn invocation(context: Option<&Context>, start: &ColdStart) -> Invocation {
 
 /// Whether something may be logged. Dependencies log at `trace` what they carry: the runtime events with their tokens and
 /// credentials, the SDK requests and responses. No setting turns that on.
-fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    const OURS: [&str; 7] =
-        ["larder", "connect", "oauth_callback", "get_credentials", "put_credentials", "connections", "refresh"];
+pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    const OURS: [&str; 8] = [
+        "larder",
+        "larder_local",
+        "connect",
+        "oauth_callback",
+        "get_credentials",
+        "put_credentials",
+        "connections",
+        "refresh",
+    ];
     let name = metadata.target().split("::").next().unwrap_or_default();
     *metadata.level() < Level::TRACE || OURS.contains(&name)
 }

@@ -143,7 +143,11 @@ async fn the_test_asks_the_provider_and_what_fails_it_is_not_stored() {
     assert_eq!(test(&world, &id).await, json!({"success": true}));
     let forged = json!({"credentials": {"access_token": "forged", "refresh_token": "forged", "expires_in": 3600}});
     let uri = format!("/credentials?connectionId={id}");
-    world.send(Method::PUT, &uri, &world.admin, Some(&forged)).await.expect(StatusCode::CREATED);
+    let refusal = world.send(Method::PUT, &uri, &world.admin, Some(&forged)).await.expect(StatusCode::BAD_REQUEST);
+    assert!(refusal.text().contains("nothing was stored") && refusal.text().contains("401"), "{}", refusal.text());
+    assert_eq!(test(&world, &id).await, json!({"success": true}));
+    let untested = format!("{uri}&test=false");
+    world.send(Method::PUT, &untested, &world.admin, Some(&forged)).await.expect(StatusCode::CREATED);
     let result = test(&world, &id).await;
     assert_eq!(result["success"], false);
     assert!(result["error"]["message"].as_str().is_some_and(|message| message.contains("401")), "{result}");

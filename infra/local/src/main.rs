@@ -12,6 +12,7 @@ use connect::find_own_connection;
 use larder::clock::SystemClock;
 use larder::environment::{CredentialsIn, SettingError, Settings};
 use larder::error::Error;
+use larder::lambda::may_be_logged;
 use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
 use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, bundled_connectors_dir, mint};
@@ -21,6 +22,9 @@ use larder_local::{TENANT, WORKSPACE, server, sweeper};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How long refreshes have to end when the program is asked to.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -92,7 +96,8 @@ enum Command {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+    log.with(filter_fn(may_be_logged)).init();
     let result = match cli.command {
         Some(Command::Token { data, tenant, admin, expires_in }) => {
             let tenant = if admin { tenant } else { tenant.or(Grant::default().tenant) };

@@ -32,7 +32,9 @@ impl Origin {
     /// [`RedirectUriError`], to be read after the URL.
     pub fn of_redirect_uri(uri: &str) -> Result<Self, RedirectUriError> {
         let url = Url::parse(uri).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
+            // Where `//` is missing, a browser reads a path on the page that it comes from.
+            uri.get(url.scheme().len()..).is_some_and(|rest| rest.starts_with("://") && !rest.starts_with(":///"))
+                && matches!(url.scheme(), "http" | "https")
                 && url.username().is_empty()
                 && url.password().is_none()
                 && url.fragment().is_none()
@@ -92,9 +94,18 @@ mod tests {
             let odd = Err(RedirectUriError::OddHost(host.to_owned()));
             assert_eq!(Origin::of_redirect_uri(&format!("https://{host}/")), odd, "{host}");
         }
-        for uri in
-            ["https://a b/", "//a.example", "/done", "javascript:alert(1)", "https://u@a.example/", "https://", ""]
-        {
+        for uri in [
+            "https://a b/",
+            "//a.example",
+            "/done",
+            "javascript:alert(1)",
+            "https://u@a.example/",
+            "https://",
+            "",
+            "https:a.example",
+            "https:/a.example",
+            "https:///a.example",
+        ] {
             assert_eq!(Origin::of_redirect_uri(uri), Err(RedirectUriError::NotPlain), "{uri}");
         }
     }

@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use crate::connector::mapping::names_in_locator;
+
 /// The variable that a value comes from, with the path behind it, which is empty for all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -111,9 +113,33 @@ pub(super) fn named_in(text: &str) -> Vec<Origin> {
         }
     }
     if text.contains("$$") {
-        found.extend(VARIABLES.map(|(_, origin)| origin(String::new())));
+        found.extend(everything());
     }
     found
+}
+
+/// As [`named_in`], where the variables may also be reached without their names: as the context (`$`), or by a wildcard.
+fn named_in_jsonata(text: &str) -> Vec<Origin> {
+    let mut found = named_in(text);
+    let is_nameless = text.char_indices().any(|(at, c)| match c {
+        '$' => !text[at + 1..].starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$'),
+        // Behind a value it multiplies, and behind a dot there is a path whose beginning counts.
+        '*' => {
+            let before = text[..at].trim_end();
+            !before
+                .ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ')' | ']' | '}' | '`' | '"' | '\'' | '.'))
+        }
+        _ => false,
+    });
+    if is_nameless {
+        found.extend(everything());
+    }
+    found
+}
+
+/// All variables, each as a whole.
+fn everything() -> Vec<Origin> {
+    VARIABLES.map(|(_, origin)| origin(String::new())).into()
 }
 
 /// The formula that an object is, and its argument.
@@ -135,8 +161,9 @@ fn collect(value: &Value, found: &mut Vec<Origin>) {
     match (formula(value), value) {
         (Some(("$plain", _)), _) => {}
         (Some(("$var", Value::String(locator))), _) => found.extend(of_locator(locator)),
-        // An expression that is put together may name what any text in it says.
-        (Some(("$jsonata", argument)), _) => found.extend(named_in(&argument.to_string())),
+        (Some(("$jsonata", Value::String(text))), _) => found.extend(named_in_jsonata(text)),
+        // An expression that is put together may name anything.
+        (Some(("$jsonata", _)), _) => found.extend(everything()),
         (_, Value::Array(items)) => items.iter().for_each(|item| collect(item, found)),
         (_, Value::Object(object)) => object.values().for_each(|value| collect(value, found)),
         _ => {}
@@ -144,18 +171,11 @@ fn collect(value: &Value, found: &mut Vec<Origin>) {
 }
 
 fn of_locator(locator: &str) -> Vec<Origin> {
-    let path = locator.strip_prefix('$').unwrap_or(locator);
-    let mut path = path.strip_prefix('.').unwrap_or(path);
+    let names = names_in_locator(locator).unwrap_or_default();
     // Within $iterate.
-    while let Some(outer) = path.strip_prefix("parent.") {
-        path = outer;
-    }
-    if path.is_empty() || path == "parent" {
-        return VARIABLES.map(|(_, origin)| origin(String::new())).into();
-    }
-    let end = path.find(['.', '[']).unwrap_or(path.len());
-    let (variable, rest) = path.split_at(end);
-    let name = rest.trim_start_matches('.').to_owned();
+    let mut names = names.into_iter().skip_while(|name| name == "parent");
+    let Some(variable) = names.next() else { return everything() };
+    let name = names.collect::<Vec<_>>().join(".");
     VARIABLES.iter().filter(|(known, _)| *known == variable).map(|(_, origin)| origin(name.clone())).collect()
 }
 
@@ -238,9 +258,9 @@ fn of_jsonata(text: &str) -> Shape {
         Some((literal, rest))
             if rest.trim_start().starts_with('&') && !rest.contains(['?', '(', ';', '~', '{', '[']) =>
         {
-            vec![Part::Text(literal.to_owned()), Part::From(named_in(rest))]
+            vec![Part::Text(literal.to_owned()), Part::From(named_in_jsonata(rest))]
         }
-        _ => vec![Part::From(named_in(text))],
+        _ => vec![Part::From(named_in_jsonata(text))],
     }
 }
 
@@ -279,6 +299,23 @@ mod tests {
         assert_eq!(named_in("connectionParameters?.shop + myconnectionInput.x"), [input("shop")]);
         assert_eq!(named_in("$lookup($, 'connectionInput')"), [input("")]);
         assert_eq!(named_in("$$.x").len(), 5);
+    }
+
+    #[test]
+    fn variables_are_found_without_their_names() {
+        for expression in [
+            json!({"$var": "connection\\Parameters.h"}),
+            json!({"$jsonata": {"$concat": ["'https://' & connection", "Parameters.h"]}}),
+            json!({"$jsonata": "'https://' & $sift($, function($v, $k){$k ~> /^connectionP/}).*.h"}),
+            json!({"$jsonata": "'https://' & (**.h)[0]"}),
+            json!({"$jsonata": "\"https://\" & *.h"}),
+        ] {
+            let parts = shapes(&expression, &expression).concat();
+            let is_input = |origin: &Origin| matches!(origin, Origin::Input(_));
+            let is_found = parts.iter().any(|part| matches!(part, Part::From(from) if from.iter().any(is_input)));
+            assert!(is_found, "{expression}: {parts:?}");
+        }
+        assert_eq!(named_in_jsonata("a.b * 2 & c.*"), []);
     }
 
     #[test]

@@ -38,6 +38,15 @@ pub(super) fn parse(locator: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
+/// The names of the properties on the way that a locator describes; `None` if it is not one.
+pub(in crate::connector) fn names(locator: &str) -> Option<Vec<String>> {
+    let name = |step| match step {
+        Step::Property(name) => Some(name),
+        Step::Item(_) => None,
+    };
+    Some(parse(locator)?.into_iter().filter_map(name).collect())
+}
+
 /// What the steps lead to; `None` if nothing is there.
 ///
 /// `[n]` returns the item also when it is falsy, where Membrane's own evaluator returns undefined.

@@ -22,6 +22,7 @@ pub use check::Malformed;
 #[cfg(test)]
 pub(super) use formulas::NAMES;
 pub use lint::unknown_formulas;
+pub(super) use locator::names as names_in_locator;
 
 use serde_json::{Map, Value, json};
 

@@ -12,12 +12,19 @@ const TIME: u64 = 500;
 const DEPTH: usize = 3_000;
 /// How many items a sequence may have.
 const ITEMS: usize = 100_000;
+/// Values can be nested as deep as there was time to nest them, and are dropped and printed by recursion, which no limit of
+/// the evaluator counts. So there is room for more levels than that; memory is taken for those alone that there are.
+const STACK: usize = 256 * 1024 * 1024;
 
 /// An error is undefined.
 pub(super) fn jsonata(call: &Call<'_>) -> Option<Value> {
     let expression = call.value()?;
-    let expression = parser::parse(expression.as_str()?).ok()?;
-    let value = evaluator().evaluate(&expression, &JValue::from(call.variables.clone())).ok()?;
+    stacker::grow(STACK, || evaluate(expression.as_str()?, call.variables))
+}
+
+fn evaluate(expression: &str, variables: &Value) -> Option<Value> {
+    let expression = parser::parse(expression).ok()?;
+    let value = evaluator().evaluate(&expression, &JValue::from(variables.clone())).ok()?;
     if value.is_undefined() || value.is_function() {
         return None;
     }
@@ -80,6 +87,20 @@ mod tests {
     fn what_fails_or_finds_nothing_is_undefined() {
         for nothing in ["", "missing", "1 +", "1 + 'a'", "$error('x')", "function($x){$x}", "$sum"] {
             assert_eq!(value(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn values_as_deep_as_can_be_do_not_overflow_the_stack() {
+        for expression in [
+            "($r := $reduce([1..60000], function($a, $b){function($z){$a}}); 1)",
+            "($r := $reduce([1..40000], function($a, $b){{'f': function($z){$a}}}); 1)",
+            "$reduce([1..60000], function($a, $b){{'f': $a}})",
+            "($r := $reduce([1..60000], function($a, $b){[[$a]]}); 1)",
+        ] {
+            // Too deep for JSON, out of time, or 1: the process goes on.
+            let value = value(expression);
+            assert!(matches!(&value, None | Some(Value::Number(_))), "{expression}");
         }
     }
 
