@@ -1,8 +1,8 @@
 //! What `/connect` is asked: query parameters, or one form field `payload` with the same as JSON.
 
-use http::{Method, header};
+use http::Method;
 use larder::error::Error;
-use larder::http::{Parameters, Request, bad_json};
+use larder::http::{Parameters, Request, bad_json, is_form};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -34,8 +34,7 @@ impl ConnectRequest {
     pub(crate) fn read(request: &Request) -> Result<Self, Error> {
         let mut members = members_of(&Parameters::of_query(request))?;
         if *request.method() == Method::POST {
-            let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            if !content_type.unwrap_or_default().starts_with("application/x-www-form-urlencoded") {
+            if !is_form(request) {
                 let wanted = "application/x-www-form-urlencoded with a field `payload`";
                 return Err(Error::bad_request(format!("send the body of POST /connect as {wanted}")));
             }

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use form_urlencoded::Serializer;
-use http::{StatusCode, header};
+use http::StatusCode;
 use larder::connect::page;
 use larder::error::Error;
-use larder::http::{Parameters, Request, Response};
+use larder::http::{Parameters, Request, Response, is_form};
 
 use crate::read_callback;
 
@@ -21,9 +21,7 @@ const MAX_QUERY: usize = 8000;
 /// # Errors
 /// As with GET, so long as the flow is not looked at; 413 when the parameters are too long for a URL.
 pub(crate) fn repeat(request: &Request) -> Result<Response, Error> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_form = content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded"));
-    if !is_form && !request.body().is_empty() {
+    if !is_form(request) && !request.body().is_empty() {
         return Err(Error::bad_request("a callback is posted as application/x-www-form-urlencoded"));
     }
     let form = Parameters::parse(request.body());

@@ -174,7 +174,8 @@ impl OAuthCallback {
                 // A stranger can begin a flow and choose this name, so only names of this machine are repeated.
                 let began =
                     if is_of_this_machine(&began) { format!("http://{began}") } else { "another address".into() };
-                let here = &self.configuration.base_uri;
+                let here = host(request).filter(|here| is_of_this_machine(here)).map(|here| format!("http://{here}"));
+                let here = here.unwrap_or_else(|| self.configuration.base_uri.clone());
                 Error::bad_request(format!(
                     "this connect flow was begun at {began}, but the application sends the browser back to {here}, which \
                      does not get its cookie; begin again at {here}"

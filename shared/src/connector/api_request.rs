@@ -2,7 +2,7 @@
 
 use super::api_client::{ApiClient, BasicAuth, basic_auth, texts};
 use base64::Engine as _;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use serde_json::Value;
 use url::Url;
@@ -53,6 +53,12 @@ pub enum RestError {
     /// A placeholder's value would make a `.` or `..` of a whole segment of the path, and so change which path it is.
     #[error("the path parameter `{0}` must not be `.` or `..`")]
     UnsafePathParameter(String),
+    /// The path of the base URI has a segment that changes which path it is.
+    #[error("the path of `baseUri` must not have a segment `.` or `..`")]
+    UnsafeBaseUri,
+    /// Another host than that of the URL would be asked for.
+    #[error("the header `Host` follows from the URL and cannot be set")]
+    HostHeader,
     /// A header's name is malformed, or its value would break the header, for instance by a line break.
     #[error("the header {0:?} has a malformed name or value")]
     InvalidHeader(String),
@@ -122,6 +128,9 @@ impl ApiRequest {
             parse_url(path)?
         } else {
             let base = self.base_uri.as_ref().or(client.base_uri.as_ref()).ok_or(RestError::NoBaseUri)?;
+            if has_dot_segment(base) {
+                return Err(RestError::UnsafeBaseUri);
+            }
             let base = parse_url(base)?;
             let (path, path_query) =
                 path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
@@ -154,6 +163,9 @@ impl ApiRequest {
         for (name, value) in client.headers.iter().chain(&self.headers) {
             let invalid = || RestError::InvalidHeader(name.clone());
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+            if header == HOST {
+                return Err(RestError::HostHeader);
+            }
             map.insert(header, secret_value(value).ok_or_else(invalid)?);
         }
         if let Some(auth) = self.auth.as_ref().or(client.auth.as_ref()) {
@@ -184,6 +196,14 @@ fn parse_url(text: &str) -> Result<Url, RestError> {
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none())
         .ok_or(RestError::InvalidUrl)
+}
+
+/// Whether parsing the URL would drop segments of its path, and so lead elsewhere than its beginning says: what is in it may
+/// have been entered.
+fn has_dot_segment(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let segments = path.split(['/', '\\']).map(|segment| segment.to_ascii_lowercase().replace("%2e", "."));
+    segments.into_iter().any(|segment| matches!(segment.trim(), "." | ".."))
 }
 
 /// A header value that `Debug` does not print; `None` if it has a line break or another control character.

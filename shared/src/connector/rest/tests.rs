@@ -65,6 +65,28 @@ fn only_http_urls_without_a_user_are_built() {
 }
 
 #[test]
+fn a_base_uri_leads_where_its_beginning_says() {
+    for base in [
+        "https://a.example/accounts/../x",
+        "https://a.example/./",
+        "https://a.example/b/%2E%2e",
+        "https://a.example\\..",
+    ] {
+        let client = ApiClient { base_uri: Some(base.to_owned()), ..ApiClient::default() };
+        assert_eq!(build(&get("/x"), &client, &json!({})).unwrap_err(), RestError::UnsafeBaseUri, "{base}");
+    }
+    let client =
+        ApiClient { base_uri: Some("https://a.example/.well-known/v1..2?q=../".to_owned()), ..ApiClient::default() };
+    assert_eq!(uri(&get("/x"), &client), "https://a.example/.well-known/v1..2/x?q=../");
+}
+
+#[test]
+fn the_host_follows_from_the_url() {
+    let client = ApiClient { headers: vec![("HOST".to_owned(), "b.example".to_owned())], ..client() };
+    assert_eq!(build(&get("/x"), &client, &json!({})).unwrap_err(), RestError::HostHeader);
+}
+
+#[test]
 fn path_parameters_are_encoded() {
     let mapping = rest(json!({
         "path": "/users/{id}/x", "method": "get", "requestMapping": {"pathParameters": {"id": {"$var": "id"}}}

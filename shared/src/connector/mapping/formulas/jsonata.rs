@@ -16,6 +16,18 @@ const ITEMS: usize = 100_000;
 /// the evaluator counts. So there is room for more levels than that; memory is taken for those alone that there are.
 const STACK: usize = 256 * 1024 * 1024;
 
+/// One number makes a text of any length of these two, in a step that no limit looks into.
+const GUARDS: &str = "
+    $larder_pad := $pad;
+    $larder_format := $formatInteger;
+    $pad := function($text, $width, $char)<s-ns?:s> {
+        $abs($width) > 1000000 ? $error('too wide') : $larder_pad($text, $width, $char)
+    };
+    $formatInteger := function($number, $picture)<n-s:s> {
+        $abs($number) > 1000000 and $contains($picture, /[iI]/) ? $error('too long') : $larder_format($number, $picture)
+    };
+";
+
 /// An error is undefined.
 pub(super) fn jsonata(call: &Call<'_>) -> Option<Value> {
     let expression = call.value()?;
@@ -23,8 +35,11 @@ pub(super) fn jsonata(call: &Call<'_>) -> Option<Value> {
 }
 
 fn evaluate(expression: &str, variables: &Value) -> Option<Value> {
-    let expression = parser::parse(expression).ok()?;
-    let value = evaluator().evaluate(&expression, &JValue::from(variables.clone())).ok()?;
+    let mut parsed = parser::parse(expression).ok()?;
+    if ["$pad", "$formatInteger", "$eval"].iter().any(|name| expression.contains(name)) {
+        parsed = parser::parse(&format!("({GUARDS}{expression}\n)")).ok()?;
+    }
+    let value = evaluator().evaluate(&parsed, &JValue::from(variables.clone())).ok()?;
     if value.is_undefined() || value.is_function() {
         return None;
     }
@@ -88,6 +103,25 @@ mod tests {
         for nothing in ["", "missing", "1 +", "1 + 'a'", "$error('x')", "function($x){$x}", "$sum"] {
             assert_eq!(value(nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn one_number_does_not_make_a_huge_text() {
+        for huge in [
+            "$pad('x', 9e15)",
+            "$pad('x', -9e15, '#')",
+            "$formatInteger(1e15, 'I')",
+            "$formatInteger(-9e18, 'i')",
+            "$eval('$p' & 'ad(\"x\", 9e15)')",
+            "($f := $formatInteger; $f(1e15, 'I'))",
+            "9e15 ~> $formatInteger('I')",
+        ] {
+            assert_eq!(value(huge), None, "{huge}");
+        }
+        assert_eq!(value("$pad('x', 3) & $pad('x', -3, '#')"), Some(json!("x  ##x")));
+        assert_eq!(value("$formatInteger(1999, 'I') & $formatInteger(12, 'w')"), Some(json!("MCMXCIXtwelve")));
+        assert_eq!(value("users[0].age.$formatInteger('I')"), Some(json!("XXX")));
+        assert_eq!(value("['a', 'b'].$pad(2, '.')"), Some(json!(["a.", "b."])));
     }
 
     #[test]
