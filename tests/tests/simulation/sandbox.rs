@@ -16,6 +16,9 @@ use super::network::{Fault, Network, Service};
 /// The second in which every life begins, 2026-01-01T00:00:00Z.
 pub(super) const START: i64 = 1_767_225_600;
 
+/// How late a call may be for its timer's sake.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
 /// A process, which runs one invocation after the other.
 pub(super) struct Sandbox {
     pub(super) id: usize,
@@ -127,7 +130,13 @@ impl Sandbox {
     ) -> Result<T, Fault> {
         self.network.count("calls");
         self.moment().await;
+        let begun = Instant::now();
         sleep(there).await;
+        if begun.elapsed() > there + ON_ITS_WAY {
+            // Another call of the process met its fate meanwhile. A request leaves at once or not at all, never this late.
+            self.network.count("requests kept back by a standstill");
+            return Err(Fault::Refused);
+        }
         let fault = self.network.fault(service);
         match fault {
             Some(Fault::Refused) => {

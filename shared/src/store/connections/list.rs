@@ -38,7 +38,7 @@ pub struct Due {
     pub at: i64,
 }
 
-/// The reason why there is no page.
+/// The reason that a page is missing.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// The cursor is not one of this list.
