@@ -123,7 +123,7 @@ async fn files_are_their_owners_alone_in_a_folder_that_is_not() {
     assert_eq!(made, names.map(|name| (name.to_owned(), 0o600)).into_iter().collect());
 
     // As an older version left them.
-    for name in ["secrets.json", "seal.key"] {
+    for name in ["secrets.json", "secrets.lock", "seal.key"] {
         fs::write(folder.path().join(name), "{}").unwrap();
     }
     let all = modes(folder.path());

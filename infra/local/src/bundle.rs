@@ -73,8 +73,15 @@ impl DataDir {
     }
 
     fn narrow(&self) -> io::Result<()> {
-        let names =
-            ["larder.sqlite", "larder.sqlite-wal", "larder.sqlite-shm", "secrets.json", "seal.key", "lambda.env"];
+        let names = [
+            "larder.sqlite",
+            "larder.sqlite-wal",
+            "larder.sqlite-shm",
+            "secrets.json",
+            "secrets.lock",
+            "seal.key",
+            "lambda.env",
+        ];
         for path in names.map(|name| self.0.join(name)) {
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
