@@ -88,9 +88,9 @@ fn json_problem(error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether the body of a request is a form, as its `Content-Type` says in any case (RFC 9110 §8.3.1).
-pub fn is_form(request: &Request) -> bool {
-    let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+/// Whether the body under these headers is a form, as its `Content-Type` says in any case (RFC 9110 §8.3.1).
+pub fn is_form(headers: &HeaderMap) -> bool {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = declared.and_then(|declared| declared.split(';').next());
     media_type.is_some_and(|name| name.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }

@@ -1,5 +1,6 @@
 //! The one connection that an end user has through an integration, where several are not wanted.
 
+use futures::future::try_join_all;
 use larder::connection::{Connection, former_own_ids, own_id};
 use larder::store::{Connections, StoreError};
 
@@ -16,10 +17,8 @@ pub async fn find(
 ) -> Result<Result<Connection, String>, StoreError> {
     let own = own_id(workspace, integration_key, tenant);
     let former = former_own_ids(workspace, integration_key, tenant);
-    for id in std::iter::once(&own).chain(&former) {
-        if let Some(connection) = connections.get(workspace, id).await?.filter(|it| it.tenant.as_deref() == tenant) {
-            return Ok(Ok(connection));
-        }
-    }
-    Ok(Err(own))
+    // All at once: a new connection has none of them, and its end user waits.
+    let stored = try_join_all(std::iter::once(&own).chain(&former).map(|id| connections.get(workspace, id))).await?;
+    let found = stored.into_iter().flatten().find(|it| it.tenant.as_deref() == tenant);
+    Ok(found.ok_or(own))
 }

@@ -34,7 +34,7 @@ impl ConnectRequest {
     pub(crate) fn read(request: &Request) -> Result<Self, Error> {
         let mut members = members_of(&Parameters::of_query(request))?;
         if *request.method() == Method::POST {
-            if !is_form(request) {
+            if !is_form(request.headers()) {
                 let wanted = "application/x-www-form-urlencoded with a field `payload`";
                 return Err(Error::bad_request(format!("send the body of POST /connect as {wanted}")));
             }

@@ -21,7 +21,7 @@ const MAX_QUERY: usize = 8000;
 /// # Errors
 /// As with GET, so long as the flow is not looked at; 413 when the parameters are too long for a URL.
 pub(crate) fn repeat(request: &Request) -> Result<Response, Error> {
-    if !is_form(request) && !request.body().is_empty() {
+    if !is_form(request.headers()) && !request.body().is_empty() {
         return Err(Error::bad_request("a callback is posted as application/x-www-form-urlencoded"));
     }
     let form = Parameters::parse(request.body());

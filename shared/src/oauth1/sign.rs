@@ -1,7 +1,7 @@
 //! Signs requests (RFC 5849 §3).
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Request};
+use http::Request;
+use http::header::AUTHORIZATION;
 use time::OffsetDateTime;
 
 use super::authorization::authorization;
@@ -9,6 +9,7 @@ use super::base_string::base_string;
 use super::encoding::pairs;
 use super::signature::Keys;
 use super::{OAuth1Config, Token};
+use crate::http::is_form;
 use crate::random::Rng;
 use crate::secret::Secret;
 
@@ -95,17 +96,13 @@ pub(super) fn sign_with(
     Ok(())
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
     use time::macros::datetime;
+
+    use http::header::CONTENT_TYPE;
 
     use super::super::config::tests::config;
     use super::*;
