@@ -138,6 +138,8 @@ struct RefreshToken {
 struct AccessToken {
     grant: usize,
     dies_at: Option<Duration>,
+    /// The answer that brought it, unless it came when the connection was made.
+    answer: Option<usize>,
 }
 
 /// An answer with new tokens, from the application to the table.
@@ -217,11 +219,11 @@ impl Applications {
         drop(book);
         self.network.count("grants");
         self.network.tell(|| format!("application {application} makes grant {grant}"));
-        Reply { status: StatusCode::OK, body: self.issue(grant, true, true).to_string(), answer: None }
+        Reply { status: StatusCode::OK, body: self.issue(grant, true, None).to_string(), answer: None }
     }
 
     /// Issues tokens; gives what it says of them.
-    fn issue(&self, number: usize, rotates: bool, is_first: bool) -> Value {
+    fn issue(&self, number: usize, rotates: bool, answer: Option<usize>) -> Value {
         let now = self.network.now();
         let mut book = self.book();
         let grant = &mut book.grants[number];
@@ -242,11 +244,11 @@ impl Applications {
         match application.says {
             Says::ExpiresIn => body["expires_in"] = json!(application.life.as_secs()),
             Says::ExpiresAt => body["expires_at"] = json!(application.by_its_clock(dies_at)),
-            Says::Once if is_first => body["expires_in"] = json!(application.life.as_secs()),
+            Says::Once if answer.is_none() => body["expires_in"] = json!(application.life.as_secs()),
             Says::Once | Says::Nothing => {}
         }
         let dies_at = (!matches!(application.says, Says::Nothing)).then_some(dies_at);
-        book.access_tokens.insert(access_token, AccessToken { grant: number, dies_at });
+        book.access_tokens.insert(access_token, AccessToken { grant: number, dies_at, answer });
         body
     }
 
@@ -314,7 +316,7 @@ impl Applications {
             if rotates {
                 self.book().refresh_tokens.get_mut(token).expect("it is there").used.get_or_insert((now, answer));
             }
-            self.issue(grant, rotates, false)
+            self.issue(grant, rotates, Some(answer))
         });
         Reply { status: StatusCode::OK, body: body.to_string(), answer: Some(answer) }
     }
@@ -445,8 +447,17 @@ impl Applications {
         let book = self.book();
         let token = book.access_tokens.get(access_token);
         let is_own = token.is_some_and(|token| book.grants[token.grant].application == application);
-        let dies_at = token.and_then(|token| token.dies_at);
+        // An application that states a lifetime only once, and hands out the rest of a token whose first answer was lost: nobody
+        // can know when that token was made.
+        let Application { says, gives_rest, .. } = self.all[application];
+        let is_of_unknown_age = gives_rest
+            && matches!(says, Says::Once)
+            && token.and_then(|token| token.answer).is_some_and(|answer| book.answers[answer].loss().is_some());
+        let dies_at = token.and_then(|token| token.dies_at).filter(|_| !is_of_unknown_age);
         drop(book);
+        if is_of_unknown_age {
+            self.network.count("read: a token whose age nobody can know");
+        }
         self.network.check("nobody gets another's token", is_own, || access_token.to_owned());
         self.network.check("nothing expired is served", dies_at.is_none_or(|at| now < at + allowance), || {
             format!("{access_token}, dead since {dies_at:?}")
