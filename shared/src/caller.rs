@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::Parameters;
-use crate::invocation;
+use crate::record;
 use crate::secret::Secret;
 use crate::secrets::{WorkspaceSecret, Workspaces};
 use crate::store::schema::MAX_TENANT_BYTES;
@@ -185,7 +185,7 @@ impl Authenticator {
         let Some(claims) = claims else {
             // The answer doesn't depend on the signature, so that nobody learns from it whether a guess was right.
             if !WorkspaceSecret::is_long_enough(&secret.secret) {
-                invocation::note(|record| record.refusal = Some("the secret of the workspace is too short"));
+                record::note(|record| record.refusal = Some("the secret of the workspace is too short"));
                 return Err(Error::short_secret());
             }
             return Err(refused("wrong signature or algorithm"));
@@ -211,7 +211,7 @@ impl Authenticator {
         if tenant.is_none() && !claims.is_admin && !is_for_credentials {
             return Err(refused("neither a tenant nor an admin"));
         }
-        invocation::note(|record| record.workspace = Some(workspace.clone()));
+        record::note(|record| record.workspace = Some(workspace.clone()));
         if tenant.as_ref().is_some_and(|tenant| tenant.len() > MAX_TENANT_BYTES) {
             let message = format!("the tenant that the token names has more than {MAX_TENANT_BYTES} bytes");
             return Err(Error::bad_request(message));
@@ -259,7 +259,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn refused(reason: &'static str) -> Error {
-    invocation::note(|record| record.refusal = Some(reason));
+    record::note(|record| record.refusal = Some(reason));
     Error::not_authenticated()
 }
 

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use crate::caller::{Claims, sign};
 use crate::clock::Clock;
 use crate::connection::{Connection, Contents, Given};
-use crate::connector::pasted::trimmed;
 use crate::connector::schema::{self, FieldError};
 use crate::connector::{AuthOption, AuthType, Catalog, Connector};
 use crate::error::Error;
-use crate::invocation;
+use crate::pasted::trimmed;
 use crate::provider::{Auth, SignedToken, callback_uri};
+use crate::record;
 use crate::secret::Secret;
 use crate::secrets::{Proxies, Proxy, Workspaces};
 use crate::store::{Integration, IntegrationParameters, Integrations};
@@ -132,7 +132,7 @@ impl Configuration {
         stored: IntegrationParameters,
         choice: &Choice<'_>,
     ) -> Result<Arc<Auth>, Error> {
-        invocation::note(|record| record.connector = Some(connector.key.clone()));
+        record::note(|record| record.connector = Some(connector.key.clone()));
         let connector_parameters = parameters_of(&option.key, stored, choice.connector_parameters);
         let callback_uri = callback_uri(&self.base_uri, integration.oauth_callback_uri.as_deref());
         let lender = match &option.kind {

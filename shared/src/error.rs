@@ -1,12 +1,60 @@
-//! What goes wrong, as callers see it: `{type, key?, message, data?}` and a status code.
+//! Errors as callers see them: `{type, key?, message, data?}`. [`crate::http`] makes responses of them.
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::http::{Response, json};
+/// The part of the caller, or of Larder, in an error. The numbers are the status codes of the same meaning (RFC 9110 §15),
+/// which also stand for the class between functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The request cannot be carried out as it was made.
+    Invalid = 400,
+    /// Nobody knows who asks.
+    NotAuthenticated = 401,
+    /// The caller is known but may not do this.
+    Denied = 403,
+    /// There is no such thing, or it is somebody else's.
+    NotFound = 404,
+    /// The path exists, but not with this method.
+    MethodNotAllowed = 405,
+    /// The present state stands in the way.
+    Conflict = 409,
+    /// More than can be stored or read.
+    TooLarge = 413,
+    /// A fault in Larder.
+    Internal = 500,
+    /// A function was invoked with an event for another one.
+    NotImplemented = 501,
+    /// Something that Larder stands on, or the connected application, cannot be used just now.
+    Unavailable = 503,
+}
+
+impl ErrorClass {
+    const ALL: [Self; 10] = [
+        Self::Invalid,
+        Self::NotAuthenticated,
+        Self::Denied,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::TooLarge,
+        Self::Internal,
+        Self::NotImplemented,
+        Self::Unavailable,
+    ];
+
+    /// The class with this number. A number of no class is a fault.
+    pub fn of_code(code: u16) -> Self {
+        Self::ALL.into_iter().find(|class| class.code() == code).unwrap_or(Self::Internal)
+    }
+
+    /// Its number.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+}
 
 /// The broad kind of an error, as the `type` member on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +85,9 @@ pub fn documented_key(name: &str) -> Option<&'static str> {
     KEYS.into_iter().find(|key| *key == name)
 }
 
-/// What kind of error a response tells of. An extension of the response, for the log.
+/// The kind of an error. An extension of the response that was made of it, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct ErrorSummary {
     /// The broad kind.
     pub kind: ErrorType,
     /// The exact kind, where there is a documented one.
@@ -49,9 +97,9 @@ pub struct Told {
 /// An error on its way to a caller. Its message says what to do and holds no secret.
 #[derive(Debug, Clone, Serialize)]
 pub struct Error {
-    /// The HTTP status.
+    /// Whose part it is.
     #[serde(skip)]
-    pub status: StatusCode,
+    pub class: ErrorClass,
     /// The broad kind.
     #[serde(rename = "type")]
     pub kind: ErrorType,
@@ -72,62 +120,62 @@ pub struct Error {
 }
 
 impl Error {
-    fn new(status: StatusCode, kind: ErrorType, key: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self { status, kind, key, message: message.into(), data: None, allow: None, retry_after: None }
+    fn new(class: ErrorClass, kind: ErrorType, key: Option<&'static str>, message: impl Into<String>) -> Self {
+        Self { class, kind, key, message: message.into(), data: None, allow: None, retry_after: None }
     }
 
     /// 400: the request is malformed.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorType::BadRequest, None, message)
+        Self::new(ErrorClass::Invalid, ErrorType::BadRequest, None, message)
     }
 
     /// 401: the same words for a token that is missing, wrong, expired or of an unknown workspace.
     pub fn not_authenticated() -> Self {
         let message = "the access token is missing, wrong or expired; send one that the workspace secret has signed, as \
                        `Authorization: Bearer`, as `X-Membrane-Token`, or as `token` of /connect";
-        Self::new(StatusCode::UNAUTHORIZED, ErrorType::BadRequest, Some("not_authenticated"), message)
+        Self::new(ErrorClass::NotAuthenticated, ErrorType::BadRequest, Some("not_authenticated"), message)
     }
 
     /// 403: the caller is known but may not do this.
     pub fn access_denied(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, ErrorType::BadRequest, Some("access_denied"), message)
+        Self::new(ErrorClass::Denied, ErrorType::BadRequest, Some("access_denied"), message)
     }
 
     /// 404: there is no such thing, or it is somebody else's.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, ErrorType::BadRequest, Some("not_found"), message)
+        Self::new(ErrorClass::NotFound, ErrorType::BadRequest, Some("not_found"), message)
     }
 
     /// 405: the path exists, but not with this method.
     pub fn method_not_allowed(allowed: &'static str) -> Self {
         let message = format!("this route takes {allowed}");
-        let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::BadRequest, None, message);
+        let error = Self::new(ErrorClass::MethodNotAllowed, ErrorType::BadRequest, None, message);
         Self { allow: Some(allowed), ..error }
     }
 
     /// 409: what is there stands in the way.
     pub fn conflict(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, ErrorType::BadRequest, None, message)
+        Self::new(ErrorClass::Conflict, ErrorType::BadRequest, None, message)
     }
 
     /// 413: more than can be stored or read.
     pub fn too_large(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorType::BadRequest, None, message)
+        Self::new(ErrorClass::TooLarge, ErrorType::BadRequest, None, message)
     }
 
     /// 400: the connected application refused, and asking again will not help.
     pub fn connection(key: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorType::Connection, key, message)
+        Self::new(ErrorClass::Invalid, ErrorType::Connection, key, message)
     }
 
     /// 400: an integration or a connector must be mended first.
     pub fn configuration(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorType::Configuration, None, message)
+        Self::new(ErrorClass::Invalid, ErrorType::Configuration, None, message)
     }
 
     /// 503: the connected application cannot be used just now.
     pub fn connection_unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
-        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Connection, None, message);
+        let error = Self::new(ErrorClass::Unavailable, ErrorType::Connection, None, message);
         Self { retry_after: Some(retry_after), ..error }
     }
 
@@ -139,26 +187,26 @@ impl Error {
 
     /// 503: Larder cannot do it just now.
     pub fn unready(message: impl Into<String>) -> Self {
-        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Internal, None, message);
+        let error = Self::new(ErrorClass::Unavailable, ErrorType::Internal, None, message);
         Self { retry_after: Some(Duration::from_secs(1)), ..error }
     }
 
     /// 500: a fault in Larder. The cause is logged, not told.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Internal, None, "something went wrong inside Larder")
+        Self::new(ErrorClass::Internal, ErrorType::Internal, None, "something went wrong inside Larder")
     }
 
     /// 500: the secret of a workspace is too short to verify tokens.
     pub fn short_secret() -> Self {
         let message = "the secret of this workspace has fewer than 32 bytes, so that no access token can be verified with \
                        it; replace the secret, for example by the output of `openssl rand -base64 48`";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Configuration, None, message)
+        Self::new(ErrorClass::Internal, ErrorType::Configuration, None, message)
     }
 
     /// 501: a function was invoked with an event that is not for it.
     pub fn foreign_event(takes: &'static str) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, ErrorType::Configuration, None, takes)
+        Self::new(ErrorClass::NotImplemented, ErrorType::Configuration, None, takes)
     }
 
     /// The same error with details for a program.
@@ -167,25 +215,14 @@ impl Error {
         Self { data: Some(Box::new(data)), ..self }
     }
 
-    /// What kind of error this is.
-    pub fn told(&self) -> Told {
-        Told { kind: self.kind, key: self.key }
+    /// Whether trying again could help: the fault is in Larder, or in something that it stands on.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.class, ErrorClass::Internal | ErrorClass::NotImplemented | ErrorClass::Unavailable)
     }
 
-    /// The error as an HTTP response.
-    pub fn into_response(self) -> Response {
-        let mut response = json(self.status, &self);
-        response.extensions_mut().insert(self.told());
-        if let Some(wait) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        }
-        if let Some(methods) = self.allow {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
+    /// What the log keeps of it.
+    pub fn summary(&self) -> ErrorSummary {
+        ErrorSummary { kind: self.kind, key: self.key }
     }
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorClass};
 
 /// A request with its whole body. The path may carry a prefix, such as an API Gateway stage.
 pub type Request = http::Request<Bytes>;
@@ -19,6 +19,29 @@ pub type Response = http::Response<String>;
 pub trait Handler: Send + Sync {
     /// Answers one request.
     async fn handle(&self, request: Request) -> Response;
+}
+
+/// The status that an error is answered with.
+pub fn status_of(error: &Error) -> StatusCode {
+    StatusCode::from_u16(error.class.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl From<Error> for Response {
+    fn from(error: Error) -> Self {
+        let mut response = json(status_of(&error), &error);
+        response.extensions_mut().insert(error.summary());
+        let headers = response.headers_mut();
+        if let Some(wait) = error.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if let Some(methods) = error.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        if error.class == ErrorClass::NotAuthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
 }
 
 /// A response with a JSON body that no cache keeps.
@@ -44,7 +67,7 @@ pub fn empty(status: StatusCode) -> Response {
 pub fn redirect(location: &str) -> Response {
     let mut response = empty(StatusCode::FOUND);
     let Ok(location) = HeaderValue::from_str(location) else {
-        return Error::internal("a redirect target that is not a header value").into_response();
+        return Error::internal("a redirect target that is not a header value").into();
     };
     response.headers_mut().insert(header::LOCATION, location);
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -8,12 +8,12 @@ use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
-use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorType, documented_key};
-use crate::invocation;
+use crate::connection::RefreshOutcome;
+use crate::error::{Error, ErrorClass, ErrorType, documented_key};
+use crate::record;
 
 /// What a schedule, or a reader of an expired token, sends to the `refresh` function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,33 +28,11 @@ pub struct RefreshEvent {
     pub version: Option<u64>,
 }
 
-/// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Outcome {
-    /// There are new credentials.
-    Refreshed,
-    /// There are new credentials, but they could not be saved yet: they wait on the recovery queue.
-    Recovering,
-    /// The provider refused or did not answer; the connection says why.
-    Failed,
-    /// The connection has changed since the refresh was asked for.
-    Stale,
-    /// Somebody else is refreshing it.
-    Busy,
-    /// The last attempt is too recent.
-    TooSoon,
-    /// There is nothing to refresh with.
-    NotRefreshable,
-    /// There is no such connection.
-    Gone,
-}
-
 /// Refreshes one connection, here or elsewhere.
 #[async_trait]
 pub trait RefreshConnection: Send + Sync {
     /// Waits for the outcome.
-    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error>;
+    async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error>;
 }
 
 /// An event of `put-credentials` for the `refresh` function: credentials for a connection of an integration, which are to be
@@ -102,7 +80,7 @@ pub struct Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self {
-            status: error.status.as_u16(),
+            status: error.class.code(),
             kind: error.kind,
             key: error.key.map(ToOwned::to_owned),
             message: error.message,
@@ -114,7 +92,7 @@ impl From<Error> for Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self {
-            status: StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            class: ErrorClass::of_code(refusal.status),
             kind: refusal.kind,
             key: refusal.key.as_deref().and_then(documented_key),
             message: refusal.message,
@@ -174,9 +152,9 @@ impl RefreshFunction {
 
 #[async_trait]
 impl RefreshConnection for RefreshFunction {
-    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
+    async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error> {
         let outcome = self.invoke(event).await?;
-        invocation::note(|record| record.outcome = Some(outcome));
+        record::note(|record| record.outcome = Some(outcome));
         Ok(outcome)
     }
 }
@@ -202,8 +180,8 @@ mod tests {
             let Ok(Replaced::Refused(refusal)) = serde_json::from_str(&sent) else { panic!("{sent}") };
             let got = Error::from(refusal);
             assert_eq!(
-                (got.status, got.kind, got.key, got.message, got.retry_after),
-                (error.status, error.kind, error.key, error.message, error.retry_after)
+                (got.class, got.kind, got.key, got.message, got.retry_after),
+                (error.class, error.kind, error.key, error.message, error.retry_after)
             );
         }
         assert_eq!(json!(Replaced::Stored), "stored");

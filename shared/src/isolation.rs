@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::invocation::Here;
+use crate::record::TaskContext;
 
 /// The work ended in a panic. Where and why is on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ pub async fn isolated<T: Send + 'static>(work: impl Future<Output = T> + Send + 
     if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
         return Ok(work.await);
     }
-    let work = Here::current().run(work);
+    let work = TaskContext::current().run(work);
     let thread = tokio::task::spawn_blocking(move || runtime.block_on(work));
     thread.await.map_err(|_| Panicked)
 }

@@ -69,7 +69,7 @@ async fn answer_http(
     let answer = async {
         match read_request(event) {
             Ok(request) => handler.handle(request).await,
-            Err(error) => error.into_response(),
+            Err(error) => error.into(),
         }
     };
     Ok(Answer::Expected(write_response(invocation.answer(answer).await)))
@@ -233,6 +233,7 @@ mod tests {
     use tracing::Instrument as _;
 
     use super::*;
+    use crate::error::ErrorClass;
     use crate::testing::Lines;
 
     #[tokio::test]
@@ -349,7 +350,7 @@ mod tests {
         assert_eq!(uri_of("", "a=<b>&c=\"ä\"#&d=%zz"), "/?a=%3Cb%3E&c=%22%C3%A4%22%23&d=%zz");
         assert_eq!(uri_of("//evil.example/a", ""), "//evil.example/a");
         let error = read_request(event(json!({"rawQueryString": "a".repeat(70_000)}))).expect_err("is refused");
-        assert_eq!(error.status, http::StatusCode::BAD_REQUEST);
+        assert_eq!(error.class, ErrorClass::Invalid);
     }
 
     #[test]
@@ -369,7 +370,7 @@ mod tests {
             ("a=1; b=2", "ä".as_bytes())
         );
         let error = read_request(event(json!({"body": "%", "isBase64Encoded": true}))).expect_err("is refused");
-        assert_eq!(error.status, http::StatusCode::BAD_REQUEST);
+        assert_eq!(error.class, ErrorClass::Invalid);
     }
 
     #[test]

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
+use crate::connection::RefreshOutcome;
 use crate::error::Error;
 use crate::invocation::{ERROR, wire_name};
-use crate::invoke::Outcome;
 
 const NAMESPACE: &str = "Larder";
 
@@ -32,7 +32,7 @@ pub struct RefreshMetrics<'a> {
     /// The key of its connector, where it has one.
     pub connector: Option<&'a str>,
     /// What came of it.
-    pub outcome: &'a Result<Outcome, Error>,
+    pub outcome: &'a Result<RefreshOutcome, Error>,
     /// How long the access token that there was would have lived on, negative where it was dead; `None` where it has no end.
     pub to_expiry: Option<time::Duration>,
     /// How long the application was waited for; `None` where it was not asked.
@@ -80,7 +80,8 @@ impl RefreshMetrics<'_> {
         let outcome = self.outcome.as_ref().map_or_else(|_| ERROR.to_owned(), wire_name);
         // What is no text for a dimension would make CloudWatch pass over the whole line.
         let connector = self.connector.filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()));
-        let was_tried = matches!(self.outcome, Ok(Outcome::Refreshed | Outcome::Recovering | Outcome::Failed));
+        let was_tried =
+            matches!(self.outcome, Ok(RefreshOutcome::Refreshed | RefreshOutcome::Recovering | RefreshOutcome::Failed));
         let to_expiry = self.to_expiry.filter(|_| was_tried).map(time::Duration::as_seconds_f64);
         let latency = self.provider.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3);
 
@@ -147,7 +148,7 @@ mod tests {
         OffsetDateTime::from_unix_timestamp_nanos(AT).unwrap()
     }
 
-    fn measured(outcome: &Result<Outcome, Error>) -> RefreshMetrics<'_> {
+    fn measured(outcome: &Result<RefreshOutcome, Error>) -> RefreshMetrics<'_> {
         RefreshMetrics {
             workspace: "w",
             connection: "c",
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_refresh_is_counted_by_outcome_and_by_connector() {
-        let line = checked(measured(&Ok(Outcome::Refreshed)).line(at()));
+        let line = checked(measured(&Ok(RefreshOutcome::Refreshed)).line(at()));
         let expected = json!({
             "_aws": {
                 "Timestamp": 1_767_225_600_250_u64,
@@ -210,20 +211,23 @@ mod tests {
 
     #[test]
     fn what_was_not_tried_has_no_time_to_its_expiry() {
-        for (outcome, is_tried) in [(Outcome::Recovering, true), (Outcome::Busy, false), (Outcome::TooSoon, false)] {
+        for (outcome, is_tried) in
+            [(RefreshOutcome::Recovering, true), (RefreshOutcome::Busy, false), (RefreshOutcome::TooSoon, false)]
+        {
             let outcome = Ok(outcome);
             let line = checked(RefreshMetrics { provider: None, ..measured(&outcome) }.line(at()));
             assert_eq!(line.get("SecondsToExpiry").is_some(), is_tried, "{line}");
             assert_eq!(line.get("ProviderLatency"), None);
         }
-        let dead = RefreshMetrics { to_expiry: Some(time::Duration::seconds(-60)), ..measured(&Ok(Outcome::Failed)) };
+        let dead =
+            RefreshMetrics { to_expiry: Some(time::Duration::seconds(-60)), ..measured(&Ok(RefreshOutcome::Failed)) };
         assert_eq!(checked(dead.line(at()))["SecondsToExpiry"], -60.0);
     }
 
     #[test]
     fn a_refresh_without_a_connector_is_still_counted() {
         for connector in [None, Some(""), Some("größe")] {
-            let line = checked(RefreshMetrics { connector, ..measured(&Ok(Outcome::Gone)) }.line(at()));
+            let line = checked(RefreshMetrics { connector, ..measured(&Ok(RefreshOutcome::Gone)) }.line(at()));
             assert_eq!((&line["Refreshes"], line.get("Connector")), (&json!(1.0), None), "{line}");
         }
         let failed = Err(Error::conflict("something"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
-use larder::invoke::Outcome;
+use larder::connection::RefreshOutcome;
 use larder::refresh::Trigger;
 use larder_tests::{MockProvider, World};
 use serde_json::{Value, json};
@@ -152,20 +152,23 @@ async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
     };
     let version = world.version(&id).await;
     world.advance(3300);
-    assert_eq!(fire(Some(version)).await, Outcome::Refreshed);
+    assert_eq!(fire(Some(version)).await, RefreshOutcome::Refreshed);
     // The same event again, at once and whenever; one of before; and one that knows no version.
     for wait in [0, 1, 61, 3000] {
         world.advance(wait);
-        assert_eq!((fire(Some(version)).await, fire(Some(version - 1)).await), (Outcome::Stale, Outcome::Stale));
+        assert_eq!(
+            (fire(Some(version)).await, fire(Some(version - 1)).await),
+            (RefreshOutcome::Stale, RefreshOutcome::Stale)
+        );
         if wait < 60 {
-            assert_eq!(fire(None).await, Outcome::TooSoon);
+            assert_eq!(fire(None).await, RefreshOutcome::TooSoon);
         }
     }
     assert_eq!(provider.refreshes().len(), 1);
-    assert_eq!(fire(Some(version + 1)).await, Outcome::Refreshed);
+    assert_eq!(fire(Some(version + 1)).await, RefreshOutcome::Refreshed);
     assert_eq!(provider.refreshes()[1].get("refresh_token"), Some("refresh-2"));
     let gone = world.bundle.refresher().refresh("local", "unknown", Some(1), Trigger::Due).await;
-    assert_eq!(gone.expect("an outcome"), Outcome::Gone);
+    assert_eq!(gone.expect("an outcome"), RefreshOutcome::Gone);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +178,7 @@ async fn one_event_that_is_delivered_many_times_at_once_makes_one_provider_call(
     world.advance(3300);
     let (refresher, version) = (world.bundle.refresher(), world.version(&id).await);
     let outcomes = join_all((0..20).map(|_| refresher.refresh("local", &id, Some(version), Trigger::Due))).await;
-    let refreshed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Refreshed))).count();
+    let refreshed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(RefreshOutcome::Refreshed))).count();
     assert_eq!((refreshed, provider.refreshes().len()), (1, 1), "{outcomes:?}");
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }

@@ -22,11 +22,11 @@ use larder::connector::AuthType;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
-use larder::invocation;
 use larder::oauth1::Token;
 use larder::oauth2::{Pkce, State, build_authorize_url};
 use larder::provider::Auth;
 use larder::random::{self, Rng};
+use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder::store::{Integration, Session, Sessions};
@@ -108,7 +108,7 @@ impl Connect {
         }
         let Target { connection_id, tenant, contents: stored, option_key } =
             self.target(caller, integration, &wanted).await?;
-        invocation::note(|record| record.connection(&caller.workspace, &connection_id));
+        record::note(|record| record.connection(&caller.workspace, &connection_id));
         // Whoever connects again need not enter everything again.
         let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
         let connector_parameters = match wanted.connector_parameters {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::StatusCode;
 use larder::caller::Caller;
+use larder::connection::RefreshOutcome;
 use larder::connection::{Connection, State};
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json};
-use larder::invocation::Here;
-use larder::invoke::Outcome;
 use larder::provider::{ProviderError, Reauthorize};
+use larder::record::TaskContext;
 use larder::refresh::{Refresher, Trigger};
 use larder::store::Connections;
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ impl Management {
     pub(crate) async fn refresh_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let seen = self.connection_of(caller, id).await?;
         let outcome = self.refresher.refresh(&caller.workspace, id, Some(seen.version), Trigger::Forced).await?;
-        if outcome == Outcome::NotRefreshable {
+        if outcome == RefreshOutcome::NotRefreshable {
             let message = "this connection has nothing to refresh with; its end user can connect again";
             return Err(Error::connection(None, message));
         }
@@ -164,8 +164,8 @@ impl Reauthorize for RefreshOnce {
         // Whoever asks may run out of time. The refresh goes on: what the provider gives is saved.
         let (refresher, of) = (Arc::clone(&self.refresher), (workspace.clone(), id.clone()));
         let refreshing = async move { refresher.refresh(&of.0, &of.1, Some(version), Trigger::Forced).await };
-        let outcome = tokio::spawn(Here::current().run(refreshing)).await.ok()?.ok()?;
-        if outcome != Outcome::Refreshed {
+        let outcome = tokio::spawn(TaskContext::current().run(refreshing)).await.ok()?.ok()?;
+        if outcome != RefreshOutcome::Refreshed {
             return None;
         }
         let renewed = self.refresher.connections.get(&workspace, &id).await.ok()??;

@@ -88,6 +88,6 @@ impl Management {
 #[async_trait]
 impl Handler for Management {
     async fn handle(&self, request: Request) -> Response {
-        self.respond(&request).await.unwrap_or_else(Error::into_response)
+        self.respond(&request).await.unwrap_or_else(Into::into)
     }
 }

@@ -86,12 +86,13 @@ fn decode(segment: &str) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use larder::http::status_of;
 
     use super::*;
 
     fn route(method: Method, path: &str) -> Result<Route, StatusCode> {
         let request = http::Request::builder().method(method).uri(path).body(Default::default()).expect("a request");
-        Route::of(&request).map_err(|error| error.status)
+        Route::of(&request).map_err(|error| status_of(&error))
     }
 
     #[test]

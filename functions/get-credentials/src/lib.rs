@@ -14,8 +14,8 @@ use larder::connection::{Connection, State};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
-use larder::invocation::{Record, note, recorded};
 use larder::invoke::{RefreshConnection, RefreshEvent};
+use larder::record::{Record, note, recorded};
 use larder::seal::Sealer;
 use larder::store::{Connections, StoreError};
 use larder::vault::Vault;
@@ -118,6 +118,6 @@ impl GetCredentials {
 #[async_trait]
 impl Handler for GetCredentials {
     async fn handle(&self, request: Request) -> Response {
-        self.respond(&request).await.unwrap_or_else(Error::into_response)
+        self.respond(&request).await.unwrap_or_else(Into::into)
     }
 }

@@ -21,9 +21,9 @@ use larder::connection::Connection;
 use larder::environment::{Environment, SettingError};
 use larder::error::{Error, log_cause};
 use larder::http::{Handler, Request, Response, cookie, empty, host, is_prefetch};
-use larder::invocation;
 use larder::oauth2::{Callback, CallbackOutcome, State, parse_callback, refusal};
 use larder::provider::{Auth, Authorization, Obtained};
+use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder::store::{Session, SessionError, Sessions, Taken, Visit};
@@ -97,7 +97,7 @@ impl OAuthCallback {
         callback: Callback,
     ) -> Result<Response, Error> {
         let flow = Flow::open(&self.sealer, session).await?;
-        invocation::note(|record| record.connection(&flow.connection.workspace, &flow.connection.connection_id));
+        record::note(|record| record.connection(&flow.connection.workspace, &flow.connection.connection_id));
 
         let mut response = match self.finish(&flow, callback).await {
             Ok(connection) => flow.delivery.success(&connection.view()),

@@ -201,6 +201,6 @@ fn check_id(id: &str) -> Result<(), Error> {
 #[async_trait]
 impl Handler for PutCredentials {
     async fn handle(&self, request: Request) -> Response {
-        self.respond(&request).await.unwrap_or_else(Error::into_response)
+        self.respond(&request).await.unwrap_or_else(Into::into)
     }
 }

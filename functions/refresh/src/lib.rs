@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use larder::connection::RefreshOutcome;
 use larder::environment::{Environment, RefreshesBy, SettingError};
 use larder::error::{Error, log_cause};
-use larder::invocation::{Batch, note, recorded};
-use larder::invoke::{Outcome, RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
+use larder::invoke::{RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
 use larder::isolation::isolated;
 use larder::queue::Message;
+use larder::record::{Batch, note, recorded};
 use larder::refresh::{Recovery, Refresher, SweepReport, Trigger};
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,7 @@ pub struct Record {
 #[serde(untagged)]
 pub enum Answer {
     /// To a refresh.
-    Refresh(Outcome),
+    Refresh(RefreshOutcome),
     /// To credentials that were to be tested and stored.
     Replace(Replaced),
     /// To a sweep.
@@ -129,7 +130,7 @@ impl Refresh {
     }
 }
 
-async fn refresh(refresher: &Refresher, event: &RefreshEvent) -> Result<Outcome, Error> {
+async fn refresh(refresher: &Refresher, event: &RefreshEvent) -> Result<RefreshOutcome, Error> {
     let RefreshEvent { workspace, connection_id, version } = event;
     refresher.refresh(workspace, connection_id, *version, Trigger::Due).await
 }
@@ -140,7 +141,9 @@ async fn is_done(refresher: &Refresher, record: Record) -> bool {
     let retried = match serde_json::from_str(&record.body) {
         Ok(Message::Refresh(event)) => match (refresh(refresher, &event).await, queue) {
             // Another is at it, or our clock is behind the sweeper's: neither means that it is done.
-            (Ok(Outcome::Busy | Outcome::TooSoon), Some(queue)) => queue.retry_soon(&record.receipt_handle).await,
+            (Ok(RefreshOutcome::Busy | RefreshOutcome::TooSoon), Some(queue)) => {
+                queue.retry_soon(&record.receipt_handle).await
+            }
             (Ok(_), _) => return true,
             (Err(_), _) => Ok(()),
         },

@@ -194,7 +194,7 @@ impl Bundle {
     pub async fn handle(&self, request: Request) -> Response {
         let Some(function) = Function::of(request.method(), request.uri().path()) else {
             let (method, path) = (request.method(), request.uri().path());
-            return Error::not_found(format!("there is no route {method} {path}")).into_response();
+            return Error::not_found(format!("there is no route {method} {path}")).into();
         };
         let handler: &dyn Handler = match function {
             Function::Connect => &self.connect,

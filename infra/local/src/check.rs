@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use larder::connector::BrokenConnector;
 use larder::connector::catalog::find;
 use larder::connector::folder::{self, Files, Problem};
-use larder::connector::lint::{Finding, Severity, lint};
+use larder::lint::{Finding, Severity, lint};
 use serde_json::{Value, json};
 
 /// What was found. The files of its problems begin with the folder as it was given.

@@ -121,7 +121,7 @@ impl DemoProvider {
             (&Method::POST, "/demo/authorize") => self.decide(request),
             (&Method::POST, "/demo/token") => self.issue(request),
             (&Method::GET, "/demo/me") => self.who(request),
-            _ => Error::not_found("the demo provider has /demo/authorize, /demo/token and /demo/me").into_response(),
+            _ => Error::not_found("the demo provider has /demo/authorize, /demo/token and /demo/me").into(),
         }
     }
 
@@ -133,20 +133,20 @@ impl DemoProvider {
                 let rendered = ApprovePage { style: page::STYLE, query }.render();
                 page::html(StatusCode::OK, rendered, &[], "form-action 'self'")
             }
-            _ => Error::bad_request("unknown client_id").into_response(),
+            _ => Error::bad_request("unknown client_id").into(),
         }
     }
 
     fn decide(&self, request: &Request) -> Response {
         // Only the person before the page decides, and no page of another origin.
         if request.headers().get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-            return Error::access_denied("the decision comes from the page of the demo provider").into_response();
+            return Error::access_denied("the decision comes from the page of the demo provider").into();
         }
         let asked = Parameters::of_query(request);
         let get = |name| asked.optional(name).ok().flatten();
         let target = get("redirect_uri").and_then(|uri| Url::parse(uri).ok());
         let Some(mut target) = target.filter(|url| matches!(url.scheme(), "http" | "https")) else {
-            return Error::bad_request("redirect_uri is missing, or no http(s) URL").into_response();
+            return Error::bad_request("redirect_uri is missing, or no http(s) URL").into();
         };
         let answer = Parameters::parse(request.body());
         if answer.optional("decision").ok().flatten() == Some("approve") {

@@ -32,7 +32,7 @@ async fn answer(bundle: &Arc<Bundle>, demo: Option<&DemoProvider>, request: hype
     let (parts, body) = request.into_parts();
     let body = match listener::read(body, MAX_BODY).await {
         Ok(body) => body,
-        Err(error) => return error.into_response(),
+        Err(error) => return error.into(),
     };
     let request = http::Request::from_parts(parts, body);
     match demo {
@@ -42,7 +42,7 @@ async fn answer(bundle: &Arc<Bundle>, demo: Option<&DemoProvider>, request: hype
             // it: what a provider gave is saved.
             let bundle = Arc::clone(bundle);
             let handled = isolated(async move { bundle.handle(request).await });
-            handled.await.unwrap_or_else(|panicked| Error::internal(panicked).into_response())
+            handled.await.unwrap_or_else(|panicked| Error::internal(panicked).into())
         }
     }
 }

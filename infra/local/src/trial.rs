@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use larder::clock::SystemClock;
-use larder::connector::pasted::trimmed;
 use larder::connector::{Connector, FunctionName, folder, schema};
 use larder::egress::{Egress, Reach};
 use larder::javascript::{JavaScript, Limits};
+use larder::pasted::trimmed;
 use larder::provider::{Auth, Provider};
 use larder::random::SystemRng;
 use serde::Deserialize;

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Origin, page};
 use crate::error::Error;
-use crate::http::{Response, redirect};
+use crate::http::{Response, redirect, status_of};
 use crate::store::Integration;
 
 /// Where a result goes.
@@ -84,7 +84,7 @@ impl Delivery {
     /// Tells of a failure.
     pub fn failure(&self, failure: &ConnectFailure) -> Response {
         let mut response = self.failure_told(failure);
-        response.extensions_mut().insert(failure.error.told());
+        response.extensions_mut().insert(failure.error.summary());
         response
     }
 
@@ -102,7 +102,7 @@ impl Delivery {
             }
             message
         });
-        page::result(error.status, "Not connected", &error.message, message.as_ref(), &self.message_origins)
+        page::result(status_of(error), "Not connected", &error.message, message.as_ref(), &self.message_origins)
     }
 
     /// With a request id, somebody waits for a message and the window closes; to get a redirect, it is left out.
@@ -116,7 +116,7 @@ impl Delivery {
                 url.query_pairs_mut().extend_pairs(parameters);
                 redirect(url.as_str())
             }
-            Err(error) => Error::internal(error).into_response(),
+            Err(error) => Error::internal(error).into(),
         }
     }
 }

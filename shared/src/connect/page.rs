@@ -72,7 +72,7 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[O
     static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
     let body = match rendered {
         Ok(body) => body,
-        Err(error) => return Error::internal(error).into_response(),
+        Err(error) => return Error::internal(error).into(),
     };
     let embedders: Vec<_> = embedders.iter().map(Origin::to_string).collect();
     let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };

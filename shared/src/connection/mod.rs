@@ -19,6 +19,7 @@
 
 mod expiry;
 mod given;
+mod outcome;
 mod own_id;
 mod schedule;
 mod view;
@@ -34,6 +35,7 @@ pub use expiry::{
     unreadable_lifetime,
 };
 pub use given::Given;
+pub use outcome::RefreshOutcome;
 pub use own_id::{former_own_ids, is_own_id, own_id};
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
 

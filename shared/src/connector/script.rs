@@ -14,21 +14,6 @@ pub struct Script {
     function: String,
 }
 
-/// Why a script cannot be called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScriptProblem {
-    /// The file.
-    pub file: String,
-    /// The line, from 1.
-    pub line: Option<u64>,
-    /// The column, from 1.
-    pub column: Option<u64>,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead; may be empty.
-    pub help: String,
-}
-
 impl Script {
     /// The function `function` (such as `getTokenData`) in the file `entry`, one of `files`, see [`Script::sources`].
     pub fn new(files: Arc<Files>, entry: impl Into<String>, function: impl Into<String>) -> Self {
@@ -40,15 +25,6 @@ impl Script {
         let is_source =
             |path: &str| [".js", ".ts", ".mjs", ".cjs", ".json"].iter().any(|suffix| path.ends_with(suffix));
         files.iter().filter(|(path, _)| is_source(path)).map(|(path, text)| (path.clone(), text.clone())).collect()
-    }
-
-    /// Whether the function could be called: whether its files parse, what they import is there, and the function is
-    /// exported. For that the files are loaded in an engine, with seconds to do it and without any network.
-    ///
-    /// # Errors
-    /// What is wrong.
-    pub fn check(&self) -> Result<(), Vec<ScriptProblem>> {
-        crate::javascript::check(self)
     }
 
     /// The file that exports the function.

@@ -26,12 +26,12 @@ impl AuthOption {
 }
 
 /// Whether a parameter is secret: its schema says so, or its name. One that no schema names may be anything.
-pub(super) fn is_secret_parameter(schema: Option<&Value>, name: &str) -> bool {
+pub(crate) fn is_secret_parameter(schema: Option<&Value>, name: &str) -> bool {
     is_secret_name(name) || property(schema, name).is_none_or(is_hidden)
 }
 
 /// Whether a form hides what is typed.
-pub(super) fn is_hidden(property: &Value) -> bool {
+pub(crate) fn is_hidden(property: &Value) -> bool {
     property.get("isSensitive") == Some(&Value::Bool(true))
         || property.get("format").is_some_and(|format| format == "password")
 }
@@ -41,7 +41,7 @@ fn property<'a>(schema: Option<&'a Value>, name: &str) -> Option<&'a Value> {
 }
 
 /// Whether a locator, an expression of JSONata or a program names a secret parameter, or all parameters at once.
-pub(super) fn uses_secret(text: &str, schema: Option<&Value>) -> bool {
+pub(crate) fn uses_secret(text: &str, schema: Option<&Value>) -> bool {
     let all_variables = text == "$" || text.contains("$$");
     all_variables
         || text

@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// The known word nearest to what was written, if one is near enough to have been meant.
-pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = written.to_lowercase();
     let near = known.into_iter().map(|word| (damerau_levenshtein(&lower, &word.to_lowercase()), word));
     let limit = (written.chars().count() / 3).clamp(1, 3);

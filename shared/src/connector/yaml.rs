@@ -12,20 +12,20 @@ const MAX_DEPTH: usize = 48;
 
 /// A YAML file as a JSON value.
 #[derive(Clone)]
-pub(super) struct Document {
-    pub(super) value: Value,
+pub(crate) struct Document {
+    pub(crate) value: Value,
     lines: HashMap<String, u64>,
 }
 
 /// Why a file is no YAML, or more than is read.
-pub(super) struct SyntaxError {
-    pub(super) line: Option<u64>,
-    pub(super) message: String,
+pub(crate) struct SyntaxError {
+    pub(crate) line: Option<u64>,
+    pub(crate) message: String,
 }
 
 impl Document {
     /// Reads one document. Duplicate keys, non-finite numbers and aliases that grow without bounds are errors.
-    pub(super) fn parse(text: &str) -> Result<Self, SyntaxError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, SyntaxError> {
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
                 max_depth: MAX_DEPTH,
@@ -48,7 +48,7 @@ impl Document {
     }
 
     /// The line of the node that a JSON pointer leads to, or of the nearest node above it.
-    pub(super) fn line(&self, mut pointer: &str) -> Option<u64> {
+    pub(crate) fn line(&self, mut pointer: &str) -> Option<u64> {
         loop {
             if let Some(&line) = self.lines.get(pointer) {
                 return Some(line).filter(|&line| line > 0);

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use crate::error::chain;
-use crate::invocation;
+use crate::record;
 use crate::values::has_too_many_values;
 use guard::GuardedResolver;
 pub use guard::{ORIGIN, Reach};
@@ -237,7 +237,7 @@ impl Egress {
             tracing::debug!(status, durationMs = started.elapsed().as_millis() as u64, "the exchange is over");
             result
         };
-        invocation::waiting_for_provider(exchange.instrument(span)).await
+        record::waiting_for_provider(exchange.instrument(span)).await
     }
 
     /// Sends a request, once more if that is wanted and the answer is lost, and decodes what comes.

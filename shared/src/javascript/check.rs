@@ -6,7 +6,7 @@ use super::host::console::Log;
 use super::limits::THREAD_STACK_BYTES;
 use super::masking::Masking;
 use super::{Limits, engine, modules};
-use crate::connector::script::{Script, ScriptProblem};
+use crate::connector::script::Script;
 use crate::random::SystemRng;
 use serde_json::Map;
 use std::sync::Arc;
@@ -15,8 +15,27 @@ use std::time::{Duration, Instant};
 /// What loading may take; nothing is waited for.
 const TIME: Duration = Duration::from_secs(5);
 
-/// See [`Script::check`].
-pub(crate) fn check(script: &Script) -> Result<(), Vec<ScriptProblem>> {
+/// Why a script cannot be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptProblem {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<u64>,
+    /// The column, from 1.
+    pub column: Option<u64>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead; may be empty.
+    pub help: String,
+}
+
+/// Whether a script's function could be called: whether its files parse, their imports are there, and the function is
+/// exported. For that the files are loaded in an engine, with seconds to do it and without any network.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn check(script: &Script) -> Result<(), Vec<ScriptProblem>> {
     let limits = Limits { wall_clock: TIME, ..Limits::default() };
     let (sender, events) = std::sync::mpsc::channel();
     let setting = Setting {

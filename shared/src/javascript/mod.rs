@@ -23,14 +23,14 @@ mod masking;
 mod modules;
 mod typescript;
 
-pub(crate) use check::check;
+pub use check::{ScriptProblem, check};
 pub use error::{JavaScriptError, Thrown, Unshown};
 pub use limits::Limits;
 
 use crate::connector::script::Script;
 use crate::egress::{Egress, Limits as Exchange};
-use crate::invocation::Here;
 use crate::random::Rng;
+use crate::record::TaskContext;
 use host::console::Log;
 use limits::STUCK_CALLS;
 use masking::Masking;
@@ -149,7 +149,7 @@ impl JavaScript {
         let network = host::Network {
             egress: self.egress.clone(),
             runtime: tokio::runtime::Handle::current(),
-            caller: Here::current(),
+            caller: TaskContext::current(),
             exchange,
         };
         let setting = host::Setting {

@@ -29,7 +29,7 @@ pub(super) async fn answer(event: &str, takes: &'static str, invocation: Invocat
     match &event["requestContext"] {
         _ if is_warm_up(&event) => invocation.handle(async { Ok(Value::Null) }).await,
         Value::Object(context) => {
-            let response = invocation.answer(async { error.into_response() }).await;
+            let response = invocation.answer(async { error.into() }).await;
             Ok(http_response(&event, context, &response))
         }
         _ => invocation.handle(async { Err(error) }).await,

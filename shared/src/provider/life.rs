@@ -12,8 +12,8 @@ use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_pas
 use crate::credentials::Credentials;
 use crate::database;
 use crate::egress::Limits;
-use crate::invocation;
 use crate::oauth2::OAuthConfig;
+use crate::record;
 
 /// How the credentials of a connection are renewed.
 pub enum Renewal {
@@ -158,6 +158,6 @@ impl Provider {
         let login = login.evaluate(&Value::Object(auth.arguments(FunctionName::Test, arguments)));
         let login = login.map_err(|error| ProviderError::configuration(error.to_string()))?;
         let attempt = database::verify(&self.egress, &login, Limits::API.deadline);
-        Ok(invocation::waiting_for_provider(attempt).await?)
+        Ok(record::waiting_for_provider(attempt).await?)
     }
 }

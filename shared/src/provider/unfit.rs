@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Auth, ProviderError};
-use crate::connector::pasted::{flaw, flaw_of_basic};
 use crate::connector::{ApiClient, ApiRequest, FunctionName};
+use crate::pasted::{flaw, flaw_of_basic};
 
 /// The error for a request whose headers hold such a text. Texts of the connector's own files may hold any letters.
 pub(super) fn check(

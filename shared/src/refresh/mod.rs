@@ -24,15 +24,16 @@ pub use sweep::{Beginning, Slots, SweepReport};
 
 use crate::clock::Clock;
 use crate::configuration::Configuration;
+use crate::connection::RefreshOutcome;
 use crate::connection::{Connection, Contents, Failure, Lease, Problem, is_statement};
 use crate::error::{Error, log_cause};
-use crate::invocation;
-use crate::invoke::{Outcome, RefreshConnection, RefreshEvent};
+use crate::invoke::{RefreshConnection, RefreshEvent};
 use crate::isolation::caught;
 use crate::metrics::{Metrics, RefreshMetrics};
 use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
 use crate::queue::{RecoveryQueue, RefreshQueue};
 use crate::random::{self, Rng};
+use crate::record;
 use crate::signals::Signals;
 use crate::store::{Connections, Expect};
 use crate::vault::Vault;
@@ -89,18 +90,18 @@ impl Refresher {
     /// refresh was asked for; if the connection has changed since, nothing is done.
     ///
     /// # Errors
-    /// When something that Larder stands on fails. What the provider answers is no error but an [`Outcome`].
+    /// When something that Larder stands on fails. What the provider answers is no error but an [`RefreshOutcome`].
     pub async fn refresh(
         &self,
         workspace: &str,
         id: &str,
         version: Option<u64>,
         trigger: Trigger,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<RefreshOutcome, Error> {
         let started_at = self.clock.now();
         // Boxed: it is large, and the stack of a thread is not.
         let attempt = Box::pin(self.attempt(workspace, id, version, trigger));
-        let (outcome, record) = invocation::recorded(attempt).await;
+        let (outcome, record) = record::recorded(attempt).await;
         let measured = RefreshMetrics {
             workspace,
             connection: id,
@@ -110,7 +111,7 @@ impl Refresher {
             provider: record.provider,
         };
         self.metrics.refresh(self.clock.now(), &measured);
-        invocation::note(|around| {
+        record::note(|around| {
             around.connection(workspace, id);
             around.connector = record.connector.or(around.connector.take());
             around.outcome = outcome.as_ref().ok().copied();
@@ -124,30 +125,30 @@ impl Refresher {
         id: &str,
         version: Option<u64>,
         trigger: Trigger,
-    ) -> Result<Outcome, Error> {
-        let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(Outcome::Gone) };
-        invocation::note(|record| record.expires_at = connection.expiry.map(|expiry| expiry.at));
+    ) -> Result<RefreshOutcome, Error> {
+        let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(RefreshOutcome::Gone) };
+        record::note(|record| record.expires_at = connection.expiry.map(|expiry| expiry.at));
         let now = self.clock.now();
         if version.is_some_and(|version| version != connection.version) {
-            return Ok(Outcome::Stale);
+            return Ok(RefreshOutcome::Stale);
         }
         if !connection.can_refresh() {
             return self.flag_if_dead(connection, now).await;
         }
         if connection.is_leased(now) {
-            return Ok(Outcome::Busy);
+            return Ok(RefreshOutcome::Busy);
         }
         let not_before = match trigger {
             Trigger::Due => connection.attempt_allowed_at(),
             Trigger::Forced => connection.spaced_at(),
         };
         if not_before.is_some_and(|time| time > now) {
-            return Ok(Outcome::TooSoon);
+            return Ok(RefreshOutcome::TooSoon);
         }
         // Whoever held the last lease did not end it. What the provider gave may be on its way.
         if self.recovery.is_some() && connection.lease.as_ref().is_some_and(|lease| !recovery::is_grace(lease)) {
             self.connections.lease(&connection, &recovery::grace(&*self.rng, now), now).await?;
-            return Ok(Outcome::Busy);
+            return Ok(RefreshOutcome::Busy);
         }
 
         let contents = self.vault.open(&connection).await?;
@@ -172,7 +173,7 @@ impl Refresher {
 
         let lease = Lease { token: random::token::<16>(&*self.rng), until: now + LEASE };
         if !self.connections.lease(&connection, &lease, now).await? {
-            return Ok(Outcome::Busy);
+            return Ok(RefreshOutcome::Busy);
         }
         connection.last_attempt_at = Some(now);
         if self.clock.now() > now + PREPARATION {
@@ -180,7 +181,7 @@ impl Refresher {
             if let Err(error) = self.connections.release(&connection, &lease).await {
                 log_cause("the database; a lease was not given back, and ends by itself", &error);
             }
-            return Ok(Outcome::Busy);
+            return Ok(RefreshOutcome::Busy);
         }
         let asking = caught(self.provider.refresh(&auth, &renewal, &credentials_value, connection.expiry));
         let obtained = asking.await.unwrap_or_else(|panicked| Err(ProviderError::configuration(panicked.to_string())));
@@ -211,7 +212,7 @@ impl Refresher {
         let (failing_since, is_dead) = (connection.failing_since, obtained.is_dead);
         drop(obtained);
         let outcome = self.save_renewed(connection, contents, &renewed, &lease).await?;
-        if outcome == Outcome::Refreshed && is_dead {
+        if outcome == RefreshOutcome::Refreshed && is_dead {
             return self.note_dead(workspace, id, failing_since).await;
         }
         Ok(outcome)
@@ -223,8 +224,8 @@ impl Refresher {
         workspace: &str,
         id: &str,
         failing_since: Option<OffsetDateTime>,
-    ) -> Result<Outcome, Error> {
-        let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(Outcome::Gone) };
+    ) -> Result<RefreshOutcome, Error> {
+        let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(RefreshOutcome::Gone) };
         connection.failing_since = failing_since;
         let failure = Failure::Transient { problem: Problem::new(None, Obtained::DEAD), retry_after: None };
         let expect = Expect::Unleased(connection.version, self.clock.now());
@@ -241,7 +242,7 @@ impl Refresher {
         self.vault.sealer().prepare(&connection.workspace).await?;
         let auth = match self.configuration.auth_of(connection, contents).await {
             Ok(auth) => auth,
-            Err(error) if error.status.is_server_error() => return Err(error),
+            Err(error) if error.is_transient() => return Err(error),
             Err(error) => return Ok(Err(Failure::of_set_up(error.message, None))),
         };
         Ok(match self.provider.renewal(&auth).await {
@@ -255,10 +256,10 @@ impl Refresher {
     }
 
     /// What cannot be refreshed must be connected again once it is dead.
-    async fn flag_if_dead(&self, connection: Connection, now: OffsetDateTime) -> Result<Outcome, Error> {
+    async fn flag_if_dead(&self, connection: Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
         let is_due = connection.next_refresh_at.is_some_and(|due| due <= now);
         if connection.integration.is_none() || !is_due {
-            return Ok(Outcome::NotRefreshable);
+            return Ok(RefreshOutcome::NotRefreshable);
         }
         let message = "the access token has expired and there is no refresh token; the end user must connect again";
         let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));
@@ -271,7 +272,7 @@ impl Refresher {
         mut connection: Connection,
         failure: &Failure,
         expect: Expect<'_>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<RefreshOutcome, Error> {
         let (now, before) = (self.clock.now(), connection.state);
         connection.last_attempt_at = Some(now);
         connection.failed(failure, now, random::fraction(&*self.rng), self.give_up);
@@ -285,10 +286,10 @@ impl Refresher {
         );
         let prepared = self.vault.prepare_unchanged(connection.clone());
         if !persist(PATIENCE, || self.vault.write(&prepared, expect)).await? {
-            return Ok(Outcome::Stale);
+            return Ok(RefreshOutcome::Stale);
         }
         self.signals.written(Some(before), &connection).await;
-        Ok(Outcome::Failed)
+        Ok(RefreshOutcome::Failed)
     }
 
     /// Saves what the provider gave, which is the only copy: in the table, or else on the recovery queue, whichever takes it
@@ -299,7 +300,7 @@ impl Refresher {
         mut contents: Contents,
         renewed: &Renewed,
         lease: &Lease,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<RefreshOutcome, Error> {
         let mut connection = seen.clone();
         renewed.apply(&mut connection, &mut contents);
         let prepared = persist(LEASE, || self.vault.prepare(connection.clone(), &contents)).await?;
@@ -307,7 +308,7 @@ impl Refresher {
         let written = persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await;
         if let Ok(true) = written {
             self.signals.written(Some(seen.state), &connection).await;
-            return Ok(Outcome::Refreshed);
+            return Ok(RefreshOutcome::Refreshed);
         }
         let unsaved = Unsaved::seal(self.vault.sealer(), &seen, lease, renewed).await?;
         let tried = match written {
@@ -319,21 +320,21 @@ impl Refresher {
     }
 
     /// Saves what could not be saved at once. `tried` is what came of that.
-    async fn save_late(&self, unsaved: &Unsaved, mut tried: Result<Recovery, Error>) -> Result<Outcome, Error> {
+    async fn save_late(&self, unsaved: &Unsaved, mut tried: Result<Recovery, Error>) -> Result<RefreshOutcome, Error> {
         let begun = Instant::now();
         loop {
             match &tried {
-                Ok(Recovery::Saved) => return Ok(Outcome::Refreshed),
-                Ok(Recovery::Superseded) => return Ok(Outcome::Stale),
+                Ok(Recovery::Saved) => return Ok(RefreshOutcome::Refreshed),
+                Ok(Recovery::Superseded) => return Ok(RefreshOutcome::Stale),
                 Ok(Recovery::Busy) => {}
-                Err(error) if error.status.is_server_error() => {}
-                Err(_) => return tried.map(|_| Outcome::Stale),
+                Err(error) if error.is_transient() => {}
+                Err(_) => return tried.map(|_| RefreshOutcome::Stale),
             }
             if self.leave_to_recovery(unsaved).await {
-                return Ok(Outcome::Recovering);
+                return Ok(RefreshOutcome::Recovering);
             }
             if begun.elapsed() >= LEASE {
-                return tried.map(|_| Outcome::Stale);
+                return tried.map(|_| RefreshOutcome::Stale);
             }
             tokio::time::sleep(LATE_RETRY).await;
             tried = self.recover(unsaved).await;
@@ -354,7 +355,7 @@ async fn persist<T, F: Future<Output = Result<T, Error>>>(
     let (begun, mut pause) = (Instant::now(), Duration::from_millis(100));
     loop {
         let error = match work().await {
-            Err(error) if error.status.is_server_error() && begun.elapsed() < patience => error,
+            Err(error) if error.is_transient() && begun.elapsed() < patience => error,
             result => return result,
         };
         tracing::warn!(%error, "a connection could not be saved yet");
@@ -372,7 +373,7 @@ fn only_tokens(changes: &Map<String, Value>) -> Map<String, Value> {
 
 #[async_trait::async_trait]
 impl RefreshConnection for Refresher {
-    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
+    async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error> {
         self.refresh(&event.workspace, &event.connection_id, event.version, Trigger::Due).await
     }
 }

@@ -11,11 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{Refresher, Trigger};
 use crate::clock::milliseconds;
+use crate::connection::RefreshOutcome;
 use crate::error::{Error, log_cause};
-use crate::invocation::{Sweep, note, recorded};
-use crate::invoke::Outcome;
 use crate::isolation::isolated;
 use crate::queue::RefreshQueue;
+use crate::record::{Sweep, note, recorded};
 use crate::store::{DUE_SHARDS, Due};
 
 /// How many connections are read at once from a shard.
@@ -171,8 +171,8 @@ impl Refresher {
             first_at = Some(first_at.map_or(at, |first: i64| first.min(at)));
             report.due += 1;
             match outcome {
-                Some(Ok(Outcome::Refreshed)) => report.refreshed += 1,
-                Some(Ok(Outcome::Failed) | Err(_)) => report.failed += 1,
+                Some(Ok(RefreshOutcome::Refreshed)) => report.refreshed += 1,
+                Some(Ok(RefreshOutcome::Failed) | Err(_)) => report.failed += 1,
                 Some(Ok(_)) | None => {}
             }
         }
@@ -185,7 +185,7 @@ impl Refresher {
         due: Due,
         slot: Slot,
         end: OffsetDateTime,
-    ) -> Option<Result<Outcome, Error>> {
+    ) -> Option<Result<RefreshOutcome, Error>> {
         if self.clock.now() >= end {
             return None;
         }

@@ -16,7 +16,7 @@ use super::item::Item;
 use super::{Integration, StoreError};
 use crate::clock::Clock;
 use crate::connection::{Connection, IntegrationRef, Lease};
-use crate::invocation;
+use crate::record;
 
 /// The partitions of the index of what is due. More would only matter above some 8,000 refreshes a second.
 pub const DUE_SHARDS: u8 = 8;
@@ -63,11 +63,11 @@ impl Connections {
         if id.len() > Self::MAX_ID_BYTES {
             return Ok(None);
         }
-        invocation::note(|record| record.connection(workspace, id));
+        record::note(|record| record.connection(workspace, id));
         let row = self.table.get(workspace, id).await?;
         let connection = row.as_ref().map(row::read).transpose()?;
         if let Some(integration) = connection.as_ref().and_then(|connection| connection.integration.as_ref()) {
-            invocation::note(|record| record.connector = Some(integration.connector_key.clone()));
+            record::note(|record| record.connector = Some(integration.connector_key.clone()));
         }
         Ok(connection)
     }

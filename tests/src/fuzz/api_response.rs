@@ -10,6 +10,7 @@ use larder::connection::{
 use larder::connector::{ApiClient, ApiResponse, ErrorKey, Reading, Refused, ResponseError, RestMapping, test_passed};
 use larder::egress::Limits;
 use larder::error::Error;
+use larder::http::Response;
 use larder::provider::ProviderError;
 use larder::response::{
     self, ErrorReport, ErrorRules, Meaning, is_success, parse_http_date, parse_retry_after, redirect_target,
@@ -255,7 +256,7 @@ fn check_error(answer: &Received, data: &Value, error: &ResponseError, reading: 
 
 /// Checks the consequence of an error for a connection. `is_untold`: the message must not hold any secret.
 fn check_consequence(error: ProviderError, is_untold: bool) -> Failure {
-    let shown = Error::from(error.clone()).into_response();
+    let shown = Response::from(Error::from(error.clone()));
     assert!(matches!(shown.status().as_u16(), 400 | 503), "{}", shown.status());
     if is_untold {
         assert_untold(&format!("{error:?} {error} {}", shown.body()));

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use futures::executor::block_on;
 use larder::connect::Flow;
+use larder::error::ErrorClass;
 use larder::random::Rng;
 use larder::seal::{DataKey, DataKeys, Place, SealError, Sealer};
 use larder::store::Session;
@@ -55,7 +56,7 @@ fn check_contents(data: &[u8]) {
             }
         }
         Err(error) => {
-            assert_eq!(error.status, 500);
+            assert_eq!(error.class, ErrorClass::Internal);
             assert_untold(&format!("{error:?}"));
         }
     }

@@ -1,8 +1,8 @@
 //! Connector folders.
 
 use larder::connector::folder::parse;
-use larder::connector::lint::{Severity, lint};
 use larder::connector::{Catalog, Files, Folder};
+use larder::lint::{Severity, lint};
 
 /// The folder's files one after the other, each behind a line `=== its path`. What stands before is `spec.yml`.
 pub fn spec(data: &[u8]) {

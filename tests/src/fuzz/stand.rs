@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::Client;
 use http::{HeaderMap, Method, StatusCode};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use larder::error::{ErrorType, Told};
+use larder::error::{ErrorSummary, ErrorType};
 use larder::http::Response;
 use larder::lambda::read_request;
 use serde_json::{Value, json};
@@ -106,7 +106,7 @@ impl Stand {
     pub(super) async fn answer(&self, event: ApiGatewayV2httpRequest) -> Response {
         let response = match read_request(event) {
             Ok(request) => self.world.bundle.handle(request).await,
-            Err(error) => error.into_response(),
+            Err(error) => error.into(),
         };
         check(&response);
         response
@@ -145,7 +145,7 @@ pub(super) struct Begun {
 fn check(response: &Response) {
     let (status, headers, body) = (response.status(), response.headers(), response.body());
     ANSWERED.with_borrow_mut(|statuses| statuses.insert(status.as_u16()));
-    let told = response.extensions().get::<Told>();
+    let told = response.extensions().get::<ErrorSummary>();
     let is_providers = told.is_some_and(|told| told.kind == ErrorType::Connection);
     assert!(!status.is_server_error() || (status == 503 && is_providers), "{status} {body}");
     let header = |name: &str| header(headers, name);

@@ -11,10 +11,11 @@ use get_credentials::GetCredentials;
 use http::Method;
 use larder::configuration::{Choice, Configuration};
 use larder::connect::{Establish, NewConnection};
+use larder::connection::RefreshOutcome;
 use larder::environment::{CredentialsIn, Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, Settings};
 use larder::error::Error;
 use larder::http::{Handler as _, Response};
-use larder::invoke::{Outcome, RefreshConnection, RefreshEvent};
+use larder::invoke::{RefreshConnection, RefreshEvent};
 use larder::metrics::Metrics;
 use larder::provider::Authorization;
 use larder::scheduler::ScheduleTarget;
@@ -228,7 +229,7 @@ struct Invocations {
 
 #[async_trait]
 impl RefreshConnection for Invocations {
-    async fn refresh(&self, event: &RefreshEvent) -> Result<Outcome, Error> {
+    async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error> {
         const MOST: Duration = Duration::from_secs(25);
         let (done, outcome) = oneshot::channel();
         let event: Value = json!(event);

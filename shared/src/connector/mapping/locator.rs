@@ -39,7 +39,7 @@ pub(super) fn parse(locator: &str) -> Option<Vec<Step>> {
 }
 
 /// The names of the properties on the way that a locator describes; `None` if it is not one.
-pub(in crate::connector) fn names(locator: &str) -> Option<Vec<String>> {
+pub(crate) fn names(locator: &str) -> Option<Vec<String>> {
     let name = |step| match step {
         Step::Property(name) => Some(name),
         Step::Item(_) => None,

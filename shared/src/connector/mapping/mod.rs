@@ -20,9 +20,9 @@ mod operators;
 
 pub use check::Malformed;
 #[cfg(test)]
-pub(super) use formulas::NAMES;
+pub(crate) use formulas::NAMES;
 pub use lint::unknown_formulas;
-pub(super) use locator::names as names_in_locator;
+pub(crate) use locator::names as names_in_locator;
 
 use serde_json::{Map, Value, json};
 

@@ -14,8 +14,8 @@ use super::error::JavaScriptError;
 use super::limits::Limits;
 use super::{Api, OpenApi};
 use crate::egress::{Egress, Limits as Exchange};
-use crate::invocation::Here;
 use crate::random::Rng;
+use crate::record::TaskContext;
 use console::Log;
 use rquickjs::function::IntoJsFunc;
 use rquickjs::{Ctx, Function, Object, Persistent, Promise, Result, Value};
@@ -46,7 +46,7 @@ pub(super) struct Network {
     /// Where they run.
     pub(super) runtime: tokio::runtime::Handle,
     /// On whose behalf they are made.
-    pub(super) caller: Here,
+    pub(super) caller: TaskContext,
     /// The limits of each exchange.
     pub(super) exchange: Exchange,
 }

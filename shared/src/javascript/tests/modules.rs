@@ -1,4 +1,4 @@
-//! Exports and imports, and what `Script::check` says of them.
+//! Exports and imports, and what `check` says of them.
 
 use super::*;
 
@@ -23,7 +23,7 @@ async fn every_style_of_export_is_found() {
         "function main({ a }) { return a + 1 }\nexport { main as default }",
     ] {
         assert_eq!(of(&[("auth/test.js", text)]).await, Some(json!(2)), "{text}");
-        assert_eq!(script(text).check(), Ok(()), "{text}");
+        assert_eq!(crate::javascript::check(&script(text)), Ok(()), "{text}");
     }
 }
 
@@ -60,7 +60,7 @@ async fn both_kinds_of_modules_import_each_other() {
             ("data.json", r#"{"list": [5, 6]}"#),
         ];
         assert_eq!(of(&files).await, Some(expected), "{entry}");
-        assert_eq!(folder(&files).check(), Ok(()), "{entry}");
+        assert_eq!(crate::javascript::check(&folder(&files)), Ok(()), "{entry}");
     }
 }
 
@@ -94,7 +94,7 @@ async fn what_is_not_there_is_refused_with_what_there_is() {
         let JavaScriptError::Load { message, at: found } = &error else { panic!("{error:?}") };
         assert!(message.contains("there is no module") && message.contains("there are"), "{message}");
         assert_eq!(found.as_deref(), Some(at));
-        let problems = script(text).check().unwrap_err();
+        let problems = crate::javascript::check(&script(text)).unwrap_err();
         assert_eq!(
             (problems.len(), &problems[0].message, problems[0].line),
             (1, message, at.split(':').nth(1).map(|line| line.parse().unwrap()))
@@ -119,7 +119,7 @@ async fn a_failing_import_that_is_caught_does_no_harm() {
 #[test]
 fn check_tells_file_line_and_column() {
     let check = |files: &[(&str, &str)]| {
-        let problem = folder(files).check().unwrap_err().remove(0);
+        let problem = crate::javascript::check(&folder(files)).unwrap_err().remove(0);
         (problem.file, problem.line, problem.column, problem.message)
     };
     let place = |file: &str, line, column| (file.to_owned(), Some(line), Some(column));
@@ -146,7 +146,7 @@ fn check_tells_file_line_and_column() {
 
 #[test]
 fn comments_and_strings_of_another_kind_are_no_imports() {
-    assert_eq!(script("// require('lodash')\nexport default () => my.require('x')").check(), Ok(()));
+    assert_eq!(crate::javascript::check(&script("// require('lodash')\nexport default () => my.require('x')")), Ok(()));
 }
 
 const TYPED: &str = "interface Arguments<T extends object> { a: number; more?: T }
@@ -164,7 +164,7 @@ async fn typescript_runs_without_its_types() {
     let double = "export const double = (n: number): number => { if (n > 1) throw new Error(`no`); return n * 2 }";
     let files = [("auth/test.ts", TYPED), ("auth/double.ts", double)];
     assert_eq!(of(&files).await, Some(json!({"b": 2})));
-    assert_eq!(folder(&files).check(), Ok(()));
+    assert_eq!(crate::javascript::check(&folder(&files)), Ok(()));
     let error = call(&folder(&files), json!({"a": 2})).await.unwrap_err().error;
     assert!(error.to_string().starts_with("auth/double.ts:1:69: no"), "{error}");
 }

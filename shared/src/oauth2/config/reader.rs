@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::connector::pasted::flaw;
+use crate::pasted::flaw;
 
 use super::{ClientAuthLocation, ConfigError, ParameterNames, TokenRequestFormat};
 

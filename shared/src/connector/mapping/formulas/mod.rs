@@ -50,7 +50,7 @@ impl Call<'_> {
 }
 
 /// The names of all formulas, without their `$`.
-pub(in crate::connector) const NAMES: [&str; 25] = [
+pub(crate) const NAMES: [&str; 25] = [
     "var",
     "copy",
     "tpl",

@@ -4,18 +4,16 @@
 //! [`note`]: the authenticator the workspace, the table the connection, the egress client the time that the provider took.
 //! So nothing is handed through, and outside of an invocation a note goes nowhere.
 
-mod record;
-
 use std::time::Duration;
 
 use http::Method;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::error::{Error, Told};
+use crate::error::{Error, ErrorSummary};
 use crate::http::Response;
 use crate::isolation::caught;
-pub use record::{Batch, Here, Record, Sweep, note, recorded, waiting_for_provider};
+use crate::record::{Record, recorded};
 
 /// One call of a function, as it was asked for.
 #[derive(Debug, Default)]
@@ -37,8 +35,8 @@ impl Invocation {
     pub async fn answer(self, work: impl Future<Output = Response>) -> Response {
         let started = Instant::now();
         let (response, record) = recorded(caught(work)).await;
-        let response = response.unwrap_or_else(|panicked| Error::internal(panicked).into_response());
-        let told = response.extensions().get::<Told>();
+        let response = response.unwrap_or_else(|panicked| Error::internal(panicked).into());
+        let told = response.extensions().get::<ErrorSummary>();
         self.log(&record, Some(response.status().as_u16()), told, started.elapsed());
         response
     }
@@ -51,12 +49,12 @@ impl Invocation {
         let started = Instant::now();
         let (result, record) = recorded(caught(work)).await;
         let result = result.unwrap_or_else(|panicked| Err(Error::internal(panicked)));
-        let told = result.as_ref().err().map(Error::told);
+        let told = result.as_ref().err().map(Error::summary);
         self.log(&record, None, told.as_ref(), started.elapsed());
         result
     }
 
-    fn log(&self, record: &Record, status: Option<u16>, told: Option<&Told>, duration: Duration) {
+    fn log(&self, record: &Record, status: Option<u16>, told: Option<&ErrorSummary>, duration: Duration) {
         let Self { function, request_id, trace_header, method, is_cold_start } = self;
         let outcome = record.outcome.map(|outcome| wire_name(&outcome));
         let is_failed_event = status.is_none() && told.is_some();
@@ -115,7 +113,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::invoke::Outcome;
+    use crate::connection::RefreshOutcome;
+    use crate::record::{note, waiting_for_provider};
     use crate::testing::Lines;
 
     fn invocation() -> Invocation {
@@ -146,7 +145,7 @@ mod tests {
                 note(|record| record.connection("w", "c"));
                 waiting_for_provider(tokio::time::sleep(Duration::from_millis(30))).await;
                 tokio::time::sleep(Duration::from_millis(12)).await;
-                note(|record| record.outcome = Some(Outcome::TooSoon));
+                note(|record| record.outcome = Some(RefreshOutcome::TooSoon));
                 Ok(())
             };
             invocation().handle(work).await.unwrap();
@@ -167,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_tells_the_kind_of_an_error_and_not_its_message() {
         let request = Invocation { method: Some(Method::GET), is_cold_start: Some(true), ..invocation() };
-        let response = async { Error::not_found("there is no connection `c`").into_response() };
+        let response = async { Error::not_found("there is no connection `c`").into() };
         let (line, duration, provider) = line(async { drop(request.answer(response).await) }).await;
         let expected = json!({
             "level": "INFO", "message": "invocation", "target": "larder::invocation",

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
-use crate::invoke::Outcome;
+use crate::connection::RefreshOutcome;
 
 tokio::task_local! {
     static CURRENT: Arc<Scope>;
@@ -25,7 +25,7 @@ pub struct Record {
     /// When the access token that was found expires.
     pub expires_at: Option<OffsetDateTime>,
     /// What came of a refresh.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<RefreshOutcome>,
     /// What came of a sweep.
     pub sweep: Option<Sweep>,
     /// What came of messages of a queue.
@@ -92,12 +92,12 @@ pub async fn waiting_for_provider<T>(exchange: impl Future<Output = T>) -> T {
 
 /// The record and the span of what runs here, to be taken along to another task.
 #[derive(Clone)]
-pub struct Here {
+pub struct TaskContext {
     scope: Option<Arc<Scope>>,
     span: Span,
 }
 
-impl Here {
+impl TaskContext {
     /// Those of this place.
     pub fn current() -> Self {
         Self { scope: CURRENT.try_with(Arc::clone).ok(), span: Span::current() }
@@ -165,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn a_note_in_another_task_arrives_if_it_takes_the_record_along() {
         let work = async {
-            let here = Here::current();
+            let here = TaskContext::current();
             let along = here.run(async { note(|record| record.connector = Some("crm".into())) });
             tokio::spawn(along).await.unwrap();
             tokio::spawn(async { note(|record| record.connection("w", "c")) }).await.unwrap();
@@ -177,6 +177,6 @@ mod tests {
     #[tokio::test]
     async fn outside_of_an_invocation_a_note_goes_nowhere() {
         note(|_| panic!("there is nothing to add to"));
-        Here::current().run(async { note(|_| panic!("nor here")) }).await;
+        TaskContext::current().run(async { note(|_| panic!("nor here")) }).await;
     }
 }

@@ -17,10 +17,10 @@ mod sources;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
-use super::folder::{self, Files, Problem};
-use super::script::ScriptProblem;
-use super::yaml::Document;
-use super::{Connector, Function, pointer, schema, spelling};
+use crate::connector::folder::{self, Files, Problem};
+use crate::connector::yaml::Document;
+use crate::connector::{Connector, Function, pointer, schema, spelling};
+use crate::javascript::{self, ScriptProblem};
 use reach::Reach;
 use sources::Scope;
 
@@ -76,7 +76,9 @@ fn check_loaded(connector: &Connector, report: &mut Report) {
     for option in &connector.options {
         for function in option.functions.values() {
             let Function::JavaScript(script) = function else { continue };
-            for ScriptProblem { file, line, column, message, help } in script.check().err().unwrap_or_default() {
+            for ScriptProblem { file, line, column, message, help } in
+                javascript::check(script).err().unwrap_or_default()
+            {
                 let message = column.map_or(message.clone(), |column| format!("column {column}: {message}"));
                 report.add(Severity::Error, &file, line, message, help);
             }

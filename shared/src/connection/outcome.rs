@@ -1,0 +1,25 @@
+//! How a refresh ended, for whoever asked for it, the log and the metrics.
+
+use serde::{Deserialize, Serialize};
+
+/// The outcome of a refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RefreshOutcome {
+    /// There are new credentials.
+    Refreshed,
+    /// There are new credentials, but they could not be saved yet: they wait on the recovery queue.
+    Recovering,
+    /// The provider refused or did not answer; the connection says why.
+    Failed,
+    /// The connection has changed since the refresh was asked for.
+    Stale,
+    /// Somebody else is refreshing it.
+    Busy,
+    /// The last attempt is too recent.
+    TooSoon,
+    /// There is nothing to refresh with.
+    NotRefreshable,
+    /// There is no such connection.
+    Gone,
+}
