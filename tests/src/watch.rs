@@ -1,10 +1,10 @@
 //! The real Lambda binaries under `cargo lambda watch`, over the data of a running [`Program`](crate::Program).
 
-use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
+use std::{env, fs};
 
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -71,6 +71,11 @@ impl Watch {
 fn cargo_lambda() -> Command {
     let mut command = Command::new("cargo-lambda");
     command.arg("lambda").current_dir(root());
+    // `tests/run` has built what the emulator would build once more.
+    if let (Some(shims), Some(path)) = (env::var_os("LARDER_TEST_CARGO"), env::var_os("PATH")) {
+        let folders = [PathBuf::from(shims)].into_iter().chain(env::split_paths(&path));
+        command.env("PATH", env::join_paths(folders).expect("no colons"));
+    }
     command
 }
 

@@ -7,7 +7,7 @@
 //!
 //! What must hold is checked all along and at the end, see `PROMISES`.
 //!
-//! `LARDER_SIMULATION_LIVES=1000000` lives more of them, `LARDER_SIMULATION_SEED=42` tells the story of one.
+//! `tests/run --lives 1000000` lives more of them, `LARDER_SIMULATION_SEED=42` tells the story of one.
 
 mod application;
 mod chance;
@@ -28,7 +28,7 @@ use lives::{PROMISES, Report, interrupt_everywhere, live, live_with, story};
 use plan::Plan;
 
 /// The lives of one ordinary run.
-const LIVES: u64 = 10_000;
+const LIVES: u64 = 1_500;
 /// Seeds of lives that once failed.
 const KEPT: [u64; 4] = [
     330,  // A shard that could not be read ended the refreshes of the others.
