@@ -10,8 +10,7 @@ use larder::error::{Error, log_cause};
 use larder::invocation::{Batch, note, recorded};
 use larder::invoke::{Outcome, RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
 use larder::isolation::isolated;
-use larder::queue::Message;
-use larder::refresh::{Recovery, Refresher, SweepReport, Trigger};
+use larder::refresh::{Message, Recovery, Refresher, SweepReport, Trigger};
 use serde::{Deserialize, Serialize};
 
 /// What the function is invoked with.

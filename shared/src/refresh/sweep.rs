@@ -9,13 +9,12 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{Refresher, Trigger};
+use super::{RefreshQueue, Refresher, Trigger};
 use crate::clock::milliseconds;
 use crate::error::{Error, log_cause};
 use crate::invocation::{Sweep, note, recorded};
 use crate::invoke::Outcome;
 use crate::isolation::isolated;
-use crate::queue::RefreshQueue;
 use crate::store::{DUE_SHARDS, Due};
 
 /// How many connections are read at once from a shard.
