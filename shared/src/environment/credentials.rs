@@ -129,4 +129,11 @@ mod tests {
             assert!(!message.contains("store.example"), "a query may hold a key: {message}");
         }
     }
+
+    #[test]
+    fn secrets_manager_is_an_error_where_there_is_none() {
+        let get = |name: &str| (name == TYPE).then(|| "secrets_manager".to_owned());
+        let error = CredentialsIn::read("http://127.0.0.1:9000", true, None, get).expect_err("is wrong");
+        assert!(error.to_string().contains("there is no Secrets Manager"), "{error}");
+    }
 }
