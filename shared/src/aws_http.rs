@@ -6,7 +6,6 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use aws_config::timeout::TimeoutConfig;
 use aws_smithy_http_client::ConnectorBuilder;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -15,6 +14,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::timeout::TimeoutConfig;
 
 /// How long a connection may take until it is made; the SDK's own.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
@@ -30,13 +30,13 @@ pub fn timeouts() -> TimeoutConfig {
 }
 
 /// A client of its own. Give the same one to all that shall share it.
-pub(crate) fn client() -> SharedHttpClient {
+pub fn client() -> SharedHttpClient {
     let connector = connector_for_all();
     http_client_fn(move |_, _| connector.clone())
 }
 
 /// The same for calls that no SDK makes. It follows no redirect.
-pub(crate) fn connector_for_all() -> SharedHttpConnector {
+pub fn connector_for_all() -> SharedHttpConnector {
     SharedHttpConnector::new(Connectors::default())
 }
 
@@ -69,8 +69,8 @@ fn connector(roots: TrustStore) -> SharedHttpConnector {
 
 #[cfg(test)]
 mod tests {
-    use aws_config::{BehaviorVersion, Region, SdkConfig};
-    use aws_sdk_kms::config::{Credentials, SharedCredentialsProvider};
+    use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+    use aws_types::SdkConfig;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 

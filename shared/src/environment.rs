@@ -1,28 +1,27 @@
 //! The wiring of every function: its settings, by the environment or by `infra/local`, and the ports made of them.
 
 mod credentials;
+#[cfg(feature = "aws")]
+mod from_env;
 
 use std::env;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_types::SdkConfig;
 pub use credentials::CredentialsIn;
-use url::Url;
 
-use crate::aws_http;
+use crate::aws;
 use crate::caller::Authenticator;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::credential_store::CredentialStore;
-use crate::events::Events;
-use crate::invoke::RefreshFunction;
+use crate::events::{Events, NoEvents};
 use crate::metrics::Metrics;
-use crate::random::{Rng, SystemRng};
-use crate::scheduler::{EventBridgeScheduler, ScheduleTarget, Scheduler, SweepOnly};
-use crate::seal::{DataKeys, KeyFile, KmsKeys, Sealer};
-use crate::secrets::{SecretFile, SecretStore, SecretsManager, Workspaces};
+use crate::random::Rng;
+use crate::scheduler::{Scheduler, SweepOnly};
+use crate::seal::{DataKeys, KeyFile, Sealer};
+use crate::secrets::{SecretFile, SecretStore, Workspaces};
 use crate::signals::Signals;
 use crate::store::schema::Tables;
 use crate::store::{Connections, DataKeyRing, Sessions};
@@ -44,9 +43,9 @@ pub struct Settings {
     /// What wakes refreshes (`REFRESH_SCHEDULER`).
     pub refreshes: RefreshesBy,
     /// The URL of the queue for results that could not be saved (`RECOVERY_QUEUE_URL`).
-    pub recovery_queue: Option<String>,
+    pub recovery_queue: Option<aws::Name>,
     /// The EventBridge bus that is told what happens to connections (`EVENT_BUS_NAME`).
-    pub event_bus: Option<String>,
+    pub event_bus: Option<aws::Name>,
     /// The name of the `refresh` function (`REFRESH_FUNCTION`).
     pub refresh_function: String,
     /// Folders of connectors; of the same key, a later one wins (`CONNECTORS_DIR`, separated by `:`).
@@ -66,7 +65,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub enum SecretsIn {
     /// In AWS Secrets Manager, with names that begin so (`SECRETS_PREFIX`).
-    SecretsManager(String),
+    SecretsManager(aws::Name),
     /// In a file (`SECRETS_FILE`).
     File(PathBuf),
 }
@@ -75,16 +74,16 @@ pub enum SecretsIn {
 #[derive(Debug, Clone)]
 pub enum KeysFrom {
     /// From a KMS key (`KMS_KEY_ID`).
-    Kms(String),
+    Kms(aws::Name),
     /// From a file (`SEAL_KEY_FILE`).
     File(PathBuf),
 }
 
 impl KeysFrom {
     /// The KMS key, which also encrypts the secrets that are made.
-    fn kms(&self) -> Option<String> {
+    fn kms(&self) -> Option<&aws::Name> {
         match self {
-            Self::Kms(key_id) => Some(key_id.clone()),
+            Self::Kms(key_id) => Some(key_id),
             Self::File(_) => None,
         }
     }
@@ -96,9 +95,9 @@ pub enum RefreshesBy {
     /// The sweeper refreshes whatever is due (`none`).
     Sweeper,
     /// The sweeper puts whatever is due on the queue of this URL (`sweep`, `REFRESH_QUEUE_URL`).
-    Queue(String),
+    Queue(aws::Name),
     /// One-time schedules; the sweeper refreshes what they lose (`eventbridge`).
-    Schedules(ScheduleTarget),
+    Schedules(aws::ScheduleTarget),
 }
 
 /// A setting is missing or wrong.
@@ -126,53 +125,6 @@ pub enum SettingError {
 /// The longest that a dead credential is tried by default.
 pub const GIVE_UP: Duration = Duration::from_hours(24 * 7);
 
-impl Settings {
-    /// Reads the environment of a Lambda function.
-    ///
-    /// # Errors
-    /// When something is missing or wrong.
-    pub fn from_env() -> Result<Self, SettingError> {
-        let defaults = Tables::default();
-        let secrets = match optional("SECRETS_FILE") {
-            Some(path) => SecretsIn::File(path.into()),
-            None => SecretsIn::SecretsManager(secrets_prefix()),
-        };
-        let keys = match optional("SEAL_KEY_FILE") {
-            Some(path) => KeysFrom::File(path.into()),
-            None => KeysFrom::Kms(required("KMS_KEY_ID")?),
-        };
-        let base_uri = base_uri(&required("BASE_URI")?)?;
-        let is_local = optional("LARDER_LOCAL").is_some_and(|value| value == "1");
-        Ok(Self {
-            credentials: CredentialsIn::from_env(&base_uri, is_local)?,
-            base_uri,
-            tables: Tables {
-                connections: optional("CONNECTIONS_TABLE").unwrap_or(defaults.connections),
-                sessions: optional("SESSIONS_TABLE").unwrap_or(defaults.sessions),
-                workspaces: optional("WORKSPACES_TABLE").unwrap_or(defaults.workspaces),
-            },
-            secrets,
-            keys,
-            refreshes: refreshes_by()?,
-            recovery_queue: optional("RECOVERY_QUEUE_URL"),
-            event_bus: optional("EVENT_BUS_NAME"),
-            refresh_function: optional("REFRESH_FUNCTION").unwrap_or_else(|| "refresh".into()),
-            connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into()))
-                .collect(),
-            is_local,
-            egress_reroute: None,
-            give_up: match optional("REFRESH_GIVE_UP") {
-                Some(text) => duration(&text).ok_or(SettingError::Wrong {
-                    name: "REFRESH_GIVE_UP",
-                    expected: "a duration such as 7d, 12h, 30m or 45s",
-                })?,
-                None => GIVE_UP,
-            },
-            metrics: Metrics::to(Arc::new(Mutex::new(std::io::stdout()))),
-        })
-    }
-}
-
 /// The ports of one process. Each function takes only those that it needs.
 pub struct Environment {
     /// How this deployment is set up.
@@ -182,7 +134,7 @@ pub struct Environment {
     /// Randomness.
     pub rng: Arc<dyn Rng>,
     secrets: Arc<dyn SecretStore>,
-    sdk: SdkConfig,
+    pub(crate) sdk: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
     sealer: OnceLock<Sealer>,
     credential_store: OnceLock<Arc<dyn CredentialStore>>,
@@ -193,27 +145,11 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment of a Lambda function.
-    ///
-    /// # Errors
-    /// When a setting is missing or wrong.
-    pub async fn from_env() -> Result<Self, SettingError> {
-        // Lambda gives its credentials in variables. The chain of all providers makes HTTP clients for each other way.
-        let sdk = aws_config::defaults(BehaviorVersion::latest())
-            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-            .timeout_config(aws_http::timeouts())
-            .http_client(aws_http::client());
-        let sdk = sdk.load().await;
-        Ok(Self::new(Settings::from_env()?, sdk, Arc::new(SystemClock), Arc::new(SystemRng)))
-    }
-
     /// An environment with everything given.
     pub fn new(settings: Settings, sdk: SdkConfig, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         let secrets: Arc<dyn SecretStore> = match &settings.secrets {
             SecretsIn::File(path) => Arc::new(SecretFile::new(path)),
-            SecretsIn::SecretsManager(prefix) => {
-                Arc::new(SecretsManager::new(aws_sdk_secretsmanager::Client::new(&sdk), prefix, settings.keys.kms()))
-            }
+            SecretsIn::SecretsManager(prefix) => aws::secret_store(&sdk, prefix, settings.keys.kms()),
         };
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         Self {
@@ -268,13 +204,10 @@ impl Environment {
         }
         let keys: Arc<dyn DataKeys> = match &self.settings.keys {
             KeysFrom::File(path) => Arc::new(KeyFile::open(path)?),
-            KeysFrom::Kms(key_id) => Arc::new(KmsKeys::new(
-                aws_sdk_kms::Client::new(&self.sdk),
-                key_id,
-                DataKeyRing::new(self.dynamodb.clone(), &self.settings.tables.workspaces),
-                Arc::clone(&self.clock),
-                Arc::clone(&self.rng),
-            )),
+            KeysFrom::Kms(key_id) => {
+                let ring = DataKeyRing::new(self.dynamodb.clone(), &self.settings.tables.workspaces);
+                aws::data_keys(&self.sdk, key_id, ring, &self.clock, &self.rng)
+            }
         };
         let sealer = Sealer::new(keys, Arc::clone(&self.rng));
         Ok(self.sealer.get_or_init(|| sealer).clone())
@@ -296,35 +229,28 @@ impl Environment {
     /// What follows a write: alarms for refreshes, and events.
     pub fn signals(&self) -> Signals {
         let scheduler: Arc<dyn Scheduler> = match &self.settings.refreshes {
-            RefreshesBy::Schedules(target) => {
-                Arc::new(EventBridgeScheduler::new(aws_sdk_scheduler::Client::new(&self.sdk), target.clone()))
-            }
+            RefreshesBy::Schedules(target) => aws::scheduler(&self.sdk, target),
             RefreshesBy::Sweeper | RefreshesBy::Queue(_) => Arc::new(SweepOnly),
         };
-        let events = match &self.settings.event_bus {
-            Some(bus) => Events::on(aws_sdk_eventbridge::Client::new(&self.sdk), bus),
-            None => Events::none(),
+        let events: Arc<dyn Events> = match &self.settings.event_bus {
+            Some(bus) => aws::events(&self.sdk, bus),
+            None => Arc::new(NoEvents),
         };
         Signals::new(scheduler, events)
-    }
-
-    /// The `refresh` function, to be invoked.
-    pub fn refresh_function(&self) -> RefreshFunction {
-        RefreshFunction::new(self.sdk.clone(), &self.settings.refresh_function)
     }
 }
 
 #[cfg(feature = "engine")]
 mod engine {
     use super::{Arc, Environment, RefreshesBy, SettingError};
+    use crate::aws;
     use crate::configuration::Configuration;
     use crate::connect::Establish;
     use crate::connector::{Catalog, Folder};
     use crate::egress::{Egress, Reach, Transport};
     use crate::javascript::{JavaScript, Limits};
     use crate::provider::Provider;
-    use crate::queue::{RecoveryQueue, RefreshQueue};
-    use crate::refresh::{Refresher, Slots};
+    use crate::refresh::{RecoveryQueue, RefreshQueue, Refresher, Slots};
     use crate::secrets::Proxies;
     use crate::store::Integrations;
 
@@ -390,11 +316,12 @@ mod engine {
         /// # Errors
         /// When the key file cannot be used or no HTTP client can be made.
         pub fn refresher(&self, configuration: Arc<Configuration>) -> Result<Refresher, SettingError> {
-            let sqs = || aws_sdk_sqs::Client::new(&self.sdk);
             let queue = match &self.settings.refreshes {
-                RefreshesBy::Queue(url) => Some(RefreshQueue::new(sqs(), url)),
+                RefreshesBy::Queue(url) => Some(RefreshQueue::new(aws::queue(&self.sdk, url))),
                 RefreshesBy::Sweeper | RefreshesBy::Schedules(_) => None,
             };
+            let recovery = self.settings.recovery_queue.as_ref();
+            let recovery = recovery.map(|url| RecoveryQueue::new(aws::queue(&self.sdk, url)));
             Ok(Refresher {
                 connections: self.connections(),
                 vault: self.vault()?,
@@ -402,7 +329,7 @@ mod engine {
                 provider: self.provider()?,
                 signals: self.signals(),
                 queue,
-                recovery: self.settings.recovery_queue.as_ref().map(|url| RecoveryQueue::new(sqs(), url)),
+                recovery,
                 clock: Arc::clone(&self.clock),
                 rng: Arc::clone(&self.rng),
                 give_up: self.settings.give_up,
@@ -413,71 +340,6 @@ mod engine {
     }
 }
 
-fn refreshes_by() -> Result<RefreshesBy, SettingError> {
-    match optional("REFRESH_SCHEDULER").as_deref() {
-        None | Some("none") => Ok(RefreshesBy::Sweeper),
-        Some("sweep") => Ok(RefreshesBy::Queue(required("REFRESH_QUEUE_URL")?)),
-        Some("eventbridge") => Ok(RefreshesBy::Schedules(ScheduleTarget {
-            group: required("SCHEDULE_GROUP")?,
-            function_arn: required("REFRESH_FUNCTION_ARN")?,
-            role_arn: required("SCHEDULE_ROLE_ARN")?,
-            dead_letter_arn: optional("SCHEDULE_DEAD_LETTER_ARN"),
-        })),
-        Some(_) => Err(SettingError::Wrong { name: "REFRESH_SCHEDULER", expected: "eventbridge, sweep or none" }),
-    }
-}
-
-fn base_uri(text: &str) -> Result<String, SettingError> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
-    url.map(|url| url.as_str().trim_end_matches('/').to_owned())
-        .ok_or(SettingError::Wrong { name: "BASE_URI", expected: "an http(s) URL without a query" })
-}
-
-/// Reads `7d`, `12h`, `30m`, `45s`, or plain seconds.
-fn duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let seconds = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
-}
-
-fn secrets_prefix() -> String {
-    optional("SECRETS_PREFIX").unwrap_or_else(|| "larder/".into())
-}
-
-fn optional(name: &str) -> Option<String> {
+pub(crate) fn optional(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn required(name: &'static str) -> Result<String, SettingError> {
-    optional(name).ok_or(SettingError::Missing(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{base_uri, duration};
-
-    #[test]
-    fn a_duration_has_a_unit_or_is_in_seconds() {
-        assert_eq!(duration("7d"), Some(Duration::from_hours(168)));
-        assert_eq!(duration("90"), Some(Duration::from_secs(90)));
-        for wrong in ["", "d", "1w", "-1s", "1.5h", "99999999999999999999d"] {
-            assert_eq!(duration(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_base_uri_has_no_slash_at_the_end_and_no_query() {
-        assert_eq!(base_uri("https://larder.example/prod/").expect("fine"), "https://larder.example/prod");
-        assert!(base_uri("larder.example").is_err());
-        assert!(base_uri("https://larder.example/?a=b").is_err());
-    }
 }

@@ -1,14 +1,12 @@
-//! What happens to connections, told to whoever listens on an EventBridge bus.
+//! What happens to connections, published to whoever listens.
 //!
 //! An event is published once the change is stored, and at most once: what counts is the state of the connection, which
 //! `GET /connections/{id}` tells.
 
-use aws_sdk_eventbridge::Client;
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::connection::{Connection, State};
-use crate::error::log_cause;
 
 /// What happened to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +44,7 @@ impl Change {
 
     /// The body of the event, with the members of both of the documented webhooks: `{event, data: {id, …}}` and
     /// `{eventType, data: {connection: {id, …}}}`.
-    fn detail(self, connection: &Connection) -> Value {
+    pub fn detail(self, connection: &Connection) -> Value {
         let mut data = connection.summary();
         data["connection"] = data.clone();
         data["workspaceKey"] = connection.workspace.clone().into();
@@ -54,53 +52,24 @@ impl Change {
     }
 }
 
-/// An EventBridge bus (`EVENT_BUS_NAME`), if there is one.
-///
-/// See [PutEvents](https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html).
-#[derive(Debug, Clone)]
-pub struct Events(Option<(Client, String)>);
+/// Publishes what happens to connections.
+#[async_trait]
+pub trait Events: Send + Sync {
+    /// Publishes a change. Where that fails, the failure is logged.
+    async fn publish(&self, change: Change, connection: &Connection);
+}
 
-impl Events {
-    /// The `source` of all events.
-    pub const SOURCE: &str = "larder";
+/// Nobody listens.
+#[derive(Debug, Clone, Copy)]
+pub struct NoEvents;
 
-    /// Events on the bus of this name.
-    pub fn on(client: Client, bus: impl Into<String>) -> Self {
-        Self(Some((client, bus.into())))
-    }
-
-    /// No events.
-    pub fn none() -> Self {
-        Self(None)
-    }
-
-    /// Tells what happened. Where that fails, the failure is logged.
-    pub async fn publish(&self, change: Change, connection: &Connection) {
-        let Some((client, bus)) = &self.0 else { return };
-        let entry = PutEventsRequestEntry::builder()
-            .event_bus_name(bus)
-            .source(Self::SOURCE)
-            .detail_type(change.name())
-            .detail(change.detail(connection).to_string())
-            .build();
-        match client.put_events().entries(entry).send().await {
-            Ok(output) if output.failed_entry_count == 0 => {}
-            Ok(output) => {
-                let code = output.entries.unwrap_or_default().into_iter().find_map(|entry| entry.error_code);
-                let code = code.unwrap_or_else(|| "no error code".into());
-                log_cause("EventBridge; an event is lost", &std::io::Error::other(code));
-            }
-            Err(error) => log_cause("EventBridge; an event is lost", &error),
-        }
-    }
+#[async_trait]
+impl Events for NoEvents {
+    async fn publish(&self, _: Change, _: &Connection) {}
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
-    use aws_smithy_mocks::{mock, mock_client};
-    use time::OffsetDateTime;
-
     use super::*;
 
     #[test]
@@ -111,34 +80,5 @@ mod tests {
         assert_eq!(Change::between(Some(Ready), ClientActionRequired), Some(Change::Disconnected));
         assert_eq!(Change::between(Some(ClientActionRequired), ClientActionRequired), None);
         assert_eq!(Change::between(Some(ClientActionRequired), Ready), Some(Change::Reconnected));
-    }
-
-    #[tokio::test]
-    async fn an_event_reads_like_either_of_the_documented_webhooks() {
-        let put = mock!(Client::put_events)
-            .match_requests(|request| {
-                let entry = &request.entries()[0];
-                let detail: Value = serde_json::from_str(entry.detail().unwrap_or_default()).unwrap_or_default();
-                let expected = json!({
-                    "event": "connection.created", "eventType": "connection.created",
-                    "data": {
-                        "id": "c1", "name": null, "integrationKey": null, "customerId": "alice", "disconnected": false,
-                        "connection": {
-                            "id": "c1", "name": null, "integrationKey": null, "customerId": "alice",
-                            "disconnected": false,
-                        },
-                        "workspaceKey": "acme",
-                    },
-                });
-                detail == expected
-                    && (entry.source(), entry.detail_type(), entry.event_bus_name())
-                        == (Some("larder"), Some("connection.created"), Some("bus"))
-            })
-            .then_output(|| PutEventsOutput::builder().failed_entry_count(0).build());
-        let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).expect("a time");
-        let mut connection = Connection::new("acme", "c1", now);
-        connection.tenant = Some("alice".into());
-        Events::on(mock_client!(aws_sdk_eventbridge, [&put]), "bus").publish(Change::Created, &connection).await;
-        assert_eq!(put.num_calls(), 1);
     }
 }

@@ -18,16 +18,12 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::error::Error;
 use crate::http::{Handler, Request, Response};
 use crate::invocation::Invocation;
+use crate::logging::subscriber;
 
 /// Starts logging to stdout, one JSON object in a line.
 ///
@@ -187,39 +183,6 @@ fn invocation(context: Option<&Context>, start: &ColdStart) -> Invocation {
     }
 }
 
-/// Whether something may be logged. Dependencies log at `trace` what they carry: the runtime events with their tokens and
-/// credentials, the SDK requests and responses. No setting turns that on.
-pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    const OURS: [&str; 8] = [
-        "larder",
-        "larder_local",
-        "connect",
-        "oauth_callback",
-        "get_credentials",
-        "put_credentials",
-        "connections",
-        "refresh",
-    ];
-    let name = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() < Level::TRACE || OURS.contains(&name)
-}
-
-/// What writes JSON: the members of the event, and the spans around it. The runtime's own holds `requestId` and
-/// `xrayTraceId`, so that they are in every line.
-pub(crate) fn subscriber<W>(directives: &str, writer: W) -> impl Subscriber + Send + Sync + use<W>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_env_filter(EnvFilter::new(directives))
-        .with_writer(writer)
-        .finish()
-        .with(filter_fn(may_be_logged))
-}
-
 /// Lambda knows a level more than `tracing` does.
 fn directives(rust_log: Option<String>, lambda_level: Option<String>) -> String {
     rust_log.or_else(|| lambda_level.map(|level| level.replace("FATAL", "ERROR"))).unwrap_or_else(|| "info".to_owned())
@@ -300,22 +263,6 @@ mod tests {
         assert_eq!(uri_of(route, "/connections/in%252Fpath"), "/connections/in%252Fpath", "`%25` was left");
         assert_eq!(uri_of(route, "/connections/50% ä#b"), "/connections/50%25%20%C3%A4%23b");
         assert_eq!(uri_of("$default", "/connections/in%2Fpath"), "/connections/in%2Fpath");
-    }
-
-    #[tokio::test]
-    async fn events_in_dependencies_are_never_logged() {
-        let work = || async {
-            tracing::trace!(target: "lambda_runtime::layers::api_response", body = "TOKEN", "raw JSON event");
-            tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", request = "TOKEN", "transmitting");
-            tracing::trace!(target: "connections_of_others", "TOKEN");
-            tracing::trace!(target: "larder::vault", "ours");
-            tracing::debug!(target: "hyper_util::client", "connecting");
-        };
-        for filter in ["trace", "lambda_runtime=trace,aws_smithy_runtime=trace,larder=trace,hyper_util=debug"] {
-            let lines = Lines::of(filter, work()).await;
-            let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
-            assert_eq!(messages, ["ours", "connecting"], "{filter}");
-        }
     }
 
     struct Echo;

@@ -7,12 +7,17 @@
 //!   [`scheduler`], [`queue`], [`events`], [`invoke`], [`egress`], [`aws_http`];
 //! - what runs the JavaScript of connectors: [`javascript`];
 //! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
-//! - wiring: [`environment`], [`lambda`], [`http`], [`error`];
-//! - what is told of it: [`invocation`], [`metrics`]; how its parts are kept apart: [`isolation`].
+//! - wiring: [`environment`], `lambda`, [`http`], [`error`];
+//! - what is told of it: [`invocation`], [`logging`], [`metrics`]; how its parts are kept apart: [`isolation`].
 //!
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
-//! without it.
+//! without it. The feature `aws` holds what only a deployed Larder needs: the Lambda runtime, and the clients of [`aws`].
 
+#[cfg(feature = "aws")]
+pub mod aws;
+#[cfg(not(feature = "aws"))]
+#[path = "without_aws.rs"]
+pub mod aws;
 pub mod aws_http;
 pub mod caller;
 pub mod clock;
@@ -38,9 +43,11 @@ pub mod invoke;
 pub mod isolation;
 #[cfg(feature = "engine")]
 pub mod javascript;
+#[cfg(feature = "aws")]
 pub mod lambda;
 #[cfg(feature = "engine")]
 pub mod lint;
+pub mod logging;
 pub mod metrics;
 #[cfg(feature = "engine")]
 pub mod oauth1;
@@ -50,7 +57,6 @@ pub mod oauth2;
 pub mod pasted;
 #[cfg(feature = "engine")]
 pub mod provider;
-#[cfg(feature = "engine")]
 pub mod queue;
 pub mod random;
 pub mod record;

@@ -1,29 +1,45 @@
-//! Amazon SQS queues whose consumer is the `refresh` function: refreshes that are due, and results that could not be saved.
+//! Queues whose consumer is the `refresh` function.
 //!
 //! A message is delivered at least once, so whoever handles one must bear its repetition.
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::{StreamExt as _, TryStreamExt as _};
-use serde::{Deserialize, Serialize};
+use async_trait::async_trait;
 
-use crate::invoke::RefreshEvent;
-use crate::refresh::Unsaved;
-use crate::store::Due;
+/// A queue of messages.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Adds a message of at most 1 MiB.
+    ///
+    /// # Errors
+    /// When the queue does not take it.
+    async fn send(&self, body: String) -> Result<(), QueueError>;
 
-/// What a message holds. The one with more members comes first: serde takes the first that fits.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Message {
-    /// A result to save.
-    Recover(Unsaved),
-    /// A connection to refresh.
-    Refresh(RefreshEvent),
+    /// Adds at most [`BATCH`] messages.
+    ///
+    /// # Errors
+    /// When the queue does not take all of them; some may be in it then.
+    async fn send_batch(&self, messages: Vec<GroupedMessage>) -> Result<(), QueueError>;
+
+    /// Delivers a message that was received again after this time, and not when its consumer would have timed out.
+    ///
+    /// # Errors
+    /// When the queue fails; then the message comes later.
+    async fn hide(&self, receipt_handle: &str, time: Duration) -> Result<(), QueueError>;
+}
+
+/// The most messages that a queue takes at once.
+pub const BATCH: usize = 10;
+
+/// A message of a FIFO queue.
+#[derive(Debug, Clone)]
+pub struct GroupedMessage {
+    /// The message.
+    pub body: String,
+    /// No two messages of a group are handled at once.
+    pub group_id: String,
+    /// Messages of the same id within five minutes are delivered once.
+    pub deduplication_id: String,
 }
 
 /// A queue did not take what was given to it.
@@ -38,188 +54,8 @@ pub enum QueueError {
 }
 
 impl QueueError {
-    fn sqs(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    /// Why.
+    pub fn sqs(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Sqs(Box::new(error))
-    }
-}
-
-/// Connections that are due, for `REFRESH_SCHEDULER=sweep`: a FIFO queue (`REFRESH_QUEUE_URL`).
-///
-/// Each connection is a message group, so that no two consumers work on one; and what is added twice within five minutes is
-/// delivered once, so that the sweeper may add what is still waiting.
-///
-/// See [SendMessageBatch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
-#[derive(Debug, Clone)]
-pub struct RefreshQueue {
-    client: Client,
-    url: String,
-}
-
-impl RefreshQueue {
-    /// The most messages that SQS takes at once.
-    const BATCH: usize = 10;
-    /// How many batches are on their way at once.
-    const CONCURRENCY: usize = 8;
-
-    /// The queue of this URL.
-    pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
-    }
-
-    /// How soon a connection comes again that could not be refreshed yet. For five minutes the sweeper's next messages are
-    /// repetitions of this one.
-    const RETRY: Duration = Duration::from_secs(30);
-
-    /// Adds connections, in no order.
-    ///
-    /// # Errors
-    /// When SQS does not take all of them; some may be in the queue then.
-    pub async fn add(&self, due: &[Due]) -> Result<(), QueueError> {
-        let batches: Vec<_> = due.chunks(Self::BATCH).map(|batch| self.add_batch(batch)).collect();
-        futures::stream::iter(batches).buffer_unordered(Self::CONCURRENCY).try_collect().await
-    }
-
-    async fn add_batch(&self, batch: &[Due]) -> Result<(), QueueError> {
-        let entries = batch.iter().enumerate().map(|(index, due)| {
-            let event = RefreshEvent { workspace: due.workspace.clone(), connection_id: due.id.clone(), version: None };
-            SendMessageBatchRequestEntry::builder()
-                .id(index.to_string())
-                .message_body(serde_json::to_string(&Message::Refresh(event)).map_err(QueueError::sqs)?)
-                .message_group_id(group_id(due))
-                .message_deduplication_id(deduplication_id(due))
-                .build()
-                .map_err(QueueError::sqs)
-        });
-        let entries = entries.collect::<Result<_, _>>()?;
-        let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        match send.send().await.map_err(QueueError::sqs)?.failed.len() {
-            0 => Ok(()),
-            failed => Err(QueueError::Refused(failed)),
-        }
-    }
-
-    /// Has a connection that could not be refreshed yet delivered again soon.
-    ///
-    /// # Errors
-    /// When SQS fails; then the message comes later.
-    pub async fn retry_soon(&self, receipt_handle: &str) -> Result<(), QueueError> {
-        hide(&self.client, &self.url, receipt_handle, Self::RETRY).await
-    }
-}
-
-/// Results that could not be saved (`RECOVERY_QUEUE_URL`).
-///
-/// See [SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html) and
-/// [ChangeMessageVisibility](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html).
-#[derive(Debug, Clone)]
-pub struct RecoveryQueue {
-    client: Client,
-    url: String,
-}
-
-impl RecoveryQueue {
-    /// How soon a result that could not be saved is tried again: several times within [`Unsaved::GRACE`].
-    const RETRY: Duration = Duration::from_secs(15);
-
-    /// The queue of this URL.
-    pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
-    }
-
-    /// Adds a result. A message holds at most 1 MiB, which is more than the largest one.
-    ///
-    /// # Errors
-    /// When SQS does not take it.
-    pub async fn add(&self, unsaved: Unsaved) -> Result<(), QueueError> {
-        let body = serde_json::to_string(&Message::Recover(unsaved)).map_err(QueueError::sqs)?;
-        let send = self.client.send_message().queue_url(&self.url).message_body(body);
-        send.send().await.map(drop).map_err(QueueError::sqs)
-    }
-
-    /// Has a message that could not be handled delivered again soon, not only when its consumer would have timed out.
-    ///
-    /// # Errors
-    /// When SQS fails; then the message comes later.
-    pub async fn retry_soon(&self, receipt_handle: &str) -> Result<(), QueueError> {
-        hide(&self.client, &self.url, receipt_handle, Self::RETRY).await
-    }
-}
-
-/// Delivers a message again after this time, and not when its consumer would have timed out.
-async fn hide(client: &Client, url: &str, receipt_handle: &str, time: Duration) -> Result<(), QueueError> {
-    let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
-    let change = client.change_message_visibility().queue_url(url).receipt_handle(receipt_handle);
-    change.visibility_timeout(seconds).send().await.map(drop).map_err(QueueError::sqs)
-}
-
-fn group_id(due: &Due) -> String {
-    digest_of(&format!("{}#{}", due.workspace, due.id))
-}
-
-/// One for each time that a connection is due.
-fn deduplication_id(due: &Due) -> String {
-    digest_of(&format!("{}#{}#{}", due.workspace, due.id, due.at))
-}
-
-/// SQS allows few characters and 128 of them in ids, connections have any.
-fn digest_of(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
-    use aws_sdk_sqs::types::BatchResultErrorEntry;
-    use aws_smithy_mocks::{RuleMode, mock, mock_client};
-
-    use super::*;
-
-    fn due(count: i64) -> Vec<Due> {
-        (0..count)
-            .map(|n| Due { workspace: "acme".into(), id: format!("c/{n} ü"), at: 1_700_000_000_000 + n })
-            .collect()
-    }
-
-    fn output() -> aws_sdk_sqs::operation::send_message_batch::builders::SendMessageBatchOutputBuilder {
-        SendMessageBatchOutput::builder().set_successful(Some(Vec::new())).set_failed(Some(Vec::new()))
-    }
-
-    #[tokio::test]
-    async fn what_is_due_is_added_ten_at_a_time_each_connection_in_its_group() {
-        let send = mock!(Client::send_message_batch)
-            .match_requests(|request| {
-                let entries = request.entries();
-                let groups: std::collections::HashSet<_> =
-                    entries.iter().map(|entry| entry.message_group_id()).collect();
-                let bodies = entries.iter().map(SendMessageBatchRequestEntry::message_body);
-                groups.len() == entries.len()
-                    && entries.len() <= 10
-                    && bodies.into_iter().all(|body| {
-                        matches!(serde_json::from_str(body), Ok(Message::Refresh(event)) if event.workspace == "acme")
-                    })
-            })
-            .then_output(|| output().build().expect("an output"));
-        let queue = RefreshQueue::new(mock_client!(aws_sdk_sqs, RuleMode::MatchAny, [&send]), "queue.fifo");
-        queue.add(&due(23)).await.expect("is added");
-        assert_eq!(send.num_calls(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_message_that_is_refused_is_an_error() {
-        let send = mock!(Client::send_message_batch).then_output(|| {
-            let failed = BatchResultErrorEntry::builder().id("0").code("InternalError").sender_fault(false).build();
-            output().failed(failed.expect("an entry")).build().expect("an output")
-        });
-        let queue = RefreshQueue::new(mock_client!(aws_sdk_sqs, [&send]), "queue.fifo");
-        assert!(matches!(queue.add(&due(1)).await, Err(QueueError::Refused(1))));
-    }
-
-    #[test]
-    fn the_same_due_time_is_the_same_message_and_a_later_one_is_not() {
-        let (first, again) = (&due(1)[0], &due(2)[0]);
-        let later = &Due { at: first.at + 1, ..first.clone() };
-        assert_eq!(deduplication_id(first), deduplication_id(again));
-        assert_ne!(deduplication_id(first), deduplication_id(later));
-        assert_eq!(group_id(first), group_id(later));
     }
 }

@@ -11,12 +11,12 @@ use crate::scheduler::Scheduler;
 #[derive(Clone)]
 pub struct Signals {
     scheduler: Arc<dyn Scheduler>,
-    events: Events,
+    events: Arc<dyn Events>,
 }
 
 impl Signals {
     /// Signals by these two.
-    pub fn new(scheduler: Arc<dyn Scheduler>, events: Events) -> Self {
+    pub fn new(scheduler: Arc<dyn Scheduler>, events: Arc<dyn Events>) -> Self {
         Self { scheduler, events }
     }
 

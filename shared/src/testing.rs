@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tracing::instrument::WithSubscriber as _;
 
-use crate::lambda;
+use crate::logging;
 
 /// The log of a piece of work, as a function writes it.
 #[derive(Clone, Default)]
@@ -17,7 +17,7 @@ impl Lines {
     pub(crate) async fn of(filter: &str, work: impl Future<Output = ()>) -> Vec<Value> {
         let lines = Self::default();
         let writer = lines.clone();
-        work.with_subscriber(lambda::subscriber(filter, move || writer.clone())).await;
+        work.with_subscriber(logging::subscriber(filter, move || writer.clone())).await;
         let bytes = lines.0.lock().unwrap();
         serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect()
     }

@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use larder::caller::{Claims, sign};
 use larder::clock::{Clock as _, SystemClock};
-use larder::random::SystemRng;
 use larder::secret::Secret;
 use larder::store::schema::{self, Tables};
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use larder_tests::distant_aws::DistantAws;
 use larder_tests::function::{Function, http_event};
 use larder_tests::runtime_api::Invocation;
@@ -57,10 +56,10 @@ struct Start {
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = Engine::start(&folder.path().join("larder.sqlite"), &SystemRng).await.expect("an engine");
-    let dynamodb = aws_sdk_dynamodb::Client::new(&engine.sdk_config());
+    let database = EmbeddedDynamoDb::open(&folder.path().join("larder.sqlite")).expect("a database");
+    let dynamodb = aws_sdk_dynamodb::Client::new(&database.sdk_config());
     schema::create(&dynamodb, &Tables::default()).await.expect("tables");
-    let aws = DistantAws::start(&engine).await;
+    let aws = DistantAws::start(&database).await;
     aws.put_secret("larder/workspaces/acme", &json!({ "secret": SECRET }));
     let variables = variables(&aws, "http");
     let token = token();

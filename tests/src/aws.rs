@@ -9,18 +9,17 @@ use aws_config::SdkConfig;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use larder_local::engine::Engine;
+use larder::aws_http;
+use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use serde_json::{Value, json};
 
 use crate::loopback::{listen, serve};
-use crate::visitor::http_client;
 
 /// The services, on a loopback port, until the test ends.
 #[derive(Clone)]
 pub struct Aws {
-    engine: Engine,
+    database: EmbeddedDynamoDb,
     endpoint: String,
-    client: reqwest::Client,
     state: Arc<Mutex<State>>,
 }
 
@@ -36,10 +35,10 @@ struct State {
 
 impl Aws {
     /// Services around a database.
-    pub async fn start(engine: Engine) -> Self {
+    pub async fn start(database: EmbeddedDynamoDb) -> Self {
         let (listener, address) = listen().await;
         let endpoint = format!("http://{address}");
-        let aws = Self { engine, endpoint, client: http_client(), state: Arc::default() };
+        let aws = Self { database, endpoint, state: Arc::default() };
         let serving = aws.clone();
         serve(listener, move |request| {
             let aws = serving.clone();
@@ -50,7 +49,7 @@ impl Aws {
 
     /// An SDK configuration that leads here.
     pub fn sdk_config(&self) -> SdkConfig {
-        self.engine.sdk_config().into_builder().endpoint_url(&self.endpoint).build()
+        self.database.sdk_config().into_builder().endpoint_url(&self.endpoint).http_client(aws_http::client()).build()
     }
 
     /// Has an operation, such as `PutItem`, fail until it is mended.
@@ -112,7 +111,7 @@ impl Aws {
             return reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "__type": "InternalServerError" }));
         }
         if service.starts_with("DynamoDB") {
-            return self.pass_on(&parts, body).await;
+            return self.pass_on(target, &body);
         }
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let mut state = self.state();
@@ -157,13 +156,10 @@ impl Aws {
         reply(StatusCode::OK, &answer)
     }
 
-    async fn pass_on(&self, parts: &http::request::Parts, body: Bytes) -> Response<Full<Bytes>> {
-        let request = self.client.post(self.engine.endpoint()).headers(parts.headers.clone()).body(body);
-        let response = request.send().await.expect("the engine answers");
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut answer = Response::new(Full::new(response.bytes().await.expect("the engine answers")));
-        *answer.status_mut() = status;
-        *answer.headers_mut() = headers;
+    fn pass_on(&self, target: &str, body: &[u8]) -> Response<Full<Bytes>> {
+        let (status, body) = self.database.answer(target, body);
+        let mut answer = Response::new(Full::from(body));
+        *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
         answer
     }
 }

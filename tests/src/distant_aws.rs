@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use larder::random::{Rng as _, SystemRng};
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -28,7 +28,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::loopback::listen;
-use crate::visitor::http_client;
 
 /// Services on ports of this machine. They end with the test.
 #[derive(Clone)]
@@ -41,8 +40,7 @@ pub struct DistantAws {
 }
 
 struct State {
-    dynamodb: Engine,
-    client: reqwest::Client,
+    dynamodb: EmbeddedDynamoDb,
     tls: TlsAcceptor,
     /// What the database answered to the reads since the last write, so that its own time is not what is measured.
     read: Mutex<HashMap<(String, Bytes), Bytes>>,
@@ -58,11 +56,10 @@ impl DistantAws {
     const SERVICES: [&str; 7] = ["DYNAMODB", "SECRETS_MANAGER", "KMS", "LAMBDA", "SQS", "EVENTBRIDGE", "SCHEDULER"];
 
     /// Starts the services in front of a database.
-    pub async fn start(dynamodb: &Engine) -> Self {
+    pub async fn start(dynamodb: &EmbeddedDynamoDb) -> Self {
         let (tls, roots) = certificate();
         let state = Arc::new(State {
             dynamodb: dynamodb.clone(),
-            client: http_client(),
             tls,
             read: Mutex::default(),
             secrets: Mutex::default(),
@@ -80,8 +77,8 @@ impl DistantAws {
     /// The environment variables that lead a function here, by `http` or `https`.
     pub fn variables(&self, scheme: &str) -> Vec<(String, String)> {
         let named = [
-            ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", self.state.dynamodb.secret().expose().to_owned()),
+            ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
             ("KMS_KEY_ID", "alias/larder".to_owned()),
             ("SSL_CERT_FILE", self.roots.path().display().to_string()),
         ];
@@ -185,7 +182,7 @@ impl State {
         self.wait().await;
         self.count(-1);
         if target.starts_with("DynamoDB_") {
-            return self.database(target.to_owned(), parts.headers, body).await;
+            return self.database(target.to_owned(), body);
         }
         let body: Value = serde_json::from_slice(&body).expect("the SDK sends JSON");
         let answered = match target.rsplit('.').next().unwrap_or_default() {
@@ -217,15 +214,14 @@ impl State {
         *most = (*most).max(*now);
     }
 
-    async fn database(&self, target: String, headers: HeaderMap, body: Bytes) -> Response<Full<Bytes>> {
+    fn database(&self, target: String, body: Bytes) -> Response<Full<Bytes>> {
         let is_read = target.ends_with(".GetItem") || target.ends_with(".Query");
         let call = (target, body.clone());
         if let Some(answer) = self.read.lock().expect("no panic holds it").get(&call) {
             return dynamodb_answer(StatusCode::OK, answer.clone());
         }
-        let request = self.client.post(self.dynamodb.endpoint()).headers(headers).body(body);
-        let response = request.send().await.expect("the embedded database answers");
-        let (status, answer) = (response.status(), response.bytes().await.expect("a whole answer"));
+        let (status, answer) = self.dynamodb.answer(&call.0, &body);
+        let (status, answer) = (StatusCode::from_u16(status).expect("a status"), Bytes::from(answer));
         let mut read = self.read.lock().expect("no panic holds it");
         if is_read && status.is_success() {
             read.insert(call, answer.clone());

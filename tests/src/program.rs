@@ -10,8 +10,8 @@ use http::Method;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::Answer;
 use crate::visitor::{answer, http_client};
+use crate::{Answer, root};
 
 /// A running Larder. It ends with this value.
 #[derive(Debug)]
@@ -154,16 +154,17 @@ fn binary() -> &'static PathBuf {
     BINARY.get_or_init(|| env::var_os("LARDER_TEST_PROGRAM").map_or_else(|| built("larder"), PathBuf::from))
 }
 
-/// Builds a binary of this workspace and tells where it is.
+/// Builds a binary of this workspace, as `cargo run` or `cargo lambda watch` does, and tells where it is.
 pub fn built(name: &str) -> PathBuf {
     // …/target/debug/deps/local-0123456789abcdef
     let test = env::current_exe().expect("a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("a folder");
     let target = profile.parent().expect("a folder");
+    let features = if name == "larder" { "" } else { "aws" };
     let built = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--quiet", "--workspace", "--bin", name, "--target-dir"])
+        .args(["build", "--locked", "--quiet", "--bin", name, "--features", features, "--target-dir"])
         .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root())
         .status();
     assert!(built.expect("cargo starts").success(), "{name} does not build");
     profile.join(name)

@@ -15,7 +15,7 @@ use larder::random::SystemRng;
 use larder::secret::Secret;
 use larder::secrets::{SecretFile, SecretStore as _, WorkspaceSecret};
 use larder_local::bundle::{Bundle, DataDir, Grant};
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ pub struct World {
     /// A token of the end user `alice`.
     pub alice: String,
     /// The embedded database.
-    pub engine: Engine,
+    pub database: EmbeddedDynamoDb,
     /// The requests of the functions to it.
     pub requests: Requests,
     settings: Settings,
@@ -72,39 +72,39 @@ impl World {
     }
 
     async fn open(connectors: Vec<PathBuf>, egress_reroute: Option<u16>) -> Self {
-        let (folder, engine) = Self::data().await;
+        let (folder, database) = Self::data();
         let change = |settings| Settings { egress_reroute, connectors, ..settings };
-        let sdk = engine.sdk_config();
-        Self::over(folder, engine, &sdk, change).await
+        let sdk = database.sdk_config();
+        Self::over(folder, database, &sdk, change).await
     }
 
     /// A fresh Larder with other settings, and the services of AWS around it.
     pub async fn deployed(change: impl FnOnce(Settings) -> Settings) -> (Self, Aws) {
-        let (folder, engine) = Self::data().await;
-        let aws = Aws::start(engine.clone()).await;
-        (Self::over(folder, engine, &aws.sdk_config(), change).await, aws)
+        let (folder, database) = Self::data();
+        let aws = Aws::start(database.clone()).await;
+        (Self::over(folder, database, &aws.sdk_config(), change).await, aws)
     }
 
     /// A fresh Larder that keeps credentials there.
     pub async fn keeping(credentials: CredentialsIn) -> Self {
-        let (folder, engine) = Self::data().await;
-        let sdk = engine.sdk_config();
-        Self::over(folder, engine, &sdk, |settings| Settings { credentials, ..settings }).await
+        let (folder, database) = Self::data();
+        let sdk = database.sdk_config();
+        Self::over(folder, database, &sdk, |settings| Settings { credentials, ..settings }).await
     }
 
     /// A fresh Larder that keeps credentials there, with an SDK configuration that leads to all of AWS.
     pub async fn keeping_in_aws(credentials: CredentialsIn, sdk: &SdkConfig) -> Self {
-        let (folder, engine) = Self::data().await;
-        Self::over(folder, engine, sdk, |settings| Settings { credentials, ..settings }).await
+        let (folder, database) = Self::data();
+        Self::over(folder, database, sdk, |settings| Settings { credentials, ..settings }).await
     }
 
     /// A fresh Larder that keeps credentials there, whose workspaces have the secrets that they have at another.
     pub async fn keeping_beside(credentials: CredentialsIn, other: &Self) -> Self {
-        let (folder, engine) = Self::data().await;
+        let (folder, database) = Self::data();
         let secrets = [other.folder(), folder.path()].map(|folder| DataDir::open(folder).expect("a folder").secrets());
         std::fs::copy(&secrets[0], &secrets[1]).expect("the secrets are copied");
-        let sdk = engine.sdk_config();
-        Self::over(folder, engine, &sdk, |settings| Settings { credentials, ..settings }).await
+        let sdk = database.sdk_config();
+        Self::over(folder, database, &sdk, |settings| Settings { credentials, ..settings }).await
     }
 
     /// A fresh Larder over a database file that was made beforehand.
@@ -112,18 +112,23 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let file = DataDir::open(folder.path()).expect("a data folder").database();
         make(&file);
-        let engine = Engine::start(&file, &SystemRng).await.expect("an engine");
-        let sdk = engine.sdk_config();
-        Self::over(folder, engine, &sdk, |settings| settings).await
+        let database = EmbeddedDynamoDb::open(&file).expect("a database");
+        let sdk = database.sdk_config();
+        Self::over(folder, database, &sdk, |settings| settings).await
     }
 
-    async fn data() -> (TempDir, Engine) {
+    fn data() -> (TempDir, EmbeddedDynamoDb) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
-        (folder, Engine::start(&data.database(), &SystemRng).await.expect("an engine"))
+        (folder, EmbeddedDynamoDb::open(&data.database()).expect("a database"))
     }
 
-    async fn over(folder: TempDir, engine: Engine, sdk: &SdkConfig, change: impl FnOnce(Settings) -> Settings) -> Self {
+    async fn over(
+        folder: TempDir,
+        database: EmbeddedDynamoDb,
+        sdk: &SdkConfig,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let data = DataDir::open(folder.path()).expect("a data folder");
         let requests = Requests::default();
         let sdk = requests.of(sdk);
@@ -141,7 +146,7 @@ impl World {
         };
         let admin = bundle.token(&grant(None)).await.expect("a token");
         let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");
-        Self { bundle, clock, admin, alice, engine, requests, settings, sdk, folder, _connector: None, metrics }
+        Self { bundle, clock, admin, alice, database, requests, settings, sdk, folder, _connector: None, metrics }
     }
 
     /// A fresh Larder with one connector `app` besides the bundled ones, given as paths and texts.
@@ -189,7 +194,12 @@ impl World {
 
     /// The tables, for somebody who may write them without Larder.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.engine.sdk_config())
+        aws_sdk_dynamodb::Client::new(&self.database.sdk_config())
+    }
+
+    /// A way to the tables for other processes.
+    pub async fn door(&self) -> Door {
+        Door::open(self.database.clone(), &SystemRng).await.expect("a port")
     }
 
     /// Writes a secret, as whoever runs Larder would.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use get_credentials::GetCredentials;
 use http::{Method, StatusCode};
+use larder::aws_http;
 use larder::caller::{Claims, sign};
 use larder::clock::{Clock as _, SystemClock};
 use larder::environment::{Environment, KeysFrom, SecretsIn, Settings};
@@ -17,7 +18,7 @@ use larder::record::recorded;
 use larder::secret::Secret;
 use larder::store::schema;
 use larder_local::bundle::DataDir;
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use larder_tests::distant_aws::DistantAws;
 use put_credentials::PutCredentials;
 use serde_json::json;
@@ -29,17 +30,17 @@ const STORED: &str = r#"{"credentials":{"apiKey":"k"}}"#;
 /// AWS with one connection `mine` of the workspace `acme`.
 struct Deployment {
     aws: DistantAws,
-    engine: Engine,
+    database: EmbeddedDynamoDb,
     folder: TempDir,
 }
 
 impl Deployment {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::start(&folder.path().join("larder.sqlite"), &SystemRng).await.unwrap();
-        let aws = DistantAws::start(&engine).await;
+        let database = EmbeddedDynamoDb::open(&folder.path().join("larder.sqlite")).unwrap();
+        let aws = DistantAws::start(&database).await;
         aws.put_secret("larder/workspaces/acme", &json!({ "secret": SECRET }));
-        let deployment = Self { aws, engine, folder };
+        let deployment = Self { aws, database, folder };
         let environment = deployment.process();
         schema::create(environment.dynamodb(), &environment.settings.tables).await.unwrap();
         let put = PutCredentials::new(&environment, Arc::new(environment.refresh_function())).unwrap();
@@ -55,7 +56,8 @@ impl Deployment {
             keys: KeysFrom::Kms("alias/larder".into()),
             ..DataDir::open(Path::new(self.folder.path())).unwrap().settings("https://larder.example", Vec::new())
         };
-        let sdk = self.engine.sdk_config().into_builder().endpoint_url(self.aws.endpoint()).build();
+        let sdk = self.database.sdk_config().into_builder().http_client(aws_http::client());
+        let sdk = sdk.endpoint_url(self.aws.endpoint()).build();
         Environment::new(settings, sdk, Arc::new(SystemClock), Arc::new(SystemRng))
     }
 

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use larder::aws::{CredentialSecrets, SecretsManager};
 use larder::caller::Claims;
-use larder::credential_store::{CredentialFiles, CredentialSecrets, CredentialStore, Key, Memory};
+use larder::credential_store::{CredentialFiles, CredentialStore, Key, Memory};
 use larder::credentials::Credentials;
 use larder::environment::CredentialsIn;
 use larder::random::SystemRng;
 use larder::seal::{KeyFile, Sealer};
-use larder::secrets::SecretsManager;
 use larder_local::server;
 use larder_tests::conformance::{Keeper as _, Port, Routes, conform};
 use larder_tests::{CredentialApi, Delete, MockProvider, Moto, World};

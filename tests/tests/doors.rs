@@ -12,10 +12,10 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
-use larder::random::SystemRng;
+use larder::aws_http;
 use larder::store::schema::{self, Tables};
 use larder_local::bundle::DataDir;
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use larder_local::server;
 use larder_tests::World;
 use larder_tests::loopback::listen;
@@ -34,7 +34,8 @@ async fn exchange(address: &str, request: &str) -> String {
 #[tokio::test]
 async fn the_embedded_database_answers_no_page_and_no_stranger() {
     let world = World::new().await;
-    let endpoint = world.engine.endpoint();
+    let door = world.door().await;
+    let endpoint = door.endpoint();
     let address = endpoint.strip_prefix("http://").unwrap();
     let body = r#"{"TableName":"larder-connections"}"#;
     let send = async |line: &str, host: &str, more: &str| {
@@ -68,15 +69,15 @@ async fn the_embedded_database_answers_no_page_and_no_stranger() {
 
     let scan = async |credentials: Credentials| {
         let provider = SharedCredentialsProvider::new(credentials);
-        let sdk = world.engine.sdk_config().into_builder().credentials_provider(provider).build();
+        let sdk = world.database.sdk_config().into_builder().http_client(aws_http::client());
+        let sdk = sdk.endpoint_url(&endpoint).credentials_provider(provider).build();
         Client::new(&sdk).scan().table_name("larder-connections").send().await.map(drop)
     };
-    let credentials = |secret: &str| Credentials::new(Engine::ACCESS_KEY_ID, secret, None, None, "test");
-    scan(credentials(world.engine.secret().expose())).await.expect("the key opens it");
+    let credentials = |secret: &str| Credentials::new(Door::ACCESS_KEY_ID, secret, None, None, "test");
+    scan(credentials(door.secret().expose())).await.expect("the key opens it");
     let refused = scan(credentials("local")).await.expect_err("another key does not").into_service_error();
     assert_eq!(refused.meta().code(), Some("InvalidSignatureException"));
-    let another = World::new().await;
-    assert_ne!(world.engine.secret(), another.engine.secret());
+    assert_ne!(door.secret(), world.door().await.secret());
 }
 
 #[tokio::test]
@@ -115,8 +116,8 @@ async fn files_are_their_owners_alone_in_a_folder_that_is_not() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let data = DataDir::open(folder.path()).unwrap();
-    let engine = Engine::start(&data.database(), &SystemRng).await.unwrap();
-    schema::create(&Client::new(&engine.sdk_config()), &Tables::default()).await.unwrap();
+    let database = EmbeddedDynamoDb::open(&data.database()).unwrap();
+    schema::create(&Client::new(&database.sdk_config()), &Tables::default()).await.unwrap();
     data.write_lambda_env("A=\"b\"\n").unwrap();
     let made = modes(folder.path());
     let names = ["lambda.env", "larder.sqlite", "larder.sqlite-shm", "larder.sqlite-wal"];

@@ -8,12 +8,11 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::{Method, StatusCode};
 use larder::clock::SystemClock;
-use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
 use larder::store::schema::Tables;
 use larder_local::WORKSPACE;
 use larder_local::bundle::{DataDir, Grant, mint};
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use larder_tests::{MockProvider, Program, Visitor};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -116,8 +115,8 @@ async fn after_a_kill_between_answer_and_save_the_refusal_of_a_strict_provider_i
 /// As if the lease and the shortest interval were over.
 async fn outlast_lease(data: &Path, id: &str) {
     let database = DataDir::open(data).expect("a folder").database();
-    let engine = Engine::start(&database, &SystemRng).await.expect("an engine");
-    let update = Client::new(&engine.sdk_config()).update_item().table_name(Tables::default().connections);
+    let database = EmbeddedDynamoDb::open(&database).expect("a database");
+    let update = Client::new(&database.sdk_config()).update_item().table_name(Tables::default().connections);
     let update = update.key("id", AttributeValue::S(format!("{WORKSPACE}#{id}")));
     let update = update.condition_expression("attribute_exists(lease_token)");
     let update = update.update_expression("SET lease_until = :past REMOVE last_attempt_at");

@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use larder_local::bundle::DataDir;
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::Door;
 use larder_tests::function::{Function, deployed};
 use larder_tests::loopback::{listen, serve};
 use larder_tests::{Browser, Program, TempConnector, World};
@@ -75,12 +75,13 @@ impl Stand {
     }
 
     /// The environment of a function over the same data.
-    fn variables(&self) -> Vec<(&'static str, String)> {
+    async fn variables(&self) -> Vec<(&'static str, String)> {
         let data = DataDir::open(self.world.folder()).unwrap();
+        let door = self.world.door().await;
         vec![
-            ("AWS_ENDPOINT_URL_DYNAMODB", self.world.engine.endpoint()),
-            ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.into()),
-            ("AWS_SECRET_ACCESS_KEY", self.world.engine.secret().expose().into()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", door.endpoint()),
+            ("AWS_ACCESS_KEY_ID", Door::ACCESS_KEY_ID.into()),
+            ("AWS_SECRET_ACCESS_KEY", door.secret().expose().into()),
             ("BASE_URI", World::BASE_URI.into()),
             ("CONNECTORS_DIR", self.connectors.path().display().to_string()),
             ("LARDER_LOCAL", "1".into()),
@@ -171,7 +172,7 @@ async fn a_panic_and_a_standstill_cost_nobody_else_anything_in_the_function() {
     let sweep = json!({"detail-type": "Scheduled Event"}).to_string();
     for event in [sweep, batch(&[&["standstill", "panic"], &OTHERS[..]].concat())] {
         let stand = stand().await;
-        let function = Function::start(&binary, stand.variables()).await;
+        let function = Function::start(&binary, stand.variables().await).await;
         let api = function.api().clone();
         let invocation = tokio::spawn(async move { api.invoke(&event).await });
         stand.refreshed(&OTHERS).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::Door;
 use larder_tests::function::{Function, http_event};
 use larder_tests::program::built;
 use larder_tests::{MockProvider, World};
@@ -102,7 +102,7 @@ auth:
 #[ignore = "needs tests/run"]
 async fn a_function_logs_one_line_for_each_invocation_and_its_metrics_beside_it() {
     let (world, provider, id) = connected().await;
-    let mut function = Function::start(&built("refresh"), variables(&world)).await;
+    let mut function = Function::start(&built("refresh"), variables(&world).await).await;
     let event = json!({"workspace": "local", "connectionId": id}).to_string();
     let first = function.invoke(&event).await;
     assert_eq!(first.result.as_deref(), Ok(r#""refreshed""#), "{:#?}", function.output());
@@ -154,7 +154,7 @@ async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
         Claims { workspace_key: Some("local".into()), is_admin: true, exp: 253_402_300_799, ..Claims::default() };
     let token = sign(&claims, &stored.secret).unwrap();
 
-    let mut function = Function::start(&built("get-credentials"), variables(&world)).await;
+    let mut function = Function::start(&built("get-credentials"), variables(&world).await).await;
     for (token, target) in [(token.as_str(), target), (&token, "/credentials?connectionId=other"), (secret, target)] {
         function.invoke(&http_event(&Method::GET, target, token, "")).await.result.unwrap();
     }
@@ -178,12 +178,13 @@ async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
 }
 
 /// The environment of a function over the data of a world.
-fn variables(world: &World) -> Vec<(&'static str, String)> {
+async fn variables(world: &World) -> Vec<(&'static str, String)> {
     let file = |name: &str| world.folder().join(name).to_string_lossy().into_owned();
+    let door = world.door().await;
     vec![
-        ("AWS_ENDPOINT_URL_DYNAMODB", world.engine.endpoint()),
-        ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.into()),
-        ("AWS_SECRET_ACCESS_KEY", world.engine.secret().expose().into()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", door.endpoint()),
+        ("AWS_ACCESS_KEY_ID", Door::ACCESS_KEY_ID.into()),
+        ("AWS_SECRET_ACCESS_KEY", door.secret().expose().into()),
         ("BASE_URI", World::BASE_URI.into()),
         ("CONNECTORS_DIR", CONNECTORS.into()),
         ("LARDER_LOCAL", "1".into()),

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use larder::aws::ScheduleTarget;
 use larder::environment::{RefreshesBy, Settings};
-use larder::scheduler::ScheduleTarget;
 use larder_tests::{Aws, MockProvider, World};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 //!
 //! - [`bundle`]: the functions over an embedded DynamoDB, a secrets file and a key file;
 //! - [`server`]: HTTP in front of them; [`route`] tells which path is whose;
-//! - [`engine`]: the embedded DynamoDB;
+//! - [`embedded_dynamodb`]: the database;
 //! - [`sweeper`]: what the rule of one minute is in AWS;
 //! - [`demo`]: a small OAuth2 provider, so that there is something to connect;
 //! - [`check`]: what is wrong with a connector's folder;
@@ -11,11 +11,10 @@
 pub mod bundle;
 pub mod check;
 pub mod demo;
-pub mod engine;
+pub mod embedded_dynamodb;
 mod listener;
 pub mod route;
 pub mod server;
-mod signature;
 pub mod sweeper;
 pub mod trial;
 

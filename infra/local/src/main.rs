@@ -10,14 +10,14 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use connect::find_own_connection;
 use larder::clock::SystemClock;
-use larder::environment::{CredentialsIn, SettingError, Settings};
+use larder::environment::{CredentialsIn, Settings};
 use larder::error::Error;
-use larder::lambda::may_be_logged;
+use larder::logging::may_be_logged;
 use larder::random::SystemRng;
 use larder::secrets::{SecretFile, Workspaces};
 use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, bundled_connectors_dir, mint};
 use larder_local::demo::DemoProvider;
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use larder_local::{TENANT, WORKSPACE, server, sweeper};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -153,15 +153,15 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let base_uri = base_uri(address);
 
     let data = DataDir::open(&cli.data)?;
-    let database = data.database();
-    let engine =
-        Engine::start(&database, &SystemRng).await.map_err(failed(format!("the database {}", database.display())))?;
-    let lambda_env = lambda_env(&data, &cli.connectors, &engine);
+    let file = data.database();
+    let database = EmbeddedDynamoDb::open(&file).map_err(failed(format!("the database {}", file.display())))?;
+    let door = Door::open(database.clone(), &SystemRng).await.map_err(failed("a port for the database".into()))?;
+    let lambda_env = lambda_env(&data, &cli.connectors, &door);
     lambda_env.and_then(|text| data.write_lambda_env(&text)).map_err(failed("the file lambda.env".into()))?;
-    let credentials = credentials_in(&base_uri)?;
+    let credentials = CredentialsIn::from_env(&base_uri, true, None)?;
     let settings = Settings { credentials, ..data.settings(&base_uri, cli.connectors) };
     let bundle =
-        Arc::new(Bundle::open(settings, engine.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
+        Arc::new(Bundle::open(settings, database.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
     // Each is logged as it is met: now, for whoever writes one sits here.
     bundle.refresher().configuration.catalog.broken().for_each(drop);
     let demo = if cli.no_demo {
@@ -178,7 +178,7 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let connections = bundle.environment().connections();
     let own = find_own_connection(&connections, WORKSPACE, "demo", Some(TENANT)).await?;
     let demo_id = demo.is_some().then(|| own.map_or_else(|id| id, |connection| connection.id));
-    print(&welcome(&base_uri, &data, &engine, demo_id.as_deref(), &admin, &tenant));
+    print(&welcome(&base_uri, &data, &door, demo_id.as_deref(), &admin, &tenant));
 
     let refresher = Arc::clone(bundle.refresher());
     let sweeper = tokio::spawn(sweeper::run(Arc::clone(&refresher)));
@@ -195,17 +195,6 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     std::process::exit(0)
 }
 
-/// Where credentials are kept, as for the Lambda functions. There is no AWS here.
-fn credentials_in(base_uri: &str) -> Result<CredentialsIn, SettingError> {
-    match CredentialsIn::from_env(base_uri, true)? {
-        CredentialsIn::SecretsManager(_) => Err(SettingError::Wrong {
-            name: "CONNECTION_CREDENTIALS_STORAGE_TYPE",
-            expected: "database, external_api, file or memory; on this machine there is no Secrets Manager",
-        }),
-        credentials => Ok(credentials),
-    }
-}
-
 /// An address that a browser on this machine can open.
 fn base_uri(mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
@@ -214,14 +203,7 @@ fn base_uri(mut address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn welcome(
-    base_uri: &str,
-    data: &DataDir,
-    engine: &Engine,
-    demo_id: Option<&str>,
-    admin: &str,
-    tenant: &str,
-) -> String {
+fn welcome(base_uri: &str, data: &DataDir, door: &Door, demo_id: Option<&str>, admin: &str, tenant: &str) -> String {
     let mut text = format!("Larder is running at {base_uri}\n\nAn admin token, good for two hours:\n{admin}\n");
     if let Some(id) = demo_id {
         text += &format!(
@@ -241,24 +223,24 @@ fn welcome(
         "\nRun the real Lambda binaries over the same data:\n\
          AWS_ENDPOINT_URL_DYNAMODB={} and the rest are in {file}\n\
          cargo lambda watch --invoke-address 127.0.0.1 --invoke-port {LAMBDA_PORT} --env-file {file}\n",
-        engine.endpoint(),
+        door.endpoint(),
         file = data.lambda_env().display(),
     );
     text
 }
 
 /// The environment of the Lambda binaries on this machine, for `cargo lambda watch --env-file`.
-fn lambda_env(data: &DataDir, connectors: &[PathBuf], engine: &Engine) -> io::Result<String> {
+fn lambda_env(data: &DataDir, connectors: &[PathBuf], door: &Door) -> io::Result<String> {
     let mut folders = vec![bundled_connectors_dir()];
     folders.extend(connectors.iter().map(|folder| folder.canonicalize()).collect::<Result<Vec<_>, _>>()?);
     let folders = std::env::join_paths(folders).map_err(io::Error::other)?;
     let here = format!("http://127.0.0.1:{LAMBDA_PORT}");
     let lines = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", door.endpoint()),
         ("AWS_ENDPOINT_URL_LAMBDA", here.clone()),
         ("AWS_REGION", "us-east-1".into()),
-        ("AWS_ACCESS_KEY_ID", Engine::ACCESS_KEY_ID.into()),
-        ("AWS_SECRET_ACCESS_KEY", engine.secret().expose().into()),
+        ("AWS_ACCESS_KEY_ID", Door::ACCESS_KEY_ID.into()),
+        ("AWS_SECRET_ACCESS_KEY", door.secret().expose().into()),
         ("BASE_URI", here),
         ("CONNECTORS_DIR", folders.to_string_lossy().into_owned()),
         ("LARDER_LOCAL", "1".into()),

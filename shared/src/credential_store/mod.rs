@@ -6,14 +6,12 @@
 mod external_api;
 mod file;
 mod memory;
-mod secrets_manager;
 
 use async_trait::async_trait;
 
 pub use external_api::{ExternalApi, is_endpoint};
 pub use file::CredentialFiles;
 pub use memory::Memory;
-pub use secrets_manager::CredentialSecrets;
 
 use crate::credentials::Credentials;
 use crate::error::{Error, log_cause};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{Environment, SettingError, optional, secrets_prefix};
-use crate::credential_store::{CredentialFiles, CredentialSecrets, CredentialStore, ExternalApi, Memory, is_endpoint};
-use crate::secrets::SecretsManager;
+use super::{Environment, SettingError, optional};
+use crate::aws;
+use crate::credential_store::{CredentialFiles, CredentialStore, ExternalApi, Memory, is_endpoint};
 
 const TYPE: &str = "CONNECTION_CREDENTIALS_STORAGE_TYPE";
 const FILE_DIR: &str = "CONNECTION_CREDENTIALS_FILE_DIR";
@@ -23,28 +23,34 @@ pub enum CredentialsIn {
     /// In files of this folder (`file`, `CONNECTION_CREDENTIALS_FILE_DIR`).
     Files(PathBuf),
     /// In AWS Secrets Manager, with names that begin so (`secrets_manager`, `SECRETS_PREFIX`).
-    SecretsManager(String),
+    SecretsManager(aws::Name),
     /// Behind this URL (`external_api`, `CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL`).
     ExternalApi(Url),
 }
 
 impl CredentialsIn {
-    /// Reads the environment. `base_uri` is where this Larder answers; `is_local` as in [`Settings`](super::Settings).
+    /// Reads the environment. `base_uri` is where this Larder answers; `is_local` as in [`Settings`](super::Settings);
+    /// `secrets` is what the names in Secrets Manager begin with, if there is one.
     ///
     /// # Errors
     /// When something is missing or wrong.
-    pub fn from_env(base_uri: &str, is_local: bool) -> Result<Self, SettingError> {
-        Self::read(base_uri, is_local, optional)
+    pub fn from_env(base_uri: &str, is_local: bool, secrets: Option<aws::Name>) -> Result<Self, SettingError> {
+        Self::read(base_uri, is_local, secrets, optional)
     }
 
-    fn read(base_uri: &str, is_local: bool, get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+    fn read(
+        base_uri: &str,
+        is_local: bool,
+        secrets: Option<aws::Name>,
+        get: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingError> {
         let required = |name| get(name).ok_or(SettingError::Missing(name));
-        match get(TYPE).as_deref() {
-            None | Some("database") => Ok(Self::Database),
-            Some("memory") => Ok(Self::Memory),
-            Some("file") => Ok(Self::Files(required(FILE_DIR)?.into())),
-            Some("secrets_manager") => Ok(Self::SecretsManager(secrets_prefix())),
-            Some("external_api") => {
+        match (get(TYPE).as_deref(), secrets) {
+            (None | Some("database"), _) => Ok(Self::Database),
+            (Some("memory"), _) => Ok(Self::Memory),
+            (Some("file"), _) => Ok(Self::Files(required(FILE_DIR)?.into())),
+            (Some("secrets_manager"), Some(prefix)) => Ok(Self::SecretsManager(prefix)),
+            (Some("external_api"), _) => {
                 let url = Url::parse(&required(ENDPOINT)?).ok().filter(|url| is_endpoint(url, base_uri, is_local));
                 url.map(Self::ExternalApi).ok_or(SettingError::Wrong {
                     name: ENDPOINT,
@@ -52,9 +58,13 @@ impl CredentialsIn {
                                a `connectionId`",
                 })
             }
-            Some(_) => Err(SettingError::Wrong {
+            (Some(_), Some(_)) => Err(SettingError::Wrong {
                 name: TYPE,
                 expected: "database, external_api, secrets_manager, file or memory",
+            }),
+            (Some(_), None) => Err(SettingError::Wrong {
+                name: TYPE,
+                expected: "database, external_api, file or memory; on this machine there is no Secrets Manager",
             }),
         }
     }
@@ -74,10 +84,7 @@ impl Environment {
             CredentialsIn::Database => return Ok(None),
             CredentialsIn::Memory => Arc::new(Memory::default()),
             CredentialsIn::Files(folder) => Arc::new(CredentialFiles::new(folder, self.sealer()?)),
-            CredentialsIn::SecretsManager(prefix) => {
-                let client = aws_sdk_secretsmanager::Client::new(&self.sdk);
-                Arc::new(CredentialSecrets::new(SecretsManager::new(client, prefix, self.settings.keys.kms())))
-            }
+            CredentialsIn::SecretsManager(prefix) => aws::credential_store(&self.sdk, prefix, self.settings.keys.kms()),
             CredentialsIn::ExternalApi(url) => {
                 Arc::new(ExternalApi::new(url.clone(), self.workspaces(), Arc::clone(&self.clock)))
             }
@@ -86,13 +93,14 @@ impl Environment {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "aws"))]
 mod tests {
     use super::*;
 
     fn read(settings: &[(&str, &str)]) -> Result<CredentialsIn, String> {
         let get = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        CredentialsIn::read("https://larder.example", false, get).map_err(|error| error.to_string())
+        CredentialsIn::read("https://larder.example", false, Some("larder/".into()), get)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -120,5 +128,12 @@ mod tests {
             assert!(message.contains(named), "{message}");
             assert!(!message.contains("store.example"), "a query may hold a key: {message}");
         }
+    }
+
+    #[test]
+    fn secrets_manager_is_an_error_where_there_is_none() {
+        let get = |name: &str| (name == TYPE).then(|| "secrets_manager".to_owned());
+        let error = CredentialsIn::read("http://127.0.0.1:9000", true, None, get).expect_err("is wrong");
+        assert!(error.to_string().contains("there is no Secrets Manager"), "{error}");
     }
 }

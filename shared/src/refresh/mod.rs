@@ -8,6 +8,7 @@
 //!
 //! Every step may be repeated, and a crash between any two of them leaves a connection that the sweeper takes up again.
 
+mod queues;
 mod recovery;
 mod replace;
 mod sweep;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+pub use queues::{Message, RecoveryQueue, RefreshQueue};
 pub use recovery::{Recovery, Unsaved};
 pub use sweep::{Beginning, Slots, SweepReport};
 
@@ -31,7 +33,6 @@ use crate::invoke::{RefreshConnection, RefreshEvent};
 use crate::isolation::caught;
 use crate::metrics::{Metrics, RefreshMetrics};
 use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
-use crate::queue::{RecoveryQueue, RefreshQueue};
 use crate::random::{self, Rng};
 use crate::record;
 use crate::signals::Signals;

@@ -9,12 +9,11 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{Refresher, Trigger};
+use super::{RefreshQueue, Refresher, Trigger};
 use crate::clock::milliseconds;
 use crate::connection::RefreshOutcome;
 use crate::error::{Error, log_cause};
 use crate::isolation::isolated;
-use crate::queue::RefreshQueue;
 use crate::record::{Sweep, note, recorded};
 use crate::store::{DUE_SHARDS, Due};
 

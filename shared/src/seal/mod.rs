@@ -6,7 +6,6 @@
 //! that is moved to another row, or to another version of its own row, does not open.
 
 mod keys;
-mod kms;
 
 use std::sync::Arc;
 
@@ -14,7 +13,6 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::hkdf;
 
 pub use keys::{DataKey, DataKeys, KeyFile};
-pub use kms::KmsKeys;
 
 use crate::error::Error;
 use crate::random::Rng;

@@ -1,7 +1,6 @@
 //! Where workspace secrets and integration parameters are kept: AWS Secrets Manager, or a file on one machine.
 
 mod file;
-mod secrets_manager;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,6 @@ use time::OffsetDateTime;
 
 pub use file::SecretFile;
 pub(crate) use file::{private_file, replace_file, sync_folder};
-pub use secrets_manager::SecretsManager;
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -37,9 +35,9 @@ pub trait SecretStore: Send + Sync {
 pub struct SecretStoreError {
     /// Why.
     #[source]
-    pub(crate) source: Box<dyn std::error::Error + Send + Sync>,
+    pub source: Box<dyn std::error::Error + Send + Sync>,
     /// Whether it said so itself. Otherwise what was asked may still be carried out.
-    pub(crate) is_answer: bool,
+    pub is_answer: bool,
 }
 
 impl From<SecretStoreError> for Error {

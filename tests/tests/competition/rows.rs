@@ -5,12 +5,11 @@ use std::path::Path;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use larder::connection::Connection;
-use larder::random::SystemRng;
 use larder::store::Connections;
 use larder::store::schema::Tables;
 use larder_local::WORKSPACE;
 use larder_local::bundle::DataDir;
-use larder_local::engine::Engine;
+use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 
 /// The table of connections in a data folder.
 pub(crate) struct Rows {
@@ -22,8 +21,8 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) async fn open(data: &Path) -> Self {
         let database = DataDir::open(data).expect("a folder").database();
-        let engine = Engine::start(&database, &SystemRng).await.expect("an engine");
-        let client = Client::new(&engine.sdk_config());
+        let database = EmbeddedDynamoDb::open(&database).expect("a database");
+        let client = Client::new(&database.sdk_config());
         let table = Tables::default().connections;
         Self { connections: Connections::new(client.clone(), &table), client, table }
     }

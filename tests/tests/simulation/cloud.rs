@@ -10,14 +10,13 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dynoxide::Database;
 use larder::aws_http;
 use larder::random::Rng as _;
+use larder_local::embedded_dynamodb::{EmbeddedDynamoDb, response};
 use larder_tests::is_unconditional;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
@@ -39,7 +38,7 @@ pub(super) struct Cloud {
     /// A region that no other life has. The SDK counts retries by region in a static, and stops retrying after many: so what
     /// one life used up would be missing in the next.
     region: Region,
-    database: Database,
+    database: EmbeddedDynamoDb,
     applications: Arc<Applications>,
     secrets: Mutex<BTreeMap<String, String>>,
     schedules: Mutex<BTreeMap<String, Value>>,
@@ -69,7 +68,7 @@ impl Cloud {
         static LIVES: AtomicU64 = AtomicU64::new(0);
         Self {
             region: Region::new(format!("region-{}", LIVES.fetch_add(1, Ordering::Relaxed))),
-            database: Database::memory().expect("a database"),
+            database: EmbeddedDynamoDb::in_memory().expect("a database"),
             applications,
             secrets: Mutex::default(),
             schedules: Mutex::default(),
@@ -155,7 +154,7 @@ impl Cloud {
     }
 
     fn dynamodb(&self, operation: &str, body: &str) -> Answer {
-        larder_local::engine::execute(&self.database, operation, body)
+        self.database.execute(operation, body)
     }
 
     /// An index may be behind: now and then it says again what it said before.
@@ -308,9 +307,7 @@ impl HttpConnector for Wire {
                 Err(Fault::Refused) => (400, json!({ "__type": "ThrottlingException" }).to_string()),
                 Err(_) => return Err(ConnectorError::io("the connection was reset".into())),
             };
-            let mut response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body));
-            response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
-            Ok(response)
+            Ok(response(status, body))
         })
     }
 }

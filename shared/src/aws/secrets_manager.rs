@@ -8,8 +8,8 @@ use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::create_secret::CreateSecretError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 
-use super::{SecretStore, SecretStoreError};
 use crate::secret::Secret;
+use crate::secrets::{SecretStore, SecretStoreError};
 
 /// Secrets whose names begin with a prefix of this deployment's.
 ///

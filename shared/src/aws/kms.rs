@@ -10,9 +10,9 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use time::OffsetDateTime;
 
-use super::{DataKey, DataKeys, SealError};
 use crate::clock::{Clock, later};
 use crate::random::{self, Rng};
+use crate::seal::{DataKey, DataKeys, SealError};
 use crate::store::{DataKeyRing, WrappedKey};
 
 /// Data keys under a customer managed KMS key, wrapped copies of which are kept in the key ring of each workspace.

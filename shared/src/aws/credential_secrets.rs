@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 
-use super::{CredentialStore, CredentialStoreError, Key};
+use super::SecretsManager;
+use crate::credential_store::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::secret::Secret;
-use crate::secrets::{SecretStore as _, SecretStoreError, SecretsManager};
+use crate::secrets::{SecretStore as _, SecretStoreError};
 
 /// Secrets `credentials/{workspace}/{connection id}`, whose value is the JSON of the credentials. Secrets Manager
 /// encrypts them and keeps the value before the last as `AWSPREVIOUS`.

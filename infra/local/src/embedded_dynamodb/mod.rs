@@ -1,0 +1,82 @@
+//! DynamoDB in this program: a SQLite file behind the real API.
+//!
+//! This process calls it by [`EmbeddedDynamoDb::sdk_config`], without a network. Others on this machine need a [`Door`].
+
+mod door;
+mod in_process;
+mod operations;
+mod signature;
+
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use aws_types::SdkConfig;
+use dynoxide::Database;
+use serde_json::json;
+
+pub use door::Door;
+pub use in_process::response;
+
+const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+
+/// An open database. Its clones are the same one.
+#[derive(Clone)]
+pub struct EmbeddedDynamoDb(Database);
+
+impl EmbeddedDynamoDb {
+    /// Opens the database file, or makes one that only its owner can read.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(file: &Path) -> io::Result<Self> {
+        // SQLite gives the files beside it the mode of this one.
+        let private = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file)?;
+        private.set_permissions(Permissions::from_mode(0o600))?;
+        // Before SQLite opens the file: closing any descriptor of it would end the locks of the process.
+        drop(private);
+        Database::new(&file.to_string_lossy()).map(Self).map_err(io::Error::other)
+    }
+
+    /// An empty database that is gone with its last clone.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn in_memory() -> io::Result<Self> {
+        Database::memory().map(Self).map_err(io::Error::other)
+    }
+
+    /// An SDK configuration that leads here, without a network.
+    pub fn sdk_config(&self) -> SdkConfig {
+        in_process::sdk_config(self)
+    }
+
+    /// Carries out an operation, such as `GetItem`: its answer, or the status and the body of its error.
+    ///
+    /// # Errors
+    /// Those of DynamoDB, and one for operations that nothing here needs.
+    pub fn execute(&self, operation: &str, body: &str) -> Result<String, (u16, String)> {
+        operations::execute(&self.0, operation, body)
+    }
+
+    /// The status and the body that a request is answered with. `target` is its header `X-Amz-Target`.
+    pub fn answer(&self, target: &str, body: &[u8]) -> (u16, String) {
+        match (target.strip_prefix("DynamoDB_20120810."), std::str::from_utf8(body)) {
+            (Some(operation), Ok(body)) => match self.execute(operation, body) {
+                Ok(body) => (200, body),
+                Err(failure) => failure,
+            },
+            _ => {
+                let error = json!({ "__type": "UnknownOperationException", "message": "this is DynamoDB alone" });
+                (400, error.to_string())
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for EmbeddedDynamoDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EmbeddedDynamoDb")
+    }
+}

@@ -1,0 +1,72 @@
+//! The services of AWS around a deployed Larder: an adapter for each port.
+//!
+//! Compiled with the feature `aws` alone. Elsewhere `without_aws.rs` stands here, so that nothing else asks for the feature.
+
+mod credential_secrets;
+mod event_bus;
+mod kms;
+mod refresh_function;
+mod scheduler;
+mod secrets_manager;
+mod sqs;
+
+use std::sync::Arc;
+
+use aws_types::SdkConfig;
+
+pub use credential_secrets::CredentialSecrets;
+pub use event_bus::EventBus;
+pub use kms::KmsKeys;
+pub use refresh_function::RefreshFunction;
+pub use scheduler::{EventBridgeScheduler, ScheduleTarget};
+pub use secrets_manager::SecretsManager;
+pub use sqs::SqsQueue;
+
+use crate::clock::Clock;
+use crate::credential_store::CredentialStore;
+use crate::events::Events;
+use crate::queue::Queue;
+use crate::random::Rng;
+use crate::scheduler::Scheduler;
+use crate::seal::DataKeys;
+use crate::secrets::SecretStore;
+use crate::store::DataKeyRing;
+
+/// What something of AWS is called: a name, a prefix of names, an id or a URL.
+pub type Name = String;
+
+pub(crate) fn secret_store(sdk: &SdkConfig, prefix: &Name, key_id: Option<&Name>) -> Arc<dyn SecretStore> {
+    Arc::new(secrets(sdk, prefix, key_id))
+}
+
+pub(crate) fn credential_store(sdk: &SdkConfig, prefix: &Name, key_id: Option<&Name>) -> Arc<dyn CredentialStore> {
+    Arc::new(CredentialSecrets::new(secrets(sdk, prefix, key_id)))
+}
+
+fn secrets(sdk: &SdkConfig, prefix: &Name, key_id: Option<&Name>) -> SecretsManager {
+    SecretsManager::new(aws_sdk_secretsmanager::Client::new(sdk), prefix, key_id.cloned())
+}
+
+pub(crate) fn data_keys(
+    sdk: &SdkConfig,
+    key_id: &Name,
+    ring: DataKeyRing,
+    clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+) -> Arc<dyn DataKeys> {
+    let kms = aws_sdk_kms::Client::new(sdk);
+    Arc::new(KmsKeys::new(kms, key_id, ring, Arc::clone(clock), Arc::clone(rng)))
+}
+
+pub(crate) fn scheduler(sdk: &SdkConfig, target: &ScheduleTarget) -> Arc<dyn Scheduler> {
+    Arc::new(EventBridgeScheduler::new(aws_sdk_scheduler::Client::new(sdk), target.clone()))
+}
+
+pub(crate) fn events(sdk: &SdkConfig, bus: &Name) -> Arc<dyn Events> {
+    Arc::new(EventBus::new(aws_sdk_eventbridge::Client::new(sdk), bus))
+}
+
+#[cfg_attr(not(feature = "engine"), expect(dead_code, reason = "only refreshes are queued"))]
+pub(crate) fn queue(sdk: &SdkConfig, url: &Name) -> Arc<dyn Queue> {
+    Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(sdk), url))
+}

@@ -1,0 +1,54 @@
+//! In place of `aws` where its feature is off: names that there are none of, so that no setting leads to an adapter.
+
+use std::sync::Arc;
+
+use aws_types::SdkConfig;
+
+use crate::clock::Clock;
+use crate::credential_store::CredentialStore;
+use crate::events::Events;
+use crate::queue::Queue;
+use crate::random::Rng;
+use crate::scheduler::Scheduler;
+use crate::seal::DataKeys;
+use crate::secrets::SecretStore;
+use crate::store::DataKeyRing;
+
+/// Nothing of AWS is known by any name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {}
+
+/// Nothing is scheduled.
+#[derive(Debug, Clone)]
+pub enum ScheduleTarget {}
+
+pub(crate) fn secret_store(_: &SdkConfig, prefix: &Name, _: Option<&Name>) -> Arc<dyn SecretStore> {
+    match *prefix {}
+}
+
+pub(crate) fn credential_store(_: &SdkConfig, prefix: &Name, _: Option<&Name>) -> Arc<dyn CredentialStore> {
+    match *prefix {}
+}
+
+pub(crate) fn data_keys(
+    _: &SdkConfig,
+    key_id: &Name,
+    _: DataKeyRing,
+    _: &Arc<dyn Clock>,
+    _: &Arc<dyn Rng>,
+) -> Arc<dyn DataKeys> {
+    match *key_id {}
+}
+
+pub(crate) fn scheduler(_: &SdkConfig, target: &ScheduleTarget) -> Arc<dyn Scheduler> {
+    match *target {}
+}
+
+pub(crate) fn events(_: &SdkConfig, bus: &Name) -> Arc<dyn Events> {
+    match *bus {}
+}
+
+#[cfg_attr(not(feature = "engine"), expect(dead_code, reason = "only refreshes are queued"))]
+pub(crate) fn queue(_: &SdkConfig, url: &Name) -> Arc<dyn Queue> {
+    match *url {}
+}
