@@ -5,7 +5,7 @@
 use std::fs;
 
 use larder_local::WORKSPACE;
-use larder_tests::{Program, Target, Watch, list, root};
+use larder_tests::{Program, Target, Watch, contract, root};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn the_lambda_binaries_keep_every_promise_and_answer_events() {
     let program = Program::start(&["--data", data.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]).await;
     let watch = Watch::start(data.path()).await;
     let target = Target::watch(&watch, data.path()).await;
-    list::check(&target, 2).await;
+    contract::check(&target, 2).await;
     answers_events(&watch, &program.admin).await;
     watch.stop().await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use larder_tests::program::{Program, run};
-use larder_tests::{Answer, Target, Visitor, list};
+use larder_tests::{Answer, Target, Visitor, contract};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -74,7 +74,7 @@ fn assert_silent<'a>(log: &str, secrets: impl IntoIterator<Item = &'a String>) {
 async fn it_keeps_every_promise() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path(), &[]).await;
-    list::check(&Target::local(&larder, data.path()).await, 8).await;
+    contract::check(&Target::local(&larder, data.path()).await, 8).await;
 }
 
 #[tokio::test]

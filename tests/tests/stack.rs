@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use larder_tests::{MockProvider, Server, Stack, Target, Visitor, list};
+use larder_tests::{MockProvider, Server, Stack, Target, Visitor, contract};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -48,7 +48,7 @@ async fn a_deployed_stack_connects_renews_by_schedule_and_keeps_its_data() {
 #[ignore = "needs tests/run"]
 async fn a_deployed_stack_keeps_every_promise_and_can_change_to_sweeping() {
     let stack = Stack::deploy().await;
-    list::check(&stack.target(), 4).await;
+    contract::check(&stack.target(), 4).await;
     a_sweep_refreshes_through_the_queue(&stack, &stack.target()).await;
     stack.stop().await;
 }

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::loopback::{listen, serve};
+use crate::doubles::loopback::{listen, serve};
 
 /// A running API. It ends with the test.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use larder::credentials::Credentials;
 use serde_json::json;
 
 use super::encode;
-use crate::target::respond;
+use crate::processes::target::respond;
 use crate::{Answer, Target};
 
 fn path(id: &str) -> String {

@@ -10,8 +10,8 @@ use http::Method;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use super::visitor::{answer, http_client};
 use crate::Answer;
-use crate::visitor::{answer, http_client};
 
 /// A running Larder. It ends with this value.
 #[derive(Debug)]

@@ -1,8 +1,12 @@
 //! The documents at the root, as far as tests read them.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use crate::root;
+/// The root of the source tree.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("a folder")
+}
 
 /// A file of the repository.
 ///

@@ -27,8 +27,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::loopback::listen;
-use crate::visitor::http_client;
+use super::loopback::listen;
+use crate::processes::visitor::http_client;
 
 /// Services on ports of this machine. They end with the test.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::runtime_api::{Invocation, RuntimeApi};
+use super::runtime_api::{Invocation, RuntimeApi};
 
 /// A running function. It ends with this value.
 #[derive(Debug)]

@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+use super::loopback::{listen, serve};
 use crate::ApiCall;
-use crate::loopback::{listen, serve};
 
 /// What is done in place of the usual.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use url::{Url, form_urlencoded};
 
-use crate::scenario::{Authorize, Exchange, Request, Response};
+use crate::suites::scenario::{Authorize, Exchange, Request, Response};
 
 /// The providers, for a [`World::rerouted`](crate::World::rerouted). Whatever is not as the script says is answered 500
 /// and remembered.

@@ -12,8 +12,8 @@ use hyper::body::{Bytes, Incoming};
 use larder_local::engine::Engine;
 use serde_json::{Value, json};
 
-use crate::loopback::{listen, serve};
-use crate::visitor::http_client;
+use super::loopback::{listen, serve};
+use crate::processes::visitor::http_client;
 
 /// The services, on a loopback port, until the test ends.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::account::Account;
-use crate::database::Database;
+use crate::processes::database::Database;
 use crate::{Answer, Target, Visitor};
 
 const DENIED: [(&str, &str); 1] = [("error", "access_denied")];

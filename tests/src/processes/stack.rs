@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::visitor::http_client;
+use super::visitor::http_client;
 use crate::{Target, root};
 
 /// A deployed stack. It ends with this value.

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::root;
+use super::document::root;
 
 /// The template. What has a tag, such as `!Sub` or `!GetAtt`, is read as if it had none.
 #[derive(Debug)]

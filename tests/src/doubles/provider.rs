@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::loopback::{listen, serve};
+use super::loopback::{listen, serve};
 
 /// What the token endpoint was sent.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use larder::secrets::{SecretFile, Workspaces};
 use larder_local::WORKSPACE;
 use larder_local::bundle::DataDir;
 
-use crate::visitor::{answer, http_client};
+use super::visitor::{answer, http_client};
 use crate::{Answer, Program, Watch};
 
 /// A Larder, with a workspace of it whose tokens we sign. Providers on this machine can be reached from there.

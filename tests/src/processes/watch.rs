@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use crate::root;
 
 /// A running emulator. It ends with this value.
 #[derive(Debug)]
@@ -72,9 +74,4 @@ fn cargo_lambda() -> Command {
     let mut command = Command::new("cargo-lambda");
     command.arg("lambda").current_dir(root());
     command
-}
-
-/// The root of the source tree.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("a folder")
 }

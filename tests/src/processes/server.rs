@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::visitor::{answer, http_client};
+use super::visitor::{answer, http_client};
 use crate::{Answer, Browser, Visitor, World};
 
 /// A running server. It ends with this value: its stdin closes.

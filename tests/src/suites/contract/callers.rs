@@ -9,7 +9,7 @@ use larder::secret::Secret;
 use serde_json::{Value, json};
 
 use super::account::Account;
-use crate::target::{now, respond};
+use crate::processes::target::{now, respond};
 use crate::{Answer, Target};
 
 const GUARDED: &str = "/credentials?connectionId=guarded";
