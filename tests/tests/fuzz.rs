@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// these `words` in them.
 fn run(name: &str, entry: fn(&[u8]), times: u32, words: &'static str) {
     let mut seeds = Vec::new();
-    for file in fs::read_dir(root().join("fuzz/corpus").join(name)).unwrap() {
+    for file in fs::read_dir(root().join("tests/fuzz/corpus").join(name)).unwrap() {
         let path = file.unwrap().path();
         let seed = fs::read(&path).unwrap();
         catch_unwind(AssertUnwindSafe(|| entry(&seed))).unwrap_or_else(|_| panic!("{}", path.display()));
