@@ -21,8 +21,8 @@ pub use doubles::{
 };
 pub use in_process::{Answer, Browser, Requests, TempConnector, World, is_unconditional};
 pub use processes::{
-    Chromium, Moto, Program, Recorded, Server, Stack, Target, Visitor, Watch, database, function, memory, program,
-    runtime_api,
+    Chromium, Moto, Program, Recorded, Server, Stack, Target, Visitor, Watch, database, function, is_alone, memory,
+    program, repeat, runtime_api,
 };
 pub use suites::{conformance, contract, scenario};
 

@@ -1,6 +1,5 @@
 //! Logins to real database servers.
 
-use std::process::Stdio;
 use std::{env, fs};
 
 use http::{Method, StatusCode};
@@ -8,9 +7,8 @@ use larder::connector::database::{Driver, Login, Tls};
 use larder::database::LoginError;
 use larder::secret::Secret;
 use larder_tests::database::{Certificate, Database, log_in};
-use larder_tests::{Browser, World};
+use larder_tests::{Browser, World, repeat};
 use serde_json::json;
-use tokio::process::Command;
 
 /// Tells a repetition of a test, whose environment trusts the server's certificate, where the server is.
 const PORT: &str = "LARDER_TEST_DATABASE_PORT";
@@ -70,16 +68,8 @@ async fn takes_a_certificate_that_is_trusted_for_its_name(driver: Driver, test: 
     let folder = tempfile::tempdir().expect("a folder");
     let roots = folder.path().join("roots.pem");
     fs::write(&roots, &certificate.certificate).expect("it is written");
-    let output = Command::new(env::current_exe().expect("a path"))
-        .args(["--exact", test, "--include-ignored", "--nocapture"])
-        .env("SSL_CERT_FILE", &roots)
-        .env(PORT, server.login().port.to_string())
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let (roots, port) = (roots.to_str().expect("a path in UTF-8"), server.login().port.to_string());
+    repeat(test, &[("SSL_CERT_FILE", roots), (PORT, &port)]).await;
 }
 
 /// The second half of that, if this is the repetition.
