@@ -1,50 +1,30 @@
-//! What the tests stand on: a whole Larder in this process with a clock that is moved by hand, a provider that says what
-//! it is told to say, and a browser. Besides, what is a process of its own: authorization servers, the
-//! program, and the binaries of the functions with what Lambda and AWS are to them.
+//! The harness of the tests. They use it by the names below, whichever folder a name comes from:
+//!
+//! - `in_process`: a whole Larder in the process of the test, with a clock that the test sets. Start here.
+//! - `processes`: programs that run as processes of their own, and clients that reach them over the network.
+//! - `doubles`: stand-ins for providers, AWS and an API that keeps credentials.
+//! - `suites`: checks that several tests apply to different subjects.
+//! - `documents`: the files of the repository that tests read.
+//! - [`fuzz`]: one entry for each kind of input that comes from outside.
 
-mod aws;
-mod browser;
-mod chromium;
-pub mod conformance;
-mod credential_api;
-pub mod database;
-pub mod distant_aws;
-pub mod document;
-pub mod function;
+mod documents;
+mod doubles;
 pub mod fuzz;
-pub mod list;
-pub mod loopback;
-pub mod memory;
-mod moto;
-pub mod program;
-mod provider;
-mod requests;
-pub mod runtime_api;
-pub mod scenario;
-mod script;
-mod server;
-mod stack;
-mod target;
-pub mod template;
-mod visitor;
-mod watch;
-mod world;
+mod in_process;
+mod processes;
+mod suites;
 
-pub use aws::Aws;
-pub use browser::Browser;
-pub use chromium::Chromium;
-pub use credential_api::{CredentialApi, Delete, Fault};
-pub use moto::Moto;
-pub use program::Program;
-pub use provider::{ApiCall, MockProvider, TokenRequest};
-pub use requests::{Requests, is_unconditional};
-pub use script::Script;
-pub use server::{Recorded, Server};
-pub use stack::Stack;
-pub use target::Target;
-pub use visitor::Visitor;
-pub use watch::{Watch, root};
-pub use world::{Answer, TempConnector, World};
+pub use documents::document::root;
+pub use documents::{document, template};
+pub use doubles::{
+    ApiCall, Aws, CredentialApi, Delete, Fault, MockProvider, Script, TokenRequest, distant_aws, loopback,
+};
+pub use in_process::{Answer, Browser, Requests, TempConnector, World, is_unconditional};
+pub use processes::{
+    Chromium, Moto, Program, Recorded, Server, Stack, Target, Visitor, Watch, database, function, is_alone, memory,
+    program, repeat, runtime_api,
+};
+pub use suites::{conformance, contract, scenario};
 
 /// Tells something that every run of the tests shows, whether they pass or not.
 pub fn say(text: &str) {

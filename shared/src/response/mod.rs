@@ -12,7 +12,7 @@
 //!
 //! How long credentials live is read by [`expiry_of`](crate::connection::expiry_of), which `PUT /credentials` uses too. The
 //! table "What an answer means" in `shared/connectors/README.md` says the same for authors of connectors, and
-//! `tests/tests/answers.rs` holds all three ways to it.
+//! `tests/tests/refresh/answers.rs` holds all three ways to it.
 
 mod body;
 mod error_code;

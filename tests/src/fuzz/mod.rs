@@ -1,7 +1,7 @@
 //! What fuzzers and tests throw bytes at: one function for each kind of input that comes from outside.
 //!
 //! Each reads its bytes in a form that people can write, too, and panics where what came of them is not what must hold.
-//! `fuzz/` calls them from libFuzzer, `tests/tests/fuzz.rs` with the same seeds and with variants of these.
+//! `tests/fuzz` calls them from libFuzzer, `tests/tests/fuzz/main.rs` with the same seeds and with variants of these.
 
 mod answer;
 mod api_response;

@@ -1,6 +1,6 @@
 // What `import axios from 'axios'` gives to a connector: the documented behaviour of axios 1.x over the global `fetch`.
 //
-// tests/servers/axios-calls.mjs holds it to the real axios. What differs, and why, is told in tests/tests/axios.rs.
+// tests/servers/axios-calls.mjs holds it to the real axios. tests/tests/interop/axios.rs says what differs, and why.
 
 import { buildUri } from './axios/uri.js';
 import { CancelToken } from './axios/cancel.js';

@@ -1,0 +1,184 @@
+//! The program that `cargo run` starts.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use std::{env, fs};
+
+use http::Method;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::visitor::{answer, http_client};
+use crate::{Answer, root};
+
+/// A running Larder. It ends with this value.
+#[derive(Debug)]
+pub struct Program {
+    /// Where it answers.
+    pub base_uri: String,
+    /// The admin token that it printed.
+    pub admin: String,
+    /// The link that connects the demo account, if there is one.
+    pub connect_link: Option<String>,
+    client: reqwest::Client,
+    stdout: Lines<BufReader<ChildStdout>>,
+    log: Log,
+    process: Child,
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+impl Program {
+    /// Starts it with these arguments and waits until it has printed where it is.
+    pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[]).await
+    }
+
+    /// Starts it with these environment variables besides.
+    pub async fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut process = command(arguments).envs(variables.iter().copied()).spawn().expect("larder starts");
+        let log = collect(process.stderr.take().expect("it is piped"));
+        let mut stdout = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        let mut printed = Vec::new();
+        let welcome = async {
+            // How to run the Lambda binaries comes last.
+            while !printed.last().is_some_and(|line: &String| line.starts_with("cargo lambda watch")) {
+                match stdout.next_line().await.expect("text") {
+                    Some(line) => printed.push(line),
+                    None => return false,
+                }
+            }
+            true
+        };
+        // A debug build reads the connectors slowly where many processes want the processor.
+        let has_started = tokio::time::timeout(Duration::from_secs(180), welcome).await == Ok(true);
+        assert!(has_started, "larder did not start: {printed:#?} {:#?}", log.lock().expect("no panic holds it"));
+        let after = |text: &str| {
+            let line = printed.iter().position(|line| line.starts_with(text));
+            printed.get(line.unwrap_or_else(|| panic!("{text:?} is not in {printed:#?}")) + 1).expect("a line").clone()
+        };
+        let base_uri = printed[0].strip_prefix("Larder is running at ").expect("the base URI").to_owned();
+        let connect_link = printed.iter().find(|line| line.starts_with(&format!("{base_uri}/connect?")));
+        Self {
+            admin: after("An admin token"),
+            connect_link: connect_link.cloned(),
+            client: http_client(),
+            base_uri,
+            stdout,
+            log,
+            process,
+        }
+    }
+
+    /// A URL here.
+    pub fn uri(&self, path: &str) -> String {
+        format!("{}{path}", self.base_uri)
+    }
+
+    /// Sends a request with a token and a body.
+    pub async fn send(&self, method: Method, path: &str, token: &str, body: &str) -> Answer {
+        let request = self.client.request(method, self.uri(path)).bearer_auth(token).body(body.to_owned());
+        answer(request.send().await.expect("a response")).await
+    }
+
+    /// GET with a token.
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(Method::GET, path, token, "").await
+    }
+
+    /// Ends it with SIGKILL. Gives what it printed after the welcome, and what it logged.
+    pub async fn kill(mut self) -> (String, String) {
+        self.process.kill().await.expect("it is killed");
+        let mut printed = String::new();
+        while let Some(line) = self.stdout.next_line().await.expect("text") {
+            printed += line.trim();
+        }
+        (printed, self.log())
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("it was not waited for")
+    }
+
+    /// Whether it has a connection to this machine from this port.
+    pub fn has_connection_from(&self, port: u16) -> bool {
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets of this machine");
+        let address = format!("0100007F:{port:04X}");
+        let inode = sockets.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields.get(1) == Some(&address.as_str())).then(|| fields[9].to_owned())
+        });
+        let Some(socket) = inode.map(|inode| format!("socket:[{inode}]")) else { return false };
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id())).into_iter().flatten();
+        files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == socket.as_str()))
+    }
+
+    /// Sends SIGKILL and does not wait for its end; [`Self::kill`] does, afterwards.
+    pub fn strike(&mut self) {
+        self.process.start_kill().expect("it is killed");
+    }
+
+    /// How much memory it has in use, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kilobytes * 1024
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic holds it").join("\n")
+    }
+}
+
+/// Runs the program to its end.
+pub async fn run(arguments: &[&str]) -> Output {
+    let ended = tokio::time::timeout(Duration::from_secs(60), command(arguments).output()).await;
+    ended.unwrap_or_else(|_| panic!("larder {arguments:?} does not end")).expect("larder starts")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments).env_remove("RUST_LOG").kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The program that LARDER_TEST_PROGRAM names, else the one of this workspace, built once for all tests of a process.
+fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| env::var_os("LARDER_TEST_PROGRAM").map_or_else(|| built("larder"), PathBuf::from))
+}
+
+/// Builds a binary of this workspace, as `cargo run` or `cargo lambda watch` does, and tells where it is.
+pub fn built(name: &str) -> PathBuf {
+    // …/target/debug/deps/local-0123456789abcdef
+    let test = env::current_exe().expect("a path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("a folder");
+    let target = profile.parent().expect("a folder");
+    let features = if name == "larder" { "" } else { "aws" };
+    let built = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--quiet", "--bin", name, "--features", features, "--target-dir"])
+        .arg(target)
+        .current_dir(root())
+        .status();
+    assert!(built.expect("cargo starts").success(), "{name} does not build");
+    profile.join(name)
+}
+
+/// Reads the lines of a pipe as they come, so that it never fills up.
+fn collect(pipe: impl AsyncRead + Unpin + Send + 'static) -> Log {
+    let lines = Log::default();
+    let collected = Arc::clone(&lines);
+    tokio::spawn(async move {
+        let mut pipe = BufReader::new(pipe).lines();
+        while let Ok(Some(line)) = pipe.next_line().await {
+            collected.lock().expect("no panic holds it").push(line);
+        }
+    });
+    lines
+}

@@ -1,0 +1,115 @@
+//! A Larder that is reached over the network, wherever it runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::Method;
+use larder::caller::{Claims, sign};
+use larder::clock::{Clock as _, SystemClock};
+use larder::secret::Secret;
+use larder::secrets::{SecretFile, Workspaces};
+use larder_local::WORKSPACE;
+use larder_local::bundle::DataDir;
+
+use super::visitor::{answer, http_client};
+use crate::{Answer, Program, Watch};
+
+/// A Larder, with a workspace of it whose tokens we sign. Providers on this machine can be reached from there.
+#[derive(Debug)]
+pub struct Target {
+    /// What a failure calls it.
+    pub name: &'static str,
+    /// Where it answers.
+    pub base_uri: String,
+    /// The key of the workspace.
+    pub workspace: String,
+    /// The secret of the workspace.
+    pub secret: Secret,
+    client: reqwest::Client,
+}
+
+impl Target {
+    /// The Larder at `base_uri`.
+    pub fn new(name: &'static str, base_uri: &str, workspace: &str, secret: Secret) -> Self {
+        let (base_uri, workspace) = (base_uri.to_owned(), workspace.to_owned());
+        Self { name, base_uri, workspace, secret, client: http_client() }
+    }
+
+    /// What `cargo run` started over a data folder.
+    pub async fn local(program: &Program, data: &Path) -> Self {
+        Self::new("local", &program.base_uri, WORKSPACE, local_secret(data).await)
+    }
+
+    /// The Lambda binaries over a data folder.
+    pub async fn watch(watch: &Watch, data: &Path) -> Self {
+        Self::new("cargo lambda watch", &watch.base_uri, WORKSPACE, local_secret(data).await)
+    }
+
+    /// A URL here.
+    pub fn uri(&self, path: &str) -> String {
+        format!("{}{path}", self.base_uri)
+    }
+
+    /// A token that may do everything in the workspace.
+    pub fn admin(&self) -> String {
+        self.sign(Claims { is_admin: true, ..Claims::default() })
+    }
+
+    /// A token of an end user.
+    pub fn tenant(&self, key: &str) -> String {
+        self.sign(Claims { tenant_key: Some(key.to_owned()), ..Claims::default() })
+    }
+
+    /// A token with these claims. It is of the workspace and lives an hour, unless they say otherwise.
+    pub fn sign(&self, claims: Claims) -> String {
+        let exp = if claims.exp == 0 { now() + 3600 } else { claims.exp };
+        let workspace_key = claims.workspace_key.or_else(|| Some(self.workspace.clone()));
+        sign(&Claims { workspace_key, exp, ..claims }, &self.secret).expect("a token")
+    }
+
+    /// A request to a path, without a token.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.uri(path))
+    }
+
+    /// Sends a request with a token and a body.
+    pub async fn send(&self, method: Method, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Answer {
+        respond(self.request(method, path).bearer_auth(token).body(body)).await
+    }
+
+    /// GET with a token.
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(Method::GET, path, token, "").await
+    }
+
+    /// POST with a token and no body.
+    pub async fn post(&self, path: &str, token: &str) -> Answer {
+        self.send(Method::POST, path, token, "").await
+    }
+
+    /// PUT with a token and JSON.
+    pub async fn put(&self, path: &str, token: &str, body: &serde_json::Value) -> Answer {
+        self.send(Method::PUT, path, token, body.to_string()).await
+    }
+
+    /// DELETE with a token.
+    pub async fn delete(&self, path: &str, token: &str) -> Answer {
+        self.send(Method::DELETE, path, token, "").await
+    }
+}
+
+/// Sends a request and reads the whole response.
+pub(crate) async fn respond(request: reqwest::RequestBuilder) -> Answer {
+    answer(request.send().await.expect("a response")).await
+}
+
+/// The machine's time, in seconds since 1970.
+pub(crate) fn now() -> i64 {
+    SystemClock.now().unix_timestamp()
+}
+
+async fn local_secret(data: &Path) -> Secret {
+    let secrets = DataDir::open(data).expect("a data folder").secrets();
+    let workspaces = Workspaces::new(Arc::new(SecretFile::new(secrets)), Arc::new(SystemClock));
+    workspaces.secret(WORKSPACE).await.expect("a secret store").expect("the secret of the workspace").secret
+}

@@ -1,0 +1,144 @@
+//! Who is let in, and who sees what.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Method, StatusCode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use larder::caller::Claims;
+use larder::secret::Secret;
+use serde_json::{Value, json};
+
+use super::account::Account;
+use crate::processes::target::{now, respond};
+use crate::{Answer, Target};
+
+const GUARDED: &str = "/credentials?connectionId=guarded";
+
+async fn put(target: &Target, token: &str, id: &str) {
+    let body = json!({"credentials": {"of": id}});
+    target.put(&format!("/credentials?connectionId={id}"), token, &body).await.expect(StatusCode::CREATED);
+}
+
+async fn ids(target: &Target, token: &str) -> Vec<String> {
+    let list = target.get("/connections?limit=100", token).await.expect(StatusCode::OK).json();
+    let items = list["items"].as_array().expect("a list");
+    items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// What all refusals of a token have in common.
+fn refusal(answer: Answer) -> (Value, Option<String>) {
+    let answer = answer.expect(StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    (answer.json(), answer.header("www-authenticate").map(ToOwned::to_owned))
+}
+
+pub(super) async fn every_bad_token_gets_the_same_answer(target: &Target) {
+    put(target, &target.admin(), "guarded").await;
+    let expected = refusal(respond(target.request(Method::GET, GUARDED)).await);
+    assert_eq!((&expected.0["key"], expected.1.as_deref()), (&json!("not_authenticated"), Some("Bearer")));
+
+    let admin = || Claims { is_admin: true, ..Claims::default() };
+    let stranger = Target::new("", "", &target.workspace, Secret::new("another secret"));
+    let good = target.admin();
+    let (unsigned, _) = good.rsplit_once('.').expect("a signature");
+    let (_, claims) = unsigned.split_once('.').expect("claims");
+    let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+    for (name, token) in [
+        ("garbage", "garbage".to_owned()),
+        ("another secret", stranger.admin()),
+        ("an unknown workspace", target.sign(Claims { workspace_key: Some("unknown".into()), ..admin() })),
+        ("expired", target.sign(Claims { exp: now() - 1, ..admin() })),
+        ("not valid yet", target.sign(Claims { nbf: Some(now() + 600), ..admin() })),
+        ("no tenant and no admin", target.sign(Claims::default())),
+        ("for the application", target.sign(Claims { for_application: true, ..admin() })),
+        ("alg none", format!("{none}.{claims}.")),
+        ("no signature", format!("{unsigned}.")),
+    ] {
+        for (method, path) in [
+            (Method::GET, GUARDED),
+            (Method::PUT, GUARDED),
+            (Method::DELETE, GUARDED),
+            (Method::GET, "/connections"),
+            (Method::GET, "/integrations/guarded"),
+            (Method::GET, "/connectors"),
+        ] {
+            let answer = target.send(method.clone(), path, &token, r#"{"credentials":0}"#).await;
+            assert_eq!(refusal(answer), expected, "{name}: {method} {path}");
+        }
+    }
+    assert_eq!(target.get(GUARDED, &good).await.json(), json!({"credentials": {"of": "guarded"}}));
+}
+
+pub(super) async fn both_headers_and_all_three_algorithms_are_accepted(target: &Target) {
+    put(target, &target.admin(), "algorithms").await;
+    let key = EncodingKey::from_secret(target.secret.expose().as_bytes());
+    let claims = json!({"iss": target.workspace, "isAdmin": true, "exp": now() + 60, "aud": "whoever"});
+    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+        let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).expect("a token");
+        for (name, value) in [
+            ("authorization", format!("Bearer {token}")),
+            ("authorization", format!("bearer {token}")),
+            ("x-membrane-token", token.clone()),
+        ] {
+            let request = target.request(Method::GET, "/credentials?connectionId=algorithms");
+            respond(request.header(name, value)).await.expect(StatusCode::OK);
+        }
+    }
+}
+
+pub(super) async fn a_tenant_reaches_nothing_of_another(target: &Target) {
+    let account = Account::open(target, "owner").await;
+    let connected = account.connect().await;
+    put(target, &account.token(), "owned").await;
+    let other = target.tenant("another");
+    for id in [&connected, "owned"] {
+        for (method, path) in [
+            (Method::GET, format!("/credentials?connectionId={id}")),
+            (Method::PUT, format!("/credentials?connectionId={id}")),
+            (Method::GET, format!("/connections/{id}")),
+            (Method::DELETE, format!("/connections/{id}")),
+            (Method::POST, format!("/connections/{id}/test")),
+            (Method::POST, format!("/connections/{id}/refresh-credentials")),
+        ] {
+            let answer = target.send(method.clone(), &path, &other, r#"{"credentials":0}"#).await;
+            let error = answer.expect(StatusCode::NOT_FOUND).json();
+            assert_eq!(error["key"], "not_found", "{method} {path}: {error}");
+        }
+        let uri = format!("/credentials?connectionId={id}");
+        target.delete(&uri, &other).await.expect(StatusCode::NO_CONTENT);
+    }
+    assert_eq!(ids(target, &other).await, Vec::<String>::new());
+    let mut own = ids(target, &account.token()).await;
+    own.sort_by_key(|id| *id == "owned");
+    assert_eq!(own, [&connected, "owned"]);
+    assert_eq!(account.access_token(&connected).await, "access-1");
+    assert_eq!(account.read("owned").await.json(), json!({"credentials": {"of": "owned"}}));
+}
+
+pub(super) async fn an_admin_sees_everything_and_takes_nothing(target: &Target) {
+    let (admin, tenant) = (target.admin(), target.tenant("overseen"));
+    put(target, &tenant, "seen").await;
+    target.get("/connections/seen", &admin).await.expect(StatusCode::OK);
+    put(target, &admin, "seen").await;
+    let view = target.get("/connections/seen", &tenant).await.expect(StatusCode::OK).json();
+    assert_eq!(view["tenantId"], "overseen");
+    // What an admin without a tenant puts is nobody's.
+    put(target, &admin, "the-workspaces").await;
+    target.get("/credentials?connectionId=the-workspaces", &tenant).await.expect(StatusCode::NOT_FOUND);
+}
+
+pub(super) async fn only_admins_manage_integrations(target: &Target) {
+    let account = Account::open(target, "managed").await;
+    let tenant = account.token();
+    for (method, path) in [
+        (Method::GET, "/integrations"),
+        (Method::GET, "/integrations/managed"),
+        (Method::PUT, "/integrations/managed"),
+        (Method::DELETE, "/integrations/managed"),
+        (Method::GET, "/connectors"),
+    ] {
+        let answer = target.send(method, path, &tenant, account.integration().to_string()).await;
+        assert_eq!(answer.expect(StatusCode::FORBIDDEN).json()["key"], "access_denied", "{path}");
+    }
+    target.get("/integrations/managed", &target.admin()).await.expect(StatusCode::OK);
+}

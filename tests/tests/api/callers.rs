@@ -1,0 +1,792 @@
+//! Every route and every kind of caller: who is let in, who is not, and what each of them sees. What must come of it is
+//! the table "Who can do what" of SECURITY.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Method, StatusCode};
+use larder::caller::Claims;
+use larder::clock::Clock as _;
+use larder::environment::CredentialsIn;
+use larder::secret::Secret;
+use larder::secrets::WorkspaceSecret;
+use larder_tests::document::{quoted, read, routes, rows};
+use larder_tests::{Answer, CredentialApi, MockProvider, World};
+use serde_json::{Value, json};
+
+/// Alice's connection that she made by hand.
+const HERS: &str = "c-alice";
+/// Bob's.
+const HIS: &str = "c-bob";
+/// What the workspace `other` has.
+const THEIRS: &str = "c-other";
+
+/// A row of the table: a route, whether it names a connection in a parameter, and the answers.
+struct Row {
+    method: Method,
+    path: String,
+    with_connection: bool,
+    expected: [StatusCode; 5],
+}
+
+/// The callers, in the order of the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Nobody,
+    Tenant,
+    OtherTenant,
+    Admin,
+    OtherAdmin,
+}
+
+impl Row {
+    fn expected(&self, column: Column) -> StatusCode {
+        self.expected[column as usize]
+    }
+
+    fn is_connect(&self) -> bool {
+        self.path == "/connect"
+    }
+
+    fn is_callback(&self) -> bool {
+        self.path == "/oauth-callback"
+    }
+
+    fn names_a_connection(&self) -> bool {
+        self.with_connection || self.path == "/credentials" || self.path.contains("{id}")
+    }
+
+    /// What is asked of the connection `id`, as this caller.
+    async fn ask(&self, world: &World, id: &str, caller: &Presented) -> Answer {
+        let mut query = Vec::new();
+        let mut payload = json!({});
+        if self.is_connect() {
+            payload["integrationKey"] = "crm".into();
+            if self.with_connection {
+                payload["connectionId"] = id.into();
+            }
+            if let Some(token) = &caller.parameter {
+                payload["token"] = token.as_str().into();
+            }
+        } else if let Some(token) = &caller.parameter {
+            query.push(("token", token.as_str()));
+        }
+        if self.path == "/credentials" {
+            query.push(("connectionId", id));
+        }
+        if self.is_connect() && self.method == Method::GET {
+            query.extend(payload.as_object().unwrap().iter().map(|(name, value)| (&**name, value.as_str().unwrap())));
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let path = self.path.replace("{id}", id).replace("{key}", "crm");
+        let body = match (&self.method, self.path.as_str()) {
+            (&Method::POST, "/connect") => {
+                form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish()
+            }
+            (&Method::PUT, "/credentials") => {
+                json!({"credentials": {"access_token": "put", "refresh_token": "put"}}).to_string()
+            }
+            (&Method::PUT, _) => json!({"connectorKey": "oauth2"}).to_string(),
+            _ => String::new(),
+        };
+        let mut request = http::Request::builder().method(self.method.clone()).uri(format!("{path}?{query}"));
+        if self.is_connect() && self.method == Method::POST {
+            request = request.header("content-type", "application/x-www-form-urlencoded");
+        }
+        for (name, value) in &caller.headers {
+            request = request.header(*name, value);
+        }
+        Answer(world.bundle.handle(request.body(body.into()).unwrap()).await)
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let with = if self.with_connection { " with connectionId" } else { "" };
+        write!(f, "{} {}{with}", self.method, self.path)
+    }
+}
+
+/// The table. What removes comes last, and connections before their integration.
+fn table() -> Vec<Row> {
+    let document = read("SECURITY.md");
+    let parse = |cells: Vec<&str>| {
+        let [what, expected @ ..] = &cells[..] else { panic!("{cells:?}") };
+        let (method, path) = quoted(what)[0].split_once(' ').unwrap();
+        let expected: Vec<StatusCode> = expected.iter().map(|status| status.parse().unwrap()).collect();
+        Row {
+            method: method.parse().unwrap(),
+            path: path.to_owned(),
+            with_connection: what.contains(" with "),
+            expected: expected.try_into().unwrap(),
+        }
+    };
+    let mut table: Vec<_> = rows(&document, "## Who can do what").into_iter().map(parse).collect();
+    let order = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+    table.sort_by_key(|row| (order.iter().position(|method| *method == row.method), row.path.contains("{key}")));
+    table
+}
+
+/// A token and where it stands.
+#[derive(Default)]
+struct Presented {
+    headers: Vec<(&'static str, String)>,
+    /// The parameter `token`: of `/connect`, or of the query of another route, which does not take it.
+    parameter: Option<String>,
+}
+
+impl Presented {
+    fn bearer(token: &str) -> Self {
+        Self::header("authorization", format!("Bearer {token}"))
+    }
+
+    fn header(name: &'static str, value: impl Into<String>) -> Self {
+        Self { headers: vec![(name, value.into())], parameter: None }
+    }
+
+    fn and(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn parameter(token: &str) -> Self {
+        Self { headers: Vec::new(), parameter: Some(token.to_owned()) }
+    }
+}
+
+/// A world with two workspaces. In `local`, alice has a connection through the integration `crm` and one by hand, and bob
+/// has one by hand; `other` has one, and no integration.
+struct Furnished {
+    world: World,
+    /// The id of alice's connection through `crm`.
+    connected: String,
+    _provider: MockProvider,
+}
+
+impl Furnished {
+    async fn new() -> Self {
+        Self::of(World::new().await).await
+    }
+
+    async fn of(world: World) -> Self {
+        let provider = MockProvider::start().await;
+        world.integrate(&provider, json!({})).await;
+        let connected = world.connect_one_more(&provider).await;
+        let theirs = world.sign("other", admin()).await;
+        put(&world, &world.alice, HERS).await;
+        put(&world, &world.token("bob").await, HIS).await;
+        put(&world, &theirs, THEIRS).await;
+        Self { world, connected, _provider: provider }
+    }
+
+    async fn secret(&self) -> Secret {
+        self.world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap().secret
+    }
+
+    /// Everything that is stored, item by item.
+    async fn stored(&self) -> BTreeSet<String> {
+        let environment = self.world.bundle.environment();
+        let tables = &environment.settings.tables;
+        let mut stored = BTreeSet::new();
+        for table in [&tables.connections, &tables.sessions, &tables.workspaces] {
+            let items = environment.dynamodb().scan().table_name(table).send().await.unwrap().items.unwrap();
+            let sorted = |item: std::collections::HashMap<_, _>| item.into_iter().collect::<BTreeMap<_, _>>();
+            stored.extend(items.into_iter().map(|item| format!("{table} {:?}", sorted(item))));
+        }
+        let secrets: BTreeMap<String, Value> =
+            serde_json::from_slice(&fs::read(self.world.folder().join("secrets.json")).unwrap()).unwrap();
+        stored.extend(secrets.into_iter().map(|(name, value)| format!("{name} {value}")));
+        stored
+    }
+}
+
+/// What is not of the workspace `other`.
+fn outside_of_other(stored: BTreeSet<String>) -> BTreeSet<String> {
+    stored.into_iter().filter(|item| !item.contains("\"other") && !item.contains("/other")).collect()
+}
+
+async fn put(world: &World, token: &str, id: &str) {
+    let (uri, body) = (format!("/credentials?connectionId={id}"), json!({"credentials": {"of": token, "id": id}}));
+    world.send(Method::PUT, &uri, token, Some(&body)).await.expect(StatusCode::CREATED);
+}
+
+fn tenant(key: &str) -> Claims {
+    Claims { tenant_key: Some(key.to_owned()), ..Claims::default() }
+}
+
+fn admin() -> Claims {
+    Claims { is_admin: true, ..Claims::default() }
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    let items = answer.json()["items"].as_array().unwrap().clone();
+    items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The last second of the year 9999.
+const LAST_EXPIRY: i64 = 253_402_300_799;
+
+/// A token of this header and these claims. Whatever the header says, its signature is an HMAC with SHA-256.
+fn token(header: &Value, claims: &Value, key: &[u8]) -> String {
+    let unsigned = unsigned(header, claims);
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), unsigned.as_bytes());
+    format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn unsigned(header: &Value, claims: &Value) -> String {
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    format!("{}.{}", encode(header), encode(claims))
+}
+
+/// Claims with others over them; null leaves one out.
+fn with(claims: &Value, changes: &Value) -> Value {
+    let mut claims = claims.as_object().unwrap().clone();
+    for (name, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => drop(claims.remove(name)),
+            value => drop(claims.insert(name.clone(), value.clone())),
+        }
+    }
+    claims.into()
+}
+
+/// A token that a stranger has signed with an RSA key, and its public half.
+#[expect(clippy::disallowed_methods, reason = "the library asks for its own randomness here")]
+fn signed_by_a_strangers_rsa_key(header: &Value, claims: &Value) -> (String, Vec<u8>) {
+    use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+    use aws_lc_rs::signature::KeyPair as _;
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let unsigned = unsigned(header, claims);
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), unsigned.as_bytes(), &mut signature).unwrap();
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+    (format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(&signature)), public.as_ref().to_vec())
+}
+
+/// Everything that is no valid token, as it is presented, by its name. `good` is a valid one.
+fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)> {
+    let header = json!({"alg": "HS256", "typ": "JWT"});
+    let alg = |alg: &str| json!({"alg": alg, "typ": "JWT"});
+    let extended = |crit: Value| json!({"alg": "HS256", "typ": "JWT", "crit": crit, "https://example.com/x": true});
+    let claims = json!({"workspaceKey": "local", "tenantKey": "alice", "isAdmin": true, "exp": now + 3600});
+    let signed = |changes: Value| token(&header, &with(&claims, &changes), secret.as_bytes());
+    let bobs = token(&header, &with(&claims, &json!({"tenantKey": "bob", "isAdmin": null})), secret.as_bytes());
+    let [_, _, bobs_signature] = bobs.split('.').collect::<Vec<_>>()[..] else { panic!("a token") };
+    let (rsa, public_key) = signed_by_a_strangers_rsa_key(&alg("RS256"), &claims);
+    let own_key = URL_SAFE_NO_PAD.encode("a key of mine");
+    let jwk = json!({"alg": "HS256", "typ": "JWT", "jwk": {"kty": "oct", "k": own_key}, "kid": "mine",
+                     "jku": "https://evil.example/keys"});
+    let (cut, _) = good.rsplit_once('.').unwrap();
+    let tokens = [
+        ("garbage", "garbage".to_owned()),
+        ("nothing but dots", "..".to_owned()),
+        ("alg none", format!("{}.", unsigned(&alg("none"), &claims))),
+        ("alg None", format!("{}.", unsigned(&alg("None"), &claims))),
+        ("alg none with a signature", token(&alg("none"), &claims, secret.as_bytes())),
+        ("no alg", token(&json!({"typ": "JWT"}), &claims, secret.as_bytes())),
+        ("no signature", format!("{cut}.")),
+        ("cut", cut.to_owned()),
+        ("a signature that is cut", good[..good.len() - 2].to_owned()),
+        ("a signature that goes on", format!("{good}AAAA")),
+        ("signed with another secret", token(&header, &claims, b"another secret")),
+        ("signed with an empty secret", token(&header, &claims, b"")),
+        ("signed with the secret of another workspace", token(&header, &claims, b"the secret of the workspace other")),
+        ("signed with the key that it brings", token(&jwk, &claims, b"a key of mine")),
+        ("alg RS256 with an HMAC of the secret", token(&alg("RS256"), &claims, secret.as_bytes())),
+        ("alg ES256 with an HMAC of the secret", token(&alg("ES256"), &claims, secret.as_bytes())),
+        ("signed with an RSA key", rsa),
+        ("alg HS256 with a public key for its secret", token(&header, &claims, &public_key)),
+        ("claims under the signature of others", format!("{}.{bobs_signature}", unsigned(&header, &claims))),
+        ("an unknown workspace", signed(json!({"workspaceKey": "unknown"}))),
+        ("a workspace that cannot be", signed(json!({"workspaceKey": "../local"}))),
+        ("another workspace", signed(json!({"workspaceKey": "other"}))),
+        ("no workspace", signed(json!({"workspaceKey": null}))),
+        ("expired", signed(json!({"exp": now}))),
+        ("no exp", signed(json!({"exp": null}))),
+        ("exp as a text", signed(json!({"exp": "2099-01-01"}))),
+        ("exp as another text", signed(json!({"exp": (now + 3600).to_string()}))),
+        ("exp as true", signed(json!({"exp": true}))),
+        ("exp as a list", signed(json!({"exp": [now + 3600]}))),
+        ("exp in milliseconds", signed(json!({"exp": (now + 3600) * 1000}))),
+        ("exp after the year 9999", signed(json!({"exp": LAST_EXPIRY + 1}))),
+        ("the largest exp", signed(json!({"exp": i64::MAX}))),
+        ("an exp that is larger", signed(json!({"exp": u64::MAX}))),
+        ("an exp with an exponent", signed(json!({"exp": 1e300}))),
+        (
+            "an extension that must be understood",
+            token(&extended(json!(["https://example.com/x"])), &claims, secret.as_bytes()),
+        ),
+        ("no extension that must be understood", token(&extended(json!([])), &claims, secret.as_bytes())),
+        ("extensions that are not a list", token(&extended(Value::Null), &claims, secret.as_bytes())),
+        (
+            "a payload that is said to be bare",
+            token(&json!({"alg": "HS256", "b64": false}), &claims, secret.as_bytes()),
+        ),
+        ("alg in small letters", token(&alg("hs256"), &claims, secret.as_bytes())),
+        ("alg as a list", token(&json!({"alg": ["HS256"]}), &claims, secret.as_bytes())),
+        ("claims that are a list", token(&header, &json!([claims]), secret.as_bytes())),
+        ("expired half a second ago", signed(json!({"exp": now as f64 - 0.5}))),
+        ("not valid yet, beyond the skew", signed(json!({"nbf": now + 61}))),
+        ("not valid for an hour", signed(json!({"nbf": now + 3600}))),
+        ("neither a tenant nor an admin", signed(json!({"tenantKey": null, "isAdmin": null}))),
+        ("an empty tenant", signed(json!({"tenantKey": "", "isAdmin": null}))),
+        ("for a connected application", signed(json!({"forApplication": true}))),
+        ("for the credentials of another connection", signed(json!({"forCredentialsOf": "another"}))),
+    ];
+    let mut all = vec![
+        ("nothing", Presented::default()),
+        ("an empty bearer", Presented::bearer("")),
+        ("an empty header", Presented::header("x-membrane-token", "")),
+        ("another scheme", Presented::header("authorization", format!("Basic {good}"))),
+        ("no scheme", Presented::header("authorization", good)),
+        ("a cookie", Presented::header("cookie", format!("token={good}; authorization={good}"))),
+        ("a header of another name", Presented::header("token", good).and("x-integration-app-token", good)),
+        ("a good one behind a bad one", Presented::bearer("garbage").and("x-membrane-token", good)),
+    ];
+    for (name, token) in &tokens {
+        all.push((name, Presented::bearer(token)));
+        all.push((name, Presented::header("x-membrane-token", token)));
+        all.push((name, Presented::parameter(token)));
+    }
+    all
+}
+
+#[test]
+fn every_route_has_its_row_and_every_row_a_route() {
+    let of_router: BTreeSet<_> = routes().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let of_table: BTreeSet<_> = table().iter().map(|row| format!("{} {}", row.method, row.path)).collect();
+    assert_eq!(of_table, of_router);
+}
+
+#[tokio::test]
+async fn what_is_no_route_does_nothing_for_anybody() {
+    let it = Furnished::new().await;
+    let routed: BTreeSet<_> = routes().into_iter().map(|(method, path, _)| (path, method)).collect();
+    let paths: BTreeSet<_> = routed.iter().map(|(path, _)| path.clone()).collect();
+    let before = it.stored().await;
+    for path in paths {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
+            if routed.contains(&(path.clone(), method.to_owned())) {
+                continue;
+            }
+            let (method, expected) = (method.parse().unwrap(), [StatusCode::METHOD_NOT_ALLOWED; 5]);
+            let row = Row { method, path: path.clone(), with_connection: false, expected };
+            for token in ["garbage", &it.world.alice, &it.world.admin] {
+                let answer = row.ask(&it.world, &it.connected, &Presented::bearer(token)).await;
+                let status = answer.0.status();
+                let is_refused = status == StatusCode::METHOD_NOT_ALLOWED
+                    || (status == StatusCode::UNAUTHORIZED && token == "garbage");
+                assert!(is_refused, "{row}: {}", answer.snapshot());
+            }
+        }
+    }
+    assert_eq!(it.stored().await, before);
+}
+
+#[tokio::test]
+async fn whoever_has_no_valid_token_gets_the_same_answer_everywhere_and_changes_nothing() {
+    let it = Furnished::new().await;
+    let secret = it.secret().await;
+    let now = it.world.clock.now().unix_timestamp();
+    let before = it.stored().await;
+    let mut refusals = BTreeMap::new();
+    for row in table() {
+        let good = &it.world.admin;
+        let mut callers = invalid(good, secret.expose(), now);
+        if row.is_connect() {
+            // Here the parameter is taken, and goes first.
+            let mut bad = Presented::bearer(good);
+            bad.parameter = Some("garbage".to_owned());
+            callers.push(("a bad parameter before a good header", bad));
+        } else {
+            callers.push(("a good one in the query", Presented::parameter(good)));
+        }
+        for (name, caller) in callers {
+            for id in [&it.connected, HERS, "unknown"] {
+                let answer = row.ask(&it.world, id, &caller).await;
+                assert_eq!(answer.0.status(), row.expected(Column::Nobody), "{row}: {name}: {}", answer.text());
+                let kind = if row.is_connect() || row.is_callback() { "page" } else { "JSON" };
+                if !row.is_callback() {
+                    let first = refusals.entry(kind).or_insert_with(|| answer.snapshot());
+                    assert_eq!(&answer.snapshot(), first, "{row}: {name}");
+                }
+                if !row.names_a_connection() {
+                    break;
+                }
+            }
+        }
+        assert!(it.stored().await == before, "{row} has changed something");
+    }
+    assert!(
+        refusals["JSON"].starts_with("401 Unauthorized\n") && refusals["JSON"].contains("www-authenticate: Bearer")
+    );
+    assert!(refusals["page"].starts_with("401 Unauthorized\n"));
+}
+
+/// Asks every question of a column, and compares the answers with the table.
+async fn ask_all(it: &Furnished, column: Column, name: &str, caller: &Presented) {
+    let own = match column {
+        Column::Tenant => BTreeSet::from([HERS, &it.connected]),
+        Column::OtherTenant => BTreeSet::from([HIS]),
+        Column::Admin => BTreeSet::from([HERS, HIS, &it.connected]),
+        _ => BTreeSet::from([THEIRS]),
+    };
+    for row in table() {
+        let expected = row.expected(column);
+        let is_others = matches!(column, Column::OtherTenant | Column::OtherAdmin);
+        let before = if is_others || expected.is_client_error() { Some(it.stored().await) } else { None };
+        let answer = row.ask(&it.world, &it.connected, caller).await;
+        assert_eq!(answer.0.status(), expected, "{row}: {name}: {}", answer.text());
+        if let Some(before) = before {
+            let after = it.stored().await;
+            match column {
+                _ if expected.is_client_error() => assert_eq!(after, before, "{row}: {name}"),
+                Column::OtherTenant => {
+                    assert!(after.is_superset(&before), "{row}: {name}: something of alice's has changed")
+                }
+                _ => assert_eq!(outside_of_other(after), outside_of_other(before), "{row}: {name}"),
+            }
+        }
+        if row.path == "/connections" {
+            let shown = ids(&answer);
+            assert_eq!(shown.iter().map(String::as_str).collect::<BTreeSet<_>>(), own, "{row}: {name}");
+        }
+        if expected == StatusCode::NOT_FOUND && row.names_a_connection() && row.method != Method::PUT {
+            // As if it were not there, to the letter. What is not there is made by PUT.
+            let unknown = row.ask(&it.world, "unknown", caller).await.snapshot();
+            for id in [&it.connected, HERS] {
+                let answer = row.ask(&it.world, id, caller).await.snapshot();
+                assert_eq!(answer, unknown.replace("unknown", id), "{row}: {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_every_tenant_and_admin_as_the_table_says() {
+    for column in [Column::Tenant, Column::OtherTenant, Column::Admin, Column::OtherAdmin] {
+        let it = Furnished::new().await;
+        let token = match column {
+            Column::Tenant => it.world.alice.clone(),
+            Column::OtherTenant => it.world.token("bob").await,
+            Column::Admin => it.world.admin.clone(),
+            _ => it.world.sign("other", admin()).await,
+        };
+        ask_all(&it, column, &format!("{column:?}"), &Presented::bearer(&token)).await;
+    }
+    // A tenant of the same name in another workspace is another tenant, whose workspace has nothing of these.
+    let it = Furnished::new().await;
+    let stranger = Presented::bearer(&it.world.sign("other", tenant("alice")).await);
+    for row in table() {
+        let expected = match row.expected(Column::OtherAdmin) {
+            _ if row.expected(Column::Tenant) == StatusCode::FORBIDDEN => StatusCode::FORBIDDEN,
+            expected => expected,
+        };
+        let before = outside_of_other(it.stored().await);
+        let answer = row.ask(&it.world, &it.connected, &stranger).await;
+        assert_eq!(answer.0.status(), expected, "{row}: {}", answer.text());
+        assert_eq!(outside_of_other(it.stored().await), before, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn every_valid_form_of_a_token_opens_the_same() {
+    let names = {
+        let it = Furnished::new().await;
+        valid(&it, Column::Tenant).await.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    for column in [Column::Tenant, Column::Admin] {
+        for (number, name) in names.iter().enumerate() {
+            let it = Furnished::new().await;
+            let (_, caller) = valid(&it, column).await.swap_remove(number);
+            ask_all(&it, column, name, &caller).await;
+        }
+    }
+}
+
+/// Forms of a valid token, as they are presented, by their names. The workspace's secret is being rotated.
+async fn valid(it: &Furnished, column: Column) -> Vec<(&'static str, Presented)> {
+    let previous = it.secret().await;
+    let secret = Secret::new("the new secret of the workspace `local`");
+    let rotating = WorkspaceSecret { secret: secret.clone(), previous_secret: Some(previous.clone()) };
+    it.world.bundle.environment().workspaces().put("local", &rotating).await.unwrap();
+    it.world.advance(300);
+    let now = it.world.clock.now().unix_timestamp();
+    let who = match column {
+        Column::Admin => json!({"isAdmin": true}),
+        _ => json!({"tenantKey": "alice"}),
+    };
+    let claims = with(&json!({"workspaceKey": "local", "exp": now + 3600}), &who);
+    let sign = |algorithm, claims: &Value, secret: &Secret| {
+        let key = jsonwebtoken::EncodingKey::from_secret(secret.expose().as_bytes());
+        jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm), claims, &key).unwrap()
+    };
+    let hs256 = |changes: Value| sign(jsonwebtoken::Algorithm::HS256, &with(&claims, &changes), &secret);
+    let older = match column {
+        Column::Admin => json!({"workspaceKey": null, "iss": "local"}),
+        _ => json!({"workspaceKey": null, "iss": "local", "tenantKey": null, "id": "alice", "sub": "bob"}),
+    };
+    let (good, old) = (hs256(json!({})), sign(jsonwebtoken::Algorithm::HS256, &claims, &previous));
+    let bearer = |token: String| Presented::bearer(&token);
+    vec![
+        ("the new secret", bearer(good.clone())),
+        ("the previous secret", bearer(old)),
+        ("HS384", bearer(sign(jsonwebtoken::Algorithm::HS384, &claims, &secret))),
+        ("HS512", bearer(sign(jsonwebtoken::Algorithm::HS512, &claims, &secret))),
+        ("valid from now on", bearer(hs256(json!({"nbf": now})))),
+        ("not valid yet, within the skew", bearer(hs256(json!({"nbf": now + 60})))),
+        ("valid for another second", bearer(hs256(json!({"exp": now + 1})))),
+        ("times with fractions", bearer(hs256(json!({"exp": now as f64 + 3600.5, "nbf": now as f64 - 0.25})))),
+        ("valid until the end of the year 9999", bearer(hs256(json!({"exp": LAST_EXPIRY})))),
+        ("older names of the claims", bearer(hs256(older))),
+        ("a small bearer", Presented::header("authorization", format!("bearer {good}"))),
+        ("the other header", Presented::header("x-membrane-token", good.clone())),
+        (
+            "the other header beside another scheme",
+            Presented::header("x-membrane-token", good.clone()).and("authorization", "Basic dXNlcjpwYXNz"),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn the_parameter_of_connect_is_taken_before_any_header() {
+    let it = Furnished::new().await;
+    let bob = it.world.token("bob").await;
+    for row in table().into_iter().filter(Row::is_connect) {
+        for (token, column) in [(&it.world.alice, Column::Tenant), (&bob, Column::OtherTenant)] {
+            let mut caller = Presented::bearer("garbage");
+            caller.parameter = Some(token.clone());
+            let answer = row.ask(&it.world, &it.connected, &caller).await;
+            assert_eq!(answer.0.status(), row.expected(column), "{row}");
+        }
+    }
+}
+
+/// Two secrets of a rotation.
+const OLD: &str = "the old secret of the workspace `acme`";
+const NEW: &str = "the new secret of the workspace `acme`";
+
+/// Tells every process of a workspace's new secrets, as whoever runs Larder would: not through this one.
+async fn rotate(world: &World, secret: &str, previous: Option<&str>) {
+    let mut value = json!({ "secret": secret });
+    if let Some(previous) = previous {
+        value["previousSecret"] = previous.into();
+    }
+    world.put_secret("workspaces/acme", &Secret::new(value.to_string())).await;
+}
+
+#[tokio::test]
+async fn both_secrets_of_a_rotation_are_good_and_the_old_one_is_refused_five_minutes_after_it_was_dropped() {
+    let world = World::new().await;
+    let exp = world.clock.now().unix_timestamp() + 3600;
+    let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});
+    let token = |secret: &str| token(&json!({"alg": "HS256"}), &claims, secret.as_bytes());
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        for secret in [OLD, NEW] {
+            statuses.push(world.send(Method::GET, "/connections", &token(secret), None).await.0.status().as_u16());
+        }
+        statuses
+    };
+    rotate(&world, OLD, None).await;
+    assert_eq!(statuses().await, [200, 401]);
+    rotate(&world, NEW, Some(OLD)).await;
+    world.advance(299);
+    assert_eq!(statuses().await, [200, 401], "what was read is kept for five minutes");
+    world.advance(1);
+    assert_eq!(statuses().await, [200, 200]);
+    rotate(&world, NEW, None).await;
+    world.advance(299);
+    assert_eq!(statuses().await, [200, 200]);
+    world.advance(1);
+    assert_eq!(statuses().await, [401, 200]);
+    // A workspace that is closed.
+    world.put_secret("workspaces/acme", &Secret::new(r#"{"secret":"a secret of 32 bytes nobody knows"}"#)).await;
+    world.advance(300);
+    assert_eq!(statuses().await, [401, 401]);
+}
+
+#[tokio::test]
+async fn a_short_secret_opens_nothing() {
+    let world = World::new().await;
+    let exp = world.clock.now().unix_timestamp() + 360_000;
+    let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});
+    let ask = async |secret: &str| {
+        let token = token(&json!({"alg": "HS256"}), &claims, secret.as_bytes());
+        world.send(Method::GET, "/connections", &token, None).await
+    };
+    let status = async |secret: &str| ask(secret).await.0.status().as_u16();
+    let (short, shortest) = ("31 bytes are not enough for us.", &OLD[..32]);
+    assert_eq!((short.len(), shortest.len()), (31, 32));
+    for previous in ["", short] {
+        rotate(&world, NEW, Some(previous)).await;
+        world.advance(300);
+        assert_eq!([status(NEW).await, status(previous).await, status("guessed").await], [200, 401, 401]);
+    }
+    for secret in ["", short] {
+        rotate(&world, secret, None).await;
+        world.advance(300);
+        let error = ask(secret).await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(error.json()["message"].as_str().unwrap().contains("fewer than 32 bytes"), "{}", error.text());
+        // A wrong guess gets the same answer.
+        assert_eq!(ask("guessed").await.snapshot(), error.snapshot());
+        rotate(&world, secret, Some(OLD)).await;
+        world.advance(300);
+        assert_eq!([status(secret).await, status(OLD).await], [500, 200], "the secret before it is good");
+    }
+    rotate(&world, shortest, Some(short)).await;
+    world.advance(300);
+    assert_eq!([status(shortest).await, status(short).await], [200, 401]);
+}
+
+/// The claims of a token that this secret has signed.
+fn signed_claims(token: &str, secret: &str) -> Option<Value> {
+    let key = jsonwebtoken::DecodingKey::from_secret(secret.as_bytes());
+    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    rules.validate_exp = false;
+    jsonwebtoken::decode(token, &key, &rules).ok().map(|token| token.claims)
+}
+
+#[tokio::test]
+async fn during_a_rotation_larder_signs_with_the_new_secret_and_its_tokens_open_nothing_here() {
+    let spec = "name: App\nauth:\n  type: membrane-token\n  makeApiClient: {implementationType: mapping}\n  \
+                test: {implementationType: rest-api-mapping}\n";
+    let files = [
+        ("spec.yml", spec),
+        ("auth/make-api-client.map.yml", "baseUri: {$var: connectorParameters.apiUri}\n"),
+        ("auth/test.rest.yml", "path: /me\nmethod: GET\n"),
+    ];
+    let (world, provider) = (World::with_connector(&files).await, MockProvider::start().await);
+    let parameters = json!({"parameters": {"apiUri": provider.uri("")}});
+    world.integrate_app(parameters).await.expect(StatusCode::CREATED);
+    let workspaces = world.bundle.environment().workspaces();
+    let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
+    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous) };
+    workspaces.put("local", &rotating).await.unwrap();
+    world.advance(300);
+
+    // The token of alice is the old secret's; what the application gets is the new one's.
+    world.connect_app(json!({})).await.expect(StatusCode::OK);
+    let calls = provider.api_calls();
+    let for_application = calls[0].header("x-membrane-token").unwrap();
+    let claims = signed_claims(for_application, NEW).expect("signed with the new secret");
+    assert_eq!((&claims["sub"], &claims["forApplication"]), (&json!("alice"), &json!(true)));
+    for row in table().into_iter().filter(|row| !row.is_callback()) {
+        let answer = row.ask(&world, HERS, &Presented::bearer(for_application)).await;
+        assert_eq!(answer.0.status(), StatusCode::UNAUTHORIZED, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn during_a_rotation_tokens_for_an_external_api_are_signed_with_the_new_secret() {
+    let api = CredentialApi::start().await;
+    let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
+    put(&world, &world.alice, HERS).await;
+    let workspaces = world.bundle.environment().workspaces();
+    let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
+    let of_last_call = || api.calls().last().unwrap().header("x-membrane-token").unwrap().to_owned();
+    assert!(signed_claims(&of_last_call(), previous.expose()).is_some());
+    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous.clone()) };
+    workspaces.put("local", &rotating).await.unwrap();
+    world.advance(300);
+    put(&world, &world.alice, HERS).await;
+    let claims = signed_claims(&of_last_call(), NEW).expect("signed with the new secret");
+    assert_eq!(claims["forCredentialsOf"], HERS);
+    // Where Larder keeps its credentials elsewhere, such a token opens nothing at all.
+    for row in table().into_iter().filter(|row| !row.is_callback()) {
+        let answer = row.ask(&world, HERS, &Presented::bearer(&of_last_call())).await;
+        assert_eq!(answer.0.status(), StatusCode::UNAUTHORIZED, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn workspaces_with_the_same_ids_do_not_meet() {
+    let world = World::new().await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let other = world.sign("other", admin()).await;
+    let uri = "/credentials?connectionId=same";
+    for (token, credentials) in [(&world.admin, "ours"), (&other, "theirs")] {
+        let body = json!({ "credentials": credentials });
+        world.send(Method::PUT, uri, token, Some(&body)).await.expect(StatusCode::CREATED);
+    }
+    for (token, credentials) in [(&world.admin, "ours"), (&other, "theirs")] {
+        let answer = world.send(Method::GET, uri, token, None).await.expect(StatusCode::OK);
+        assert_eq!(answer.json()["credentials"], credentials);
+        assert_eq!(ids(&world.send(Method::GET, "/connections", token, None).await), ["same"]);
+    }
+    assert_eq!(world.send(Method::GET, "/integrations", &other, None).await.json(), json!({"items": []}));
+    world.send(Method::GET, "/integrations/crm", &other, None).await.expect(StatusCode::NOT_FOUND);
+    world.send(Method::DELETE, "/integrations/crm", &other, None).await.expect(StatusCode::NO_CONTENT);
+    world.get("/integrations/crm").await.expect(StatusCode::OK);
+    let connectors = world.send(Method::GET, "/connectors", &other, None).await.json();
+    assert!(connectors["items"].as_array().unwrap().iter().all(|item| item["connectionCount"] == 0));
+
+    world.send(Method::DELETE, uri, &other, None).await.expect(StatusCode::NO_CONTENT);
+    assert_eq!(world.credentials("same").await, "ours");
+}
+
+#[tokio::test]
+async fn an_id_cannot_reach_into_another_workspace() {
+    let world = World::new().await;
+    let neighbour = world.sign("local.b", admin()).await;
+    for id in ["c1", ".b%23c1", "b%23c1", "%23c1"] {
+        put(&world, &world.admin, id).await;
+    }
+    assert_eq!(world.send(Method::GET, "/connections", &neighbour, None).await.json(), json!({"items": []}));
+    world.send(Method::GET, "/credentials?connectionId=c1", &neighbour, None).await.expect(StatusCode::NOT_FOUND);
+    // A workspace whose key has the separator in it cannot be.
+    let odd = world.sign("local#", admin()).await;
+    world.send(Method::GET, "/credentials?connectionId=c1", &odd, None).await.expect(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
+    let world = World::new().await;
+    let both = world.sign("local", Claims { is_admin: true, ..tenant("alice") }).await;
+    put(&world, &both, "made-for-alice").await;
+    world.advance(1);
+    put(&world, &world.token("bob").await, "bobs").await;
+    assert_eq!(ids(&world.send(Method::GET, "/connections", &both, None).await), ["made-for-alice", "bobs"]);
+    assert_eq!(ids(&world.send(Method::GET, "/connections", &world.alice, None).await), ["made-for-alice"]);
+    // What an admin without a tenant puts is nobody's.
+    put(&world, &world.admin, "the-workspaces").await;
+    assert_eq!(ids(&world.send(Method::GET, "/connections", &world.alice, None).await), ["made-for-alice"]);
+    let uri = "/credentials?connectionId=the-workspaces";
+    world.send(Method::GET, uri, &world.alice, None).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_admin_does_not_take_a_connection_from_its_tenant() {
+    let Furnished { world, connected, _provider } = Furnished::new().await;
+    for id in [HERS, &connected] {
+        put(&world, &world.admin, id).await;
+        assert_eq!(world.connection(id).await["tenantId"], "alice");
+        let uri = format!("/credentials?connectionId={id}");
+        let answer = world.send(Method::GET, &uri, &world.alice, None).await;
+        assert_eq!(answer.expect(StatusCode::OK).json()["credentials"]["of"], world.admin);
+    }
+}
+
+#[tokio::test]
+async fn older_spellings_of_the_claims_name_the_same_caller() {
+    let world = World::new().await;
+    put(&world, &world.alice, HERS).await;
+    let sign = async |claims: Claims| world.sign("local", claims).await;
+    let alice = || Some("alice".to_owned());
+    let uri = format!("/connections/{HERS}");
+    for token in [
+        sign(Claims { id: alice(), ..Claims::default() }).await,
+        sign(Claims { sub: alice(), ..Claims::default() }).await,
+        sign(Claims { sub: Some("bob".into()), id: alice(), ..Claims::default() }).await,
+        sign(Claims { id: Some("bob".into()), iss: Some("other".into()), ..tenant("alice") }).await,
+    ] {
+        world.send(Method::GET, &uri, &token, None).await.expect(StatusCode::OK);
+    }
+}

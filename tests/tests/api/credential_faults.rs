@@ -1,0 +1,348 @@
+//! A store of credentials that fails: nothing is lost, nothing wrong is served, and nothing is said that is not so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use larder::connection::Lease;
+use larder::connection::RefreshOutcome;
+use larder::environment::{CredentialsIn, Settings};
+use larder::refresh::{Recovery, Trigger, Unsaved};
+use larder_tests::conformance::{Keeper as _, Routes};
+use larder_tests::{Answer, CredentialApi, Delete, Fault, MockProvider, World};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const C1: &str = "/credentials?connectionId=c1";
+
+async fn keeping() -> (World, CredentialApi) {
+    let api = CredentialApi::start().await;
+    (World::keeping(CredentialsIn::ExternalApi(api.url())).await, api)
+}
+
+async fn connected() -> (World, CredentialApi, MockProvider, String) {
+    let (world, api) = keeping().await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    (world, api, provider, id)
+}
+
+async fn put(world: &World, json: &str) -> Answer {
+    world.send_raw(Method::PUT, C1, &world.admin, format!(r#"{{"credentials":{json}}}"#)).await
+}
+
+/// A 503 that says what failed, when to come back, and nothing that is secret.
+fn assert_unavailable(answer: Answer) {
+    let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.header("retry-after").is_some());
+    let error = answer.json();
+    assert_eq!(error["type"], "internal");
+    assert!(error["message"].as_str().unwrap().starts_with("the credential store "), "{error}");
+    assert!(!answer.text().contains("marker-"), "{error}");
+}
+
+/// Every way not to answer that is over at once.
+fn faults() -> Vec<Fault> {
+    let statuses = [301, 400, 401, 403, 409, 413, 429, 500, 502, 503, 504];
+    let statuses = statuses.into_iter().map(|status| Fault::Status(StatusCode::from_u16(status).unwrap()));
+    statuses.chain([Fault::Redirect]).collect()
+}
+
+fn stored(api: &CredentialApi, id: &str) -> Value {
+    serde_json::from_str(&api.stored(id).expect("credentials")).unwrap()
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_never_served_as_something_else() {
+    let (world, api) = keeping().await;
+    put(&world, r#""good""#).await.expect(StatusCode::CREATED);
+    let bodies = [
+        "",
+        "null",
+        "{}",
+        r#""good""#,
+        r#"{"credentials":"marker-in-an-answer""#,
+        r#"{"Credentials":"marker-in-an-answer"}"#,
+        r#"{"credentials":"marker-in-an-answer","credentials":2}"#,
+        r#"{"credentials":marker-in-an-answer}"#,
+        "<html>marker-in-an-answer</html>",
+    ];
+    let huge = format!(r#"{{"credentials":"{}"}}"#, "x".repeat(3 * 1024 * 1024));
+    let bodies = bodies.map(ToOwned::to_owned).into_iter().chain([huge]).map(Fault::Body);
+    for fault in faults().into_iter().chain(bodies).chain([Fault::Cut, Fault::Status(StatusCode::NO_CONTENT)]) {
+        api.fail([fault.clone()]);
+        let shown = format!("{fault:?}");
+        let answer = world.get(C1).await;
+        assert_eq!(answer.0.status(), StatusCode::SERVICE_UNAVAILABLE, "{shown:.60}");
+        assert_unavailable(answer);
+    }
+    assert_eq!(world.credentials("c1").await, "good");
+}
+
+#[tokio::test]
+async fn a_write_that_was_refused_leaves_what_was_there_and_can_be_tried_again_at_once() {
+    let (world, api) = keeping().await;
+    // Where nothing was, nothing is left.
+    for fault in faults().into_iter().filter(|fault| !is_without_answer(fault)) {
+        api.fail([fault]);
+        assert_unavailable(put(&world, r#""new""#).await);
+        world.get("/connections/c1").await.expect(StatusCode::NOT_FOUND);
+    }
+    put(&world, r#""old""#).await.expect(StatusCode::CREATED);
+    for fault in faults().into_iter().filter(|fault| !is_without_answer(fault)) {
+        api.fail([fault.clone()]);
+        assert_unavailable(put(&world, r#""new""#).await);
+        assert_eq!(world.credentials("c1").await, "old");
+        api.fail([fault]);
+        assert_unavailable(world.send(Method::DELETE, C1, &world.admin, None).await);
+        assert_eq!(world.credentials("c1").await, "old");
+    }
+    put(&world, r#""new""#).await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials("c1").await, "new");
+}
+
+fn is_without_answer(fault: &Fault) -> bool {
+    matches!(fault, Fault::Status(StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT))
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_keeps_others_out_until_it_cannot_arrive_any_more() {
+    let (world, api) = keeping().await;
+    put(&world, r#""old""#).await.expect(StatusCode::CREATED);
+    api.fail([Fault::Hang]);
+    let start = Instant::now();
+    assert_unavailable(put(&world, r#""slow""#).await);
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    assert_eq!(world.credentials("c1").await, "old");
+
+    let answer = put(&world, r#""next""#).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.json()["message"].as_str().unwrap().contains("somebody else"), "{}", answer.text());
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=38).contains(&wait), "{wait}");
+    assert_eq!(api.calls().len(), 3, "nothing was sent meanwhile");
+    world.advance(wait);
+    put(&world, r#""next""#).await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials("c1").await, "next");
+}
+
+#[tokio::test]
+async fn a_connection_whose_first_credentials_may_have_been_stored_says_so_and_is_healed_by_the_next() {
+    let (world, api) = keeping().await;
+    api.fail([Fault::DoneBut(StatusCode::BAD_GATEWAY)]);
+    assert_unavailable(put(&world, r#""first""#).await);
+    let view = world.connection("c1").await;
+    assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED");
+    assert!(view["error"]["message"].as_str().unwrap().contains("could not be stored"), "{view}");
+    // Nobody else can take the place.
+    let bob = world.token("bob").await;
+    world.send(Method::PUT, C1, &bob, Some(&json!({"credentials": 1}))).await.expect(StatusCode::NOT_FOUND);
+    world.advance(40);
+    put(&world, r#""second""#).await.expect(StatusCode::CREATED);
+    let view = world.connection("c1").await;
+    assert_eq!((&view["state"], &view["error"]), (&json!("READY"), &Value::Null));
+    assert_eq!(world.credentials("c1").await, "second");
+}
+
+#[tokio::test]
+async fn rotated_tokens_are_kept_until_the_store_takes_them() {
+    let (world, api, provider, id) = connected().await;
+    for fault in faults().into_iter().chain([Fault::DoneBut(StatusCode::INTERNAL_SERVER_ERROR)]) {
+        let before = provider.refreshes().len();
+        let refresh_token = stored(&api, &id)["refresh_token"].clone();
+        world.advance(3300);
+        api.fail_on(&Method::PUT, [fault.clone(), fault.clone()]);
+        world.sweep().await;
+        assert_eq!(api.faults_left(), 0, "{fault:?}");
+        assert_eq!(provider.refreshes().len(), before + 1, "{fault:?}");
+        assert_eq!(provider.refreshes()[before].get("refresh_token"), refresh_token.as_str());
+        let credentials = stored(&api, &id);
+        assert_ne!(credentials["refresh_token"], refresh_token, "{fault:?}");
+        assert_eq!(world.credentials(&id).await, credentials);
+        assert_eq!(world.connection(&id).await["retryAttempts"], 0);
+    }
+}
+
+#[tokio::test]
+async fn rotated_tokens_that_the_store_does_not_take_wait_on_the_recovery_queue() {
+    let (api, provider) = (CredentialApi::start().await, MockProvider::start().await);
+    let (world, aws) = World::deployed(|settings| Settings {
+        recovery_queue: Some("http://queues/recovery".into()),
+        credentials: CredentialsIn::ExternalApi(api.url()),
+        ..settings
+    })
+    .await;
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    world.advance(3300);
+    api.fail_on(&Method::PUT, vec![Fault::Status(StatusCode::INTERNAL_SERVER_ERROR); 50]);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 1);
+    assert_eq!(world.credentials(&id).await["refresh_token"], "refresh-1");
+    let messages = aws.take_messages();
+    assert_eq!(messages.len(), 1);
+    assert!(!messages[0].contains("refresh-2"));
+
+    let unsaved: Unsaved = serde_json::from_str(&messages[0]).unwrap();
+    let recover = async || world.bundle.refresher().recover(&unsaved).await;
+    assert!(recover().await.unwrap_err().is_transient());
+    api.mend();
+    // As if another had gone on from here, stored what it got, and died before it wrote the row.
+    let refreshed = api.stored(&id).unwrap();
+    api.store(&id, r#"{"access_token":"newer"}"#);
+    assert_eq!(recover().await.unwrap(), Recovery::Superseded);
+    assert_eq!(stored(&api, &id)["access_token"], "newer");
+    api.store(&id, &refreshed);
+    assert_eq!(recover().await.unwrap(), Recovery::Saved);
+    assert_eq!(stored(&api, &id)["refresh_token"], "refresh-2");
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+    assert_eq!(recover().await.unwrap(), Recovery::Superseded);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_costs_no_refresh_token() {
+    let (world, api, provider, id) = connected().await;
+    world.advance(3300);
+    for fault in faults().into_iter().chain([Fault::Cut]) {
+        api.fail([fault]);
+        let report = world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
+        assert_eq!((report.due, report.failed, provider.refreshes().len()), (1, 1, 0));
+        // It does not stand in the way of others meanwhile.
+        assert_eq!(world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap().due, 0);
+        world.advance(300);
+    }
+    // Nor does one that has lost them.
+    let json = api.stored(&id).unwrap();
+    api.fail([Fault::Status(StatusCode::NOT_FOUND)]);
+    assert_eq!(world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap().failed, 1);
+    assert_eq!(world.connection(&id).await["state"], "READY");
+    world.advance(300);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().len(), 1);
+    assert_ne!(api.stored(&id).unwrap(), json);
+}
+
+#[tokio::test]
+async fn a_connection_is_not_made_unless_its_credentials_are_stored() {
+    let (world, api) = keeping().await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let id = connect::own_connection_id("local", "crm", Some("alice"));
+    let connect = async |status: StatusCode| {
+        let mut browser = larder_tests::Browser::default();
+        let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
+        let authorize = browser.get(&world, &uri).await.location();
+        browser.get(&world, &provider.approve(&authorize)).await.expect(status)
+    };
+    api.fail([Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)]);
+    let page = connect(StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(page.text().contains("credential store"), "{}", page.text());
+    world.get(&format!("/connections/{id}")).await.expect(StatusCode::NOT_FOUND);
+    connect(StatusCode::OK).await;
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+
+    // Nor renewed.
+    api.fail([Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)]);
+    connect(StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+    connect(StatusCode::OK).await;
+    assert_eq!(world.credentials(&id).await["access_token"], "access-4");
+}
+
+#[tokio::test]
+async fn a_connection_is_gone_only_when_its_credentials_are() {
+    let (world, api, _, id) = connected().await;
+    let uri = format!("/connections/{id}");
+    let delete = async || world.send(Method::DELETE, &uri, &world.admin, None).await;
+    // The first answer is to the read for the provider, who is told that the connection ends.
+    api.fail([Fault::Status(StatusCode::INTERNAL_SERVER_ERROR), Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)]);
+    assert_unavailable(delete().await);
+    world.get(&uri).await.expect(StatusCode::OK);
+    assert!(api.stored(&id).is_some());
+    // And where there is no `DELETE`, and the other way fails.
+    api.set_delete(Delete::Unknown(StatusCode::METHOD_NOT_ALLOWED));
+    api.fail_on(&Method::PUT, [Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)]);
+    assert_unavailable(delete().await);
+    assert!(api.stored(&id).is_some());
+    delete().await.expect(StatusCode::NO_CONTENT);
+    world.get(&uri).await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(api.stored(&id).as_deref(), Some("null"));
+}
+
+#[tokio::test]
+async fn a_late_writer_writes_nothing_outside() {
+    let (world, api, provider, id) = connected().await;
+    let connections = world.bundle.environment().connections();
+    let refresher = Arc::clone(world.bundle.refresher());
+    world.advance(3300);
+    // While the provider answers, the lease runs out and another takes it.
+    let is_taken = Arc::new(AtomicBool::new(false));
+    let (clock, taken, other_id) = (Arc::clone(&world.clock), Arc::clone(&is_taken), id.clone());
+    provider.set_delay(Duration::from_millis(500));
+    let refresh = tokio::spawn(async move { refresher.refresh("local", &id, None, Trigger::Due).await });
+    while provider.refreshes().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    clock.advance(Duration::from_secs(71));
+    let connection = connections.get("local", &other_id).await.unwrap().unwrap();
+    let now = larder::clock::Clock::now(&*clock);
+    let lease = Lease { token: "another's".into(), until: now + Duration::from_secs(70) };
+    taken.store(connections.lease(&connection, &lease, now).await.unwrap(), Ordering::SeqCst);
+    let before = api.stored(&other_id);
+    assert_eq!(refresh.await.unwrap().unwrap(), RefreshOutcome::Stale);
+    assert!(is_taken.load(Ordering::SeqCst));
+    assert_eq!(api.stored(&other_id), before);
+    assert!(!api.calls().iter().skip(2).any(|call| call.what.starts_with("PUT")));
+}
+
+#[tokio::test]
+async fn a_refresh_and_a_put_at_once_end_with_one_of_them_whole() {
+    let (world, api, provider, id) = connected().await;
+    provider.set_delay(Duration::from_millis(300));
+    world.advance(3300);
+    let uri = format!("/credentials?connectionId={id}");
+    let body = json!({"credentials": {"access_token": "by-hand", "refresh_token": "by-hand", "expires_in": 3600}});
+    let puts = join_all((0..2).map(|_| world.send(Method::PUT, &uri, &world.admin, Some(&body))));
+    let (_, puts) = tokio::join!(world.sweep(), puts);
+    for answer in puts {
+        answer.expect(StatusCode::CREATED);
+    }
+    // Whoever had the lease first, the put was acknowledged after it.
+    assert_eq!(world.credentials(&id).await, body["credentials"]);
+    assert_eq!(stored(&api, &id), body["credentials"]);
+    provider.set_delay(Duration::ZERO);
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().last().unwrap().get("refresh_token"), Some("by-hand"));
+}
+
+#[tokio::test]
+async fn what_dies_between_the_two_writes_leaves_the_newer_credentials() {
+    let (world, api, provider, id) = connected().await;
+    // As if a refresh had stored what it got, and died before it wrote the row.
+    let newer = r#"{"access_token":"newer","refresh_token":"newer-refresh","expires_in":3600}"#;
+    api.store(&id, newer);
+    assert_eq!(world.credentials(&id).await["access_token"], "newer");
+    world.advance(3300);
+    world.sweep().await;
+    assert_eq!(provider.refreshes().last().unwrap().get("refresh_token"), Some("newer-refresh"));
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_read_are_replaced_and_removed_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::keeping(CredentialsIn::Files(folder.path().to_owned())).await;
+    for repair in [Method::PUT, Method::DELETE] {
+        put(&world, "1").await.expect(StatusCode::CREATED);
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            std::fs::write(entry.unwrap().path(), "damaged").unwrap();
+        }
+        assert_unavailable(world.get(C1).await);
+        let status = world.send_raw(repair, C1, &world.admin, r#"{"credentials":2}"#).await.0.status();
+        assert!(status.is_success(), "{status}");
+    }
+    assert_eq!(Routes(&world).get("local", "c1").await, None);
+}

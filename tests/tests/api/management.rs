@@ -1,0 +1,453 @@
+//! The routes that manage connections and integrations. Who may call them is in `callers.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Method, StatusCode};
+use larder::caller::Claims;
+use larder::credentials::Credentials;
+use larder::error::Error;
+use larder::http::Handler as _;
+use larder::invoke::{ReplaceCredentials, ReplaceEvent, Replaced};
+use larder_tests::{Answer, MockProvider, World, root};
+use put_credentials::PutCredentials;
+use refresh::{Event, Refresh};
+use serde_json::{Value, json};
+
+/// Alice's connection, by name.
+const HERS: &str = "c-alice";
+
+async fn put(world: &World, token: &str, id: &str) {
+    let (uri, body) = (format!("/credentials?connectionId={id}"), json!({"credentials": {"of": token, "id": id}}));
+    world.send(Method::PUT, &uri, token, Some(&body)).await.expect(StatusCode::CREATED);
+}
+
+fn admin() -> Claims {
+    Claims { is_admin: true, ..Claims::default() }
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    let items = answer.json()["items"].as_array().unwrap().clone();
+    items.iter().map(|item| item["id"].as_str().or(item["key"].as_str()).unwrap().to_owned()).collect()
+}
+
+/// A world with an integration, through which alice has connected, and with credentials that she put.
+async fn furnished() -> (World, MockProvider, String) {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let connected = world.connect(&provider).await;
+    put(&world, &world.alice, HERS).await;
+    (world, provider, connected)
+}
+
+#[tokio::test]
+async fn pages_of_connections_come_one_after_another_each_connection_once() {
+    let world = World::new().await;
+    let bob = world.token("bob").await;
+    for number in 0..12 {
+        put(&world, &world.alice, &format!("a{number:02}")).await;
+        put(&world, &bob, &format!("b{number:02}")).await;
+        world.advance(1);
+    }
+    for (token, limit, expected) in
+        [(&world.admin, 5, 24), (&world.admin, 24, 24), (&world.alice, 5, 12), (&bob, 12, 12)]
+    {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let answer = world.send(Method::GET, &format!("/connections?limit={limit}{cursor}"), token, None).await;
+            let page = ids(&answer.expect(StatusCode::OK));
+            let answer = world.send(Method::GET, &format!("/connections?limit={limit}{cursor}"), token, None).await;
+            assert!(page.len() <= limit);
+            seen.extend(page);
+            match answer.json()["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+            assert!(seen.len() <= expected, "the pages never end");
+        }
+        assert_eq!(seen.len(), expected);
+        let mut once = seen.clone();
+        once.dedup();
+        assert_eq!(once, seen);
+        // Oldest first: b00 comes after a00 and before a01.
+        assert!(seen.is_sorted_by_key(|id| id[1..].to_owned()), "{seen:?}");
+    }
+    assert_eq!(ids(&world.get("/connections").await).len(), 24);
+}
+
+#[tokio::test]
+async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
+    let world = World::new().await;
+    for number in 0..4 {
+        put(&world, &world.admin, &format!("ours{number}")).await;
+    }
+    let cursor = world.get("/connections?limit=2").await.json()["cursor"].as_str().unwrap().to_owned();
+    world.advance(1);
+    let other = world.sign("other", admin()).await;
+    put(&world, &other, "theirs").await;
+    put(&world, &world.alice, "alices").await;
+    let list = async |cursor: &str, token| {
+        world.send(Method::GET, &format!("/connections?cursor={cursor}"), token, None).await
+    };
+    for cursor in ["", "0"] {
+        assert_eq!(ids(&list(cursor, &other).await.expect(StatusCode::OK)), ["theirs"]);
+        assert_eq!(ids(&list(cursor, &world.alice).await.expect(StatusCode::OK)), ["alices"]);
+    }
+    // One of a list of all connections is a place in that of another workspace, and none in that of a tenant.
+    assert_eq!(ids(&list(&cursor, &other).await.expect(StatusCode::OK)), ["theirs"]);
+    let refusal = list(&cursor, &world.alice).await.expect(StatusCode::BAD_REQUEST).json();
+    assert!(refusal["message"].as_str().unwrap().contains("begin again without it"), "{refusal}");
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let of_tenant = encode("#alices");
+    assert_eq!(ids(&list(&of_tenant, &world.alice).await.expect(StatusCode::OK)), Vec::<String>::new());
+    list(&of_tenant, &other).await.expect(StatusCode::BAD_REQUEST);
+    let huge = [encode(&format!("#{}", "x".repeat(513))), encode(&format!("7#{}", "x".repeat(3000)))];
+    for cursor in ["x", "%00", "e30", "bnVsbA"].map(ToOwned::to_owned).into_iter().chain(huge) {
+        for token in [&other, &world.alice] {
+            list(&cursor, token).await.expect(StatusCode::BAD_REQUEST);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_limit_is_a_number_given_once() {
+    let world = World::new().await;
+    for query in
+        ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=0", "limit=101", "limit=1&limit=2", "cursor=a&cursor=b"]
+    {
+        let answer = world.get(&format!("/connections?{query}")).await;
+        answer.expect(StatusCode::BAD_REQUEST);
+    }
+    for limit in ["1", "100"] {
+        world.get(&format!("/connections?limit={limit}")).await.expect(StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn an_integration_is_made_read_changed_and_removed() {
+    let world = World::new().await;
+    let uri = "/integrations/crm";
+    let put = async |body: Value| world.send(Method::PUT, uri, &world.admin, Some(&body)).await;
+    world.get(uri).await.expect(StatusCode::NOT_FOUND);
+    let parameters = json!({"clientId": "id", "clientSecret": "marker-5ecret", "authorizeUri": "https://p.example/a",
+                            "tokenUri": "https://p.example/t", "testUri": "https://p.example/me"});
+    let body = json!({
+        "connectorKey": "oauth2",
+        "name": "The CRM",
+        "parameters": parameters,
+        "oAuthCallbackUri": "https://app.example/oauth",
+        "redirectUris": ["https://app.example/done"],
+    });
+    let made = put(body).await.expect(StatusCode::CREATED);
+    let read = world.get(uri).await.expect(StatusCode::OK);
+    assert_eq!(made.json(), read.json());
+    // It replaces; parameters that are not given stay.
+    let replaced = put(json!({"connectorKey": "oauth2"})).await.expect(StatusCode::OK);
+    let cleared = put(json!({"connectorKey": "oauth2", "oAuthCallbackUri": "", "parameters": parameters})).await;
+    let listed = world.get("/integrations").await;
+    let removed = world.send(Method::DELETE, uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    world.send(Method::DELETE, uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    let gone = world.get(uri).await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(world.get("/integrations").await.json(), json!({"items": []}));
+    let all = [&made, &read, &replaced, &cleared, &listed, &removed, &gone].map(Answer::snapshot).join("\n----\n");
+    assert!(!all.contains("5ecret") && !all.contains("clientId"));
+    insta::assert_snapshot!("integrations", all);
+}
+
+#[tokio::test]
+async fn an_integration_that_cannot_be_is_refused_with_the_reason() {
+    let world = World::new().await;
+    let good = json!({"connectorKey": "oauth2"});
+    let with = |name: &str, value: Value| {
+        let mut body = good.clone();
+        body[name] = value;
+        body
+    };
+    for (body, hint) in [
+        (json!({}), "missing field `connectorKey`"),
+        (json!({"connectorKey": "unknown"}), "no connector `unknown`"),
+        (with("colour", json!("red")), "unknown field `colour`"),
+        (with("redirectUri", json!("https://app.example")), "unknown field `redirectUri`"),
+        (with("redirectUris", json!("https://app.example")), "expected a sequence"),
+        (with("redirectUris", json!(["https://app.example", "javascript:alert(1)"])), "`redirectUris`"),
+        (with("redirectUris", json!(["//app.example/done"])), "`redirectUris`"),
+        (with("redirectUris", json!(["https://user@app.example/done"])), "`redirectUris`"),
+        (with("oAuthCallbackUri", json!("app.example")), "`oAuthCallbackUri`"),
+        (with("oAuthCallbackUri", json!("https://app.example/#fragment")), "`oAuthCallbackUri`"),
+        (with("parameters", json!([1])), "expected a map"),
+        (json!([good]), "not a JSON object"),
+    ] {
+        let answer = world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await;
+        let message = answer.expect(StatusCode::BAD_REQUEST).json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(hint), "{body}: {message}");
+    }
+    let long = "x".repeat(2000);
+    for key in ["a%2Fb", "a%23b", "%20", "..%2F..%2Fworkspaces%2Flocal", "%C3%A9", &long] {
+        let uri = format!("/integrations/{key}");
+        world.send(Method::PUT, &uri, &world.admin, Some(&good)).await.expect(StatusCode::BAD_REQUEST);
+        world.get(&uri).await.expect(StatusCode::NOT_FOUND);
+        world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    }
+    assert_eq!(world.get("/integrations").await.json(), json!({"items": []}));
+}
+
+#[tokio::test]
+async fn parameters_are_kept_when_an_integration_is_changed_without_them() {
+    let (world, provider, connected) = furnished().await;
+    let body = json!({"connectorKey": "oauth2", "name": "renamed"});
+    world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
+    world.post(&format!("/connections/{connected}/refresh-credentials")).await.expect(StatusCode::OK);
+    assert_eq!(provider.refreshes()[0].get("client_secret"), Some("the-client-secret"));
+    // New ones take the place of all the old ones, at once.
+    world.integrate(&provider, json!({"clientSecret": "another"})).await;
+    world.advance(60);
+    world.post(&format!("/connections/{connected}/refresh-credentials")).await.expect(StatusCode::OK);
+    assert_eq!(provider.refreshes()[1].get("client_secret"), Some("another"));
+}
+
+#[tokio::test]
+async fn an_integration_in_use_is_not_removed() {
+    let (world, _provider, connected) = furnished().await;
+    let answer = world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::CONFLICT);
+    let error = answer.json();
+    assert_eq!(error["data"]["connections"], 1, "{error}");
+    assert!(error["message"].as_str().unwrap().contains("1 connections use the integration `crm`"), "{error}");
+    world.get("/integrations/crm").await.expect(StatusCode::OK);
+    let uri = format!("/connections/{connected}");
+    world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn connectors_are_listed_with_the_count_of_their_connections_and_broken_ones_with_the_reason() {
+    let broken = tempfile::tempdir().unwrap();
+    let folder = broken.path().join("torn");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("spec.yml"), "name: Torn\nauth:\n  type: oauth2\n  getOAuthConfig: [\n").unwrap();
+    let world = World::with_connectors(vec![broken.path().to_owned()]).await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    world.connect(&provider).await;
+    let answer = world.get("/connectors").await.expect(StatusCode::OK).json();
+    let items = answer["items"].as_array().unwrap();
+    let of = |key: &str| items.iter().find(|item| item["key"] == key).unwrap();
+    assert_eq!(of("oauth2")["connectionCount"], 1);
+    assert_eq!(of("demo")["connectionCount"], 0);
+    assert_eq!(of("oauth2")["authType"], "oauth2");
+    assert_eq!(of("oauth2")["parametersSchema"]["properties"]["clientSecret"]["isSensitive"], true);
+    let broken = &answer["broken"][0];
+    assert_eq!(broken["folder"], "torn", "{answer}");
+    assert!(broken["problems"][0].as_str().unwrap().contains("spec.yml"), "{answer}");
+
+    let body = json!({"connectorKey": "torn"});
+    let answer = world.send(Method::PUT, "/integrations/torn", &world.admin, Some(&body)).await;
+    let error = answer.expect(StatusCode::BAD_REQUEST).json();
+    assert!(error["message"].as_str().unwrap().contains("`torn` is broken"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_shows_its_state_and_no_secret() {
+    let (world, _provider, connected) = furnished().await;
+    let answer = world.send(Method::GET, &format!("/connections/{connected}"), &world.alice, None).await;
+    let put = world.send(Method::GET, &format!("/connections/{HERS}"), &world.alice, None).await;
+    let both = format!("{}\n----\n{}", answer.snapshot(), put.snapshot());
+    insta::assert_snapshot!("connection", both.replace(&connected, "[id]"));
+    let list = world.send(Method::GET, "/connections", &world.alice, None).await;
+    assert_eq!(list.json(), json!({"items": [put.json(), answer.json()]}));
+}
+
+#[tokio::test]
+async fn a_test_tells_whether_the_credentials_work_and_changes_nothing() {
+    let (world, provider, connected) = furnished().await;
+    let before = world.connection(&connected).await;
+    let uri = format!("/connections/{connected}/test");
+    assert_eq!(world.post(&uri).await.expect(StatusCode::OK).json(), json!({"success": true}));
+    assert_eq!(provider.tests().last().unwrap().as_deref(), Some("Bearer access-1"));
+    for status in [429, 403, 500] {
+        provider.set_test_status(status);
+        let answer = world.send(Method::POST, &uri, &world.alice, None).await.expect(StatusCode::OK).json();
+        assert_eq!((&answer["success"], &answer["error"]["type"]), (&json!(false), &json!("connection")), "{answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(&status.to_string()), "{message}");
+    }
+    assert_eq!(world.connection(&connected).await, before);
+    assert_eq!(provider.refreshes().len(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_tested_or_refreshed_is_refused_with_the_reason() {
+    let (world, _provider, connected) = furnished().await;
+    let by_hand = world.post(&format!("/connections/{HERS}/test")).await.expect(StatusCode::BAD_REQUEST).json();
+    assert!(by_hand["message"].as_str().unwrap().contains("by hand"), "{by_hand}");
+    let refresh = world.post(&format!("/connections/{HERS}/refresh-credentials")).await;
+    assert_eq!(refresh.expect(StatusCode::BAD_REQUEST).json()["type"], "connection");
+
+    // Deleted credentials leave the connection, which waits for its end user.
+    let uri = format!("/credentials?connectionId={connected}");
+    for _ in 0..2 {
+        world.send(Method::DELETE, &uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT);
+        world.get(&uri).await.expect(StatusCode::NOT_FOUND);
+    }
+    assert_eq!(world.connection(&connected).await["state"], "CLIENT_ACTION_REQUIRED");
+    for action in ["test", "refresh-credentials"] {
+        let answer = world.post(&format!("/connections/{connected}/{action}")).await.expect(StatusCode::BAD_REQUEST);
+        assert!(answer.json()["message"].as_str().unwrap().contains("connect again"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
+    let world = World::new().await;
+    for path in
+        ["/", "/nowhere", "/connections/a/b", "/connections/a/test/b", "/integrations/a/b", "/connectors/oauth2"]
+    {
+        world.get(path).await.expect(StatusCode::NOT_FOUND);
+    }
+    for (method, path) in [
+        (Method::POST, "/connections"),
+        (Method::PUT, "/connections/a"),
+        (Method::GET, "/connections/a/test"),
+        (Method::GET, "/connections/a/refresh-credentials"),
+        (Method::POST, "/integrations"),
+        (Method::PATCH, "/integrations/a"),
+        (Method::DELETE, "/connectors"),
+    ] {
+        world.send(method, path, &world.admin, None).await.expect(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    // Without a token nobody learns which paths there are.
+    for path in ["/connections", "/connections/a/b", "/connectors/oauth2", "/integrations/crm"] {
+        world.send(Method::GET, path, "", None).await.expect(StatusCode::UNAUTHORIZED);
+    }
+}
+
+/// Credentials as `put-credentials` sends them to `refresh`, sealed for a connection.
+async fn candidate(world: &World, id: &str) -> ReplaceEvent {
+    let environment = world.bundle.environment();
+    let connection = environment.connections().get("local", id).await.unwrap().unwrap();
+    let credentials = Credentials::from(&json!({"access_token": "candidate"}));
+    environment.vault().unwrap().seal_candidate(&connection, &credentials).await.unwrap()
+}
+
+#[tokio::test]
+async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alone() {
+    // The function has no connectors of its own.
+    let world = World::with_connectors(vec![root().join("shared/connectors")]).await;
+    let provider = MockProvider::start().await;
+    world.integrate(&provider, json!({})).await;
+    let connected = world.connect(&provider).await;
+    put(&world, &world.alice, HERS).await;
+    let function = Refresh::new(world.bundle.environment()).unwrap();
+    let send = async |event: &ReplaceEvent| {
+        let event = serde_json::from_value::<Event>(json!(event)).unwrap();
+        function.handle(event).await.map(|answer| json!(answer))
+    };
+    let (mine, other) = (candidate(&world, &connected).await, candidate(&world, HERS).await);
+    assert!(send(&ReplaceEvent { sealed: other.sealed.clone(), ..mine.clone() }).await.is_err());
+    assert!(send(&ReplaceEvent { sealed: "AAAA".into(), ..mine.clone() }).await.is_err());
+    assert_eq!(send(&ReplaceEvent { version: mine.version + 1, ..mine.clone() }).await.unwrap(), "stale");
+    assert_eq!(send(&ReplaceEvent { connection_id: "unknown".into(), ..mine.clone() }).await.unwrap(), "stale");
+    assert_eq!(world.credentials(&connected).await["access_token"], "access-1");
+    assert_eq!(send(&mine).await.unwrap(), "stored");
+    assert_eq!(world.credentials(&connected).await, json!({"access_token": "candidate"}));
+    // The same once more, and what was sealed before somebody connected again.
+    assert_eq!(send(&mine).await.unwrap(), "stale");
+    let next = candidate(&world, &connected).await;
+    assert!(send(&ReplaceEvent { sealed: mine.sealed, ..next.clone() }).await.is_err(), "of the version before");
+    world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
+    assert_eq!(send(&next).await.unwrap(), "stale");
+    // Made again under the same id: it is another connection, with versions of its own.
+    world.connect(&provider).await;
+    let first = candidate(&world, &connected).await;
+    world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
+    world.advance(1);
+    world.connect(&provider).await;
+    assert_ne!(candidate(&world, &connected).await.version, first.version);
+    assert_eq!(send(&first).await.unwrap(), "stale");
+}
+
+#[tokio::test]
+async fn new_credentials_that_fail_their_test_replace_nothing() {
+    let (world, provider, id) = furnished().await;
+    let before = world.connection(&id).await;
+    let put = async |query: &str| {
+        let body = json!({"credentials": {"access_token": "mine"}});
+        world.send(Method::PUT, &format!("/credentials?connectionId={id}{query}"), &world.admin, Some(&body)).await
+    };
+    for (status, expected) in [(401, StatusCode::BAD_REQUEST), (502, StatusCode::SERVICE_UNAVAILABLE)] {
+        provider.set_test_status(status);
+        let error = put("").await.expect(expected);
+        assert!(error.json()["message"].as_str().unwrap().starts_with("nothing was stored: "), "{}", error.text());
+        assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+        assert_eq!(world.connection(&id).await, before);
+    }
+    put("&test=false").await.expect(StatusCode::CREATED);
+    assert_eq!(world.credentials(&id).await["access_token"], "mine");
+}
+
+/// Another changes the connection whenever credentials are to be tested, so many times.
+struct Overtaken {
+    world: Arc<World>,
+    id: String,
+    times: usize,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl ReplaceCredentials for Overtaken {
+    async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) < self.times {
+            let uri = format!("/credentials?connectionId={}&test=false", self.id);
+            let body = json!({"credentials": {"access_token": "of another"}});
+            self.world.send(Method::PUT, &uri, &self.world.admin, Some(&body)).await.expect(StatusCode::CREATED);
+        }
+        self.world.bundle.refresher().replace(event).await
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_are_overtaken_are_tested_again_a_few_times() {
+    let (world, _provider, id) = furnished().await;
+    let world = Arc::new(world);
+    for (times, status, stored) in [(2, StatusCode::CREATED, "mine"), (99, StatusCode::CONFLICT, "of another")] {
+        let rival = Overtaken { world: Arc::clone(&world), id: id.clone(), times, asked: AtomicUsize::new(0) };
+        let function = PutCredentials::new(world.bundle.environment(), Arc::new(rival)).unwrap();
+        let request = http::Request::put(format!("/credentials?connectionId={id}"))
+            .header("authorization", format!("Bearer {}", world.alice))
+            .body(json!({"credentials": {"access_token": "mine"}}).to_string().into())
+            .unwrap();
+        Answer(function.handle(request).await).expect(status);
+        assert_eq!(world.credentials(&id).await["access_token"], stored);
+    }
+}
+
+#[tokio::test]
+async fn credentials_without_an_integration_or_a_test_are_stored_as_they_come() {
+    const SPEC: &str = "name: App
+auth:
+  type: client-credentials
+  inputSchema: {type: object, properties: {apiKey: {type: string}}}
+  makeApiClient: {mapping: {baseUri: 'https://a.example'}}
+";
+    let world = World::with_connector(&[("spec.yml", SPEC)]).await;
+    world.integrate_app(json!({})).await.expect(StatusCode::CREATED);
+    world.connect_app(json!({"input": {"apiKey": "entered"}})).await.expect(StatusCode::OK);
+    let made = connect::own_connection_id("local", "app", Some("alice"));
+    for id in [HERS, &made] {
+        let body = json!({"credentials": ["any", {"thing": null}]});
+        let uri = format!("/credentials?connectionId={id}");
+        world.send(Method::PUT, &uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
+        assert_eq!(world.credentials(id).await, body["credentials"]);
+    }
+    world
+        .send(
+            Method::PUT,
+            &format!("/credentials?connectionId={HERS}&test=false"),
+            &world.alice,
+            Some(&json!({"credentials": 1})),
+        )
+        .await
+        .expect(StatusCode::FORBIDDEN);
+}

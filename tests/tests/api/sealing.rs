@@ -1,0 +1,158 @@
+//! What is sealed opens in one place only. Whoever can write the tables can destroy credentials, not move or change them.
+
+use std::collections::HashMap;
+use std::fs;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use http::StatusCode;
+use larder_tests::conformance::{Keeper as _, Routes};
+use larder_tests::{Browser, MockProvider, World};
+use serde_json::json;
+
+type Row = HashMap<String, AttributeValue>;
+
+/// The tables, as somebody sees them who may write them.
+struct Tables<'a>(&'a World);
+
+impl Tables<'_> {
+    async fn rows(&self, table: &str) -> Vec<Row> {
+        let scan = self.0.dynamodb().scan().table_name(table).send().await.unwrap();
+        scan.items.unwrap()
+    }
+
+    async fn connection(&self, key: &str) -> Row {
+        let rows = self.rows("larder-connections").await;
+        rows.into_iter().find(|row| row["id"].as_s().unwrap() == key).expect("a row")
+    }
+
+    async fn put(&self, table: &str, row: Row) {
+        let put = self.0.dynamodb().put_item().table_name(table).set_item(Some(row));
+        put.send().await.unwrap();
+    }
+
+    async fn put_connection(&self, row: Row) {
+        self.put("larder-connections", row).await;
+    }
+}
+
+/// A row with attributes of another.
+fn with(row: &Row, other: &Row, names: &[&str]) -> Row {
+    let taken = names.iter().map(|name| ((*name).to_owned(), other[*name].clone()));
+    row.clone().into_iter().chain(taken).collect()
+}
+
+fn with_bytes(row: &Row, bytes: Vec<u8>) -> Row {
+    let mut row = row.clone();
+    row.insert("sealed".into(), AttributeValue::B(bytes.into()));
+    row
+}
+
+async fn assert_closed(world: &World, id: &str) {
+    let answer = world.get(&format!("/credentials?connectionId={id}")).await;
+    assert_eq!(answer.0.status(), StatusCode::INTERNAL_SERVER_ERROR, "{}", answer.text());
+    assert!(!answer.text().contains("secret"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_is_moved_to_another_connection_or_workspace_does_not_open() {
+    let world = World::new().await;
+    let (routes, tables) = (Routes(&world), Tables(&world));
+    for (workspace, id) in [("local", "c1"), ("local", "c2"), ("other", "c1")] {
+        routes.set(workspace, id, &format!(r#""secret of {id} in {workspace}""#)).await;
+    }
+    let own = tables.connection("local#c1").await;
+    for other in ["local#c2", "other#c1"] {
+        let other = tables.connection(other).await;
+        tables.put_connection(with(&own, &other, &["sealed", "sealed_version", "version"])).await;
+        assert_closed(&world, "c1").await;
+        // The whole row, under another key.
+        tables.put_connection(with(&other, &own, &["id"])).await;
+        assert_closed(&world, "c1").await;
+        tables.put_connection(with(&other, &own, &["id", "workspace"])).await;
+        assert_closed(&world, "c1").await;
+    }
+    tables.put_connection(own).await;
+    assert_eq!(routes.get("local", "c1").await.unwrap(), r#""secret of c1 in local""#);
+    assert_eq!(routes.get("other", "c1").await.unwrap(), r#""secret of c1 in other""#);
+}
+
+#[tokio::test]
+async fn an_older_version_does_not_open_as_the_present_one() {
+    let world = World::new().await;
+    let (routes, tables) = (Routes(&world), Tables(&world));
+    routes.set("local", "c1", r#""old secret""#).await;
+    let old = tables.connection("local#c1").await;
+    routes.set("local", "c1", r#""new secret""#).await;
+    let new = tables.connection("local#c1").await;
+    assert_ne!(old["sealed_version"], new["sealed_version"]);
+    // Nor the two together, in place of the newer credentials.
+    for names in [&["sealed"][..], &["sealed_version"], &["sealed", "sealed_version"]] {
+        tables.put_connection(with(&new, &old, names)).await;
+        assert_closed(&world, "c1").await;
+    }
+    tables.put_connection(new).await;
+    assert_eq!(routes.get("local", "c1").await.unwrap(), r#""new secret""#);
+}
+
+#[tokio::test]
+async fn no_byte_of_what_is_sealed_can_be_changed_cut_or_added() {
+    let world = World::new().await;
+    let (routes, tables) = (Routes(&world), Tables(&world));
+    routes.set("local", "c1", r#""secret""#).await;
+    let row = tables.connection("local#c1").await;
+    let sealed = row["sealed"].as_b().unwrap().as_ref().to_vec();
+    for at in 0..sealed.len() {
+        let mut changed = sealed.clone();
+        changed[at] ^= 1 << (at % 8);
+        tables.put_connection(with_bytes(&row, changed)).await;
+        assert_closed(&world, "c1").await;
+    }
+    let longer = [sealed.as_slice(), &[0]].concat();
+    let cuts = [0, 1, 2, sealed.len() / 2, sealed.len() - 1].map(|length| sealed[..length].to_vec());
+    for changed in cuts.into_iter().chain([longer, br#"{"credentials":"secret"}"#.to_vec()]) {
+        tables.put_connection(with_bytes(&row, changed)).await;
+        assert_closed(&world, "c1").await;
+    }
+    tables.put_connection(row).await;
+    assert_eq!(routes.get("local", "c1").await.unwrap(), r#""secret""#);
+}
+
+#[tokio::test]
+async fn without_its_key_nothing_opens_and_new_credentials_can_be_stored() {
+    let mut world = World::new().await;
+    Routes(&world).set("local", "c1", r#""secret""#).await;
+    let key = world.folder().join("seal.key");
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    world.restart().await;
+    assert_closed(&world, "c1").await;
+    Routes(&world).set("local", "c2", "2").await;
+    assert_eq!(Routes(&world).get("local", "c2").await.unwrap(), "2");
+
+    fs::write(&key, kept).unwrap();
+    world.restart().await;
+    assert_eq!(Routes(&world).get("local", "c1").await.unwrap(), r#""secret""#);
+    assert_closed(&world, "c2").await;
+}
+
+#[tokio::test]
+async fn a_flow_does_not_open_in_the_session_of_another() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let tables = Tables(&world);
+    let mut browser = Browser::default();
+    let mut begin = async |token: &str| {
+        let uri = format!("/connect?integrationKey=crm&token={token}");
+        browser.get(&world, &uri).await.location()
+    };
+    let authorize = begin(&world.alice).await;
+    let alices = tables.rows("larder-sessions").await.remove(0);
+    begin(&world.token("bob").await).await;
+    let rows = tables.rows("larder-sessions").await;
+    let bobs = rows.into_iter().find(|row| row["id"] != alices["id"]).unwrap();
+    tables.put("larder-sessions", with(&alices, &bobs, &["sealed"])).await;
+
+    browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(provider.token_requests().len(), 0);
+    assert_eq!(world.get("/connections").await.json()["items"], json!([]));
+}

@@ -1,0 +1,326 @@
+//! The program that `cargo run` starts, as its user meets it: over the network, in real time, and killed without warning.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use larder_tests::program::{Program, run};
+use larder_tests::{Answer, Target, Visitor, contract};
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+const FREE_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+async fn start(data: &Path, more: &[&str]) -> Program {
+    let arguments = [&["--data", text(data)], &FREE_PORT[..], more].concat();
+    Program::start(&arguments).await
+}
+
+/// The id of the demo connection.
+fn id() -> String {
+    connect::own_connection_id("local", "demo", Some("demo"))
+}
+
+/// Follows the connect link and approves. Gives the secrets that came by.
+async fn connect(larder: &Program) -> Vec<String> {
+    let (page, secrets) = decide(larder, "approve").await;
+    assert!(page.expect(StatusCode::OK).text().contains("Connected"));
+    secrets
+}
+
+/// Follows the connect link and presses a button of the form there. Gives the page at the end, and the secrets that came
+/// by.
+async fn decide(larder: &Program, decision: &str) -> (Answer, Vec<String>) {
+    let mut visitor = Visitor::default();
+    let link = larder.connect_link.as_ref().expect("a connect link");
+    let authorize = visitor.get(link).await.expect(StatusCode::FOUND).location();
+    let page = visitor.get(&authorize).await.expect(StatusCode::OK);
+    let action = page.text().split_once("action=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a form").0;
+    let action = larder.uri(&action.replace("&#38;", "&").replace("&amp;", "&"));
+    let onward = visitor.post(&action, &[("decision", decision)]).await.expect(StatusCode::OK);
+    let (_, rest) = onward.text().split_once("; url=").expect("a page that leads on");
+    let callback = rest.split_once('"').expect("an end").0.replace("&#38;", "&");
+    let page = visitor.get(&callback).await;
+    let queries = [link, &authorize, &callback].map(|url| url::Url::parse(url).expect("a URL"));
+    let secrets = queries.iter().flat_map(url::Url::query_pairs);
+    let secrets = secrets.filter(|(name, _)| matches!(&**name, "token" | "state" | "code"));
+    (page, secrets.map(|(_, secret)| secret.into_owned()).collect())
+}
+
+async fn read(larder: &Program, token: &str) -> Answer {
+    larder.get(&format!("/credentials?connectionId={}", id()), token).await
+}
+
+fn texts(credentials: &Value) -> impl Iterator<Item = String> {
+    ["access_token", "refresh_token"].map(|name| credentials[name].as_str().expect("a token").to_owned()).into_iter()
+}
+
+fn assert_silent<'a>(log: &str, secrets: impl IntoIterator<Item = &'a String>) {
+    for secret in secrets {
+        assert!(secret.len() >= 16, "too short to be found: {secret}");
+        let line = log.lines().find(|line| line.contains(secret.as_str()));
+        assert!(line.is_none(), "a secret is in the log: {line:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn it_keeps_every_promise() {
+    let data = tempfile::tempdir().expect("a folder");
+    let larder = start(data.path(), &[]).await;
+    contract::check(&Target::local(&larder, data.path()).await, 8).await;
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn for_two_minutes_and_through_a_kill_every_token_that_is_served_is_good() {
+    const WATCH: Duration = Duration::from_secs(130);
+    const KILL_AFTER: Duration = Duration::from_secs(20);
+
+    let data = tempfile::tempdir().expect("a folder");
+    let mut larder = start(data.path(), &[]).await;
+    let mut secrets: BTreeSet<String> = connect(&larder).await.into_iter().collect();
+    secrets.insert("demo-secret-for-this-machine-only".into());
+    // It outlives the program that printed it.
+    let admin = larder.admin.clone();
+    let (mut tokens, mut log) = (Vec::new(), None);
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let begin = Instant::now();
+    while begin.elapsed() < WATCH {
+        seconds.tick().await;
+        let at = begin.elapsed().as_secs();
+        if begin.elapsed() > KILL_AFTER && log.is_none() {
+            let address = larder.base_uri.strip_prefix("http://").expect("an http URL").to_owned();
+            secrets.insert(larder.admin.clone());
+            let (printed, logged) = larder.kill().await;
+            assert_eq!(printed, "");
+            log = Some(logged);
+            larder = Program::start(&["--data", text(data.path()), "--listen", &address]).await;
+            assert_eq!(larder.base_uri, format!("http://{address}"));
+        }
+        let credentials = read(&larder, &admin).await.expect(StatusCode::OK).json()["credentials"].clone();
+        secrets.extend(texts(&credentials));
+        let token = credentials["access_token"].as_str().expect("a token").to_owned();
+        let accepted = larder.get("/demo/me", &token).await.0.status();
+        assert_eq!(accepted, StatusCode::OK, "after {at} s, token {}", tokens.len());
+        if tokens.last() != Some(&token) {
+            assert!(!tokens.contains(&token), "an old token came back after {at} s");
+            tokens.push(token);
+        }
+    }
+    assert!((2..=4).contains(&tokens.len()), "{} tokens in {WATCH:?}", tokens.len());
+
+    let connection = larder.get(&format!("/connections/{}", id()), &admin).await.expect(StatusCode::OK).json();
+    assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null));
+    assert!(connection["lastRefreshedAt"].is_string(), "{connection}");
+    secrets.insert(larder.admin.clone());
+    let (printed, logged) = larder.kill().await;
+    assert_eq!(printed, "");
+    assert_silent(&(log.expect("it was killed") + &logged), &secrets);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn credentials_are_kept_where_the_setting_says() {
+    let (data, files) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let arguments = ["--data", text(data.path()), FREE_PORT[0], FREE_PORT[1]];
+    let settings =
+        [("CONNECTION_CREDENTIALS_STORAGE_TYPE", "file"), ("CONNECTION_CREDENTIALS_FILE_DIR", text(files.path()))];
+    let larder = Program::start_with(&arguments, &settings).await;
+    let admin = larder.admin.clone();
+    let uri = "/credentials?connectionId=mine";
+    larder.send(Method::PUT, uri, &admin, r#"{"credentials":"kept"}"#).await.expect(StatusCode::CREATED);
+    let kept = || fs::read_dir(files.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    assert_eq!(kept().filter(|path| path.extension().is_some_and(|it| it == "sealed")).count(), 1);
+    let lambda_env = fs::read_to_string(data.path().join("lambda.env")).expect("the environment file");
+    assert!(lambda_env.contains("CONNECTION_CREDENTIALS_STORAGE_TYPE=\"file\""), "{lambda_env}");
+    larder.kill().await;
+    let larder = Program::start_with(&arguments, &settings).await;
+    assert_eq!(larder.get(uri, &admin).await.expect(StatusCode::OK).text(), r#"{"credentials":"kept"}"#);
+    larder.kill().await;
+    let larder = Program::start_with(&arguments, &[]).await;
+    larder.get(uri, &admin).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn even_the_most_talkative_log_holds_no_secret() {
+    let data = tempfile::tempdir().expect("a folder");
+    let arguments = ["--data", text(data.path()), FREE_PORT[0], FREE_PORT[1]];
+    let larder = Program::start_with(&arguments, &[("RUST_LOG", "trace")]).await;
+    let mut secrets = connect(&larder).await;
+    let connection = format!("/connections/{}", id());
+    for _ in 0..2 {
+        let credentials = read(&larder, &larder.admin).await.expect(StatusCode::OK).json()["credentials"].clone();
+        secrets.extend(texts(&credentials));
+        let refresh = format!("{connection}/refresh-credentials");
+        larder.send(Method::POST, &refresh, &larder.admin, "").await.expect(StatusCode::OK);
+    }
+    let own = "a-secret-of-my-own-0123456789";
+    let body = json!({"credentials": {"apiKey": own}}).to_string();
+    larder.send(Method::PUT, "/credentials?connectionId=mine", &larder.admin, &body).await.expect(StatusCode::CREATED);
+    larder
+        .send(Method::PUT, "/credentials?connectionId=mine", &larder.admin, &body[1..])
+        .await
+        .expect(StatusCode::BAD_REQUEST);
+    larder.get("/credentials?connectionId=mine", &larder.admin).await.expect(StatusCode::OK);
+    larder.get("/credentials?connectionId=mine", own).await.expect(StatusCode::UNAUTHORIZED);
+    let stored: Value =
+        serde_json::from_slice(&fs::read(data.path().join("secrets.json")).expect("a file")).expect("JSON");
+    secrets.extend(texts_in(&stored));
+    secrets.extend([own.to_owned(), larder.admin.clone(), "demo-secret-for-this-machine-only".to_owned()]);
+    let (_, log) = larder.kill().await;
+    // Dependencies show at `trace` what they carry, such as the rows of tables.
+    assert!(log.contains("DEBUG") && !log.contains("TRACE") && !log.contains("sealed_version"), "{log}");
+    assert_silent(&log, secrets.iter().filter(|secret| secret.len() >= 16));
+}
+
+/// The texts in a JSON value; where one is JSON itself, the texts in it. Versions are no secret.
+fn texts_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => match serde_json::from_str::<Value>(text) {
+            Ok(inner @ (Value::Object(_) | Value::Array(_))) => texts_in(&inner),
+            _ => vec![text.clone()],
+        },
+        Value::Object(members) => {
+            members.iter().filter(|(name, _)| *name != "version").flat_map(|(_, value)| texts_in(value)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(texts_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn a_token_is_one_line_and_allows_what_it_was_made_for() {
+    let data = tempfile::tempdir().expect("a folder");
+    let larder = start(data.path(), &[]).await;
+    connect(&larder).await;
+    let token = async |more: &[&str]| {
+        let output = run(&[&["token", "--data", text(data.path())], more].concat()).await;
+        let printed = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success(), "{more:?}: {printed}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{more:?}");
+        let token = printed.strip_suffix('\n').expect("a line").to_owned();
+        assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{printed}");
+        token
+    };
+    let status = async |path: &str, token: &str| larder.get(path, token).await.0.status();
+    let count = async |token: &str| {
+        let answer = larder.get("/connections", token).await.expect(StatusCode::OK);
+        answer.json()["items"].as_array().map(Vec::len)
+    };
+
+    let demo = token(&[]).await;
+    read(&larder, &demo).await.expect(StatusCode::OK);
+    assert_eq!(status("/integrations/demo", &token(&["--admin"]).await).await, StatusCode::OK);
+    assert_eq!(count(&token(&["--admin"]).await).await, Some(1));
+    let bob = token(&["--tenant", "bob"]).await;
+    read(&larder, &bob).await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(count(&bob).await, Some(0));
+    let put = larder.send(Method::PUT, "/integrations/crm", &bob, r#"{"connectorKey":"oauth2"}"#).await;
+    put.expect(StatusCode::FORBIDDEN);
+    for expired in [token(&["--expires-in", "-1"]).await, token(&["--admin", "--expires-in", "0"]).await] {
+        read(&larder, &expired).await.expect(StatusCode::UNAUTHORIZED);
+    }
+    read(&larder, &token(&["--expires-in", "60"]).await).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn there_are_no_tokens_of_a_folder_where_larder_never_ran() {
+    let data = tempfile::tempdir().expect("a folder");
+    let output = run(&["token", "--data", text(data.path())]).await;
+    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("start Larder there once"));
+    assert_eq!(fs::read_dir(data.path()).expect("a folder").count(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn who_denies_is_told_and_may_think_again() {
+    let data = tempfile::tempdir().expect("a folder");
+    let larder = start(data.path(), &[]).await;
+    let (page, _) = decide(&larder, "deny").await;
+    assert!(page.expect(StatusCode::BAD_REQUEST).text().contains("access_denied"));
+    read(&larder, &larder.admin).await.expect(StatusCode::NOT_FOUND);
+    connect(&larder).await;
+    read(&larder, &larder.admin).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn without_the_demo_there_is_neither_its_provider_nor_its_integration() {
+    let data = tempfile::tempdir().expect("a folder");
+    let larder = start(data.path(), &["--no-demo"]).await;
+    assert_eq!(larder.connect_link, None);
+    for path in ["/demo/authorize?client_id=demo-client", "/demo/me", "/demo/token", "/integrations/demo"] {
+        larder.get(path, &larder.admin).await.expect(StatusCode::NOT_FOUND);
+    }
+    let body = r#"{"credentials": {"apiKey": "k"}}"#;
+    larder.send(Method::PUT, "/credentials?connectionId=mine", &larder.admin, body).await.expect(StatusCode::CREATED);
+    let stored = larder.get("/credentials?connectionId=mine", &larder.admin).await.expect(StatusCode::OK);
+    assert_eq!(stored.text(), r#"{"credentials":{"apiKey": "k"}}"#);
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn a_port_that_is_in_use_is_named_and_ends_the_program() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let data = tempfile::tempdir().expect("a folder");
+    let output = run(&["--data", text(data.path()), "--listen", &address]).await;
+    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains(&format!("cannot listen on {address}")) && log.contains("in use"), "{log}");
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn a_broken_connector_is_reported_with_its_line_and_the_others_load() {
+    let connectors = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = connectors.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    let spec = "name: Mine\nkey: mine\nauth:\n  type: oauth2\n  getOAuthConfig:\n    implementationType: mapping\n  \
+                makeApiClient:\n    implementationType: mapping\n";
+    let config = "clientId: a\nauthorizeUri: https://a.example/authorize\ntokenUri: https://a.example/token\n";
+    for folder in ["mine", "unclosed", "malformed"] {
+        write(&format!("{folder}/spec.yml"), spec);
+        write(&format!("{folder}/auth/get-oauth-config.map.yml"), config);
+        write(&format!("{folder}/auth/make-api-client.map.yml"), "args:\n  baseUri: https://a.example\n");
+    }
+    write("unclosed/spec.yml", "name: Broken\nauth:\n  type: [oauth2\n");
+    write("malformed/auth/get-oauth-config.map.yml", "clientId: a\nclientSecret:\n  $concat: nothing to join\n");
+    let data = tempfile::tempdir().expect("a folder");
+    let larder = start(data.path(), &["--connectors", text(connectors.path())]).await;
+
+    let view = larder.get("/connectors", &larder.admin).await.expect(StatusCode::OK).json();
+    let keys: Vec<_> = view["items"].as_array().expect("a list").iter().map(|it| it["key"].clone()).collect();
+    for (key, is_there) in [("mine", true), ("oauth2", true), ("unclosed", false), ("malformed", false)] {
+        assert_eq!(keys.contains(&json!(key)), is_there, "{key}: {keys:?}");
+    }
+    let broken = view["broken"].as_array().expect("a list");
+    assert_eq!(broken.len(), 2, "{view}");
+    let log = larder.log();
+    for (folder, place) in [("unclosed", "spec.yml:3"), ("malformed", "auth/get-oauth-config.map.yml:3")] {
+        let broken = broken.iter().find(|it| it["folder"] == folder).unwrap_or_else(|| panic!("{folder}: {view}"));
+        let problem = broken["problems"][0].as_str().unwrap_or_default();
+        assert!(problem.starts_with(place), "{folder}: {problem}");
+        let is_logged = log.lines().any(|line| line.contains("WARN") && line.contains(folder) && line.contains(place));
+        assert!(is_logged, "{folder}: {log}");
+    }
+    let body = json!({"connectorKey": "unclosed"}).to_string();
+    let answer = larder.send(Method::PUT, "/integrations/broken", &larder.admin, &body).await;
+    assert!(answer.expect(StatusCode::BAD_REQUEST).text().contains("spec.yml:3"));
+    connect(&larder).await;
+}

@@ -1,0 +1,354 @@
+//! The template deploys what the code needs and what the documents say, and nothing more.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::TableDescription;
+use larder::refresh::LEASE;
+use larder_local::route::Function;
+use larder_tests::document::{self, quoted, read, rows};
+use larder_tests::template::{Allowed, Template, list, text};
+use larder_tests::{World, root};
+use serde_json::{Value, json};
+
+#[test]
+fn each_role_allows_what_security_md_says_and_nothing_else() {
+    let template = Template::read();
+    let functions = template.functions();
+    let mut documented = BTreeSet::new();
+    for row in rows(&read("SECURITY.md"), "## What each role allows in AWS") {
+        let [who, actions, resources, only_if] = row[..] else { panic!("{row:?}") };
+        let all = functions.keys().copied().collect();
+        for who in if who == "every function" { all } else { quoted(who) } {
+            for action in quoted(actions) {
+                for resource in quoted(resources) {
+                    let resource = match resource {
+                        "its own log group" => format!("{}Log", functions[who]),
+                        other => other.to_owned(),
+                    };
+                    let only_if = quoted(only_if).concat();
+                    documented.insert(Allowed { who: who.to_owned(), action: action.to_owned(), resource, only_if });
+                }
+            }
+        }
+    }
+    let allowed = template.allowed();
+    let undocumented: Vec<_> = allowed.difference(&documented).collect();
+    let missing: Vec<_> = documented.difference(&allowed).collect();
+    assert!(
+        undocumented.is_empty() && missing.is_empty(),
+        "not in SECURITY.md: {undocumented:#?}, not in the template: {missing:#?}"
+    );
+}
+
+#[test]
+fn only_traces_are_allowed_on_every_resource_and_no_action_has_a_wildcard() {
+    let template = Template::read();
+    for Allowed { who, action, resource, .. } in template.allowed() {
+        assert!(!action.contains('*'), "{who} may {action}");
+        assert!(!resource.starts_with('*') || action.starts_with("xray:"), "{who} may {action} on {resource}");
+    }
+    for (name, role) in template.resources("AWS::IAM::Role") {
+        assert!(role["Properties"]["ManagedPolicyArns"].is_null(), "{name}");
+        assert!(!role["Properties"]["AssumeRolePolicyDocument"].to_string().contains('*'), "{name}");
+    }
+}
+
+#[test]
+fn the_hot_path_can_read_and_decrypt_and_have_others_refresh() {
+    let allowed = Template::read().allowed().into_iter().filter(|it| it.who == "get-credentials");
+    let actions: BTreeSet<_> = allowed.map(|it| it.action).collect();
+    let of_everybody =
+        ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
+    let own =
+        ["dynamodb:GetItem", "dynamodb:Query", "kms:Decrypt", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"];
+    assert_eq!(actions, own.into_iter().chain(of_everybody).map(ToOwned::to_owned).collect());
+}
+
+/// Keys, indexes and what they project, in the words of CloudFormation.
+fn shape(table: &TableDescription) -> Value {
+    let keys = |keys: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Vec<Value> {
+        let key = |it: &aws_sdk_dynamodb::types::KeySchemaElement| json!({"AttributeName": it.attribute_name(), "KeyType": it.key_type().as_str()});
+        keys.iter().map(key).collect()
+    };
+    let attributes = table.attribute_definitions().iter();
+    let mut attributes: Vec<_> = attributes.map(|it| (it.attribute_name(), it.attribute_type().as_str())).collect();
+    attributes.sort_unstable();
+    let indexes = table.global_secondary_indexes().iter().map(|index| {
+        let projection = index.projection().unwrap();
+        let mut projected = projection.non_key_attributes().to_vec();
+        projected.sort_unstable();
+        let kind = projection.projection_type().unwrap().as_str();
+        (index.index_name().unwrap().to_owned(), json!([keys(index.key_schema()), kind, projected]))
+    });
+    json!({"keys": keys(table.key_schema()), "attributes": attributes, "indexes": indexes.collect::<serde_json::Map<_, _>>()})
+}
+
+/// The same of a table in the template.
+fn shape_in_template(table: &Value) -> Value {
+    let mut attributes: Vec<_> = list(&table["AttributeDefinitions"])
+        .iter()
+        .map(|it| (text(&it["AttributeName"]), text(&it["AttributeType"])))
+        .collect();
+    attributes.sort_unstable();
+    let indexes = table["GlobalSecondaryIndexes"].as_array().cloned().unwrap_or_default();
+    let indexes = indexes.iter().map(|index| {
+        let projection = &index["Projection"];
+        let mut projected: Vec<_> = projection["NonKeyAttributes"].as_array().into_iter().flatten().map(text).collect();
+        projected.sort_unstable();
+        (text(&index["IndexName"]).to_owned(), json!([index["KeySchema"], projection["ProjectionType"], projected]))
+    });
+    json!({"keys": table["KeySchema"], "attributes": attributes, "indexes": indexes.collect::<serde_json::Map<_, _>>()})
+}
+
+#[tokio::test]
+async fn the_tables_have_the_keys_and_indexes_that_the_code_makes_for_itself() {
+    let (template, world) = (Template::read(), World::new().await);
+    let environment = world.bundle.environment();
+    let names = &environment.settings.tables;
+    for (resource, name) in [
+        ("ConnectionsTable", &names.connections),
+        ("SessionsTable", &names.sessions),
+        ("WorkspacesTable", &names.workspaces),
+    ] {
+        let described = environment.dynamodb().describe_table().table_name(name).send().await.unwrap();
+        assert_eq!(shape_in_template(template.properties(resource)), shape(&described.table.unwrap()), "{resource}");
+        // `larder-connections` of a stack `larder`, unless a suffix names a restored one.
+        assert_eq!(
+            format!(
+                "{}{}",
+                "larder",
+                text(&template.properties(resource)["TableName"]).replace("${AWS::StackName}", "")
+            ),
+            *name
+        );
+    }
+}
+
+#[test]
+fn tables_are_encrypted_protected_and_can_be_restored() {
+    let template = Template::read();
+    let tables = template.resources("AWS::DynamoDB::Table");
+    assert_eq!(tables.len(), 3);
+    for (name, table) in tables {
+        let properties = &table["Properties"];
+        assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{name}");
+        assert_eq!(properties["DeletionProtectionEnabled"], true, "{name}");
+        assert_eq!(properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{name}");
+        let encryption = json!({"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": "Key.Arn"});
+        assert_eq!(properties["SSESpecification"], encryption, "{name}");
+    }
+    let ttl = json!({"AttributeName": "ttl", "Enabled": true});
+    assert_eq!(template.properties("SessionsTable")["TimeToLiveSpecification"], ttl);
+    assert_eq!(template.properties("Key")["EnableKeyRotation"], true);
+}
+
+#[test]
+fn what_cannot_be_made_again_outlives_the_stack() {
+    let template = Template::read();
+    for kind in ["AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret"] {
+        for (name, resource) in template.resources(kind) {
+            assert_eq!(
+                (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
+                (&json!("Retain"), &json!("Retain")),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_function_of_the_workspace_is_deployed_and_those_with_connectors_have_the_layer() {
+    let template = Template::read();
+    let folders = fs::read_dir(root().join("functions")).unwrap();
+    let folders: BTreeSet<_> = folders.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    let functions = template.functions();
+    assert_eq!(functions.keys().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), folders);
+    for (binary, name) in functions {
+        let layers =
+            if matches!(binary, "get-credentials" | "put-credentials") { Value::Null } else { json!(["Connectors"]) };
+        assert_eq!(template.properties(name)["Layers"], layers, "{binary}");
+        assert_eq!(template.properties(name)["FunctionName"], format!("${{AWS::StackName}}-{binary}"));
+        assert_eq!(template.properties(name)["Role"], format!("{name}Role.Arn"));
+    }
+    assert!(
+        root()
+            .join("infra")
+            .join(text(&template.properties("Connectors")["ContentUri"]))
+            .join("connectors/oauth2/spec.yml")
+            .exists()
+    );
+}
+
+#[test]
+fn logs_end_after_a_while_and_every_function_has_its_own() {
+    let template = Template::read();
+    for (name, log) in template.resources("AWS::Logs::LogGroup") {
+        assert_eq!(log["Properties"]["RetentionInDays"], "LogRetentionDays", "{name}");
+        assert_eq!(log["Properties"]["KmsKeyId"], "Key.Arn", "{name}");
+    }
+    for (binary, name) in template.functions() {
+        assert_eq!(template.properties(name)["LoggingConfig"]["LogGroup"], format!("{name}Log"), "{binary}");
+        assert_eq!(
+            template.properties(&format!("{name}Log"))["LogGroupName"],
+            format!("/aws/lambda/${{AWS::StackName}}-{binary}")
+        );
+    }
+}
+
+#[test]
+fn the_key_is_granted_to_tables_alone_and_encrypts_the_logs_of_the_stack() {
+    let template = Template::read();
+    let mut granting = 0;
+    for statement in list(&template.properties("Key")["KeyPolicy"]["Statement"]) {
+        let actions = statement["Action"].to_string();
+        if actions.contains("CreateGrant") {
+            granting += 1;
+            assert_eq!(statement["Condition"]["Bool"]["kms:GrantIsForAWSResource"], true, "{statement}");
+        }
+        match text(&statement["Sid"]) {
+            "IdentityPoliciesDecide" => assert_eq!(statement["Action"], "kms:*"),
+            "LogsOfThisStack" => {
+                let groups = list(&statement["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]);
+                assert!(!groups.is_empty() && groups.iter().all(|it| text(it).contains("/${AWS::StackName}")));
+            }
+            _ => assert!(statement["Condition"]["StringEquals"]["kms:CallerAccount"].is_string(), "{statement}"),
+        }
+    }
+    assert_eq!(granting, 1);
+}
+
+#[test]
+fn limits_are_parameters_that_change_nothing_until_they_are_set() {
+    let template = Template::read();
+    let parameters = template.section("Parameters");
+    for (name, default) in [
+        ("RequestsPerSecond", json!(0)),
+        ("RequestBurst", json!(0)),
+        ("ReservedRefreshes", json!(0)),
+        ("ExecuteApiEndpoint", json!("open")),
+    ] {
+        assert_eq!(parameters[name]["Default"], default, "{name}");
+    }
+    let rate = json!({"ThrottlingRateLimit": "RequestsPerSecond", "ThrottlingBurstLimit": "RequestBurst"});
+    for (resource, property, condition, value) in [
+        ("Stage", "DefaultRouteSettings", json!(["LimitsRequests", ["RequestsPerSecond", "0"]]), rate),
+        (
+            "Refresh",
+            "ReservedConcurrentExecutions",
+            json!(["ReservesRefreshes", ["ReservedRefreshes", "0"]]),
+            json!("ReservedRefreshes"),
+        ),
+    ] {
+        assert_eq!(template.properties(resource)[property], json!([condition[0], value, "AWS::NoValue"]), "{resource}");
+        assert_eq!(template.section("Conditions")[text(&condition[0])], json!([condition[1]]));
+    }
+    assert_eq!(
+        template.properties("Api")["DisableExecuteApiEndpoint"],
+        json!(["ClosesEndpoint", true, "AWS::NoValue"])
+    );
+    assert_eq!(template.section("Conditions")["ClosesEndpoint"], json!(["ExecuteApiEndpoint", "closed"]));
+}
+
+#[test]
+fn whoever_refreshes_has_the_time_to_save_and_nobody_gets_its_message_meanwhile() {
+    let template = Template::read();
+    let seconds = |value: &Value| Duration::from_secs(value.as_u64().unwrap());
+    let timeout = |binary: &str| seconds(template.of_function(template.functions()[binary], "Timeout"));
+    for binary in ["refresh", "connections"] {
+        // Saving is tried for as long as the lease, which is not over before the provider has answered.
+        assert!(timeout(binary) >= 2 * LEASE, "{binary}: {:?}", timeout(binary));
+    }
+    for binary in ["connect", "oauth-callback", "get-credentials", "put-credentials"] {
+        assert_eq!(timeout(binary), Duration::from_secs(30), "the API waits no longer for {binary}");
+    }
+    for (name, mapping) in template.resources("AWS::Lambda::EventSourceMapping") {
+        assert_eq!(mapping["Properties"]["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{name}");
+        let queue = text(&mapping["Properties"]["EventSourceArn"]).trim_end_matches(".Arn");
+        assert!(seconds(&template.properties(queue)["VisibilityTimeout"]) > timeout("refresh"), "{queue}");
+    }
+}
+
+#[test]
+fn the_routes_are_those_of_the_local_server_and_of_cargo_lambda() {
+    let template = Template::read();
+    let functions = template.functions();
+    let routes: BTreeSet<(String, &str)> = template
+        .resources("AWS::ApiGatewayV2::Route")
+        .into_values()
+        .map(|route| {
+            let integration =
+                text(&route["Properties"]["Target"]).strip_prefix("integrations/${").unwrap().trim_end_matches('}');
+            let name = text(&template.properties(integration)["IntegrationUri"]).trim_end_matches(".Arn");
+            let (binary, _) = functions.iter().find(|(_, it)| **it == name).unwrap();
+            assert_eq!(template.properties(&format!("{name}Permission"))["Principal"], "apigateway.amazonaws.com");
+            (text(&route["Properties"]["RouteKey"]).to_owned(), *binary)
+        })
+        .collect();
+    let of_cargo_lambda = document::routes();
+    let of_cargo_lambda: BTreeSet<_> = of_cargo_lambda
+        .iter()
+        .map(|(method, path, function)| (format!("{method} {path}"), function.as_str()))
+        .collect();
+    assert_eq!(routes, of_cargo_lambda);
+    for (route, binary) in &routes {
+        let (method, path) = route.split_once(' ').unwrap();
+        assert_eq!(Function::of(&method.parse().unwrap(), path).map(Function::name), Some(*binary), "{route}");
+    }
+}
+
+#[test]
+fn every_variable_that_is_set_is_documented_and_read() {
+    let template = Template::read();
+    let readme = read("README.md");
+    let parts = fs::read_dir(root().join("shared/src/environment")).into_iter().flatten();
+    let parts = parts.map(|part| fs::read_to_string(part.unwrap().path()).unwrap());
+    let environment = read("shared/src/aws/settings.rs") + &parts.collect::<String>();
+    let documented: Vec<_> =
+        rows(&readme, "The Lambda functions read the environment").into_iter().flat_map(|row| quoted(row[0])).collect();
+    for (name, _) in template.section("Globals")["Function"]["Environment"]["Variables"].as_object().unwrap() {
+        assert!(documented.contains(&name.as_str()), "{name} is not in the table of README.md");
+        assert!(name == "RUST_LOG" || environment.contains(&format!("\"{name}\"")), "{name} is not read");
+    }
+    assert!(!read("infra/template.yaml").contains("LARDER_LOCAL"), "what is deployed must not reach its own network");
+}
+
+#[test]
+fn what_is_not_delivered_and_what_fails_ends_in_a_queue() {
+    let template = Template::read();
+    // Lambda's net, for a function that fails: asynchronous events of `refresh`, which schedules and rules invoke.
+    let nets = template.resources("AWS::Lambda::EventInvokeConfig");
+    let [(_, net)] = nets.into_iter().collect::<Vec<_>>()[..] else { panic!("one function takes events") };
+    let net = &net["Properties"];
+    assert_eq!((&net["FunctionName"], &net["Qualifier"]), (&json!(template.functions()["refresh"]), &json!("$LATEST")));
+    assert_eq!(net["DestinationConfig"]["OnFailure"]["Destination"], "FailedInvocations.Arn");
+    assert!(net["MaximumRetryAttempts"].as_u64().is_some() && net["MaximumEventAgeInSeconds"].as_u64().is_some());
+    // Scheduler's net, for what could not be delivered; what the code makes of it is tested beside `scheduler`.
+    let variables = &template.section("Globals")["Function"]["Environment"]["Variables"];
+    assert_eq!(variables["SCHEDULE_DEAD_LETTER_ARN"], "UndeliveredSchedules.Arn");
+    // A result that cannot be saved goes on to a queue that nobody reads. What is due needs none: it is swept again.
+    assert_eq!(template.properties("RecoveryQueue")["RedrivePolicy"]["deadLetterTargetArn"], "Unrecovered.Arn");
+}
+
+#[test]
+fn every_queue_where_failures_end_has_an_alarm_and_is_encrypted() {
+    let template = Template::read();
+    let watched: BTreeSet<_> = template
+        .resources("AWS::CloudWatch::Alarm")
+        .into_values()
+        .filter(|alarm| alarm["Properties"]["Namespace"] == "AWS/SQS")
+        .map(|alarm| {
+            text(&list(&alarm["Properties"]["Dimensions"])[0]["Value"]).trim_end_matches(".QueueName").to_owned()
+        })
+        .collect();
+    let mut dead_ends = BTreeSet::new();
+    let consumed = template.resources("AWS::Lambda::EventSourceMapping");
+    for (name, queue) in template.resources("AWS::SQS::Queue") {
+        assert_eq!(queue["Properties"]["SqsManagedSseEnabled"], true, "{name}");
+        if !consumed.values().any(|it| it["Properties"]["EventSourceArn"] == format!("{name}.Arn")) {
+            dead_ends.insert(name.to_owned());
+        }
+    }
+    assert_eq!(watched, dead_ends);
+}

@@ -1,0 +1,321 @@
+//! Processes that compete for the same connections over one data folder, and are killed while they do.
+//!
+//! LARDER_COMPETITION_REFRESHES says how many refreshes, LARDER_TEST_PROGRAM with which binary.
+
+mod fleet;
+mod proxy;
+mod rows;
+
+use std::collections::{BTreeMap, HashSet};
+use std::env;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fleet::Fleet;
+use futures::StreamExt as _;
+use futures::future::join_all;
+use futures::stream;
+use http::{Method, StatusCode};
+use larder::clock::{Clock as _, SystemClock};
+use larder::connection::State;
+use larder::secrets::{SecretFile, Workspaces};
+use larder_local::bundle::{DataDir, Grant, mint};
+use larder_tests::{Program, Server, Visitor, say};
+use proxy::{Seen, TokenProxy};
+use rows::Rows;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
+use url::Url;
+
+use crate::MACHINE;
+use crate::seeded::Seeded;
+
+const PROCESSES: usize = 8;
+const DONE: &str = "https://app.example/done";
+/// How many connections are competed for at once.
+const AT_ONCE: usize = 12;
+/// What an end user is told whose refresh token was lost with a process.
+const INTERRUPTED: &str = "a refresh before this one did not come to its end";
+
+/// Eight programs, a certified authorization server that takes no refresh token twice, and a proxy between them.
+struct Competition {
+    data: TempDir,
+    rows: Arc<Rows>,
+    server: Server,
+    proxy: Arc<TokenProxy>,
+    fleet: Arc<Fleet>,
+    ids: Vec<String>,
+    admin: String,
+    http: reqwest::Client,
+    /// What was answered to those who asked for a refresh.
+    answers: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Competition {
+    async fn start(connections: usize, seed: u64) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let first = fleet::start(data.path()).await;
+        let rows = Arc::new(Rows::open(data.path()).await);
+        let server = Server::oidc_for(&first.base_uri, json!({"accessTokenTtlSecs": 3600})).await;
+        let http = http_client();
+        let proxy = TokenProxy::start(server.uri("/token"), Arc::clone(&rows), http.clone(), seed).await;
+        let parameters = json!({
+            "clientId": Server::CLIENT_ID, "clientSecret": Server::CLIENT_SECRET, "clientAuthLocation": "headers",
+            "authorizeUri": server.uri("/auth"), "tokenUri": proxy.token_uri, "testUri": server.uri("/me"),
+            "scopes": ["openid", "offline_access"], "issuer": server.uri(""),
+        });
+        integrate(&first, &parameters).await;
+        let alice = token(data.path(), Grant { tenant: Some("alice".into()), ..Grant::default() }).await;
+        let connecting = (0..connections).map(|_| connect(&first, &server, &alice));
+        let ids: Vec<String> = stream::iter(connecting).buffer_unordered(8).collect().await;
+        for id in &ids {
+            let credentials = first.get(&format!("/credentials?connectionId={id}"), &alice).await;
+            let credentials = credentials.expect(StatusCode::OK).json()["credentials"].clone();
+            proxy.introduce(credentials["refresh_token"].as_str().expect("a refresh token"), id);
+        }
+        let admin = token(data.path(), Grant { tenant: None, is_admin: true, ..Grant::default() }).await;
+        let fleet = Arc::new(Fleet::around(first, data.path(), PROCESSES).await);
+        Self { data, rows, server, proxy, fleet, ids, admin, http, answers: Mutex::default() }
+    }
+
+    /// Has all programs asked for a refresh of each connection at the same time, until so many refreshes were answered.
+    async fn compete(&self, refreshes: usize) {
+        while self.proxy.seen().refreshed < refreshes {
+            let before = self.proxy.seen().refreshed;
+            stream::iter(&self.ids).for_each_concurrent(AT_ONCE, |id| self.compete_for(id)).await;
+            if self.proxy.seen().refreshed == before {
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    /// Waits until so many refreshes were answered.
+    async fn reach(&self, refreshes: usize) {
+        while self.proxy.seen().refreshed < refreshes {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn compete_for(&self, id: &str) {
+        let row = self.rows.get(id).await;
+        // Whose process was killed is left alone until its lease is over.
+        if row.is_leased(SystemClock.now()) || row.state != State::Ready {
+            return;
+        }
+        self.rows.forget_last_attempt(id).await;
+        let asked = self.fleet.base_uris().into_iter().map(|base_uri| self.refresh(base_uri, id, 5));
+        for (status, body) in join_all(asked).await.into_iter().flatten() {
+            let body: Value = serde_json::from_str(&body).unwrap_or_default();
+            let kind = format!("{status} {}", body["type"].as_str().unwrap_or_default());
+            *self.answers.lock().expect("no panic holds it").entry(kind.trim().to_owned()).or_default() += 1;
+        }
+    }
+
+    /// `None` where the program is killed meanwhile, or takes too long.
+    async fn refresh(&self, base_uri: String, id: &str, seconds: u64) -> Option<(u16, String)> {
+        let uri = format!("{base_uri}/connections/{id}/refresh-credentials");
+        let request = self.http.post(uri).bearer_auth(&self.admin).timeout(Duration::from_secs(seconds));
+        let response = request.send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// Waits until nobody holds a lease.
+    async fn settle(&self) {
+        for id in &self.ids {
+            while self.rows.get(id).await.is_leased(SystemClock.now()) {
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    /// Has each connection refreshed once more, by one program or another. Gives the status for each.
+    async fn refresh_all(&self) -> Vec<u16> {
+        let asked = self.ids.iter().enumerate().map(async |(index, id)| {
+            self.rows.forget_last_attempt(id).await;
+            let mut uris = self.fleet.base_uris();
+            let first = index % uris.len();
+            uris.rotate_left(first);
+            // The last kill may have been just now.
+            let asked = stream::iter(uris).filter_map(|base_uri| self.refresh(base_uri, id, 60));
+            std::pin::pin!(asked).next().await.expect("a program that answers").0
+        });
+        stream::iter(asked).buffered(AT_ONCE).collect().await
+    }
+
+    /// What `GET` tells of a connection, and what the provider says to the token that is served.
+    async fn look_at(&self, id: &str) -> (Value, u16) {
+        let connection = self.get(&format!("/connections/{id}")).await;
+        let credentials = self.get(&format!("/credentials?connectionId={id}")).await["credentials"].clone();
+        let access_token = credentials["access_token"].as_str().unwrap_or_default().to_owned();
+        let asked = self.http.get(self.server.uri("/me")).bearer_auth(access_token).send().await;
+        (connection, asked.expect("an answer").status().as_u16())
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        for base_uri in self.fleet.base_uris() {
+            if let Ok(answer) = self.http.get(base_uri + path).bearer_auth(&self.admin).send().await {
+                return serde_json::from_str(&answer.text().await.expect("a whole answer")).expect("JSON");
+            }
+        }
+        panic!("no program answers");
+    }
+
+    fn summary(&self) -> String {
+        let Seen { refreshed, withheld, repeated, windows, struck, .. } = self.proxy.seen();
+        let answers = self.answers.lock().expect("no panic holds it");
+        let answers: Vec<_> = answers.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        let mut summary = format!(
+            "{} processes, {} grants, {refreshed} refreshes, {} kills ({struck} right after an answer), {withheld} \
+             withheld, {} repeated, answers: {}",
+            self.fleet.size(),
+            self.ids.len(),
+            self.fleet.kills(),
+            repeated.len(),
+            answers.join(", "),
+        );
+        if let Some((median, worst)) = median_and_worst(windows) {
+            summary += &format!("; from answer to save: median {median:?}, longest {worst:?}");
+        }
+        summary
+    }
+}
+
+fn median_and_worst(mut times: Vec<Duration>) -> Option<(Duration, Duration)> {
+    times.sort();
+    Some((*times.get(times.len() / 2)?, *times.last()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs tests/run"]
+async fn eight_processes_that_are_killed_use_no_refresh_token_twice_and_lose_none() {
+    let _machine = MACHINE.lock().await;
+    let refreshes = env::var("LARDER_COMPETITION_REFRESHES").map_or(1000, |text| text.parse().expect("a number"));
+    let it = Arc::new(Competition::start(120, 1).await);
+    let killing = tokio::spawn(kill_between_windows(Arc::clone(&it), refreshes));
+    it.compete(refreshes).await;
+    killing.await.expect("they are killed");
+    it.settle().await;
+    let statuses = it.refresh_all().await;
+    say(&format!("competition: {}", it.summary()));
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    let Seen { repeated, unsaved, refused, withheld, .. } = it.proxy.seen();
+    let none = Vec::<String>::new();
+    assert_eq!((&repeated, &unsaved, &refused), (&none, &none, &none));
+    assert!(withheld > 0, "no kill came between the lease and the provider");
+    for id in &it.ids {
+        let (connection, accepted) = it.look_at(id).await;
+        assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null), "{connection}");
+        assert_eq!(accepted, 200, "{connection}");
+    }
+    let grants = it.server.ask("grants").await;
+    assert_eq!((&grants["grants"], &grants["refreshTokens"]), (&json!(it.ids.len()), &json!(it.ids.len())), "{grants}");
+    drop(Arc::into_inner(it).expect("nobody else has it").data);
+}
+
+/// Kills twenty programs while the first half of so many refreshes is made, none of them while it has an answer that is not
+/// saved.
+async fn kill_between_windows(it: Arc<Competition>, refreshes: usize) {
+    let mut rng = Seeded::new(2);
+    for kill in 1..=20 {
+        it.reach(refreshes / 2 * kill / 20).await;
+        let slot = rng.below(PROCESSES);
+        let program = it.fleet.take(slot).expect("it runs");
+        {
+            let _no_window = it.proxy.windows.write().await;
+            it.fleet.kill(program).await;
+        }
+        it.fleet.start(slot).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs tests/run"]
+async fn what_is_lost_with_a_process_between_answer_and_save_is_flagged_in_words() {
+    const REFRESHES: usize = 120;
+    const STRIKES: usize = 12;
+
+    let _machine = MACHINE.lock().await;
+    let it = Arc::new(Competition::start(60, 3).await);
+    let struck = it.proxy.strike(Arc::clone(&it.fleet), STRIKES);
+    let reviving = tokio::spawn(revive(Arc::clone(&it.fleet), struck));
+    let killing = tokio::spawn(kill_anywhere(Arc::clone(&it), REFRESHES));
+    it.compete(REFRESHES).await;
+    killing.await.expect("they are killed");
+    it.settle().await;
+    reviving.abort();
+    let ended = reviving.await.expect_err("it has no end of its own");
+    assert!(ended.is_cancelled(), "{ended}");
+
+    let statuses = it.refresh_all().await;
+    // Whoever has lost an answer can only send the refresh token that it has used.
+    let lost: HashSet<String> = it.proxy.seen().repeated.into_iter().collect();
+    say(&format!("interruption: {}; {} lost", it.summary(), lost.len()));
+    assert!(lost.len() >= 5, "too few kills came before the save: {}", lost.len());
+    for (id, status) in it.ids.iter().zip(statuses) {
+        let (connection, accepted) = it.look_at(id).await;
+        if lost.contains(id) {
+            assert_eq!((&connection["state"], status), (&json!("CLIENT_ACTION_REQUIRED"), 400), "{connection}");
+            assert_eq!(connection["error"]["key"], "access_token_expired");
+            let message = connection["error"]["message"].as_str().unwrap_or_default();
+            assert!(message.contains(INTERRUPTED) && message.contains("must connect again"), "{message}");
+        } else {
+            assert_eq!((&connection["state"], status, accepted), (&json!("READY"), 200, 200), "{connection}");
+        }
+    }
+}
+
+/// Starts again what was killed after an answer.
+async fn revive(fleet: Arc<Fleet>, mut struck: UnboundedReceiver<usize>) {
+    while let Some(slot) = struck.recv().await {
+        // Another answer may have struck it as well.
+        if let Some(program) = fleet.take(slot) {
+            fleet.kill(program).await;
+            fleet.start(slot).await;
+        }
+    }
+}
+
+/// Kills eight programs while the first half of so many refreshes is made, whatever they do.
+async fn kill_anywhere(it: Arc<Competition>, refreshes: usize) {
+    let mut rng = Seeded::new(4);
+    for kill in 1..=8 {
+        it.reach(refreshes / 2 * kill / 8).await;
+        let slot = rng.below(PROCESSES);
+        if let Some(program) = it.fleet.take(slot) {
+            it.fleet.kill(program).await;
+            it.fleet.start(slot).await;
+        }
+    }
+}
+
+async fn integrate(larder: &Program, parameters: &Value) {
+    let body = json!({"connectorKey": "oauth2", "parameters": parameters, "redirectUris": [DONE]}).to_string();
+    larder.send(Method::PUT, "/integrations/crm", &larder.admin, &body).await.expect(StatusCode::CREATED);
+}
+
+/// One more connection of alice's. Gives its id.
+async fn connect(larder: &Program, server: &Server, alice: &str) -> String {
+    let mut visitor = Visitor::default();
+    let parameters = format!("integrationKey=crm&allowMultipleConnections=1&redirectUri={DONE}&token={alice}");
+    let authorize = visitor.get(&larder.uri(&format!("/connect?{parameters}"))).await.location();
+    let callback = server.approve(&authorize).await;
+    let result = Url::parse(&visitor.get(&callback).await.location()).expect("a URL");
+    let id = result.query_pairs().find(|(name, _)| name == "connectionId");
+    id.unwrap_or_else(|| panic!("not connected: {result}")).1.into_owned()
+}
+
+async fn token(data: &Path, grant: Grant) -> String {
+    let secrets = SecretFile::new(DataDir::open(data).expect("a folder").secrets());
+    let workspaces = Workspaces::new(Arc::new(secrets), Arc::new(SystemClock));
+    mint(&workspaces, &grant, &SystemClock).await.expect("a token")
+}
+
+/// Keeps no connection open: Node.js closes them after a while, and might just when the next request is sent.
+#[expect(clippy::disallowed_methods, reason = "a test's own client")]
+fn http_client() -> reqwest::Client {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    client.pool_max_idle_per_host(0).build().expect("an HTTP client")
+}

@@ -1,0 +1,240 @@
+//! Results that the table did not take: they wait on the recovery queue, and nobody asks the provider again meanwhile.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use larder::environment::{RefreshesBy, Settings};
+use larder_local::bundle::bundled_connectors_dir;
+use larder_tests::{Aws, MockProvider, World};
+use refresh::{Event, Refresh};
+use serde_json::{Value, json};
+
+struct Deployment {
+    world: World,
+    aws: Aws,
+    provider: MockProvider,
+    id: String,
+}
+
+impl Deployment {
+    /// A connection that is due for a refresh.
+    async fn due(change: impl FnOnce(Settings) -> Settings) -> Self {
+        let connectors = vec![bundled_connectors_dir()];
+        let (world, aws) = World::deployed(|settings| change(Settings { connectors, ..settings })).await;
+        let provider = MockProvider::start().await;
+        world.integrate(&provider, json!({})).await;
+        let id = world.connect(&provider).await;
+        world.advance(3300);
+        Self { world, aws, provider, id }
+    }
+
+    /// A connection, and a refresh of it that the provider answered and the table did not take.
+    async fn with_an_unsaved_result() -> Self {
+        let it = Self::due(|settings| Settings {
+            recovery_queue: Some("http://queues/recovery".into()),
+            event_bus: Some("larder".into()),
+            ..settings
+        });
+        let Self { world, aws, provider, id } = it.await;
+        aws.take_events();
+        aws.fail("PutItem");
+        world.sweep().await;
+        aws.mend("PutItem");
+        assert_eq!(provider.refreshes().len(), 1);
+        assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+        Self { world, aws, provider, id }
+    }
+
+    /// Delivers messages as SQS would; gives how many must come again.
+    async fn deliver(&self, messages: &[String]) -> usize {
+        let records = messages.iter().enumerate().map(|(index, body)| {
+            json!({"messageId": index.to_string(), "receiptHandle": "handle", "eventSource": "aws:sqs", "body": body})
+        });
+        let event: Event = serde_json::from_value(json!({ "Records": records.collect::<Vec<_>>() })).unwrap();
+        let function = Refresh::new(self.world.bundle.environment()).unwrap();
+        let answer = serde_json::to_value(function.handle(event).await.unwrap()).unwrap();
+        answer["batchItemFailures"].as_array().unwrap().len()
+    }
+
+    /// Nobody has the lease any more, and the time is over that was left to the queue.
+    async fn lease_and_grace_end(&self) {
+        self.world.advance(71);
+        self.world.sweep().await;
+        self.world.advance(91);
+    }
+
+    async fn access_token(&self) -> Value {
+        self.world.credentials(&self.id).await["access_token"].clone()
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_the_table_did_not_take_is_saved_from_the_queue_once() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let messages = it.aws.take_messages();
+    assert_eq!(messages.len(), 1);
+    for secret in ["access-2", "refresh-2"] {
+        assert!(!messages[0].contains(secret));
+    }
+    assert_eq!(it.deliver(&messages).await, 0);
+    assert_eq!(it.access_token().await, "access-2");
+    let connection = it.world.connection(&it.id).await;
+    assert_eq!(connection["lastRefreshedAt"], "2026-01-01T00:55:00Z");
+    assert_eq!(connection["nextCredentialsRefreshAt"], "2026-01-01T01:50:00Z");
+
+    assert_eq!(it.deliver(&messages).await, 0);
+    assert_eq!(it.world.connection(&it.id).await, connection);
+    it.world.advance(3300);
+    it.world.sweep().await;
+    assert_eq!(it.provider.refreshes()[1].get("refresh_token"), Some("refresh-2"));
+}
+
+#[tokio::test]
+async fn nobody_asks_the_provider_with_the_old_token_while_a_result_waits() {
+    let it = Deployment::with_an_unsaved_result().await;
+    // The lease ends after 70 seconds, and the first to come leaves 90 more.
+    it.world.advance(71);
+    it.world.sweep().await;
+    it.world.advance(89);
+    it.world.sweep().await;
+    assert_eq!(it.provider.refreshes().len(), 1);
+    assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
+    assert_eq!(it.access_token().await, "access-2");
+}
+
+#[tokio::test]
+async fn each_try_to_save_a_result_keeps_others_away_until_the_next_one() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let messages = it.aws.take_messages();
+    it.world.advance(71);
+    it.world.sweep().await;
+    it.world.advance(80);
+    it.aws.fail("PutItem");
+    assert_eq!(it.deliver(&messages).await, 1);
+    it.aws.mend("PutItem");
+    it.world.advance(60);
+    it.world.sweep().await;
+    assert_eq!(it.provider.refreshes().len(), 1);
+    assert_eq!(it.deliver(&messages).await, 0);
+    assert_eq!(it.access_token().await, "access-2");
+}
+
+#[tokio::test]
+async fn a_result_that_never_comes_does_not_stop_refreshes() {
+    let it = Deployment::with_an_unsaved_result().await;
+    it.lease_and_grace_end().await;
+    it.world.sweep().await;
+    assert_eq!(it.provider.refreshes().len(), 2);
+    assert_eq!(it.access_token().await, "access-3");
+    // It comes after all, and is older.
+    assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
+    assert_eq!(it.access_token().await, "access-3");
+}
+
+#[tokio::test]
+async fn a_late_result_heals_a_connection_that_was_given_up_meanwhile() {
+    let it = Deployment::with_an_unsaved_result().await;
+    it.lease_and_grace_end().await;
+    it.provider.script(400, &json!({"error": "invalid_grant"}));
+    it.world.sweep().await;
+    assert_eq!(it.world.connection(&it.id).await["state"], "CLIENT_ACTION_REQUIRED");
+
+    assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
+    assert_eq!(it.world.connection(&it.id).await["state"], "READY");
+    assert_eq!(it.access_token().await, "access-2");
+    let events: Vec<_> = it.aws.take_events().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(events, ["connection.disconnected", "connection.reconnected"]);
+}
+
+#[tokio::test]
+async fn a_result_is_dropped_when_the_end_user_has_connected_again() {
+    let it = Deployment::with_an_unsaved_result().await;
+    assert_eq!(it.world.connect(&it.provider).await, it.id);
+    let token = it.access_token().await;
+    assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
+    assert_eq!(it.access_token().await, token);
+}
+
+#[tokio::test]
+async fn a_result_is_dropped_when_the_same_credentials_have_been_stored_again() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let uri = format!("/credentials?connectionId={}", it.id);
+    let stored = it.world.get(&uri).await.text().to_owned();
+    it.world.send_raw(http::Method::PUT, &uri, &it.world.admin, stored).await.expect(StatusCode::CREATED);
+    assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
+    assert_eq!(it.access_token().await, "access-1");
+}
+
+#[tokio::test]
+async fn a_result_of_a_connection_that_was_made_anew_is_dropped() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let uri = format!("/connections/{}", it.id);
+    it.world.send(http::Method::DELETE, &uri, &it.world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    it.world.connect(&it.provider).await;
+    let token = it.access_token().await;
+    assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
+    assert_eq!(it.access_token().await, token);
+}
+
+#[tokio::test]
+async fn a_table_that_stays_away_keeps_the_result_on_the_queue() {
+    let it = Deployment::with_an_unsaved_result().await;
+    it.aws.fail("PutItem");
+    let messages = it.aws.take_messages();
+    assert_eq!(it.deliver(&messages).await, 1);
+    assert_eq!(it.aws.retried(), 1);
+    it.aws.mend("PutItem");
+    assert_eq!(it.deliver(&messages).await, 0);
+    assert_eq!(it.access_token().await, "access-2");
+}
+
+#[tokio::test]
+async fn a_message_that_was_changed_or_is_none_of_ours_changes_nothing() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let message: Value = serde_json::from_str(&it.aws.take_messages()[0]).unwrap();
+    let mut changed = Vec::new();
+    for (member, value) in [("version", json!(0)), ("sealed", json!("AAAA")), ("workspace", json!("other"))] {
+        let mut message = message.clone();
+        message[member] = value;
+        changed.push(message.to_string());
+    }
+    it.deliver(&changed).await;
+    assert_eq!(it.deliver(&["{}".into(), "no JSON".into()]).await, 2);
+    assert_eq!(it.access_token().await, "access-1");
+}
+
+#[tokio::test]
+async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
+    let recovery_queue = Some("http://queues/recovery".into());
+    let it = Deployment::due(|settings| Settings { recovery_queue, ..settings }).await;
+    let Deployment { world, aws, id, .. } = &it;
+    aws.fail("PutItem");
+    aws.fail("SendMessage");
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        aws.mend("PutItem");
+    };
+    tokio::join!(world.sweep(), back);
+    assert_eq!(world.credentials(id).await["access_token"], "access-2");
+    assert_eq!(aws.take_messages().len(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_from_the_queue_that_somebody_else_refreshes_comes_again_soon() {
+    let refreshes = RefreshesBy::Queue("http://queues/refreshes.fifo".into());
+    let it = Deployment::due(|settings| Settings { refreshes, ..settings }).await;
+    it.world.sweep().await;
+    let messages = it.aws.take_messages();
+    // Whoever refreshes it never comes back.
+    it.provider.set_delay(Duration::from_secs(3600));
+    tokio::select! {
+        _ = it.deliver(&messages) => panic!("the provider has answered"),
+        () = it.provider.until_asked() => {}
+    }
+    it.provider.set_delay(Duration::ZERO);
+    assert_eq!((it.deliver(&messages).await, it.aws.retried()), (1, 1));
+    it.world.advance(70);
+    assert_eq!((it.deliver(&messages).await, it.aws.retried()), (0, 1));
+    assert_eq!(it.provider.refreshes().len(), 2);
+    assert_eq!(it.access_token().await, "access-3");
+}
