@@ -1,5 +1,5 @@
-//! What must never be logged or told, is not: every flow is run with marker secrets, and everything that Larder logs and
-//! answers is searched for them. The test takes the log of its process, and so needs one of its own.
+//! No secret is logged or shown: every flow is run with marker secrets, and everything that Larder logs and answers is
+//! searched for them. The test takes the log of its process, and so needs one of its own.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,10 +1,10 @@
-//! Load, failures and kills, and processes that compete over one data folder. One test at a time: each takes the machine.
+//! Load, failures and kills, and processes that compete over one data folder. The load has the machine to itself.
 
 mod competition;
 mod seeded;
 mod traffic;
 
-use tokio::sync::Mutex;
+use tokio::sync::RwLock;
 
-/// Held by the test that runs.
-static MACHINE: Mutex<()> = Mutex::const_new(());
+/// Held to write by the test that needs all of the machine, and to read by the others.
+static MACHINE: RwLock<()> = RwLock::const_new(());

@@ -191,7 +191,7 @@ fn median_and_worst(mut times: Vec<Duration>) -> Option<(Duration, Duration)> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
 async fn eight_processes_that_are_killed_use_no_refresh_token_twice_and_lose_none() {
-    let _machine = MACHINE.lock().await;
+    let _machine = MACHINE.read().await;
     let refreshes = env::var("LARDER_COMPETITION_REFRESHES").map_or(1000, |text| text.parse().expect("a number"));
     let it = Arc::new(Competition::start(120, 1).await);
     let killing = tokio::spawn(kill_between_windows(Arc::clone(&it), refreshes));
@@ -237,7 +237,7 @@ async fn what_is_lost_with_a_process_between_answer_and_save_is_flagged_in_words
     const REFRESHES: usize = 120;
     const STRIKES: usize = 12;
 
-    let _machine = MACHINE.lock().await;
+    let _machine = MACHINE.read().await;
     let it = Arc::new(Competition::start(60, 3).await);
     let struck = it.proxy.strike(Arc::clone(&it.fleet), STRIKES);
     let reviving = tokio::spawn(revive(Arc::clone(&it.fleet), struck));

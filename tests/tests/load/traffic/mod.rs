@@ -34,7 +34,7 @@ const MEMORY_MARGIN: u64 = 16 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_failures_and_kills_nothing_acknowledged_is_lost() {
-    let _machine = MACHINE.lock().await;
+    let _machine = MACHINE.write().await;
     let number = |name, default| env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let seconds = number("LARDER_LOAD_SECONDS", 24);
     let seed = number("LARDER_LOAD_SEED", 20_261_123);
