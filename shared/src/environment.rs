@@ -18,13 +18,14 @@ use crate::clock::Clock;
 use crate::credential_store::CredentialStore;
 use crate::events::{Events, NoEvents};
 use crate::metrics::Metrics;
+use crate::queue::Queue;
 use crate::random::Rng;
 use crate::scheduler::{Scheduler, SweepOnly};
 use crate::seal::{DataKeys, KeyFile, Sealer};
-use crate::secrets::{SecretFile, SecretStore, Workspaces};
+use crate::secrets::{Proxies, SecretFile, SecretStore, Workspaces};
 use crate::signals::Signals;
 use crate::store::schema::Tables;
-use crate::store::{Connections, DataKeyRing, Sessions};
+use crate::store::{Connections, DataKeyRing, Integrations, Sessions};
 use crate::vault::{Outside, Vault};
 
 /// How one deployment of Larder is set up.
@@ -138,10 +139,6 @@ pub struct Environment {
     dynamodb: aws_sdk_dynamodb::Client,
     sealer: OnceLock<Sealer>,
     credential_store: OnceLock<Arc<dyn CredentialStore>>,
-    #[cfg(feature = "engine")]
-    provider: OnceLock<crate::provider::Provider>,
-    #[cfg(feature = "engine")]
-    transport: Option<Arc<dyn crate::egress::Transport>>,
 }
 
 impl Environment {
@@ -161,10 +158,6 @@ impl Environment {
             dynamodb,
             sealer: OnceLock::new(),
             credential_store: OnceLock::new(),
-            #[cfg(feature = "engine")]
-            provider: OnceLock::new(),
-            #[cfg(feature = "engine")]
-            transport: None,
         }
     }
 
@@ -187,6 +180,22 @@ impl Environment {
     /// The connections.
     pub fn connections(&self) -> Connections {
         Connections::new(self.dynamodb.clone(), &self.settings.tables.connections)
+    }
+
+    /// The integrations, with their parameters.
+    pub fn integrations(&self) -> Integrations {
+        let (secrets, rng) = (Arc::clone(&self.secrets), Arc::clone(&self.rng));
+        Integrations::new(self.dynamodb.clone(), &self.settings.tables.workspaces, secrets, rng)
+    }
+
+    /// The proxies that connectors of a workspace may use.
+    pub fn proxies(&self) -> Proxies {
+        Proxies::new(Arc::clone(&self.secrets))
+    }
+
+    /// A queue.
+    pub fn queue(&self, url: &aws::Name) -> Arc<dyn Queue> {
+        aws::queue(&self.sdk, url)
     }
 
     /// The pending connect flows.
@@ -237,106 +246,6 @@ impl Environment {
             None => Arc::new(NoEvents),
         };
         Signals::new(scheduler, events)
-    }
-}
-
-#[cfg(feature = "engine")]
-mod engine {
-    use super::{Arc, Environment, RefreshesBy, SettingError};
-    use crate::aws;
-    use crate::configuration::Configuration;
-    use crate::connect::Establish;
-    use crate::connector::{Catalog, Folder};
-    use crate::egress::{Egress, Reach, Transport};
-    use crate::javascript::{JavaScript, Limits};
-    use crate::provider::Provider;
-    use crate::refresh::{RecoveryQueue, RefreshQueue, Refresher, Slots};
-    use crate::secrets::Proxies;
-    use crate::store::Integrations;
-
-    impl Environment {
-        /// Integrations and connectors. Of the same key, those in the settings' folders win over `bundled`.
-        pub fn configuration(&self, bundled: Vec<Folder>) -> Arc<Configuration> {
-            let tables = &self.settings.tables;
-            let (secrets, rng) = (Arc::clone(&self.secrets), Arc::clone(&self.rng));
-            Arc::new(Configuration {
-                integrations: Integrations::new(self.dynamodb.clone(), &tables.workspaces, secrets, rng),
-                catalog: Catalog::new(bundled).with_dirs(&self.settings.connectors),
-                base_uri: self.settings.base_uri.clone(),
-                workspaces: self.workspaces(),
-                proxies: Proxies::new(Arc::clone(&self.secrets)),
-                clock: Arc::clone(&self.clock),
-            })
-        }
-
-        /// The same, but for what carries requests to providers; for tests.
-        pub fn with_transport(self, transport: Arc<dyn Transport>) -> Self {
-            Self { transport: Some(transport), ..self }
-        }
-
-        /// Speaks to providers. All that ask get the same one: its HTTP client reads the machine's root certificates.
-        ///
-        /// # Errors
-        /// When no HTTP client can be made.
-        pub fn provider(&self) -> Result<Provider, SettingError> {
-            if let Some(provider) = self.provider.get() {
-                return Ok(provider.clone());
-            }
-            let reach = match self.settings.egress_reroute {
-                Some(port) => Reach::Rerouted(port),
-                None if self.settings.is_local => Reach::PublicAndLoopback,
-                None => Reach::Public,
-            };
-            let egress = match &self.transport {
-                Some(transport) => Egress::over(Arc::clone(transport)),
-                None => Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?,
-            };
-            let javascript = JavaScript::new(egress.clone(), Arc::clone(&self.rng), Limits::default());
-            let provider = Provider::new(egress, javascript, Arc::clone(&self.clock), Arc::clone(&self.rng));
-            Ok(self.provider.get_or_init(|| provider).clone())
-        }
-
-        /// Tests and stores connections.
-        ///
-        /// # Errors
-        /// When the key file cannot be used or no HTTP client can be made.
-        pub fn establish(&self) -> Result<Establish, SettingError> {
-            Ok(Establish {
-                connections: self.connections(),
-                vault: self.vault()?,
-                provider: self.provider()?,
-                signals: self.signals(),
-                clock: Arc::clone(&self.clock),
-                rng: Arc::clone(&self.rng),
-            })
-        }
-
-        /// Refreshes connections.
-        ///
-        /// # Errors
-        /// When the key file cannot be used or no HTTP client can be made.
-        pub fn refresher(&self, configuration: Arc<Configuration>) -> Result<Refresher, SettingError> {
-            let queue = match &self.settings.refreshes {
-                RefreshesBy::Queue(url) => Some(RefreshQueue::new(aws::queue(&self.sdk, url))),
-                RefreshesBy::Sweeper | RefreshesBy::Schedules(_) => None,
-            };
-            let recovery = self.settings.recovery_queue.as_ref();
-            let recovery = recovery.map(|url| RecoveryQueue::new(aws::queue(&self.sdk, url)));
-            Ok(Refresher {
-                connections: self.connections(),
-                vault: self.vault()?,
-                configuration,
-                provider: self.provider()?,
-                signals: self.signals(),
-                queue,
-                recovery,
-                clock: Arc::clone(&self.clock),
-                rng: Arc::clone(&self.rng),
-                give_up: self.settings.give_up,
-                metrics: self.settings.metrics.clone(),
-                slots: Slots::default(),
-            })
-        }
     }
 }
 

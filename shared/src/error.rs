@@ -240,7 +240,7 @@ pub fn log_cause(what: &str, error: &dyn std::error::Error) {
 }
 
 /// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

@@ -75,7 +75,7 @@ pub fn redirect(location: &str) -> Response {
 }
 
 /// A response with a body of the given type that no cache keeps and no browser sniffs.
-pub(crate) fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
+pub fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
     let mut response = empty(status);
     *response.body_mut() = body;
     let headers = response.headers_mut();

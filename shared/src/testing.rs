@@ -1,4 +1,4 @@
-//! What the tests of several modules share.
+//! What tests share, here and in other crates.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -10,11 +10,11 @@ use crate::logging;
 
 /// The log of a piece of work, as a function writes it.
 #[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     /// Runs a piece of work and gives the lines that it logs with this filter.
-    pub(crate) async fn of(filter: &str, work: impl Future<Output = ()>) -> Vec<Value> {
+    pub async fn of(filter: &str, work: impl Future<Output = ()>) -> Vec<Value> {
         let lines = Self::default();
         let writer = lines.clone();
         work.with_subscriber(logging::subscriber(filter, move || writer.clone())).await;

@@ -48,7 +48,6 @@ pub(crate) fn events(_: &SdkConfig, bus: &Name) -> Arc<dyn Events> {
     match *bus {}
 }
 
-#[cfg_attr(not(feature = "engine"), expect(dead_code, reason = "only refreshes are queued"))]
 pub(crate) fn queue(_: &SdkConfig, url: &Name) -> Arc<dyn Queue> {
     match *url {}
 }

@@ -12,24 +12,25 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::configuration::{Choice, Configuration};
-use larder::connect::{
-    ConnectFailure, Delivery, Establish, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
-};
 pub use larder::connection::own_id as own_connection_id;
 use larder::connection::{Connection, Contents};
-use larder::connector::AuthType;
-use larder::environment::{Environment, SettingError};
+use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
-use larder::oauth1::Token;
-use larder::oauth2::{Pkce, State, build_authorize_url};
-use larder::provider::Auth;
 use larder::random::{self, Rng};
 use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder::store::{Integration, Session, Sessions};
+use larder_engine::configuration::{Choice, Configuration};
+use larder_engine::connect::{
+    ConnectFailure, Delivery, Establish, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
+};
+use larder_engine::connector::AuthType;
+use larder_engine::environment::Environment;
+use larder_engine::oauth1::Token;
+use larder_engine::oauth2::{Pkce, State, build_authorize_url};
+use larder_engine::provider::Auth;
 pub use own::find as find_own_connection;
 use request::ConnectRequest;
 use url::Url;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use connect::Connect;
-use larder::environment::Environment;
 use larder::lambda;
+use larder_engine::environment::Environment;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

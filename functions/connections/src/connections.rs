@@ -10,10 +10,10 @@ use larder::connection::RefreshOutcome;
 use larder::connection::{Connection, State};
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json};
-use larder::provider::{ProviderError, Reauthorize};
 use larder::record::TaskContext;
-use larder::refresh::{Refresher, Trigger};
 use larder::store::Connections;
+use larder_engine::provider::{ProviderError, Reauthorize};
+use larder_engine::refresh::{Refresher, Trigger};
 use serde_json::{Value, json};
 
 use crate::Management;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use larder::caller::Caller;
-use larder::configuration::check_fields;
-use larder::connect::Origin;
-use larder::connector::{AuthOption, Connector, schema};
 use larder::error::Error;
 use larder::http::{Request, Response, empty, json, read_json};
-use larder::pasted::trimmed;
 use larder::secrets::is_key;
 use larder::store::{Integration, OptionConfig, ParameterChanges};
+use larder_engine::configuration::check_fields;
+use larder_engine::connect::Origin;
+use larder_engine::connector::{AuthOption, Connector, schema};
+use larder_engine::pasted::trimmed;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -138,7 +138,7 @@ impl Management {
             "connectorKey": integration.connector_key,
             "oAuthCallbackUri": integration.oauth_callback_uri,
             "effectiveOAuthCallbackUri":
-                larder::provider::callback_uri(&self.configuration.base_uri, integration.oauth_callback_uri.as_deref()),
+                larder_engine::provider::callback_uri(&self.configuration.base_uri, integration.oauth_callback_uri.as_deref()),
             "redirectUris": integration.redirect_uris,
             "hasParameters": !integration.parameters_version.is_empty(),
         })

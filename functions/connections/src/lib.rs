@@ -22,15 +22,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use larder::caller::Authenticator;
 use larder::clock::Clock;
-use larder::configuration::Configuration;
-use larder::environment::{Environment, SettingError};
+use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
-use larder::provider::Provider;
-use larder::refresh::Refresher;
 use larder::signals::Signals;
 use larder::store::Connections;
 use larder::vault::Vault;
+use larder_engine::configuration::Configuration;
+use larder_engine::environment::Environment;
+use larder_engine::provider::Provider;
+use larder_engine::refresh::Refresher;
 use route::Route;
 
 /// Serves `/connections`, `/integrations` and `/connectors`.

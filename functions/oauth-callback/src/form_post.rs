@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use form_urlencoded::Serializer;
 use http::StatusCode;
-use larder::connect::page;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, is_form};
+use larder_engine::connect::page;
 
 use crate::read_callback;
 

@@ -12,21 +12,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::clock::Clock;
-use larder::configuration::{Choice, Configuration};
-use larder::connect::{
-    ConnectFailure, Delivery, Establish, Flow, OUTCOME_LIFE, Outcome, browser_cookie, browser_cookie_name,
-    browser_digest, callback_digest, page,
-};
 use larder::connection::Connection;
-use larder::environment::{Environment, SettingError};
+use larder::environment::SettingError;
 use larder::error::{Error, log_cause};
 use larder::http::{Handler, Request, Response, cookie, empty, host, is_prefetch};
-use larder::oauth2::{Callback, CallbackOutcome, State, parse_callback, refusal};
-use larder::provider::{Auth, Authorization, Obtained};
 use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder::store::{Session, SessionError, Sessions, Taken, Visit};
+use larder_engine::configuration::{Choice, Configuration};
+use larder_engine::connect::{
+    ConnectFailure, Delivery, Establish, Flow, OUTCOME_LIFE, Outcome, browser_cookie, browser_cookie_name,
+    browser_digest, callback_digest, page,
+};
+use larder_engine::environment::Environment;
+use larder_engine::oauth2::{Callback, CallbackOutcome, State, parse_callback, refusal};
+use larder_engine::provider::{Auth, Authorization, Obtained};
 
 /// How often, and how long each time, a callback waits for the same one that is at work.
 const WAITS: usize = 10;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use larder::environment::Environment;
 use larder::lambda;
+use larder_engine::environment::Environment;
 use oauth_callback::OAuthCallback;
 
 #[tokio::main(flavor = "current_thread")]

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use larder::connection::RefreshOutcome;
-use larder::environment::{Environment, RefreshesBy, SettingError};
+use larder::environment::{RefreshesBy, SettingError};
 use larder::error::{Error, log_cause};
-use larder::invoke::{RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
 use larder::isolation::isolated;
 use larder::record::{Batch, note, recorded};
-use larder::refresh::{Message, Recovery, Refresher, SweepReport, Trigger};
+use larder::refresh::{RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
+use larder_engine::environment::Environment;
+use larder_engine::refresh::{Message, Recovery, Refresher, SweepReport, Trigger};
 use serde::{Deserialize, Serialize};
 
 /// What the function is invoked with.

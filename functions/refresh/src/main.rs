@@ -1,7 +1,7 @@
 //! The Lambda function `refresh`.
 
-use larder::environment::Environment;
 use larder::lambda;
+use larder_engine::environment::Environment;
 use refresh::Refresh;
 
 // Refreshes run on threads of their own; these two have what they share, which is mostly waiting.

@@ -15,20 +15,19 @@ use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
 use larder::caller::{Authenticator, Claims, sign};
 use larder::clock::Clock;
-use larder::connector::{Files, Folder};
-use larder::environment::{
-    CredentialsIn, Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings,
-};
+use larder::environment::{CredentialsIn, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
 use larder::invocation::Invocation;
 use larder::metrics::Metrics;
 use larder::random::{self, Rng};
-use larder::refresh::Refresher;
 use larder::seal::KeyFile;
 use larder::secret::Secret;
 use larder::secrets::{WorkspaceSecret, Workspaces};
 use larder::store::schema::{self, Tables};
+use larder_engine::connector::{Files, Folder};
+use larder_engine::environment::Environment;
+use larder_engine::refresh::Refresher;
 use oauth_callback::OAuthCallback;
 use put_credentials::PutCredentials;
 
@@ -172,7 +171,7 @@ impl Bundle {
         if let KeysFrom::File(path) = &settings.keys {
             KeyFile::create(path, &*rng).map_err(SettingError::from)?;
         }
-        let environment = Environment::new(settings, sdk, clock, rng);
+        let environment = Environment::new(larder::environment::Environment::new(settings, sdk, clock, rng));
         schema::create(environment.dynamodb(), &environment.settings.tables).await?;
         let configuration = environment.configuration(bundled_connectors());
         let refresher = Arc::new(environment.refresher(Arc::clone(&configuration))?);

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use larder::connector::BrokenConnector;
-use larder::connector::catalog::find;
-use larder::connector::folder::{self, Files, Problem};
-use larder::lint::{Finding, Severity, lint};
+use larder_engine::connector::BrokenConnector;
+use larder_engine::connector::catalog::find;
+use larder_engine::connector::folder::{self, Files, Problem};
+use larder_engine::lint::{Finding, Severity, lint};
 use serde_json::{Value, json};
 
 /// What was found. The files of its problems begin with the folder as it was given.

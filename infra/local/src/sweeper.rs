@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::refresh::Refresher;
+use larder_engine::refresh::Refresher;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use larder::clock::SystemClock;
-use larder::connector::{Connector, FunctionName, folder, schema};
-use larder::egress::{Egress, Reach};
-use larder::javascript::{JavaScript, Limits};
-use larder::pasted::trimmed;
-use larder::provider::{Auth, Provider};
 use larder::random::SystemRng;
+use larder_engine::connector::{Connector, FunctionName, folder, schema};
+use larder_engine::egress::{Egress, Reach};
+use larder_engine::javascript::{JavaScript, Limits};
+use larder_engine::pasted::trimmed;
+use larder_engine::provider::{Auth, Provider};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -66,7 +66,6 @@ pub(crate) fn events(sdk: &SdkConfig, bus: &Name) -> Arc<dyn Events> {
     Arc::new(EventBus::new(aws_sdk_eventbridge::Client::new(sdk), bus))
 }
 
-#[cfg_attr(not(feature = "engine"), expect(dead_code, reason = "only refreshes are queued"))]
 pub(crate) fn queue(sdk: &SdkConfig, url: &Name) -> Arc<dyn Queue> {
     Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(sdk), url))
 }

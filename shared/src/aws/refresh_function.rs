@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::connection::RefreshOutcome;
 use crate::error::Error;
-use crate::invoke::{RefreshConnection, RefreshEvent, ReplaceCredentials, ReplaceEvent, Replaced};
 use crate::record;
+use crate::refresh::{RefreshConnection, RefreshEvent, ReplaceCredentials, ReplaceEvent, Replaced};
 
 /// The `refresh` function, invoked by its name and waited for.
 ///

@@ -8,8 +8,8 @@ use super::Vault;
 use crate::connection::{Asked, Connection, Contents, Problem, expiry_of};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
-use crate::invoke::ReplaceEvent;
 use crate::random::Rng;
+use crate::refresh::ReplaceEvent;
 use crate::seal::Place;
 use crate::store::Expect;
 

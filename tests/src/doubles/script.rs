@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use larder::egress::ORIGIN;
+use larder_engine::egress::ORIGIN;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use url::{Url, form_urlencoded};

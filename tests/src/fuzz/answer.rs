@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use larder::egress::{Egress, EgressError, Limits, Response, Transport};
+use larder_engine::egress::{Egress, EgressError, Limits, Response, Transport};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 

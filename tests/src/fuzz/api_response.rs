@@ -7,15 +7,17 @@ use larder::connection::{
     Asked, Connection, Expiry, Failure, IntegrationRef, State, brings_new_token, expiry_of, next_refresh,
     refreshed_expiry,
 };
-use larder::connector::{ApiClient, ApiResponse, ErrorKey, Reading, Refused, ResponseError, RestMapping, test_passed};
-use larder::egress::Limits;
 use larder::error::Error;
 use larder::http::Response;
-use larder::provider::ProviderError;
-use larder::response::{
+use larder::values::has_too_many_values;
+use larder_engine::connector::{
+    ApiClient, ApiResponse, ErrorKey, Reading, Refused, ResponseError, RestMapping, test_passed,
+};
+use larder_engine::egress::Limits;
+use larder_engine::provider::ProviderError;
+use larder_engine::response::{
     self, ErrorReport, ErrorRules, Meaning, is_success, parse_http_date, parse_retry_after, redirect_target,
 };
-use larder::values::has_too_many_values;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;

@@ -1,7 +1,7 @@
 //! The query that a browser brings back from a provider.
 
 use http::StatusCode;
-use larder::oauth2::{CallbackOutcome, OAuthConfig, State, parse_callback};
+use larder_engine::oauth2::{CallbackOutcome, OAuthConfig, State, parse_callback};
 use serde_json::json;
 use url::form_urlencoded;
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use larder::http::Response;
-use larder::oauth2::{PROTECTED_PARAMETERS, State};
+use larder_engine::oauth2::{PROTECTED_PARAMETERS, State};
 use url::Url;
 
 use super::assert_untold;

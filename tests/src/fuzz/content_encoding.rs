@@ -1,6 +1,6 @@
 //! Bodies that a server has encoded, although nobody asked it to.
 
-use larder::egress::{EgressError, Limits};
+use larder_engine::egress::{EgressError, Limits};
 
 use super::answer::Answer;
 use super::assert_untold;

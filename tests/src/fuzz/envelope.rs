@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use futures::executor::block_on;
-use larder::connect::Flow;
 use larder::error::ErrorClass;
 use larder::random::Rng;
 use larder::seal::{DataKey, DataKeys, Place, SealError, Sealer};
 use larder::store::Session;
+use larder_engine::connect::Flow;
 use time::OffsetDateTime;
 
 use super::assert_untold;

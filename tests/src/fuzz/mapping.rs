@@ -1,7 +1,7 @@
 //! Mappings over variables.
 
-use larder::connector::Mapping;
-use larder::connector::mapping::unknown_formulas;
+use larder_engine::connector::Mapping;
+use larder_engine::connector::mapping::unknown_formulas;
 use serde_json::{Value, json};
 
 /// A JSON object with `mapping` and `variables`.

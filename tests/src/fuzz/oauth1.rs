@@ -1,10 +1,10 @@
 //! Answers and callbacks of providers that speak OAuth 1.0a.
 
-use larder::oauth1::{
+use larder::secret::Secret;
+use larder_engine::oauth1::{
     OAuth1CallbackError, OAuth1Config, Token, check_callback, parse_access_token, parse_request_token,
 };
-use larder::oauth2::{TokenError, parse_callback};
-use larder::secret::Secret;
+use larder_engine::oauth2::{TokenError, parse_callback};
 use serde_json::{Value, json};
 
 use super::{assert_untold, with_secrets};

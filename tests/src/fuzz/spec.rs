@@ -1,8 +1,8 @@
 //! Connector folders.
 
-use larder::connector::folder::parse;
-use larder::connector::{Catalog, Files, Folder};
-use larder::lint::{Severity, lint};
+use larder_engine::connector::folder::parse;
+use larder_engine::connector::{Catalog, Files, Folder};
+use larder_engine::lint::{Severity, lint};
 
 /// The folder's files one after the other, each behind a line `=== its path`. What stands before is `spec.yml`.
 pub fn spec(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! Answers of token endpoints.
 
 use larder::connection::{Asked, expiry_of};
-use larder::oauth2::{OAuthConfig, TokenError, TokenResponse, parse_revocation, parse_token_response};
-use larder::response::object;
+use larder_engine::oauth2::{OAuthConfig, TokenError, TokenResponse, parse_revocation, parse_token_response};
+use larder_engine::response::object;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 

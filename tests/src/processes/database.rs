@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use larder::connector::database::{Driver, Login, Tls};
-use larder::database::{LoginError, verify};
-use larder::egress::{Egress, Reach};
 use larder::secret::Secret;
+use larder_engine::connector::database::{Driver, Login, Tls};
+use larder_engine::database::{LoginError, verify};
+use larder_engine::egress::{Egress, Reach};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};

@@ -154,8 +154,12 @@ fn binary() -> &'static PathBuf {
     BINARY.get_or_init(|| env::var_os("LARDER_TEST_PROGRAM").map_or_else(|| built("larder"), PathBuf::from))
 }
 
-/// Builds a binary of this workspace, as `cargo run` or `cargo lambda watch` does, and tells where it is.
+/// A binary of this workspace: the one that `tests/run` has built, or else built now, as `cargo run` or `cargo lambda watch`
+/// does.
 pub fn built(name: &str) -> PathBuf {
+    if let Some(binaries) = env::var_os("LARDER_TEST_BINARIES") {
+        return PathBuf::from(binaries).join(name);
+    }
     // …/target/debug/deps/local-0123456789abcdef
     let test = env::current_exe().expect("a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("a folder");

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use larder::connection::Lease;
 use larder::connection::RefreshOutcome;
 use larder::environment::{CredentialsIn, Settings};
-use larder::refresh::{Recovery, Trigger, Unsaved};
+use larder_engine::refresh::{Recovery, Trigger, Unsaved};
 use larder_tests::conformance::{Keeper as _, Routes};
 use larder_tests::{Answer, CredentialApi, Delete, Fault, MockProvider, World};
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use larder::caller::Claims;
 use larder::credentials::Credentials;
 use larder::error::Error;
 use larder::http::Handler as _;
-use larder::invoke::{ReplaceCredentials, ReplaceEvent, Replaced};
+use larder::refresh::{ReplaceCredentials, ReplaceEvent, Replaced};
 use larder_tests::{Answer, MockProvider, World, root};
 use put_credentials::PutCredentials;
 use refresh::{Event, Refresh};

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
-use larder::egress::{Egress, EgressError, Limits, Reach};
+use larder_engine::egress::{Egress, EgressError, Limits, Reach};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -62,7 +62,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: Arc<Mutex<Vec<String
 }
 
 /// Asks a server of this answer.
-async fn ask(answer: Answer, limits: Limits) -> Result<larder::egress::Response, EgressError> {
+async fn ask(answer: Answer, limits: Limits) -> Result<larder_engine::egress::Response, EgressError> {
     let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
     let (url, _) = server(answer).await;
     let request = http::Request::post(url).header("authorization", "marker-in-a-header");

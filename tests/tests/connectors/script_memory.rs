@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use larder::connector::{Files, Script};
-use larder::egress::{Egress, Limits as Exchange, Reach};
-use larder::javascript::{Call, JavaScript, JavaScriptError, Limits};
 use larder::random::SystemRng;
+use larder_engine::connector::{Files, Script};
+use larder_engine::egress::{Egress, Limits as Exchange, Reach};
+use larder_engine::javascript::{Call, JavaScript, JavaScriptError, Limits};
 use larder_tests::memory::{forget_peak, status};
 use larder_tests::{is_alone, say};
 use serde_json::{Map, json};

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TableDescription;
-use larder::refresh::LEASE;
+use larder_engine::refresh::LEASE;
 use larder_local::route::Function;
 use larder_tests::document::{self, quoted, read, rows};
 use larder_tests::template::{Allowed, Template, list, text};
@@ -304,7 +304,7 @@ fn every_variable_that_is_set_is_documented_and_read() {
     let readme = read("README.md");
     let parts = fs::read_dir(root().join("shared/src/environment")).into_iter().flatten();
     let parts = parts.map(|part| fs::read_to_string(part.unwrap().path()).unwrap());
-    let environment = read("shared/src/aws/settings.rs") + &parts.collect::<String>();
+    let environment = parts.collect::<String>();
     let documented: Vec<_> =
         rows(&readme, "The Lambda functions read the environment").into_iter().flat_map(|row| quoted(row[0])).collect();
     for (name, _) in template.section("Globals")["Function"]["Environment"]["Variables"].as_object().unwrap() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use lambda_http::Body;
-use larder::refresh::Message;
+use larder_engine::refresh::Message;
 use larder_local::route::Function;
 use larder_tests::document::routes;
 use larder_tests::{World, root};

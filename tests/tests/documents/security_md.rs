@@ -117,8 +117,8 @@ fn what_is_cited_is_looked_for_as_the_compiler_would() {
         "tests/tests/documents/security_md.rs",
         "tests/tests/interop/mapping/mod.rs",
         "tests/tests/fuzz/main.rs",
-        "shared/src/javascript/tests/limits.rs",
-        "shared/src/oauth2/token_response/tests.rs",
+        "shared/engine/src/javascript/tests/limits.rs",
+        "shared/engine/src/oauth2/token_response/tests.rs",
         "shared/src/connection/mod.rs",
         "functions/connections/src/integrations.rs",
     ] {
@@ -128,7 +128,7 @@ fn what_is_cited_is_looked_for_as_the_compiler_would() {
         "tests/tests/api/snapshots/x.rs",
         "tests/tests/x.rs",
         "shared/src/nobody.rs",
-        "shared/src/oauth2/tests.rs",
+        "shared/engine/src/oauth2/tests.rs",
         "elsewhere/src/lib.rs",
     ] {
         assert!(!is_compiled(path), "{path}");

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
-use larder::connector::Files;
-use larder::connector::script::Script;
-use larder::egress::{Egress, Reach};
-use larder::javascript::{Call, JavaScript, Limits};
 use larder::random::SystemRng;
+use larder_engine::connector::Files;
+use larder_engine::connector::script::Script;
+use larder_engine::egress::{Egress, Reach};
+use larder_engine::javascript::{Call, JavaScript, Limits};
 use larder_tests::Server;
 use serde_json::{Map, Value, json};
 
@@ -77,7 +77,7 @@ impl Connector {
         let arguments: Map<String, Value> = serde_json::from_value(arguments).expect("an object");
         let returned = self
             .engine
-            .call(Call { script: &script, arguments, client: None, exchange: larder::egress::Limits::API })
+            .call(Call { script: &script, arguments, client: None, exchange: larder_engine::egress::Limits::API })
             .await;
         returned.unwrap_or_else(|failure| panic!("{function}: {failure:?}")).value.unwrap_or(Value::Null)
     }

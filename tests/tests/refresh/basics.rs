@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::{Method, StatusCode};
 use larder::connection::RefreshOutcome;
-use larder::refresh::Trigger;
+use larder_engine::refresh::Trigger;
 use larder_tests::{MockProvider, World};
 use serde_json::{Value, json};
 

@@ -10,16 +10,17 @@ use connections::Management;
 use get_credentials::GetCredentials;
 use http::Method;
 use larder::aws::ScheduleTarget;
-use larder::configuration::{Choice, Configuration};
-use larder::connect::{Establish, NewConnection};
 use larder::connection::RefreshOutcome;
-use larder::environment::{CredentialsIn, Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, Settings};
+use larder::environment::{CredentialsIn, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, Settings};
 use larder::error::Error;
 use larder::http::{Handler as _, Response};
-use larder::invoke::{RefreshConnection, RefreshEvent};
 use larder::metrics::Metrics;
-use larder::provider::Authorization;
+use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::store::schema::Tables;
+use larder_engine::configuration::{Choice, Configuration};
+use larder_engine::connect::{Establish, NewConnection};
+use larder_engine::environment::Environment;
+use larder_engine::provider::Authorization;
 use larder_tests::TempConnector;
 use refresh::Refresh;
 use serde_json::{Map, Value, json};
@@ -81,7 +82,8 @@ impl Instance {
         let chance = Arc::clone(&sandbox.network.chance);
         let clock = Arc::clone(&sandbox);
         let internet = Internet { sandbox: Arc::clone(&sandbox), applications: Arc::clone(applications) };
-        let environment = Environment::new(settings(deployment), sdk, clock, chance).with_transport(Arc::new(internet));
+        let ports = larder::environment::Environment::new(settings(deployment), sdk, clock, chance);
+        let environment = Environment::new(ports).with_transport(Arc::new(internet));
         Self {
             sandbox,
             generation,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
-use larder::egress::{EgressError, Limits, Response, Transport};
+use larder_engine::egress::{EgressError, Limits, Response, Transport};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 

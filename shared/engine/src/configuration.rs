@@ -1,0 +1,281 @@
+//! What a connection is made with: an integration, its parameters, a connector, and one of its ways to connect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::connector::schema::{self, FieldError};
+use crate::connector::{AuthOption, AuthType, Catalog, Connector};
+use crate::pasted::trimmed;
+use crate::provider::{Auth, SignedToken, callback_uri};
+use larder::caller::{Claims, sign};
+use larder::clock::Clock;
+use larder::connection::{Connection, Contents, Given};
+use larder::error::Error;
+use larder::record;
+use larder::secret::Secret;
+use larder::secrets::{Proxies, Proxy, Workspaces};
+use larder::store::{Integration, IntegrationParameters, Integrations};
+
+/// The integrations of all workspaces and the connectors of this deployment.
+pub struct Configuration {
+    /// The integrations.
+    pub integrations: Integrations,
+    /// The connectors.
+    pub catalog: Catalog,
+    /// Where this Larder answers, without a slash at the end (`BASE_URI`).
+    pub base_uri: String,
+    /// Their secrets sign what connectors of the type membrane-token send.
+    pub workspaces: Arc<Workspaces>,
+    /// The operator's own OAuth clients.
+    pub proxies: Proxies,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What one connection brings: whose it is, which way it connects, and what was entered.
+pub struct Choice<'a> {
+    /// The key of the way to connect; where it is empty, the only one there is.
+    pub option_key: &'a str,
+    /// The end user.
+    pub tenant: Option<&'a str>,
+    /// Overrides of the integration's parameters.
+    pub connector_parameters: &'a Map<String, Value>,
+    /// What the end user entered.
+    pub input: &'a Map<String, Value>,
+    /// The identifiers that the application gave, if the credentials have been replaced since.
+    pub given: Option<&'a Given>,
+}
+
+impl Configuration {
+    /// How long a token for a connected application lives.
+    const TOKEN_LIFE: Duration = Duration::from_hours(1);
+
+    /// An integration of a workspace.
+    ///
+    /// # Errors
+    /// 404 if there is none; 503 when the table fails.
+    pub async fn integration(&self, workspace: &str, key: &str) -> Result<Integration, Error> {
+        self.integrations.get(workspace, key).await?.ok_or_else(|| {
+            Error::not_found(format!("there is no integration `{key}`; create it with PUT /integrations/{key}"))
+        })
+    }
+
+    /// A connector of this deployment.
+    ///
+    /// # Errors
+    /// 400 (configuration) that says whether it is missing or broken.
+    pub fn connector(&self, key: &str) -> Result<Arc<Connector>, Error> {
+        if let Some(connector) = self.catalog.get(key) {
+            return Ok(Arc::clone(connector));
+        }
+        Err(Error::configuration(match self.catalog.broken_folder(key) {
+            Some(broken) => {
+                let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
+                format!("the connector `{key}` is broken: {}", problems.join("; "))
+            }
+            None => format!("there is no connector `{key}`; GET /connectors lists those that there are"),
+        }))
+    }
+
+    /// What the functions of a connector get for a new connection through an integration. Everything is checked against
+    /// the connector's schemas before anything is called; `choice.input` gets the defaults of its schema.
+    ///
+    /// # Errors
+    /// 400 with a message for each field, or when the connector or the way to connect is missing, broken or switched off;
+    /// 503 when the secret store fails.
+    pub async fn auth_for(&self, integration: &Integration, choice: &Choice<'_>) -> Result<Arc<Auth>, Error> {
+        let connector = self.connector(&integration.connector_key)?;
+        let stored = self.integrations.parameters(integration).await?;
+        let option = choose(&connector, choice, &stored)?;
+        let input = schema::with_defaults(option.input_schema.as_ref(), trimmed(choice.input.clone()));
+        let choice = Choice { input: &input, ..*choice };
+        let auth = self.assemble(integration, connector, option, stored, &choice).await?;
+        check(&auth)?;
+        Ok(auth)
+    }
+
+    /// What the functions of a connector get for a stored connection.
+    ///
+    /// # Errors
+    /// As [`Self::integration`] and [`Self::connector`]; 400 when the way it was made is not there any more.
+    pub async fn auth_of(&self, connection: &Connection, contents: &Contents) -> Result<Arc<Auth>, Error> {
+        let Some(reference) = &connection.integration else {
+            return Err(Error::bad_request("these credentials were stored by hand; no integration belongs to them"));
+        };
+        let integration = self.integration(&connection.workspace, &reference.key).await?;
+        let connector = self.connector(&integration.connector_key)?;
+        let stored = self.integrations.parameters(&integration).await?;
+        let Some(option) = connector.option(&reference.option_key) else {
+            let message = format!(
+                "the connector `{}` has no way to connect `{}` any more; the end user must connect again",
+                connector.key, reference.option_key
+            );
+            return Err(Error::configuration(message));
+        };
+        let choice = Choice {
+            option_key: &reference.option_key,
+            tenant: connection.tenant.as_deref(),
+            connector_parameters: &contents.connector_parameters,
+            input: &contents.input,
+            given: contents.given.as_ref(),
+        };
+        self.assemble(&integration, Arc::clone(&connector), Arc::clone(option), stored, &choice).await
+    }
+
+    async fn assemble(
+        &self,
+        integration: &Integration,
+        connector: Arc<Connector>,
+        option: Arc<AuthOption>,
+        stored: IntegrationParameters,
+        choice: &Choice<'_>,
+    ) -> Result<Arc<Auth>, Error> {
+        record::note(|record| record.connector = Some(connector.key.clone()));
+        let connector_parameters = parameters_of(&option.key, stored, choice.connector_parameters);
+        let callback_uri = callback_uri(&self.base_uri, integration.oauth_callback_uri.as_deref());
+        let lender = match &option.kind {
+            AuthType::Proxy(key) => Some(Arc::new(self.lender(key, choice, &callback_uri).await?)),
+            _ => None,
+        };
+        let token = match &option.kind {
+            AuthType::MembraneToken(headers) => {
+                let token = self.sign(&integration.workspace, choice.tenant).await?;
+                Some(SignedToken { token, headers: *headers })
+            }
+            _ => None,
+        };
+        Ok(Arc::new(Auth {
+            connector,
+            option,
+            connector_parameters,
+            connection_parameters: choice.input.clone(),
+            callback_uri,
+            lender,
+            given: choice.given.cloned(),
+            token,
+        }))
+    }
+
+    /// The OAuth client that an auth proxy lends.
+    async fn lender(&self, key: &str, choice: &Choice<'_>, callback_uri: &str) -> Result<Auth, Error> {
+        let missing = || {
+            Error::configuration(format!(
+                "there is no auth proxy `{key}`; whoever runs this Larder adds it as the secret `proxies/{key}`"
+            ))
+        };
+        let Proxy { connector_key, option_key, parameters } = self.proxies.get(key).await?.ok_or_else(missing)?;
+        let connector = self.connector(&connector_key)?;
+        let option =
+            connector.option(&option_key).filter(|option| matches!(option.kind, AuthType::OAuth2 | AuthType::OAuth1));
+        let option = option.ok_or_else(|| {
+            Error::configuration(format!("the auth proxy `{key}` must name a connector of type oauth2 or oauth1"))
+        })?;
+        Ok(Auth {
+            option: Arc::clone(option),
+            connector_parameters: trimmed(parameters),
+            connection_parameters: schema::with_defaults(option.input_schema.as_ref(), choice.input.clone()),
+            connector,
+            callback_uri: callback_uri.to_owned(),
+            lender: None,
+            given: choice.given.cloned(),
+            token: None,
+        })
+    }
+
+    /// A token by which an application knows the workspace and its end user.
+    async fn sign(&self, workspace: &str, tenant: Option<&str>) -> Result<Secret, Error> {
+        let secret = self.workspaces.secret(workspace).await?;
+        let secret = secret.ok_or_else(|| Error::not_found(format!("there is no workspace `{workspace}`")))?;
+        let claims = Claims {
+            iss: Some(workspace.to_owned()),
+            sub: tenant.map(str::to_owned),
+            for_application: true,
+            exp: (self.clock.now() + Self::TOKEN_LIFE).unix_timestamp(),
+            ..Claims::default()
+        };
+        sign(&claims, &secret.secret).map(Secret::new)
+    }
+}
+
+/// The integration's parameters, over them those of the option, over them the connection's own.
+fn parameters_of(option_key: &str, stored: IntegrationParameters, own: &Map<String, Value>) -> Map<String, Value> {
+    let IntegrationParameters { mut parameters, mut options } = stored;
+    parameters.extend(options.remove(option_key).unwrap_or_default().parameters);
+    parameters.extend(own.clone());
+    trimmed(parameters)
+}
+
+/// The ways to connect that are open to end users.
+pub fn open_options(connector: &Connector, stored: &IntegrationParameters) -> Vec<Arc<AuthOption>> {
+    let own = Map::new();
+    let is_open = |option: &&Arc<AuthOption>| {
+        let is_disabled = stored.options.get(&option.key).is_some_and(|config| config.disabled);
+        !is_disabled && option.is_enabled(&parameters_of(&option.key, stored.clone(), &own))
+    };
+    connector.options.iter().filter(is_open).cloned().collect()
+}
+
+fn choose(
+    connector: &Connector,
+    choice: &Choice<'_>,
+    stored: &IntegrationParameters,
+) -> Result<Arc<AuthOption>, Error> {
+    let mut overridden = stored.clone();
+    overridden.parameters.extend(choice.connector_parameters.clone());
+    let open = open_options(connector, &overridden);
+    if let Some(option) = open.iter().find(|option| option.key == choice.option_key) {
+        return Ok(Arc::clone(option));
+    }
+    match open.as_slice() {
+        [only] if choice.option_key.is_empty() => Ok(Arc::clone(only)),
+        [] => Err(Error::configuration(format!(
+            "no way to connect is open for `{}`; look at the parameters of the integration",
+            connector.key
+        ))),
+        _ => {
+            let keys: Vec<&str> = open.iter().map(|option| option.key.as_str()).collect();
+            let wanted = choice.option_key;
+            let message = if wanted.is_empty() {
+                format!("`authOptionKey` is missing; send one of {}", keys.join(", "))
+            } else {
+                format!("there is no way to connect `{wanted}`; `authOptionKey` can be {}", keys.join(", "))
+            };
+            Err(Error::bad_request(message).with_data(json!({ "authOptionKeys": keys })))
+        }
+    }
+}
+
+/// What the schemas say of the parameters and of the input.
+fn check(auth: &Auth) -> Result<(), Error> {
+    let option = &auth.option;
+    check_fields(option.parameters_schema.as_ref(), &auth.connector_parameters, |errors| {
+        let message = format!("the parameters of the integration are incomplete: {}", schema::summary(errors));
+        Error::configuration(message)
+    })?;
+    let of_input =
+        |errors: &[FieldError]| Error::bad_request(format!("the input does not fit: {}", schema::summary(errors)));
+    check_fields(option.input_schema.as_ref(), &auth.connection_parameters, of_input)?;
+    match &auth.lender {
+        // The lender's patterns keep what is entered out of the hosts that its secret goes to.
+        Some(lender) => check_fields(lender.option.input_schema.as_ref(), &lender.connection_parameters, of_input),
+        None => Ok(()),
+    }
+}
+
+/// Checks an object, and turns what does not fit into an error whose `data` names each field.
+///
+/// # Errors
+/// What `error` makes of the fields; 400 (configuration) when the schema itself is malformed.
+pub fn check_fields(
+    schema: Option<&Value>,
+    object: &Map<String, Value>,
+    error: impl FnOnce(&[FieldError]) -> Error,
+) -> Result<(), Error> {
+    match schema::validate(schema, object) {
+        Ok(errors) if errors.is_empty() => Ok(()),
+        Ok(errors) => Err(error(&errors).with_data(json!({ "fields": errors }))),
+        Err(unusable) => Err(Error::configuration(unusable.to_string())),
+    }
+}

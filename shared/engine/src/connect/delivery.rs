@@ -1,0 +1,122 @@
+//! How the result of a connect flow reaches whoever began it: a redirect, a message to the opener, or a page.
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{Origin, page};
+use larder::error::Error;
+use larder::http::{Response, redirect, status_of};
+use larder::store::Integration;
+
+/// Where a result goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Of the integration's allow list: the browser goes there.
+    pub redirect_uri: Option<String>,
+    /// Whoever opened this window waits for a message with this id.
+    pub request_id: Option<String>,
+    /// The origins that may get the message.
+    pub message_origins: Vec<Origin>,
+}
+
+/// Why there is no connection, for the caller.
+#[derive(Debug, Clone)]
+pub struct ConnectFailure {
+    /// The error.
+    pub error: Error,
+    /// The connection that was to be renewed.
+    pub connection_id: Option<String>,
+}
+
+impl Delivery {
+    /// Checks a wanted redirect against the integration's allow list, character for character.
+    ///
+    /// # Errors
+    /// 400 if it is not on the list.
+    pub fn new(
+        integration: &Integration,
+        redirect_uri: Option<String>,
+        request_id: Option<String>,
+        base_uri: &str,
+    ) -> Result<Self, Error> {
+        let key = &integration.key;
+        if let Some(wanted) = &redirect_uri {
+            if !integration.redirect_uris.contains(wanted) {
+                return Err(Error::bad_request(format!(
+                    "`redirectUri` is not allowed; add exactly this text to `redirectUris` of the integration `{key}`"
+                )));
+            }
+            // Older versions stored what is no longer taken.
+            Origin::of_redirect_uri(wanted).map_err(|error| {
+                let message = format!("`redirectUri` is not allowed: it {error}; change it in the integration `{key}`");
+                Error::bad_request(message)
+            })?;
+        }
+        // The origins that the workspace trusts with results anyway, and our own pages.
+        let trusted = integration.redirect_uris.iter().map(String::as_str).chain([base_uri]);
+        let mut message_origins = Vec::new();
+        for uri in trusted {
+            match Origin::of_redirect_uri(uri) {
+                Ok(origin) if message_origins.contains(&origin) => {}
+                Ok(origin) => message_origins.push(origin),
+                Err(error) => tracing::warn!(integration = key, "a redirect URI is ignored: it {error}"),
+            }
+        }
+        Ok(Self { redirect_uri, request_id, message_origins })
+    }
+
+    /// Tells of a new or renewed connection, given as the API shows it.
+    pub fn success(&self, connection: &Value) -> Response {
+        if let Some(redirect_uri) = self.redirect_target() {
+            return self.redirect(redirect_uri, &[("connectionId", connection["id"].as_str().unwrap_or_default())]);
+        }
+        let message = self.request_id.as_ref().map(|request_id| {
+            json!({"source": "integration.app", "requestId": request_id,
+                   "type": "newConnectionCreated", "connection": connection})
+        });
+        let name = connection["name"].as_str().or(connection["integrationKey"].as_str()).unwrap_or("The account");
+        let detail = format!("{name} is connected. You can close this window.");
+        page::result(StatusCode::OK, "Connected", &detail, message.as_ref(), &self.message_origins)
+    }
+
+    /// Tells of a failure.
+    pub fn failure(&self, failure: &ConnectFailure) -> Response {
+        let mut response = self.failure_told(failure);
+        response.extensions_mut().insert(failure.error.summary());
+        response
+    }
+
+    fn failure_told(&self, failure: &ConnectFailure) -> Response {
+        let ConnectFailure { error, connection_id } = failure;
+        let data = serde_json::to_value(error).unwrap_or_default();
+        if let Some(redirect_uri) = self.redirect_target() {
+            return self.redirect(redirect_uri, &[("error", &error.message), ("errorData", &data.to_string())]);
+        }
+        let message = self.request_id.as_ref().map(|request_id| {
+            let mut message = json!({"source": "integration.app", "requestId": request_id,
+                                     "type": "newConnectionFailure", "error": error.message, "errorData": data});
+            if let Some(id) = connection_id {
+                message["connectionId"] = json!(id);
+            }
+            message
+        });
+        page::result(status_of(error), "Not connected", &error.message, message.as_ref(), &self.message_origins)
+    }
+
+    /// With a request id, somebody waits for a message and the window closes; to get a redirect, it is left out.
+    fn redirect_target(&self) -> Option<&str> {
+        if self.request_id.is_some() { None } else { self.redirect_uri.as_deref() }
+    }
+
+    fn redirect(&self, redirect_uri: &str, parameters: &[(&str, &str)]) -> Response {
+        match Url::parse(redirect_uri) {
+            Ok(mut url) => {
+                url.query_pairs_mut().extend_pairs(parameters);
+                redirect(url.as_str())
+            }
+            Err(error) => Error::internal(error).into(),
+        }
+    }
+}

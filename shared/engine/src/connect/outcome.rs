@@ -1,0 +1,79 @@
+//! How a flow ended, kept for a moment: browsers open a callback twice, and people reload.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use larder::error::Error;
+use larder::http::Response;
+use larder::seal::{Place, Sealer};
+
+/// How long the outcome of a flow is shown again to its browser.
+pub const OUTCOME_LIFE: Duration = Duration::from_mins(1);
+
+/// The answer to a callback, to be given again. It is sealed in the session.
+#[derive(Serialize, Deserialize)]
+pub struct Outcome {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Outcome {
+    /// Records a response.
+    pub fn of(response: &Response) -> Self {
+        let text =
+            |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().iter().filter_map(text).collect(),
+            body: response.body().clone(),
+        }
+    }
+
+    /// The same answer again.
+    ///
+    /// # Errors
+    /// 500 when it was damaged.
+    pub fn into_response(self) -> Result<Response, Error> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = StatusCode::from_u16(self.status).map_err(Error::internal)?;
+        for (name, value) in self.headers {
+            let name = HeaderName::try_from(name).map_err(Error::internal)?;
+            response.headers_mut().append(name, HeaderValue::try_from(value).map_err(Error::internal)?);
+        }
+        Ok(response)
+    }
+
+    /// Seals the outcome for the session of that id.
+    ///
+    /// # Errors
+    /// 503 when the key service fails.
+    pub async fn seal(&self, sealer: &Sealer, workspace: &str, session_id: &str) -> Result<Vec<u8>, Error> {
+        let bytes = serde_json::to_vec(self).map_err(Error::internal)?;
+        Ok(sealer.seal(place(workspace, session_id), &bytes).await?)
+    }
+
+    /// Opens the outcome of a session.
+    ///
+    /// # Errors
+    /// 503 when the key service fails; 500 when it was tampered with.
+    pub async fn open(sealer: &Sealer, workspace: &str, session_id: &str, sealed: &[u8]) -> Result<Self, Error> {
+        let bytes = sealer.open(place(workspace, session_id), sealed).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Error::internal("the outcome of a session is damaged"))
+    }
+}
+
+fn place<'a>(workspace: &'a str, session_id: &'a str) -> Place<'a> {
+    Place { workspace, kind: "outcome", id: session_id, version: 0 }
+}
+
+/// The digest by which a session knows the callback that took it. The query holds the code, and a state that nobody can
+/// guess.
+pub fn callback_digest(query: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, query.as_bytes()))
+}

@@ -1,0 +1,169 @@
+//! The pages that a browser sees. Nothing on them comes from anywhere else, and nothing runs that is not written here.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use askama::Template;
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::Origin;
+use larder::error::Error;
+use larder::http::{Response, respond};
+
+/// The style of every page.
+pub const STYLE: &str = include_str!("../../templates/page.css");
+const RESULT_SCRIPT: &str = include_str!("../../templates/result.js");
+
+#[derive(Template)]
+#[template(path = "result.html")]
+struct ResultPage<'a> {
+    title: &'a str,
+    detail: &'a str,
+    is_success: bool,
+    /// JSON that is safe inside a script element.
+    message: String,
+    style: &'a str,
+    script: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct OnwardPage<'a> {
+    title: &'a str,
+    detail: &'a str,
+    seconds: u64,
+    url: &'a str,
+    style: &'a str,
+}
+
+/// A page that leads on to a URL after a while, by itself and by a link; to the page itself, if the URL is empty.
+///
+/// It answers a form that leads to another origin: to a redirect, a browser applies the `form-action` of the page with the
+/// form. It also begins a navigation of our own site, which has the cookies that a form of another site comes without.
+pub fn onward(status: StatusCode, title: &str, detail: &str, after: Duration, url: &str) -> Response {
+    let page = OnwardPage { title, detail, seconds: after.as_secs(), url, style: STYLE };
+    html(status, page.render(), &[], "form-action 'none'")
+}
+
+/// A page that says how a connect flow ended. With a message, it is posted to the opener and the window closes.
+pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Value>, origins: &[Origin]) -> Response {
+    let data = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
+    let page = ResultPage {
+        title,
+        detail: &sentence(detail),
+        is_success: status.is_success(),
+        message: data.unwrap_or_default(),
+        style: STYLE,
+        script: RESULT_SCRIPT,
+    };
+    static SCRIPT_HASH: LazyLock<String> = LazyLock::new(|| hash(RESULT_SCRIPT));
+    // Only who gets the message may embed the page that sends it.
+    let embedders = if message.is_some() { origins } else { &[] };
+    html(status, page.render(), embedders, &format!("script-src '{}'; form-action 'none'", *SCRIPT_HASH))
+}
+
+/// A rendered page with the headers that every page of ours has. The origins `embedders` may show it in a frame;
+/// `policy` is added to its Content-Security-Policy.
+pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[Origin], policy: &str) -> Response {
+    static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+    let body = match rendered {
+        Ok(body) => body,
+        Err(error) => return Error::internal(error).into(),
+    };
+    let embedders: Vec<_> = embedders.iter().map(Origin::to_string).collect();
+    let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };
+    let policy = format!(
+        "default-src 'none'; style-src '{}'; base-uri 'none'; frame-ancestors {embedders}; {policy}",
+        *STYLE_HASH
+    );
+    let mut response = respond(status, "text/html; charset=utf-8", body);
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// Error messages begin small; on a page they stand alone.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// A source expression that allows one inline text (CSP Level 3 §2.3.1).
+fn hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
+}
+
+/// JSON that cannot end the script element that it stands in.
+fn script_json(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origins() -> [Origin; 1] {
+        [Origin::of_redirect_uri("https://app.example").expect("an origin")]
+    }
+
+    #[test]
+    fn a_page_that_leads_on_names_its_target_as_text_and_needs_no_script() {
+        let evil = "?a=1&b=\"><script>alert(1)</script>";
+        let page = onward(StatusCode::OK, "Connecting", "One moment.", Duration::ZERO, evil);
+        assert!(!page.body().contains("<script") && !page.body().contains("\">?"), "{}", page.body());
+        assert_eq!(page.body().matches("?a=1&#38;b=&#34;&#62;&#60;script").count(), 2, "{}", page.body());
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        assert!(
+            policy.ends_with("frame-ancestors 'none'; form-action 'none'") && !policy.contains("script"),
+            "{policy}"
+        );
+        assert_eq!(page.headers()[header::REFERRER_POLICY], "no-referrer");
+        let page = onward(StatusCode::ACCEPTED, "Connecting", "One moment.", Duration::from_secs(2), "");
+        assert!(page.body().contains("content=\"2\">") && page.body().contains("href=\"\""), "{}", page.body());
+    }
+
+    #[test]
+    fn provider_text_cannot_leave_its_place_on_the_page() {
+        let evil = "</script><script>alert(1)</script><img src=x>";
+        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, Some(&json!({"error": evil})), &origins());
+        assert_eq!(page.body().matches("</script>").count(), 2);
+        assert!(!page.body().contains("<img"));
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        assert!(
+            policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors https://app.example;"),
+            "{policy}"
+        );
+        let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, None, &origins());
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    }
+
+    #[test]
+    fn a_page_runs_and_looks_like_nothing_but_what_it_carries_and_loads_nothing() {
+        let page = result(StatusCode::OK, "Connected", "done", Some(&json!({"a": 1})), &origins());
+        let headers = page.headers();
+        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer");
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        let inside = |from: &str, to: &str| {
+            let (_, rest) = page.body().split_once(from).expect("an element");
+            hash(rest.split_once(to).expect("its end").0)
+        };
+        assert!(policy.contains(&format!("style-src '{}';", inside("<style>", "</style>"))), "{policy}");
+        assert!(policy.contains(&format!("script-src '{}';", inside("<script>", "</script>"))), "{policy}");
+        for word in ["unsafe-", "http:", " *", "data:"] {
+            assert!(!policy.contains(word), "{policy}");
+        }
+        for word in ["src=", "href=", "url(", "@import", "<link", "<img", "<iframe", "import("] {
+            assert!(!page.body().contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The wiring of functions that speak to providers.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use larder::environment::{RefreshesBy, SettingError};
+
+use crate::configuration::Configuration;
+use crate::connect::Establish;
+use crate::connector::{Catalog, Folder};
+use crate::egress::{Egress, Reach, Transport};
+use crate::javascript::{JavaScript, Limits};
+use crate::provider::Provider;
+use crate::refresh::{RecoveryQueue, RefreshQueue, Refresher, Slots};
+
+/// The ports of one process: those that every function has, and those of the engine.
+pub struct Environment {
+    ports: larder::environment::Environment,
+    provider: OnceLock<Provider>,
+    transport: Option<Arc<dyn Transport>>,
+}
+
+impl Deref for Environment {
+    type Target = larder::environment::Environment;
+
+    fn deref(&self) -> &Self::Target {
+        &self.ports
+    }
+}
+
+impl Environment {
+    /// The environment of a Lambda function.
+    ///
+    /// # Errors
+    /// When a setting is missing or wrong.
+    #[cfg(feature = "aws")]
+    pub async fn from_env() -> Result<Self, SettingError> {
+        Ok(Self::new(larder::environment::Environment::from_env().await?))
+    }
+
+    /// The engine over the ports that every function has.
+    pub fn new(ports: larder::environment::Environment) -> Self {
+        Self { ports, provider: OnceLock::new(), transport: None }
+    }
+
+    /// The same, but for what carries requests to providers; for tests.
+    pub fn with_transport(self, transport: Arc<dyn Transport>) -> Self {
+        Self { transport: Some(transport), ..self }
+    }
+
+    /// Integrations and connectors. Of the same key, those in the settings' folders win over `bundled`.
+    pub fn configuration(&self, bundled: Vec<Folder>) -> Arc<Configuration> {
+        Arc::new(Configuration {
+            integrations: self.integrations(),
+            catalog: Catalog::new(bundled).with_dirs(&self.settings.connectors),
+            base_uri: self.settings.base_uri.clone(),
+            workspaces: self.workspaces(),
+            proxies: self.proxies(),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// Speaks to providers. All that ask get the same one: its HTTP client reads the machine's root certificates.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn provider(&self) -> Result<Provider, SettingError> {
+        if let Some(provider) = self.provider.get() {
+            return Ok(provider.clone());
+        }
+        let reach = match self.settings.egress_reroute {
+            Some(port) => Reach::Rerouted(port),
+            None if self.settings.is_local => Reach::PublicAndLoopback,
+            None => Reach::Public,
+        };
+        let egress = match &self.transport {
+            Some(transport) => Egress::over(Arc::clone(transport)),
+            None => Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?,
+        };
+        let javascript = JavaScript::new(egress.clone(), Arc::clone(&self.rng), Limits::default());
+        let provider = Provider::new(egress, javascript, Arc::clone(&self.clock), Arc::clone(&self.rng));
+        Ok(self.provider.get_or_init(|| provider).clone())
+    }
+
+    /// Tests and stores connections.
+    ///
+    /// # Errors
+    /// When the key file cannot be used or no HTTP client can be made.
+    pub fn establish(&self) -> Result<Establish, SettingError> {
+        Ok(Establish {
+            connections: self.connections(),
+            vault: self.vault()?,
+            provider: self.provider()?,
+            signals: self.signals(),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+        })
+    }
+
+    /// Refreshes connections.
+    ///
+    /// # Errors
+    /// When the key file cannot be used or no HTTP client can be made.
+    pub fn refresher(&self, configuration: Arc<Configuration>) -> Result<Refresher, SettingError> {
+        let queue = match &self.settings.refreshes {
+            RefreshesBy::Queue(url) => Some(RefreshQueue::new(self.queue(url))),
+            RefreshesBy::Sweeper | RefreshesBy::Schedules(_) => None,
+        };
+        Ok(Refresher {
+            connections: self.connections(),
+            vault: self.vault()?,
+            configuration,
+            provider: self.provider()?,
+            signals: self.signals(),
+            queue,
+            recovery: self.settings.recovery_queue.as_ref().map(|url| RecoveryQueue::new(self.queue(url))),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::clone(&self.rng),
+            give_up: self.settings.give_up,
+            metrics: self.settings.metrics.clone(),
+            slots: Slots::default(),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! One documentation of the keys: a struct whose field docs are also data.
+
+/// Declares a configuration of which each field's docs are "`key`: meaning", and collects them as `KEYS`.
+macro_rules! documented {
+    (
+        $(#[$about:meta])*
+        pub struct $name:ident { $( $(#[doc = $doc:literal])+ pub $field:ident: $type:ty, )+ }
+        also { $( $key:literal: $meaning:literal, )* }
+    ) => {
+        $(#[$about])*
+        pub struct $name { $( $(#[doc = $doc])+ pub $field: $type, )+ }
+
+        impl $name {
+            /// Every key and its meaning, in Markdown: for a linter, and for the table in `shared/connectors/README.md`.
+            pub const KEYS: &'static [(&'static str, &'static str)] =
+                &[$( $crate::oauth2::entry(concat!($($doc),+)), )+ $( ($key, $meaning), )*];
+        }
+    };
+}
+pub(crate) use documented;
+
+/// Splits " `key`: meaning".
+pub(crate) const fn entry(doc: &'static str) -> (&'static str, &'static str) {
+    let (_, doc) = doc.split_at(2);
+    let mut end = 0;
+    while doc.as_bytes()[end] != b'`' {
+        end += 1;
+    }
+    (doc.split_at(end).0, doc.split_at(end + 3).1)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::connector::RefreshRules;
+    use crate::oauth1::OAuth1Config;
+    use crate::oauth2::OAuthConfig;
+
+    const README: &str = include_str!("../../../../connectors/README.md");
+
+    fn table(keys: &[(&str, &str)]) -> String {
+        let rows = keys.iter().map(|(key, meaning)| format!("| `{key}` | {meaning} |\n"));
+        format!("| key | meaning |\n|---|---|\n{}", rows.collect::<String>())
+    }
+
+    fn check(marker: &str, keys: &[(&str, &str)]) {
+        let (start, end) = (format!("<!-- {marker} -->\n"), format!("<!-- /{marker} -->"));
+        let section = README.split_once(&start).and_then(|(_, rest)| rest.split_once(&end)).map(|(section, _)| section);
+        let table = table(keys);
+        assert!(
+            section.map(str::trim) == Some(table.trim()),
+            "shared/connectors/README.md should have between {marker}'s markers:\n\n{table}"
+        );
+    }
+
+    #[test]
+    fn the_readme_has_the_table_of_get_oauth_config() {
+        check("getOAuthConfig", OAuthConfig::KEYS);
+    }
+
+    #[test]
+    fn the_readme_has_the_table_of_oauth1() {
+        check("getOAuthConfig: oauth1", OAuth1Config::KEYS);
+    }
+
+    #[test]
+    fn the_readme_has_the_table_of_refresh_credentials() {
+        check("refreshCredentials", RefreshRules::KEYS);
+    }
+
+    #[test]
+    fn a_key_is_listed_once_and_fits_into_a_table() {
+        for keys in [OAuthConfig::KEYS, OAuth1Config::KEYS, RefreshRules::KEYS] {
+            for (at, (key, meaning)) in keys.iter().enumerate() {
+                assert!(keys[..at].iter().all(|(other, _)| other != key), "{key}");
+                assert!(key.bytes().all(|b| b.is_ascii_alphanumeric()), "{key}");
+                assert!(!meaning.contains(['|', '\n']) && meaning.len() > 10, "{key}");
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Proof Key for Code Exchange (RFC 7636).
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use larder::random::{Rng, token};
+use larder::secret::Secret;
+
+/// A code verifier, fresh for every flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pkce {
+    verifier: Secret,
+}
+
+impl Pkce {
+    /// 32 random bytes as 43 characters (RFC 7636 §4.1).
+    pub fn generate(rng: &dyn Rng) -> Self {
+        Self { verifier: Secret::new(token::<32>(rng)) }
+    }
+
+    /// The verifier of a flow that has begun, read back from its session.
+    pub fn from_verifier(verifier: Secret) -> Self {
+        Self { verifier }
+    }
+
+    /// The `code_verifier`, for the session and the token request (RFC 7636 §4.5).
+    pub fn verifier(&self) -> &Secret {
+        &self.verifier
+    }
+
+    /// The `code_challenge` by the method S256, for the authorize URL (RFC 7636 §4.2).
+    pub fn challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.expose().as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use larder::random::SystemRng;
+
+    #[test]
+    fn the_vector_of_rfc_7636_appendix_b() {
+        let pkce = Pkce::from_verifier(Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+        assert_eq!(pkce.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+
+    #[test]
+    fn a_verifier_has_43_unreserved_characters_and_is_fresh() {
+        let (one, other) = (Pkce::generate(&SystemRng), Pkce::generate(&SystemRng));
+        assert_eq!(one.verifier().expose().len(), 43);
+        assert!(one.verifier().expose().bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)));
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,121 @@
+//! What comes back from `tokenUri`.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::{Malformed, OAuthConfig, TokenError};
+use crate::response::{ErrorReport, ErrorRules, check_credentials, is_success, json, token_form};
+use larder::connection::states_lifetime;
+
+/// Reads an answer of the token endpoint (RFC 6749 §5.1 and §5.2).
+///
+/// JSON objects and forms are both read, whatever the content type says; a page of HTML is neither. A success has a 2xx
+/// status, no `error`, no `ok: false`, and an `access_token`: GitHub and Slack report their failures with a 200. Of keys that
+/// are given twice the last one counts. `tokenResponsePath` and `defaultExpiresIn` of the configuration are applied.
+///
+/// # Errors
+///
+/// A [`TokenError`]; see there for what each kind means.
+pub fn parse_token_response(config: &OAuthConfig, status: u16, body: &[u8]) -> Result<TokenResponse, TokenError> {
+    let json = || json(body).and_then(|json| if let Value::Object(map) = json { Some(map) } else { None });
+    match json().or_else(|| token_form(body)) {
+        Some(map) => TokenResponse::check(config, status, map),
+        None if is_success(status) => Err(TokenError::Malformed(Malformed::Unreadable)),
+        None => Err(TokenError::of(status, &ErrorReport::default(), config.error_rules())),
+    }
+}
+
+/// A successful token response (RFC 6749 §5.1), every member in its order. Its `Debug` prints the keys only.
+#[derive(Clone, PartialEq)]
+pub struct TokenResponse(Map<String, Value>);
+
+impl TokenResponse {
+    /// Checks a token response that a connector's `getTokenData` returned, as if a 200 had carried it (RFC 6749 §5.1).
+    /// `tokenResponsePath` and `defaultExpiresIn` of the configuration are applied.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse_token_response`].
+    pub fn from_map(config: &OAuthConfig, map: Map<String, Value>) -> Result<Self, TokenError> {
+        Self::check(config, 200, map)
+    }
+
+    fn check(config: &OAuthConfig, status: u16, mut map: Map<String, Value>) -> Result<Self, TokenError> {
+        let rules = config.error_rules();
+        check_success(status, &map, rules)?;
+        if let Some(nested) = config.token_response_path.as_deref().and_then(|path| nested(&map, path)).cloned() {
+            map.extend(nested);
+            check_success(status, &map, rules)?;
+        }
+        if let Some(lifetime) = config.default_expires_in.filter(|_| !states_lifetime(&map)) {
+            map.insert("expires_in".into(), lifetime.as_secs().into());
+        }
+        let response = Self(map);
+        if response.access_token().is_empty() {
+            let report = ErrorReport::read(status, response.as_map());
+            return Err(match report.code() {
+                Some(_) => TokenError::of(status, &report, rules),
+                None => TokenError::Malformed(Malformed::NoAccessToken),
+            });
+        }
+        if response.access_token().contains(char::REPLACEMENT_CHARACTER) {
+            return Err(TokenError::Malformed(Malformed::Garbled));
+        }
+        Ok(response)
+    }
+
+    /// `access_token`, never empty.
+    pub fn access_token(&self) -> &str {
+        self.text("access_token").unwrap_or_default()
+    }
+
+    /// `refresh_token`; on a refresh `None` means that the old one stays valid (RFC 6749 §6).
+    pub fn refresh_token(&self) -> Option<&str> {
+        self.text("refresh_token").filter(|token| !token.is_empty() && !token.contains(char::REPLACEMENT_CHARACTER))
+    }
+
+    /// `refresh_token`, where the connector has not set `noRefreshToken`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::NoRefreshToken`].
+    pub fn require_refresh_token(&self) -> Result<&str, TokenError> {
+        self.refresh_token().ok_or(TokenError::Malformed(Malformed::NoRefreshToken))
+    }
+
+    /// Every member, in the provider's order.
+    pub fn as_map(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Every member, in the provider's order.
+    pub fn into_map(self) -> Map<String, Value> {
+        self.0
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(Value::as_str)
+    }
+}
+
+impl fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenResponse")?;
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+/// The object that names joined by dots lead to.
+fn nested<'a>(map: &'a Map<String, Value>, path: &str) -> Option<&'a Map<String, Value>> {
+    let path = path.strip_prefix("$.").unwrap_or(path);
+    path.split('.').try_fold(map, |map, name| map.get(name)?.as_object())
+}
+
+/// Checks that the status is 2xx, and that the body reports no failure.
+pub(super) fn check_success(status: u16, map: &Map<String, Value>, rules: ErrorRules<'_>) -> Result<(), TokenError> {
+    check_credentials(status, map, rules).map_err(|report| TokenError::of(status, &report, rules))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Why a provider did not do what was asked.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::connector::{ErrorKey, ResponseError, RestError};
+use crate::database::LoginError;
+use crate::egress::EgressError;
+use crate::javascript::{Thrown, Unshown};
+use crate::oauth2::{Malformed, TokenError};
+use crate::response::{ErrorReport, ErrorRules, Meaning, parse_retry_after};
+use larder::connection::{Failure, Problem};
+use larder::error::Error;
+
+/// Why a provider did not do what was asked. The text holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The connector or the integration is set up wrongly; fixing it heals the connection.
+    #[error("{message}")]
+    Configuration {
+        /// What is wrong.
+        message: String,
+        /// When the provider asked to be asked again, if it was the provider that found the fault.
+        retry_after: Option<Duration>,
+    },
+    /// The provider refused.
+    #[error("{message}")]
+    Refused {
+        /// Of the documented keys.
+        key: Option<&'static str>,
+        /// What it said.
+        message: String,
+        /// Whether asking again is pointless.
+        permanent: bool,
+        /// When it asked to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The provider is down, slow, or answered nonsense.
+    #[error("{message}")]
+    Unavailable {
+        /// What was seen.
+        message: String,
+        /// When it asked to be asked again.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// Added to the message of a refusal after a lost answer.
+pub(super) const AFTER_LOST_ANSWER: &str =
+    "; the answer to the same request a moment before was lost, and may have used up the token or the code";
+
+impl ProviderError {
+    /// A fault in the connector or in the integration.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::Configuration { message: message.into(), retry_after: None }
+    }
+
+    /// A refusal that may be another answer the next time.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self::Refused { key: None, message: message.into(), permanent: false, retry_after: None }
+    }
+
+    /// No answer, or one that says nothing.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable { message: message.into(), retry_after: None }
+    }
+
+    /// The meaning of an error that a script threw. If it carries the answer of an API, that decides, as if we had asked ourselves.
+    pub(super) fn of_thrown(
+        message: String,
+        thrown: &Thrown,
+        rules: Option<ErrorRules<'_>>,
+        now: OffsetDateTime,
+    ) -> Self {
+        let key = thrown.key.as_ref().and_then(|key| ErrorKey::of(key.inner()));
+        let Some(response) = thrown.answer.as_ref().map(Unshown::inner) else {
+            // As of a request that may not be made.
+            return match thrown.kind.as_ref().map(|kind| kind.inner().as_str()) {
+                Some("configuration") => Self::configuration(message),
+                _ => Self::of_response(key, message, 0, None, None),
+            };
+        };
+        // A status that is none could be one of an outage.
+        const UNKNOWN: u16 = 599;
+        let status = match response.get("status") {
+            None | Some(Value::Null) => 0,
+            Some(Value::String(status)) => status.trim().parse().unwrap_or(UNKNOWN),
+            Some(status) => status.as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(UNKNOWN),
+        };
+        let header = |wanted: &str| {
+            let mut headers = response.get("headers").and_then(Value::as_object).into_iter().flatten();
+            headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+        };
+        let wait = header("retry-after").and_then(|wait| match wait {
+            Value::String(wait) => parse_retry_after(wait, now),
+            wait => parse_retry_after(&wait.to_string(), now),
+        });
+        let is_redirect = (300..400).contains(&status) && header("location").is_some();
+        let meaning = rules.map(|rules| {
+            if is_redirect {
+                return Meaning::Configuration;
+            }
+            let body = response.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+            rules.meaning(status, &ErrorReport::read(status, &body))
+        });
+        Self::of_response(key, message, status, meaning, wait)
+    }
+
+    /// The meaning of a refusal: by the key that the connector gave it, else by its codes, else by its status.
+    pub(super) fn of_response(
+        key: Option<ErrorKey>,
+        message: String,
+        status: u16,
+        meaning: Option<Meaning>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let named = key.map(ErrorKey::name);
+        match (key, meaning) {
+            (Some(ErrorKey::RateLimitExceeded), _) => Self::Unavailable { message, retry_after },
+            (Some(ErrorKey::ConnectionIsDefunct), _) => {
+                Self::Refused { key: named, message, permanent: true, retry_after: None }
+            }
+            (_, Some(Meaning::Permanent)) => {
+                let key = named.or(Some("access_token_expired"));
+                Self::Refused { key, message, permanent: true, retry_after: None }
+            }
+            (None | Some(ErrorKey::AccessTokenExpired), Some(Meaning::Configuration)) => {
+                Self::Configuration { message, retry_after }
+            }
+            (None, _) if status == 429 || status >= 500 => Self::Unavailable { message, retry_after },
+            _ => Self::Refused { key: named, message, permanent: false, retry_after },
+        }
+    }
+
+    /// The same error after a request whose answer was lost: a provider may take a token or a code only once.
+    pub(super) fn after_lost_answer(mut self) -> Self {
+        self.message_mut().push_str(AFTER_LOST_ANSWER);
+        self
+    }
+
+    /// The same error, with these texts taken out of its message.
+    pub(super) fn without(mut self, secrets: &[String]) -> Self {
+        let message = self.message_mut();
+        for secret in secrets {
+            *message = message.replace(secret, "…");
+        }
+        self
+    }
+
+    fn message_mut(&mut self) -> &mut String {
+        let (Self::Configuration { message, .. } | Self::Refused { message, .. } | Self::Unavailable { message, .. }) =
+            self;
+        message
+    }
+
+    /// What this means for a connection that was being refreshed.
+    pub fn into_failure(self) -> Failure {
+        let message = self.to_string();
+        match self {
+            Self::Refused { key, permanent: true, .. } => Failure::Permanent(Problem::new(key, message)),
+            Self::Refused { key, retry_after, .. } => {
+                Failure::Transient { problem: Problem::new(key, message), retry_after }
+            }
+            Self::Configuration { retry_after, .. } => Failure::of_set_up(message, retry_after),
+            Self::Unavailable { retry_after, .. } => {
+                Failure::Transient { problem: Problem::new(None, message), retry_after }
+            }
+        }
+    }
+}
+
+impl From<ProviderError> for Error {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Configuration { message, .. } => Error::configuration(message),
+            ProviderError::Refused { key, message, .. } => Error::connection(key, message),
+            ProviderError::Unavailable { message, retry_after } => {
+                Error::connection_unavailable(message, retry_after.unwrap_or(Duration::from_secs(60)))
+            }
+        }
+    }
+}
+
+impl From<TokenError> for ProviderError {
+    fn from(error: TokenError) -> Self {
+        let (message, retry_after) = (error.to_string(), error.retry_after());
+        match error {
+            TokenError::Permanent { .. } => {
+                Self::Refused { key: Some("access_token_expired"), message, permanent: true, retry_after: None }
+            }
+            TokenError::Configuration { .. }
+            | TokenError::Redirected { .. }
+            | TokenError::TooLong
+            | TokenError::Malformed(Malformed::NoRefreshToken | Malformed::Unconfirmed) => {
+                Self::Configuration { message, retry_after }
+            }
+            TokenError::Malformed(_) | TokenError::Transient { .. } => Self::Unavailable { message, retry_after },
+        }
+    }
+}
+
+impl From<EgressError> for ProviderError {
+    fn from(error: EgressError) -> Self {
+        let message = error.to_string();
+        match error {
+            EgressError::Refused { .. } => Self::configuration(message),
+            _ => Self::unavailable(message),
+        }
+    }
+}
+
+impl From<RestError> for ProviderError {
+    fn from(error: RestError) -> Self {
+        Self::configuration(format!("a request of the connector cannot be made: {error}"))
+    }
+}
+
+impl From<ResponseError> for ProviderError {
+    fn from(error: ResponseError) -> Self {
+        let ResponseError { key, message, status, meaning, retry_after } = error;
+        Self::of_response(key, message, status, meaning, retry_after)
+    }
+}
+
+impl From<LoginError> for ProviderError {
+    fn from(error: LoginError) -> Self {
+        let message = error.to_string();
+        match error {
+            LoginError::Refused { .. } | LoginError::Tls { .. } => Self::refused(message),
+            LoginError::NotAllowed { .. } => Self::configuration(message),
+            LoginError::Unavailable { .. } => Self::unavailable(message),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What is the same for every kind of authentication: enter, refresh, test, disconnect.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::auth::with_credentials;
+use super::lifetime::{Refresh, add_default_lifetime, first_expiry};
+use super::{Auth, Obtained, Provider, ProviderError, Reauthorize};
+use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
+use crate::database;
+use crate::egress::Limits;
+use crate::oauth2::OAuthConfig;
+use larder::connection::{Asked, Expiry, brings_new_token};
+use larder::credentials::Credentials;
+use larder::record;
+
+/// How the credentials of a connection are renewed.
+pub enum Renewal {
+    /// By the connector's `refreshCredentials`.
+    Function,
+    /// By a refresh token.
+    OAuth2(Box<OAuthConfig>),
+}
+
+impl Provider {
+    /// The credentials out of what the end user entered (`getCredentialsFromConnectionParameters`, else what was entered),
+    /// for connections that are made in one step.
+    ///
+    /// # Errors
+    /// When the function fails.
+    pub async fn enter(&self, auth: &Arc<Auth>) -> Result<Obtained, ProviderError> {
+        let asked = Asked::at(self.clock.now());
+        let function = FunctionName::GetCredentialsFromConnectionParameters;
+        let made = self.run_for_object(auth, function, Map::new(), None).await?;
+        let mut credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
+        let rules = auth.refresh_rules();
+        add_default_lifetime(&mut credentials, rules.default_expires_in);
+        let expiry = first_expiry(auth, &credentials, asked);
+        Ok(Obtained {
+            credentials,
+            expiry,
+            renews_itself: auth.renews_itself(),
+            refresh_margin: rules.margin,
+            is_dead: false,
+        })
+    }
+
+    /// How the credentials are renewed; nothing is asked of the provider yet. `None` where they cannot be.
+    ///
+    /// # Errors
+    /// When `getOAuthConfig` does not return a configuration.
+    pub async fn renewal(&self, auth: &Arc<Auth>) -> Result<Option<Renewal>, ProviderError> {
+        if auth.renews_itself() {
+            return Ok(Some(Renewal::Function));
+        }
+        match auth.kind() {
+            AuthType::OAuth2 => Ok(Some(Renewal::OAuth2(Box::new(self.oauth2_config(auth, None).await?)))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Renews credentials, which expire at `expiry`. The result is to be merged into them.
+    ///
+    /// # Errors
+    /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
+    pub async fn refresh(
+        &self,
+        auth: &Arc<Auth>,
+        renewal: &Renewal,
+        credentials: &Value,
+        expiry: Option<Expiry>,
+    ) -> Result<Obtained, ProviderError> {
+        match renewal {
+            Renewal::OAuth2(config) => self.refresh_oauth2(auth, config, credentials, expiry).await,
+            Renewal::Function => {
+                let asked_at = self.clock.now();
+                let name = FunctionName::RefreshCredentials;
+                let api = self.api(auth, name, credentials.clone(), None);
+                let arguments = with_credentials(credentials.clone());
+                let renewed = self.run_for_object(auth, name, arguments, Some(&api));
+                let Ok(renewed) = tokio::time::timeout(Self::DEADLINE, renewed).await else {
+                    let message = format!("refreshCredentials took longer than {} s", Self::DEADLINE.as_secs());
+                    return Err(ProviderError::unavailable(message));
+                };
+                let rules = auth.refresh_rules();
+                let mut changes = renewed?.unwrap_or_default();
+                if brings_new_token(credentials, &changes) {
+                    add_default_lifetime(&mut changes, rules.default_expires_in);
+                }
+                let asked = Asked { at: asked_at, date: api.date() };
+                let refresh = Refresh { stored: credentials, before: expiry, asked, refresh_margin: rules.margin };
+                refresh.obtained(auth, None, changes, true)
+            }
+        }
+    }
+
+    /// Makes the connector's test with these credentials. A connector without a test passes.
+    ///
+    /// # Errors
+    /// When the test fails, the provider does not answer, or the connector's functions do not return what they should.
+    pub async fn test(
+        &self,
+        auth: &Arc<Auth>,
+        credentials: &Credentials,
+        reauthorize: Option<Arc<dyn Reauthorize>>,
+    ) -> Result<(), ProviderError> {
+        let Some(test) = auth.function(FunctionName::Test) else { return Ok(()) };
+        let credentials = credentials.to_value();
+        let arguments = with_credentials(credentials.clone());
+        let has_mapping = match test {
+            Function::Database(login) => return self.log_in(auth, login, arguments).await,
+            Function::Rest(rest) => rest.response_mapping.is_some(),
+            Function::Mapping(_) | Function::JavaScript(_) => true,
+        };
+        let api = self.api(auth, FunctionName::Test, credentials, reauthorize);
+        let result = self.run(auth, FunctionName::Test, arguments, Some(&api)).await?;
+        if test_passed(result.as_ref(), has_mapping) {
+            return Ok(());
+        }
+        let message = "the connector's test of the credentials returned nothing that counts as success";
+        Err(ProviderError::refused(message))
+    }
+
+    /// Tells the provider that a connection ends: `disconnect`, else the revocation of its token where `revocationUri` is
+    /// configured (RFC 7009).
+    ///
+    /// # Errors
+    /// When the provider refuses or does not answer in time. The connection ends all the same.
+    pub async fn disconnect(
+        &self,
+        auth: &Arc<Auth>,
+        credentials: &Value,
+        reauthorize: Option<Arc<dyn Reauthorize>>,
+    ) -> Result<(), ProviderError> {
+        let ending = async {
+            if auth.function(FunctionName::Disconnect).is_some() {
+                let api = self.api(auth, FunctionName::Disconnect, credentials.clone(), reauthorize);
+                let arguments = with_credentials(credentials.clone());
+                self.run(auth, FunctionName::Disconnect, arguments, Some(&api)).await?;
+            } else if *auth.kind() == AuthType::OAuth2 {
+                self.revoke(auth, credentials).await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(Self::DISCONNECT, ending)
+            .await
+            .unwrap_or_else(|_| Err(ProviderError::unavailable("the application did not answer")))
+    }
+
+    /// Logs in to a database, and out again.
+    pub(super) async fn log_in(
+        &self,
+        auth: &Auth,
+        login: &DatabaseLogin,
+        arguments: Map<String, Value>,
+    ) -> Result<(), ProviderError> {
+        let login = login.evaluate(&Value::Object(auth.arguments(FunctionName::Test, arguments)));
+        let login = login.map_err(|error| ProviderError::configuration(error.to_string()))?;
+        let attempt = database::verify(&self.egress, &login, Limits::API.deadline);
+        Ok(record::waiting_for_provider(attempt).await?)
+    }
+}

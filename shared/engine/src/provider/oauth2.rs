@@ -1,0 +1,208 @@
+//! OAuth 2.0: the code, the refresh token, the end.
+
+use std::sync::Arc;
+
+use http::header;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use super::lifetime::{Refresh, first_expiry, is_usable_token, statement};
+use super::{Auth, Obtained, Provider, ProviderError};
+use crate::connector::FunctionName;
+use crate::egress::{Limits, Permit, Response};
+use crate::oauth2::{
+    OAuthConfig, TokenError, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation,
+    callback_fields, parse_revocation, parse_token_response,
+};
+use crate::response::{header_text, parse_http_date, redirect_target, retry_after};
+use larder::connection::{Asked, Expiry, states_lifetime};
+use larder::credentials::refresh_token;
+use larder::isolation::caught;
+
+/// What the browser brought back, for [`Provider::exchange_code`].
+pub struct Authorization<'a> {
+    /// The authorization code.
+    pub code: &'a str,
+    /// The PKCE verifier of this flow, if it has one.
+    pub code_verifier: Option<&'a str>,
+    /// The redirect URI of the authorize request.
+    pub redirect_uri: &'a str,
+    /// All query parameters of the callback.
+    pub query_parameters: Map<String, Value>,
+}
+
+/// A token response, and when it was answered by the clock of the authorization server.
+struct Answered {
+    response: TokenResponse,
+    date: Option<OffsetDateTime>,
+    /// Kept until everything that is made of a large answer is made.
+    permit: Option<Permit>,
+}
+
+impl Provider {
+    /// The OAuth2 configuration of a connection (`getOAuthConfig`). `state` is only there when a flow begins.
+    ///
+    /// # Errors
+    /// When the function does not return a configuration.
+    pub async fn oauth2_config(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<OAuthConfig, ProviderError> {
+        let config = self.oauth_config_of(auth, state).await?;
+        OAuthConfig::from_value(&config).map_err(|error| ProviderError::configuration(error.to_string()))
+    }
+
+    pub(super) async fn oauth_config_of(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<Value, ProviderError> {
+        let mut arguments = Map::new();
+        arguments.insert("redirectUri".into(), json!(auth.callback_uri));
+        if let Some(state) = state {
+            arguments.insert("state".into(), json!(state));
+        }
+        let config = Box::pin(self.run_for_object(auth, FunctionName::GetOAuthConfig, arguments, None)).await?;
+        Ok(Value::Object(config.unwrap_or_default()))
+    }
+
+    /// Exchanges an authorization code for credentials (`getTokenData`, then `getCredentialsFromAccessTokenResponse`).
+    ///
+    /// # Errors
+    /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
+    pub async fn exchange_code(
+        &self,
+        auth: &Arc<Auth>,
+        config: &OAuthConfig,
+        authorization: Authorization<'_>,
+    ) -> Result<Obtained, ProviderError> {
+        let asked_at = self.clock.now();
+        let Authorization { code, code_verifier, redirect_uri, query_parameters } = authorization;
+        let mut arguments = Map::new();
+        arguments.insert("codeVerifier".into(), json!(code_verifier));
+        arguments.insert("redirectUri".into(), json!(redirect_uri));
+        arguments.insert("queryParameters".into(), Value::Object(query_parameters.clone()));
+        let made = self.run_for_object(auth, FunctionName::GetTokenData, arguments.clone(), None).await?;
+        let Answered { response, date, permit: _permit } = match made {
+            Some(tokens) => Answered { response: TokenResponse::from_map(config, tokens)?, date: None, permit: None },
+            None => {
+                self.ask_for_tokens(config, build_code_exchange(config, code, redirect_uri, code_verifier)?).await?
+            }
+        };
+        if config.wants_refresh_token() {
+            response.require_refresh_token()?;
+        }
+        let tokens = response.into_map();
+        let entered = FunctionName::GetCredentialsFromConnectionParameters;
+        let mut credentials = self.run_for_object(auth, entered, Map::new(), None).await?.unwrap_or_default();
+        credentials.extend(callback_fields(config, &query_parameters));
+        credentials.extend(tokens.clone());
+        let extraction = FunctionName::GetCredentialsFromAccessTokenResponse;
+        let mut extracted = None;
+        if auth.function(extraction).is_some() {
+            arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
+            let api = self.api(auth, extraction, Value::Object(credentials.clone()), None);
+            extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
+        }
+        let asked = Asked { at: asked_at, date };
+        let expiry = first_expiry(auth, statement(&tokens, extracted.as_ref()), asked);
+        // "Token response as well as additional extracted credentials are stored."
+        credentials.extend(extracted.unwrap_or_default());
+        let refreshes_itself = auth.renews_itself();
+        let refresh_margin = if refreshes_itself { auth.refresh_rules().margin } else { config.refresh_margin };
+        let renews_itself = config.refresh_with_access_token || refreshes_itself;
+        Ok(Obtained { credentials, expiry, renews_itself, refresh_margin, is_dead: false })
+    }
+
+    /// Asks for new credentials with the refresh token among `credentials` (RFC 6749 §6), then runs
+    /// `getCredentialsFromRefreshTokenResponse`.
+    pub(super) async fn refresh_oauth2(
+        &self,
+        auth: &Arc<Auth>,
+        config: &OAuthConfig,
+        credentials: &Value,
+        before: Option<Expiry>,
+    ) -> Result<Obtained, ProviderError> {
+        let Some(token) = config.token_to_refresh(credentials) else {
+            let message = "the connector finds no token to refresh with among the credentials; check its configuration";
+            return Err(ProviderError::configuration(message));
+        };
+        let asked_at = self.clock.now();
+        let answered = self.ask_for_tokens(config, build_refresh(config, token)?).await?;
+        let Answered { response, date, permit: _permit } = answered;
+        let tokens = response.into_map();
+        let asked = Asked { at: asked_at, date };
+        let refresh = Refresh { stored: credentials, before, asked, refresh_margin: config.refresh_margin };
+        let Some(mut changes) = self.extract_refreshed(auth, credentials, &tokens).await else {
+            return refresh.obtained(auth, None, tokens, config.refresh_with_access_token);
+        };
+        // New tokens are the only ones that are good now. They are kept even if a connector's function forgets them, makes
+        // nothing of them, or copies the old ones along with the rest of the credentials.
+        changes.retain(|name, value| credentials.get(name) != Some(value));
+        for name in ["access_token", "refresh_token"] {
+            let token = tokens.get(name).filter(|token| is_usable_token(token));
+            if let Some(token) = token.filter(|_| !changes.get(name).is_some_and(is_usable_token)) {
+                changes.insert(name.to_owned(), token.clone());
+            }
+        }
+        let stated = if states_lifetime(&changes) { None } else { Some(&tokens) };
+        refresh.obtained(auth, stated, changes, config.refresh_with_access_token)
+    }
+
+    /// What `getCredentialsFromRefreshTokenResponse` makes of the tokens. They are the only copy: a fault in the function
+    /// must not lose them.
+    async fn extract_refreshed(
+        &self,
+        auth: &Arc<Auth>,
+        credentials: &Value,
+        tokens: &Map<String, Value>,
+    ) -> Option<Map<String, Value>> {
+        let extraction = FunctionName::GetCredentialsFromRefreshTokenResponse;
+        auth.function(extraction)?;
+        let mut arguments = Map::new();
+        arguments.insert("credentials".into(), credentials.clone());
+        arguments.insert("tokenResponse".into(), Value::Object(tokens.clone()));
+        let mut fresh = credentials.as_object().cloned().unwrap_or_default();
+        fresh.extend(tokens.clone());
+        let api = self.api(auth, extraction, Value::Object(fresh), None);
+        let extracted = caught(self.run_for_object(auth, extraction, arguments, Some(&api)));
+        let problem = match tokio::time::timeout(Self::EXTRACTION, extracted).await {
+            Ok(Ok(Ok(extracted))) => return extracted,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(panicked)) => panicked.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        };
+        tracing::warn!(connector = auth.connector.key, problem, "the token response is kept as it came");
+        None
+    }
+
+    async fn ask_for_tokens(
+        &self,
+        config: &OAuthConfig,
+        TokenRequest { request, secrets }: TokenRequest,
+    ) -> Result<Answered, ProviderError> {
+        let uri = request.uri().clone();
+        let Response { status, headers, body, is_second, permit } =
+            self.egress.send(request, Limits::CREDENTIALS).await?;
+        let wait = retry_after(&headers, self.clock.now());
+        if let Some(target) = redirect_target(status.as_u16(), &headers, &uri) {
+            return Err(TokenError::Redirected { status: status.as_u16(), target, retry_after: wait }.into());
+        }
+        let date = header_text(&headers, header::DATE).and_then(parse_http_date);
+        match parse_token_response(config, status.as_u16(), &body) {
+            Ok(response) => Ok(Answered { response, date, permit }),
+            Err(error) => {
+                let error = ProviderError::from(error.with_retry_after(wait)).without(&secrets);
+                Err(if is_second { error.after_lost_answer() } else { error })
+            }
+        }
+    }
+
+    /// Revokes the refresh token, else the access token, where the connector says where (RFC 7009).
+    pub(super) async fn revoke(&self, auth: &Arc<Auth>, credentials: &Value) -> Result<(), ProviderError> {
+        let config = self.oauth2_config(auth, None).await?;
+        let access_token = || credentials.get("access_token").and_then(Value::as_str);
+        let token = match refresh_token(credentials) {
+            Some(token) => Some((token, "refresh_token")),
+            None => access_token().map(|token| (token, "access_token")),
+        };
+        let request = token.and_then(|(token, hint)| build_revocation(&config, token, Some(hint)));
+        let Some(TokenRequest { request, secrets }) = request else { return Ok(()) };
+        let response = self.egress.send(request, Limits::TOKEN).await?;
+        parse_revocation(response.status.as_u16(), &response.body)
+            .map_err(|error| ProviderError::from(error).without(&secrets))
+    }
+}

@@ -1,0 +1,309 @@
+//! The API client that a connector's functions call: requests with the connection's credentials, what the responses
+//! mean, and one renewal of credentials that have expired.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, header};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use url::Url;
+
+use super::error::AFTER_LOST_ANSWER;
+use super::functions::{limits_of, read_client};
+use super::{Auth, Provider, ProviderError, SignedToken, unfit};
+use crate::connector::{
+    ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, FunctionName, Reading, Refused, ResponseError, TokenHeaders,
+};
+use crate::egress::{Limits, Permit, Response};
+use crate::javascript::{Api, OpenApi};
+use crate::oauth1::{OAuth1Config, SignatureMethod};
+use crate::response::{self, header_text, parse_http_date};
+use larder::error::Error;
+
+/// Renews the credentials of the connection that is used.
+#[async_trait]
+pub trait Reauthorize: Send + Sync {
+    /// The new credentials; `None` where they cannot be renewed now.
+    async fn reauthorize(&self) -> Option<Value>;
+}
+
+/// The requests of one function call, or of one test.
+pub(super) struct ApiSession {
+    provider: Provider,
+    auth: Arc<Auth>,
+    /// The function that makes the requests.
+    name: FunctionName,
+    reauthorize: Option<Arc<dyn Reauthorize>>,
+    called_at: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    credentials: Value,
+    /// What `makeApiClient` returned for them; made on the first request.
+    client: Option<ApiClient>,
+    /// For applications that speak OAuth 1.0a; made on the first request.
+    oauth1: Option<Arc<OAuth1Config>>,
+    is_renewed: bool,
+    /// Held from the first large answer on.
+    permit: Option<Permit>,
+    /// The application's clock in its last answer.
+    date: Option<OffsetDateTime>,
+}
+
+/// Why there is no usable response.
+pub(super) enum ApiError {
+    /// The response is no success.
+    Response { error: ResponseError, request: Value, response: ApiResponse },
+    /// There is none, or no request.
+    Provider(ProviderError),
+}
+
+impl Provider {
+    /// The API client that a function gets, with these credentials.
+    pub(super) fn api(
+        &self,
+        auth: &Arc<Auth>,
+        name: FunctionName,
+        credentials: Value,
+        reauthorize: Option<Arc<dyn Reauthorize>>,
+    ) -> Arc<ApiSession> {
+        let auth = auth.owner_of(name);
+        let credentials = auth.shown_to(name, credentials);
+        let state = State { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
+        Arc::new(ApiSession {
+            provider: self.clone(),
+            auth,
+            name,
+            reauthorize,
+            called_at: Instant::now(),
+            state: Mutex::new(state),
+        })
+    }
+}
+
+impl ApiSession {
+    /// Requests before there are credentials.
+    pub(super) fn bare(provider: Provider, auth: Arc<Auth>, name: FunctionName) -> Self {
+        let credentials = Value::Null;
+        let client = Some(ApiClient::default());
+        let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
+        Self { provider, auth, name, reauthorize: None, called_at: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// Whose API client it is.
+    pub(super) fn auth(&self) -> &Arc<Auth> {
+        &self.auth
+    }
+
+    /// The credentials in use.
+    pub(super) fn credentials(&self) -> Value {
+        self.state().credentials.clone()
+    }
+
+    /// `Date` of the last answer (RFC 9110 §6.6.1).
+    pub(super) fn date(&self) -> Option<OffsetDateTime> {
+        self.state().date
+    }
+
+    /// Sends a request. Where the answer is that the access token has expired, the credentials are renewed once, and
+    /// the request is sent again. With `doubts_success`, a 2xx may report an error, if credentials are asked for.
+    pub(super) async fn send(&self, request: &ApiRequest, doubts_success: bool) -> Result<ApiResponse, ApiError> {
+        let client = self.client().await?;
+        match self.exchange(request, &client, doubts_success).await {
+            Err(error) if error.is_expired() => match self.renewed_client().await {
+                Some(client) => self.exchange(request, &client?, doubts_success).await,
+                None => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: &ApiRequest,
+        client: &ApiClient,
+        doubts_success: bool,
+    ) -> Result<ApiResponse, ApiError> {
+        unfit::check(&self.auth, self.name, &self.credentials(), request, client)?;
+        let mut request = request.build(client).map_err(ProviderError::from)?;
+        if let Some(token) = &self.auth.token {
+            carry(token, &mut request)?;
+        }
+        if *self.auth.kind() == AuthType::OAuth1 {
+            let config = self.oauth1().await?;
+            self.keep_from_borrower(&config, request.uri())?;
+            self.provider.sign(&config, &self.credentials(), &mut request)?;
+        }
+        let uri = request.uri().clone();
+        let asked = json!({"method": request.method().as_str(), "url": public_url(&uri)});
+        let limits = Limits { has_permit: self.state().permit.is_some(), ..limits_of(self.name) };
+        // A formula that stood still kept time-outs from ending this; by now, another may be refreshing the connection.
+        if self.called_at.elapsed() > Provider::DEADLINE {
+            let message = format!("{} took too long to make a request", self.name.spec_key());
+            return Err(ProviderError::unavailable(message).into());
+        }
+        let answer = self.provider.egress.send(request, limits).await.map_err(ProviderError::from)?;
+        let Response { status, headers, body, is_second, permit } = answer;
+        {
+            let mut state = self.state();
+            state.date = header_text(&headers, header::DATE).and_then(parse_http_date);
+            state.permit = permit.or_else(|| state.permit.take());
+        }
+        let redirect = response::redirect_target(status.as_u16(), &headers, &uri);
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let response = ApiResponse::new(status.as_u16(), headers, body);
+        let response = if self.name.asks_for_tokens() { response.of_tokens() } else { response };
+        let (rules, redirect) = (self.auth.error_rules(self.name), redirect.as_deref());
+        let reading = Reading { rules, doubts_success, redirect, now: self.provider.clock.now() };
+        client.judge(response, reading).map_err(|refused| {
+            let Refused { mut error, response } = *refused;
+            if is_second {
+                error.message.push_str(AFTER_LOST_ANSWER);
+            }
+            ApiError::Response { error, request: asked, response }
+        })
+    }
+
+    /// The signature PLAINTEXT is the client's secret itself (RFC 5849 §3.4.4). Requests of a borrower go where the borrower
+    /// says, so they carry a lender's only to the lender's own application.
+    fn keep_from_borrower(&self, config: &OAuth1Config, uri: &http::Uri) -> Result<(), ProviderError> {
+        let is_lenders = || Url::parse(&uri.to_string()).is_ok_and(|url| url.origin() == config.token_uri.origin());
+        if self.auth.lender.is_some() && config.signature_method == SignatureMethod::Plaintext && !is_lenders() {
+            let message = "the auth proxy signs by PLAINTEXT, which would hand its secret to another host than that of its \
+                           `tokenUri`; it must use another `signatureMethod`";
+            return Err(ProviderError::configuration(message));
+        }
+        Ok(())
+    }
+
+    async fn oauth1(&self) -> Result<Arc<OAuth1Config>, ProviderError> {
+        if let Some(config) = &self.state().oauth1 {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(self.provider.oauth1_config(&self.auth, None).await?);
+        self.state().oauth1 = Some(Arc::clone(&config));
+        Ok(config)
+    }
+
+    async fn client(&self) -> Result<ApiClient, ApiError> {
+        let credentials = {
+            let state = self.state();
+            match &state.client {
+                Some(client) => return Ok(client.clone()),
+                None => state.credentials.clone(),
+            }
+        };
+        let client = self.provider.api_client(&self.auth, &credentials).await?;
+        self.state().client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// A client with renewed credentials, if they can be renewed and have not been.
+    async fn renewed_client(&self) -> Option<Result<ApiClient, ApiError>> {
+        let reauthorize = self.reauthorize.as_ref()?;
+        if std::mem::replace(&mut self.state().is_renewed, true) {
+            return None;
+        }
+        let credentials = self.auth.shown_to(self.name, reauthorize.reauthorize().await?);
+        {
+            let mut state = self.state();
+            state.credentials = credentials;
+            state.client = None;
+        }
+        Some(self.client().await)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic holds it")
+    }
+}
+
+impl OpenApi for Arc<ApiSession> {
+    fn open(&self, config: Value) -> Result<Arc<dyn Api>, String> {
+        let client = read_client(&config).map_err(|error| error.to_string())?;
+        self.state().client = Some(client);
+        Ok(Arc::clone(self) as Arc<dyn Api>)
+    }
+}
+
+#[async_trait]
+impl Api for ApiSession {
+    async fn request(&self, request: Value) -> Result<Value, Value> {
+        let wants_bytes =
+            request.get("responseType").is_some_and(|wanted| wanted == "arraybuffer" || wanted == "stream");
+        let request =
+            ApiRequest::from_value(&request).map_err(|error| ApiError::Provider(error.into()).into_value())?;
+        // A script sees for itself what a 200 reports.
+        let response = self.send(&request, false).await.map_err(ApiError::into_value)?;
+        let mut answer = json!({"status": response.status, "headers": response.header_map()});
+        if wants_bytes {
+            answer["dataBase64"] = STANDARD.encode(&response.body).into();
+        } else {
+            answer["data"] = response.into_data();
+        }
+        Ok(answer)
+    }
+}
+
+impl ApiError {
+    fn is_expired(&self) -> bool {
+        matches!(self, Self::Response { error, .. } if error.key == Some(ErrorKey::AccessTokenExpired))
+    }
+
+    /// As a script sees it.
+    fn into_value(self) -> Value {
+        match self {
+            Self::Response { error, request, response } => {
+                let headers = response.header_map();
+                let mut value = json!({
+                    "type": "connection",
+                    "message": error.message,
+                    "data": {"request": request, "response": {"status": error.status, "headers": headers}},
+                });
+                value["data"]["response"]["data"] = response.into_data();
+                if let Some(key) = error.key {
+                    value["key"] = key.name().into();
+                }
+                value
+            }
+            Self::Provider(error) => serde_json::to_value(Error::from(error)).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<ApiError> for ProviderError {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Response { error, .. } => error.into(),
+            ApiError::Provider(error) => error,
+        }
+    }
+}
+
+impl From<ProviderError> for ApiError {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+/// Without the query, which may hold a key.
+fn public_url(uri: &http::Uri) -> String {
+    format!("{}://{}{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default(), uri.path())
+}
+
+fn carry(token: &SignedToken, request: &mut http::Request<Vec<u8>>) -> Result<(), ProviderError> {
+    let mut value = HeaderValue::from_str(token.token.expose())
+        .map_err(|_| ProviderError::configuration("the signed token is not fit for a header"))?;
+    value.set_sensitive(true);
+    if token.headers == TokenHeaders::Both {
+        request.headers_mut().insert("x-membrane-token", value.clone());
+    }
+    request.headers_mut().insert("x-integration-app-token", value);
+    Ok(())
+}

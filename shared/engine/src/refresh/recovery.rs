@@ -1,0 +1,216 @@
+//! What a provider gave and the table did not take: sealed, put on a queue, and saved from there.
+//!
+//! A provider that rotates refresh tokens has forgotten the old one by then, so the result is the only copy. Until it is
+//! saved, nobody should ask the provider with the old token: the lease of whoever got the result keeps others away, and
+//! after that one grace period.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::Refresher;
+use crate::provider::Obtained;
+use larder::clock::{from_milliseconds, milliseconds};
+use larder::connection::{Connection, Contents, Expiry, Lease};
+use larder::credentials::{Credentials, refresh_token};
+use larder::error::Error;
+use larder::random::{self, Rng};
+use larder::seal::{Place, Sealer};
+use larder::store::Expect;
+
+/// What a provider gave.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Renewed {
+    credentials: Credentials,
+    /// A digest of the credentials that were refreshed.
+    replaces: String,
+    /// When the access token was asked for, and when it dies.
+    life: Option<(i64, i64)>,
+    /// Whether that token was there already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_rest: bool,
+    renews_itself: bool,
+    /// In seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_margin: Option<u64>,
+    at: i64,
+}
+
+impl Renewed {
+    /// `credentials` are what `obtained` makes of the credentials that it `replaces`.
+    pub(super) fn new(
+        credentials: Credentials,
+        replaces: &Credentials,
+        obtained: &Obtained,
+        now: OffsetDateTime,
+    ) -> Self {
+        let &Obtained { expiry, renews_itself, refresh_margin, .. } = obtained;
+        Self {
+            credentials,
+            replaces: digest(replaces),
+            life: expiry.map(|expiry| (milliseconds(expiry.from), milliseconds(expiry.at))),
+            is_rest: expiry.is_some_and(|expiry| expiry.is_rest),
+            renews_itself,
+            refresh_margin: refresh_margin.map(|margin| margin.as_secs()),
+            at: milliseconds(now),
+        }
+    }
+
+    /// Whether what is stored is what was refreshed, or this already. Where credentials are outside the rows, others may be
+    /// there though the row is as it was.
+    fn follows(&self, stored: &Credentials) -> bool {
+        digest(stored) == self.replaces || stored.as_json() == self.credentials.as_json()
+    }
+
+    /// Puts it into a connection and its contents.
+    pub(super) fn apply(&self, connection: &mut Connection, contents: &mut Contents) {
+        let expiry = self.life.and_then(|(from, at)| {
+            Some(Expiry { from: from_milliseconds(from)?, at: from_milliseconds(at)?, is_rest: self.is_rest })
+        });
+        let at = from_milliseconds(self.at).unwrap_or(connection.updated_at);
+        connection.renews_itself = self.renews_itself;
+        connection.refresh_margin = self.refresh_margin.map(Duration::from_secs);
+        connection.renewed(expiry, refresh_token(&self.credentials.to_value()).is_some(), at);
+        connection.last_refreshed_at = Some(at);
+        contents.credentials = Some(self.credentials.clone());
+    }
+}
+
+/// A result that waits to be saved: a message of the recovery queue.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unsaved {
+    /// The workspace of the connection.
+    pub workspace: String,
+    /// Its id.
+    pub connection_id: String,
+    /// The version that was refreshed.
+    version: u64,
+    /// When the connection was made, in milliseconds since 1970: another of the same id is not meant.
+    created_at: i64,
+    /// Whose lease it was.
+    lease_token: String,
+    /// What the provider gave, sealed, in URL-safe base64.
+    sealed: String,
+}
+
+impl std::fmt::Debug for Unsaved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Unsaved({}, {}, version {})", self.workspace, self.connection_id, self.version)
+    }
+}
+
+/// What came of saving a result later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// It is saved.
+    Saved,
+    /// The connection has newer credentials, or is gone: nothing is to be done.
+    Superseded,
+    /// Somebody is refreshing the connection; try again.
+    Busy,
+}
+
+impl Unsaved {
+    /// How long a refresh whose lease ended without a result is left to the recovery queue, before the provider is asked
+    /// again.
+    pub const GRACE: Duration = Duration::from_secs(90);
+
+    pub(super) async fn seal(
+        sealer: &Sealer,
+        seen: &Connection,
+        lease: &Lease,
+        renewed: &Renewed,
+    ) -> Result<Self, Error> {
+        let bytes = serde_json::to_vec(renewed).map_err(Error::internal)?;
+        let sealed = sealer.seal(place(&seen.workspace, &seen.id, seen.version), &bytes).await?;
+        Ok(Self {
+            workspace: seen.workspace.clone(),
+            connection_id: seen.id.clone(),
+            version: seen.version,
+            created_at: milliseconds(seen.created_at),
+            lease_token: lease.token.clone(),
+            sealed: URL_SAFE_NO_PAD.encode(sealed),
+        })
+    }
+
+    async fn open(&self, sealer: &Sealer) -> Result<Renewed, Error> {
+        let damaged = "a message of the recovery queue is damaged";
+        let sealed = URL_SAFE_NO_PAD.decode(&self.sealed).map_err(|_| Error::internal(damaged))?;
+        let bytes = sealer.open(place(&self.workspace, &self.connection_id, self.version), &sealed).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Error::internal(damaged))
+    }
+
+    /// Whether a connection still has the credentials that were refreshed: all that happened to it since are failures.
+    fn is_newest_of(&self, stored: &Connection) -> bool {
+        milliseconds(stored.created_at) == self.created_at && stored.has_only_failed_since(self.version)
+    }
+}
+
+fn digest(credentials: &Credentials) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, credentials.as_json().as_bytes()))
+}
+
+fn place<'a>(workspace: &'a str, id: &'a str, version: u64) -> Place<'a> {
+    Place { workspace, kind: "refreshed", id, version }
+}
+
+/// The lease that leaves a connection to the recovery queue for a while.
+pub(super) fn grace(rng: &dyn Rng, now: OffsetDateTime) -> Lease {
+    Lease { token: format!("{GRACE_TOKEN}{}", random::token::<16>(rng)), until: now + Unsaved::GRACE }
+}
+
+pub(super) fn is_grace(lease: &Lease) -> bool {
+    lease.token.starts_with(GRACE_TOKEN)
+}
+
+/// No token of a refresher begins so: `.` is no character of base64.
+const GRACE_TOKEN: &str = "grace.";
+
+impl Refresher {
+    /// Saves a result that could not be saved when it came. Saving it twice is the same as once.
+    ///
+    /// # Errors
+    /// When something that Larder stands on fails; the result must be kept then.
+    pub async fn recover(&self, unsaved: &Unsaved) -> Result<Recovery, Error> {
+        let stored = self.connections.get(&unsaved.workspace, &unsaved.connection_id).await?;
+        let Some(mut connection) = stored.filter(|stored| unsaved.is_newest_of(stored)) else {
+            return Ok(Recovery::Superseded);
+        };
+        let now = self.clock.now();
+        // Nobody asks the provider while this is tried, nor before it is tried again.
+        let lease = match connection.lease.clone().filter(|lease| lease.until > now) {
+            Some(lease) if lease.token == unsaved.lease_token => Some(lease),
+            Some(lease) if is_grace(&lease) => {
+                let lease = Lease { until: now + Unsaved::GRACE, ..lease };
+                self.connections.prolong(&connection, &lease).await?.then_some(lease)
+            }
+            // The provider is being asked with the token that was refreshed: if that fails, this is saved after it.
+            Some(_) => None,
+            None => {
+                let lease = grace(&*self.rng, now);
+                self.connections.lease(&connection, &lease, now).await?.then_some(lease)
+            }
+        };
+        let Some(lease) = lease else { return Ok(Recovery::Busy) };
+        let renewed = unsaved.open(self.vault.sealer()).await?;
+        let mut contents = self.vault.open(&connection).await?;
+        if contents.credentials.as_ref().is_some_and(|stored| !renewed.follows(stored)) {
+            self.connections.release(&connection, &lease).await?;
+            return Ok(Recovery::Superseded);
+        }
+        let before = connection.state;
+        renewed.apply(&mut connection, &mut contents);
+        if !self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? {
+            return Ok(Recovery::Busy);
+        }
+        tracing::info!(workspace = connection.workspace, connection = connection.id, "a result was saved late");
+        self.signals.written(Some(before), &connection).await;
+        Ok(Recovery::Saved)
+    }
+}

@@ -1,0 +1,57 @@
+//! Testing credentials that a caller brings for a connection of an integration, and storing what passed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Refresher;
+use larder::error::{Error, ErrorType};
+use larder::refresh::{ReplaceCredentials, ReplaceEvent, Replaced};
+use larder::store::Expect;
+
+/// How long the test may take: API Gateway gives up on everything after 30 seconds.
+const TEST: Duration = Duration::from_secs(20);
+
+#[async_trait]
+impl ReplaceCredentials for Refresher {
+    async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
+        match self.test_and_store(event).await {
+            Err(error) if error.kind == ErrorType::Internal => Err(error),
+            Err(error) => {
+                let ReplaceEvent { workspace, connection_id: connection, .. } = event;
+                tracing::warn!(workspace, connection, problem = error.message, "new credentials were not stored");
+                let message = format!("nothing was stored: {}", error.message);
+                Ok(Replaced::Refused(Error { message, ..error }.into()))
+            }
+            stored => stored,
+        }
+    }
+}
+
+impl Refresher {
+    async fn test_and_store(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
+        let stored = self.connections.get(&event.workspace, &event.connection_id).await?;
+        let Some(connection) = stored.filter(|stored| stored.version == event.version) else {
+            return Ok(Replaced::Stale);
+        };
+        let credentials = self.vault.open_candidate(&connection, event).await?;
+        let entered = self.vault.open_to_replace(&connection).await?;
+        let auth = self.configuration.auth_of(&connection, &entered).await?;
+        match tokio::time::timeout(TEST, self.provider.test(&auth, &credentials, None)).await {
+            Ok(passed) => passed?,
+            Err(_) => {
+                let message = format!("the test of the credentials took longer than {} s", TEST.as_secs());
+                return Err(Error::connection_unavailable(message, Duration::from_secs(60)));
+            }
+        }
+        let (before, expect) = (connection.state, Expect::Version(connection.version));
+        let now = self.clock.now();
+        match self.vault.replace(connection, entered, Some(credentials), expect, now, &*self.rng).await? {
+            Some(connection) => {
+                self.signals.written(Some(before), &connection).await;
+                Ok(Replaced::Stored)
+            }
+            None => Ok(Replaced::Stale),
+        }
+    }
+}
