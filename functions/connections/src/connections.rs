@@ -13,7 +13,7 @@ use larder::http::{Parameters, Request, Response, empty, json};
 use larder::provider::{ProviderError, Reauthorize};
 use larder::record::TaskContext;
 use larder::refresh::{Refresher, Trigger};
-use larder::store::Connections;
+use larder::store::{Connections, Write};
 use serde_json::{Value, json};
 
 use crate::Management;
@@ -58,7 +58,7 @@ impl Management {
                 tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
             }
             let told = reauthorize.renewed().unwrap_or(seen);
-            if self.vault.remove(&told).await? {
+            if self.vault.remove(&told).await? == Write::Done {
                 self.signals.removed(&told).await;
                 return Ok(empty(StatusCode::NO_CONTENT));
             }

@@ -18,7 +18,7 @@ use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
 use larder::invoke::{ReplaceCredentials, Replaced};
 use larder::random::Rng;
 use larder::signals::Signals;
-use larder::store::{Connections, Expect};
+use larder::store::{Connections, Expect, Write};
 use larder::vault::Vault;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -92,17 +92,17 @@ impl PutCredentials {
         for _ in 0..Self::ATTEMPTS {
             let stored = self.connections.get(&caller.workspace, id).await?;
             let Some(stored) = stored.filter(|it| caller.may_see(it.tenant.as_deref())) else { return Ok(()) };
-            let is_done = match stored.integration {
+            let written = match stored.integration {
                 Some(_) => self.write(id, Some(stored), None, caller).await?,
                 None => {
-                    let is_removed = self.vault.remove(&stored).await?;
-                    if is_removed {
+                    let removed = self.vault.remove(&stored).await?;
+                    if removed == Write::Done {
                         self.signals.removed(&stored).await;
                     }
-                    is_removed
+                    removed
                 }
             };
-            if is_done {
+            if written == Write::Done {
                 return Ok(());
             }
         }
@@ -136,22 +136,21 @@ impl PutCredentials {
                     Replaced::Stale => break,
                 }
             }
-            if self.write(id, stored, Some(credentials), caller).await? {
+            if self.write(id, stored, Some(credentials), caller).await? == Write::Done {
                 return Ok(());
             }
         }
         Err(changed_by_others(id))
     }
 
-    /// Writes credentials over what was read; none leaves the connection waiting for its end user. `false` if it has
-    /// changed since.
+    /// Writes credentials over what was read; none leaves the connection waiting for its end user.
     async fn write(
         &self,
         id: &str,
         stored: Option<Connection>,
         credentials: Option<&Credentials>,
         caller: &Caller,
-    ) -> Result<bool, Error> {
+    ) -> Result<Write, Error> {
         let now = self.clock.now();
         let before = stored.as_ref().map(|stored| stored.state);
         let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
@@ -167,9 +166,9 @@ impl PutCredentials {
             }
         };
         let replacing = self.vault.replace(connection, contents, credentials.cloned(), expect, now, &*self.rng);
-        let Some(connection) = replacing.await? else { return Ok(false) };
+        let Some(connection) = replacing.await? else { return Ok(Write::Conflict) };
         self.signals.written(before, &connection).await;
-        Ok(true)
+        Ok(Write::Done)
     }
 }
 

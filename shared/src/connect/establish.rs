@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::provider::{Auth, Obtained, Provider};
 use crate::random::Rng;
 use crate::signals::Signals;
-use crate::store::{Connections, Expect, Integration};
+use crate::store::{Connections, Expect, Integration, Write};
 use crate::vault::Vault;
 
 /// A connection that is being made or renewed.
@@ -96,7 +96,7 @@ impl Establish {
             connection.renews_itself = renews_itself;
             connection.refresh_margin = refresh_margin;
             connection.replaced(expiry, has_refresh_token, now, &*self.rng);
-            if self.vault.save(&connection, &contents, expect).await? {
+            if self.vault.save(&connection, &contents, expect).await? == Write::Done {
                 self.signals.written(before, &connection).await;
                 return Ok(connection);
             }

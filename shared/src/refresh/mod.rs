@@ -36,7 +36,7 @@ use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
 use crate::random::{self, Rng};
 use crate::record;
 use crate::signals::Signals;
-use crate::store::{Connections, Expect};
+use crate::store::{Connections, Expect, Write};
 use crate::vault::Vault;
 use recovery::Renewed;
 
@@ -148,7 +148,8 @@ impl Refresher {
         }
         // Whoever held the last lease did not end it. What the provider gave may be on its way.
         if self.recovery.is_some() && connection.lease.as_ref().is_some_and(|lease| !recovery::is_grace(lease)) {
-            self.connections.lease(&connection, &recovery::grace(&*self.rng, now), now).await?;
+            // If another was first, the connection is theirs or left to the queue already.
+            self.connections.lease(&connection, &recovery::grace(&*self.rng, now), now).await.map(drop)?;
             return Ok(RefreshOutcome::Busy);
         }
 
@@ -173,7 +174,7 @@ impl Refresher {
         let credentials_value = credentials.to_value();
 
         let lease = Lease { token: random::token::<16>(&*self.rng), until: now + LEASE };
-        if !self.connections.lease(&connection, &lease, now).await? {
+        if self.connections.lease(&connection, &lease, now).await? == Write::Conflict {
             return Ok(RefreshOutcome::Busy);
         }
         connection.last_attempt_at = Some(now);
@@ -286,7 +287,7 @@ impl Refresher {
             "a refresh failed"
         );
         let prepared = self.vault.prepare_unchanged(connection.clone());
-        if !persist(PATIENCE, || self.vault.write(&prepared, expect)).await? {
+        if persist(PATIENCE, || self.vault.write(&prepared, expect)).await? == Write::Conflict {
             return Ok(RefreshOutcome::Stale);
         }
         self.signals.written(Some(before), &connection).await;
@@ -307,14 +308,14 @@ impl Refresher {
         let prepared = persist(LEASE, || self.vault.prepare(connection.clone(), &contents)).await?;
         let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
         let written = persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await;
-        if let Ok(true) = written {
+        if let Ok(Write::Done) = written {
             self.signals.written(Some(seen.state), &connection).await;
             return Ok(RefreshOutcome::Refreshed);
         }
         let unsaved = Unsaved::seal(self.vault.sealer(), &seen, lease, renewed).await?;
         let tried = match written {
             // The lease has gone to another. Whoever saved newer credentials wins; where nobody did, ours are the newest.
-            Ok(_) => self.recover(&unsaved).await,
+            Ok(Write::Done | Write::Conflict) => self.recover(&unsaved).await,
             Err(error) => Err(error),
         };
         self.save_late(&unsaved, tried).await

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::provider::Obtained;
 use crate::random::{self, Rng};
 use crate::seal::{Place, Sealer};
-use crate::store::Expect;
+use crate::store::{Expect, Write};
 
 /// What a provider gave.
 #[derive(Serialize, Deserialize)]
@@ -188,13 +188,13 @@ impl Refresher {
             Some(lease) if lease.token == unsaved.lease_token => Some(lease),
             Some(lease) if is_grace(&lease) => {
                 let lease = Lease { until: now + Unsaved::GRACE, ..lease };
-                self.connections.prolong(&connection, &lease).await?.then_some(lease)
+                (self.connections.prolong(&connection, &lease).await? == Write::Done).then_some(lease)
             }
             // The provider is being asked with the token that was refreshed: if that fails, this is saved after it.
             Some(_) => None,
             None => {
                 let lease = grace(&*self.rng, now);
-                self.connections.lease(&connection, &lease, now).await?.then_some(lease)
+                (self.connections.lease(&connection, &lease, now).await? == Write::Done).then_some(lease)
             }
         };
         let Some(lease) = lease else { return Ok(Recovery::Busy) };
@@ -206,7 +206,7 @@ impl Refresher {
         }
         let before = connection.state;
         renewed.apply(&mut connection, &mut contents);
-        if !self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? {
+        if self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? == Write::Conflict {
             return Ok(Recovery::Busy);
         }
         tracing::info!(workspace = connection.workspace, connection = connection.id, "a result was saved late");

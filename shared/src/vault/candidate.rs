@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::invoke::ReplaceEvent;
 use crate::random::Rng;
 use crate::seal::Place;
-use crate::store::Expect;
+use crate::store::{Expect, Write};
 
 impl Vault {
     /// Seals credentials for one connection at its present version, to be tested before they replace anything.
@@ -68,7 +68,10 @@ impl Vault {
             connection.require_action();
         }
         let contents = Contents { credentials, ..entered };
-        Ok(self.save(&connection, &contents, expect).await?.then_some(connection))
+        Ok(match self.save(&connection, &contents, expect).await? {
+            Write::Done => Some(connection),
+            Write::Conflict => None,
+        })
     }
 }
 

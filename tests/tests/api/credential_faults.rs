@@ -10,6 +10,7 @@ use larder::connection::Lease;
 use larder::connection::RefreshOutcome;
 use larder::environment::{CredentialsIn, Settings};
 use larder::refresh::{Recovery, Trigger, Unsaved};
+use larder::store::Write;
 use larder_tests::conformance::{Keeper as _, Routes};
 use larder_tests::{Answer, CredentialApi, Delete, Fault, MockProvider, World};
 use serde_json::{Value, json};
@@ -289,7 +290,8 @@ async fn a_late_writer_writes_nothing_outside() {
     let connection = connections.get("local", &other_id).await.unwrap().unwrap();
     let now = larder::clock::Clock::now(&*clock);
     let lease = Lease { token: "another's".into(), until: now + Duration::from_secs(70) };
-    taken.store(connections.lease(&connection, &lease, now).await.unwrap(), Ordering::SeqCst);
+    let leased = connections.lease(&connection, &lease, now).await.unwrap();
+    taken.store(leased == Write::Done, Ordering::SeqCst);
     let before = api.stored(&other_id);
     assert_eq!(refresh.await.unwrap().unwrap(), RefreshOutcome::Stale);
     assert!(is_taken.load(Ordering::SeqCst));
