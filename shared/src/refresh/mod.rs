@@ -27,7 +27,7 @@ pub use sweep::{Beginning, Slots, SweepReport};
 use crate::clock::Clock;
 use crate::configuration::Configuration;
 use crate::connection::RefreshOutcome;
-use crate::connection::{Connection, Contents, Failure, Lease, Problem, is_statement};
+use crate::connection::{Connection, Contents, Failure, Lease, LeaseHolder, Problem, is_statement};
 use crate::error::{Error, log_cause};
 use crate::invoke::{RefreshConnection, RefreshEvent};
 use crate::isolation::caught;
@@ -147,9 +147,9 @@ impl Refresher {
             return Ok(RefreshOutcome::TooSoon);
         }
         // Whoever held the last lease did not end it. What the provider gave may be on its way.
-        if self.recovery.is_some() && connection.lease.as_ref().is_some_and(|lease| !recovery::is_grace(lease)) {
+        if self.recovery.is_some() && connection.lease.as_ref().is_some_and(|it| it.holder == LeaseHolder::Refresher) {
             // If another was first, the connection is theirs or left to the queue already.
-            self.connections.lease(&connection, &recovery::grace(&*self.rng, now), now).await.map(drop)?;
+            self.connections.lease(&connection, &recovery::grace(now, &*self.rng), now).await.map(drop)?;
             return Ok(RefreshOutcome::Busy);
         }
 
@@ -173,7 +173,7 @@ impl Refresher {
         }
         let credentials_value = credentials.to_value();
 
-        let lease = Lease { token: random::token::<16>(&*self.rng), until: now + LEASE };
+        let lease = Lease::new(LeaseHolder::Refresher, now + LEASE, &*self.rng);
         if self.connections.lease(&connection, &lease, now).await? == Write::Conflict {
             return Ok(RefreshOutcome::Busy);
         }

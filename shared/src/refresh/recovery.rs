@@ -14,11 +14,11 @@ use time::OffsetDateTime;
 
 use super::Refresher;
 use crate::clock::{from_milliseconds, milliseconds};
-use crate::connection::{Connection, Contents, Expiry, Lease};
+use crate::connection::{Connection, Contents, Expiry, Lease, LeaseHolder};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
 use crate::provider::Obtained;
-use crate::random::{self, Rng};
+use crate::random::Rng;
 use crate::seal::{Place, Sealer};
 use crate::store::{Expect, Write};
 
@@ -161,16 +161,9 @@ fn place<'a>(workspace: &'a str, id: &'a str, version: u64) -> Place<'a> {
 }
 
 /// The lease that leaves a connection to the recovery queue for a while.
-pub(super) fn grace(rng: &dyn Rng, now: OffsetDateTime) -> Lease {
-    Lease { token: format!("{GRACE_TOKEN}{}", random::token::<16>(rng)), until: now + Unsaved::GRACE }
+pub(super) fn grace(now: OffsetDateTime, rng: &dyn Rng) -> Lease {
+    Lease::new(LeaseHolder::RecoveryQueue, now + Unsaved::GRACE, rng)
 }
-
-pub(super) fn is_grace(lease: &Lease) -> bool {
-    lease.token.starts_with(GRACE_TOKEN)
-}
-
-/// No token of a refresher begins so: `.` is no character of base64.
-const GRACE_TOKEN: &str = "grace.";
 
 impl Refresher {
     /// Saves a result that could not be saved when it came. Saving it twice is the same as once.
@@ -186,14 +179,14 @@ impl Refresher {
         // Nobody asks the provider while this is tried, nor before it is tried again.
         let lease = match connection.lease.clone().filter(|lease| lease.until > now) {
             Some(lease) if lease.token == unsaved.lease_token => Some(lease),
-            Some(lease) if is_grace(&lease) => {
+            Some(lease) if lease.holder == LeaseHolder::RecoveryQueue => {
                 let lease = Lease { until: now + Unsaved::GRACE, ..lease };
                 (self.connections.prolong(&connection, &lease).await? == Write::Done).then_some(lease)
             }
             // The provider is being asked with the token that was refreshed: if that fails, this is saved after it.
             Some(_) => None,
             None => {
-                let lease = grace(&*self.rng, now);
+                let lease = grace(now, &*self.rng);
                 (self.connections.lease(&connection, &lease, now).await? == Write::Done).then_some(lease)
             }
         };

@@ -85,7 +85,10 @@ impl Connections {
     /// # Errors
     /// When DynamoDB fails.
     pub async fn reserve(&self, connection: &Connection, lease: &Lease) -> Result<Write, StoreError> {
-        let row = row::write(connection).string("lease_token", &lease.token).time("lease_until", lease.until);
+        let row = row::write(connection)
+            .string("lease_token", &lease.token)
+            .string("lease_holder", row::holder_text(lease.holder))
+            .time("lease_until", lease.until);
         self.table.put(row, Condition::AbsentOrLeased(lease)).await
     }
 
@@ -102,8 +105,14 @@ impl Connections {
     ) -> Result<Write, StoreError> {
         let is_due_later = connection.next_refresh_at.is_some_and(|due| due > lease.until);
         let due = if is_due_later { ", next_refresh_at = :until" } else { "" };
-        let change = format!("SET lease_token = :token, lease_until = :until, last_attempt_at = :now{due}");
-        let values = Item::default().string(":token", &lease.token).time(":until", lease.until).time(":now", now);
+        let change = format!(
+            "SET lease_token = :token, lease_holder = :holder, lease_until = :until, last_attempt_at = :now{due}"
+        );
+        let values = Item::default()
+            .string(":token", &lease.token)
+            .string(":holder", row::holder_text(lease.holder))
+            .time(":until", lease.until)
+            .time(":now", now);
         let condition = Condition::UnleasedOrLeased(connection.version, now, lease);
         self.table.update(connection.key(), condition, &change, values).await
     }
@@ -123,7 +132,7 @@ impl Connections {
     /// # Errors
     /// When DynamoDB fails.
     pub async fn release(&self, connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
-        let change = "REMOVE lease_token, lease_until";
+        let change = "REMOVE lease_token, lease_holder, lease_until";
         self.table.update(connection.key(), Condition::Leased(lease), change, Item::default()).await.map(drop)
     }
 
@@ -222,6 +231,7 @@ mod tests {
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
     use super::*;
+    use crate::connection::LeaseHolder;
     use crate::testing::Lines;
 
     fn connection(tenant: &str) -> Connection {
@@ -240,7 +250,8 @@ mod tests {
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put, &update, &delete]);
         let lines = Lines::of("info", async {
             let (connections, connection) = (Connections::new(client, "connections"), connection("alice"));
-            let lease = Lease { token: "token".into(), until: OffsetDateTime::UNIX_EPOCH };
+            let (holder, until) = (LeaseHolder::Refresher, OffsetDateTime::UNIX_EPOCH);
+            let lease = Lease { token: "token".into(), holder, until };
             let now = OffsetDateTime::UNIX_EPOCH;
             for expect in [Expect::Absent, Expect::Version(1), Expect::Unleased(1, now), Expect::Lease(&lease)] {
                 assert_eq!(connections.put(&connection, expect).await.unwrap(), Write::Conflict, "{expect:?}");

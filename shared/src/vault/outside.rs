@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Change, key};
 use crate::clock::Clock;
-use crate::connection::{Connection, Lease, Problem};
+use crate::connection::{Connection, Lease, LeaseHolder, Problem};
 use crate::credential_store::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::error::Error;
@@ -102,8 +102,8 @@ impl Outside {
         let (now, deadline) = (self.clock.now(), Instant::now() + Self::DEADLINE);
         let until = now + Self::DEADLINE + Lease::CLOCK_SKEW;
         let lease = match expect {
-            Expect::Lease(ours) => Lease { until, token: ours.token.clone() },
-            _ => Lease { until, token: random::token::<16>(&*self.rng) },
+            Expect::Lease(ours) => Lease { until, ..ours.clone() },
+            _ => Lease::new(LeaseHolder::Refresher, until, &*self.rng),
         };
         let held = match expect {
             Expect::Lease(_) => connections.prolong(row, &lease).await?,

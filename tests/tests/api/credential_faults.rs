@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
-use larder::connection::Lease;
-use larder::connection::RefreshOutcome;
+use larder::connection::{Lease, LeaseHolder, RefreshOutcome};
 use larder::environment::{CredentialsIn, Settings};
 use larder::refresh::{Recovery, Trigger, Unsaved};
 use larder::store::Write;
@@ -289,7 +288,8 @@ async fn a_late_writer_writes_nothing_outside() {
     clock.advance(Duration::from_secs(71));
     let connection = connections.get("local", &other_id).await.unwrap().unwrap();
     let now = larder::clock::Clock::now(&*clock);
-    let lease = Lease { token: "another's".into(), until: now + Duration::from_secs(70) };
+    let (holder, until) = (LeaseHolder::Refresher, now + Duration::from_secs(70));
+    let lease = Lease { token: "another's".into(), holder, until };
     let leased = connections.lease(&connection, &lease, now).await.unwrap();
     taken.store(leased == Write::Done, Ordering::SeqCst);
     let before = api.stored(&other_id);

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use larder::connection::Lease;
+use larder::connection::{Lease, LeaseHolder};
 use larder::store::{Expect, Write};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
@@ -66,7 +66,8 @@ async fn a_fault_in_the_set_up_does_not_break_the_lease_of_another() {
     let connections = world.bundle.environment().connections();
     let connection = connections.get("local", &id).await.unwrap().unwrap();
     let now = connection.updated_at;
-    let lease = Lease { token: "another's".into(), until: now + Duration::from_mins(1) };
+    let (holder, until) = (LeaseHolder::Refresher, now + Duration::from_mins(1));
+    let lease = Lease { token: "another's".into(), holder, until };
     assert_eq!(connections.lease(&connection, &lease, now).await.unwrap(), Write::Done);
     let unleased = Expect::Unleased(connection.version, now);
     assert_eq!(connections.put(&connection, unleased).await.unwrap(), Write::Conflict);
