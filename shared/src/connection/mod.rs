@@ -19,6 +19,7 @@
 
 mod expiry;
 mod given;
+mod next_step;
 mod outcome;
 mod own_id;
 mod schedule;
@@ -35,6 +36,7 @@ pub use expiry::{
     unreadable_lifetime,
 };
 pub use given::Given;
+pub use next_step::{NextStep, Trigger};
 pub use outcome::RefreshOutcome;
 pub use own_id::{former_own_ids, is_own_id, own_id};
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
