@@ -181,13 +181,13 @@ impl Refresher {
             Some(lease) if lease.token == unsaved.lease_token => Some(lease),
             Some(lease) if lease.holder == LeaseHolder::RecoveryQueue => {
                 let lease = Lease { until: now + Unsaved::GRACE, ..lease };
-                (self.connections.prolong(&connection, &lease).await? == Write::Done).then_some(lease)
+                self.connections.prolong(&connection, &lease).await?.then_some(lease)
             }
             // The provider is being asked with the token that was refreshed: if that fails, this is saved after it.
             Some(_) => None,
             None => {
                 let lease = grace(now, &*self.rng);
-                (self.connections.lease(&connection, &lease, now).await? == Write::Done).then_some(lease)
+                self.connections.lease(&connection, &lease, now).await?.then_some(lease)
             }
         };
         let Some(lease) = lease else { return Ok(Recovery::Busy) };

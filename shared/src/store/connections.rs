@@ -1,5 +1,6 @@
 //! The table of connections.
 
+mod change;
 mod list;
 mod row;
 mod table;

@@ -26,6 +26,16 @@ pub enum Write {
     Conflict,
 }
 
+impl Write {
+    /// The value for a write that is done.
+    pub fn then_some<T>(self, value: T) -> Option<T> {
+        match self {
+            Self::Done => Some(value),
+            Self::Conflict => None,
+        }
+    }
+}
+
 /// A table could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

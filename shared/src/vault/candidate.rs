@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::invoke::ReplaceEvent;
 use crate::random::Rng;
 use crate::seal::Place;
-use crate::store::{Expect, Write};
+use crate::store::Expect;
 
 impl Vault {
     /// Seals credentials for one connection at its present version, to be tested before they replace anything.
@@ -68,10 +68,7 @@ impl Vault {
             connection.require_action();
         }
         let contents = Contents { credentials, ..entered };
-        Ok(match self.save(&connection, &contents, expect).await? {
-            Write::Done => Some(connection),
-            Write::Conflict => None,
-        })
+        Ok(self.save(&connection, &contents, expect).await?.then_some(connection))
     }
 }
 
