@@ -11,7 +11,7 @@ use larder::connection::{Connection, State};
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json};
 use larder::record::TaskContext;
-use larder::store::Connections;
+use larder::store::{Connections, Write};
 use larder_engine::provider::{ProviderError, Reauthorize};
 use larder_engine::refresh::{Refresher, Trigger};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ impl Management {
                 tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
             }
             let told = reauthorize.renewed().unwrap_or(seen);
-            if self.vault.remove(&told).await? {
+            if self.vault.remove(&told).await? == Write::Done {
                 self.signals.removed(&told).await;
                 return Ok(empty(StatusCode::NO_CONTENT));
             }

@@ -18,7 +18,7 @@ use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
 use larder::random::Rng;
 use larder::refresh::{ReplaceCredentials, Replaced};
 use larder::signals::Signals;
-use larder::store::{Connections, Expect};
+use larder::store::{Connections, Expect, Write};
 use larder::vault::Vault;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -40,8 +40,6 @@ struct Body {
 }
 
 impl PutCredentials {
-    /// How often a write is tried again after somebody else's came first.
-    const ATTEMPTS: usize = 5;
     /// How long after the request another test may begin, which takes 20 seconds at most: API Gateway gives up after 30.
     const LAST_TEST: Duration = Duration::from_secs(3);
 
@@ -89,24 +87,18 @@ impl PutCredentials {
 
     /// Removes a connection. One of an integration stays without credentials, so that its end user can connect again.
     async fn remove(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        for _ in 0..Self::ATTEMPTS {
-            let stored = self.connections.get(&caller.workspace, id).await?;
-            let Some(stored) = stored.filter(|it| caller.may_see(it.tenant.as_deref())) else { return Ok(()) };
-            let is_done = match stored.integration {
-                Some(_) => self.write(id, Some(stored), None, caller).await?,
-                None => {
-                    let is_removed = self.vault.remove(&stored).await?;
-                    if is_removed {
-                        self.signals.removed(&stored).await;
-                    }
-                    is_removed
-                }
-            };
-            if is_done {
-                return Ok(());
+        let change = |stored: Option<Connection>| async move {
+            let Some(stored) = stored.filter(|it| caller.may_see(it.tenant.as_deref())) else { return Ok(Some(())) };
+            if stored.integration.is_some() {
+                return Ok(self.write(id, Some(stored), None, caller).await?.then_some(()));
             }
-        }
-        Err(changed_by_others(id))
+            if self.vault.remove(&stored).await? == Write::Conflict {
+                return Ok(None);
+            }
+            self.signals.removed(&stored).await;
+            Ok(Some(()))
+        };
+        self.connections.change(&caller.workspace, id, change).await?.ok_or_else(|| changed_by_others(id))
     }
 
     /// Stores credentials whole, whatever was there. Those of a connection with an integration are tested first.
@@ -118,8 +110,7 @@ impl PutCredentials {
         is_tested: bool,
     ) -> Result<(), Error> {
         let begun = Instant::now();
-        for _ in 0..Self::ATTEMPTS {
-            let stored = self.connections.get(&caller.workspace, id).await?;
+        let change = |stored: Option<Connection>| async move {
             if stored.as_ref().is_some_and(|stored| !caller.may_see(stored.tenant.as_deref())) {
                 return Err(Error::not_found(format!("the connection `{id}` is not yours")));
             }
@@ -130,28 +121,25 @@ impl PutCredentials {
             if let Some(stored) = stored.as_ref().filter(|stored| is_tested && stored.integration.is_some()) {
                 let event = self.vault.seal_candidate(stored, credentials).await?;
                 match self.tester.replace(&event).await? {
-                    Replaced::Stored => return Ok(()),
+                    Replaced::Stored => return Ok(Some(())),
                     Replaced::Refused(refusal) => return Err(refusal.into()),
-                    Replaced::Stale if begun.elapsed() < Self::LAST_TEST => continue,
-                    Replaced::Stale => break,
+                    Replaced::Stale if begun.elapsed() < Self::LAST_TEST => return Ok(None),
+                    Replaced::Stale => return Err(changed_by_others(id)),
                 }
             }
-            if self.write(id, stored, Some(credentials), caller).await? {
-                return Ok(());
-            }
-        }
-        Err(changed_by_others(id))
+            Ok(self.write(id, stored, Some(credentials), caller).await?.then_some(()))
+        };
+        self.connections.change(&caller.workspace, id, change).await?.ok_or_else(|| changed_by_others(id))
     }
 
-    /// Writes credentials over what was read; none leaves the connection waiting for its end user. `false` if it has
-    /// changed since.
+    /// Writes credentials over what was read; none leaves the connection waiting for its end user.
     async fn write(
         &self,
         id: &str,
         stored: Option<Connection>,
         credentials: Option<&Credentials>,
         caller: &Caller,
-    ) -> Result<bool, Error> {
+    ) -> Result<Write, Error> {
         let now = self.clock.now();
         let before = stored.as_ref().map(|stored| stored.state);
         let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
@@ -167,9 +155,9 @@ impl PutCredentials {
             }
         };
         let replacing = self.vault.replace(connection, contents, credentials.cloned(), expect, now, &*self.rng);
-        let Some(connection) = replacing.await? else { return Ok(false) };
+        let Some(connection) = replacing.await? else { return Ok(Write::Conflict) };
         self.signals.written(before, &connection).await;
-        Ok(true)
+        Ok(Write::Done)
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod expiry;
 mod given;
+mod next_step;
 mod outcome;
 mod own_id;
 mod schedule;
@@ -35,13 +36,14 @@ pub use expiry::{
     unreadable_lifetime,
 };
 pub use given::Given;
+pub use next_step::{NextStep, Trigger};
 pub use outcome::RefreshOutcome;
 pub use own_id::{former_own_ids, is_own_id, own_id};
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
 
 use crate::clock::later;
 use crate::credentials::Credentials;
-use crate::random::Rng;
+use crate::random::{self, Rng};
 use schedule::LAST_MOMENTS_INTERVAL;
 
 /// Where a connection stands.
@@ -69,15 +71,31 @@ pub struct Problem {
 /// The token is the fence: a write is accepted only from the latest holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Random, and different for every holder.
+    /// Random, and different for every lease.
     pub token: String,
+    /// Who holds it.
+    pub holder: LeaseHolder,
     /// When another may take it.
     pub until: OffsetDateTime,
+}
+
+/// Who holds a [`Lease`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseHolder {
+    /// An invocation that refreshes the connection, or writes its credentials.
+    Refresher,
+    /// The recovery queue, which may have a result that was not saved yet.
+    RecoveryQueue,
 }
 
 impl Lease {
     /// How far the clocks of two invocations may be apart.
     pub const CLOCK_SKEW: Duration = Duration::from_secs(30);
+
+    /// A lease that nobody had before.
+    pub fn new(holder: LeaseHolder, until: OffsetDateTime, rng: &dyn Rng) -> Self {
+        Self { token: random::token::<16>(rng), holder, until }
+    }
 }
 
 /// A connection as it is stored, its secrets still sealed.

@@ -1,5 +1,6 @@
 //! The table of connections.
 
+mod change;
 mod list;
 mod row;
 mod table;
@@ -13,7 +14,7 @@ pub use list::{Due, ListError, Page};
 use table::{Condition, Table};
 
 use super::item::Item;
-use super::{Integration, StoreError};
+use super::{Integration, StoreError, Write};
 use crate::clock::Clock;
 use crate::connection::{Connection, IntegrationRef, Lease};
 use crate::record;
@@ -72,42 +73,56 @@ impl Connections {
         Ok(connection)
     }
 
-    /// Writes the whole connection, without a lease, if what is there is what `expect` says. `false` if it is not.
+    /// Writes the whole connection, without a lease, if what is there is what `expect` says.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn put(&self, connection: &Connection, expect: Expect<'_>) -> Result<bool, StoreError> {
+    pub async fn put(&self, connection: &Connection, expect: Expect<'_>) -> Result<Write, StoreError> {
         self.table.put(row::write(connection), expect.into()).await
     }
 
-    /// Writes a connection that is not there yet, leased from the beginning. `false` if there is one.
+    /// Writes a connection that is not there yet, leased from the beginning.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn reserve(&self, connection: &Connection, lease: &Lease) -> Result<bool, StoreError> {
-        let row = row::write(connection).string("lease_token", &lease.token).time("lease_until", lease.until);
+    pub async fn reserve(&self, connection: &Connection, lease: &Lease) -> Result<Write, StoreError> {
+        let row = row::write(connection)
+            .string("lease_token", &lease.token)
+            .string("lease_holder", row::holder_text(lease.holder))
+            .time("lease_until", lease.until);
         self.table.put(row, Condition::AbsentOrLeased(lease)).await
     }
 
-    /// Takes the lease of a connection that is still at this version and not leased to another. `false` if it is. A
-    /// connection that would be due later is due when the lease ends: so it is not forgotten if its holder dies.
+    /// Takes the lease of a connection that is still at this version and not leased to another. A connection that would be
+    /// due later is due when the lease ends: so it is not forgotten if its holder dies.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn lease(&self, connection: &Connection, lease: &Lease, now: OffsetDateTime) -> Result<bool, StoreError> {
+    pub async fn lease(
+        &self,
+        connection: &Connection,
+        lease: &Lease,
+        now: OffsetDateTime,
+    ) -> Result<Write, StoreError> {
         let is_due_later = connection.next_refresh_at.is_some_and(|due| due > lease.until);
         let due = if is_due_later { ", next_refresh_at = :until" } else { "" };
-        let change = format!("SET lease_token = :token, lease_until = :until, last_attempt_at = :now{due}");
-        let values = Item::default().string(":token", &lease.token).time(":until", lease.until).time(":now", now);
+        let change = format!(
+            "SET lease_token = :token, lease_holder = :holder, lease_until = :until, last_attempt_at = :now{due}"
+        );
+        let values = Item::default()
+            .string(":token", &lease.token)
+            .string(":holder", row::holder_text(lease.holder))
+            .time(":until", lease.until)
+            .time(":now", now);
         let condition = Condition::UnleasedOrLeased(connection.version, now, lease);
         self.table.update(connection.key(), condition, &change, values).await
     }
 
-    /// Gives a lease that is still held a new end. `false` if it is not: another has it, or the connection was written.
+    /// Gives a lease a new end. It conflicts if another has it, or the connection was written.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn prolong(&self, connection: &Connection, lease: &Lease) -> Result<bool, StoreError> {
+    pub async fn prolong(&self, connection: &Connection, lease: &Lease) -> Result<Write, StoreError> {
         let values = Item::default().time(":until", lease.until);
         let change = "SET lease_until = :until";
         self.table.update(connection.key(), Condition::Leased(lease), change, values).await
@@ -118,7 +133,7 @@ impl Connections {
     /// # Errors
     /// When DynamoDB fails.
     pub async fn release(&self, connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
-        let change = "REMOVE lease_token, lease_until";
+        let change = "REMOVE lease_token, lease_holder, lease_until";
         self.table.update(connection.key(), Condition::Leased(lease), change, Item::default()).await.map(drop)
     }
 
@@ -164,11 +179,11 @@ impl Connections {
         }
     }
 
-    /// Removes a connection that is as `expect` says. `false` if it is not, or there is nothing.
+    /// Removes a connection that is as `expect` says. It conflicts if there is nothing, too.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn remove(&self, connection: &Connection, expect: Expect<'_>) -> Result<bool, StoreError> {
+    pub async fn remove(&self, connection: &Connection, expect: Expect<'_>) -> Result<Write, StoreError> {
         self.table.delete(connection.key(), expect.into()).await
     }
 }
@@ -217,6 +232,7 @@ mod tests {
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
     use super::*;
+    use crate::connection::LeaseHolder;
     use crate::testing::Lines;
 
     fn connection(tenant: &str) -> Connection {
@@ -235,15 +251,16 @@ mod tests {
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put, &update, &delete]);
         let lines = Lines::of("info", async {
             let (connections, connection) = (Connections::new(client, "connections"), connection("alice"));
-            let lease = Lease { token: "token".into(), until: OffsetDateTime::UNIX_EPOCH };
+            let (holder, until) = (LeaseHolder::Refresher, OffsetDateTime::UNIX_EPOCH);
+            let lease = Lease { token: "token".into(), holder, until };
             let now = OffsetDateTime::UNIX_EPOCH;
             for expect in [Expect::Absent, Expect::Version(1), Expect::Unleased(1, now), Expect::Lease(&lease)] {
-                assert!(!connections.put(&connection, expect).await.unwrap(), "{expect:?}");
+                assert_eq!(connections.put(&connection, expect).await.unwrap(), Write::Conflict, "{expect:?}");
             }
-            assert!(!connections.reserve(&connection, &lease).await.unwrap());
-            assert!(!connections.lease(&connection, &lease, now).await.unwrap());
-            assert!(!connections.prolong(&connection, &lease).await.unwrap());
-            assert!(!connections.remove(&connection, Expect::Version(1)).await.unwrap());
+            assert_eq!(connections.reserve(&connection, &lease).await.unwrap(), Write::Conflict);
+            assert_eq!(connections.lease(&connection, &lease, now).await.unwrap(), Write::Conflict);
+            assert_eq!(connections.prolong(&connection, &lease).await.unwrap(), Write::Conflict);
+            assert_eq!(connections.remove(&connection, Expect::Version(1)).await.unwrap(), Write::Conflict);
             connections.release(&connection, &lease).await.unwrap();
             connections.postpone("acme", "c1", now, now).await.unwrap();
         });

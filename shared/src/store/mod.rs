@@ -16,6 +16,26 @@ pub use sessions::{Session, SessionError, Sessions, Taken, Visit};
 
 use crate::error::Error;
 
+/// The outcome of a write under a condition. What is stored decides, so losing to another writer is no error.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// It is written.
+    Done,
+    /// What is stored is not what the write expected. Nothing is written.
+    Conflict,
+}
+
+impl Write {
+    /// The value for a write that is done.
+    pub fn then_some<T>(self, value: T) -> Option<T> {
+        match self {
+            Self::Done => Some(value),
+            Self::Conflict => None,
+        }
+    }
+}
+
 /// A table could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -17,7 +17,7 @@ use crate::credential_store::{CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::seal::{Place, SealError, Sealer};
-use crate::store::{Connections, Expect};
+use crate::store::{Connections, Expect, Write};
 
 #[cfg(doc)]
 use crate::credential_store::CredentialStore;
@@ -198,41 +198,47 @@ impl Vault {
         Prepared { row: connection, outside: None }
     }
 
-    /// Writes what was prepared if what is stored is what `expect` says, or is already this. `false` if it is not.
+    /// Writes what was prepared if what is stored is what `expect` says, or is already this.
     ///
     /// # Errors
     /// 503 when the table or the credential store fails, or somebody else does not finish writing the credentials. Then the
     /// old credentials or the new ones are stored, never less, and it can be tried again.
-    pub async fn write(&self, prepared: &Prepared, expect: Expect<'_>) -> Result<bool, Error> {
+    pub async fn write(&self, prepared: &Prepared, expect: Expect<'_>) -> Result<Write, Error> {
         let Prepared { row, outside: change } = prepared;
-        let is_written = match (&self.outside, change) {
+        let written = match (&self.outside, change) {
             (Some(outside), Some(change)) => outside.write(&self.connections, row, change, expect).await?,
             _ => self.connections.put(row, expect).await?,
         };
-        Ok(is_written || self.is_stored(row).await?)
+        match written {
+            // Its answer was lost, and it was repeated.
+            Write::Conflict if self.is_stored(row).await? => Ok(Write::Done),
+            written => Ok(written),
+        }
     }
 
-    /// Prepares and writes. `false` if what is stored is not what `expect` says.
+    /// Prepares and writes.
     ///
     /// # Errors
     /// As [`Self::prepare`] and [`Self::write`].
-    pub async fn save(&self, connection: &Connection, contents: &Contents, expect: Expect<'_>) -> Result<bool, Error> {
+    pub async fn save(&self, connection: &Connection, contents: &Contents, expect: Expect<'_>) -> Result<Write, Error> {
         let prepared = self.prepare(connection.clone(), contents).await?;
         self.write(&prepared, expect).await
     }
 
-    /// Removes a connection as it was seen, and its credentials. `false` if it has changed since; removing what is gone
-    /// succeeds.
+    /// Removes a connection as it was seen, and its credentials. Removing what is gone succeeds.
     ///
     /// # Errors
     /// 503 when the table or the credential store fails, or somebody else does not finish writing the credentials.
-    pub async fn remove(&self, seen: &Connection) -> Result<bool, Error> {
-        let is_removed = match &self.outside {
+    pub async fn remove(&self, seen: &Connection) -> Result<Write, Error> {
+        let removed = match &self.outside {
             Some(outside) => outside.remove(&self.connections, seen).await?,
             None => self.connections.remove(seen, Expect::Version(seen.version)).await?,
         };
-        // A removal whose answer was lost is repeated, and finds nothing.
-        Ok(is_removed || self.connections.get(&seen.workspace, &seen.id).await?.is_none())
+        match removed {
+            // A removal whose answer was lost is repeated, and finds nothing.
+            Write::Conflict if self.connections.get(&seen.workspace, &seen.id).await?.is_none() => Ok(Write::Done),
+            removed => Ok(removed),
+        }
     }
 
     /// Whether a write whose answer was lost has arrived all the same.

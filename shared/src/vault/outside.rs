@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Change, key};
 use crate::clock::Clock;
-use crate::connection::{Connection, Lease, Problem};
+use crate::connection::{Connection, Lease, LeaseHolder, Problem};
 use crate::credential_store::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::random::{self, Rng};
-use crate::store::{Connections, Expect, StoreError};
+use crate::store::{Connections, Expect, StoreError, Write};
 
 /// A store outside, and what is needed to hold leases.
 #[derive(Clone)]
@@ -50,15 +50,17 @@ impl Outside {
         within(Instant::now() + Self::DEADLINE, self.store.get(key)).await
     }
 
-    /// Carries out the change under the lease, then writes the row. `false` if what is stored is not what `expect` says.
+    /// Carries out the change under the lease, then writes the row.
     pub(super) async fn write(
         &self,
         connections: &Connections,
         row: &Connection,
         change: &Change,
         expect: Expect<'_>,
-    ) -> Result<bool, Error> {
-        let Some(Held { lease, deadline }) = self.hold(connections, row, expect).await? else { return Ok(false) };
+    ) -> Result<Write, Error> {
+        let Some(Held { lease, deadline }) = self.hold(connections, row, expect).await? else {
+            return Ok(Write::Conflict);
+        };
         let changed = match &change.credentials {
             Some(credentials) => within(deadline, self.store.set(key(row), credentials, &change.write_id)).await,
             None => within(deadline, self.store.remove(key(row))).await,
@@ -75,10 +77,12 @@ impl Outside {
     }
 
     /// Removes the credentials, then the row, if it is as it was seen. While the lease is held, nobody can put another row
-    /// with credentials of its own in that place. `false` if the row has changed.
-    pub(super) async fn remove(&self, connections: &Connections, seen: &Connection) -> Result<bool, Error> {
+    /// with credentials of its own in that place.
+    pub(super) async fn remove(&self, connections: &Connections, seen: &Connection) -> Result<Write, Error> {
         let expect = Expect::Version(seen.version);
-        let Some(Held { lease, deadline }) = self.hold(connections, seen, expect).await? else { return Ok(false) };
+        let Some(Held { lease, deadline }) = self.hold(connections, seen, expect).await? else {
+            return Ok(Write::Conflict);
+        };
         if let Err(error) = within(deadline, self.store.remove(key(seen))).await {
             if is_over(&error) {
                 let_go(connections, seen, &lease, expect).await?;
@@ -98,10 +102,10 @@ impl Outside {
         let (now, deadline) = (self.clock.now(), Instant::now() + Self::DEADLINE);
         let until = now + Self::DEADLINE + Lease::CLOCK_SKEW;
         let lease = match expect {
-            Expect::Lease(ours) => Lease { until, token: ours.token.clone() },
-            _ => Lease { until, token: random::token::<16>(&*self.rng) },
+            Expect::Lease(ours) => Lease { until, ..ours.clone() },
+            _ => Lease::new(LeaseHolder::Refresher, until, &*self.rng),
         };
-        let is_held = match expect {
+        let held = match expect {
             Expect::Lease(_) => connections.prolong(row, &lease).await?,
             Expect::Absent => connections.reserve(&placeholder(row), &lease).await?,
             Expect::Version(version) | Expect::Unleased(version, _) => {
@@ -109,7 +113,7 @@ impl Outside {
                 connections.lease(&seen, &lease, now).await?
             }
         };
-        if is_held {
+        if held == Write::Done {
             return Ok(Some(Held { lease, deadline }));
         }
         // Whoever writes now is waited for.

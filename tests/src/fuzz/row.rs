@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use larder::connection::Connection;
-use larder::store::{Expect, SessionError, StoreError, Taken, Visit};
+use larder::store::{Expect, SessionError, StoreError, Taken, Visit, Write};
 use larder_local::WORKSPACE;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
@@ -41,7 +41,8 @@ async fn check_connection(stand: &Stand, changes: &Map<String, Value>) {
                 let read = read.expect("it is there");
                 assert_eq!((read.workspace.as_str(), read.id.as_str()), (WORKSPACE, ID));
                 // What was understood is understood the same when it is written again, without its lease.
-                assert!(connections.put(&read, Expect::Version(read.version)).await.expect("it is written"));
+                let written = connections.put(&read, Expect::Version(read.version)).await.expect("it is written");
+                assert_eq!(written, Write::Done);
                 let again = connections.get(WORKSPACE, ID).await.expect("it is read");
                 assert_eq!(again, Some(Connection { lease: None, ..read }));
             }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
-use larder::connection::Lease;
-use larder::connection::RefreshOutcome;
+use larder::connection::{Lease, LeaseHolder, RefreshOutcome};
 use larder::environment::{CredentialsIn, Settings};
 use larder_engine::refresh::{Recovery, Trigger, Unsaved};
+use larder::store::Write;
 use larder_tests::conformance::{Keeper as _, Routes};
 use larder_tests::{Answer, CredentialApi, Delete, Fault, MockProvider, World};
 use serde_json::{Value, json};
@@ -288,8 +288,10 @@ async fn a_late_writer_writes_nothing_outside() {
     clock.advance(Duration::from_secs(71));
     let connection = connections.get("local", &other_id).await.unwrap().unwrap();
     let now = larder::clock::Clock::now(&*clock);
-    let lease = Lease { token: "another's".into(), until: now + Duration::from_secs(70) };
-    taken.store(connections.lease(&connection, &lease, now).await.unwrap(), Ordering::SeqCst);
+    let (holder, until) = (LeaseHolder::Refresher, now + Duration::from_secs(70));
+    let lease = Lease { token: "another's".into(), holder, until };
+    let leased = connections.lease(&connection, &lease, now).await.unwrap();
+    taken.store(leased == Write::Done, Ordering::SeqCst);
     let before = api.stored(&other_id);
     assert_eq!(refresh.await.unwrap().unwrap(), RefreshOutcome::Stale);
     assert!(is_taken.load(Ordering::SeqCst));

@@ -496,7 +496,7 @@ async fn store(world: &World, evidence: &mut Evidence) {
         *byte ^= 1;
     }
     let expect = larder::store::Expect::Version(connection.version);
-    assert!(connections.put(&connection, expect).await.unwrap());
+    assert_eq!(connections.put(&connection, expect).await.unwrap(), larder::store::Write::Done);
     evidence.keep(world.get(uri).await.expect(StatusCode::INTERNAL_SERVER_ERROR));
     evidence.keep(world.send(Method::DELETE, uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT));
     evidence.keep(world.get(uri).await.expect(StatusCode::NOT_FOUND));

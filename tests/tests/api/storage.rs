@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use larder::clock::Clock as _;
 use larder::credentials::Credentials;
-use larder::store::Expect;
+use larder::store::{Expect, Write};
 use larder_local::server;
 use larder_tests::{Answer, World};
 use serde_json::{Value, json};
@@ -415,7 +415,7 @@ async fn a_write_that_has_not_seen_the_newest_version_changes_nothing() {
     let seen = connections.get("local", "c1").await.unwrap().unwrap();
     put(&world, C1, r#"{"credentials": 2}"#).await.expect(StatusCode::CREATED);
     for expect in [Expect::Absent, Expect::Version(seen.version), Expect::Unleased(seen.version, world.clock.now())] {
-        assert!(!connections.put(&seen, expect).await.unwrap(), "{expect:?}");
+        assert_eq!(connections.put(&seen, expect).await.unwrap(), Write::Conflict, "{expect:?}");
     }
     assert_eq!(world.credentials("c1").await, 2);
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use larder::connection::Lease;
-use larder::store::Expect;
+use larder::connection::{Lease, LeaseHolder};
+use larder::store::{Expect, Write};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn what_cannot_be_opened_is_swept_every_five_minutes_and_healed_by_connect
     let connections = world.bundle.environment().connections();
     let mut connection = connections.get("local", &id).await.unwrap().unwrap();
     *connection.sealed.last_mut().unwrap() ^= 1;
-    assert!(connections.put(&connection, Expect::Version(connection.version)).await.unwrap());
+    assert_eq!(connections.put(&connection, Expect::Version(connection.version)).await.unwrap(), Write::Done);
 
     world.advance(3300);
     let sweep = async || world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
@@ -66,14 +66,19 @@ async fn a_fault_in_the_set_up_does_not_break_the_lease_of_another() {
     let connections = world.bundle.environment().connections();
     let connection = connections.get("local", &id).await.unwrap().unwrap();
     let now = connection.updated_at;
-    let lease = Lease { token: "another's".into(), until: now + Duration::from_mins(1) };
-    assert!(connections.lease(&connection, &lease, now).await.unwrap());
-    assert!(!connections.put(&connection, Expect::Unleased(connection.version, now)).await.unwrap());
+    let (holder, until) = (LeaseHolder::Refresher, now + Duration::from_mins(1));
+    let lease = Lease { token: "another's".into(), holder, until };
+    assert_eq!(connections.lease(&connection, &lease, now).await.unwrap(), Write::Done);
+    let unleased = Expect::Unleased(connection.version, now);
+    assert_eq!(connections.put(&connection, unleased).await.unwrap(), Write::Conflict);
     let third = Lease { token: "a third's".into(), ..lease.clone() };
-    assert!(!connections.lease(&connection, &third, now).await.unwrap(), "a lease is held by one");
-    assert!(connections.lease(&connection, &lease, now).await.unwrap(), "its holder may not have heard that it has it");
-    assert!(connections.put(&connection, Expect::Lease(&lease)).await.unwrap());
-    assert!(!connections.put(&connection, Expect::Lease(&lease)).await.unwrap(), "a lease ends with its write");
+    let taken = connections.lease(&connection, &third, now).await.unwrap();
+    assert_eq!(taken, Write::Conflict, "a lease is held by one");
+    let again = connections.lease(&connection, &lease, now).await.unwrap();
+    assert_eq!(again, Write::Done, "its holder may not have heard that it has it");
+    assert_eq!(connections.put(&connection, Expect::Lease(&lease)).await.unwrap(), Write::Done);
+    let late = connections.put(&connection, Expect::Lease(&lease)).await.unwrap();
+    assert_eq!(late, Write::Conflict, "a lease ends with its write");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use http::StatusCode;
 use larder::environment::{RefreshesBy, Settings};
 use larder_local::bundle::bundled_connectors_dir;
@@ -129,6 +130,33 @@ async fn a_result_that_never_comes_does_not_stop_refreshes() {
     // It comes after all, and is older.
     assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
     assert_eq!(it.access_token().await, "access-3");
+}
+
+#[tokio::test]
+async fn a_grace_of_an_earlier_version_is_not_granted_again() {
+    let it = Deployment::with_an_unsaved_result().await;
+    it.world.advance(71);
+    it.world.sweep().await;
+    // As it was written before rows had `lease_holder`.
+    let update = it.world.dynamodb().update_item().table_name("larder-connections");
+    let update = update.key("id", AttributeValue::S(format!("local#{}", it.id)));
+    let update = update.condition_expression("lease_holder = :recovery");
+    let update = update.update_expression("SET lease_token = :token REMOVE lease_holder");
+    let update = update.expression_attribute_values(":recovery", AttributeValue::S("recovery".into()));
+    let update = update.expression_attribute_values(":token", AttributeValue::S("grace.AAAA".into()));
+    update.send().await.unwrap();
+    // A result that comes within it is still kept from others.
+    let messages = it.aws.take_messages();
+    it.world.advance(80);
+    it.aws.fail("PutItem");
+    assert_eq!(it.deliver(&messages).await, 1);
+    it.aws.mend("PutItem");
+    it.world.advance(60);
+    it.world.sweep().await;
+    assert_eq!(it.provider.refreshes().len(), 1);
+    it.world.advance(31);
+    it.world.sweep().await;
+    assert_eq!(it.provider.refreshes().len(), 2);
 }
 
 #[tokio::test]

@@ -85,7 +85,8 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
     let connections = world.bundle.environment().connections();
     for n in 0..900 {
         connection.id = format!("copy-{n}");
-        assert!(connections.put(&connection, larder::store::Expect::Absent).await.unwrap());
+        let written = connections.put(&connection, larder::store::Expect::Absent).await.unwrap();
+        assert_eq!(written, larder::store::Write::Done);
     }
     world.advance(3300);
     let report = world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();

@@ -12,7 +12,7 @@ use larder::credentials::{Credentials, refresh_token};
 use larder::error::Error;
 use larder::random::Rng;
 use larder::signals::Signals;
-use larder::store::{Connections, Expect, Integration};
+use larder::store::{Connections, Expect, Integration, Write};
 use larder::vault::Vault;
 
 /// A connection that is being made or renewed.
@@ -53,9 +53,6 @@ pub struct Establish {
 }
 
 impl Establish {
-    /// How often saving is tried again after somebody else changed the connection.
-    const ATTEMPTS: usize = 5;
-
     /// Tests the credentials and stores the new connection, or the new credentials of the one that is there.
     ///
     /// # Errors
@@ -78,9 +75,9 @@ impl Establish {
             connector_parameters: new.connector_parameters.clone(),
             given: None,
         };
-        for _ in 0..Self::ATTEMPTS {
+        let contents = &contents;
+        let established = self.connections.change(&new.workspace, &new.connection_id, |stored| async move {
             let now = self.clock.now();
-            let stored = self.connections.get(&new.workspace, &new.connection_id).await?;
             // Since the flow began, somebody may have stored credentials under this id.
             if stored.as_ref().is_some_and(|stored| stored.tenant != new.tenant) {
                 return Err(Error::conflict("the connection belongs to somebody else; connect again"));
@@ -96,11 +93,13 @@ impl Establish {
             connection.renews_itself = renews_itself;
             connection.refresh_margin = refresh_margin;
             connection.replaced(expiry, has_refresh_token, now, &*self.rng);
-            if self.vault.save(&connection, &contents, expect).await? {
-                self.signals.written(before, &connection).await;
-                return Ok(connection);
+            if self.vault.save(&connection, contents, expect).await? == Write::Conflict {
+                return Ok(None);
             }
-        }
-        Err(Error::conflict("the connection is being changed by others; connect again"))
+            self.signals.written(before, &connection).await;
+            Ok(Some(connection))
+        });
+        let by_others = || Error::conflict("the connection is being changed by others; connect again");
+        established.await?.ok_or_else(by_others)
     }
 }

@@ -1,10 +1,12 @@
 //! Refreshing a connection: never twice, never lost.
 //!
-//! 1. Take the lease, which also checks that the connection is still as it was seen.
-//! 2. Ask the provider, under a deadline that is shorter than the lease.
-//! 3. Save, only while the lease is still ours: credentials, expiry, new version, no lease, in one write. What cannot be
+//! 1. Load the row, and decide the next step by it ([`Connection::next_step`]).
+//! 2. Prepare what is needed to ask the provider.
+//! 3. Take the lease, which also checks that the connection is still as it was seen.
+//! 4. Ask the provider, under a deadline that is shorter than the lease.
+//! 5. Save, only while the lease is still ours: credentials, expiry, new version, no lease, in one write. What cannot be
 //!    saved goes to the recovery queue.
-//! 4. Arm the next schedule. If that fails, the sweeper finds the connection.
+//! 6. Arm the next schedule. If that fails, the sweeper finds the connection.
 //!
 //! Every step may be repeated, and a crash between any two of them leaves a connection that the sweeper takes up again.
 
@@ -20,23 +22,25 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+pub use larder::connection::Trigger;
 pub use queues::{Message, RecoveryQueue, RefreshQueue};
 pub use recovery::{Recovery, Unsaved};
 pub use sweep::{Beginning, Slots, SweepReport};
 
 use crate::configuration::Configuration;
-use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
-use larder::clock::Clock;
-use larder::connection::RefreshOutcome;
-use larder::connection::{Connection, Contents, Failure, Lease, Problem, is_statement};
+use larder::connection::{
+    Connection, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome, is_statement,
+};
+use larder::credentials::Credentials;
 use larder::error::{Error, log_cause};
+use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::isolation::caught;
 use larder::metrics::{Metrics, RefreshMetrics};
+use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
 use larder::random::{self, Rng};
 use larder::record;
-use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::signals::Signals;
-use larder::store::{Connections, Expect};
+use larder::store::{Connections, Expect, Write};
 use larder::vault::Vault;
 use recovery::Renewed;
 
@@ -48,15 +52,6 @@ pub const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).satur
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries to save a result whose lease has gone to another, or that neither the table nor the queue takes.
 const LATE_RETRY: Duration = Duration::from_secs(1);
-
-/// Why a refresh is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
-    /// It is due: a schedule, the sweeper, or a reader of an expired token. Back-off is kept.
-    Due,
-    /// Somebody asked for it by hand. Only the shortest interval between attempts is kept.
-    Forced,
-}
 
 /// Refreshes connections.
 pub struct Refresher {
@@ -84,6 +79,13 @@ pub struct Refresher {
     pub metrics: Metrics,
     /// How many refreshes the sweeps have at once.
     pub slots: Slots,
+}
+
+/// What is needed to ask a provider.
+struct Prepared {
+    auth: Arc<Auth>,
+    renewal: Renewal,
+    credentials: Credentials,
 }
 
 impl Refresher {
@@ -127,42 +129,72 @@ impl Refresher {
         version: Option<u64>,
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
-        let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(RefreshOutcome::Gone) };
+        // Load the row as it is: an event or an index says only what was so when it was written.
+        let Some(connection) = self.connections.get(workspace, id).await? else { return Ok(RefreshOutcome::Gone) };
         record::note(|record| record.expires_at = connection.expiry.map(|expiry| expiry.at));
+        // Decide the next step before anything is opened, since many ask and one is to refresh.
         let now = self.clock.now();
-        if version.is_some_and(|version| version != connection.version) {
-            return Ok(RefreshOutcome::Stale);
+        match connection.next_step(version, trigger, self.recovery.is_some(), now) {
+            NextStep::Ask => {}
+            NextStep::Stale => return Ok(RefreshOutcome::Stale),
+            NextStep::NotRefreshable => return Ok(RefreshOutcome::NotRefreshable),
+            NextStep::FlagAsDead => return self.flag_as_dead(connection, now).await,
+            NextStep::Busy => return Ok(RefreshOutcome::Busy),
+            NextStep::TooSoon => return Ok(RefreshOutcome::TooSoon),
+            NextStep::WaitForRecovery => return self.wait_for_recovery(&connection, now).await,
         }
-        if !connection.can_refresh() {
-            return self.flag_if_dead(connection, now).await;
-        }
-        if connection.is_leased(now) {
-            return Ok(RefreshOutcome::Busy);
-        }
-        let not_before = match trigger {
-            Trigger::Due => connection.attempt_allowed_at(),
-            Trigger::Forced => connection.spaced_at(),
-        };
-        if not_before.is_some_and(|time| time > now) {
-            return Ok(RefreshOutcome::TooSoon);
-        }
-        // Whoever held the last lease did not end it. What the provider gave may be on its way.
-        if self.recovery.is_some() && connection.lease.as_ref().is_some_and(|lease| !recovery::is_grace(lease)) {
-            self.connections.lease(&connection, &recovery::grace(&*self.rng, now), now).await?;
-            return Ok(RefreshOutcome::Busy);
-        }
-
-        let contents = self.vault.open(&connection).await?;
-        let prepared = caught(self.prepare(&connection, &contents)).await;
-        let prepared = prepared.unwrap_or_else(|panicked| Ok(Err(Failure::of_set_up(panicked.to_string(), None))));
-        let (auth, renewal) = match prepared? {
+        // Prepare all that can fail before the lease, so that the time of the lease is the provider's.
+        let mut contents = self.vault.open(&connection).await?;
+        let prepared = match self.prepare(&connection, &mut contents).await? {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let expect = Expect::Unleased(connection.version, now);
                 return self.save_failure(connection, &failure, expect).await;
             }
         };
-        let Some(credentials) = &contents.credentials else {
+        // Take the lease, for only one may spend the refresh token.
+        let Some((connection, lease)) = self.take_lease(connection, now).await? else {
+            return Ok(RefreshOutcome::Busy);
+        };
+        // Ask once: a second request may find the token used up.
+        let obtained = match self.ask(&connection, &prepared).await {
+            Ok(obtained) => obtained,
+            Err(failure) => return self.save_failure(connection, &failure, Expect::Lease(&lease)).await,
+        };
+        // Save the answer under the lease, at once: this is the only copy.
+        self.save(connection, contents, prepared.credentials, obtained, &lease).await
+    }
+
+    /// What cannot be refreshed must be connected again once it is dead.
+    async fn flag_as_dead(&self, connection: Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
+        let message = "the access token has expired and there is no refresh token; the end user must connect again";
+        let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));
+        let expect = Expect::Unleased(connection.version, now);
+        self.save_failure(connection, &failure, expect).await
+    }
+
+    /// Leaves a connection to the recovery queue, unless another was first, who has it or has left it to the queue.
+    async fn wait_for_recovery(&self, connection: &Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
+        let grace = recovery::grace(now, &*self.rng);
+        self.connections.lease(connection, &grace, now).await.map(drop)?;
+        Ok(RefreshOutcome::Busy)
+    }
+
+    /// What is needed to ask the provider, with the credentials out of the contents. The inner error is a fault in the
+    /// set-up, which counts as a failed attempt.
+    async fn prepare(
+        &self,
+        connection: &Connection,
+        contents: &mut Contents,
+    ) -> Result<Result<Prepared, Failure>, Error> {
+        let set_up = caught(self.set_up(connection, contents)).await;
+        let set_up = set_up.unwrap_or_else(|panicked| Ok(Err(Failure::of_set_up(panicked.to_string(), None))));
+        let (auth, renewal) = match set_up? {
+            Ok(set_up) => set_up,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let id = &connection.id;
+        let Some(credentials) = contents.credentials.take() else {
             return Err(Error::not_found(format!("the credential store has none of the connection `{id}`")));
         };
         if credentials.as_json().len() > self.vault.max_bytes() {
@@ -170,71 +202,10 @@ impl Refresher {
                 "the credentials of the connection `{id}` are too large for the store"
             )));
         }
-        let credentials_value = credentials.to_value();
-
-        let lease = Lease { token: random::token::<16>(&*self.rng), until: now + LEASE };
-        if !self.connections.lease(&connection, &lease, now).await? {
-            return Ok(RefreshOutcome::Busy);
-        }
-        connection.last_attempt_at = Some(now);
-        if self.clock.now() > now + PREPARATION {
-            // Nothing was sent: the next attempt need not wait for the end of this lease, nor explain it.
-            if let Err(error) = self.connections.release(&connection, &lease).await {
-                log_cause("the database; a lease was not given back, and ends by itself", &error);
-            }
-            return Ok(RefreshOutcome::Busy);
-        }
-        let asking = caught(self.provider.refresh(&auth, &renewal, &credentials_value, connection.expiry));
-        let obtained = asking.await.unwrap_or_else(|panicked| Err(ProviderError::configuration(panicked.to_string())));
-        let obtained = match obtained {
-            Ok(obtained) => obtained,
-            Err(error) => {
-                let mut failure = error.into_failure();
-                // A lease that is over was not ended by its holder.
-                if connection.lease.is_some() || connection.retry_attempts > 0 {
-                    failure = failure.after_others();
-                }
-                return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
-            }
-        };
-        drop(credentials_value);
-        // What is too large is stored without all that is not needed to go on: better the tokens alone than nothing.
-        let all = credentials.merged(&obtained.credentials);
-        let fresh = match self.vault.fits(&contents, &all) {
-            true => all,
-            false => credentials.merged(&only_tokens(&obtained.credentials)),
-        };
-        if !self.vault.fits(&contents, &fresh) {
-            let message = "what the refresh returned is too large to be stored; the connector should return less";
-            let failure = Failure::of_set_up(message, None);
-            return self.save_failure(connection, &failure, Expect::Lease(&lease)).await;
-        }
-        let renewed = Renewed::new(fresh, credentials, &obtained, self.clock.now());
-        let (failing_since, is_dead) = (connection.failing_since, obtained.is_dead);
-        drop(obtained);
-        let outcome = self.save_renewed(connection, contents, &renewed, &lease).await?;
-        if outcome == RefreshOutcome::Refreshed && is_dead {
-            return self.note_dead(workspace, id, failing_since).await;
-        }
-        Ok(outcome)
+        Ok(Ok(Prepared { auth, renewal, credentials }))
     }
 
-    /// Notes a refresh that failed although what it brought is saved.
-    async fn note_dead(
-        &self,
-        workspace: &str,
-        id: &str,
-        failing_since: Option<OffsetDateTime>,
-    ) -> Result<RefreshOutcome, Error> {
-        let Some(mut connection) = self.connections.get(workspace, id).await? else { return Ok(RefreshOutcome::Gone) };
-        connection.failing_since = failing_since;
-        let failure = Failure::Transient { problem: Problem::new(None, Obtained::DEAD), retry_after: None };
-        let expect = Expect::Unleased(connection.version, self.clock.now());
-        self.save_failure(connection, &failure, expect).await
-    }
-
-    /// What is needed to ask the provider. The inner error is a fault in the set-up, which counts as a failed attempt.
-    async fn prepare(
+    async fn set_up(
         &self,
         connection: &Connection,
         contents: &Contents,
@@ -256,15 +227,90 @@ impl Refresher {
         })
     }
 
-    /// What cannot be refreshed must be connected again once it is dead.
-    async fn flag_if_dead(&self, connection: Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
-        let is_due = connection.next_refresh_at.is_some_and(|due| due <= now);
-        if connection.integration.is_none() || !is_due {
-            return Ok(RefreshOutcome::NotRefreshable);
+    /// Takes the lease of a connection that was read at `now`. `None` if another has it, or if it might end before the
+    /// provider has answered.
+    async fn take_lease(
+        &self,
+        mut connection: Connection,
+        now: OffsetDateTime,
+    ) -> Result<Option<(Connection, Lease)>, Error> {
+        let lease = Lease::new(LeaseHolder::Refresher, now + LEASE, &*self.rng);
+        if self.connections.lease(&connection, &lease, now).await? == Write::Conflict {
+            return Ok(None);
         }
-        let message = "the access token has expired and there is no refresh token; the end user must connect again";
-        let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));
-        let expect = Expect::Unleased(connection.version, now);
+        connection.last_attempt_at = Some(now);
+        if self.clock.now() > now + PREPARATION {
+            // Nothing was sent: the next attempt need not wait for the end of this lease, nor explain it.
+            if let Err(error) = self.connections.release(&connection, &lease).await {
+                log_cause("the database; a lease was not given back, and ends by itself", &error);
+            }
+            return Ok(None);
+        }
+        Ok(Some((connection, lease)))
+    }
+
+    /// Asks the provider. The error is what its failure means for the connection.
+    async fn ask(&self, connection: &Connection, prepared: &Prepared) -> Result<Obtained, Failure> {
+        let Prepared { auth, renewal, credentials } = prepared;
+        let credentials = credentials.to_value();
+        let asking = caught(self.provider.refresh(auth, renewal, &credentials, connection.expiry));
+        let obtained = asking.await.unwrap_or_else(|panicked| Err(ProviderError::configuration(panicked.to_string())));
+        obtained.map_err(|error| {
+            let failure = error.into_failure();
+            // A lease that is over was not ended by its holder.
+            let follows_others = connection.lease.is_some() || connection.retry_attempts > 0;
+            if follows_others { failure.after_others() } else { failure }
+        })
+    }
+
+    /// Saves what the provider gave instead of the credentials that were refreshed.
+    async fn save(
+        &self,
+        seen: Connection,
+        contents: Contents,
+        replaced: Credentials,
+        obtained: Obtained,
+        lease: &Lease,
+    ) -> Result<RefreshOutcome, Error> {
+        let Some(fresh) = self.merged(&contents, &replaced, &obtained.credentials) else {
+            let message = "what the refresh returned is too large to be stored; the connector should return less";
+            let failure = Failure::of_set_up(message, None);
+            return self.save_failure(seen, &failure, Expect::Lease(lease)).await;
+        };
+        let renewed = Renewed::new(fresh, &replaced, &obtained, self.clock.now());
+        let is_dead = obtained.is_dead;
+        // Many refreshes run at once, and the largest answers are large.
+        drop((replaced, obtained));
+        let outcome = self.save_renewed(&seen, contents, &renewed, lease).await?;
+        if outcome == RefreshOutcome::Refreshed && is_dead {
+            return self.note_dead(&seen).await;
+        }
+        Ok(outcome)
+    }
+
+    /// The credentials with their changes, or with the new tokens alone if all of it is too large to be stored: better
+    /// these than nothing. `None` if the tokens are too large, too.
+    fn merged(
+        &self,
+        contents: &Contents,
+        credentials: &Credentials,
+        changes: &Map<String, Value>,
+    ) -> Option<Credentials> {
+        let fits = |merged: &Credentials| self.vault.fits(contents, merged);
+        let all = credentials.merged(changes);
+        if fits(&all) {
+            return Some(all);
+        }
+        Some(credentials.merged(&only_tokens(changes))).filter(fits)
+    }
+
+    /// Notes a refresh that failed although what it brought is saved.
+    async fn note_dead(&self, seen: &Connection) -> Result<RefreshOutcome, Error> {
+        let stored = self.connections.get(&seen.workspace, &seen.id).await?;
+        let Some(mut connection) = stored else { return Ok(RefreshOutcome::Gone) };
+        connection.failing_since = seen.failing_since;
+        let failure = Failure::Transient { problem: Problem::new(None, Obtained::DEAD), retry_after: None };
+        let expect = Expect::Unleased(connection.version, self.clock.now());
         self.save_failure(connection, &failure, expect).await
     }
 
@@ -286,7 +332,7 @@ impl Refresher {
             "a refresh failed"
         );
         let prepared = self.vault.prepare_unchanged(connection.clone());
-        if !persist(PATIENCE, || self.vault.write(&prepared, expect)).await? {
+        if persist(PATIENCE, || self.vault.write(&prepared, expect)).await? == Write::Conflict {
             return Ok(RefreshOutcome::Stale);
         }
         self.signals.written(Some(before), &connection).await;
@@ -297,7 +343,7 @@ impl Refresher {
     /// first.
     async fn save_renewed(
         &self,
-        seen: Connection,
+        seen: &Connection,
         mut contents: Contents,
         renewed: &Renewed,
         lease: &Lease,
@@ -307,14 +353,14 @@ impl Refresher {
         let prepared = persist(LEASE, || self.vault.prepare(connection.clone(), &contents)).await?;
         let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
         let written = persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await;
-        if let Ok(true) = written {
+        if let Ok(Write::Done) = written {
             self.signals.written(Some(seen.state), &connection).await;
             return Ok(RefreshOutcome::Refreshed);
         }
-        let unsaved = Unsaved::seal(self.vault.sealer(), &seen, lease, renewed).await?;
+        let unsaved = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await?;
         let tried = match written {
             // The lease has gone to another. Whoever saved newer credentials wins; where nobody did, ours are the newest.
-            Ok(_) => self.recover(&unsaved).await,
+            Ok(Write::Done | Write::Conflict) => self.recover(&unsaved).await,
             Err(error) => Err(error),
         };
         self.save_late(&unsaved, tried).await

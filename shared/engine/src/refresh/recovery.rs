@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Refresher;
-use crate::provider::Obtained;
 use larder::clock::{from_milliseconds, milliseconds};
-use larder::connection::{Connection, Contents, Expiry, Lease};
+use larder::connection::{Connection, Contents, Expiry, Lease, LeaseHolder};
 use larder::credentials::{Credentials, refresh_token};
 use larder::error::Error;
-use larder::random::{self, Rng};
+use crate::provider::Obtained;
+use larder::random::Rng;
 use larder::seal::{Place, Sealer};
-use larder::store::Expect;
+use larder::store::{Expect, Write};
 
 /// What a provider gave.
 #[derive(Serialize, Deserialize)]
@@ -161,16 +161,9 @@ fn place<'a>(workspace: &'a str, id: &'a str, version: u64) -> Place<'a> {
 }
 
 /// The lease that leaves a connection to the recovery queue for a while.
-pub(super) fn grace(rng: &dyn Rng, now: OffsetDateTime) -> Lease {
-    Lease { token: format!("{GRACE_TOKEN}{}", random::token::<16>(rng)), until: now + Unsaved::GRACE }
+pub(super) fn grace(now: OffsetDateTime, rng: &dyn Rng) -> Lease {
+    Lease::new(LeaseHolder::RecoveryQueue, now + Unsaved::GRACE, rng)
 }
-
-pub(super) fn is_grace(lease: &Lease) -> bool {
-    lease.token.starts_with(GRACE_TOKEN)
-}
-
-/// No token of a refresher begins so: `.` is no character of base64.
-const GRACE_TOKEN: &str = "grace.";
 
 impl Refresher {
     /// Saves a result that could not be saved when it came. Saving it twice is the same as once.
@@ -186,14 +179,14 @@ impl Refresher {
         // Nobody asks the provider while this is tried, nor before it is tried again.
         let lease = match connection.lease.clone().filter(|lease| lease.until > now) {
             Some(lease) if lease.token == unsaved.lease_token => Some(lease),
-            Some(lease) if is_grace(&lease) => {
+            Some(lease) if lease.holder == LeaseHolder::RecoveryQueue => {
                 let lease = Lease { until: now + Unsaved::GRACE, ..lease };
                 self.connections.prolong(&connection, &lease).await?.then_some(lease)
             }
             // The provider is being asked with the token that was refreshed: if that fails, this is saved after it.
             Some(_) => None,
             None => {
-                let lease = grace(&*self.rng, now);
+                let lease = grace(now, &*self.rng);
                 self.connections.lease(&connection, &lease, now).await?.then_some(lease)
             }
         };
@@ -206,7 +199,7 @@ impl Refresher {
         }
         let before = connection.state;
         renewed.apply(&mut connection, &mut contents);
-        if !self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? {
+        if self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? == Write::Conflict {
             return Ok(Recovery::Busy);
         }
         tracing::info!(workspace = connection.workspace, connection = connection.id, "a result was saved late");

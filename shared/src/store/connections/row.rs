@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::super::StoreError;
 use super::super::item::{Item, present};
 use super::DUE_SHARDS;
-use crate::connection::{Connection, Expiry, IntegrationRef, Lease, Problem, State};
+use crate::connection::{Connection, Expiry, IntegrationRef, Lease, LeaseHolder, Problem, State};
 
 const TABLE: &str = "connections";
 
@@ -86,10 +86,29 @@ pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
         last_attempt_at: item.get_time("last_attempt_at"),
         failing_since: item.get_time("failing_since"),
         retry_attempts: item.get_number("retry_attempts").unwrap_or_default(),
-        lease: lease.map(|(token, until)| Lease { token, until }),
+        lease: lease.map(|(token, until)| Lease { holder: holder_of(item, &token), token, until }),
         created_at: present(item.get_time("created_at"), TABLE, "created_at")?,
         updated_at: present(item.get_time("updated_at"), TABLE, "updated_at")?,
     })
+}
+
+/// The attribute `lease_holder`.
+pub(super) fn holder_text(holder: LeaseHolder) -> &'static str {
+    match holder {
+        LeaseHolder::Refresher => "refresher",
+        LeaseHolder::RecoveryQueue => "recovery",
+    }
+}
+
+fn holder_of(item: &Item, token: &str) -> LeaseHolder {
+    /// Rows of earlier versions have no `lease_holder`: the token of a lease for the recovery queue began so.
+    const FORMER_RECOVERY_TOKEN: &str = "grace.";
+    let holder = item.get_string("lease_holder");
+    let is_recovery = match &holder {
+        Some(text) => text == holder_text(LeaseHolder::RecoveryQueue),
+        None => token.starts_with(FORMER_RECOVERY_TOKEN),
+    };
+    if is_recovery { LeaseHolder::RecoveryQueue } else { LeaseHolder::Refresher }
 }
 
 fn state_text(state: State) -> &'static str {
@@ -101,4 +120,32 @@ fn state_text(state: State) -> &'static str {
 
 fn state_of(text: &str) -> Option<State> {
     [State::Ready, State::ClientActionRequired].into_iter().find(|state| state_text(*state) == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn holder(add: impl FnOnce(Item) -> Item) -> Option<LeaseHolder> {
+        let row = write(&Connection::new("acme", "c1", OffsetDateTime::UNIX_EPOCH));
+        let row = row.time("lease_until", OffsetDateTime::UNIX_EPOCH);
+        read(&add(row)).expect("a connection").lease.map(|lease| lease.holder)
+    }
+
+    #[test]
+    fn a_lease_has_the_holder_that_its_row_names() {
+        for expected in [LeaseHolder::Refresher, LeaseHolder::RecoveryQueue] {
+            let found = holder(|row| row.string("lease_token", "t").string("lease_holder", holder_text(expected)));
+            assert_eq!(found, Some(expected));
+        }
+    }
+
+    #[test]
+    fn leases_of_earlier_versions_keep_their_holders() {
+        let holder = |token: &str| holder(|row| row.string("lease_token", token));
+        assert_eq!(holder("grace.AAAA"), Some(LeaseHolder::RecoveryQueue));
+        assert_eq!(holder("AAAA"), Some(LeaseHolder::Refresher));
+    }
 }

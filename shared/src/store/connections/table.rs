@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use time::OffsetDateTime;
 
-use super::super::StoreError;
 use super::super::item::Item;
+use super::super::{StoreError, Write};
 use super::row::key;
 use crate::connection::Lease;
 
@@ -78,40 +78,40 @@ impl Table {
         self.client.query().table_name(&self.name).index_name(index)
     }
 
-    /// Writes a whole row. `false` if the condition does not hold.
-    pub(super) async fn put(&self, row: Item, condition: Condition<'_>) -> Result<bool, StoreError> {
+    /// Writes a whole row.
+    pub(super) async fn put(&self, row: Item, condition: Condition<'_>) -> Result<Write, StoreError> {
         let (expression, values) = condition.expression();
         let put = self.client.put_item().table_name(&self.name).set_item(Some(row.0)).condition_expression(expression);
         let put = put.set_expression_attribute_values(some(values));
-        is_done(put.send().await, PutItemError::is_conditional_check_failed_exception)
+        outcome(put.send().await, PutItemError::is_conditional_check_failed_exception)
     }
 
-    /// Changes attributes of a row. `false` if the condition does not hold.
+    /// Changes attributes of a row.
     pub(super) async fn update(
         &self,
         (workspace, id): (&str, &str),
         condition: Condition<'_>,
         change: &str,
         values: Item,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Write, StoreError> {
         let (expression, mut all) = condition.expression();
         all.extend(values.0);
         let update = self.client.update_item().table_name(&self.name).key("id", key(workspace, id));
         let update = update.condition_expression(expression).update_expression(change);
         let update = update.set_expression_attribute_values(some(all));
-        is_done(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
+        outcome(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
     }
 
-    /// Removes a row. `false` if the condition does not hold.
+    /// Removes a row.
     pub(super) async fn delete(
         &self,
         (workspace, id): (&str, &str),
         condition: Condition<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Write, StoreError> {
         let (expression, values) = condition.expression();
         let delete = self.client.delete_item().table_name(&self.name).key("id", key(workspace, id));
         let delete = delete.condition_expression(expression).set_expression_attribute_values(some(values));
-        is_done(delete.send().await, DeleteItemError::is_conditional_check_failed_exception)
+        outcome(delete.send().await, DeleteItemError::is_conditional_check_failed_exception)
     }
 }
 
@@ -144,14 +144,14 @@ fn some(values: Values) -> Option<Values> {
     (!values.is_empty()).then_some(values)
 }
 
-/// Whether a conditional write was done. `false` if what is stored is not what it expects, which `is_condition` tells.
-fn is_done<T, E>(result: Result<T, SdkError<E>>, is_condition: fn(&E) -> bool) -> Result<bool, StoreError>
+/// The outcome of a write; `is_condition` recognizes the error of a condition that does not hold.
+fn outcome<T, E>(result: Result<T, SdkError<E>>, is_condition: fn(&E) -> bool) -> Result<Write, StoreError>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
     match result {
-        Ok(_) => Ok(true),
-        Err(SdkError::ServiceError(error)) if is_condition(error.err()) => Ok(false),
+        Ok(_) => Ok(Write::Done),
+        Err(SdkError::ServiceError(error)) if is_condition(error.err()) => Ok(Write::Conflict),
         Err(error) => Err(StoreError::dynamodb(error)),
     }
 }

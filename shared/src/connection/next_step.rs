@@ -1,0 +1,199 @@
+//! What is to be done when a refresh is asked for, decided by the row alone.
+
+use time::OffsetDateTime;
+
+use super::{Connection, LeaseHolder};
+
+/// Why a refresh is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// It is due: a schedule, the sweeper, or a reader of an expired token. Back-off is kept.
+    Due,
+    /// Somebody asked for it by hand. Only the shortest interval between attempts is kept.
+    Forced,
+}
+
+/// The next step of a refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextStep {
+    /// None: the connection has changed since it was seen.
+    Stale,
+    /// None: there is nothing to refresh with.
+    NotRefreshable,
+    /// Say that the connection is dead: its token has ended, and there is nothing to refresh with.
+    FlagAsDead,
+    /// None: somebody else is refreshing it.
+    Busy,
+    /// None: the last attempt is too recent.
+    TooSoon,
+    /// Leave it to the recovery queue for a while. Whoever held the last lease did not end it, so what the provider gave
+    /// may be on its way.
+    WaitForRecovery,
+    /// Ask the provider.
+    Ask,
+}
+
+impl Connection {
+    /// The next step of a refresh that `trigger` asks for. `version` is the one that was seen then, and `recovers` says
+    /// whether results that could not be saved wait on a recovery queue. The first reason not to ask is the answer.
+    pub fn next_step(&self, version: Option<u64>, trigger: Trigger, recovers: bool, now: OffsetDateTime) -> NextStep {
+        if version.is_some_and(|version| version != self.version) {
+            return NextStep::Stale;
+        }
+        if !self.can_refresh() {
+            let is_due = self.next_refresh_at.is_some_and(|due| due <= now);
+            return if self.integration.is_some() && is_due { NextStep::FlagAsDead } else { NextStep::NotRefreshable };
+        }
+        if self.is_leased(now) {
+            return NextStep::Busy;
+        }
+        let not_before = match trigger {
+            Trigger::Due => self.attempt_allowed_at(),
+            Trigger::Forced => self.spaced_at(),
+        };
+        if not_before.is_some_and(|time| time > now) {
+            return NextStep::TooSoon;
+        }
+        // A lease that is over is there only because its holder did not end it. The queue is waited for once.
+        let was_refresher = self.lease.as_ref().is_some_and(|lease| lease.holder == LeaseHolder::Refresher);
+        if recovers && was_refresher { NextStep::WaitForRecovery } else { NextStep::Ask }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Expiry, Failure, IntegrationRef, Lease, Problem};
+    use super::*;
+
+    /// When the connection of the tests is due.
+    const NOW: i64 = 3300;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_700_000_000 + seconds).expect("a time")
+    }
+
+    struct Question {
+        connection: Connection,
+        version: Option<u64>,
+        trigger: Trigger,
+        recovers: bool,
+        now: OffsetDateTime,
+    }
+
+    impl Question {
+        /// About a connection that is due, whose provider can be asked.
+        fn new() -> Self {
+            let mut connection = Connection::new("acme", "c1", at(0));
+            let (key, connector_key) = ("crm".to_owned(), "crm".to_owned());
+            connection.integration = Some(IntegrationRef { key, connector_key, option_key: String::new() });
+            connection.renewed(Some(Expiry::new(at(0), at(3600))), true, at(0));
+            let version = Some(connection.version);
+            Self { connection, version, trigger: Trigger::Due, recovers: true, now: at(NOW) }
+        }
+
+        fn answer(&self) -> NextStep {
+            self.connection.next_step(self.version, self.trigger, self.recovers, self.now)
+        }
+
+        fn lease(&mut self, holder: LeaseHolder, until: i64) {
+            self.connection.lease = Some(Lease { token: "t".into(), holder, until: at(until) });
+        }
+
+        fn fail(&mut self, failure: &Failure) {
+            self.connection.failed(failure, self.now, 0.0, Duration::MAX);
+            self.version = None;
+        }
+
+        fn without_refresh_token(&mut self) {
+            self.connection.renewed(self.connection.expiry, false, at(0));
+            self.version = None;
+        }
+    }
+
+    fn down() -> Failure {
+        Failure::Transient { problem: Problem::new(None, "the provider is down"), retry_after: None }
+    }
+
+    type Case = (&'static str, fn(&mut Question), NextStep);
+
+    #[test]
+    fn each_state_of_a_connection_has_its_next_step() {
+        use LeaseHolder::{RecoveryQueue, Refresher};
+        let cases: &[Case] = &[
+            ("it is due", |_| {}, NextStep::Ask),
+            ("at any version", |it| it.version = None, NextStep::Ask),
+            ("it is not due yet", |it| it.now = at(10), NextStep::Ask),
+            ("it has another version", |it| it.version = Some(7), NextStep::Stale),
+            ("it has no integration", |it| it.connection.integration = None, NextStep::NotRefreshable),
+            ("it has no refresh token", Question::without_refresh_token, NextStep::NotRefreshable),
+            (
+                "nor one when it dies",
+                |it| {
+                    it.without_refresh_token();
+                    it.now = at(3600);
+                },
+                NextStep::FlagAsDead,
+            ),
+            (
+                "its end user must act",
+                |it| it.fail(&Failure::Permanent(Problem::new(None, "revoked"))),
+                NextStep::NotRefreshable,
+            ),
+            ("it is leased", |it| it.lease(Refresher, NOW + 1), NextStep::Busy),
+            ("it is left to the queue", |it| it.lease(RecoveryQueue, NOW + 1), NextStep::Busy),
+            ("its lease was not ended", |it| it.lease(Refresher, NOW), NextStep::WaitForRecovery),
+            ("it was left to the queue before", |it| it.lease(RecoveryQueue, NOW), NextStep::Ask),
+            (
+                "its lease was not ended, and there is no queue",
+                |it| {
+                    it.lease(Refresher, NOW);
+                    it.recovers = false;
+                },
+                NextStep::Ask,
+            ),
+            ("it was just tried", |it| it.connection.last_attempt_at = Some(at(NOW - 59)), NextStep::TooSoon),
+            ("it was tried a minute ago", |it| it.connection.last_attempt_at = Some(at(NOW - 60)), NextStep::Ask),
+            (
+                "it was just tried, and is forced",
+                |it| {
+                    it.connection.last_attempt_at = Some(at(NOW - 59));
+                    it.trigger = Trigger::Forced;
+                },
+                NextStep::TooSoon,
+            ),
+            ("it backs off", |it| it.fail(&down()), NextStep::TooSoon),
+            (
+                "it backs off, and is forced",
+                |it| {
+                    it.fail(&down());
+                    it.trigger = Trigger::Forced;
+                },
+                NextStep::Ask,
+            ),
+        ];
+        for (name, change, expected) in cases {
+            let mut question = Question::new();
+            change(&mut question);
+            assert_eq!(question.answer(), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_reason_not_to_ask_is_the_answer() {
+        let reasons: &[Case] = &[
+            ("an unended lease", |it| it.lease(LeaseHolder::Refresher, NOW), NextStep::WaitForRecovery),
+            ("an attempt just now", |it| it.connection.last_attempt_at = Some(it.now), NextStep::TooSoon),
+            ("a lease", |it| it.lease(LeaseHolder::Refresher, NOW + 1), NextStep::Busy),
+            ("no refresh token", |it| it.connection.refreshable = false, NextStep::FlagAsDead),
+            ("no integration", |it| it.connection.integration = None, NextStep::NotRefreshable),
+            ("another version", |it| it.version = Some(7), NextStep::Stale),
+        ];
+        let mut question = Question::new();
+        for (name, add, expected) in reasons {
+            add(&mut question);
+            assert_eq!(question.answer(), *expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Changing a connection that others may change at the same time.
+
+use super::Connections;
+use crate::connection::Connection;
+use crate::error::Error;
+
+impl Connections {
+    /// How often a change is tried. A try is lost to a write that was done, and Larder's own are a minute apart. More
+    /// losses than this within a request come from callers who overwrite each other, and should hear of it.
+    const ATTEMPTS: usize = 5;
+
+    /// Reads a connection and has `change` write over what was read; again if it gives `None`, because somebody else's
+    /// write came first. `None` if one did each time.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or the item is damaged; and those of `change`, after which it is not tried again.
+    pub async fn change<T, F>(
+        &self,
+        workspace: &str,
+        id: &str,
+        mut change: impl FnMut(Option<Connection>) -> F,
+    ) -> Result<Option<T>, Error>
+    where
+        F: Future<Output = Result<Option<T>, Error>>,
+    {
+        for _ in 0..Self::ATTEMPTS {
+            let stored = self.get(workspace, id).await?;
+            if let Some(changed) = change(stored).await? {
+                return Ok(Some(changed));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_reads_again_after_each_conflict_and_ends() {
+        let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
+        let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
+        let mut tries = 0;
+        let third = connections.change("acme", "c1", |_| {
+            tries += 1;
+            std::future::ready(Ok((tries == 3).then_some("third")))
+        });
+        assert_eq!(third.await.unwrap(), Some("third"));
+        assert_eq!(get.num_calls(), 3);
+        let never = connections.change("acme", "c1", |_| std::future::ready(Ok(None::<()>)));
+        assert_eq!(never.await.unwrap(), None);
+        assert_eq!(get.num_calls(), 3 + Connections::ATTEMPTS);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_fails_is_not_tried_again() {
+        let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
+        let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
+        let failing =
+            connections.change("acme", "c1", |_| std::future::ready(Err::<Option<()>, _>(Error::conflict("no"))));
+        assert!(failing.await.is_err());
+        assert_eq!(get.num_calls(), 1);
+    }
+}
