@@ -7,7 +7,7 @@
 //!   [`scheduler`], [`queue`], [`events`], [`invoke`], [`egress`], [`aws_http`];
 //! - what runs the JavaScript of connectors: [`javascript`];
 //! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
-//! - wiring: [`environment`], `lambda`, [`http`], [`error`];
+//! - wiring: [`environment`], `lambda`, [`http`], [`routes`], [`error`];
 //! - what is told of it: [`invocation`], [`logging`], [`metrics`]; how its parts are kept apart: [`isolation`].
 //!
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
@@ -64,6 +64,7 @@ pub mod record;
 pub mod refresh;
 #[cfg(feature = "engine")]
 pub mod response;
+pub mod routes;
 #[cfg(feature = "engine")]
 pub mod rsa_sha1;
 pub mod scheduler;

@@ -25,6 +25,7 @@ use larder::invocation::Invocation;
 use larder::metrics::Metrics;
 use larder::random::{self, Rng};
 use larder::refresh::Refresher;
+use larder::routes::Function;
 use larder::seal::KeyFile;
 use larder::secret::Secret;
 use larder::secrets::{WorkspaceSecret, Workspaces};
@@ -32,7 +33,7 @@ use larder::store::schema::{self, Tables};
 use oauth_callback::OAuthCallback;
 use put_credentials::PutCredentials;
 
-use crate::route::Function;
+use crate::route::function_of;
 use crate::{TENANT, WORKSPACE};
 
 static CONNECTORS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../shared/connectors");
@@ -192,7 +193,7 @@ impl Bundle {
 
     /// Answers a request as API Gateway and the function behind the route would.
     pub async fn handle(&self, request: Request) -> Response {
-        let Some(function) = Function::of(request.method(), request.uri().path()) else {
+        let Some(function) = function_of(request.method(), request.uri().path()) else {
             let (method, path) = (request.method(), request.uri().path());
             return Error::not_found(format!("there is no route {method} {path}")).into();
         };
