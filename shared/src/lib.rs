@@ -32,6 +32,7 @@ pub mod credential_store;
 pub mod credentials;
 #[cfg(feature = "engine")]
 pub mod database;
+pub mod digest;
 #[cfg(feature = "engine")]
 pub mod egress;
 pub mod environment;
