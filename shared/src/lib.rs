@@ -19,6 +19,7 @@ pub mod aws;
 #[path = "without_aws.rs"]
 pub mod aws;
 pub mod aws_http;
+mod cache;
 pub mod caller;
 pub mod clock;
 #[cfg(feature = "engine")]
