@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::auth::with_credentials;
-use super::lifetime::{Refresh, add_default_lifetime, first_expiry};
+use super::lifetime::{Refresh, first_expiry};
 use super::{Auth, Obtained, Provider, ProviderError, Reauthorize};
 use crate::connection::{Asked, Expiry, brings_new_token};
 use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
@@ -14,6 +14,7 @@ use crate::database;
 use crate::egress::Limits;
 use crate::oauth2::OAuthConfig;
 use crate::record;
+use crate::response::add_default_lifetime;
 
 /// How the credentials of a connection are renewed.
 pub enum Renewal {
