@@ -10,8 +10,8 @@ use larder::environment::{Environment, RefreshesBy, SettingError};
 use larder::error::{Error, log_cause};
 use larder::invoke::{RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
 use larder::isolation::isolated;
-use larder::record::{Batch, note, recorded};
-use larder::refresh::{Message, Recovery, Refresher, SweepReport, Trigger};
+use larder::record::{Batch, SweepReport, note, recorded};
+use larder::refresh::{Message, Recovery, Refresher, Trigger};
 use serde::{Deserialize, Serialize};
 
 /// What the function is invoked with.

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub use queues::{Message, RecoveryQueue, RefreshQueue};
 pub use recovery::{Recovery, Unsaved};
-pub use sweep::{Beginning, Slots, SweepReport};
+pub use sweep::{Beginning, Slots};
 
 use crate::clock::Clock;
 use crate::configuration::Configuration;
