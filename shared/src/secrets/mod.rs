@@ -21,10 +21,22 @@ use crate::secret::Secret;
 #[async_trait]
 pub trait SecretStore: Send + Sync {
     /// The newest value; `None` if there is no such secret.
+    ///
+    /// # Errors
+    /// When the store fails.
     async fn get(&self, name: &str) -> Result<Option<Secret>, SecretStoreError>;
+
     /// Creates or replaces a secret.
+    ///
+    /// # Errors
+    /// When the store fails, or others are making or deleting the same secret for longer than it is tried. The secret may
+    /// be replaced all the same, unless [`SecretStoreError::is_answer`].
     async fn put(&self, name: &str, value: &Secret) -> Result<(), SecretStoreError>;
+
     /// Removes a secret; removing nothing succeeds.
+    ///
+    /// # Errors
+    /// When the store fails.
     async fn remove(&self, name: &str) -> Result<(), SecretStoreError>;
 }
 
