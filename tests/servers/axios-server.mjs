@@ -21,7 +21,7 @@ import { runAll } from "./axios-calls.mjs";
 import { fixtures, runAll as runAllJwt } from "./jwt-calls.mjs";
 import { readJson, sendJson, serve } from "./serve.mjs";
 
-let requests = [];
+const requests = [];
 const forJwt = fixtures(realJwt, crypto);
 
 const control = {
@@ -36,7 +36,7 @@ const control = {
 };
 
 const paths = {
-  "/echo": (req, res, query, { method, url }) => sendJson(res, { method, url, type: req.headers["content-type"] }),
+  "/echo": (req, res, _, { method, url }) => sendJson(res, { method, url, type: req.headers["content-type"] }),
   "/answer": (req, res, query) => {
     const body = Buffer.from(query.get("base64") ?? query.get("body") ?? "", query.has("base64") ? "base64" : "utf8");
     const isZipped = query.has("gzip") && /\bgzip\b/.test(req.headers["accept-encoding"]);
@@ -52,7 +52,7 @@ const paths = {
       Number(query.get("delay") ?? 0),
     );
   },
-  "/redirect": (req, res, query) => {
+  "/redirect": (_, res, query) => {
     const times = Number(query.get("times") ?? 1) - 1;
     if (times > 0) query.set("times", times);
     const location = times > 0 ? `/redirect?${query}` : query.get("to");

@@ -163,7 +163,7 @@ export const calls = {
     new Promise((resolve) =>
       jwt.verify(
         it.tokens.RS256,
-        (header, found) => found(new Error("unknown")),
+        (_, found) => found(new Error("unknown")),
         {},
         (error) => resolve([error.name, error.message]),
       ),

@@ -32,7 +32,7 @@ class Interceptors {
   }
 
   forEach(visit) {
-    this.#handlers.forEach((handler) => visit(handler));
+    for (const handler of this.#handlers.values()) visit(handler);
   }
 
   // Those that want this request; without one, all.

@@ -68,7 +68,7 @@ export class CanceledError extends AxiosError {
 
 export const isAxiosError = (error) => error !== null && typeof error === "object" && error.isAxiosError === true;
 
-export const isCancel = (error) => Boolean(error && error.__CANCEL__);
+export const isCancel = (error) => Boolean(error?.__CANCEL__);
 
 // A copy that can be written as JSON: without cycles, and without what `redact` names.
 function plain(value, redacted, above = []) {
