@@ -78,7 +78,7 @@ impl Invocation {
             queued = sweep.map(|sweep| sweep.queued),
             refreshed = sweep.map(|sweep| sweep.refreshed),
             failed = sweep.map(|sweep| sweep.failed),
-            lagMs = sweep.map(|sweep| milliseconds(sweep.lag)),
+            lagMs = sweep.map(|sweep| sweep.lag_ms),
             messages = record.batch.map(|batch| batch.messages),
             returned = record.batch.map(|batch| batch.returned),
             durationMs = milliseconds(duration),

@@ -7,7 +7,7 @@
 //!   [`scheduler`], [`queue`], [`events`], [`invoke`], [`egress`], [`aws_http`];
 //! - what runs the JavaScript of connectors: [`javascript`];
 //! - what a function does with them: [`caller`], [`vault`], [`signals`], [`provider`], [`database`], [`refresh`], [`connect`];
-//! - wiring: [`environment`], `lambda`, [`http`], [`error`];
+//! - wiring: [`environment`], `lambda`, [`http`], [`routes`], [`error`];
 //! - what is told of it: [`invocation`], [`logging`], [`metrics`]; how its parts are kept apart: [`isolation`].
 //!
 //! The feature `engine` holds whatever speaks to providers; the functions that only read and write credentials do
@@ -19,11 +19,13 @@ pub mod aws;
 #[path = "without_aws.rs"]
 pub mod aws;
 pub mod aws_http;
+mod cache;
 pub mod caller;
 pub mod clock;
 pub mod connection;
 pub mod credential_store;
 pub mod credentials;
+pub mod digest;
 pub mod environment;
 pub mod error;
 pub mod events;
@@ -38,6 +40,7 @@ pub mod queue;
 pub mod random;
 pub mod record;
 pub mod refresh;
+pub mod routes;
 pub mod scheduler;
 pub mod seal;
 pub mod secret;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
@@ -27,7 +28,7 @@ pub struct Record {
     /// What came of a refresh.
     pub outcome: Option<RefreshOutcome>,
     /// What came of a sweep.
-    pub sweep: Option<Sweep>,
+    pub sweep: Option<SweepReport>,
     /// What came of messages of a queue.
     pub batch: Option<Batch>,
     /// Why an access token of ours was refused, which callers are not told.
@@ -36,19 +37,34 @@ pub struct Record {
     pub provider: Option<Duration>,
 }
 
-/// What a sweep did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sweep {
+/// What one sweep did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepReport {
     /// Connections that were due.
     pub due: usize,
-    /// Of these, put on a queue.
+    /// Of these, put on the queue.
     pub queued: usize,
     /// Of these, refreshed.
     pub refreshed: usize,
-    /// Of these, failed.
+    /// Of these, failed; they are tried again later.
     pub failed: usize,
-    /// For how long the first of them had been due.
-    pub lag: Duration,
+    /// For how long the first of them had been due, in milliseconds.
+    pub lag_ms: u64,
+}
+
+impl std::ops::Add for SweepReport {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            due: self.due + other.due,
+            queued: self.queued + other.queued,
+            refreshed: self.refreshed + other.refreshed,
+            failed: self.failed + other.failed,
+            lag_ms: self.lag_ms.max(other.lag_ms),
+        }
+    }
 }
 
 /// What became of messages that came together.

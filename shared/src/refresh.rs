@@ -25,6 +25,9 @@ pub struct RefreshEvent {
 #[async_trait]
 pub trait RefreshConnection: Send + Sync {
     /// Waits for the outcome.
+    ///
+    /// # Errors
+    /// When something that Larder depends on fails. Anything that the provider answers is an outcome.
     async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error>;
 }
 
@@ -100,6 +103,9 @@ impl From<Refusal> for Error {
 #[async_trait]
 pub trait ReplaceCredentials: Send + Sync {
     /// Waits for what comes of it.
+    ///
+    /// # Errors
+    /// When something that Larder depends on fails. Credentials that do not pass the test are an answer.
     async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error>;
 }
 

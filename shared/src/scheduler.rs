@@ -8,8 +8,15 @@ use crate::connection::Connection;
 #[async_trait]
 pub trait Scheduler: Send + Sync {
     /// Arms the alarm of a connection at its version. Arming twice is the same as once.
+    ///
+    /// # Errors
+    /// When there may be no alarm.
     async fn arm(&self, connection: &Connection) -> Result<(), SchedulerError>;
+
     /// Removes the alarm of a connection at its version; removing nothing succeeds.
+    ///
+    /// # Errors
+    /// When the alarm may still be there.
     async fn disarm(&self, connection: &Connection) -> Result<(), SchedulerError>;
 }
 

@@ -13,15 +13,15 @@
 //   GET /_control/jwt        {fixtures, outcomes}: what the calls are made with, and what the real jsonwebtoken makes of them
 //   POST /_control/verify    {token}: its payload, if the real jsonwebtoken verifies it with the fixtures' key for its algorithm
 
-import crypto from 'node:crypto';
-import { gzipSync } from 'node:zlib';
-import realAxios from 'axios';
-import realJwt from 'jsonwebtoken';
-import { runAll } from './axios-calls.mjs';
-import { fixtures, runAll as runAllJwt } from './jwt-calls.mjs';
-import { readJson, sendJson, serve } from './serve.mjs';
+import crypto from "node:crypto";
+import { gzipSync } from "node:zlib";
+import realAxios from "axios";
+import realJwt from "jsonwebtoken";
+import { runAll } from "./axios-calls.mjs";
+import { fixtures, runAll as runAllJwt } from "./jwt-calls.mjs";
+import { readJson, sendJson, serve } from "./serve.mjs";
 
-let requests = [];
+const requests = [];
 const forJwt = fixtures(realJwt, crypto);
 
 const control = {
@@ -36,38 +36,41 @@ const control = {
 };
 
 const paths = {
-  '/echo': (req, res, query, { method, url }) => sendJson(res, { method, url, type: req.headers['content-type'] }),
-  '/answer': (req, res, query) => {
-    const body = Buffer.from(query.get('base64') ?? query.get('body') ?? '', query.has('base64') ? 'base64' : 'utf8');
-    const isZipped = query.has('gzip') && /\bgzip\b/.test(req.headers['accept-encoding']);
+  "/echo": (req, res, _, { method, url }) => sendJson(res, { method, url, type: req.headers["content-type"] }),
+  "/answer": (req, res, query) => {
+    const body = Buffer.from(query.get("base64") ?? query.get("body") ?? "", query.has("base64") ? "base64" : "utf8");
+    const isZipped = query.has("gzip") && /\bgzip\b/.test(req.headers["accept-encoding"]);
     const sent = isZipped ? gzipSync(body) : body;
-    if (query.has('type')) res.setHeader('content-type', query.get('type'));
-    if (isZipped) res.setHeader('content-encoding', 'gzip');
-    for (const header of query.getAll('header')) res.appendHeader(...header.split(/: (.*)/).slice(0, 2));
-    const status = Number(query.get('status') ?? 200);
-    if (status !== 204 && status !== 304 && !query.has('gzip')) res.setHeader('content-length', sent.length);
-    res.statusMessage = query.get('reason') ?? '';
-    setTimeout(() => res.writeHead(status).end(req.method === 'HEAD' ? undefined : sent), Number(query.get('delay') ?? 0));
+    if (query.has("type")) res.setHeader("content-type", query.get("type"));
+    if (isZipped) res.setHeader("content-encoding", "gzip");
+    for (const header of query.getAll("header")) res.appendHeader(...header.split(/: (.*)/).slice(0, 2));
+    const status = Number(query.get("status") ?? 200);
+    if (status !== 204 && status !== 304 && !query.has("gzip")) res.setHeader("content-length", sent.length);
+    res.statusMessage = query.get("reason") ?? "";
+    setTimeout(
+      () => res.writeHead(status).end(req.method === "HEAD" ? undefined : sent),
+      Number(query.get("delay") ?? 0),
+    );
   },
-  '/redirect': (req, res, query) => {
-    const times = Number(query.get('times') ?? 1) - 1;
-    if (times > 0) query.set('times', times);
-    const location = times > 0 ? `/redirect?${query}` : query.get('to');
-    res.writeHead(Number(query.get('status') ?? 302), location === null ? {} : { location }).end('moved');
+  "/redirect": (_, res, query) => {
+    const times = Number(query.get("times") ?? 1) - 1;
+    if (times > 0) query.set("times", times);
+    const location = times > 0 ? `/redirect?${query}` : query.get("to");
+    res.writeHead(Number(query.get("status") ?? 302), location === null ? {} : { location }).end("moved");
   },
-  '/hangup': (req, res, query) => {
-    if (!query.has('after')) return req.socket.destroy();
-    res.writeHead(200, { 'content-length': 1000, 'content-type': 'text/plain' });
-    res.write('x'.repeat(Number(query.get('after'))), () => req.socket.destroy());
+  "/hangup": (req, res, query) => {
+    if (!query.has("after")) return req.socket.destroy();
+    res.writeHead(200, { "content-length": 1000, "content-type": "text/plain" });
+    res.write("x".repeat(Number(query.get("after"))), () => req.socket.destroy());
   },
 };
 
 await serve((issuer) => async (req, res) => {
   const url = new URL(req.url, issuer);
-  if (url.pathname.startsWith('/_control/')) {
-    const name = url.pathname.slice('/_control/'.length);
+  if (url.pathname.startsWith("/_control/")) {
+    const name = url.pathname.slice("/_control/".length);
     try {
-      const body = req.method === 'POST' ? await readJson(req) : undefined;
+      const body = req.method === "POST" ? await readJson(req) : undefined;
       return sendJson(res, await control[name](issuer, body));
     } catch (error) {
       return sendJson(res, { error: String(error) }, 500);
@@ -81,8 +84,13 @@ await serve((issuer) => async (req, res) => {
   }
   const headers = req.rawHeaders.flatMap((name, at) => (at % 2 ? [] : [[name.toLowerCase(), req.rawHeaders[at + 1]]]));
   // Some clients encode this character in a query, some do not.
-  const seen = { method: req.method, url: req.url.replaceAll('%27', "'"), headers, body: Buffer.concat(chunks).toString('base64') };
+  const seen = {
+    method: req.method,
+    url: req.url.replaceAll("%27", "'"),
+    headers,
+    body: Buffer.concat(chunks).toString("base64"),
+  };
   requests.push(seen);
-  const answer = paths[url.pathname] ?? ((_, response) => sendJson(response, { error: 'not found' }, 404));
+  const answer = paths[url.pathname] ?? ((_, response) => sendJson(response, { error: "not found" }, 404));
   answer(req, res, url.searchParams, seen);
 });

@@ -8,7 +8,9 @@ import puppeteer from "puppeteer-core";
 
 const TIMEOUT = 15_000;
 const { profile, args } = JSON.parse(process.argv[2]);
-const executablePath = process.env.PATH.split(":").map((folder) => `${folder}/chromium`).find(existsSync);
+const executablePath = process.env.PATH.split(":")
+  .map((folder) => `${folder}/chromium`)
+  .find(existsSync);
 if (!executablePath) throw new Error("chromium is not on the PATH: apt-get install chromium");
 
 // Over a pipe: when this process ends, however it does, so does Chromium. Its sandbox does not work for root.
@@ -21,7 +23,8 @@ const browser = await puppeteer.launch({
 
 /** What pages wrote to the console, violations of their policies included, and what became of their requests. */
 const log = [];
-const note = (what, request) => request.url().startsWith("data:") || log.push(`${what} ${request.method()} ${request.url()}`);
+const note = (what, request) =>
+  request.url().startsWith("data:") || log.push(`${what} ${request.method()} ${request.url()}`);
 const pages = await browser.pages();
 pages.forEach(watch);
 browser.on("targetcreated", async (target) => {
@@ -67,7 +70,11 @@ const steps = {
   },
   /** Waits until the page is at a URL that begins so, and gives the whole. */
   async arrives({ prefix }) {
-    const url = await page.waitForFunction((prefix) => location.href.startsWith(prefix) && location.href, { polling: 50 }, prefix);
+    const url = await page.waitForFunction(
+      (prefix) => location.href.startsWith(prefix) && location.href,
+      { polling: 50 },
+      prefix,
+    );
     return url.jsonValue();
   },
   url: () => page.url(),

@@ -22,45 +22,45 @@
 //   hangUp       the connection closed without an answer
 //   dripSecs     the mock's own answer, one byte per so many seconds
 
-import { Journal, readJson, sendJson, serve } from './serve.mjs';
-import { Readable, pipeline } from 'node:stream';
-import { OAuth2Issuer, OAuth2Service } from 'oauth2-mock-server';
+import { Journal, readJson, sendJson, serve } from "./serve.mjs";
+import { Readable, pipeline } from "node:stream";
+import { OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";
 
 const ANSWERS = {
   normal: {},
-  expires_in_string: { set: { expires_in: '3600' } },
+  expires_in_string: { set: { expires_in: "3600" } },
   expires_in_float: { set: { expires_in: 3599.5 } },
-  expires_in_garbage: { set: { expires_in: 'soon' } },
+  expires_in_garbage: { set: { expires_in: "soon" } },
   expires_in_null: { set: { expires_in: null } },
   expires_in_zero: { set: { expires_in: 0 } },
   expires_in_negative: { set: { expires_in: -1 } },
   expires_in_huge: { set: { expires_in: 1e18 } },
-  no_expires_in: { remove: ['expires_in'] },
-  no_access_token: { remove: ['access_token'] },
-  no_refresh_token: { remove: ['refresh_token'] },
-  refresh_without_refresh_token: { grantType: 'refresh_token', times: null, remove: ['refresh_token'] },
+  no_expires_in: { remove: ["expires_in"] },
+  no_access_token: { remove: ["access_token"] },
+  no_refresh_token: { remove: ["refresh_token"] },
+  refresh_without_refresh_token: { grantType: "refresh_token", times: null, remove: ["refresh_token"] },
   form: { form: true },
   ok_with_error: { body: '{"error":"invalid_grant","error_description":"token revoked"}' },
   ok_false: { body: '{"ok":false,"error":"invalid_code"}' },
   invalid_grant: { status: 400, body: '{"error":"invalid_grant"}' },
   invalid_client: { status: 401, body: '{"error":"invalid_client"}' },
   unauthorized_client: { status: 400, body: '{"error":"unauthorized_client"}' },
-  html_400: { status: 400, body: '<!doctype html><title>Bad request</title><h1>Oops</h1>', contentType: 'text/html' },
-  html_200: { body: '<!doctype html><title>Sign in</title><h1>Sign in</h1>', contentType: 'text/html' },
-  server_error: { status: 500, body: 'Internal Server Error', contentType: 'text/plain' },
-  unavailable: { status: 503, headers: { 'retry-after': '120' }, body: 'Come back later', contentType: 'text/plain' },
-  too_many_requests: { status: 429, headers: { 'retry-after': '120' }, body: '{"error":"rate_limited"}' },
-  redirect: { status: 302, headers: { location: '/elsewhere' }, body: '' },
+  html_400: { status: 400, body: "<!doctype html><title>Bad request</title><h1>Oops</h1>", contentType: "text/html" },
+  html_200: { body: "<!doctype html><title>Sign in</title><h1>Sign in</h1>", contentType: "text/html" },
+  server_error: { status: 500, body: "Internal Server Error", contentType: "text/plain" },
+  unavailable: { status: 503, headers: { "retry-after": "120" }, body: "Come back later", contentType: "text/plain" },
+  too_many_requests: { status: 429, headers: { "retry-after": "120" }, body: '{"error":"rate_limited"}' },
+  redirect: { status: 302, headers: { location: "/elsewhere" }, body: "" },
   invalid_json: { body: '{"access_token":"abc",' },
-  json_array: { body: '[]' },
-  empty: { body: '' },
+  json_array: { body: "[]" },
+  empty: { body: "" },
   huge: { hugeBytes: 50 * 1024 * 1024 },
   drip: { dripSecs: 1 },
   hang_up: { hangUp: true },
 };
 
 function resolve(answer) {
-  const given = typeof answer === 'string' ? { name: answer } : answer;
+  const given = typeof answer === "string" ? { name: answer } : answer;
   if (given.name !== undefined && !(given.name in ANSWERS)) throw new Error(`no answer is called ${given.name}`);
   const resolved = { times: 1, status: 200, headers: {}, ...ANSWERS[given.name], ...given };
   return { ...resolved, times: resolved.times ?? Infinity };
@@ -69,30 +69,30 @@ function resolve(answer) {
 // The first answer with calls left that is meant for this grant_type.
 function take(answers, grantType) {
   const answer = answers.find((a) => a.times > 0 && (a.grantType === undefined || a.grantType === grantType));
-  if (!answer) return resolve('normal');
+  if (!answer) return resolve("normal");
   answer.times -= 1;
   return answer;
 }
 
 // Sends the answer when the library is about to send its own, which is `content`, or a part of it.
 function send(answer, res, content) {
-  res.removeHeader('content-length');
+  res.removeHeader("content-length");
   res.statusCode = answer.status;
-  if (answer.contentType) res.setHeader('content-type', answer.contentType);
+  if (answer.contentType) res.setHeader("content-type", answer.contentType);
   for (const [name, value] of Object.entries(answer.headers)) res.setHeader(name, value);
 
   if (answer.hangUp) return res.destroy();
   if (answer.hugeBytes !== undefined) return sendHuge(res, answer.hugeBytes);
   if (answer.dripSecs !== undefined) return drip(res, Buffer.from(content), answer.dripSecs);
   if (answer.form) {
-    res.setHeader('content-type', 'application/x-www-form-urlencoded');
+    res.setHeader("content-type", "application/x-www-form-urlencoded");
     return res.end(String(new URLSearchParams(JSON.parse(content))));
   }
   return res.end(answer.body ?? content);
 }
 
 function sendHuge(res, bytes) {
-  const chunk = 'a'.repeat(64 * 1024);
+  const chunk = "a".repeat(64 * 1024);
   const parts = function* () {
     yield '{"access_token":"';
     for (let sent = 0; sent < bytes; sent += chunk.length) yield chunk;
@@ -106,21 +106,21 @@ function drip(res, bytes, secs) {
     res.write(bytes.subarray(sent, ++sent));
     if (sent === bytes.length) res.end();
   }, secs * 1000);
-  res.once('close', () => clearInterval(timer));
+  res.once("close", () => clearInterval(timer));
   res.flushHeaders();
 }
 
 await serve(async (url) => {
   const issuer = new OAuth2Issuer();
   issuer.url = url;
-  await issuer.keys.generate('RS256');
+  await issuer.keys.generate("RS256");
   const service = new OAuth2Service(issuer);
 
   const journal = new Journal();
   const responses = new WeakMap();
   let answers = [];
 
-  service.on('beforeResponse', ({ body }, req) => {
+  service.on("beforeResponse", ({ body }, req) => {
     const answer = take(answers, req.body.grant_type);
     for (const name of answer.remove ?? []) delete body[name];
     Object.assign(body, answer.set);
@@ -135,12 +135,12 @@ await serve(async (url) => {
 
   const control = async (req, res, name) => {
     switch (name) {
-      case 'answers':
+      case "answers":
         answers = (await readJson(req)).answers.map(resolve);
         return sendJson(res, {});
-      case 'requests':
+      case "requests":
         return sendJson(res, journal.entries);
-      case 'reset':
+      case "reset":
         journal.entries = [];
         answers = [];
         return sendJson(res, {});
@@ -152,9 +152,9 @@ await serve(async (url) => {
   return async (req, res) => {
     const { pathname } = new URL(req.url, url);
     try {
-      if (pathname.startsWith('/_control/')) return await control(req, res, pathname.slice('/_control/'.length));
-      if (['/authorize', '/token', '/elsewhere'].includes(pathname)) journal.record(req, res);
-      if (pathname === '/elsewhere') return sendJson(res, { access_token: 'from elsewhere', token_type: 'Bearer' });
+      if (pathname.startsWith("/_control/")) return await control(req, res, pathname.slice("/_control/".length));
+      if (["/authorize", "/token", "/elsewhere"].includes(pathname)) journal.record(req, res);
+      if (pathname === "/elsewhere") return sendJson(res, { access_token: "from elsewhere", token_type: "Bearer" });
       responses.set(req, res);
       return service.requestHandler(req, res);
     } catch (error) {

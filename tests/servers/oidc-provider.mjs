@@ -17,15 +17,15 @@
 //   POST /_control/fail      {"status", "times", "body", "contentType", "headers"}: answer the next token calls so
 //   GET  /_control/grants    {"grants", "refreshTokens", "accessTokens"}: how many are alive
 
-import { Journal, options, readJson, sendJson, serve } from './serve.mjs';
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import Provider from 'oidc-provider';
-import MemoryAdapter, { setStorage } from 'oidc-provider/lib/adapters/memory_adapter.js';
+import { Journal, options, readJson, sendJson, serve } from "./serve.mjs";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import Provider from "oidc-provider";
+import MemoryAdapter, { setStorage } from "oidc-provider/lib/adapters/memory_adapter.js";
 
 const opts = options({
   clients: undefined,
-  redirectUris: ['http://127.0.0.1:9000/oauth-callback'],
-  tokenEndpointAuthMethod: 'client_secret_basic',
+  redirectUris: ["http://127.0.0.1:9000/oauth-callback"],
+  tokenEndpointAuthMethod: "client_secret_basic",
   accessTokenTtlSecs: 3600,
   rotate: true,
   omitExpiresIn: false,
@@ -63,33 +63,33 @@ const storage = new Storage();
 setStorage(storage);
 
 function configuration() {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   return {
     // A subclass, because the library swaps the class itself for one with a store of its own.
     adapter: class extends MemoryAdapter {},
     clients: opts.clients ?? [
       {
-        client_id: 'larder',
-        client_secret: 'larder-secret',
+        client_id: "larder",
+        client_secret: "larder-secret",
         redirect_uris: opts.redirectUris,
         token_endpoint_auth_method: opts.tokenEndpointAuthMethod,
       },
     ],
-    clientDefaults: { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
-    scopes: ['openid', 'offline_access', 'profile', 'email', 'read', 'write'],
-    claims: { profile: ['name'], email: ['email', 'email_verified'] },
+    clientDefaults: { grant_types: ["authorization_code", "refresh_token"], response_types: ["code"] },
+    scopes: ["openid", "offline_access", "profile", "email", "read", "write"],
+    claims: { profile: ["name"], email: ["email", "email_verified"] },
     conformIdTokenClaims: false,
     findAccount: (_ctx, sub) => ({
       accountId: sub,
-      claims: () => ({ sub, name: 'Alice', email: 'alice@example.com', email_verified: true }),
+      claims: () => ({ sub, name: "Alice", email: "alice@example.com", email_verified: true }),
     }),
-    cookies: { keys: [randomBytes(32).toString('hex')] },
-    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
+    cookies: { keys: [randomBytes(32).toString("hex")] },
+    jwks: { keys: [{ ...privateKey.export({ format: "jwk" }), use: "sig", alg: "RS256" }] },
     features: { devInteractions: { enabled: false } },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     pkce: { required: () => true },
     // Without prompt=consent the library drops offline_access, and would tie refresh tokens to the login session.
-    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed("refresh_token"),
     expiresWithSession: () => false,
     rotateRefreshToken: opts.rotate,
     // Each authorization is a grant of its own, so that revoking one connection leaves the others alone.
@@ -110,12 +110,12 @@ function configuration() {
 // Says yes to whatever is asked: alice is at the keyboard.
 async function interact(provider, req, res) {
   const { prompt, params } = await provider.interactionDetails(req, res);
-  if (prompt.name === 'login') {
-    return provider.interactionFinished(req, res, { login: { accountId: 'alice' } });
+  if (prompt.name === "login") {
+    return provider.interactionFinished(req, res, { login: { accountId: "alice" } });
   }
-  const grant = new provider.Grant({ accountId: 'alice', clientId: params.client_id });
-  grant.addOIDCScope(params.scope ?? '');
-  if (prompt.details.missingOIDCScope) grant.addOIDCScope(prompt.details.missingOIDCScope.join(' '));
+  const grant = new provider.Grant({ accountId: "alice", clientId: params.client_id });
+  grant.addOIDCScope(params.scope ?? "");
+  if (prompt.details.missingOIDCScope) grant.addOIDCScope(prompt.details.missingOIDCScope.join(" "));
   if (prompt.details.missingOIDCClaims) grant.addOIDCClaims(prompt.details.missingOIDCClaims);
   return provider.interactionFinished(
     req,
@@ -127,11 +127,11 @@ async function interact(provider, req, res) {
 
 await serve((issuer) => {
   const provider = new Provider(issuer, configuration());
-  provider.on('server_error', (_ctx, error) => console.error(error));
+  provider.on("server_error", (_ctx, error) => console.error(error));
   if (opts.omitExpiresIn) {
     provider.use(async (ctx, next) => {
       await next();
-      if (ctx.path === '/token' && ctx.body) delete ctx.body.expires_in;
+      if (ctx.path === "/token" && ctx.body) delete ctx.body.expires_in;
     });
   }
   const handle = provider.callback();
@@ -141,20 +141,20 @@ await serve((issuer) => {
 
   const control = async (req, res, name) => {
     switch (name) {
-      case 'requests':
+      case "requests":
         return sendJson(res, journal.entries);
-      case 'reset':
+      case "reset":
         journal.entries = [];
         failure = undefined;
         return sendJson(res, {});
-      case 'fail':
-        failure = { status: 503, times: 1, body: '', contentType: 'text/plain', headers: {}, ...(await readJson(req)) };
+      case "fail":
+        failure = { status: 503, times: 1, body: "", contentType: "text/plain", headers: {}, ...(await readJson(req)) };
         return sendJson(res, {});
-      case 'grants':
+      case "grants":
         return sendJson(res, {
-          grants: storage.countLive('Grant'),
-          refreshTokens: storage.countLive('RefreshToken'),
-          accessTokens: storage.countLive('AccessToken'),
+          grants: storage.countLive("Grant"),
+          refreshTokens: storage.countLive("RefreshToken"),
+          accessTokens: storage.countLive("AccessToken"),
         });
       default:
         return sendJson(res, { error: `no control endpoint ${name}` }, 404);
@@ -164,15 +164,15 @@ await serve((issuer) => {
   return async (req, res) => {
     const { pathname } = new URL(req.url, issuer);
     try {
-      if (pathname.startsWith('/_control/')) return await control(req, res, pathname.slice('/_control/'.length));
-      if (pathname === '/auth' || pathname === '/token') journal.record(req, res);
-      if (pathname === '/token' && failure?.times > 0) {
+      if (pathname.startsWith("/_control/")) return await control(req, res, pathname.slice("/_control/".length));
+      if (pathname === "/auth" || pathname === "/token") journal.record(req, res);
+      if (pathname === "/token" && failure?.times > 0) {
         failure.times -= 1;
         for await (const _ of req); // so that its body is in the journal
-        res.writeHead(failure.status, { 'content-type': failure.contentType, ...failure.headers });
+        res.writeHead(failure.status, { "content-type": failure.contentType, ...failure.headers });
         return res.end(failure.body);
       }
-      if (pathname.startsWith('/interaction/')) return await interact(provider, req, res);
+      if (pathname.startsWith("/interaction/")) return await interact(provider, req, res);
       return handle(req, res);
     } catch (error) {
       console.error(error);

@@ -14,10 +14,10 @@
 //   POST /_control/expire    every access token ends now; {"refreshTokens": true} ends the refresh tokens too
 //   POST /_control/hold      {"isHeld": true}: what the token endpoint answers waits until it is told {"isHeld": false}
 
-import { randomUUID } from 'node:crypto';
-import { Journal, readJson, sendJson, serve } from './serve.mjs';
+import { randomUUID } from "node:crypto";
+import { Journal, readJson, sendJson, serve } from "./serve.mjs";
 
-const CLIENT = { id: 'larder', secret: 'larder-secret' };
+const CLIENT = { id: "larder", secret: "larder-secret" };
 
 await serve(async () => {
   const journal = new Journal();
@@ -31,15 +31,15 @@ await serve(async () => {
     const [access_token, refresh_token] = [`access-${randomUUID()}`, `refresh-${randomUUID()}`];
     accessTokens.set(access_token, refresh_token);
     refreshTokens.add(refresh_token);
-    return { access_token, refresh_token, token_type: 'bearer', expires_in: 600 };
+    return { access_token, refresh_token, token_type: "bearer", expires_in: 600 };
   };
 
   const grant = (form) => {
     if (form.client_id !== CLIENT.id) return null;
-    if (form.grant_type === 'client_credentials') {
-      return form.client_secret === CLIENT.secret && form.scope === 'integ' ? { ...issue(), scope: 'integ' } : null;
+    if (form.grant_type === "client_credentials") {
+      return form.client_secret === CLIENT.secret && form.scope === "integ" ? { ...issue(), scope: "integ" } : null;
     }
-    return form.grant_type === 'refresh_token' && refreshTokens.delete(form.refresh_token) ? issue() : null;
+    return form.grant_type === "refresh_token" && refreshTokens.delete(form.refresh_token) ? issue() : null;
   };
 
   const revoke = (form) => {
@@ -47,18 +47,19 @@ await serve(async () => {
     for (const [access, refresh] of accessTokens) if (refresh === form.token) accessTokens.delete(access);
   };
 
-  const isAuthorized = (req) => accessTokens.has(/^bearer (.+)$/i.exec(req.headers.authorization ?? '')?.[1]);
-  const unauthorized = (res) => sendJson(res, { errors: [{ status: 401, code: 'unauthorized', title: 'Unauthorized' }] }, 401);
+  const isAuthorized = (req) => accessTokens.has(/^bearer (.+)$/i.exec(req.headers.authorization ?? "")?.[1]);
+  const unauthorized = (res) =>
+    sendJson(res, { errors: [{ status: 401, code: "unauthorized", title: "Unauthorized" }] }, 401);
 
   const control = async (req, res, name) => {
     switch (name) {
-      case 'requests':
+      case "requests":
         return sendJson(res, journal.entries);
-      case 'expire':
+      case "expire":
         accessTokens = new Map();
         if ((await readJson(req)).refreshTokens) refreshTokens = new Set();
         return sendJson(res, {});
-      case 'hold':
+      case "hold":
         if ((await readJson(req)).isHeld) held = new Promise((resolve) => (release = resolve));
         else release();
         return sendJson(res, {});
@@ -68,24 +69,24 @@ await serve(async () => {
   };
 
   return async (req, res) => {
-    const { pathname } = new URL(req.url, 'http://localhost');
-    if (pathname.startsWith('/_control/')) return control(req, res, pathname.slice('/_control/'.length));
+    const { pathname } = new URL(req.url, "http://localhost");
+    if (pathname.startsWith("/_control/")) return control(req, res, pathname.slice("/_control/".length));
     journal.record(req, res);
     const form = await readForm(req);
     switch (`${req.method} ${pathname}`) {
-      case 'POST /v1/auth/token': {
+      case "POST /v1/auth/token": {
         const token = grant(form);
         await held;
         return token ? sendJson(res, token) : unauthorized(res);
       }
-      case 'POST /v1/auth/revoke':
+      case "POST /v1/auth/revoke":
         if (!isAuthorized(req)) return unauthorized(res);
         revoke(form);
-        return sendJson(res, { action: 'revoked' });
-      case 'GET /v1/integration_api/marketplace/show':
-        return isAuthorized(req) ? sendJson(res, { data: { type: 'marketplace' } }) : unauthorized(res);
+        return sendJson(res, { action: "revoked" });
+      case "GET /v1/integration_api/marketplace/show":
+        return isAuthorized(req) ? sendJson(res, { data: { type: "marketplace" } }) : unauthorized(res);
       default:
-        return sendJson(res, { errors: [{ status: 404, code: 'not-found', title: 'Not found' }] }, 404);
+        return sendJson(res, { errors: [{ status: 404, code: "not-found", title: "Not found" }] }, 404);
     }
   };
 });

@@ -137,7 +137,7 @@ impl Connect {
         if auth.kind().is_immediate() {
             let obtained = self.establish.provider.enter(&auth).await?;
             let connection = self.establish.establish(&connection, integration, &auth, obtained).await?;
-            return Ok(delivery.success(&connection.view()));
+            return Ok(delivery.success(&connection));
         }
 
         let state = State::generate(&*self.rng);

@@ -1,15 +1,5 @@
 //! Manages connections, integrations and connectors.
-//!
-//! | route | who | answers |
-//! |---|---|---|
-//! | `GET /connections?limit&cursor` | all | `{items, cursor?}` |
-//! | `GET /connections/{id}` | all | the connection |
-//! | `DELETE /connections/{id}` | all | 204 |
-//! | `POST /connections/{id}/test` | all | `{success, error?}` |
-//! | `POST /connections/{id}/refresh-credentials` | all | the connection |
-//! | `GET /integrations` | admin | `{items}` |
-//! | `GET`, `PUT`, `DELETE /integrations/{key}` | admin | the integration; 204 |
-//! | `GET /connectors` | admin | `{items, broken}` |
+//! The routes are those of [`Function::Connections`](larder::routes::Function) in [`larder::routes`].
 //!
 //! A tenant sees its own connections, an admin all of the workspace. No secret is ever in an answer.
 
@@ -25,6 +15,7 @@ use larder::clock::Clock;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
+use larder::routes::Audience;
 use larder::signals::Signals;
 use larder::store::Connections;
 use larder::vault::Vault;
@@ -32,7 +23,6 @@ use larder_engine::configuration::Configuration;
 use larder_engine::environment::Environment;
 use larder_engine::provider::Provider;
 use larder_engine::refresh::Refresher;
-use route::Route;
 
 /// Serves `/connections`, `/integrations` and `/connectors`.
 pub struct Management {
@@ -67,21 +57,22 @@ impl Management {
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         let caller = self.authenticator.authenticate(request.headers()).await?;
-        let route = Route::of(request)?;
-        if route.is_for_admins() {
+        let (route, id) = route::find(request)?;
+        if route.audience == Audience::Admins {
             caller.require_admin()?;
         }
-        match route {
-            Route::ListConnections => self.list_connections(&caller, request).await,
-            Route::GetConnection(id) => self.get_connection(&caller, &id).await,
-            Route::DeleteConnection(id) => self.delete_connection(&caller, &id).await,
-            Route::TestConnection(id) => self.test_connection(&caller, &id).await,
-            Route::RefreshConnection(id) => self.refresh_connection(&caller, &id).await,
-            Route::ListIntegrations => self.list_integrations(&caller).await,
-            Route::GetIntegration(key) => self.get_integration(&caller, &key).await,
-            Route::PutIntegration(key) => self.put_integration(&caller, &key, request).await,
-            Route::DeleteIntegration(key) => self.delete_integration(&caller, &key).await,
-            Route::ListConnectors => self.list_connectors(&caller).await,
+        match (route.method.as_str(), route.path) {
+            ("GET", "/connections") => self.list_connections(&caller, request).await,
+            ("GET", "/connections/{id}") => self.get_connection(&caller, &id).await,
+            ("DELETE", "/connections/{id}") => self.delete_connection(&caller, &id).await,
+            ("POST", "/connections/{id}/test") => self.test_connection(&caller, &id).await,
+            ("POST", "/connections/{id}/refresh-credentials") => self.refresh_connection(&caller, &id).await,
+            ("GET", "/integrations") => self.list_integrations(&caller).await,
+            ("GET", "/integrations/{key}") => self.get_integration(&caller, &id).await,
+            ("PUT", "/integrations/{key}") => self.put_integration(&caller, &id, request).await,
+            ("DELETE", "/integrations/{key}") => self.delete_integration(&caller, &id).await,
+            ("GET", "/connectors") => self.list_connectors(&caller).await,
+            (method, path) => Err(Error::internal(format!("nothing is done for {method} {path}"))),
         }
     }
 }

@@ -1,103 +1,63 @@
-//! Paths and methods.
+//! Finds the route of a request, and the id in its path.
 
-use http::Method;
+use std::sync::LazyLock;
+
 use larder::error::Error;
 use larder::http::Request;
+use larder::routes::{Function, Route};
+use matchit::Router;
 use percent_encoding::percent_decode_str;
 
-/// What a request wants.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Route {
-    ListConnections,
-    GetConnection(String),
-    DeleteConnection(String),
-    TestConnection(String),
-    RefreshConnection(String),
-    ListIntegrations,
-    GetIntegration(String),
-    PutIntegration(String),
-    DeleteIntegration(String),
-    ListConnectors,
-}
-
-impl Route {
-    /// The route of a request. Whatever comes before the collection in the path is ignored.
-    pub(crate) fn of(request: &Request) -> Result<Self, Error> {
-        let segments: Vec<&str> = request.uri().path().split('/').filter(|segment| !segment.is_empty()).collect();
-        let start = segments.iter().position(|it| matches!(*it, "connections" | "integrations" | "connectors"));
-        let segments = start.and_then(|start| segments.get(start..)).unwrap_or_default();
-        let method = request.method();
-        let (route, allowed) = match *segments {
-            ["connections"] => (select(method, [(Method::GET, Self::ListConnections)]), "GET"),
-            ["connections", id] => {
-                let id = decode(id)?;
-                let routes =
-                    [(Method::GET, Self::GetConnection(id.clone())), (Method::DELETE, Self::DeleteConnection(id))];
-                (select(method, routes), "GET, DELETE")
-            }
-            ["connections", id, "test"] => {
-                (select(method, [(Method::POST, Self::TestConnection(decode(id)?))]), "POST")
-            }
-            ["connections", id, "refresh-credentials"] => {
-                (select(method, [(Method::POST, Self::RefreshConnection(decode(id)?))]), "POST")
-            }
-            ["integrations"] => (select(method, [(Method::GET, Self::ListIntegrations)]), "GET"),
-            ["integrations", key] => {
-                let key = decode(key)?;
-                let routes = [
-                    (Method::GET, Self::GetIntegration(key.clone())),
-                    (Method::PUT, Self::PutIntegration(key.clone())),
-                    (Method::DELETE, Self::DeleteIntegration(key)),
-                ];
-                (select(method, routes), "GET, PUT, DELETE")
-            }
-            ["connectors"] => (select(method, [(Method::GET, Self::ListConnectors)]), "GET"),
-            _ => return Err(Error::not_found(format!("there is no route {}", request.uri().path()))),
-        };
-        route.ok_or_else(|| Error::method_not_allowed(allowed))
+/// The paths of this function.
+static PATHS: LazyLock<Router<Path>> = LazyLock::new(|| {
+    let mut paths = Router::new();
+    for route in Function::Connections.routes() {
+        let methods = || Function::Connections.routes().filter(|it| it.path == route.path);
+        let allow = methods().map(|route| route.method.as_str()).collect::<Vec<_>>().join(", ");
+        // A path with several methods is there already.
+        drop(paths.insert(route.path, Path { methods: methods().collect(), allow }));
     }
+    paths
+});
 
-    /// Whether tenants are turned away.
-    pub(crate) fn is_for_admins(&self) -> bool {
-        match self {
-            Self::ListConnections
-            | Self::GetConnection(_)
-            | Self::DeleteConnection(_)
-            | Self::TestConnection(_)
-            | Self::RefreshConnection(_) => false,
-            Self::ListIntegrations
-            | Self::GetIntegration(_)
-            | Self::PutIntegration(_)
-            | Self::DeleteIntegration(_)
-            | Self::ListConnectors => true,
-        }
-    }
+/// A path with its routes.
+struct Path {
+    methods: Vec<&'static Route>,
+    allow: String,
 }
 
-fn select<const N: usize>(method: &Method, routes: [(Method, Route); N]) -> Option<Route> {
-    routes.into_iter().find_map(|(allowed, route)| (allowed == *method).then_some(route))
-}
-
-fn decode(segment: &str) -> Result<String, Error> {
-    let text = percent_decode_str(segment).decode_utf8();
-    text.map(Into::into).map_err(|_| Error::bad_request("the path is not UTF-8"))
+/// The route of a request, and the id or key in its path, empty without one. A prefix of the path, such as
+/// a stage, is ignored.
+///
+/// # Errors
+/// 404 and 405; 400 for an id that is not UTF-8.
+pub(crate) fn find(request: &Request) -> Result<(&'static Route, String), Error> {
+    let not_found = || Error::not_found(format!("there is no route {}", request.uri().path()));
+    let segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
+    let is_root = |segment: &&str| Function::Connections.routes().any(|route| route.root() == *segment);
+    let path: String = segments.skip_while(|segment| !is_root(segment)).flat_map(|segment| ["/", segment]).collect();
+    let found = PATHS.at(&path).map_err(|_| not_found())?;
+    let id = found.params.iter().next().map_or("", |(_, id)| id);
+    let id = percent_decode_str(id).decode_utf8().map_err(|_| Error::bad_request("the path is not UTF-8"))?;
+    let route = found.value.methods.iter().find(|route| route.method == request.method());
+    route.map(|route| (*route, id.into())).ok_or_else(|| Error::method_not_allowed(&found.value.allow))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
+    use http::{Method, StatusCode};
     use larder::http::status_of;
 
     use super::*;
 
-    fn route(method: Method, path: &str) -> Result<Route, StatusCode> {
+    fn route(method: Method, path: &str) -> Result<(&str, String), StatusCode> {
         let request = http::Request::builder().method(method).uri(path).body(Default::default()).expect("a request");
-        Route::of(&request).map_err(|error| status_of(&error))
+        find(&request).map(|(route, id)| (route.path, id)).map_err(|error| status_of(&error))
     }
 
     #[test]
     fn a_prefix_such_as_a_stage_is_ignored() {
-        assert_eq!(route(Method::GET, "/prod/connections/a%2Fb"), Ok(Route::GetConnection("a/b".into())));
+        assert_eq!(route(Method::GET, "/prod/connections/a%2Fb"), Ok(("/connections/{id}", "a/b".into())));
     }
 
     #[test]
@@ -106,5 +66,18 @@ mod tests {
         assert_eq!(route(Method::GET, "/connections/a/b"), Err(StatusCode::NOT_FOUND));
         assert_eq!(route(Method::GET, "/"), Err(StatusCode::NOT_FOUND));
         assert_eq!(route(Method::GET, "/connections/%ff"), Err(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn empty_segments_do_not_count() {
+        assert_eq!(route(Method::GET, "//connectors/"), Ok(("/connectors", String::new())));
+        assert_eq!(route(Method::GET, "/connections//a"), Ok(("/connections/{id}", "a".into())));
+    }
+
+    #[test]
+    fn a_wrong_method_learns_the_right_ones() {
+        let request = http::Request::builder().method("PATCH").uri("/integrations/crm").body(Default::default());
+        let error = find(&request.expect("a request")).expect_err("an error");
+        assert_eq!(error.allow, Some("GET, PUT, DELETE"));
     }
 }

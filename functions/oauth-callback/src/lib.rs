@@ -101,7 +101,7 @@ impl OAuthCallback {
         record::note(|record| record.connection(&flow.connection.workspace, &flow.connection.connection_id));
 
         let mut response = match self.finish(&flow, callback).await {
-            Ok(connection) => flow.delivery.success(&connection.view()),
+            Ok(connection) => flow.delivery.success(&connection),
             Err(error) => {
                 let connection_id = Some(flow.connection.connection_id.clone());
                 flow.delivery.failure(&ConnectFailure { error, connection_id })

@@ -9,10 +9,10 @@ use larder::connection::RefreshOutcome;
 use larder::environment::{RefreshesBy, SettingError};
 use larder::error::{Error, log_cause};
 use larder::isolation::isolated;
-use larder::record::{Batch, note, recorded};
+use larder::record::{Batch, SweepReport, note, recorded};
 use larder::refresh::{RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
 use larder_engine::environment::Environment;
-use larder_engine::refresh::{Message, Recovery, Refresher, SweepReport, Trigger};
+use larder_engine::refresh::{Message, Recovery, Refresher, Trigger};
 use serde::{Deserialize, Serialize};
 
 /// What the function is invoked with.

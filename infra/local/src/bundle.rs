@@ -21,6 +21,7 @@ use larder::http::{Handler, Request, Response};
 use larder::invocation::Invocation;
 use larder::metrics::Metrics;
 use larder::random::{self, Rng};
+use larder::routes::Function;
 use larder::seal::KeyFile;
 use larder::secret::Secret;
 use larder::secrets::{WorkspaceSecret, Workspaces};
@@ -31,7 +32,7 @@ use larder_engine::refresh::Refresher;
 use oauth_callback::OAuthCallback;
 use put_credentials::PutCredentials;
 
-use crate::route::Function;
+use crate::route::function_of;
 use crate::{TENANT, WORKSPACE};
 
 static CONNECTORS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../shared/connectors");
@@ -191,7 +192,7 @@ impl Bundle {
 
     /// Answers a request as API Gateway and the function behind the route would.
     pub async fn handle(&self, request: Request) -> Response {
-        let Some(function) = Function::of(request.method(), request.uri().path()) else {
+        let Some(function) = function_of(request.method(), request.uri().path()) else {
             let (method, path) = (request.method(), request.uri().path());
             return Error::not_found(format!("there is no route {method} {path}")).into();
         };

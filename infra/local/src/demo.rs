@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use askama::Template;
-use aws_lc_rs::digest;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use larder::clock::Clock;
+use larder::digest::sha256_base64url;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, json};
 use larder::random::{self, Rng};
@@ -184,9 +184,7 @@ impl DemoProvider {
         match get("grant_type") {
             Some("authorization_code") => {
                 let code = self.redeem(Kind::Code, get("code")).ok_or(dead)?;
-                let verifier =
-                    get("code_verifier").map(|verifier| digest::digest(&digest::SHA256, verifier.as_bytes()));
-                let challenge = verifier.map(|digest| URL_SAFE_NO_PAD.encode(digest));
+                let challenge = get("code_verifier").map(sha256_base64url);
                 if code.challenge != challenge || code.redirect_uri.as_deref() != get("redirect_uri") {
                     return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_grant"));
                 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use larder::random::SystemRng;
 use larder_engine::connector::{Files, Script};
 use larder_engine::egress::{Egress, Reach};
 use larder_engine::javascript::{Call, JavaScript, Limits};
-use larder::random::SystemRng;
 use serde_json::{Map, json};
 
 const CALLS: usize = 500;
@@ -44,7 +44,8 @@ fn main() {
 async fn call(engine: &JavaScript, script: &Script) -> Duration {
     let arguments = Map::from_iter([("a".to_owned(), json!(1))]);
     let started = Instant::now();
-    let returned = engine.call(Call { script, arguments, client: None, exchange: larder_engine::egress::Limits::API }).await;
+    let returned =
+        engine.call(Call { script, arguments, client: None, exchange: larder_engine::egress::Limits::API }).await;
     let took = started.elapsed();
     assert!(returned.is_ok_and(|returned| returned.value.is_some()), "the function returns something");
     took

@@ -1,15 +1,14 @@
 //! Data keys made and unwrapped by AWS KMS.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
-use time::OffsetDateTime;
 
+use crate::cache::Cache;
 use crate::clock::{Clock, later};
 use crate::random::{self, Rng};
 use crate::seal::{DataKey, DataKeys, SealError};
@@ -26,15 +25,10 @@ pub struct KmsKeys {
     ring: DataKeyRing,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    cache: Mutex<Cache>,
-}
-
-#[derive(Default)]
-struct Cache {
     /// The id of each workspace's current key.
-    current: HashMap<String, (OffsetDateTime, String)>,
+    current: Cache<String, String>,
     /// Unwrapped keys by workspace and id.
-    keys: HashMap<(String, String), (OffsetDateTime, Arc<DataKey>)>,
+    keys: Cache<(String, String), Arc<DataKey>>,
 }
 
 impl KmsKeys {
@@ -50,32 +44,23 @@ impl KmsKeys {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Self {
-        Self { kms, key_id: key_id.into(), ring, clock, rng, cache: Mutex::default() }
+        let (current, keys) = (Cache::new(Arc::clone(&clock)), Cache::new(Arc::clone(&clock)));
+        Self { kms, key_id: key_id.into(), ring, clock, rng, current, keys }
     }
 
     fn cached(&self, workspace: &str, id: &str) -> Option<Arc<DataKey>> {
-        let cache = self.cache.lock().expect("no panic holds it");
-        let (until, key) = cache.keys.get(&(workspace.to_owned(), id.to_owned()))?;
-        (*until > self.clock.now()).then(|| Arc::clone(key))
+        self.keys.get(&(workspace.to_owned(), id.to_owned()))
     }
 
     fn cached_current(&self, workspace: &str) -> Option<Arc<DataKey>> {
-        let id = {
-            let cache = self.cache.lock().expect("no panic holds it");
-            let (until, id) = cache.current.get(workspace)?;
-            (*until > self.clock.now()).then(|| id.clone())?
-        };
-        self.cached(workspace, &id)
+        self.cached(workspace, &self.current.get(workspace)?)
     }
 
     fn remember(&self, workspace: &str, key: DataKey, is_current: bool) -> Arc<DataKey> {
-        let now = self.clock.now();
-        let key = Arc::new(key);
-        let mut cache = self.cache.lock().expect("no panic holds it");
-        cache.keys.retain(|_, (until, _)| *until > now);
-        cache.keys.insert((workspace.to_owned(), key.id().to_owned()), (now + Self::FRESH, Arc::clone(&key)));
+        let (key, until) = (Arc::new(key), self.clock.now() + Self::FRESH);
+        self.keys.insert((workspace.to_owned(), key.id().to_owned()), Arc::clone(&key), until);
         if is_current {
-            cache.current.insert(workspace.to_owned(), (now + Self::FRESH, key.id().to_owned()));
+            self.current.insert(workspace.to_owned(), key.id().to_owned(), until);
         }
         key
     }
@@ -161,6 +146,8 @@ fn data_key(id: &str, plaintext: Option<Blob>) -> Result<DataKey, SealError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
     use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
     use aws_sdk_dynamodb::operation::query::QueryOutput;

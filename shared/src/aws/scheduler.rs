@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use aws_sdk_scheduler::Client;
 use aws_sdk_scheduler::types::{
     ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, Target,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::macros::format_description;
 
 use crate::connection::Connection;
+use crate::digest::sha256_base64url;
 use crate::scheduler::{Scheduler, SchedulerError};
 
 /// One-time schedules of Amazon EventBridge Scheduler, each deleting itself after it fired.
@@ -103,9 +101,7 @@ impl Scheduler for EventBridgeScheduler {
 /// At most 64 of `[0-9a-zA-Z-_.]`, whatever the connection's id is: 32 of a digest, and the version.
 fn schedule_name(connection: &Connection) -> String {
     let id = format!("{}#{}", connection.workspace, connection.id);
-    let digest = digest::digest(&digest::SHA256, id.as_bytes());
-    let digest = URL_SAFE_NO_PAD.encode(digest.as_ref().get(..24).unwrap_or_default());
-    format!("{digest}.{}", connection.version)
+    format!("{:.32}.{}", sha256_base64url(id), connection.version)
 }
 
 #[cfg(test)]

@@ -39,13 +39,22 @@ pub trait CredentialStore: Send + Sync {
     }
 
     /// The credentials as they were set, to the byte where the store can; `None` if there are none.
+    ///
+    /// # Errors
+    /// When the store does not answer, or answers something else than credentials.
     async fn get(&self, key: Key<'_>) -> Result<Option<Credentials>, CredentialStoreError>;
 
     /// Stores credentials whole, whatever was there. `write_id` is the same for all tries of one write, and no other
     /// write has it: 43 characters of URL-safe base64.
+    ///
+    /// # Errors
+    /// When the store has not acknowledged them. The variant says whether it may hold them yet.
     async fn set(&self, key: Key<'_>, credentials: &Credentials, write_id: &str) -> Result<(), CredentialStoreError>;
 
     /// Removes credentials; removing nothing succeeds.
+    ///
+    /// # Errors
+    /// When the store has not acknowledged that. The variant says whether they may be removed yet.
     async fn remove(&self, key: Key<'_>) -> Result<(), CredentialStoreError>;
 }
 

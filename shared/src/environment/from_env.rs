@@ -104,7 +104,8 @@ fn base_uri(text: &str) -> Result<String, SettingError> {
         .ok_or(SettingError::Wrong { name: "BASE_URI", expected: "an http(s) URL without a query" })
 }
 
-/// Reads `7d`, `12h`, `30m`, `45s`, or plain seconds.
+/// Reads `7d`, `12h`, `30m`, `45s`, or plain seconds. The crate `humantime` takes `30M` for thirty months, and no plain
+/// seconds.
 fn duration(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);

@@ -46,9 +46,17 @@ impl std::fmt::Debug for DataKey {
 #[async_trait]
 pub trait DataKeys: Send + Sync {
     /// The key that seals the workspace's next record.
+    ///
+    /// # Errors
+    /// When the keys cannot be reached.
     async fn current(&self, workspace: &str) -> Result<Arc<DataKey>, SealError>;
+
     /// The key of that id; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the keys cannot be reached, or the stored key does not open.
     async fn by_id(&self, workspace: &str, id: &str) -> Result<Option<Arc<DataKey>>, SealError>;
+
     /// Has the key at hand that opens most records of the workspace, if there is one. Makes none; whatever fails will fail
     /// again, and be told, where the key is needed.
     async fn look_ahead(&self, _workspace: &str) {}

@@ -2,18 +2,17 @@
 
 mod file;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
 
 pub use file::SecretFile;
 pub(crate) use file::{private_file, replace_file, sync_folder};
 
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::secret::Secret;
@@ -22,10 +21,22 @@ use crate::secret::Secret;
 #[async_trait]
 pub trait SecretStore: Send + Sync {
     /// The newest value; `None` if there is no such secret.
+    ///
+    /// # Errors
+    /// When the store fails.
     async fn get(&self, name: &str) -> Result<Option<Secret>, SecretStoreError>;
+
     /// Creates or replaces a secret.
+    ///
+    /// # Errors
+    /// When the store fails, or others are making or deleting the same secret for longer than it is tried. The secret may
+    /// be replaced all the same, unless [`SecretStoreError::is_answer`].
     async fn put(&self, name: &str, value: &Secret) -> Result<(), SecretStoreError>;
+
     /// Removes a secret; removing nothing succeeds.
+    ///
+    /// # Errors
+    /// When the store fails.
     async fn remove(&self, name: &str) -> Result<(), SecretStoreError>;
 }
 
@@ -95,7 +106,7 @@ impl WorkspaceSecret {
 pub struct Workspaces {
     store: Arc<dyn SecretStore>,
     clock: Arc<dyn Clock>,
-    cache: Mutex<HashMap<String, (OffsetDateTime, Option<WorkspaceSecret>)>>,
+    cache: Cache<String, Option<WorkspaceSecret>>,
 }
 
 impl Workspaces {
@@ -103,12 +114,10 @@ impl Workspaces {
     const FRESH: Duration = Duration::from_mins(5);
     /// How long an unknown workspace stays unknown.
     const UNKNOWN: Duration = Duration::from_secs(10);
-    /// So that made-up workspace keys cannot fill the memory.
-    const MAX_CACHED: usize = 10_000;
 
     /// Workspaces whose secrets are in `store`.
     pub fn new(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, cache: Mutex::default() }
+        Self { store, cache: Cache::new(Arc::clone(&clock)), clock }
     }
 
     /// The secret of a workspace; `None` if there is no such workspace.
@@ -119,12 +128,10 @@ impl Workspaces {
         if !is_key(workspace) {
             return Ok(None);
         }
-        let now = self.clock.now();
-        if let Some((until, secret)) = self.cache.lock().expect("no panic holds it").get(workspace)
-            && *until > now
-        {
-            return Ok(secret.clone());
+        if let Some(secret) = self.cache.get(workspace) {
+            return Ok(secret);
         }
+        let asked_at = self.clock.now();
         let secret = match self.store.get(&secret_name(workspace)).await? {
             Some(text) => Some(serde_json::from_str::<WorkspaceSecret>(text.expose()).map_err(|_| {
                 Error::internal(format!("the secret of workspace {workspace} is not {{\"secret\": \"…\"}}"))
@@ -135,18 +142,13 @@ impl Workspaces {
             secret.log_short_ones(workspace);
         }
         let keep = if secret.is_some() { Self::FRESH } else { Self::UNKNOWN };
-        let mut cache = self.cache.lock().expect("no panic holds it");
-        if cache.len() >= Self::MAX_CACHED {
-            cache.clear();
-        }
-        cache.insert(workspace.to_owned(), (now + keep, secret.clone()));
+        self.cache.insert(workspace.to_owned(), secret.clone(), asked_at + keep);
         Ok(secret)
     }
 
     /// Whether [`Self::secret`] has to ask the secret store.
     pub fn must_ask(&self, workspace: &str) -> bool {
-        let cache = self.cache.lock().expect("no panic holds it");
-        is_key(workspace) && cache.get(workspace).is_none_or(|(until, _)| *until <= self.clock.now())
+        is_key(workspace) && self.cache.get(workspace).is_none()
     }
 
     /// Creates a workspace or replaces its secret.
@@ -156,7 +158,7 @@ impl Workspaces {
     pub async fn put(&self, workspace: &str, secret: &WorkspaceSecret) -> Result<(), Error> {
         let text = serde_json::to_string(secret).map_err(Error::internal)?;
         self.store.put(&secret_name(workspace), &Secret::new(text)).await?;
-        self.cache.lock().expect("no panic holds it").remove(workspace);
+        self.cache.remove(workspace);
         Ok(())
     }
 }

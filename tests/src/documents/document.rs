@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use larder::routes::ROUTES;
+
 /// The root of the source tree.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("a folder")
@@ -33,17 +35,8 @@ pub fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Method, path and function of every route of `cargo lambda watch`, which are those of the template.
-///
-/// # Panics
-/// If the manifest is not as it should be.
+/// Method, path and function of every route.
 pub fn routes() -> Vec<(String, String, String)> {
-    let manifest: toml::Value = toml::from_str(&read("Cargo.toml")).expect("TOML");
-    let router = manifest["workspace"]["metadata"]["lambda"]["watch"]["router"].as_array().expect("a list").clone();
-    let text = |value: &toml::Value| value.as_str().expect("a text").to_owned();
-    let routes = router.iter().flat_map(|route| {
-        let methods = route["methods"].as_array().expect("a list").iter();
-        methods.map(|method| (text(method), text(&route["path"]), text(&route["function"]))).collect::<Vec<_>>()
-    });
-    routes.collect()
+    let routes = ROUTES.iter();
+    routes.map(|it| (it.method.to_string(), it.path.to_owned(), it.function.name().to_owned())).collect()
 }

@@ -5,8 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TableDescription;
+use larder::routes::Function;
 use larder_engine::refresh::LEASE;
-use larder_local::route::Function;
+use larder_local::route::function_of;
 use larder_tests::document::{self, quoted, read, rows};
 use larder_tests::template::{Allowed, Template, list, text};
 use larder_tests::{World, root};
@@ -271,7 +272,7 @@ fn whoever_refreshes_has_the_time_to_save_and_nobody_gets_its_message_meanwhile(
 }
 
 #[test]
-fn the_routes_are_those_of_the_local_server_and_of_cargo_lambda() {
+fn the_routes_are_those_of_the_table_and_of_the_local_server() {
     let template = Template::read();
     let functions = template.functions();
     let routes: BTreeSet<(String, &str)> = template
@@ -286,15 +287,12 @@ fn the_routes_are_those_of_the_local_server_and_of_cargo_lambda() {
             (text(&route["Properties"]["RouteKey"]).to_owned(), *binary)
         })
         .collect();
-    let of_cargo_lambda = document::routes();
-    let of_cargo_lambda: BTreeSet<_> = of_cargo_lambda
-        .iter()
-        .map(|(method, path, function)| (format!("{method} {path}"), function.as_str()))
-        .collect();
-    assert_eq!(routes, of_cargo_lambda);
+    let all = document::routes();
+    let all = all.iter().map(|(method, path, function)| (format!("{method} {path}"), function.as_str()));
+    assert_eq!(routes, all.collect());
     for (route, binary) in &routes {
         let (method, path) = route.split_once(' ').unwrap();
-        assert_eq!(Function::of(&method.parse().unwrap(), path).map(Function::name), Some(*binary), "{route}");
+        assert_eq!(function_of(&method.parse().unwrap(), path).map(Function::name), Some(*binary), "{route}");
     }
 }
 
@@ -304,7 +302,7 @@ fn every_variable_that_is_set_is_documented_and_read() {
     let readme = read("README.md");
     let parts = fs::read_dir(root().join("shared/src/environment")).into_iter().flatten();
     let parts = parts.map(|part| fs::read_to_string(part.unwrap().path()).unwrap());
-    let environment = parts.collect::<String>();
+    let environment: String = parts.collect();
     let documented: Vec<_> =
         rows(&readme, "The Lambda functions read the environment").into_iter().flat_map(|row| quoted(row[0])).collect();
     for (name, _) in template.section("Globals")["Function"]["Environment"]["Variables"].as_object().unwrap() {

@@ -1,9 +1,10 @@
-//! Documents that are held to the code: SECURITY.md's citations, the examples of the format, the README's token store, and
-//! the sample events.
+//! Documents that are held to the code: SECURITY.md's citations, the examples of the format, the README's token store, the
+//! routes wherever they are named, and the sample events.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
 mod examples;
+mod routes;
 mod sample_events;
 mod security_md;
 mod token_store;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use lambda_http::Body;
 use larder_engine::refresh::Message;
-use larder_local::route::Function;
 use larder_tests::document::routes;
 use larder_tests::{World, root};
 use refresh::Event;
@@ -26,14 +25,6 @@ fn samples() -> Vec<Sample> {
         Sample { function: name.split('.').next().unwrap().to_owned(), text: fs::read_to_string(&file).unwrap(), file }
     };
     files.map(sample).collect()
-}
-
-#[test]
-fn cargo_lambda_and_the_local_server_send_every_route_to_the_same_function() {
-    for (method, path, function) in routes() {
-        let local = Function::of(&method.parse().unwrap(), &path).map(Function::name);
-        assert_eq!(local, Some(function.as_str()), "{method} {path}");
-    }
 }
 
 #[test]

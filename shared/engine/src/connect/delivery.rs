@@ -2,10 +2,11 @@
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use super::{Origin, page};
+use larder::connection::Connection;
 use larder::error::Error;
 use larder::http::{Response, redirect, status_of};
 use larder::store::Integration;
@@ -67,16 +68,17 @@ impl Delivery {
         Ok(Self { redirect_uri, request_id, message_origins })
     }
 
-    /// Tells of a new or renewed connection, given as the API shows it.
-    pub fn success(&self, connection: &Value) -> Response {
+    /// Tells of a new or renewed connection.
+    pub fn success(&self, connection: &Connection) -> Response {
         if let Some(redirect_uri) = self.redirect_target() {
-            return self.redirect(redirect_uri, &[("connectionId", connection["id"].as_str().unwrap_or_default())]);
+            return self.redirect(redirect_uri, &[("connectionId", &connection.id)]);
         }
         let message = self.request_id.as_ref().map(|request_id| {
             json!({"source": "integration.app", "requestId": request_id,
-                   "type": "newConnectionCreated", "connection": connection})
+                   "type": "newConnectionCreated", "connection": connection.view()})
         });
-        let name = connection["name"].as_str().or(connection["integrationKey"].as_str()).unwrap_or("The account");
+        let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
+        let name = connection.name.as_ref().or(integration_key).map_or("The account", String::as_str);
         let detail = format!("{name} is connected. You can close this window.");
         page::result(StatusCode::OK, "Connected", &detail, message.as_ref(), &self.message_origins)
     }

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::{Delivery, NewConnection};
 use crate::oauth1::Token;
 use larder::credentials::Credentials;
+use larder::digest::sha256_base64url;
 use larder::error::Error;
 use larder::seal::{Place, Sealer};
 use larder::secret::Secret;
@@ -77,5 +75,5 @@ pub fn browser_cookie(base_uri: &str, session_id: &str, value: &str, life: Durat
 
 /// What the session keeps of the cookie's value.
 pub fn browser_digest(cookie: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, cookie.as_bytes()))
+    sha256_base64url(cookie)
 }

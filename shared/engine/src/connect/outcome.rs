@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use larder::digest::sha256_base64url;
 use larder::error::Error;
 use larder::http::Response;
 use larder::seal::{Place, Sealer};
@@ -75,5 +73,5 @@ fn place<'a>(workspace: &'a str, session_id: &'a str) -> Place<'a> {
 /// The digest by which a session knows the callback that took it. The query holds the code, and a state that nobody can
 /// guess.
 pub fn callback_digest(query: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, query.as_bytes()))
+    sha256_base64url(query)
 }

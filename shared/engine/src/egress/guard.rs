@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 
 use http::{Request, Uri};
+use ipnet::{Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -119,7 +120,45 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// Whether an address is on the public internet, by the special-purpose registries of IANA (RFC 6890).
+/// The addresses of IPv4 that are not on the public internet, by the registry of
+/// [special purposes](https://www.iana.org/assignments/iana-ipv4-special-registry) (RFC 6890) and the
+/// [address space](https://www.iana.org/assignments/ipv4-address-space) above unicast.
+const SPECIAL_V4: [Ipv4Net; 15] = [
+    v4([0, 0, 0, 0], 8),       // "this network", RFC 791
+    v4([10, 0, 0, 0], 8),      // private use, RFC 1918
+    v4([100, 64, 0, 0], 10),   // shared by carriers, RFC 6598
+    v4([127, 0, 0, 0], 8),     // loopback, RFC 1122
+    v4([169, 254, 0, 0], 16),  // link-local, RFC 3927; cloud metadata
+    v4([172, 16, 0, 0], 12),   // private use, RFC 1918
+    v4([192, 0, 0, 0], 24),    // protocol assignments, RFC 6890
+    v4([192, 0, 2, 0], 24),    // documentation, RFC 5737
+    v4([192, 88, 99, 0], 24),  // 6to4 relays, RFC 7526
+    v4([192, 168, 0, 0], 16),  // private use, RFC 1918
+    v4([198, 18, 0, 0], 15),   // benchmarking, RFC 2544
+    v4([198, 51, 100, 0], 24), // documentation, RFC 5737
+    v4([203, 0, 113, 0], 24),  // documentation, RFC 5737
+    v4([224, 0, 0, 0], 4),     // multicast, RFC 5771
+    v4([240, 0, 0, 0], 4),     // reserved, RFC 1112, and broadcast, RFC 919
+];
+/// The only [block](https://www.iana.org/assignments/ipv6-address-space) of IPv6 that public addresses come from.
+const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0], 3);
+/// The parts of that block that are not public, by the registry of
+/// [special purposes](https://www.iana.org/assignments/iana-ipv6-special-registry).
+const SPECIAL_V6: [Ipv6Net; 3] = [
+    v6([0x2001, 0], 23),     // protocol assignments, among them Teredo, RFC 2928
+    v6([0x2001, 0xdb8], 32), // documentation, RFC 3849
+    v6([0x3fff, 0], 16),     // documentation, RFC 9637, and what is around it
+];
+
+const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+const fn v6([a, b]: [u16; 2], prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
+}
+
+/// Whether an address is on the public internet.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -128,28 +167,14 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = match a {
-        0 | 10 | 127 => true,
-        100 => (64..128).contains(&b), // shared by carriers, RFC 6598
-        169 => b == 254,               // link-local, cloud metadata
-        172 => (16..32).contains(&b),  // private, RFC 1918
-        192 => (b == 168) || (b == 0 && (c == 0 || c == 2)) || (b == 88 && c == 99), // private, protocol, 6to4
-        198 => (18..20).contains(&b) || (b == 51 && c == 100), // benchmarks, documentation
-        203 => b == 0 && c == 113,     // documentation
-        224.. => true,                 // multicast, reserved, broadcast
-        _ => false,
-    };
-    !special
+    !SPECIAL_V4.iter().any(|net| net.contains(&address))
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(inner) = embedded_v4(address) {
         return is_public_v4(inner);
     }
-    let [first, second, ..] = address.segments();
-    // Only 2000::/3 is given out; of that, documentation, Teredo and other protocol assignments are not.
-    (0x2000..0x4000).contains(&first) && !(first == 0x2001 && (second < 0x200 || second == 0xdb8)) && first != 0x3fff
+    GLOBAL_UNICAST_V6.contains(&address) && !SPECIAL_V6.iter().any(|net| net.contains(&address))
 }
 
 /// The IPv4 address that a v4-mapped, v4-compatible, NAT64 or 6to4 address stands for.
@@ -225,6 +250,43 @@ mod tests {
         }
         for host in ["8.8.8.8", "example.com", "[2606:4700::1111]", "[64:ff9b::8.8.8.8]", "172.32.0.1", "100.128.0.1"] {
             assert!(allowed(Reach::Public, &format!("https://{host}/")), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_neighbors_of_special_ranges_are_public() {
+        for (special, public) in [
+            ("0.255.255.255", "1.0.0.0"),
+            ("10.0.0.0", "9.255.255.255"),
+            ("10.255.255.255", "11.0.0.0"),
+            ("100.64.0.0", "100.63.255.255"),
+            ("100.127.255.255", "100.128.0.0"),
+            ("127.255.255.255", "128.0.0.0"),
+            ("169.254.0.0", "169.253.255.255"),
+            ("169.254.255.255", "169.255.0.0"),
+            ("172.16.0.0", "172.15.255.255"),
+            ("172.31.255.255", "172.32.0.0"),
+            ("192.0.0.0", "191.255.255.255"),
+            ("192.0.0.255", "192.0.1.0"),
+            ("192.0.2.255", "192.0.3.0"),
+            ("192.88.99.0", "192.88.98.255"),
+            ("192.88.99.255", "192.88.100.0"),
+            ("192.168.0.0", "192.167.255.255"),
+            ("192.168.255.255", "192.169.0.0"),
+            ("198.18.0.0", "198.17.255.255"),
+            ("198.19.255.255", "198.20.0.0"),
+            ("198.51.100.0", "198.51.99.255"),
+            ("198.51.100.255", "198.51.101.0"),
+            ("203.0.113.0", "203.0.112.255"),
+            ("203.0.113.255", "203.0.114.0"),
+            ("224.0.0.0", "223.255.255.255"),
+            ("[1fff:ffff::]", "[2000::]"),
+            ("[2001:1ff::]", "[2001:200::]"),
+            ("[2001:db8:ffff::]", "[2001:db9::]"),
+            ("[3fff::]", "[3ffe:ffff::]"),
+        ] {
+            assert!(!allowed(Reach::Public, &format!("https://{special}/")), "{special}");
+            assert!(allowed(Reach::Public, &format!("https://{public}/")), "{public}");
         }
     }
 

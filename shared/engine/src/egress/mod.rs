@@ -44,6 +44,9 @@ pub struct Egress {
 pub trait Transport: Send + Sync {
     /// Sends the request once and reads the whole answer, unless its body is too long. The caller sets the deadline, and drops
     /// the exchange when it has passed.
+    ///
+    /// # Errors
+    /// When there is no whole answer: its body is too long, the address is forbidden, or the network failed.
     async fn exchange(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError>;
 }
 

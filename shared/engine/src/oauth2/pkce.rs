@@ -1,9 +1,6 @@
 //! Proof Key for Code Exchange (RFC 7636).
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use larder::digest::sha256_base64url;
 use larder::random::{Rng, token};
 use larder::secret::Secret;
 
@@ -31,7 +28,7 @@ impl Pkce {
 
     /// The `code_challenge` by the method S256, for the authorize URL (RFC 7636 §4.2).
     pub fn challenge(&self) -> String {
-        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.expose().as_bytes()))
+        sha256_base64url(self.verifier.expose())
     }
 }
 

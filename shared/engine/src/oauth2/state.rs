@@ -1,9 +1,6 @@
 //! The `state` parameter: it names a flow, and nobody can guess it.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use larder::digest::sha256_base64url;
 use larder::random::{Rng, token};
 use larder::secret::Secret;
 
@@ -36,12 +33,15 @@ impl State {
 
     /// SHA-256 as base64url: the key of the flow's session, so that reading the store gives nobody a usable state.
     pub fn digest(&self) -> String {
-        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.0.expose().as_bytes()))
+        sha256_base64url(self.0.expose())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
     use larder::random::SystemRng;
 

@@ -5,8 +5,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::{Malformed, OAuthConfig, TokenError};
-use crate::response::{ErrorReport, ErrorRules, check_credentials, is_success, json, token_form};
-use larder::connection::states_lifetime;
+use crate::response::{
+    ErrorReport, ErrorRules, add_default_lifetime, check_credentials, is_success, is_usable_token, json, token_form,
+};
 
 /// Reads an answer of the token endpoint (RFC 6749 §5.1 and §5.2).
 ///
@@ -48,54 +49,34 @@ impl TokenResponse {
             map.extend(nested);
             check_success(status, &map, rules)?;
         }
-        if let Some(lifetime) = config.default_expires_in.filter(|_| !states_lifetime(&map)) {
-            map.insert("expires_in".into(), lifetime.as_secs().into());
-        }
-        let response = Self(map);
-        if response.access_token().is_empty() {
-            let report = ErrorReport::read(status, response.as_map());
+        add_default_lifetime(&mut map, config.default_expires_in);
+        let access_token = map.get("access_token").and_then(Value::as_str).unwrap_or_default();
+        if access_token.is_empty() {
+            let report = ErrorReport::read(status, &map);
             return Err(match report.code() {
                 Some(_) => TokenError::of(status, &report, rules),
                 None => TokenError::Malformed(Malformed::NoAccessToken),
             });
         }
-        if response.access_token().contains(char::REPLACEMENT_CHARACTER) {
+        if access_token.contains(char::REPLACEMENT_CHARACTER) {
             return Err(TokenError::Malformed(Malformed::Garbled));
         }
-        Ok(response)
+        Ok(Self(map))
     }
 
-    /// `access_token`, never empty.
-    pub fn access_token(&self) -> &str {
-        self.text("access_token").unwrap_or_default()
-    }
-
-    /// `refresh_token`; on a refresh `None` means that the old one stays valid (RFC 6749 §6).
-    pub fn refresh_token(&self) -> Option<&str> {
-        self.text("refresh_token").filter(|token| !token.is_empty() && !token.contains(char::REPLACEMENT_CHARACTER))
-    }
-
-    /// `refresh_token`, where the connector has not set `noRefreshToken`.
+    /// Checks that there is a `refresh_token`, where the connector has not set `noRefreshToken`.
     ///
     /// # Errors
     ///
     /// [`Malformed::NoRefreshToken`].
-    pub fn require_refresh_token(&self) -> Result<&str, TokenError> {
-        self.refresh_token().ok_or(TokenError::Malformed(Malformed::NoRefreshToken))
-    }
-
-    /// Every member, in the provider's order.
-    pub fn as_map(&self) -> &Map<String, Value> {
-        &self.0
+    pub fn require_refresh_token(&self) -> Result<(), TokenError> {
+        let is_usable = self.0.get("refresh_token").is_some_and(is_usable_token);
+        if is_usable { Ok(()) } else { Err(TokenError::Malformed(Malformed::NoRefreshToken)) }
     }
 
     /// Every member, in the provider's order.
     pub fn into_map(self) -> Map<String, Value> {
         self.0
-    }
-
-    fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(Value::as_str)
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::auth::with_credentials;
-use super::lifetime::{Refresh, add_default_lifetime, first_expiry};
+use super::lifetime::{Refresh, first_expiry};
 use super::{Auth, Obtained, Provider, ProviderError, Reauthorize};
 use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
 use crate::database;
 use crate::egress::Limits;
 use crate::oauth2::OAuthConfig;
+use crate::response::add_default_lifetime;
 use larder::connection::{Asked, Expiry, brings_new_token};
 use larder::credentials::Credentials;
 use larder::record;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Auth, Obtained, ProviderError};
+use crate::response::is_usable_token;
 use larder::connection::{
     Asked, Expiry, access_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
 };
@@ -76,18 +77,6 @@ pub(super) fn statement<'a>(
     extracted: Option<&'a Map<String, Value>>,
 ) -> &'a Map<String, Value> {
     extracted.filter(|extracted| states_lifetime(extracted)).unwrap_or(tokens)
-}
-
-/// Puts a connector's lifetime into credentials that state none.
-pub(super) fn add_default_lifetime(credentials: &mut Map<String, Value>, lifetime: Option<Duration>) {
-    if let Some(lifetime) = lifetime.filter(|_| !states_lifetime(credentials)) {
-        credentials.insert("expires_in".into(), lifetime.as_secs().into());
-    }
-}
-
-/// Whether a value can be a token: text that is not empty and was not garbled on its way.
-pub(super) fn is_usable_token(token: &Value) -> bool {
-    token.as_str().is_some_and(|token| !token.is_empty() && !token.contains(char::REPLACEMENT_CHARACTER))
 }
 
 fn warn_of_unreadable(auth: &Auth, credentials: &Map<String, Value>, asked: Asked) {

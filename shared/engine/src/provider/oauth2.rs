@@ -6,7 +6,7 @@ use http::header;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::lifetime::{Refresh, first_expiry, is_usable_token, statement};
+use super::lifetime::{Refresh, first_expiry, statement};
 use super::{Auth, Obtained, Provider, ProviderError};
 use crate::connector::FunctionName;
 use crate::egress::{Limits, Permit, Response};
@@ -14,7 +14,7 @@ use crate::oauth2::{
     OAuthConfig, TokenError, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation,
     callback_fields, parse_revocation, parse_token_response,
 };
-use crate::response::{header_text, parse_http_date, redirect_target, retry_after};
+use crate::response::{header_text, is_usable_token, parse_http_date, redirect_target, retry_after};
 use larder::connection::{Asked, Expiry, states_lifetime};
 use larder::credentials::refresh_token;
 use larder::isolation::caught;

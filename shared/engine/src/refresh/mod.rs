@@ -25,20 +25,21 @@ use tokio::time::Instant;
 pub use larder::connection::Trigger;
 pub use queues::{Message, RecoveryQueue, RefreshQueue};
 pub use recovery::{Recovery, Unsaved};
-pub use sweep::{Beginning, Slots, SweepReport};
+pub use sweep::{Beginning, Slots};
 
 use crate::configuration::Configuration;
+use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
+use larder::clock::Clock;
 use larder::connection::{
     Connection, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome, is_statement,
 };
 use larder::credentials::Credentials;
 use larder::error::{Error, log_cause};
-use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::isolation::caught;
 use larder::metrics::{Metrics, RefreshMetrics};
-use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
 use larder::random::{self, Rng};
 use larder::record;
+use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::signals::Signals;
 use larder::store::{Connections, Expect, Write};
 use larder::vault::Vault;

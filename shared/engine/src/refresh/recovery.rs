@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Refresher;
+use crate::provider::Obtained;
 use larder::clock::{from_milliseconds, milliseconds};
 use larder::connection::{Connection, Contents, Expiry, Lease, LeaseHolder};
 use larder::credentials::{Credentials, refresh_token};
 use larder::error::Error;
-use crate::provider::Obtained;
 use larder::random::Rng;
 use larder::seal::{Place, Sealer};
 use larder::store::{Expect, Write};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -14,7 +13,7 @@ use larder::clock::milliseconds;
 use larder::connection::RefreshOutcome;
 use larder::error::{Error, log_cause};
 use larder::isolation::isolated;
-use larder::record::{Sweep, note, recorded};
+use larder::record::{SweepReport, note, recorded};
 use larder::store::{DUE_SHARDS, Due};
 
 /// How many connections are read at once from a shard.
@@ -23,36 +22,6 @@ const PAGE: i32 = 100;
 const TIME: Duration = Duration::from_secs(50);
 /// What could not even be tried must not stand in the way of the others.
 const POSTPONE: Duration = Duration::from_mins(5);
-
-/// What one sweep did.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SweepReport {
-    /// Connections that were due.
-    pub due: usize,
-    /// Of these, put on the queue.
-    pub queued: usize,
-    /// Of these, refreshed.
-    pub refreshed: usize,
-    /// Of these, failed; they are tried again later.
-    pub failed: usize,
-    /// For how long the first of them had been due, in milliseconds.
-    pub lag_ms: u64,
-}
-
-impl std::ops::Add for SweepReport {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            due: self.due + other.due,
-            queued: self.queued + other.queued,
-            refreshed: self.refreshed + other.refreshed,
-            failed: self.failed + other.failed,
-            lag_ms: self.lag_ms.max(other.lag_ms),
-        }
-    }
-}
 
 /// A sweep holds it until it has begun everything that is due.
 pub type Beginning = mpsc::Sender<()>;
@@ -93,10 +62,8 @@ impl Refresher {
         // One that cannot be read must not end the refreshes of the others, which may hold what nobody else has.
         let shards = futures::future::join_all(shards).await;
         let report = shards.into_iter().try_fold(SweepReport::default(), |sum, shard| Ok::<_, Error>(sum + shard?))?;
-        let SweepReport { due, queued, refreshed, failed, lag_ms } = report;
-        let lag = Duration::from_millis(lag_ms);
-        self.metrics.sweep(now, lag);
-        note(|record| record.sweep = Some(Sweep { due, queued, refreshed, failed, lag }));
+        self.metrics.sweep(now, Duration::from_millis(report.lag_ms));
+        note(|record| record.sweep = Some(report));
         Ok(report)
     }
 

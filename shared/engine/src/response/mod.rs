@@ -28,12 +28,14 @@ pub use report::ErrorReport;
 pub use retry_after::{parse_http_date, parse_retry_after};
 pub use rules::{ErrorRules, Meaning};
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use url::Url;
 
-use larder::connection::access_token;
+use larder::connection::{access_token, states_lifetime};
 
 /// Whether credentials that came with this status are usable: no error is reported among them. A body without an access token
 /// also counts as a report if its code is one that is known to refuse.
@@ -47,6 +49,18 @@ pub fn check_credentials(status: u16, body: &Map<String, Value>, rules: ErrorRul
     if !is_success(status) || report.is_declared || is_refusal { Err(report) } else { Ok(()) }
 }
 
+/// Puts a connector's lifetime into credentials that state none.
+pub(crate) fn add_default_lifetime(credentials: &mut Map<String, Value>, lifetime: Option<Duration>) {
+    if let Some(lifetime) = lifetime.filter(|_| !states_lifetime(credentials)) {
+        credentials.insert("expires_in".into(), lifetime.as_secs().into());
+    }
+}
+
+/// Whether a value can be a token: text that is not empty and was not garbled on its way.
+pub(crate) fn is_usable_token(token: &Value) -> bool {
+    token.as_str().is_some_and(|token| !token.is_empty() && !token.contains(char::REPLACEMENT_CHARACTER))
+}
+
 /// Whether a status is one of success (RFC 9110 §15.3).
 pub fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
@@ -58,7 +72,7 @@ pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 /// How long the headers ask to wait.
-pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<std::time::Duration> {
+pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     parse_retry_after(header_text(headers, header::RETRY_AFTER)?, now)
 }
 

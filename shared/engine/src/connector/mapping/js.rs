@@ -167,40 +167,11 @@ fn decimal_prefix(text: &str) -> Option<(f64, usize)> {
     text[..end].parse().ok().map(|number| (number, end))
 }
 
-/// ECMA-262 `Number::toString` over the shortest digits that read back as the same number.
+/// ECMA-262 `Number::toString`; integers keep all their digits.
 fn number_string(number: &Number) -> String {
-    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else {
-        return number.to_string();
-    };
-    if float == 0.0 {
-        return "0".to_owned();
-    }
-    // serde_json prints the shortest digits too, and of two that are as near the even ones, as ECMA-262 wants it.
-    let printed = number.to_string();
-    let printed = printed.trim_start_matches('-');
-    let (mantissa, exponent) = printed.split_once('e').unwrap_or((printed, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all_digits = format!("{whole}{fraction}");
-    let digits = all_digits.trim_start_matches('0');
-    let leading_zeros = all_digits.len() - digits.len();
-    let digits = digits.trim_end_matches('0');
-    let length = |text: usize| i32::try_from(text).unwrap_or(i32::MAX);
-    let exponent = exponent.parse::<i32>().unwrap_or_default() + length(whole.len()) - length(leading_zeros) - 1;
-    let sign = if float < 0.0 { "-" } else { "" };
-    let count = length(digits.len());
-    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or_default());
-    match exponent + 1 {
-        point if (count..=21).contains(&point) => format!("{sign}{digits}{}", zeros(point - count)),
-        point @ 1..=21 => {
-            let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or_default());
-            format!("{sign}{whole}.{fraction}")
-        }
-        point @ -5..=0 => format!("{sign}0.{}{digits}", zeros(-point)),
-        _ => {
-            let (first, rest) = digits.split_at(1);
-            let dot = if rest.is_empty() { "" } else { "." };
-            format!("{sign}{first}{dot}{rest}e{exponent:+}")
-        }
+    match number.as_f64().filter(|_| number.is_f64()) {
+        Some(float) => ryu_js::Buffer::new().format(float).to_owned(),
+        None => number.to_string(),
     }
 }
 

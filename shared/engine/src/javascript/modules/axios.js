@@ -2,17 +2,17 @@
 //
 // tests/servers/axios-calls.mjs holds it to the real axios. tests/tests/interop/axios.rs says what differs, and why.
 
-import { buildUri } from './axios/uri.js';
-import { CancelToken } from './axios/cancel.js';
-import { defaults, mergeConfig } from './axios/config.js';
-import { dispatch, getAdapter } from './axios/dispatch.js';
-import { AxiosError, CanceledError, isAxiosError, isCancel } from './axios/error.js';
-import { formToJSON, toFormData } from './axios/form.js';
-import { AxiosHeaders } from './axios/headers.js';
-import { HttpStatusCode } from './axios/status.js';
+import { buildUri } from "./axios/uri.js";
+import { CancelToken } from "./axios/cancel.js";
+import { defaults, mergeConfig } from "./axios/config.js";
+import { dispatch, getAdapter } from "./axios/dispatch.js";
+import { AxiosError, CanceledError, isAxiosError, isCancel } from "./axios/error.js";
+import { formToJSON, toFormData } from "./axios/form.js";
+import { AxiosHeaders } from "./axios/headers.js";
+import { HttpStatusCode } from "./axios/status.js";
 
 // The version of axios that the behaviour follows.
-const VERSION = '1.21.1';
+const VERSION = "1.21.1";
 
 class Interceptors {
   #handlers = new Map();
@@ -32,12 +32,14 @@ class Interceptors {
   }
 
   forEach(visit) {
-    this.#handlers.forEach((handler) => visit(handler));
+    for (const handler of this.#handlers.values()) visit(handler);
   }
 
   // Those that want this request; without one, all.
   for(config) {
-    return [...this.#handlers.values()].filter(({ runWhen }) => typeof runWhen !== 'function' || !config || runWhen(config));
+    return [...this.#handlers.values()].filter(
+      ({ runWhen }) => typeof runWhen !== "function" || !config || runWhen(config),
+    );
   }
 }
 
@@ -50,17 +52,20 @@ class Axios {
   async request(first, second) {
     // Once the first await is over, a stack does not lead to the caller any more.
     const { stack: caller } = new Error();
-    const given = typeof first === 'string' ? { ...second, url: first } : (first ?? {});
+    const given = typeof first === "string" ? { ...second, url: first } : (first ?? {});
     const config = mergeConfig(this.defaults, given);
-    config.method = String(config.method || this.defaults.method || 'get').toLowerCase();
+    config.method = String(config.method || this.defaults.method || "get").toLowerCase();
     config.headers = requestHeaders(config);
 
     const before = this.interceptors.request.for(config);
     if (config.transitional?.legacyInterceptorReqResOrdering !== false) before.reverse();
     const steps = [...before, { fulfilled: dispatch }, ...this.interceptors.response.for()];
-    const result = steps.reduce((promise, { fulfilled, rejected }) => promise.then(fulfilled, rejected), Promise.resolve(config));
+    const result = steps.reduce(
+      (promise, { fulfilled, rejected }) => promise.then(fulfilled, rejected),
+      Promise.resolve(config),
+    );
     return result.catch((error) => {
-      if (error instanceof Error) error.stack = `${error.stack ?? ''}\n${caller}`;
+      if (error instanceof Error) error.stack = `${error.stack ?? ""}\n${caller}`;
       throw error;
     });
   }
@@ -72,29 +77,36 @@ class Axios {
 
 // The common headers and those of the method lie below the request's own.
 function requestHeaders({ headers = {}, method }) {
-  const isBucket = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
-  const own = Object.entries(headers).filter(([name, value]) => !((name === 'common' || METHODS.includes(name)) && isBucket(value)));
-  return AxiosHeaders.concat(headers.common, isBucket(headers[method]) ? headers[method] : null, Object.fromEntries(own));
+  const isBucket = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const own = Object.entries(headers).filter(
+    ([name, value]) => !((name === "common" || METHODS.includes(name)) && isBucket(value)),
+  );
+  return AxiosHeaders.concat(
+    headers.common,
+    isBucket(headers[method]) ? headers[method] : null,
+    Object.fromEntries(own),
+  );
 }
 
-const METHODS = ['delete', 'get', 'head', 'options', 'post', 'put', 'patch', 'purge', 'link', 'unlink', 'query'];
+const METHODS = ["delete", "get", "head", "options", "post", "put", "patch", "purge", "link", "unlink", "query"];
 
-for (const method of ['delete', 'get', 'head', 'options']) {
+for (const method of ["delete", "get", "head", "options"]) {
   Axios.prototype[method] = function (url, config) {
     return this.request({ ...config, method, url, data: config?.data });
   };
 }
 
-for (const method of ['post', 'put', 'patch', 'query']) {
+for (const method of ["post", "put", "patch", "query"]) {
   Axios.prototype[method] = function (url, data, config) {
     return this.request({ ...config, method, url, data });
   };
 }
 
-for (const method of ['post', 'put', 'patch']) {
+for (const method of ["post", "put", "patch"]) {
   Axios.prototype[`${method}Form`] = function (url, data, config) {
-    const headers = { ...config?.headers, 'Content-Type': 'multipart/form-data' };
-    for (const name of Object.keys(headers)) if (name !== 'Content-Type' && /^content-type$/i.test(name)) delete headers[name];
+    const headers = { ...config?.headers, "Content-Type": "multipart/form-data" };
+    for (const name of Object.keys(headers))
+      if (name !== "Content-Type" && /^content-type$/i.test(name)) delete headers[name];
     return this.request({ ...config, headers, method, url, data });
   };
 }
@@ -104,7 +116,7 @@ function createInstance(config) {
   const context = new Axios(config);
   const instance = (...parameters) => context.request(...parameters);
   for (const name of Object.getOwnPropertyNames(Axios.prototype)) {
-    if (name !== 'constructor') instance[name] = Axios.prototype[name].bind(context);
+    if (name !== "constructor") instance[name] = Axios.prototype[name].bind(context);
   }
   instance.create = (more) => createInstance(mergeConfig(config, more));
   return Object.assign(instance, context);

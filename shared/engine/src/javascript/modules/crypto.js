@@ -23,7 +23,11 @@ const coded = (Kind, code, message) => Object.assign(new Kind(message), { code }
 const bytesOf = (data, encoding) => {
   if (typeof data === "string") return Buffer.from(data, encoding === "buffer" ? "utf8" : encoding);
   if (isBytes(data)) return data;
-  throw coded(TypeError, "ERR_INVALID_ARG_TYPE", 'The "data" argument must be of type string or an instance of Buffer, TypedArray, or DataView.');
+  throw coded(
+    TypeError,
+    "ERR_INVALID_ARG_TYPE",
+    'The "data" argument must be of type string or an instance of Buffer, TypedArray, or DataView.',
+  );
 };
 const written = (buffer, encoding) => {
   const bytes = Buffer.from(buffer);
@@ -31,7 +35,10 @@ const written = (buffer, encoding) => {
 };
 
 function hashNamed(name, message, Kind = Error) {
-  const plain = `${name}`.toLowerCase().replace(/^rsa-|withrsaencryption$/, "").replace("sha-", "sha");
+  const plain = `${name}`
+    .toLowerCase()
+    .replace(/^rsa-|withrsaencryption$/, "")
+    .replace("sha-", "sha");
   if (plain in SIZES) return plain;
   throw coded(Kind, "ERR_CRYPTO_INVALID_DIGEST", `${message}: ${name}; there is ${Object.keys(SIZES).join(", ")}`);
 }
@@ -68,8 +75,12 @@ export class Hash {
     this.#parts.update(data, encoding);
     return this;
   }
-  digest(encoding) { return written(native.digest(this.#name, this.#parts.finish()), encoding); }
-  copy() { return new Hash(this.#name).update(this.#parts.whole()); }
+  digest(encoding) {
+    return written(native.digest(this.#name, this.#parts.finish()), encoding);
+  }
+  copy() {
+    return new Hash(this.#name).update(this.#parts.whole());
+  }
 }
 
 export class Hmac {
@@ -85,7 +96,9 @@ export class Hmac {
     this.#parts.update(data, encoding);
     return this;
   }
-  digest(encoding) { return written(native.hmac(this.#name, this.#key, this.#parts.finish()), encoding); }
+  digest(encoding) {
+    return written(native.hmac(this.#name, this.#key, this.#parts.finish()), encoding);
+  }
 }
 
 class Signing {
@@ -99,9 +112,15 @@ class Signing {
     this.#parts.update(data, encoding);
     return this;
   }
-  write(data, encoding) { return Boolean(this.update(data, encoding)); }
-  end(data, encoding) { return data === undefined ? this : this.update(data, encoding); }
-  finish() { return [this.#hash, this.#parts.finish()]; }
+  write(data, encoding) {
+    return Boolean(this.update(data, encoding));
+  }
+  end(data, encoding) {
+    return data === undefined ? this : this.update(data, encoding);
+  }
+  finish() {
+    return [this.#hash, this.#parts.finish()];
+  }
 }
 
 export class Sign extends Signing {
@@ -139,11 +158,16 @@ export class KeyObject {
   }
 
   constructor(token, key) {
-    if (token !== internal) throw new TypeError("Keys are made by createPrivateKey, createPublicKey and createSecretKey");
+    if (token !== internal)
+      throw new TypeError("Keys are made by createPrivateKey, createPublicKey and createSecretKey");
     this.#key = key;
   }
-  get type() { return this.#key.type; }
-  get symmetricKeySize() { return this.type === "secret" ? unpack(this.#key.der).length : undefined; }
+  get type() {
+    return this.#key.type;
+  }
+  get symmetricKeySize() {
+    return this.type === "secret" ? unpack(this.#key.der).length : undefined;
+  }
   get asymmetricKeyType() {
     return this.type === "secret" ? undefined : this.#key.kind === "RSA" ? "rsa" : "ec";
   }
@@ -153,7 +177,8 @@ export class KeyObject {
   }
 }
 
-export const createSecretKey = (key, encoding) => new KeyObject(internal, { type: "secret", der: pack(bytesOf(key, encoding)) });
+export const createSecretKey = (key, encoding) =>
+  new KeyObject(internal, { type: "secret", der: pack(bytesOf(key, encoding)) });
 export const createPrivateKey = (key) => keyOf(key, "private");
 export const createPublicKey = (key) => keyOf(key, "public");
 
@@ -164,10 +189,12 @@ function keyOf(given, type) {
   if (format === "jwk") return new KeyObject(internal, native.readJwk(JSON.stringify(key)));
   if (format === "der") return new KeyObject(internal, native.readKey(type, pack(key)));
   const [, label, body] = PEM.exec(isBytes(key) ? Buffer.from(key).toString() : `${key}`) ?? [];
-  if (!label) throw coded(Error, "ERR_OSSL_UNSUPPORTED", "The key is not in PEM format: it has no line -----BEGIN … KEY-----");
+  if (!label)
+    throw coded(Error, "ERR_OSSL_UNSUPPORTED", "The key is not in PEM format: it has no line -----BEGIN … KEY-----");
   if (/ENCRYPTED/.test(label + body)) throw coded(Error, "ERR_OSSL_UNSUPPORTED", "An encrypted key is not supported");
   const found = /PRIVATE/.test(label) ? "private" : "public";
-  if (type === "private" && found === "public") throw coded(Error, "ERR_OSSL_UNSUPPORTED", "The key is public, not private");
+  if (type === "private" && found === "public")
+    throw coded(Error, "ERR_OSSL_UNSUPPORTED", "The key is public, not private");
   return new KeyObject(internal, native.readKey(type, body.replace(/\s/g, "")));
 }
 
@@ -181,7 +208,9 @@ function prepared(given, type, hash) {
   if (padding === constants.RSA_PKCS1_PADDING) return ["rsa-pkcs1", derOf(key)];
   const isOfHash = saltLength === constants.RSA_PSS_SALTLEN_DIGEST || saltLength === SIZES[hash];
   if (padding === constants.RSA_PKCS1_PSS_PADDING && isOfHash) return ["rsa-pss", derOf(key)];
-  throw new Error("The padding is not supported; there is RSA_PKCS1_PADDING, and RSA_PKCS1_PSS_PADDING with the saltLength RSA_PSS_SALTLEN_DIGEST");
+  throw new Error(
+    "The padding is not supported; there is RSA_PKCS1_PADDING, and RSA_PKCS1_PSS_PADDING with the saltLength RSA_PSS_SALTLEN_DIGEST",
+  );
 }
 
 export function randomBytes(size, callback) {
@@ -195,12 +224,17 @@ export function randomInt(min, max, callback) {
   if (max === undefined || typeof max === "function") [min, max, callback] = [0, min, max];
   const range = max - min;
   if (!Number.isSafeInteger(min) || !Number.isSafeInteger(max) || !(range > 0) || range >= 2 ** 48) {
-    throw coded(RangeError, "ERR_OUT_OF_RANGE", "min and max must be safe integers, max > min, and less than 2 ** 48 apart");
+    throw coded(
+      RangeError,
+      "ERR_OUT_OF_RANGE",
+      "min and max must be safe integers, max > min, and less than 2 ** 48 apart",
+    );
   }
   // What lies above the last multiple of the range would make small numbers likelier.
   const limit = 2 ** 48 - (2 ** 48 % range);
   let number;
-  do number = randomBytes(6).readUIntBE(0, 6); while (number >= limit);
+  do number = randomBytes(6).readUIntBE(0, 6);
+  while (number >= limit);
   const result = min + (number % range);
   if (!callback) return result;
   queueMicrotask(() => callback(null, result));
@@ -213,6 +247,27 @@ export function timingSafeEqual(a, b) {
 
 export { webcrypto };
 export default {
-  Hash, Hmac, KeyObject, Sign, Verify, constants, createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, createSign,
-  createVerify, getHashes, getRandomValues, randomBytes, randomInt, randomUUID, sign, subtle, timingSafeEqual, verify, webcrypto,
+  Hash,
+  Hmac,
+  KeyObject,
+  Sign,
+  Verify,
+  constants,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  createSign,
+  createVerify,
+  getHashes,
+  getRandomValues,
+  randomBytes,
+  randomInt,
+  randomUUID,
+  sign,
+  subtle,
+  timingSafeEqual,
+  verify,
+  webcrypto,
 };

@@ -11,7 +11,12 @@ export function unescape(text) {
   }
 }
 
-export function parse(text, separator = "&", equals = "=", { maxKeys = 1000, decodeURIComponent: decoded = unescape } = {}) {
+export function parse(
+  text,
+  separator = "&",
+  equals = "=",
+  { maxKeys = 1000, decodeURIComponent: decoded = unescape } = {},
+) {
   const found = Object.create(null);
   if (typeof text !== "string" || text === "") return found;
   const pairs = text.split(separator || "&").filter((pair) => pair !== "");

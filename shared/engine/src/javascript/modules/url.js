@@ -52,7 +52,8 @@ export function format(url, { auth = true, fragment = true, search = true } = {}
   const name = url.hostname?.includes(":") ? `[${url.hostname}]` : url.hostname;
   const host = url.host ? user + url.host : name ? `${user}${name}${url.port ? `:${url.port}` : ""}` : "";
   const hasSlashes = url.slashes || (host && /^(https?|ftp|file|wss?):$/.test(protocol || "http:"));
-  const query = url.search ?? (typeof url.query === "object" && url.query ? querystring.stringify(url.query) : url.query);
+  const query =
+    url.search ?? (typeof url.query === "object" && url.query ? querystring.stringify(url.query) : url.query);
   const pathname = (url.pathname ?? "").replace(/[?#]/g, encodeURIComponent);
   const path = hasSlashes && host && pathname && pathname[0] !== "/" ? `/${pathname}` : pathname;
   return `${protocol}${hasSlashes ? "//" : ""}${host}${path}${after("?", query).replace(/#/g, "%23")}${after("#", url.hash)}`;

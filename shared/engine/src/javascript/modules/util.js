@@ -5,7 +5,9 @@ import { TextDecoder, TextEncoder } from "larder:prelude/encoding.js";
 /** A function with a callback as one that gives a promise. */
 export function promisify(original) {
   if (typeof original !== "function") {
-    throw Object.assign(new TypeError('The "original" argument must be of type function'), { code: "ERR_INVALID_ARG_TYPE" });
+    throw Object.assign(new TypeError('The "original" argument must be of type function'), {
+      code: "ERR_INVALID_ARG_TYPE",
+    });
   }
   const own = original[promisify.custom];
   if (own) return own;
@@ -23,7 +25,10 @@ export function callbackify(original) {
   return function (...args) {
     const callback = args.pop();
     const later = (...given) => queueMicrotask(() => callback(...given));
-    original.apply(this, args).then((value) => later(null, value), (error) => later(error));
+    original.apply(this, args).then(
+      (value) => later(null, value),
+      (error) => later(error),
+    );
   };
 }
 
@@ -36,19 +41,26 @@ inspect.custom = Symbol.for("nodejs.util.inspect.custom");
 function shown(value, depth, above) {
   if (typeof value === "string") return quoted(value);
   if (typeof value === "bigint") return `${value}n`;
-  if (typeof value === "function") return `[${/^class\b/.test(value) ? "class" : "Function:"} ${value.name || "(anonymous)"}]`;
+  if (typeof value === "function")
+    return `[${/^class\b/.test(value) ? "class" : "Function:"} ${value.name || "(anonymous)"}]`;
   if (typeof value !== "object" || value === null) return Object.is(value, -0) ? "-0" : String(value);
   if (above.includes(value)) return "[Circular *1]";
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString();
   if (value instanceof RegExp) return String(value);
   if (value instanceof Error) return value.stack ? `${value}\n${value.stack}` : `[${value}]`;
-  const name = Object.getPrototypeOf(value) === null ? "[Object: null prototype]" : (value.constructor?.name ?? "Object");
+  const name =
+    Object.getPrototypeOf(value) === null ? "[Object: null prototype]" : (value.constructor?.name ?? "Object");
   if (above.length > depth) return Array.isArray(value) ? "[Array]" : `[${name}]`;
 
   const inner = (one) => shown(one, depth, [...above, value]);
-  const member = (key) => `${typeof key === "symbol" ? `[${String(key)}]` : /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(key) ? key : quoted(key)}: ${inner(value[key])}`;
+  const member = (key) =>
+    `${typeof key === "symbol" ? `[${String(key)}]` : /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(key) ? key : quoted(key)}: ${inner(value[key])}`;
   if (Array.isArray(value)) return enclosed("", value.map(inner), "[]");
-  if (value instanceof Map) return enclosed(`Map(${value.size}) `, [...value].map(([key, one]) => `${inner(key)} => ${inner(one)}`));
+  if (value instanceof Map)
+    return enclosed(
+      `Map(${value.size}) `,
+      [...value].map(([key, one]) => `${inner(key)} => ${inner(one)}`),
+    );
   if (value instanceof Set) return enclosed(`Set(${value.size}) `, [...value].map(inner));
   if (value instanceof Uint8Array) return enclosed(`${name}(${value.length}) `, [...value], "[]");
   return enclosed(name === "Object" ? "" : `${name} `, Object.keys(value).map(member));
@@ -71,7 +83,8 @@ export function format(first, ...rest) {
     if (!rest.length) return whole;
     const value = rest.shift();
     if (kind === "s") return typeof value === "object" && value !== null ? inspect(value, { depth: 0 }) : String(value);
-    if (kind === "d") return typeof value === "bigint" ? `${value}n` : String(typeof value === "object" ? NaN : Number(value));
+    if (kind === "d")
+      return typeof value === "bigint" ? `${value}n` : String(typeof value === "object" ? NaN : Number(value));
     if (kind === "i") return typeof value === "object" ? "NaN" : String(Number.parseInt(value));
     if (kind === "f") return String(Number.parseFloat(value));
     return kind === "j" ? JSON.stringify(value) : inspect(value, { depth: 4 });

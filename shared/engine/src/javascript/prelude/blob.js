@@ -18,24 +18,38 @@ export class Blob {
     if (typeof parts !== "object" || typeof parts?.[Symbol.iterator] !== "function") {
       throw new TypeError("The Blob's parts must be a sequence");
     }
-    this.#bytes = concat(Array.from(parts, (one) => {
-      if (one instanceof Blob) return one.#bytes;
-      if (isBytes(one)) return one;
-      const written = text(one);
-      return encode(endings === "native" ? written.replace(/\r\n?/g, "\n") : written);
-    }));
+    this.#bytes = concat(
+      Array.from(parts, (one) => {
+        if (one instanceof Blob) return one.#bytes;
+        if (isBytes(one)) return one;
+        const written = text(one);
+        return encode(endings === "native" ? written.replace(/\r\n?/g, "\n") : written);
+      }),
+    );
     this.#type = plainType(type);
   }
 
-  get size() { return this.#bytes.length; }
-  get type() { return this.#type; }
-  async text() { return decode(this.#bytes); }
-  async bytes() { return copy(this.#bytes); }
-  async arrayBuffer() { return copy(this.#bytes).buffer; }
+  get size() {
+    return this.#bytes.length;
+  }
+  get type() {
+    return this.#type;
+  }
+  async text() {
+    return decode(this.#bytes);
+  }
+  async bytes() {
+    return copy(this.#bytes);
+  }
+  async arrayBuffer() {
+    return copy(this.#bytes).buffer;
+  }
   slice(start = 0, end = this.size, type = "") {
     return new Blob([this.#bytes.slice(start, end)], { type });
   }
-  get [Symbol.toStringTag]() { return "Blob"; }
+  get [Symbol.toStringTag]() {
+    return "Blob";
+  }
 }
 
 const plainType = (type) => (/[^\x20-\x7e]/.test(type) ? "" : `${type}`.toLowerCase());
@@ -50,9 +64,15 @@ export class File extends Blob {
     this.#name = text(name);
     this.#lastModified = Math.trunc(lastModified) || 0;
   }
-  get name() { return this.#name; }
-  get lastModified() { return this.#lastModified; }
-  get [Symbol.toStringTag]() { return "File"; }
+  get name() {
+    return this.#name;
+  }
+  get lastModified() {
+    return this.#lastModified;
+  }
+  get [Symbol.toStringTag]() {
+    return "File";
+  }
 }
 
 export class FormData {
@@ -61,11 +81,21 @@ export class FormData {
   constructor(form) {
     if (form !== undefined) throw new TypeError("A FormData is not made of another");
   }
-  append(...entry) { this.#list.push(pair(entry)); }
-  delete(name) { this.#list = this.#list.filter(([one]) => one !== text(name)); }
-  get(name) { return this.#list.find(([one]) => one === text(name))?.[1] ?? null; }
-  getAll(name) { return this.#list.filter(([one]) => one === text(name)).map(([, value]) => value); }
-  has(name) { return this.#list.some(([one]) => one === text(name)); }
+  append(...entry) {
+    this.#list.push(pair(entry));
+  }
+  delete(name) {
+    this.#list = this.#list.filter(([one]) => one !== text(name));
+  }
+  get(name) {
+    return this.#list.find(([one]) => one === text(name))?.[1] ?? null;
+  }
+  getAll(name) {
+    return this.#list.filter(([one]) => one === text(name)).map(([, value]) => value);
+  }
+  has(name) {
+    return this.#list.some(([one]) => one === text(name));
+  }
   set(...entry) {
     const made = pair(entry);
     const at = this.#list.findIndex(([one]) => one === made[0]);
@@ -85,8 +115,12 @@ export class FormData {
   *values() {
     for (const [, value] of this.entries()) yield value;
   }
-  [Symbol.iterator]() { return this.entries(); }
-  get [Symbol.toStringTag]() { return "FormData"; }
+  [Symbol.iterator]() {
+    return this.entries();
+  }
+  get [Symbol.toStringTag]() {
+    return "FormData";
+  }
 }
 
 /** https://xhr.spec.whatwg.org/#create-an-entry */

@@ -50,11 +50,21 @@ export class Body {
   constructor(bytes) {
     this.#bytes = bytes;
   }
-  get bodyUsed() { return this.#used; }
-  async text() { return decode(take(this) ?? new Uint8Array()); }
-  async json() { return JSON.parse(await this.text()); }
-  async bytes() { return copy(take(this) ?? new Uint8Array()); }
-  async arrayBuffer() { return (await this.bytes()).buffer; }
+  get bodyUsed() {
+    return this.#used;
+  }
+  async text() {
+    return decode(take(this) ?? new Uint8Array());
+  }
+  async json() {
+    return JSON.parse(await this.text());
+  }
+  async bytes() {
+    return copy(take(this) ?? new Uint8Array());
+  }
+  async arrayBuffer() {
+    return (await this.bytes()).buffer;
+  }
   async blob() {
     return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" });
   }

@@ -5,8 +5,18 @@ import { concat, isBytes, pack, text, view } from "./bytes.js";
 let host;
 
 const ENCODINGS = {
-  utf8: "utf8", "utf-8": "utf8", hex: "hex", base64: "base64", base64url: "base64url",
-  latin1: "latin1", binary: "latin1", ascii: "ascii", utf16le: "utf16le", "utf-16le": "utf16le", ucs2: "utf16le", "ucs-2": "utf16le",
+  utf8: "utf8",
+  "utf-8": "utf8",
+  hex: "hex",
+  base64: "base64",
+  base64url: "base64url",
+  latin1: "latin1",
+  binary: "latin1",
+  ascii: "ascii",
+  utf16le: "utf16le",
+  "utf-16le": "utf16le",
+  ucs2: "utf16le",
+  "ucs-2": "utf16le",
 };
 
 function known(encoding = "utf8") {
@@ -45,11 +55,16 @@ export class Buffer extends Uint8Array {
     if (isBytes(value) || Array.isArray(value)) return new Buffer(value);
     if (value?.type === "Buffer" && Array.isArray(value.data)) return new Buffer(value.data);
     const primitive = value?.valueOf?.();
-    if (primitive !== undefined && primitive !== null && primitive !== value) return Buffer.from(primitive, encodingOrOffset, length);
+    if (primitive !== undefined && primitive !== null && primitive !== value)
+      return Buffer.from(primitive, encodingOrOffset, length);
     if (typeof value?.length === "number") return new Buffer(Array.from(value));
-    throw typed("The first argument must be of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object");
+    throw typed(
+      "The first argument must be of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object",
+    );
   }
-  static of(...bytes) { return new Buffer(bytes); }
+  static of(...bytes) {
+    return new Buffer(bytes);
+  }
   static alloc(size, fill, encoding) {
     const made = Buffer.allocUnsafe(size);
     return fill === undefined || size === 0 ? made : made.fill(fill, encoding);
@@ -58,9 +73,15 @@ export class Buffer extends Uint8Array {
     if (typeof size !== "number") throw typed('The "size" argument must be of type number');
     return new Buffer(size);
   }
-  static allocUnsafeSlow(size) { return Buffer.allocUnsafe(size); }
-  static isBuffer(value) { return value instanceof Buffer; }
-  static isEncoding(encoding) { return typeof encoding === "string" && encoding.toLowerCase() in ENCODINGS; }
+  static allocUnsafeSlow(size) {
+    return Buffer.allocUnsafe(size);
+  }
+  static isBuffer(value) {
+    return value instanceof Buffer;
+  }
+  static isEncoding(encoding) {
+    return typeof encoding === "string" && encoding.toLowerCase() in ENCODINGS;
+  }
   static byteLength(value, encoding) {
     return typeof value === "string" ? bytesOf(value, encoding).length : value.byteLength;
   }
@@ -77,18 +98,30 @@ export class Buffer extends Uint8Array {
     return made;
   }
 
-  get parent() { return this.buffer; }
-  get offset() { return this.byteOffset; }
+  get parent() {
+    return this.buffer;
+  }
+  get offset() {
+    return this.byteOffset;
+  }
   toString(encoding, start = 0, end = this.length) {
     return textOf(this.subarray(Math.max(start, 0), Math.max(end, 0)), encoding);
   }
-  toLocaleString(encoding, start, end) { return this.toString(encoding, start, end); }
-  toJSON() { return { type: "Buffer", data: Array.from(this) }; }
-  equals(other) { return Buffer.compare(this, other) === 0; }
+  toLocaleString(encoding, start, end) {
+    return this.toString(encoding, start, end);
+  }
+  toJSON() {
+    return { type: "Buffer", data: Array.from(this) };
+  }
+  equals(other) {
+    return Buffer.compare(this, other) === 0;
+  }
   compare(other, start = 0, end = other.length, from = 0, to = this.length) {
     return Buffer.compare(this.subarray(from, to), other.subarray(start, end));
   }
-  slice(start, end) { return this.subarray(start, end); }
+  slice(start, end) {
+    return this.subarray(start, end);
+  }
 
   write(value, offset, length, encoding) {
     if (typeof offset === "string") [offset, encoding] = [0, offset];
@@ -99,7 +132,8 @@ export class Buffer extends Uint8Array {
     if (bytes.length > room) {
       bytes = bytes.subarray(0, room);
       // No part of a character is written.
-      if (known(encoding) === "utf8") bytes = bytes.subarray(0, bytes.length - host.decode("utf-8", pack(bytes), false, true, true).rest);
+      if (known(encoding) === "utf8")
+        bytes = bytes.subarray(0, bytes.length - host.decode("utf-8", pack(bytes), false, true, true).rest);
     }
     this.set(bytes, offset);
     return bytes.length;
@@ -127,20 +161,43 @@ export class Buffer extends Uint8Array {
     if (typeof from === "string") [from, encoding] = [this.length, from];
     return find(this, value, from < 0 ? this.length + from : from, -1, encoding);
   }
-  includes(value, from, encoding) { return this.indexOf(value, from, encoding) >= 0; }
+  includes(value, from, encoding) {
+    return this.indexOf(value, from, encoding) >= 0;
+  }
 
-  readUIntBE(offset, size) { return Number(digits(this, offset, size)); }
-  readUIntLE(offset, size) { return Number(digits(this, offset, size, true)); }
-  readIntBE(offset, size) { return Number(BigInt.asIntN(8 * size, digits(this, offset, size))); }
-  readIntLE(offset, size) { return Number(BigInt.asIntN(8 * size, digits(this, offset, size, true))); }
-  writeUIntBE(value, offset, size) { return writeDigits(this, value, offset, size); }
-  writeUIntLE(value, offset, size) { return writeDigits(this, value, offset, size, true); }
-  writeIntBE(value, offset, size) { return writeDigits(this, value, offset, size); }
-  writeIntLE(value, offset, size) { return writeDigits(this, value, offset, size, true); }
+  readUIntBE(offset, size) {
+    return Number(digits(this, offset, size));
+  }
+  readUIntLE(offset, size) {
+    return Number(digits(this, offset, size, true));
+  }
+  readIntBE(offset, size) {
+    return Number(BigInt.asIntN(8 * size, digits(this, offset, size)));
+  }
+  readIntLE(offset, size) {
+    return Number(BigInt.asIntN(8 * size, digits(this, offset, size, true)));
+  }
+  writeUIntBE(value, offset, size) {
+    return writeDigits(this, value, offset, size);
+  }
+  writeUIntLE(value, offset, size) {
+    return writeDigits(this, value, offset, size, true);
+  }
+  writeIntBE(value, offset, size) {
+    return writeDigits(this, value, offset, size);
+  }
+  writeIntLE(value, offset, size) {
+    return writeDigits(this, value, offset, size, true);
+  }
 }
 
 function find(bytes, value, from, step, encoding) {
-  const wanted = typeof value === "number" ? Uint8Array.of(value) : typeof value === "string" ? bytesOf(value, encoding) : view(value);
+  const wanted =
+    typeof value === "number"
+      ? Uint8Array.of(value)
+      : typeof value === "string"
+        ? bytesOf(value, encoding)
+        : view(value);
   const last = bytes.length - wanted.length;
   for (let i = step > 0 ? from : Math.min(from, last); i >= 0 && i <= last; i += step) {
     if (wanted.every((byte, k) => bytes[i + k] === byte)) return i;
@@ -183,8 +240,16 @@ function complete() {
     for (const order of ["BE", "LE"]) define(`${verb}Uint${order}`, Buffer.prototype[`${verb}UInt${order}`]);
   }
   for (const [name, kind, size] of [
-    ["UInt8", "Uint8", 1], ["Int8", "Int8", 1], ["UInt16", "Uint16", 2], ["Int16", "Int16", 2], ["UInt32", "Uint32", 4], ["Int32", "Int32", 4],
-    ["BigUInt64", "BigUint64", 8], ["BigInt64", "BigInt64", 8], ["Float", "Float32", 4], ["Double", "Float64", 8],
+    ["UInt8", "Uint8", 1],
+    ["Int8", "Int8", 1],
+    ["UInt16", "Uint16", 2],
+    ["Int16", "Int16", 2],
+    ["UInt32", "Uint32", 4],
+    ["Int32", "Int32", 4],
+    ["BigUInt64", "BigUint64", 8],
+    ["BigInt64", "BigInt64", 8],
+    ["Float", "Float32", 4],
+    ["Double", "Float64", 8],
   ]) {
     for (const order of size === 1 ? [""] : ["BE", "LE"]) defineNumber(name, kind, size, order);
   }

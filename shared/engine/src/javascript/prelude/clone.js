@@ -39,7 +39,8 @@ function copyOf(value, seen) {
     return made;
   }
   if (value instanceof Error) return keep(errorCopy(value, seen));
-  if ([Promise, WeakMap, WeakSet, WeakRef].some((Kind) => value instanceof Kind)) throw uncloneable(`#<${value.constructor.name}>`);
+  if ([Promise, WeakMap, WeakSet, WeakRef].some((Kind) => value instanceof Kind))
+    throw uncloneable(`#<${value.constructor.name}>`);
 
   const made = keep(Array.isArray(value) ? new Array(value.length) : {});
   for (const key of Object.keys(value)) made[key] = copyOf(value[key], seen);

@@ -11,7 +11,10 @@ const SIZES = { "SHA-1": 20, "SHA-256": 32, "SHA-384": 48, "SHA-512": 64 };
 
 const failure = (name, message) => new DOMException(message, name);
 const unsupported = (what) =>
-  failure("NotSupportedError", `${what} is not supported; there is digest with ${Object.keys(HASHES).join(", ")}, and importKey, sign and verify with HMAC, RSASSA-PKCS1-v1_5, RSA-PSS and ECDSA`);
+  failure(
+    "NotSupportedError",
+    `${what} is not supported; there is digest with ${Object.keys(HASHES).join(", ")}, and importKey, sign and verify with HMAC, RSASSA-PKCS1-v1_5, RSA-PSS and ECDSA`,
+  );
 
 const named = (algorithm) => (typeof algorithm === "string" ? { name: algorithm } : { ...algorithm });
 const hashOf = (algorithm) => {
@@ -20,7 +23,9 @@ const hashOf = (algorithm) => {
   return name;
 };
 const canonical = (name) => {
-  const found = ["HMAC", "RSASSA-PKCS1-v1_5", "RSA-PSS", "ECDSA"].find((one) => one.toUpperCase() === `${name}`.toUpperCase());
+  const found = ["HMAC", "RSASSA-PKCS1-v1_5", "RSA-PSS", "ECDSA"].find(
+    (one) => one.toUpperCase() === `${name}`.toUpperCase(),
+  );
   if (!found) throw unsupported(`The algorithm "${name}"`);
   return found;
 };
@@ -42,10 +47,18 @@ export class CryptoKey {
     if (key !== internal) throw new TypeError("Illegal constructor");
     this.#parts = parts;
   }
-  get type() { return this.#parts.type; }
-  get extractable() { return this.#parts.extractable; }
-  get algorithm() { return this.#parts.algorithm; }
-  get usages() { return this.#parts.usages; }
+  get type() {
+    return this.#parts.type;
+  }
+  get extractable() {
+    return this.#parts.extractable;
+  }
+  get algorithm() {
+    return this.#parts.algorithm;
+  }
+  get usages() {
+    return this.#parts.usages;
+  }
 }
 
 export class SubtleCrypto {
@@ -68,7 +81,8 @@ export class SubtleCrypto {
       return hmacKey(bytes, hashOf(hash), parts);
     }
     const { type, kind, bits, der } = read(format, data);
-    if (kind !== (name === "ECDSA" ? namedCurve : "RSA")) throw failure("DataError", `The key is not one of ${namedCurve ?? "RSA"}`);
+    if (kind !== (name === "ECDSA" ? namedCurve : "RSA"))
+      throw failure("DataError", `The key is not one of ${namedCurve ?? "RSA"}`);
     const details = name === "ECDSA" ? { namedCurve } : { modulusLength: bits, hash: { name: hashOf(hash) } };
     return newKey({ ...parts, type, algorithm: { name, ...details }, bytes: der });
   }
@@ -101,7 +115,11 @@ export class SubtleCrypto {
 }
 
 for (const name of ["encrypt", "decrypt", "deriveBits", "deriveKey", "wrapKey", "unwrapKey"]) {
-  const value = { async [name]() { throw unsupported(`crypto.subtle.${name}`); } }[name];
+  const value = {
+    async [name]() {
+      throw unsupported(`crypto.subtle.${name}`);
+    },
+  }[name];
   Object.defineProperty(SubtleCrypto.prototype, name, { value, writable: true, configurable: true });
 }
 
@@ -128,10 +146,12 @@ function schemeOf(algorithm, key, usage) {
   const denied = (why) => failure("InvalidAccessError", why);
   if (key.algorithm.name !== name) throw denied("Key algorithm mismatch");
   if (!key.usages.includes(usage)) throw denied(`Unable to use this key to ${usage}`);
-  if (name !== "HMAC" && key.type !== (usage === "sign" ? "private" : "public")) throw denied(`Unable to use this key to ${usage}`);
+  if (name !== "HMAC" && key.type !== (usage === "sign" ? "private" : "public"))
+    throw denied(`Unable to use this key to ${usage}`);
   if (name === "ECDSA") return ["ecdsa-fixed", HASHES[hashOf(hash)]];
   const hashed = key.algorithm.hash.name;
-  if (name === "RSA-PSS" && saltLength !== SIZES[hashed]) throw unsupported(`The salt length ${saltLength} with ${hashed}`);
+  if (name === "RSA-PSS" && saltLength !== SIZES[hashed])
+    throw unsupported(`The salt length ${saltLength} with ${hashed}`);
   return [{ HMAC: "hmac", "RSASSA-PKCS1-v1_5": "rsa-pkcs1", "RSA-PSS": "rsa-pss" }[name], HASHES[hashed]];
 }
 
@@ -142,9 +162,15 @@ export class Crypto {
   constructor(key) {
     if (key !== internal) throw new TypeError("Illegal constructor");
   }
-  get subtle() { return this.#subtle; }
+  get subtle() {
+    return this.#subtle;
+  }
   getRandomValues(array) {
-    if (!isBytes(array) || array instanceof ArrayBuffer || /Float|DataView/.test(array[Symbol.toStringTag] ?? "DataView")) {
+    if (
+      !isBytes(array) ||
+      array instanceof ArrayBuffer ||
+      /Float|DataView/.test(array[Symbol.toStringTag] ?? "DataView")
+    ) {
       throw failure("TypeMismatchError", "The data argument must be an integer-type TypedArray");
     }
     if (array.byteLength > 65536) {
@@ -158,7 +184,15 @@ export class Crypto {
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     const digits = native.text(pack(bytes), "hex");
-    return [[0, 8], [8, 12], [12, 16], [16, 20], [20, 32]].map(([from, to]) => digits.slice(from, to)).join("-");
+    return [
+      [0, 8],
+      [8, 12],
+      [12, 16],
+      [16, 20],
+      [20, 32],
+    ]
+      .map(([from, to]) => digits.slice(from, to))
+      .join("-");
   }
 }
 

@@ -11,8 +11,12 @@ export const encode = (value) => new Uint8Array(host.encode(text(value), "utf8")
 export const decode = (bytes) => host.decode("utf-8", pack(bytes), false, false, false).text;
 
 export class TextEncoder {
-  get encoding() { return "utf-8"; }
-  encode(value = "") { return encode(value); }
+  get encoding() {
+    return "utf-8";
+  }
+  encode(value = "") {
+    return encode(value);
+  }
   encodeInto(value, destination) {
     let read = 0;
     let written = 0;
@@ -30,7 +34,21 @@ export class TextEncoder {
 const LABELS = {
   "utf-8": ["utf-8", "utf8", "unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "x-unicode20utf8"],
   "utf-16le": ["utf-16le", "utf-16", "ucs-2", "unicode", "csunicode", "iso-10646-ucs-2", "unicodefeff"],
-  "windows-1252": ["windows-1252", "latin1", "iso-8859-1", "iso8859-1", "iso88591", "iso_8859-1", "l1", "ascii", "us-ascii", "cp1252", "x-cp1252", "cp819", "ibm819"],
+  "windows-1252": [
+    "windows-1252",
+    "latin1",
+    "iso-8859-1",
+    "iso8859-1",
+    "iso88591",
+    "iso_8859-1",
+    "l1",
+    "ascii",
+    "us-ascii",
+    "cp1252",
+    "x-cp1252",
+    "cp819",
+    "ibm819",
+  ],
 };
 
 export class TextDecoder {
@@ -44,15 +62,23 @@ export class TextDecoder {
     const wanted = `${label}`.trim().toLowerCase();
     this.#encoding = Object.keys(LABELS).find((name) => LABELS[name].includes(wanted));
     if (!this.#encoding) {
-      const error = new RangeError(`The "${label}" encoding is not supported; there is ${Object.keys(LABELS).join(", ")}`);
+      const error = new RangeError(
+        `The "${label}" encoding is not supported; there is ${Object.keys(LABELS).join(", ")}`,
+      );
       throw Object.assign(error, { code: "ERR_ENCODING_NOT_SUPPORTED" });
     }
     this.#fatal = Boolean(fatal);
     this.#ignoreBOM = Boolean(ignoreBOM);
   }
-  get encoding() { return this.#encoding; }
-  get fatal() { return this.#fatal; }
-  get ignoreBOM() { return this.#ignoreBOM; }
+  get encoding() {
+    return this.#encoding;
+  }
+  get fatal() {
+    return this.#fatal;
+  }
+  get ignoreBOM() {
+    return this.#ignoreBOM;
+  }
 
   decode(input = new Uint8Array(), { stream = false } = {}) {
     const bytes = this.#rest.length ? concat([this.#rest, view(input)]) : view(input);

@@ -26,21 +26,43 @@ export class Event {
     this.#type = `${type}`;
     this.#init = { ...init };
   }
-  get type() { return this.#type; }
-  get target() { return this.#target; }
-  get srcElement() { return this.#target; }
-  get currentTarget() { return this.#current; }
-  get bubbles() { return Boolean(this.#init.bubbles); }
-  get cancelable() { return Boolean(this.#init.cancelable); }
-  get composed() { return Boolean(this.#init.composed); }
-  get defaultPrevented() { return this.#prevented; }
-  get timeStamp() { return this.#timeStamp; }
-  get isTrusted() { return false; }
+  get type() {
+    return this.#type;
+  }
+  get target() {
+    return this.#target;
+  }
+  get srcElement() {
+    return this.#target;
+  }
+  get currentTarget() {
+    return this.#current;
+  }
+  get bubbles() {
+    return Boolean(this.#init.bubbles);
+  }
+  get cancelable() {
+    return Boolean(this.#init.cancelable);
+  }
+  get composed() {
+    return Boolean(this.#init.composed);
+  }
+  get defaultPrevented() {
+    return this.#prevented;
+  }
+  get timeStamp() {
+    return this.#timeStamp;
+  }
+  get isTrusted() {
+    return false;
+  }
   preventDefault() {
     if (this.cancelable) this.#prevented = true;
   }
   stopPropagation() {}
-  stopImmediatePropagation() { this.#stopped = true; }
+  stopImmediatePropagation() {
+    this.#stopped = true;
+  }
 }
 
 /** https://dom.spec.whatwg.org/#eventtarget. An error in a listener is written to the console. */
@@ -49,7 +71,11 @@ export class EventTarget {
 
   addEventListener(type, callback, options) {
     if (callback === null || callback === undefined) return;
-    const { once = false, capture = false, signal } = typeof options === "object" ? (options ?? {}) : { capture: options };
+    const {
+      once = false,
+      capture = false,
+      signal,
+    } = typeof options === "object" ? (options ?? {}) : { capture: options };
     if (signal?.aborted) return;
     const listener = { type: `${type}`, callback, once, capture: Boolean(capture) };
     if (this.#listeners.some(same(listener))) return;
@@ -117,9 +143,15 @@ export class AbortSignal extends EventTarget {
     if (key !== internal) throw new TypeError("Illegal constructor");
     super();
   }
-  get aborted() { return this.#aborted; }
-  get reason() { return this.#reason; }
-  get onabort() { return this.#handler; }
+  get aborted() {
+    return this.#aborted;
+  }
+  get reason() {
+    return this.#reason;
+  }
+  get onabort() {
+    return this.#handler;
+  }
   set onabort(handler) {
     if (this.#handler) this.removeEventListener("abort", this.#handler);
     this.#handler = typeof handler === "function" ? handler : null;
@@ -155,8 +187,12 @@ export class AbortSignal extends EventTarget {
 /** https://dom.spec.whatwg.org/#interface-abortcontroller */
 export class AbortController {
   #signal = newSignal();
-  get signal() { return this.#signal; }
-  abort(reason) { abort(this.#signal, reason); }
+  get signal() {
+    return this.#signal;
+  }
+  abort(reason) {
+    abort(this.#signal, reason);
+  }
 }
 
 export function make() {

@@ -46,17 +46,29 @@ export class Request extends Body {
     this.#signal = signal ? AbortSignal.any([signal]) : new AbortController().signal;
   }
 
-  get url() { return this.#url; }
-  get method() { return this.#method; }
-  get headers() { return this.#headers; }
-  get redirect() { return this.#redirect; }
-  get signal() { return this.#signal; }
+  get url() {
+    return this.#url;
+  }
+  get method() {
+    return this.#method;
+  }
+  get headers() {
+    return this.#headers;
+  }
+  get redirect() {
+    return this.#redirect;
+  }
+  get signal() {
+    return this.#signal;
+  }
   clone() {
     const { url, method, headers, redirect, signal } = this;
     const bytes = peek(this);
     return new Request(url, { method, headers, redirect, signal, body: bytes && new Owned(bytes) });
   }
-  get [Symbol.toStringTag]() { return "Request"; }
+  get [Symbol.toStringTag]() {
+    return "Request";
+  }
 }
 
 function absolute(input) {
@@ -66,7 +78,8 @@ function absolute(input) {
   } catch (cause) {
     throw new TypeError(`Failed to parse URL from ${input}`, { cause });
   }
-  if (url.username || url.password) throw new TypeError(`Request cannot be constructed from a URL that includes credentials: ${url}`);
+  if (url.username || url.password)
+    throw new TypeError(`Request cannot be constructed from a URL that includes credentials: ${url}`);
   return url.href;
 }
 
@@ -105,11 +118,13 @@ export class Response extends Body {
     init ??= {};
     const { status = 200, statusText = "" } = init;
     const code = Math.trunc(status);
-    if (!(code >= 200 && code <= 599)) throw new RangeError('init["status"] must be in the range of 200 to 599, inclusive.');
+    if (!(code >= 200 && code <= 599))
+      throw new RangeError('init["status"] must be in the range of 200 to 599, inclusive.');
     if (/[^\t\x20-\x7e\x80-\xff]/.test(statusText)) throw new TypeError("Invalid statusText");
     const headers = new Headers(init.headers);
     const [bytes, type] = extract(body);
-    if (bytes && BODYLESS.includes(code)) throw new TypeError(`Response constructor: Invalid response status code ${code}`);
+    if (bytes && BODYLESS.includes(code))
+      throw new TypeError(`Response constructor: Invalid response status code ${code}`);
     if (type && !headers.has("content-type")) headers.append("Content-Type", type);
     super(bytes);
     this.#status = code;
@@ -129,20 +144,42 @@ export class Response extends Body {
     return new Response(null, { status, headers: { Location: absolute(url) } });
   }
 
-  get status() { return this.#status; }
-  get statusText() { return this.#statusText; }
-  get ok() { return this.#status >= 200 && this.#status <= 299; }
-  get headers() { return this.#headers; }
-  get url() { return this.#url; }
-  get redirected() { return this.#redirected; }
-  get type() { return this.#type; }
+  get status() {
+    return this.#status;
+  }
+  get statusText() {
+    return this.#statusText;
+  }
+  get ok() {
+    return this.#status >= 200 && this.#status <= 299;
+  }
+  get headers() {
+    return this.#headers;
+  }
+  get url() {
+    return this.#url;
+  }
+  get redirected() {
+    return this.#redirected;
+  }
+  get type() {
+    return this.#type;
+  }
   clone() {
     const bytes = peek(this);
     return received({
-      status: this.#status, statusText: this.#statusText, headers: this.#headers, url: this.#url, redirected: this.#redirected, type: this.#type, bytes,
+      status: this.#status,
+      statusText: this.#statusText,
+      headers: this.#headers,
+      url: this.#url,
+      redirected: this.#redirected,
+      type: this.#type,
+      bytes,
     });
   }
-  get [Symbol.toStringTag]() { return "Response"; }
+  get [Symbol.toStringTag]() {
+    return "Response";
+  }
 }
 
 /** https://fetch.spec.whatwg.org/#fetch-method. What fails rejects with a TypeError that tells why. */

@@ -25,7 +25,9 @@ export class Headers {
     }
   }
 
-  append(name, value) { this.#list.push([checkedName(name), checkedValue(value, name)]); }
+  append(name, value) {
+    this.#list.push([checkedName(name), checkedValue(value, name)]);
+  }
   delete(name) {
     const is = named(name);
     this.#list = this.#list.filter((pair) => !is(pair));
@@ -34,8 +36,12 @@ export class Headers {
     const found = this.#list.filter(named(name));
     return found.length ? found.map(([, value]) => value).join(separator(name)) : null;
   }
-  getSetCookie() { return this.#list.filter(named("set-cookie")).map(([, value]) => value); }
-  has(name) { return this.#list.some(named(name)); }
+  getSetCookie() {
+    return this.#list.filter(named("set-cookie")).map(([, value]) => value);
+  }
+  has(name) {
+    return this.#list.some(named(name));
+  }
   set(name, value) {
     const pair = [checkedName(name), checkedValue(value, name)];
     const is = named(name);
@@ -60,8 +66,12 @@ export class Headers {
   *values() {
     for (const [, value] of this.entries()) yield value;
   }
-  [Symbol.iterator]() { return this.entries(); }
-  get [Symbol.toStringTag]() { return "Headers"; }
+  [Symbol.iterator]() {
+    return this.entries();
+  }
+  get [Symbol.toStringTag]() {
+    return "Headers";
+  }
 }
 
 const separator = (name) => (`${name}`.toLowerCase() === "cookie" ? "; " : ", ");

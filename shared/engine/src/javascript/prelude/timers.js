@@ -1,13 +1,13 @@
 // setTimeout and its kin, over the engine's own timers.
 export function make(host) {
-  const { setTimer, clearTimer } = host
-  const { apply } = Reflect
+  const { setTimer, clearTimer } = host;
+  const { apply } = Reflect;
 
   function start(callback, delay, repeats, args) {
-    if (typeof callback !== "function") throw new TypeError("a timer needs a function")
-    return setTimer(() => apply(callback, undefined, args), +delay || 0, repeats)
+    if (typeof callback !== "function") throw new TypeError("a timer needs a function");
+    return setTimer(() => apply(callback, undefined, args), +delay || 0, repeats);
   }
-  const clear = (id) => clearTimer(+id || 0)
+  const clear = (id) => clearTimer(+id || 0);
 
   return {
     setTimeout: (callback, delay, ...args) => start(callback, delay, false, args),
@@ -16,5 +16,5 @@ export function make(host) {
     clearTimeout: clear,
     clearInterval: clear,
     clearImmediate: clear,
-  }
+  };
 }

@@ -14,7 +14,12 @@ export class URLSearchParams {
     watch = (query, changed) => {
       const params = new URLSearchParams(query);
       params.#changed = changed;
-      return [params, (next) => { params.#list = host.parseForm(next); }];
+      return [
+        params,
+        (next) => {
+          params.#list = host.parseForm(next);
+        },
+      ];
     };
   }
 
@@ -36,7 +41,9 @@ export class URLSearchParams {
     }
   }
 
-  get size() { return this.#list.length; }
+  get size() {
+    return this.#list.length;
+  }
   append(name, value) {
     this.#list.push([text(name), text(value)]);
     this.#changed(this);
@@ -46,9 +53,15 @@ export class URLSearchParams {
     this.#list = this.#list.filter((pair) => !is(pair));
     this.#changed(this);
   }
-  get(name) { return this.#list.find(matching(name))?.[1] ?? null; }
-  getAll(name) { return this.#list.filter(matching(name)).map((pair) => pair[1]); }
-  has(name, value) { return this.#list.some(matching(name, value)); }
+  get(name) {
+    return this.#list.find(matching(name))?.[1] ?? null;
+  }
+  getAll(name) {
+    return this.#list.filter(matching(name)).map((pair) => pair[1]);
+  }
+  has(name, value) {
+    return this.#list.some(matching(name, value));
+  }
   set(name, value) {
     const is = matching(name);
     const at = this.#list.findIndex(is);
@@ -73,9 +86,15 @@ export class URLSearchParams {
   *values() {
     for (const pair of this.entries()) yield pair[1];
   }
-  [Symbol.iterator]() { return this.entries(); }
-  toString() { return host.printForm(this.#list); }
-  get [Symbol.toStringTag]() { return "URLSearchParams"; }
+  [Symbol.iterator]() {
+    return this.entries();
+  }
+  toString() {
+    return host.printForm(this.#list);
+  }
+  get [Symbol.toStringTag]() {
+    return "URLSearchParams";
+  }
 }
 
 const matching = (name, value) => {
@@ -83,7 +102,19 @@ const matching = (name, value) => {
   return (pair) => pair[0] === wanted && (value === undefined || pair[1] === text(value));
 };
 
-const PARTS = ["href", "origin", "protocol", "username", "password", "host", "hostname", "port", "pathname", "search", "hash"];
+const PARTS = [
+  "href",
+  "origin",
+  "protocol",
+  "username",
+  "password",
+  "host",
+  "hostname",
+  "port",
+  "pathname",
+  "search",
+  "hash",
+];
 
 export class URL {
   #parts;
@@ -103,18 +134,30 @@ export class URL {
 
   get searchParams() {
     if (!this.#params) {
-      const changed = (params) => { this.#parts = host.setUrl(this.#parts[0], "search", `${params}`); };
+      const changed = (params) => {
+        this.#parts = host.setUrl(this.#parts[0], "search", `${params}`);
+      };
       [this.#params, this.#follow] = watch(this.search, changed);
     }
     return this.#params;
   }
-  toString() { return this.href; }
-  toJSON() { return this.href; }
-  get [Symbol.toStringTag]() { return "URL"; }
+  toString() {
+    return this.href;
+  }
+  toJSON() {
+    return this.href;
+  }
+  get [Symbol.toStringTag]() {
+    return "URL";
+  }
 
   static {
     PARTS.forEach((name, i) => {
-      const get = { [name]() { return this.#parts[i]; } }[name];
+      const get = {
+        [name]() {
+          return this.#parts[i];
+        },
+      }[name];
       const set = function (value) {
         const parts = host.setUrl(this.#parts[0], name, text(value));
         if (!parts) throw coded(TypeError, "ERR_INVALID_URL", "Invalid URL");

@@ -1,12 +1,12 @@
 // `CancelToken`, deprecated in favour of `signal` and still in use.
 
-import { CanceledError } from './error.js';
+import { CanceledError } from "./error.js";
 
 export class CancelToken {
   #listeners = new Set();
 
   constructor(executor) {
-    if (typeof executor !== 'function') throw new TypeError('executor must be a function.');
+    if (typeof executor !== "function") throw new TypeError("executor must be a function.");
     this.promise = new Promise((resolve) => this.#listeners.add(resolve));
     executor((message, config, request) => {
       if (this.reason) return;

@@ -1,7 +1,7 @@
 // The default configuration, and how one configuration is put over another.
 
-import { AxiosHeaders } from './headers.js';
-import { transformRequest, transformResponse } from './transform.js';
+import { AxiosHeaders } from "./headers.js";
+import { transformRequest, transformResponse } from "./transform.js";
 
 export const defaults = () => ({
   transitional: {
@@ -13,24 +13,34 @@ export const defaults = () => ({
     validateStatusUndefinedResolves: true,
     encodeBasicAuthUsername: false,
   },
-  adapter: ['xhr', 'http', 'fetch'],
+  adapter: ["xhr", "http", "fetch"],
   transformRequest: [transformRequest],
   transformResponse: [transformResponse],
   timeout: 0,
-  xsrfCookieName: 'XSRF-TOKEN',
-  xsrfHeaderName: 'X-XSRF-TOKEN',
+  xsrfCookieName: "XSRF-TOKEN",
+  xsrfHeaderName: "X-XSRF-TOKEN",
   maxContentLength: -1,
   maxBodyLength: -1,
   env: {},
   validateStatus: (status) => status >= 200 && status < 300,
   headers: {
-    common: { Accept: 'application/json, text/plain, */*', 'Content-Type': undefined },
-    delete: {}, get: {}, head: {}, options: {}, post: {}, put: {}, patch: {}, purge: {}, link: {}, unlink: {}, query: {},
+    common: { Accept: "application/json, text/plain, */*", "Content-Type": undefined },
+    delete: {},
+    get: {},
+    head: {},
+    options: {},
+    post: {},
+    put: {},
+    patch: {},
+    purge: {},
+    link: {},
+    unlink: {},
+    query: {},
   },
 });
 
 // These belong to one request: they are not inherited.
-const OF_THE_REQUEST = ['url', 'method', 'data'];
+const OF_THE_REQUEST = ["url", "method", "data"];
 
 // `second` over `first`: objects member by member, everything else as a whole.
 export function mergeConfig(first = {}, second = {}) {
@@ -39,14 +49,14 @@ export function mergeConfig(first = {}, second = {}) {
     const [below, above] = [first[key], second?.[key]];
     let value;
     if (OF_THE_REQUEST.includes(key)) value = copy(above);
-    else if (key === 'validateStatus' && 'validateStatus' in (second ?? {})) value = above;
-    else if (key === 'headers') value = merge(plainHeaders(below), plainHeaders(above), true);
+    else if (key === "validateStatus" && "validateStatus" in (second ?? {})) value = above;
+    else if (key === "headers") value = merge(plainHeaders(below), plainHeaders(above), true);
     else value = merge(below, above);
     // `validateStatus: undefined` says that every status is fine.
-    if (value !== undefined || key === 'validateStatus') merged[key] = value;
+    if (value !== undefined || key === "validateStatus") merged[key] = value;
   }
   const serializer = merged.paramsSerializer;
-  if (typeof serializer === 'function') merged.paramsSerializer = { serialize: serializer };
+  if (typeof serializer === "function") merged.paramsSerializer = { serialize: serializer };
   return merged;
 }
 
@@ -58,7 +68,7 @@ function merge(below, above, caseless = false) {
   const merged = {};
   for (const [key, value] of [...Object.entries(below), ...Object.entries(above)]) {
     const name = (caseless && Object.keys(merged).find((it) => it.toLowerCase() === key.toLowerCase())) || key;
-    if (key !== '__proto__') merged[name] = value === undefined ? undefined : merge(merged[name], value, caseless);
+    if (key !== "__proto__") merged[name] = value === undefined ? undefined : merge(merged[name], value, caseless);
   }
   return merged;
 }
@@ -70,7 +80,11 @@ function copy(value, above = []) {
 }
 
 export function isPlain(value) {
-  if (value === null || typeof value !== 'object') return false;
+  if (value === null || typeof value !== "object") return false;
   const prototype = Object.getPrototypeOf(value);
-  return (prototype === null || prototype === Object.prototype) && !(Symbol.toStringTag in value) && !(Symbol.iterator in value);
+  return (
+    (prototype === null || prototype === Object.prototype) &&
+    !(Symbol.toStringTag in value) &&
+    !(Symbol.iterator in value)
+  );
 }

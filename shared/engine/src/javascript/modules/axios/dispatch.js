@@ -1,15 +1,15 @@
 // One request: data is transformed and sent, the answer is judged and transformed.
 
-import { sendByFetch } from './fetch.js';
-import { AxiosError, CanceledError, isCancel } from './error.js';
-import { AxiosHeaders } from './headers.js';
+import { sendByFetch } from "./fetch.js";
+import { AxiosError, CanceledError, isCancel } from "./error.js";
+import { AxiosHeaders } from "./headers.js";
 
 export async function dispatch(config) {
   throwIfCanceled(config);
   config.headers = AxiosHeaders.from(config.headers);
   config.data = transform(config, config.transformRequest, config.data);
-  if (['post', 'put', 'patch'].includes(config.method)) {
-    config.headers.setContentType('application/x-www-form-urlencoded', false);
+  if (["post", "put", "patch"].includes(config.method)) {
+    config.headers.setContentType("application/x-www-form-urlencoded", false);
   }
   const startedAt = Date.now();
   const received = (response) => {
@@ -34,8 +34,8 @@ export async function dispatch(config) {
 // An adapter of the caller's own, or ours: under whatever name, there is only one.
 export function getAdapter(adapter) {
   const first = [adapter].flat()[0];
-  if (typeof first === 'function') return first;
-  const unknown = [adapter].flat().find((it) => it && !['xhr', 'http', 'fetch'].includes(it));
+  if (typeof first === "function") return first;
+  const unknown = [adapter].flat().find((it) => it && !["xhr", "http", "fetch"].includes(it));
   if (unknown) throw new AxiosError(`Unknown adapter '${unknown}'`);
   return sendByFetch;
 }
@@ -48,7 +48,9 @@ function throwIfCanceled(config) {
 function transform(config, transformers, data, response) {
   const headers = AxiosHeaders.from(response?.headers ?? config.headers).normalize();
   const context = response ? Object.create(config, { response: { value: response } }) : config;
-  const result = [transformers ?? []].flat().reduce((it, step) => step.call(context, it, headers, response?.status), data);
+  const result = [transformers ?? []]
+    .flat()
+    .reduce((it, step) => step.call(context, it, headers, response?.status), data);
   headers.normalize();
   return result;
 }

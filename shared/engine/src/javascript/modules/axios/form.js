@@ -1,7 +1,7 @@
 // Objects as fields of forms, and back: `{a: {b: 1}, list: [1, 2]}` is `a[b]=1`, `list[]=1`, `list[]=2`.
 
-import { isPlain } from './config.js';
-import { AxiosError } from './error.js';
+import { isPlain } from "./config.js";
+import { AxiosError } from "./error.js";
 
 const MAX_DEPTH = 100;
 
@@ -14,16 +14,21 @@ export function pairs(object, options, what) {
 
 // The fields of `object` appended to `form`.
 export function toFormData(object, form = new FormData(), options) {
-  if (object === null || typeof object !== 'object') throw new TypeError('target must be an object');
+  if (object === null || typeof object !== "object") throw new TypeError("target must be an object");
   walk(object, form, options);
   return form;
 }
 
-export const encodeForm = (object, options) => pairs(object, options).map((pair) => pair.map(encode).join('=')).join('&');
+export const encodeForm = (object, options) =>
+  pairs(object, options)
+    .map((pair) => pair.map(encode).join("="))
+    .join("&");
 
 // As forms are encoded, like URLSearchParams does.
 export const encode = (part) =>
-  encodeURIComponent(part).replace(/[!'()~]|%20/g, (it) => (it === '%20' ? '+' : `%${it.charCodeAt(0).toString(16).toUpperCase()}`));
+  encodeURIComponent(part).replace(/[!'()~]|%20/g, (it) =>
+    it === "%20" ? "+" : `%${it.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 
 function walk(object, form, options, what) {
   const { dots = false, metaTokens = true, indexes = false, maxDepth = MAX_DEPTH, visitor } = options ?? {};
@@ -39,29 +44,33 @@ function walk(object, form, options, what) {
     }
     if (above.includes(value)) {
       if (what) throw new AxiosError(`Circular reference detected in ${what}`, AxiosError.ERR_BAD_OPTION_VALUE);
-      throw new Error(`Circular reference detected in ${path.join('.')}`);
+      throw new Error(`Circular reference detected in ${path.join(".")}`);
     }
     above.push(value);
     for (const [key, member] of Object.entries(value)) {
       if (member === undefined || member === null) continue;
       const name = key.trim();
-      if ((visitor ?? defaultVisitor).call(form, member, name, path, helpers) === true) build(member, path ? [...path, name] : [name]);
+      if ((visitor ?? defaultVisitor).call(form, member, name, path, helpers) === true)
+        build(member, path ? [...path, name] : [name]);
     }
     above.pop();
   }
 
   // Whether the value's own members are to be visited.
   function defaultVisitor(value, key, path) {
-    if (!path && typeof value === 'object') {
-      if (key.endsWith('{}')) {
+    if (!path && typeof value === "object") {
+      if (key.endsWith("{}")) {
         form.append(metaTokens ? key : key.slice(0, -2), JSON.stringify(value));
         return false;
       }
-      if (Array.isArray(value) && (key.endsWith('[]') || !value.some(isVisitable))) {
-        const name = key.replace(/\[\]$/, '');
+      if (Array.isArray(value) && (key.endsWith("[]") || !value.some(isVisitable))) {
+        const name = key.replace(/\[\]$/, "");
         value.forEach((member, at) => {
           if (member === undefined || member === null) return;
-          form.append(indexes === true ? fieldName([name], at) : name + (indexes === null ? '' : '[]'), convertValue(member));
+          form.append(
+            indexes === true ? fieldName([name], at) : name + (indexes === null ? "" : "[]"),
+            convertValue(member),
+          );
         });
         return false;
       }
@@ -72,24 +81,24 @@ function walk(object, form, options, what) {
   }
 
   function fieldName(path, key) {
-    const [first, ...rest] = [...path, key].map((part) => String(part).replace(/\[\]$/, ''));
+    const [first, ...rest] = [...path, key].map((part) => String(part).replace(/\[\]$/, ""));
     if (path.length === 0) return String(key);
-    return dots ? [first, ...rest].join('.') : first + rest.map((part) => `[${part}]`).join('');
+    return dots ? [first, ...rest].join(".") : first + rest.map((part) => `[${part}]`).join("");
   }
 }
 
 const isVisitable = (value) => isPlain(value) || Array.isArray(value);
 
 function convertValue(value) {
-  if (value === null) return '';
+  if (value === null) return "";
   if (value instanceof Date) return value.toISOString();
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return new Blob([value]);
-  return typeof value === 'boolean' ? String(value) : value;
+  return typeof value === "boolean" ? String(value) : value;
 }
 
 // The fields of a form as an object: `.` and brackets make levels, `[]` and repetition make lists.
 export function formToJSON(form) {
-  if (typeof form?.entries !== 'function') return null;
+  if (typeof form?.entries !== "function") return null;
   const object = {};
   for (const [name, value] of form.entries()) {
     const path = [...name.matchAll(/[^.[\]]+|\[([^.[\]]*)\]/g)].map((match) => match[1] ?? match[0]);
@@ -97,7 +106,7 @@ export function formToJSON(form) {
       const message = `Object is too deeply nested (${path.length} levels). Max depth: ${MAX_DEPTH}`;
       throw new AxiosError(message, AxiosError.ERR_FORM_DATA_DEPTH_EXCEEDED);
     }
-    if (path.length && !path.includes('__proto__')) put(object, path, value);
+    if (path.length && !path.includes("__proto__")) put(object, path, value);
   }
   return withoutGaps(object);
 }
@@ -105,9 +114,10 @@ export function formToJSON(form) {
 // Gives `target`, or the object that it becomes: a list is one as long as its keys are positions.
 function put(target, [part, ...rest], value) {
   const holder = Array.isArray(target) && !/^\d*$/.test(part) ? { ...target } : target;
-  const key = part === '' && Array.isArray(holder) ? holder.length : part;
+  const key = part === "" && Array.isArray(holder) ? holder.length : part;
   if (rest.length > 0) holder[key] = put(isVisitable(holder[key]) ? holder[key] : [], rest, value);
-  else holder[key] = Object.hasOwn(holder, key) ? [...(isWhole(holder[key]) ? holder[key] : [holder[key]]), value] : value;
+  else
+    holder[key] = Object.hasOwn(holder, key) ? [...(isWhole(holder[key]) ? holder[key] : [holder[key]]), value] : value;
   return holder;
 }
 

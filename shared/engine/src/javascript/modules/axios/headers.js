@@ -16,7 +16,7 @@ export class AxiosHeaders {
   // `rewrite`: true sets in any case; false only what is not set yet; by default anything but a header set to false.
   set(header, value, rewrite) {
     if (header === undefined || header === null) return this;
-    if (typeof header === 'string' && (value !== undefined || !/[:\n]/.test(header))) {
+    if (typeof header === "string" && (value !== undefined || !/[:\n]/.test(header))) {
       this.#put(header, value, rewrite);
     } else {
       for (const [name, it] of entries(header)) this.#put(name, it, value);
@@ -28,7 +28,10 @@ export class AxiosHeaders {
     if (!header.trim()) return;
     const name = this.#find(header) ?? header;
     const is = this[name];
-    const mayWrite = typeof rewrite === 'function' ? rewrite.call(this, is, name, this) : rewrite === true || (rewrite === undefined && is !== false);
+    const mayWrite =
+      typeof rewrite === "function"
+        ? rewrite.call(this, is, name, this)
+        : rewrite === true || (rewrite === undefined && is !== false);
     if (is === undefined || mayWrite) define(this, name, normal(value));
   }
 
@@ -52,7 +55,10 @@ export class AxiosHeaders {
   }
 
   delete(header, matcher) {
-    const names = [header].flat().map((it) => this.#find(it)).filter((it) => it && (!matcher || matches(this, this[it], it, matcher)));
+    const names = [header]
+      .flat()
+      .map((it) => this.#find(it))
+      .filter((it) => it && (!matcher || matches(this, this[it], it, matcher)));
     for (const name of names) delete this[name];
     return names.length > 0;
   }
@@ -83,17 +89,17 @@ export class AxiosHeaders {
     const plain = Object.create(null);
     for (const [name, value] of Object.entries(this)) {
       if (value === undefined || value === null || value === false) continue;
-      plain[name] = asStrings && Array.isArray(value) ? value.join(', ') : value;
+      plain[name] = asStrings && Array.isArray(value) ? value.join(", ") : value;
     }
     return plain;
   }
 
   toString() {
-    return [...this].map(([name, value]) => `${name}: ${value}`).join('\n');
+    return [...this].map(([name, value]) => `${name}: ${value}`).join("\n");
   }
 
   getSetCookie() {
-    return this.get('set-cookie') ?? [];
+    return this.get("set-cookie") ?? [];
   }
 
   [Symbol.iterator]() {
@@ -101,13 +107,13 @@ export class AxiosHeaders {
   }
 
   get [Symbol.toStringTag]() {
-    return 'AxiosHeaders';
+    return "AxiosHeaders";
   }
 }
 
-for (const header of ['Content-Type', 'Content-Length', 'Accept', 'Accept-Encoding', 'User-Agent', 'Authorization']) {
-  const name = header.replace('-', '');
-  for (const verb of ['get', 'set', 'has']) {
+for (const header of ["Content-Type", "Content-Length", "Accept", "Accept-Encoding", "User-Agent", "Authorization"]) {
+  const name = header.replace("-", "");
+  for (const verb of ["get", "set", "has"]) {
     const value = function (...parameters) {
       return this[verb](header, ...parameters);
     };
@@ -116,10 +122,15 @@ for (const header of ['Content-Type', 'Content-Length', 'Accept', 'Accept-Encodi
 }
 
 function entries(headers) {
-  if (typeof headers === 'string') {
-    return headers.split('\n').map((line) => [line.split(':')[0].trim().toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]).filter(([name]) => name);
+  if (typeof headers === "string") {
+    return headers
+      .split("\n")
+      .map((line) => [line.split(":")[0].trim().toLowerCase(), line.slice(line.indexOf(":") + 1).trim()])
+      .filter(([name]) => name);
   }
-  return typeof headers[Symbol.iterator] === 'function' && !(headers instanceof AxiosHeaders) ? [...headers] : Object.entries(headers);
+  return typeof headers[Symbol.iterator] === "function" && !(headers instanceof AxiosHeaders)
+    ? [...headers]
+    : Object.entries(headers);
 }
 
 // Not `headers[name] = …`: a header may be called `__proto__`.
@@ -130,13 +141,17 @@ function define(headers, name, value) {
 // No line can be added to a request by what is in a value.
 function normal(value) {
   if (value === false || value === undefined || value === null) return value;
-  return Array.isArray(value) ? value.map(normal) : String(value).replace(/[\r\n\0]+/g, '').trim();
+  return Array.isArray(value)
+    ? value.map(normal)
+    : String(value)
+        .replace(/[\r\n\0]+/g, "")
+        .trim();
 }
 
 function matches(headers, value, name, matcher) {
-  if (typeof matcher === 'function') return matcher.call(headers, value, name);
+  if (typeof matcher === "function") return matcher.call(headers, value, name);
   if (matcher instanceof RegExp) return matcher.test(value);
-  return typeof matcher === 'string' && String(value).includes(matcher);
+  return typeof matcher === "string" && String(value).includes(matcher);
 }
 
 function tokens(text) {

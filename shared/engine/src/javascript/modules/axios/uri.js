@@ -1,10 +1,10 @@
 // The URI of a request: base, path and query parameters.
 
-import { AxiosError } from './error.js';
-import { encode, pairs } from './form.js';
+import { AxiosError } from "./error.js";
+import { encode, pairs } from "./form.js";
 
 export function buildUri(config) {
-  const { url = '', baseURL, allowAbsoluteUrls, params, paramsSerializer } = config;
+  const { url = "", baseURL, allowAbsoluteUrls, params, paramsSerializer } = config;
   return withParams(fullPath(baseURL, url, allowAbsoluteUrls, config), params, paramsSerializer);
 }
 
@@ -15,15 +15,15 @@ function fullPath(base, url, allowAbsoluteUrls, config) {
   }
   const isAbsolute = /^([a-z][a-z\d+\-.]*:)?\/\//i.test(url);
   if (!base || (isAbsolute && allowAbsoluteUrls !== false)) return url;
-  return url ? `${base.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}` : base;
+  return url ? `${base.replace(/\/+$/, "")}/${url.replace(/^\/+/, "")}` : base;
 }
 
 function withParams(url, params, serializer = {}) {
   if (!params) return url;
   const query = serialize(params, serializer);
   if (!query) return url;
-  const [path] = url.split('#');
-  return `${path}${path.includes('?') ? '&' : '?'}${query}`;
+  const [path] = url.split("#");
+  return `${path}${path.includes("?") ? "&" : "?"}${query}`;
 }
 
 function serialize(params, serializer) {
@@ -31,9 +31,11 @@ function serialize(params, serializer) {
   if (params instanceof URLSearchParams) return params.toString();
   const own = serializer.encode;
   const encodePart = own ? (part) => own(part, encode) : readable;
-  return pairs(params, serializer, 'params').map((pair) => pair.map(encodePart).join('=')).join('&');
+  return pairs(params, serializer, "params")
+    .map((pair) => pair.map(encodePart).join("="))
+    .join("&");
 }
 
 // In a query these characters may stand for themselves.
 const readable = (part) =>
-  encodeURIComponent(part).replace(/%(3A|24|2C|20)/g, (code) => (code === '%20' ? '+' : decodeURIComponent(code)));
+  encodeURIComponent(part).replace(/%(3A|24|2C|20)/g, (code) => (code === "%20" ? "+" : decodeURIComponent(code)));

@@ -1,0 +1,84 @@
+//! Values that are used for a while before they are read again.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+
+use time::OffsetDateTime;
+
+use crate::clock::Clock;
+
+/// Values by their keys, each until a time of its own. It holds at most [`Self::MOST`]: keys that strangers make up cannot
+/// fill the memory.
+pub(crate) struct Cache<K, V> {
+    clock: Arc<dyn Clock>,
+    entries: Mutex<HashMap<K, (OffsetDateTime, V)>>,
+}
+
+impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+    const MOST: usize = 10_000;
+
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, entries: Mutex::default() }
+    }
+
+    /// The value of a key, if its time is not over.
+    pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let entries = self.entries.lock().expect("no panic holds it");
+        entries.get(key).filter(|(until, _)| *until > self.clock.now()).map(|(_, value)| value.clone())
+    }
+
+    /// Keeps a value. Expired ones are dropped; if there is no room even so, all are.
+    pub(crate) fn insert(&self, key: K, value: V, until: OffsetDateTime) {
+        let now = self.clock.now();
+        let mut entries = self.entries.lock().expect("no panic holds it");
+        entries.retain(|_, (until, _)| *until > now);
+        if entries.len() >= Self::MOST {
+            entries.clear();
+        }
+        entries.insert(key, (until, value));
+    }
+
+    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.lock().expect("no panic holds it").remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_value_is_kept_until_its_time_is_over() {
+        let clock = Arc::new(ManualClock::at(1_000));
+        let cache = Cache::new(Arc::clone(&clock) as _);
+        cache.insert("a".to_owned(), 1, clock.now() + Duration::from_secs(10));
+        clock.advance(Duration::from_secs(9));
+        assert_eq!((cache.get("a"), cache.get("b")), (Some(1), None));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(cache.get("a"), None);
+        cache.insert("b".to_owned(), 2, clock.now() + Duration::from_secs(10));
+        assert_eq!(cache.entries.lock().expect("free").len(), 1, "expired values are dropped");
+    }
+
+    #[test]
+    fn made_up_keys_do_not_fill_the_memory() {
+        let clock = Arc::new(ManualClock::at(1_000));
+        let cache = Cache::new(Arc::clone(&clock) as _);
+        for key in 0..10_001 {
+            cache.insert(key, (), clock.now() + Duration::from_secs(10));
+        }
+        assert_eq!(cache.entries.lock().expect("free").len(), 1);
+        assert_eq!((cache.get(&0), cache.get(&10_000)), (None, Some(())));
+    }
+}

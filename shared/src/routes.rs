@@ -1,0 +1,116 @@
+//! The routes of the API, each once: the functions and `cargo run` find their way by this table, and everything else that
+//! names routes is compared with it.
+//!
+//! A new route is a row here, and:
+//!
+//! | edit | a forgotten one fails |
+//! |---|---|
+//! | what the function does | `documents::sample_events` |
+//! | the route in infra/template.yaml | `deploy::template` |
+//! | the route in `router` of Cargo.toml, for `cargo lambda watch` | `documents::routes` |
+//! | a sample in events/ | `documents::sample_events` |
+//! | a row in README.md, "Routes" | `documents::routes` |
+//! | a row in SECURITY.md, "Who can do what" | `api::callers` |
+
+use http::Method;
+
+/// A method on a path.
+#[derive(Debug)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path as API Gateway and `matchit` write it; at most one segment is a parameter.
+    pub path: &'static str,
+    /// The function that answers.
+    pub function: Function,
+    /// Who may ask.
+    pub audience: Audience,
+    /// A few words on what it does.
+    pub summary: &'static str,
+}
+
+/// The functions that answer HTTP requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// `connect`
+    Connect,
+    /// `oauth-callback`
+    OAuthCallback,
+    /// `get-credentials`
+    GetCredentials,
+    /// `put-credentials`
+    PutCredentials,
+    /// `connections`
+    Connections,
+}
+
+/// Who may ask for a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// The browser of an end user, without a token.
+    Browser,
+    /// Tenants and admins.
+    All,
+    /// Admins alone.
+    Admins,
+}
+
+use Audience::{Admins, All, Browser};
+use Function::{Connect, Connections, GetCredentials, OAuthCallback, PutCredentials};
+
+/// All routes.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    route(Method::GET, "/connect", Connect, All, "begins a connection"),
+    route(Method::POST, "/connect", Connect, All, "begins a connection, with parameters in a form"),
+    route(Method::GET, "/oauth-callback", OAuthCallback, Browser, "finishes a connection"),
+    route(Method::POST, "/oauth-callback", OAuthCallback, Browser, "finishes a connection, with parameters in a form"),
+    route(Method::GET, "/credentials", GetCredentials, All, "hands out credentials"),
+    route(Method::PUT, "/credentials", PutCredentials, All, "stores credentials"),
+    route(Method::DELETE, "/credentials", PutCredentials, All, "removes credentials"),
+    route(Method::GET, "/connections", Connections, All, "lists connections"),
+    route(Method::GET, "/connections/{id}", Connections, All, "shows a connection"),
+    route(Method::DELETE, "/connections/{id}", Connections, All, "removes a connection"),
+    route(Method::POST, "/connections/{id}/test", Connections, All, "tests a connection"),
+    route(Method::POST, "/connections/{id}/refresh-credentials", Connections, All, "refreshes a connection"),
+    route(Method::GET, "/integrations", Connections, Admins, "lists integrations"),
+    route(Method::GET, "/integrations/{key}", Connections, Admins, "shows an integration"),
+    route(Method::PUT, "/integrations/{key}", Connections, Admins, "creates or replaces an integration"),
+    route(Method::DELETE, "/integrations/{key}", Connections, Admins, "removes an integration"),
+    route(Method::GET, "/connectors", Connections, Admins, "lists connectors"),
+];
+
+const fn route(
+    method: Method,
+    path: &'static str,
+    function: Function,
+    audience: Audience,
+    summary: &'static str,
+) -> Route {
+    Route { method, path, function, audience, summary }
+}
+
+impl Route {
+    /// The first segment of the path.
+    pub fn root(&self) -> &'static str {
+        self.path.split('/').nth(1).unwrap_or_default()
+    }
+}
+
+impl Function {
+    /// The name of the binary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::OAuthCallback => "oauth-callback",
+            Self::GetCredentials => "get-credentials",
+            Self::PutCredentials => "put-credentials",
+            Self::Connections => "connections",
+        }
+    }
+
+    /// Its routes.
+    pub fn routes(self) -> impl Iterator<Item = &'static Route> + Clone {
+        ROUTES.iter().filter(move |route| route.function == self)
+    }
+}

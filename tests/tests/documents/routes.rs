@@ -1,0 +1,48 @@
+//! The router of `cargo lambda watch`, the local server and the README have the same routes.
+
+use std::collections::BTreeSet;
+
+use larder::routes::{Audience, Function, ROUTES};
+use larder_local::route::function_of;
+use larder_tests::document::{quoted, read, routes, rows};
+
+#[test]
+fn cargo_lambda_has_every_route() {
+    let manifest: toml::Value = toml::from_str(&read("Cargo.toml")).unwrap();
+    let router = manifest["workspace"]["metadata"]["lambda"]["watch"]["router"].as_array().unwrap();
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let routed = router.iter().flat_map(|route| {
+        let methods = route["methods"].as_array().unwrap().iter();
+        methods.map(|method| (text(method), text(&route["path"]), text(&route["function"])))
+    });
+    assert_eq!(routed.collect::<BTreeSet<_>>(), routes().into_iter().collect());
+}
+
+#[test]
+fn cargo_lambda_and_the_local_server_send_every_route_to_the_same_function() {
+    for (method, path, function) in routes() {
+        let local = function_of(&method.parse().unwrap(), &path).map(Function::name);
+        assert_eq!(local, Some(function.as_str()), "{method} {path}");
+    }
+}
+
+#[test]
+fn the_readme_has_every_route_and_says_for_whom_it_is() {
+    let readme = read("README.md");
+    let mut documented = BTreeSet::new();
+    for row in rows(&readme, "\n## Routes\n") {
+        let [route, audience, _] = row[..] else { panic!("{row:?}") };
+        // The last method has the path, those before it stand alone.
+        let methods = quoted(route);
+        let (_, path) = methods.last().unwrap().split_once(' ').unwrap();
+        let path = path.split('?').next().unwrap();
+        documented.extend(methods.iter().map(|it| (it.split(' ').next().unwrap().to_owned(), path, audience)));
+    }
+    let audience = |audience| match audience {
+        Audience::Browser => "the browser",
+        Audience::All => "all",
+        Audience::Admins => "admin",
+    };
+    let routes = ROUTES.iter().map(|it| (it.method.to_string(), it.path, audience(it.audience)));
+    assert_eq!(documented, routes.collect());
+}
