@@ -1,30 +1,29 @@
 //! The engine of Larder: connectors, the protocols they speak, and all that is done with a provider's answers. Only functions
 //! that speak to providers link it; [`larder`] is what all functions share.
 //!
-//! Each module uses those before it, and none behind it:
-//!
-//! - pure, without I/O: [`pasted`], [`rsa_sha1`], [`response`], [`oauth2`], [`oauth1`], [`connector`];
-//! - out into the world: [`egress`], [`database`], [`javascript`];
-//! - one connection at its provider: [`provider`], [`configuration`];
-//! - the three things that functions do: [`connect`], [`refresh`], and [`lint`] for authors of connectors;
-//! - [`environment`] puts them together.
+//! The modules stand in reading order: each uses those above it and none below, which a test holds them to.
 
-pub mod connector;
-pub mod oauth1;
-pub mod oauth2;
+// Pure: texts and values.
 pub mod pasted;
-pub mod response;
 pub mod rsa_sha1;
+pub mod response;
+pub mod oauth2;
+pub mod oauth1;
+pub mod connector;
 
-pub mod database;
+// Out into the world.
 pub mod egress;
+pub mod database;
 pub mod javascript;
 
-pub mod configuration;
+// One connection at its provider.
 pub mod provider;
+pub mod configuration;
 
+// What functions do, and the checks for authors of connectors.
 pub mod connect;
-pub mod lint;
 pub mod refresh;
+pub mod lint;
 
+// All of it put together.
 pub mod environment;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
 mod examples;
+mod floors;
 mod routes;
 mod sample_events;
 mod security_md;
