@@ -9,8 +9,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// Whether something may be logged. Dependencies log at `trace` what they carry: the runtime events with their tokens and
 /// credentials, the SDK requests and responses. No setting turns that on.
 pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 9] = [
         "larder",
+        "larder_engine",
         "larder_local",
         "connect",
         "oauth_callback",
