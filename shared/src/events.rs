@@ -47,7 +47,7 @@ impl Change {
     pub fn detail(self, connection: &Connection) -> Value {
         let mut data = connection.summary();
         data["connection"] = data.clone();
-        data["workspaceKey"] = connection.workspace.clone().into();
+        data["workspaceKey"] = connection.key.workspace.clone().into();
         json!({ "event": self.name(), "eventType": self.name(), "data": data })
     }
 }

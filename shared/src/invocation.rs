@@ -113,6 +113,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::connection::ConnectionKey;
     use crate::connection::RefreshOutcome;
     use crate::record::{note, waiting_for_provider};
     use crate::testing::Lines;
@@ -142,7 +143,7 @@ mod tests {
     async fn a_line_tells_what_was_noted_and_how_long_it_took() {
         let (line, duration, provider) = line(async {
             let work = async {
-                note(|record| record.connection("w", "c"));
+                note(|record| record.connection(&ConnectionKey::new("w", "c")));
                 waiting_for_provider(tokio::time::sleep(Duration::from_millis(30))).await;
                 tokio::time::sleep(Duration::from_millis(12)).await;
                 note(|record| record.outcome = Some(RefreshOutcome::TooSoon));

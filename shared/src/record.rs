@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
-use crate::connection::RefreshOutcome;
+use crate::connection::{ConnectionKey, RefreshOutcome};
 
 tokio::task_local! {
     static CURRENT: Arc<Scope>;
@@ -78,9 +78,9 @@ pub struct Batch {
 
 impl Record {
     /// Notes which connection it is about.
-    pub fn connection(&mut self, workspace: &str, id: &str) {
-        self.workspace = Some(workspace.to_owned());
-        self.connection = Some(id.to_owned());
+    pub fn connection(&mut self, key: &ConnectionKey) {
+        self.workspace = Some(key.workspace.clone());
+        self.connection = Some(key.id.clone());
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
         let whole = async {
             note(|record| record.workspace = Some("w".into()));
             let part = recorded(async {
-                note(|record| record.connection("w", "c"));
+                note(|record| record.connection(&ConnectionKey::new("w", "c")));
                 wait(5).await;
                 // Given up.
                 drop(tokio::time::timeout(Duration::from_millis(2), wait(100)).await);
@@ -184,7 +184,7 @@ mod tests {
             let here = TaskContext::current();
             let along = here.run(async { note(|record| record.connector = Some("crm".into())) });
             tokio::spawn(along).await.unwrap();
-            tokio::spawn(async { note(|record| record.connection("w", "c")) }).await.unwrap();
+            tokio::spawn(async { note(|record| record.connection(&ConnectionKey::new("w", "c"))) }).await.unwrap();
         };
         let ((), record) = recorded(work).await;
         assert_eq!((record.connector.as_deref(), record.connection), (Some("crm"), None));

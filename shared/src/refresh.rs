@@ -5,17 +5,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::connection::RefreshOutcome;
+use crate::connection::{ConnectionKey, RefreshOutcome};
 use crate::error::{Error, ErrorClass, ErrorType, documented_key};
 
 /// What a schedule, or a reader of an expired token, sends to the `refresh` function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshEvent {
-    /// The key of the workspace.
-    pub workspace: String,
-    /// The id of the connection in it.
-    pub connection_id: String,
+    /// The connection.
+    #[serde(flatten)]
+    pub key: ConnectionKey,
     /// The version that was seen; if it has changed since, nothing is done.
     #[serde(default)]
     pub version: Option<u64>,
@@ -36,10 +35,9 @@ pub trait RefreshConnection: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplaceEvent {
-    /// The key of the workspace.
-    pub workspace: String,
-    /// The id of the connection in it.
-    pub connection_id: String,
+    /// The connection.
+    #[serde(flatten)]
+    pub key: ConnectionKey,
     /// The version that was seen; if it has changed since, nothing is done.
     pub version: u64,
     /// The credentials, sealed for this connection and version, in URL-safe base64.

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 pub use larder::connection::own_id as own_connection_id;
-use larder::connection::{Connection, Contents};
+use larder::connection::{Connection, ConnectionKey, Contents};
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
@@ -109,7 +109,7 @@ impl Connect {
         }
         let Target { connection_id, tenant, contents: stored, option_key } =
             self.target(caller, integration, &wanted).await?;
-        record::note(|record| record.connection(&caller.workspace, &connection_id));
+        record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // Whoever connects again need not enter everything again.
         let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
         let connector_parameters = match wanted.connector_parameters {
@@ -211,7 +211,8 @@ impl Connect {
             return Ok(fresh(random::token::<16>(&*self.rng)));
         }
         if let Some(id) = &wanted.connection_id {
-            let stored = self.establish.connections.get(&caller.workspace, id).await?.filter(|connection| {
+            let key = ConnectionKey::new(&caller.workspace, id);
+            let stored = self.establish.connections.get(&key).await?.filter(|connection| {
                 caller.may_see(connection.tenant.as_deref())
                     && connection.integration.as_ref().is_some_and(|reference| reference.key == integration.key)
             });
@@ -231,7 +232,7 @@ impl Connect {
     async fn renewal(&self, connection: Connection) -> Result<Target, Error> {
         let contents = self.establish.vault.open_entered(&connection).await?.unwrap_or_default();
         let option_key = connection.integration.map(|reference| reference.option_key);
-        Ok(Target { connection_id: connection.id, tenant: connection.tenant, contents, option_key })
+        Ok(Target { connection_id: connection.key.id, tenant: connection.tenant, contents, option_key })
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use larder::caller::Caller;
 use larder::connection::RefreshOutcome;
-use larder::connection::{Connection, State};
+use larder::connection::{Connection, ConnectionKey, State};
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json};
 use larder::record::TaskContext;
@@ -112,12 +112,12 @@ impl Management {
     /// Refreshes now, unless somebody just did or does: whoever asks at the same time gets the result of the one call.
     pub(crate) async fn refresh_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let seen = self.connection_of(caller, id).await?;
-        let outcome = self.refresher.refresh(&caller.workspace, id, Some(seen.version), Trigger::Forced).await?;
+        let outcome = self.refresher.refresh(&seen.key, Some(seen.version), Trigger::Forced).await?;
         if outcome == RefreshOutcome::NotRefreshable {
             let message = "this connection has nothing to refresh with; its end user can connect again";
             return Err(Error::connection(None, message));
         }
-        let settled = self.connections.settled(&caller.workspace, id, seen.version, &*self.clock).await?;
+        let settled = self.connections.settled(&seen.key, seen.version, &*self.clock).await?;
         let connection = settled.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(id))?;
         match &connection.problem {
             None if connection.is_leased(self.clock.now()) => {
@@ -138,7 +138,7 @@ impl Management {
     }
 
     async fn connection_of(&self, caller: &Caller, id: &str) -> Result<Connection, Error> {
-        let connection = self.connections.get(&caller.workspace, id).await?;
+        let connection = self.connections.get(&ConnectionKey::new(&caller.workspace, id)).await?;
         connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(id))
     }
 }
@@ -160,15 +160,15 @@ impl RefreshOnce {
 #[async_trait]
 impl Reauthorize for RefreshOnce {
     async fn reauthorize(&self) -> Option<Value> {
-        let Connection { workspace, id, version, .. } = self.connection.clone();
+        let Connection { key, version, .. } = self.connection.clone();
         // Whoever asks may run out of time. The refresh goes on: what the provider gives is saved.
-        let (refresher, of) = (Arc::clone(&self.refresher), (workspace.clone(), id.clone()));
-        let refreshing = async move { refresher.refresh(&of.0, &of.1, Some(version), Trigger::Forced).await };
+        let (refresher, of) = (Arc::clone(&self.refresher), key.clone());
+        let refreshing = async move { refresher.refresh(&of, Some(version), Trigger::Forced).await };
         let outcome = tokio::spawn(TaskContext::current().run(refreshing)).await.ok()?.ok()?;
         if outcome != RefreshOutcome::Refreshed {
             return None;
         }
-        let renewed = self.refresher.connections.get(&workspace, &id).await.ok()??;
+        let renewed = self.refresher.connections.get(&key).await.ok()??;
         if !renewed.has_only_been_refreshed_since(version) {
             return None;
         }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::connection::{Connection, State};
+use larder::connection::{Connection, ConnectionKey, State};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
@@ -60,7 +60,7 @@ impl GetCredentials {
                 note(|record| *record = Record { workspace: record.workspace.take(), ..learned });
                 found?
             }
-            None => self.connections.get(&caller.workspace, id).await?,
+            None => self.connections.get(&ConnectionKey::new(&caller.workspace, id)).await?,
         };
         let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
         let connection = self.fresh(connection, &caller).await?.ok_or_else(unknown)?;
@@ -77,7 +77,8 @@ impl GetCredentials {
     ) -> Option<(Result<Option<Connection>, StoreError>, Record)> {
         let workspace = self.authenticator.unverified_workspace(request.headers())?;
         let id = parameters.required("connectionId").ok()?;
-        let reads = async { tokio::join!(self.connections.get(&workspace, id), self.sealer.look_ahead(&workspace)) };
+        let key = ConnectionKey::new(workspace, id);
+        let reads = async { tokio::join!(self.connections.get(&key), self.sealer.look_ahead(&key.workspace)) };
         // Apart from the record of the invocation: the caller has proven nothing yet.
         let ((found, ()), learned) = recorded(reads).await;
         Some((found, learned))
@@ -89,12 +90,12 @@ impl GetCredentials {
         if connection.integration.is_none() || !connection.is_expired(self.clock.now()) {
             return Ok(Some(connection));
         }
-        let Connection { workspace, id: connection_id, version, .. } = connection.clone();
+        let &Connection { ref key, version, .. } = &connection;
         if connection.can_refresh() && !connection.is_leased(self.clock.now()) {
-            let event = RefreshEvent { workspace, connection_id, version: Some(version) };
+            let event = RefreshEvent { key: key.clone(), version: Some(version) };
             self.refresh.refresh(&event).await?;
         }
-        let settled = self.connections.settled(&connection.workspace, &connection.id, version, &*self.clock).await?;
+        let settled = self.connections.settled(key, version, &*self.clock).await?;
         match settled.filter(|it| caller.may_see(it.tenant.as_deref())) {
             Some(settled) if settled.is_expired(self.clock.now()) => Err(self.expired(&settled)),
             settled => Ok(settled),

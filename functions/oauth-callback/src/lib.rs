@@ -98,7 +98,7 @@ impl OAuthCallback {
         callback: Callback,
     ) -> Result<Response, Error> {
         let flow = Flow::open(&self.sealer, session).await?;
-        record::note(|record| record.connection(&flow.connection.workspace, &flow.connection.connection_id));
+        record::note(|record| record.connection(&flow.connection.key()));
 
         let mut response = match self.finish(&flow, callback).await {
             Ok(connection) => flow.delivery.success(&connection),

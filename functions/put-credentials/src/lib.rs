@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
-use larder::connection::{Connection, Contents, is_own_id};
+use larder::connection::{Connection, ConnectionKey, Contents, is_own_id};
 use larder::credentials::Credentials;
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
@@ -65,7 +65,7 @@ impl PutCredentials {
         let id = parameters.required("connectionId")?;
         match *request.method() {
             Method::PUT => {
-                check_id(id)?;
+                let key = ConnectionKey::of_new(&caller.workspace, id)?;
                 let is_tested = is_tested(&caller, &parameters)?;
                 let Body { credentials } = read_json(request)?;
                 if credentials.have_too_many_values() {
@@ -74,11 +74,11 @@ impl PutCredentials {
                         format!("`credentials` have more than {most} values; store less, or a text that holds them");
                     return Err(Error::too_large(message));
                 }
-                self.replace(&caller, id, &credentials, is_tested).await?;
+                self.replace(&caller, &key, &credentials, is_tested).await?;
                 Ok(empty(StatusCode::CREATED))
             }
             Method::DELETE => {
-                self.remove(&caller, id).await?;
+                self.remove(&caller, &ConnectionKey::new(&caller.workspace, id)).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             _ => Err(Error::method_not_allowed("PUT, DELETE")),
@@ -86,11 +86,11 @@ impl PutCredentials {
     }
 
     /// Removes a connection. One of an integration stays without credentials, so that its end user can connect again.
-    async fn remove(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+    async fn remove(&self, caller: &Caller, key: &ConnectionKey) -> Result<(), Error> {
         let change = |stored: Option<Connection>| async move {
             let Some(stored) = stored.filter(|it| caller.may_see(it.tenant.as_deref())) else { return Ok(Some(())) };
             if stored.integration.is_some() {
-                return Ok(self.write(id, Some(stored), None, caller).await?.then_some(()));
+                return Ok(self.write(key, Some(stored), None, caller).await?.then_some(()));
             }
             if self.vault.remove(&stored).await? == Write::Conflict {
                 return Ok(None);
@@ -98,23 +98,23 @@ impl PutCredentials {
             self.signals.removed(&stored).await;
             Ok(Some(()))
         };
-        self.connections.change(&caller.workspace, id, change).await?.ok_or_else(|| changed_by_others(id))
+        self.connections.change(key, change).await?.ok_or_else(|| changed_by_others(key))
     }
 
     /// Stores credentials whole, whatever was there. Those of a connection with an integration are tested first.
     async fn replace(
         &self,
         caller: &Caller,
-        id: &str,
+        key: &ConnectionKey,
         credentials: &Credentials,
         is_tested: bool,
     ) -> Result<(), Error> {
         let begun = Instant::now();
         let change = |stored: Option<Connection>| async move {
             if stored.as_ref().is_some_and(|stored| !caller.may_see(stored.tenant.as_deref())) {
-                return Err(Error::not_found(format!("the connection `{id}` is not yours")));
+                return Err(Error::not_found(format!("the connection `{}` is not yours", key.id)));
             }
-            if stored.is_none() && is_own_id(id) && !caller.keeps_credentials {
+            if stored.is_none() && is_own_id(&key.id) && !caller.keeps_credentials {
                 let message = "an id of the form `own-…` is given by connecting; choose another `connectionId`";
                 return Err(Error::bad_request(message));
             }
@@ -124,18 +124,18 @@ impl PutCredentials {
                     Replaced::Stored => return Ok(Some(())),
                     Replaced::Refused(refusal) => return Err(refusal.into()),
                     Replaced::Stale if begun.elapsed() < Self::LAST_TEST => return Ok(None),
-                    Replaced::Stale => return Err(changed_by_others(id)),
+                    Replaced::Stale => return Err(changed_by_others(key)),
                 }
             }
-            Ok(self.write(id, stored, Some(credentials), caller).await?.then_some(()))
+            Ok(self.write(key, stored, Some(credentials), caller).await?.then_some(()))
         };
-        self.connections.change(&caller.workspace, id, change).await?.ok_or_else(|| changed_by_others(id))
+        self.connections.change(key, change).await?.ok_or_else(|| changed_by_others(key))
     }
 
     /// Writes credentials over what was read; none leaves the connection waiting for its end user.
     async fn write(
         &self,
-        id: &str,
+        key: &ConnectionKey,
         stored: Option<Connection>,
         credentials: Option<&Credentials>,
         caller: &Caller,
@@ -151,7 +151,7 @@ impl PutCredentials {
             Some(stored) => (stored, Contents::default()),
             None => {
                 let tenant = caller.tenant.clone();
-                (Connection { tenant, ..Connection::new(&caller.workspace, id, now) }, Contents::default())
+                (Connection { tenant, ..Connection::new(key.clone(), now) }, Contents::default())
             }
         };
         let replacing = self.vault.replace(connection, contents, credentials.cloned(), expect, now, &*self.rng);
@@ -161,8 +161,8 @@ impl PutCredentials {
     }
 }
 
-fn changed_by_others(id: &str) -> Error {
-    Error::conflict(format!("the connection `{id}` is being changed by others; try again"))
+fn changed_by_others(key: &ConnectionKey) -> Error {
+    Error::conflict(format!("the connection `{}` is being changed by others; try again", key.id))
 }
 
 /// Whether new credentials of a connection with an integration are tested (`test`, which only admins may turn off).
@@ -176,14 +176,6 @@ fn is_tested(caller: &Caller, parameters: &Parameters) -> Result<bool, Error> {
         }
         Some(_) => Err(Error::bad_request("`test` is `true` or `false`")),
     }
-}
-
-fn check_id(id: &str) -> Result<(), Error> {
-    if id.len() > Connections::MAX_ID_BYTES {
-        let most = Connections::MAX_ID_BYTES;
-        return Err(Error::bad_request(format!("a `connectionId` has at most {most} bytes")));
-    }
-    Ok(())
 }
 
 #[async_trait]

@@ -131,8 +131,7 @@ impl Refresh {
 }
 
 async fn refresh(refresher: &Refresher, event: &RefreshEvent) -> Result<RefreshOutcome, Error> {
-    let RefreshEvent { workspace, connection_id, version } = event;
-    refresher.refresh(workspace, connection_id, *version, Trigger::Due).await
+    refresher.refresh(&event.key, event.version, Trigger::Due).await
 }
 
 /// Handles a message; `false` where it must come again.

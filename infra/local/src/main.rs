@@ -177,7 +177,7 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let tenant = bundle.token(&Grant::default()).await?;
     let connections = bundle.environment().connections();
     let own = find_own_connection(&connections, WORKSPACE, "demo", Some(TENANT)).await?;
-    let demo_id = demo.is_some().then(|| own.map_or_else(|id| id, |connection| connection.id));
+    let demo_id = demo.is_some().then(|| own.map_or_else(|id| id, |connection| connection.key.id));
     print(&welcome(&base_uri, &data, &door, demo_id.as_deref(), &admin, &tenant));
 
     let refresher = Arc::clone(bundle.refresher());

@@ -104,7 +104,7 @@ impl Configuration {
         let Some(reference) = &connection.integration else {
             return Err(Error::bad_request("these credentials were stored by hand; no integration belongs to them"));
         };
-        let integration = self.integration(&connection.workspace, &reference.key).await?;
+        let integration = self.integration(&connection.key.workspace, &reference.key).await?;
         let connector = self.connector(&integration.connector_key)?;
         let stored = self.integrations.parameters(&integration).await?;
         let Some(option) = connector.option(&reference.option_key) else {

@@ -56,6 +56,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::connection::ConnectionKey;
 
     #[tokio::test]
     async fn an_event_reads_like_either_of_the_documented_webhooks() {
@@ -80,7 +81,7 @@ mod tests {
             })
             .then_output(|| PutEventsOutput::builder().failed_entry_count(0).build());
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).expect("a time");
-        let mut connection = Connection::new("acme", "c1", now);
+        let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), now);
         connection.tenant = Some("alice".into());
         EventBus::new(mock_client!(aws_sdk_eventbridge, [&put]), "bus").publish(Change::Created, &connection).await;
         assert_eq!(put.num_calls(), 1);

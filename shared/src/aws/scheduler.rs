@@ -11,6 +11,7 @@ use time::macros::format_description;
 
 use crate::connection::Connection;
 use crate::digest::sha256_base64url;
+use crate::refresh::RefreshEvent;
 use crate::scheduler::{Scheduler, SchedulerError};
 
 /// One-time schedules of Amazon EventBridge Scheduler, each deleting itself after it fired.
@@ -52,14 +53,13 @@ impl Scheduler for EventBridgeScheduler {
         // Schedules know seconds only, and one that fires early finds nothing due.
         let due = due.truncate_to_second() + Duration::from_secs(u64::from(due.nanosecond() > 0));
         let format = format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
-        let event = serde_json::json!({
-            "workspace": connection.workspace, "connectionId": connection.id, "version": connection.version,
-        });
+        let event = RefreshEvent { key: connection.key.clone(), version: Some(connection.version) };
+        let event = serde_json::to_string(&event).map_err(SchedulerError::new)?;
         let dead_letters = self.target.dead_letter_arn.as_ref().map(|arn| DeadLetterConfig::builder().arn(arn).build());
         let target = Target::builder()
             .arn(&self.target.function_arn)
             .role_arn(&self.target.role_arn)
-            .input(event.to_string())
+            .input(event)
             .set_dead_letter_config(dead_letters)
             .build()
             .map_err(SchedulerError::new)?;
@@ -100,8 +100,7 @@ impl Scheduler for EventBridgeScheduler {
 
 /// At most 64 of `[0-9a-zA-Z-_.]`, whatever the connection's id is: 32 of a digest, and the version.
 fn schedule_name(connection: &Connection) -> String {
-    let id = format!("{}#{}", connection.workspace, connection.id);
-    format!("{:.32}.{}", sha256_base64url(id), connection.version)
+    format!("{:.32}.{}", sha256_base64url(connection.key.to_string()), connection.version)
 }
 
 #[cfg(test)]
@@ -113,10 +112,11 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::connection::ConnectionKey;
 
     fn due() -> Connection {
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).expect("a time");
-        let mut connection = Connection::new("acme", "c/1 ü", now);
+        let mut connection = Connection::new(ConnectionKey::new("acme", "c/1 ü"), now);
         connection.version = 7;
         connection.next_refresh_at = Some(now + time::Duration::seconds(90));
         connection

@@ -19,6 +19,7 @@
 
 mod expiry;
 mod given;
+mod key;
 mod next_step;
 mod outcome;
 mod own_id;
@@ -36,6 +37,7 @@ pub use expiry::{
     unreadable_lifetime,
 };
 pub use given::Given;
+pub use key::{ConnectionKey, InvalidConnectionKey};
 pub use next_step::{NextStep, Trigger};
 pub use outcome::RefreshOutcome;
 pub use own_id::{former_own_ids, is_own_id, own_id};
@@ -101,10 +103,8 @@ impl Lease {
 /// A connection as it is stored, its secrets still sealed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
-    /// The workspace that it belongs to.
-    pub workspace: String,
-    /// Its id in the workspace.
-    pub id: String,
+    /// Its workspace, and its id there.
+    pub key: ConnectionKey,
     /// Counts the writes that change its credentials or its state. Schedules and seals are bound to it.
     pub version: u64,
     /// The version under which [`Connection::sealed`] was sealed.
@@ -251,10 +251,9 @@ impl Problem {
 
 impl Connection {
     /// A connection without credentials, not yet stored.
-    pub fn new(workspace: impl Into<String>, id: impl Into<String>, now: OffsetDateTime) -> Self {
+    pub fn new(key: ConnectionKey, now: OffsetDateTime) -> Self {
         Self {
-            workspace: workspace.into(),
-            id: id.into(),
+            key,
             version: 0,
             sealed_version: 0,
             sealed: Vec::new(),
@@ -392,7 +391,7 @@ mod tests {
     }
 
     fn ready() -> Connection {
-        let mut connection = Connection::new("acme", "c1", at(0));
+        let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), at(0));
         connection.integration =
             Some(IntegrationRef { key: "crm".into(), connector_key: "crm".into(), option_key: String::new() });
         connection.renewed(Some(Expiry::new(at(0), at(3600))), true, at(0));

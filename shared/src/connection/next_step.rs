@@ -64,7 +64,7 @@ impl Connection {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Expiry, Failure, IntegrationRef, Lease, Problem};
+    use super::super::{ConnectionKey, Expiry, Failure, IntegrationRef, Lease, Problem};
     use super::*;
 
     /// When the connection of the tests is due.
@@ -85,7 +85,7 @@ mod tests {
     impl Question {
         /// About a connection that is due, whose provider can be asked.
         fn new() -> Self {
-            let mut connection = Connection::new("acme", "c1", at(0));
+            let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), at(0));
             let (key, connector_key) = ("crm".to_owned(), "crm".to_owned());
             connection.integration = Some(IntegrationRef { key, connector_key, option_key: String::new() });
             connection.renewed(Some(Expiry::new(at(0), at(3600))), true, at(0));

@@ -11,7 +11,7 @@ impl Connection {
     pub fn view(&self) -> Value {
         let connected = self.state == State::Ready;
         let mut view = json!({
-            "id": self.id,
+            "id": self.key.id,
             "name": self.name,
             "tenantId": self.tenant,
             "integrationKey": self.integration.as_ref().map(|integration| &integration.key),
@@ -38,7 +38,7 @@ impl Connection {
     /// What events tell of it.
     pub fn summary(&self) -> Value {
         json!({
-            "id": self.id,
+            "id": self.key.id,
             "name": self.name,
             "integrationKey": self.integration.as_ref().map(|integration| &integration.key),
             "customerId": self.tenant,

@@ -14,6 +14,7 @@ use aws_lc_rs::hkdf;
 
 pub use keys::{DataKey, DataKeys, KeyFile};
 
+use crate::connection::ConnectionKey;
 use crate::error::Error;
 use crate::random::Rng;
 
@@ -33,7 +34,12 @@ pub struct Place<'a> {
     pub version: u64,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The place of a record of a connection at a version.
+    pub fn of(kind: &'static str, key: &'a ConnectionKey, version: u64) -> Self {
+        Self { workspace: &key.workspace, kind, id: &key.id, version }
+    }
+
     /// An encoding of all parts that no other place shares: each is preceded by its length.
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];

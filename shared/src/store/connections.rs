@@ -16,7 +16,7 @@ use table::{Condition, Table};
 use super::item::Item;
 use super::{Integration, StoreError, Write};
 use crate::clock::Clock;
-use crate::connection::{Connection, IntegrationRef, Lease};
+use crate::connection::{Connection, ConnectionKey, IntegrationRef, Lease};
 use crate::record;
 
 /// The partitions of the index of what is due. More would only matter above some 8,000 refreshes a second.
@@ -48,9 +48,6 @@ impl Connections {
     /// The most that a page holds: what BatchGetItem returns at once.
     pub const MAX_PAGE: usize = 100;
 
-    /// The longest id of a connection; with its workspace it is a key of an index of DynamoDB, which has at most 1024 bytes.
-    pub const MAX_ID_BYTES: usize = 512;
-
     /// Connections in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { table: Table::new(client, table) }
@@ -60,12 +57,12 @@ impl Connections {
     ///
     /// # Errors
     /// When DynamoDB fails or the item is damaged.
-    pub async fn get(&self, workspace: &str, id: &str) -> Result<Option<Connection>, StoreError> {
-        if id.len() > Self::MAX_ID_BYTES {
+    pub async fn get(&self, key: &ConnectionKey) -> Result<Option<Connection>, StoreError> {
+        if key.is_too_long() {
             return Ok(None);
         }
-        record::note(|record| record.connection(workspace, id));
-        let row = self.table.get(workspace, id).await?;
+        record::note(|record| record.connection(key));
+        let row = self.table.get(key).await?;
         let connection = row.as_ref().map(row::read).transpose()?;
         if let Some(integration) = connection.as_ref().and_then(|connection| connection.integration.as_ref()) {
             record::note(|record| record.connector = Some(integration.connector_key.clone()));
@@ -115,7 +112,7 @@ impl Connections {
             .time(":until", lease.until)
             .time(":now", now);
         let condition = Condition::UnleasedOrLeased(connection.version, now, lease);
-        self.table.update(connection.key(), condition, &change, values).await
+        self.table.update(&connection.key, condition, &change, values).await
     }
 
     /// Gives a lease a new end. It conflicts if another has it, or the connection was written.
@@ -125,7 +122,7 @@ impl Connections {
     pub async fn prolong(&self, connection: &Connection, lease: &Lease) -> Result<Write, StoreError> {
         let values = Item::default().time(":until", lease.until);
         let change = "SET lease_until = :until";
-        self.table.update(connection.key(), Condition::Leased(lease), change, values).await
+        self.table.update(&connection.key, Condition::Leased(lease), change, values).await
     }
 
     /// Gives back a lease; one that is not held any more is left to whoever has it.
@@ -134,7 +131,7 @@ impl Connections {
     /// When DynamoDB fails.
     pub async fn release(&self, connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
         let change = "REMOVE lease_token, lease_holder, lease_until";
-        self.table.update(connection.key(), Condition::Leased(lease), change, Item::default()).await.map(drop)
+        self.table.update(&connection.key, Condition::Leased(lease), change, Item::default()).await.map(drop)
     }
 
     /// Moves a connection that was due at `now` to the back of the queue.
@@ -143,14 +140,13 @@ impl Connections {
     /// When DynamoDB fails.
     pub async fn postpone(
         &self,
-        workspace: &str,
-        id: &str,
+        key: &ConnectionKey,
         now: OffsetDateTime,
         until: OffsetDateTime,
     ) -> Result<(), StoreError> {
         let values = Item::default().time(":until", until);
         let change = "SET next_refresh_at = :until";
-        self.table.update((workspace, id), Condition::Due(now), change, values).await.map(drop)
+        self.table.update(key, Condition::Due(now), change, values).await.map(drop)
     }
 
     /// Waits until nobody refreshes a connection that was seen at `version`, or it has changed, or 20 seconds have passed;
@@ -160,15 +156,14 @@ impl Connections {
     /// When DynamoDB fails.
     pub async fn settled(
         &self,
-        workspace: &str,
-        id: &str,
+        key: &ConnectionKey,
         version: u64,
         clock: &dyn Clock,
     ) -> Result<Option<Connection>, StoreError> {
         let mut pause = Duration::from_millis(40);
         let mut waited = Duration::ZERO;
         loop {
-            let connection = self.get(workspace, id).await?;
+            let connection = self.get(key).await?;
             let in_progress = |it: &Connection| it.version == version && it.is_leased(clock.now());
             if waited >= MAX_WAIT || !connection.as_ref().is_some_and(in_progress) {
                 return Ok(connection);
@@ -184,7 +179,7 @@ impl Connections {
     /// # Errors
     /// When DynamoDB fails.
     pub async fn remove(&self, connection: &Connection, expect: Expect<'_>) -> Result<Write, StoreError> {
-        self.table.delete(connection.key(), expect.into()).await
+        self.table.delete(&connection.key, expect.into()).await
     }
 }
 
@@ -196,13 +191,6 @@ impl<'a> From<Expect<'a>> for Condition<'a> {
             Expect::Unleased(version, now) => Self::Unleased(version, now),
             Expect::Lease(lease) => Self::Leased(lease),
         }
-    }
-}
-
-impl Connection {
-    /// Workspace and id.
-    fn key(&self) -> (&str, &str) {
-        (&self.workspace, &self.id)
     }
 }
 
@@ -237,7 +225,7 @@ mod tests {
 
     fn connection(tenant: &str) -> Connection {
         let now = OffsetDateTime::UNIX_EPOCH;
-        Connection { tenant: Some(tenant.to_owned()), ..Connection::new("acme", "c1", now) }
+        Connection { tenant: Some(tenant.to_owned()), ..Connection::new(ConnectionKey::new("acme", "c1"), now) }
     }
 
     #[tokio::test]
@@ -262,7 +250,7 @@ mod tests {
             assert_eq!(connections.prolong(&connection, &lease).await.unwrap(), Write::Conflict);
             assert_eq!(connections.remove(&connection, Expect::Version(1)).await.unwrap(), Write::Conflict);
             connections.release(&connection, &lease).await.unwrap();
-            connections.postpone("acme", "c1", now, now).await.unwrap();
+            connections.postpone(&connection.key, now, now).await.unwrap();
         });
         let lines = lines.await;
         assert!(lines.is_empty(), "{lines:?}");

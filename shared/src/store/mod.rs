@@ -16,7 +16,7 @@ pub use sessions::{Session, SessionError, Sessions, Taken, Visit};
 
 use crate::error::Error;
 
-/// The outcome of a write under a condition. What is stored decides, so losing to another writer is no error.
+/// The outcome of a write under a condition. What is stored decides, so losing to another writer isn't an error.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {

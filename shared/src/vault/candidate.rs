@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
 use super::Vault;
-use crate::connection::{Asked, Connection, Contents, Problem, expiry_of};
+use crate::connection::{Asked, Connection, ConnectionKey, Contents, Problem, expiry_of};
 use crate::credentials::{Credentials, refresh_token};
 use crate::error::Error;
 use crate::random::Rng;
@@ -24,14 +24,9 @@ impl Vault {
         credentials: &Credentials,
     ) -> Result<ReplaceEvent, Error> {
         self.check_size(Some(credentials))?;
-        let Connection { workspace, id, version, .. } = connection;
-        let sealed = self.sealer.seal(place(workspace, id, *version), credentials.as_json().as_bytes()).await?;
-        Ok(ReplaceEvent {
-            workspace: workspace.clone(),
-            connection_id: id.clone(),
-            version: *version,
-            sealed: URL_SAFE_NO_PAD.encode(sealed),
-        })
+        let &Connection { ref key, version, .. } = connection;
+        let sealed = self.sealer.seal(place(key, version), credentials.as_json().as_bytes()).await?;
+        Ok(ReplaceEvent { key: key.clone(), version, sealed: URL_SAFE_NO_PAD.encode(sealed) })
     }
 
     /// Opens credentials that were sealed for a connection. Another of the same id has other versions.
@@ -41,7 +36,7 @@ impl Vault {
     pub async fn open_candidate(&self, connection: &Connection, event: &ReplaceEvent) -> Result<Credentials, Error> {
         let damaged = "sealed credentials are damaged";
         let sealed = URL_SAFE_NO_PAD.decode(&event.sealed).map_err(|_| Error::internal(damaged))?;
-        let place = place(&connection.workspace, &connection.id, connection.version);
+        let place = place(&connection.key, connection.version);
         let bytes = self.sealer.open(place, &sealed).await?;
         serde_json::from_slice(&bytes).map_err(|_| Error::internal(damaged))
     }
@@ -72,6 +67,6 @@ impl Vault {
     }
 }
 
-fn place<'a>(workspace: &'a str, id: &'a str, version: u64) -> Place<'a> {
-    Place { workspace, kind: "candidate", id, version }
+fn place(key: &ConnectionKey, version: u64) -> Place<'_> {
+    Place::of("candidate", key, version)
 }

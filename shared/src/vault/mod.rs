@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 pub use outside::Outside;
 
-use crate::connection::{Connection, Contents, Given};
+use crate::connection::{Connection, ConnectionKey, Contents, Given};
 use crate::credential_store::{CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::error::Error;
@@ -100,7 +100,7 @@ impl Vault {
             let Some(outside) = outside else { return Err(elsewhere(&kind)) };
             contents.credentials = outside.get(key(connection)).await?;
             // The store knows ids only. If the row has gone meanwhile, this may be what another tenant has stored under its id.
-            let stored = self.connections.get(&connection.workspace, &connection.id).await?;
+            let stored = self.connections.get(&connection.key).await?;
             if stored.is_none_or(|stored| stored.tenant != connection.tenant) {
                 contents.credentials = None;
             }
@@ -236,14 +236,14 @@ impl Vault {
         };
         match removed {
             // A removal whose answer was lost is repeated, and finds nothing.
-            Write::Conflict if self.connections.get(&seen.workspace, &seen.id).await?.is_none() => Ok(Write::Done),
+            Write::Conflict if self.connections.get(&seen.key).await?.is_none() => Ok(Write::Done),
             removed => Ok(removed),
         }
     }
 
     /// Whether a write whose answer was lost has arrived all the same.
     async fn is_stored(&self, row: &Connection) -> Result<bool, Error> {
-        let stored = self.connections.get(&row.workspace, &row.id).await?;
+        let stored = self.connections.get(&row.key).await?;
         Ok(stored.is_some_and(|stored| stored.version == row.version && stored.sealed == row.sealed))
     }
 
@@ -270,11 +270,11 @@ impl Vault {
 }
 
 fn place(connection: &Connection, version: u64) -> Place<'_> {
-    Place { workspace: &connection.workspace, kind: "connection", id: &connection.id, version }
+    Place::of("connection", &connection.key, version)
 }
 
 fn key(connection: &Connection) -> Key<'_> {
-    let Connection { workspace, id, tenant, .. } = connection;
+    let Connection { key: ConnectionKey { workspace, id }, tenant, .. } = connection;
     Key { workspace, connection_id: id, tenant: tenant.as_deref() }
 }
 

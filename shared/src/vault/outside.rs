@@ -109,7 +109,7 @@ impl Outside {
             Expect::Lease(_) => connections.prolong(row, &lease).await?,
             Expect::Absent => connections.reserve(&placeholder(row), &lease).await?,
             Expect::Version(version) | Expect::Unleased(version, _) => {
-                let seen = Connection { version, ..Connection::new(&row.workspace, &row.id, now) };
+                let seen = Connection { version, ..Connection::new(row.key.clone(), now) };
                 connections.lease(&seen, &lease, now).await?
             }
         };
@@ -118,7 +118,7 @@ impl Outside {
         }
         // Whoever writes now is waited for.
         let (Expect::Version(version) | Expect::Unleased(version, _)) = expect else { return Ok(None) };
-        let settled = connections.settled(&row.workspace, &row.id, version, &*self.clock).await?;
+        let settled = connections.settled(&row.key, version, &*self.clock).await?;
         let now = self.clock.now();
         let other = settled.filter(|it| it.version == version && it.is_leased(now)).and_then(|it| it.lease);
         let Some(other) = other else { return Ok(None) };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use larder::clock::{earlier, later};
 use larder::connection::{
-    Asked, Connection, Expiry, Failure, IntegrationRef, State, brings_new_token, expiry_of, next_refresh,
-    refreshed_expiry,
+    Asked, Connection, ConnectionKey, Expiry, Failure, IntegrationRef, State, brings_new_token, expiry_of,
+    next_refresh, refreshed_expiry,
 };
 use larder::error::Error;
 use larder::http::Response;
@@ -285,7 +285,7 @@ fn check_consequence(error: ProviderError, is_untold: bool) -> Failure {
 }
 
 fn connection() -> Connection {
-    let mut connection = Connection::new("acme", "c1", NOW);
+    let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), NOW);
     let (key, connector_key, option_key) = ("crm".to_owned(), "crm".to_owned(), String::new());
     connection.integration = Some(IntegrationRef { key, connector_key, option_key });
     connection.renewed(Some(lasting(NOW, 30, 30)), true, NOW);

@@ -2,6 +2,7 @@
 
 use connect::own_connection_id;
 use http::StatusCode;
+use larder::connection::ConnectionKey;
 use larder_local::WORKSPACE;
 use refresh::{Answer, Event, Refresh};
 use serde_json::Value;
@@ -16,7 +17,8 @@ pub fn refresh_event(data: &[u8]) {
         let id = own_connection_id(WORKSPACE, "app", Some("alice"));
         let text = text.replace("CONNECTION", &id);
         let Ok(event) = serde_json::from_str::<Event>(&text) else { return };
-        if stand.world.bundle.environment().connections().get(WORKSPACE, &id).await.is_ok_and(|it| it.is_none()) {
+        let key = ConnectionKey::new(WORKSPACE, &id);
+        if stand.world.bundle.environment().connections().get(&key).await.is_ok_and(|it| it.is_none()) {
             stand.connect().await;
         }
         stand.world.advance(60);

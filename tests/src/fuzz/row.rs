@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
-use larder::connection::Connection;
+use larder::connection::{Connection, ConnectionKey};
 use larder::store::{Expect, SessionError, StoreError, Taken, Visit, Write};
 use larder_local::WORKSPACE;
 use serde_json::{Map, Value, json};
@@ -36,14 +36,14 @@ async fn check_connection(stand: &Stand, changes: &Map<String, Value>) {
     let (connections, table) = (environment.connections(), &environment.settings.tables.connections);
     stand.world.send(Method::PUT, &uri, admin, Some(&json!({"credentials": {"a": 1}}))).await;
     if change(stand, table, &[("id", format!("{WORKSPACE}#{ID}"))], changes).await {
-        match connections.get(WORKSPACE, ID).await {
+        match connections.get(&ConnectionKey::new(WORKSPACE, ID)).await {
             Ok(read) => {
                 let read = read.expect("it is there");
-                assert_eq!((read.workspace.as_str(), read.id.as_str()), (WORKSPACE, ID));
+                assert_eq!(read.key, ConnectionKey::new(WORKSPACE, ID));
                 // What was understood is understood the same when it is written again, without its lease.
                 let written = connections.put(&read, Expect::Version(read.version)).await.expect("it is written");
                 assert_eq!(written, Write::Done);
-                let again = connections.get(WORKSPACE, ID).await.expect("it is read");
+                let again = connections.get(&ConnectionKey::new(WORKSPACE, ID)).await.expect("it is read");
                 assert_eq!(again, Some(Connection { lease: None, ..read }));
             }
             Err(StoreError::Damaged { table: "connections", .. }) => {}

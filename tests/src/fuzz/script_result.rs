@@ -5,7 +5,7 @@ use std::time::Duration;
 use connect::own_connection_id;
 use http::StatusCode;
 use larder::clock::later;
-use larder::connection::{Connection, State};
+use larder::connection::{Connection, ConnectionKey, State};
 use larder_local::WORKSPACE;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -42,7 +42,8 @@ pub fn script_result(data: &[u8]) {
     let (option, tenant) = if has_rules { ("listed", "dave") } else { ("script", "carol") };
     on_stand(async |stand| {
         let id = own_connection_id(WORKSPACE, "app", Some(tenant));
-        if stand.world.bundle.environment().connections().get(WORKSPACE, &id).await.is_ok_and(|it| it.is_none()) {
+        let key = ConnectionKey::new(WORKSPACE, &id);
+        if stand.world.bundle.environment().connections().get(&key).await.is_ok_and(|it| it.is_none()) {
             connect(stand, option, tenant).await;
         }
         check_refresh(stand, &id, &Value::Object(stored), &outcome, has_rules).await;
@@ -97,7 +98,8 @@ async fn check_refresh(stand: &Stand, id: &str, stored: &Value, outcome: &Value,
 /// A connection and its credentials.
 async fn read(stand: &Stand, id: &str) -> (Connection, Value) {
     let environment = stand.world.bundle.environment();
-    let connection = environment.connections().get(WORKSPACE, id).await.expect("the database").expect("a connection");
+    let key = ConnectionKey::new(WORKSPACE, id);
+    let connection = environment.connections().get(&key).await.expect("the database").expect("a connection");
     let contents = environment.vault().expect("a vault").open(&connection).await.expect("it opens");
     let credentials = contents.credentials.expect("credentials").to_value();
     (connection, credentials)

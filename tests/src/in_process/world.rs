@@ -8,6 +8,7 @@ use aws_config::SdkConfig;
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
 use larder::clock::{Clock, ManualClock};
+use larder::connection::ConnectionKey;
 use larder::environment::{CredentialsIn, Settings};
 use larder::http::Response;
 use larder::metrics::Metrics;
@@ -315,7 +316,8 @@ impl World {
 
     /// The version of a connection's row.
     pub async fn version(&self, id: &str) -> u64 {
-        let connection = self.bundle.environment().connections().get("local", id).await.expect("a table");
+        let key = ConnectionKey::new("local", id);
+        let connection = self.bundle.environment().connections().get(&key).await.expect("a table");
         connection.expect("a connection").version
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
-use larder::connection::{Lease, LeaseHolder, RefreshOutcome};
+use larder::connection::{ConnectionKey, Lease, LeaseHolder, RefreshOutcome};
 use larder::environment::{CredentialsIn, Settings};
 use larder::store::Write;
 use larder_engine::refresh::{Recovery, Trigger, Unsaved};
@@ -279,23 +279,24 @@ async fn a_late_writer_writes_nothing_outside() {
     world.advance(3300);
     // While the provider answers, the lease runs out and another takes it.
     let is_taken = Arc::new(AtomicBool::new(false));
-    let (clock, taken, other_id) = (Arc::clone(&world.clock), Arc::clone(&is_taken), id.clone());
+    let (clock, taken) = (Arc::clone(&world.clock), Arc::clone(&is_taken));
     provider.set_delay(Duration::from_millis(500));
-    let refresh = tokio::spawn(async move { refresher.refresh("local", &id, None, Trigger::Due).await });
+    let key = ConnectionKey::new("local", &id);
+    let refresh = tokio::spawn(async move { refresher.refresh(&key, None, Trigger::Due).await });
     while provider.refreshes().is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     clock.advance(Duration::from_secs(71));
-    let connection = connections.get("local", &other_id).await.unwrap().unwrap();
+    let connection = connections.get(&ConnectionKey::new("local", &id)).await.unwrap().unwrap();
     let now = larder::clock::Clock::now(&*clock);
     let (holder, until) = (LeaseHolder::Refresher, now + Duration::from_secs(70));
     let lease = Lease { token: "another's".into(), holder, until };
     let leased = connections.lease(&connection, &lease, now).await.unwrap();
     taken.store(leased == Write::Done, Ordering::SeqCst);
-    let before = api.stored(&other_id);
+    let before = api.stored(&id);
     assert_eq!(refresh.await.unwrap().unwrap(), RefreshOutcome::Stale);
     assert!(is_taken.load(Ordering::SeqCst));
-    assert_eq!(api.stored(&other_id), before);
+    assert_eq!(api.stored(&id), before);
     assert!(!api.calls().iter().skip(2).any(|call| call.what.starts_with("PUT")));
 }
 

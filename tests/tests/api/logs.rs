@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use http::{Method, StatusCode};
+use larder::connection::ConnectionKey;
 use larder::environment::{CredentialsIn, Settings};
 use larder::invocation::Invocation;
 use larder_tests::{Answer, Browser, CredentialApi, Fault, MockProvider, World, is_alone};
@@ -491,7 +492,7 @@ async fn store(world: &World, evidence: &mut Evidence) {
     evidence.keep(world.get("/connections/by-hand").await.expect(StatusCode::OK));
     // Its seal is broken.
     let connections = world.bundle.environment().connections();
-    let mut connection = connections.get("local", "by-hand").await.unwrap().unwrap();
+    let mut connection = connections.get(&ConnectionKey::new("local", "by-hand")).await.unwrap().unwrap();
     if let Some(byte) = connection.sealed.last_mut() {
         *byte ^= 1;
     }

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
+use larder::connection::ConnectionKey;
 use larder::credentials::Credentials;
 use larder::error::Error;
 use larder::http::Handler as _;
@@ -326,7 +327,7 @@ async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
 /// Credentials as `put-credentials` sends them to `refresh`, sealed for a connection.
 async fn candidate(world: &World, id: &str) -> ReplaceEvent {
     let environment = world.bundle.environment();
-    let connection = environment.connections().get("local", id).await.unwrap().unwrap();
+    let connection = environment.connections().get(&ConnectionKey::new("local", id)).await.unwrap().unwrap();
     let credentials = Credentials::from(&json!({"access_token": "candidate"}));
     environment.vault().unwrap().seal_candidate(&connection, &credentials).await.unwrap()
 }
@@ -348,7 +349,8 @@ async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alon
     assert!(send(&ReplaceEvent { sealed: other.sealed.clone(), ..mine.clone() }).await.is_err());
     assert!(send(&ReplaceEvent { sealed: "AAAA".into(), ..mine.clone() }).await.is_err());
     assert_eq!(send(&ReplaceEvent { version: mine.version + 1, ..mine.clone() }).await.unwrap(), "stale");
-    assert_eq!(send(&ReplaceEvent { connection_id: "unknown".into(), ..mine.clone() }).await.unwrap(), "stale");
+    let unknown = ConnectionKey::new("local", "unknown");
+    assert_eq!(send(&ReplaceEvent { key: unknown, ..mine.clone() }).await.unwrap(), "stale");
     assert_eq!(world.credentials(&connected).await["access_token"], "access-1");
     assert_eq!(send(&mine).await.unwrap(), "stored");
     assert_eq!(world.credentials(&connected).await, json!({"access_token": "candidate"}));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use larder::clock::Clock as _;
+use larder::connection::ConnectionKey;
 use larder::credentials::Credentials;
 use larder::store::{Expect, Write};
 use larder_local::server;
@@ -412,7 +413,7 @@ async fn a_write_that_has_not_seen_the_newest_version_changes_nothing() {
     let world = World::new().await;
     put(&world, C1, r#"{"credentials": 1}"#).await.expect(StatusCode::CREATED);
     let connections = world.bundle.environment().connections();
-    let seen = connections.get("local", "c1").await.unwrap().unwrap();
+    let seen = connections.get(&ConnectionKey::new("local", "c1")).await.unwrap().unwrap();
     put(&world, C1, r#"{"credentials": 2}"#).await.expect(StatusCode::CREATED);
     for expect in [Expect::Absent, Expect::Version(seen.version), Expect::Unleased(seen.version, world.clock.now())] {
         assert_eq!(connections.put(&seen, expect).await.unwrap(), Write::Conflict, "{expect:?}");

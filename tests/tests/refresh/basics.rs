@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
-use larder::connection::RefreshOutcome;
+use larder::connection::{ConnectionKey, RefreshOutcome};
 use larder_engine::refresh::Trigger;
 use larder_tests::{MockProvider, World};
 use serde_json::{Value, json};
@@ -148,7 +148,7 @@ async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
     let (world, provider, id) = connected(json!({})).await;
     let fire = async |version| {
         let refresher = world.bundle.refresher();
-        refresher.refresh("local", &id, version, Trigger::Due).await.expect("an outcome")
+        refresher.refresh(&ConnectionKey::new("local", &id), version, Trigger::Due).await.expect("an outcome")
     };
     let version = world.version(&id).await;
     world.advance(3300);
@@ -167,7 +167,8 @@ async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
     assert_eq!(provider.refreshes().len(), 1);
     assert_eq!(fire(Some(version + 1)).await, RefreshOutcome::Refreshed);
     assert_eq!(provider.refreshes()[1].get("refresh_token"), Some("refresh-2"));
-    let gone = world.bundle.refresher().refresh("local", "unknown", Some(1), Trigger::Due).await;
+    let unknown = ConnectionKey::new("local", "unknown");
+    let gone = world.bundle.refresher().refresh(&unknown, Some(1), Trigger::Due).await;
     assert_eq!(gone.expect("an outcome"), RefreshOutcome::Gone);
 }
 
@@ -177,7 +178,8 @@ async fn one_event_that_is_delivered_many_times_at_once_makes_one_provider_call(
     provider.set_delay(Duration::from_millis(300));
     world.advance(3300);
     let (refresher, version) = (world.bundle.refresher(), world.version(&id).await);
-    let outcomes = join_all((0..20).map(|_| refresher.refresh("local", &id, Some(version), Trigger::Due))).await;
+    let key = ConnectionKey::new("local", &id);
+    let outcomes = join_all((0..20).map(|_| refresher.refresh(&key, Some(version), Trigger::Due))).await;
     let refreshed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(RefreshOutcome::Refreshed))).count();
     assert_eq!((refreshed, provider.refreshes().len()), (1, 1), "{outcomes:?}");
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");

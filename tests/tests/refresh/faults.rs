@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use larder::connection::{Lease, LeaseHolder};
+use larder::connection::{ConnectionKey, Lease, LeaseHolder};
 use larder::store::{Expect, Write};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn what_cannot_be_opened_is_swept_every_five_minutes_and_healed_by_connect
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
     let connections = world.bundle.environment().connections();
-    let mut connection = connections.get("local", &id).await.unwrap().unwrap();
+    let mut connection = connections.get(&ConnectionKey::new("local", &id)).await.unwrap().unwrap();
     *connection.sealed.last_mut().unwrap() ^= 1;
     assert_eq!(connections.put(&connection, Expect::Version(connection.version)).await.unwrap(), Write::Done);
 
@@ -64,7 +64,7 @@ async fn a_fault_in_the_set_up_does_not_break_the_lease_of_another() {
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
     let connections = world.bundle.environment().connections();
-    let connection = connections.get("local", &id).await.unwrap().unwrap();
+    let connection = connections.get(&ConnectionKey::new("local", &id)).await.unwrap().unwrap();
     let now = connection.updated_at;
     let (holder, until) = (LeaseHolder::Refresher, now + Duration::from_mins(1));
     let lease = Lease { token: "another's".into(), holder, until };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use larder::aws::ScheduleTarget;
+use larder::connection::ConnectionKey;
 use larder::environment::{RefreshesBy, Settings};
 use larder_tests::{Aws, MockProvider, World};
 use serde_json::{Value, json};
@@ -79,12 +80,12 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
     world.integrate(&provider, json!({})).await;
     let mut connection = {
         let id = world.connect(&provider).await;
-        world.bundle.environment().connections().get("local", &id).await.unwrap().unwrap()
+        world.bundle.environment().connections().get(&ConnectionKey::new("local", &id)).await.unwrap().unwrap()
     };
     // More than a page of a shard, so that pages follow one another.
     let connections = world.bundle.environment().connections();
     for n in 0..900 {
-        connection.id = format!("copy-{n}");
+        connection.key.id = format!("copy-{n}");
         let written = connections.put(&connection, larder::store::Expect::Absent).await.unwrap();
         assert_eq!(written, larder::store::Write::Done);
     }

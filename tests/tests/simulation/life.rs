@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use larder::caller::{Claims, sign};
-use larder::connection::MIN_INTERVAL;
+use larder::connection::{ConnectionKey, MIN_INTERVAL};
 use larder::error::Error;
 use larder::secret::Secret;
 use larder::secrets::WorkspaceSecret;
@@ -505,7 +505,7 @@ impl Life {
             }
             let overdue = number(&row["next_refresh_at"]).is_some_and(|at| at + 300_000 < now);
             self.network.check("nothing is forgotten", !overdue, || row.to_string());
-            let connection = instance.environment().connections().get(WORKSPACE, &name).await;
+            let connection = instance.environment().connections().get(&ConnectionKey::new(WORKSPACE, &name)).await;
             let connection = connection.expect("a table").expect("a connection");
             let contents = instance.environment().vault().expect("settings").open(&connection).await.expect("opens");
             let credentials = contents.credentials.expect("credentials").to_value();

@@ -71,7 +71,7 @@ impl Delivery {
     /// Tells of a new or renewed connection.
     pub fn success(&self, connection: &Connection) -> Response {
         if let Some(redirect_uri) = self.redirect_target() {
-            return self.redirect(redirect_uri, &[("connectionId", &connection.id)]);
+            return self.redirect(redirect_uri, &[("connectionId", &connection.key.id)]);
         }
         let message = self.request_id.as_ref().map(|request_id| {
             json!({"source": "integration.app", "requestId": request_id,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::provider::{Auth, Obtained, Provider};
 use larder::clock::Clock;
-use larder::connection::{Connection, Contents, IntegrationRef};
+use larder::connection::{Connection, ConnectionKey, Contents, IntegrationRef};
 use larder::credentials::{Credentials, refresh_token};
 use larder::error::Error;
 use larder::random::Rng;
@@ -34,6 +34,13 @@ pub struct NewConnection {
     pub input: Map<String, Value>,
     /// Overrides of the integration's parameters.
     pub connector_parameters: Map<String, Value>,
+}
+
+impl NewConnection {
+    /// The key of the connection.
+    pub fn key(&self) -> ConnectionKey {
+        ConnectionKey::new(&self.workspace, &self.connection_id)
+    }
 }
 
 /// Tests and stores connections.
@@ -75,8 +82,8 @@ impl Establish {
             connector_parameters: new.connector_parameters.clone(),
             given: None,
         };
-        let contents = &contents;
-        let established = self.connections.change(&new.workspace, &new.connection_id, |stored| async move {
+        let (key, contents) = (new.key(), &contents);
+        let established = self.connections.change(&key, |stored| async move {
             let now = self.clock.now();
             // Since the flow began, somebody may have stored credentials under this id.
             if stored.as_ref().is_some_and(|stored| stored.tenant != new.tenant) {
@@ -84,10 +91,8 @@ impl Establish {
             }
             let before = stored.as_ref().map(|stored| stored.state);
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            let mut connection = stored.unwrap_or_else(|| Connection {
-                tenant: new.tenant.clone(),
-                ..Connection::new(&new.workspace, &new.connection_id, now)
-            });
+            let mut connection =
+                stored.unwrap_or_else(|| Connection { tenant: new.tenant.clone(), ..Connection::new(new.key(), now) });
             connection.name = new.name.clone().or(connection.name);
             connection.integration = Some(IntegrationRef::new(integration, &new.option_key));
             connection.renews_itself = renews_itself;

@@ -31,7 +31,7 @@ use crate::configuration::Configuration;
 use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
 use larder::clock::Clock;
 use larder::connection::{
-    Connection, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome, is_statement,
+    Connection, ConnectionKey, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome, is_statement,
 };
 use larder::credentials::Credentials;
 use larder::error::{Error, log_cause};
@@ -97,18 +97,17 @@ impl Refresher {
     /// When something that Larder stands on fails. What the provider answers is no error but an [`RefreshOutcome`].
     pub async fn refresh(
         &self,
-        workspace: &str,
-        id: &str,
+        key: &ConnectionKey,
         version: Option<u64>,
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
         let started_at = self.clock.now();
         // Boxed: it is large, and the stack of a thread is not.
-        let attempt = Box::pin(self.attempt(workspace, id, version, trigger));
+        let attempt = Box::pin(self.attempt(key, version, trigger));
         let (outcome, record) = record::recorded(attempt).await;
         let measured = RefreshMetrics {
-            workspace,
-            connection: id,
+            workspace: &key.workspace,
+            connection: &key.id,
             connector: record.connector.as_deref(),
             outcome: &outcome,
             to_expiry: record.expires_at.map(|expires_at| expires_at - started_at),
@@ -116,7 +115,7 @@ impl Refresher {
         };
         self.metrics.refresh(self.clock.now(), &measured);
         record::note(|around| {
-            around.connection(workspace, id);
+            around.connection(key);
             around.connector = record.connector.or(around.connector.take());
             around.outcome = outcome.as_ref().ok().copied();
         });
@@ -125,13 +124,12 @@ impl Refresher {
 
     async fn attempt(
         &self,
-        workspace: &str,
-        id: &str,
+        key: &ConnectionKey,
         version: Option<u64>,
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
         // Load the row as it is: an event or an index says only what was so when it was written.
-        let Some(connection) = self.connections.get(workspace, id).await? else { return Ok(RefreshOutcome::Gone) };
+        let Some(connection) = self.connections.get(key).await? else { return Ok(RefreshOutcome::Gone) };
         record::note(|record| record.expires_at = connection.expiry.map(|expiry| expiry.at));
         // Decide the next step before anything is opened, since many ask and one is to refresh.
         let now = self.clock.now();
@@ -194,7 +192,7 @@ impl Refresher {
             Ok(set_up) => set_up,
             Err(failure) => return Ok(Err(failure)),
         };
-        let id = &connection.id;
+        let id = &connection.key.id;
         let Some(credentials) = contents.credentials.take() else {
             return Err(Error::not_found(format!("the credential store has none of the connection `{id}`")));
         };
@@ -212,7 +210,7 @@ impl Refresher {
         contents: &Contents,
     ) -> Result<Result<(Arc<Auth>, Renewal), Failure>, Error> {
         // Nothing but the table is to be needed between the provider's answer and the save.
-        self.vault.sealer().prepare(&connection.workspace).await?;
+        self.vault.sealer().prepare(&connection.key.workspace).await?;
         let auth = match self.configuration.auth_of(connection, contents).await {
             Ok(auth) => auth,
             Err(error) if error.is_transient() => return Err(error),
@@ -307,7 +305,7 @@ impl Refresher {
 
     /// Notes a refresh that failed although what it brought is saved.
     async fn note_dead(&self, seen: &Connection) -> Result<RefreshOutcome, Error> {
-        let stored = self.connections.get(&seen.workspace, &seen.id).await?;
+        let stored = self.connections.get(&seen.key).await?;
         let Some(mut connection) = stored else { return Ok(RefreshOutcome::Gone) };
         connection.failing_since = seen.failing_since;
         let failure = Failure::Transient { problem: Problem::new(None, Obtained::DEAD), retry_after: None };
@@ -325,8 +323,8 @@ impl Refresher {
         connection.last_attempt_at = Some(now);
         connection.failed(failure, now, random::fraction(&*self.rng), self.give_up);
         tracing::warn!(
-            workspace = connection.workspace,
-            connection = connection.id,
+            workspace = connection.key.workspace,
+            connection = connection.key.id,
             state = ?connection.state,
             attempts = connection.retry_attempts,
             problem = failure.problem().message,
@@ -422,6 +420,6 @@ fn only_tokens(changes: &Map<String, Value>) -> Map<String, Value> {
 #[async_trait::async_trait]
 impl RefreshConnection for Refresher {
     async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error> {
-        self.refresh(&event.workspace, &event.connection_id, event.version, Trigger::Due).await
+        self.refresh(&event.key, event.version, Trigger::Due).await
     }
 }

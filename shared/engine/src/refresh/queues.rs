@@ -54,7 +54,7 @@ impl RefreshQueue {
 
     async fn add_batch(&self, batch: &[Due]) -> Result<(), QueueError> {
         let messages = batch.iter().map(|due| {
-            let event = RefreshEvent { workspace: due.workspace.clone(), connection_id: due.id.clone(), version: None };
+            let event = RefreshEvent { key: due.key.clone(), version: None };
             Ok(GroupedMessage {
                 body: serde_json::to_string(&Message::Refresh(event)).map_err(QueueError::sqs)?,
                 group_id: group_id(due),
@@ -105,12 +105,12 @@ impl RecoveryQueue {
 }
 
 fn group_id(due: &Due) -> String {
-    digest_of(&format!("{}#{}", due.workspace, due.id))
+    digest_of(&due.key.to_string())
 }
 
 /// One for each time that a connection is due.
 fn deduplication_id(due: &Due) -> String {
-    digest_of(&format!("{}#{}#{}", due.workspace, due.id, due.at))
+    digest_of(&format!("{}#{}", due.key, due.at))
 }
 
 /// SQS allows few characters and 128 of them in ids, connections have any.
@@ -127,10 +127,11 @@ mod tests {
 
     use super::*;
     use larder::aws::SqsQueue;
+    use larder::connection::ConnectionKey;
 
     fn due(count: i64) -> Vec<Due> {
         (0..count)
-            .map(|n| Due { workspace: "acme".into(), id: format!("c/{n} ü"), at: 1_700_000_000_000 + n })
+            .map(|n| Due { key: ConnectionKey::new("acme", format!("c/{n} ü")), at: 1_700_000_000_000 + n })
             .collect()
     }
 
@@ -149,7 +150,7 @@ mod tests {
                 groups.len() == entries.len()
                     && entries.len() <= 10
                     && bodies.into_iter().all(|body| {
-                        matches!(serde_json::from_str(body), Ok(Message::Refresh(event)) if event.workspace == "acme")
+                        matches!(serde_json::from_str(body), Ok(Message::Refresh(event)) if event.key.workspace == "acme")
                     })
             })
             .then_output(|| output().build().expect("an output"));

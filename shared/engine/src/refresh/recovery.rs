@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use super::Refresher;
 use crate::provider::Obtained;
 use larder::clock::{from_milliseconds, milliseconds};
-use larder::connection::{Connection, Contents, Expiry, Lease, LeaseHolder};
+use larder::connection::{Connection, ConnectionKey, Contents, Expiry, Lease, LeaseHolder};
 use larder::credentials::{Credentials, refresh_token};
 use larder::error::Error;
 use larder::random::Rng;
@@ -85,10 +85,9 @@ impl Renewed {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unsaved {
-    /// The workspace of the connection.
-    pub workspace: String,
-    /// Its id.
-    pub connection_id: String,
+    /// The connection.
+    #[serde(flatten)]
+    pub key: ConnectionKey,
     /// The version that was refreshed.
     version: u64,
     /// When the connection was made, in milliseconds since 1970: another of the same id is not meant.
@@ -101,7 +100,7 @@ pub struct Unsaved {
 
 impl std::fmt::Debug for Unsaved {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Unsaved({}, {}, version {})", self.workspace, self.connection_id, self.version)
+        write!(f, "Unsaved({}, {}, version {})", self.key.workspace, self.key.id, self.version)
     }
 }
 
@@ -128,10 +127,9 @@ impl Unsaved {
         renewed: &Renewed,
     ) -> Result<Self, Error> {
         let bytes = serde_json::to_vec(renewed).map_err(Error::internal)?;
-        let sealed = sealer.seal(place(&seen.workspace, &seen.id, seen.version), &bytes).await?;
+        let sealed = sealer.seal(place(&seen.key, seen.version), &bytes).await?;
         Ok(Self {
-            workspace: seen.workspace.clone(),
-            connection_id: seen.id.clone(),
+            key: seen.key.clone(),
             version: seen.version,
             created_at: milliseconds(seen.created_at),
             lease_token: lease.token.clone(),
@@ -142,7 +140,7 @@ impl Unsaved {
     async fn open(&self, sealer: &Sealer) -> Result<Renewed, Error> {
         let damaged = "a message of the recovery queue is damaged";
         let sealed = URL_SAFE_NO_PAD.decode(&self.sealed).map_err(|_| Error::internal(damaged))?;
-        let bytes = sealer.open(place(&self.workspace, &self.connection_id, self.version), &sealed).await?;
+        let bytes = sealer.open(place(&self.key, self.version), &sealed).await?;
         serde_json::from_slice(&bytes).map_err(|_| Error::internal(damaged))
     }
 
@@ -156,8 +154,8 @@ fn digest(credentials: &Credentials) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, credentials.as_json().as_bytes()))
 }
 
-fn place<'a>(workspace: &'a str, id: &'a str, version: u64) -> Place<'a> {
-    Place { workspace, kind: "refreshed", id, version }
+fn place(key: &ConnectionKey, version: u64) -> Place<'_> {
+    Place::of("refreshed", key, version)
 }
 
 /// The lease that leaves a connection to the recovery queue for a while.
@@ -171,7 +169,7 @@ impl Refresher {
     /// # Errors
     /// When something that Larder stands on fails; the result must be kept then.
     pub async fn recover(&self, unsaved: &Unsaved) -> Result<Recovery, Error> {
-        let stored = self.connections.get(&unsaved.workspace, &unsaved.connection_id).await?;
+        let stored = self.connections.get(&unsaved.key).await?;
         let Some(mut connection) = stored.filter(|stored| unsaved.is_newest_of(stored)) else {
             return Ok(Recovery::Superseded);
         };
@@ -202,7 +200,8 @@ impl Refresher {
         if self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? == Write::Conflict {
             return Ok(Recovery::Busy);
         }
-        tracing::info!(workspace = connection.workspace, connection = connection.id, "a result was saved late");
+        let ConnectionKey { workspace, id } = &connection.key;
+        tracing::info!(workspace, connection = id, "a result was saved late");
         self.signals.written(Some(before), &connection).await;
         Ok(Recovery::Saved)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Refresher;
+use larder::connection::ConnectionKey;
 use larder::error::{Error, ErrorType};
 use larder::refresh::{ReplaceCredentials, ReplaceEvent, Replaced};
 use larder::store::Expect;
@@ -18,7 +19,7 @@ impl ReplaceCredentials for Refresher {
         match self.test_and_store(event).await {
             Err(error) if error.kind == ErrorType::Internal => Err(error),
             Err(error) => {
-                let ReplaceEvent { workspace, connection_id: connection, .. } = event;
+                let ConnectionKey { workspace, id: connection } = &event.key;
                 tracing::warn!(workspace, connection, problem = error.message, "new credentials were not stored");
                 let message = format!("nothing was stored: {}", error.message);
                 Ok(Replaced::Refused(Error { message, ..error }.into()))
@@ -30,7 +31,7 @@ impl ReplaceCredentials for Refresher {
 
 impl Refresher {
     async fn test_and_store(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
-        let stored = self.connections.get(&event.workspace, &event.connection_id).await?;
+        let stored = self.connections.get(&event.key).await?;
         let Some(connection) = stored.filter(|stored| stored.version == event.version) else {
             return Ok(Replaced::Stale);
         };

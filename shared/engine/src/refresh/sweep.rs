@@ -155,14 +155,14 @@ impl Refresher {
         if self.clock.now() >= end {
             return None;
         }
-        let (refresher, Due { workspace, id, .. }) = (Arc::clone(self), due);
+        let (refresher, key) = (Arc::clone(self), due.key);
         let refreshing = async move {
             let _slot = slot;
             // None of the many belongs into the line of the sweep; the metrics tell of each.
-            let (outcome, _) = recorded(refresher.refresh(&workspace, &id, None, Trigger::Due)).await;
+            let (outcome, _) = recorded(refresher.refresh(&key, None, Trigger::Due)).await;
             if outcome.is_err() {
                 let now = refresher.clock.now();
-                if let Err(error) = refresher.connections.postpone(&workspace, &id, now, now + POSTPONE).await {
+                if let Err(error) = refresher.connections.postpone(&key, now, now + POSTPONE).await {
                     log_cause("the database; a connection that cannot be refreshed was not postponed", &error);
                 }
             }

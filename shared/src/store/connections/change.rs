@@ -1,7 +1,7 @@
 //! Changing a connection that others may change at the same time.
 
 use super::Connections;
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionKey};
 use crate::error::Error;
 
 impl Connections {
@@ -16,15 +16,14 @@ impl Connections {
     /// When DynamoDB fails or the item is damaged; and those of `change`, after which it is not tried again.
     pub async fn change<T, F>(
         &self,
-        workspace: &str,
-        id: &str,
+        key: &ConnectionKey,
         mut change: impl FnMut(Option<Connection>) -> F,
     ) -> Result<Option<T>, Error>
     where
         F: Future<Output = Result<Option<T>, Error>>,
     {
         for _ in 0..Self::ATTEMPTS {
-            let stored = self.get(workspace, id).await?;
+            let stored = self.get(key).await?;
             if let Some(changed) = change(stored).await? {
                 return Ok(Some(changed));
             }
@@ -45,14 +44,14 @@ mod tests {
     async fn a_change_reads_again_after_each_conflict_and_ends() {
         let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
         let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
-        let mut tries = 0;
-        let third = connections.change("acme", "c1", |_| {
+        let (key, mut tries) = (ConnectionKey::new("acme", "c1"), 0);
+        let third = connections.change(&key, |_| {
             tries += 1;
             std::future::ready(Ok((tries == 3).then_some("third")))
         });
         assert_eq!(third.await.unwrap(), Some("third"));
         assert_eq!(get.num_calls(), 3);
-        let never = connections.change("acme", "c1", |_| std::future::ready(Ok(None::<()>)));
+        let never = connections.change(&key, |_| std::future::ready(Ok(None::<()>)));
         assert_eq!(never.await.unwrap(), None);
         assert_eq!(get.num_calls(), 3 + Connections::ATTEMPTS);
     }
@@ -61,8 +60,8 @@ mod tests {
     async fn a_change_that_fails_is_not_tried_again() {
         let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
         let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
-        let failing =
-            connections.change("acme", "c1", |_| std::future::ready(Err::<Option<()>, _>(Error::conflict("no"))));
+        let key = ConnectionKey::new("acme", "c1");
+        let failing = connections.change(&key, |_| std::future::ready(Err::<Option<()>, _>(Error::conflict("no"))));
         assert!(failing.await.is_err());
         assert_eq!(get.num_calls(), 1);
     }

@@ -15,7 +15,7 @@ use super::super::item::Item;
 use super::super::schema::{BY_DUE, BY_TENANT, BY_WORKSPACE};
 use super::{Connections, row};
 use crate::clock::milliseconds;
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionKey};
 use crate::error::Error;
 
 /// One page of connections.
@@ -30,10 +30,8 @@ pub struct Page {
 /// A connection that is due for a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// Its workspace.
-    pub workspace: String,
-    /// Its id.
-    pub id: String,
+    /// Its key.
+    pub key: ConnectionKey,
     /// Since when, in milliseconds since 1970.
     pub at: i64,
 }
@@ -122,9 +120,9 @@ impl Connections {
             .query(BY_TENANT)
             .key_condition_expression("tenant = :tenant AND begins_with(id, :prefix)")
             .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_owned()))
-            .expression_attribute_values(":prefix", row::key(workspace, ""));
+            .expression_attribute_values(":prefix", AttributeValue::S(ConnectionKey::new(workspace, "").to_string()));
         let start = match cursor {
-            Some(Cursor::OfTenant(id)) => Some(key(workspace, id).string("tenant", tenant).0),
+            Some(Cursor::OfTenant(id)) => Some(key(&ConnectionKey::new(workspace, id)).string("tenant", tenant).0),
             _ => None,
         };
         match collect(query, limit, start).await {
@@ -154,7 +152,8 @@ impl Connections {
         };
         let start = match cursor {
             Some(Cursor::OfWorkspace(created_at, id)) => {
-                Some(key(workspace, id).string("workspace", workspace).number("created_at", created_at).0)
+                let key = key(&ConnectionKey::new(workspace, id));
+                Some(key.string("workspace", workspace).number("created_at", created_at).0)
             }
             _ => None,
         };
@@ -197,7 +196,7 @@ impl Connections {
         after: Option<&Due>,
     ) -> Result<Vec<Due>, StoreError> {
         let after = after.map(|due| {
-            let key = key(&due.workspace, &due.id);
+            let key = key(&due.key);
             key.number("due_shard", shard).number("next_refresh_at", due.at).0
         });
         let output = self
@@ -215,8 +214,7 @@ impl Connections {
         Ok(items
             .filter_map(|item| {
                 let (key, at) = item.get_string("id").zip(item.get_number("next_refresh_at"))?;
-                let (workspace, id) = key.split_once('#')?;
-                Some(Due { workspace: workspace.to_owned(), id: id.to_owned(), at })
+                Some(Due { key: key.parse().ok()?, at })
             })
             .collect())
     }
@@ -231,8 +229,8 @@ impl Connections {
     }
 }
 
-fn key(workspace: &str, id: &str) -> Item {
-    Item::default().string("id", format!("{workspace}#{id}"))
+fn key(key: &ConnectionKey) -> Item {
+    Item::default().string("id", key.to_string())
 }
 
 /// Asks until there is a page or nothing is left.
@@ -266,7 +264,7 @@ fn is_without_index(error: &SdkError<QueryError>) -> bool {
 impl Cursor {
     fn read(text: &str) -> Option<Self> {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (created_at, id) = text.split_once('#').filter(|(_, id)| id.len() <= Connections::MAX_ID_BYTES)?;
+        let (created_at, id) = text.split_once('#').filter(|(_, id)| id.len() <= ConnectionKey::MAX_ID_BYTES)?;
         match created_at {
             "" => Some(Self::OfTenant(id.to_owned())),
             created_at => Some(Self::OfWorkspace(created_at.parse().ok()?, id.to_owned())),
@@ -275,7 +273,7 @@ impl Cursor {
 
     /// The place behind an entry of an index.
     fn behind(key: &Item) -> Option<Self> {
-        let id = key.get_string("id")?.split_once('#')?.1.to_owned();
+        let ConnectionKey { id, .. } = key.get_string("id")?.parse().ok()?;
         match key.get_number("created_at") {
             Some(created_at) => Some(Self::OfWorkspace(created_at, id)),
             None => Some(Self::OfTenant(id)),

@@ -3,29 +3,24 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::super::StoreError;
 use super::super::item::{Item, present};
 use super::DUE_SHARDS;
-use crate::connection::{Connection, Expiry, IntegrationRef, Lease, LeaseHolder, Problem, State};
+use crate::connection::{Connection, ConnectionKey, Expiry, IntegrationRef, Lease, LeaseHolder, Problem, State};
 
 const TABLE: &str = "connections";
 
-pub(super) fn key(workspace: &str, id: &str) -> AttributeValue {
-    AttributeValue::S(format!("{workspace}#{id}"))
-}
-
-fn due_shard(workspace: &str, id: &str) -> u8 {
-    let digest = digest::digest(&digest::SHA256, format!("{workspace}#{id}").as_bytes());
+fn due_shard(key: &ConnectionKey) -> u8 {
+    let digest = digest::digest(&digest::SHA256, key.to_string().as_bytes());
     digest.as_ref().first().copied().unwrap_or_default() % DUE_SHARDS
 }
 
 pub(super) fn write(connection: &Connection) -> Item {
-    let Connection { workspace, id, .. } = connection;
+    let key = &connection.key;
     Item::default()
-        .string("id", format!("{workspace}#{id}"))
-        .string("workspace", workspace)
+        .string("id", key.to_string())
+        .string("workspace", &key.workspace)
         .number("version", connection.version)
         .number("sealed_version", connection.sealed_version)
         .bytes("sealed", connection.sealed.clone())
@@ -44,7 +39,7 @@ pub(super) fn write(connection: &Connection) -> Item {
         .number("renews_itself", u8::from(connection.renews_itself))
         .maybe("refresh_margin", connection.refresh_margin.map(|it| it.as_secs()), Item::number)
         .maybe("next_refresh_at", connection.next_refresh_at, Item::time)
-        .maybe("due_shard", connection.next_refresh_at.map(|_| due_shard(workspace, id)), Item::number)
+        .maybe("due_shard", connection.next_refresh_at.map(|_| due_shard(key)), Item::number)
         .maybe("last_refreshed_at", connection.last_refreshed_at, Item::time)
         .maybe("last_attempt_at", connection.last_attempt_at, Item::time)
         .maybe("failing_since", connection.failing_since, Item::time)
@@ -54,13 +49,11 @@ pub(super) fn write(connection: &Connection) -> Item {
 }
 
 pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
-    let key = present(item.get_string("id"), TABLE, "id")?;
-    let (workspace, id) = present(key.split_once('#'), TABLE, "id")?;
+    let key = present(item.get_string("id").and_then(|key| key.parse().ok()), TABLE, "id")?;
     let integration = item.get_string("integration_key").zip(item.get_string("connector_key"));
     let lease = item.get_string("lease_token").zip(item.get_time("lease_until"));
     Ok(Connection {
-        workspace: workspace.to_owned(),
-        id: id.to_owned(),
+        key,
         version: present(item.get_number("version"), TABLE, "version")?,
         sealed_version: present(item.get_number("sealed_version"), TABLE, "sealed_version")?,
         sealed: present(item.get_bytes("sealed"), TABLE, "sealed")?,
@@ -129,7 +122,7 @@ mod tests {
     use super::*;
 
     fn holder(add: impl FnOnce(Item) -> Item) -> Option<LeaseHolder> {
-        let row = write(&Connection::new("acme", "c1", OffsetDateTime::UNIX_EPOCH));
+        let row = write(&Connection::new(ConnectionKey::new("acme", "c1"), OffsetDateTime::UNIX_EPOCH));
         let row = row.time("lease_until", OffsetDateTime::UNIX_EPOCH);
         read(&add(row)).expect("a connection").lease.map(|lease| lease.holder)
     }

@@ -13,8 +13,7 @@ use time::OffsetDateTime;
 
 use super::super::item::Item;
 use super::super::{StoreError, Write};
-use super::row::key;
-use crate::connection::Lease;
+use crate::connection::{ConnectionKey, Lease};
 
 /// Rows by key, and writes under a condition.
 #[derive(Debug, Clone)]
@@ -51,8 +50,8 @@ impl Table {
     }
 
     /// Reads a row with strong consistency.
-    pub(super) async fn get(&self, workspace: &str, id: &str) -> Result<Option<Item>, StoreError> {
-        let get = self.client.get_item().table_name(&self.name).key("id", key(workspace, id)).consistent_read(true);
+    pub(super) async fn get(&self, key: &ConnectionKey) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.name).key("id", attribute(key)).consistent_read(true);
         Ok(get.send().await.map_err(StoreError::dynamodb)?.item.map(Item))
     }
 
@@ -89,27 +88,23 @@ impl Table {
     /// Changes attributes of a row.
     pub(super) async fn update(
         &self,
-        (workspace, id): (&str, &str),
+        key: &ConnectionKey,
         condition: Condition<'_>,
         change: &str,
         values: Item,
     ) -> Result<Write, StoreError> {
         let (expression, mut all) = condition.expression();
         all.extend(values.0);
-        let update = self.client.update_item().table_name(&self.name).key("id", key(workspace, id));
+        let update = self.client.update_item().table_name(&self.name).key("id", attribute(key));
         let update = update.condition_expression(expression).update_expression(change);
         let update = update.set_expression_attribute_values(some(all));
         outcome(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
     }
 
     /// Removes a row.
-    pub(super) async fn delete(
-        &self,
-        (workspace, id): (&str, &str),
-        condition: Condition<'_>,
-    ) -> Result<Write, StoreError> {
+    pub(super) async fn delete(&self, key: &ConnectionKey, condition: Condition<'_>) -> Result<Write, StoreError> {
         let (expression, values) = condition.expression();
-        let delete = self.client.delete_item().table_name(&self.name).key("id", key(workspace, id));
+        let delete = self.client.delete_item().table_name(&self.name).key("id", attribute(key));
         let delete = delete.condition_expression(expression).set_expression_attribute_values(some(values));
         outcome(delete.send().await, DeleteItemError::is_conditional_check_failed_exception)
     }
@@ -137,6 +132,10 @@ impl Condition<'_> {
         };
         (expression, values.0)
     }
+}
+
+fn attribute(key: &ConnectionKey) -> AttributeValue {
+    AttributeValue::S(key.to_string())
 }
 
 /// DynamoDB takes no empty map.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use larder::connection::Connection;
+use larder::connection::{Connection, ConnectionKey};
 use larder::store::Connections;
 use larder::store::schema::Tables;
 use larder_local::WORKSPACE;
@@ -28,7 +28,8 @@ impl Rows {
     }
 
     pub(crate) async fn get(&self, id: &str) -> Connection {
-        self.connections.get(WORKSPACE, id).await.expect("the table answers").expect("a connection")
+        let key = ConnectionKey::new(WORKSPACE, id);
+        self.connections.get(&key).await.expect("the table answers").expect("a connection")
     }
 
     /// As if the last attempt were a minute ago. A connection whose lease was never ended stays as it is.
