@@ -1,8 +1,8 @@
 //! What an invocation of a function was about, who answered it how, and how long it took: one line in the log.
 //!
 //! An [`Invocation`] runs what answers it with a [`Record`] of its own, to which whatever runs inside adds what it learns by
-//! [`note`]: the authenticator the workspace, the table the connection, the egress client the time that the provider took.
-//! So nothing is handed through, and outside of an invocation a note goes nowhere.
+//! [`note`](crate::record::note): the authenticator the workspace, the table the connection, the egress client the time
+//! that the provider took. So nothing is handed through, and outside of an invocation a note goes nowhere.
 
 use std::time::Duration;
 

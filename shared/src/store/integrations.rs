@@ -144,7 +144,7 @@ impl Integrations {
     /// Creates or replaces an integration. Of its parameters, what is not given stays as it is.
     ///
     /// # Errors
-    /// 413 when its texts or its parameters are larger than [`Self::MAX_BYTES`]; 503 when DynamoDB or the secret store
+    /// 413 when its texts or its parameters are larger than 64 KiB; 503 when DynamoDB or the secret store
     /// fails.
     pub async fn put(&self, mut integration: Integration, changes: ParameterChanges) -> Result<Integration, Error> {
         let texts = integration.redirect_uris.iter().chain(&integration.name).chain(&integration.oauth_callback_uri);

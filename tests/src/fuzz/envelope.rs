@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::assert_untold;
 
-/// The number of an envelope among [`PLACES`] in the first line, then what is done to it, each in a line: `flip AT BITS`,
+/// The number of an envelope among `PLACES` in the first line, then what is done to it, each in a line: `flip AT BITS`,
 /// `cut AT`, `drop AT COUNT`, `insert AT HEX`, `splice AT OTHER` (from there on another envelope). What is not that is an
 /// envelope itself, and the contents of one.
 pub fn envelope(data: &[u8]) {
