@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::clock::Clock;
+use crate::dynamodb::schema::MAX_TENANT_BYTES;
 use crate::error::Error;
 use crate::http::Parameters;
 use crate::record;
 use crate::secret::Secret;
-use crate::secrets::{WorkspaceSecret, Workspaces};
-use crate::store::schema::MAX_TENANT_BYTES;
+use crate::secret_store::{WorkspaceSecret, Workspaces};
 
 /// Whoever holds a valid token: a workspace's own code (admin), or one of its end users (a tenant).
 #[derive(Debug, Clone, PartialEq, Eq)]

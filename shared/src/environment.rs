@@ -16,16 +16,16 @@ use crate::aws;
 use crate::caller::Authenticator;
 use crate::clock::Clock;
 use crate::credential_store::CredentialStore;
+use crate::dynamodb::schema::Tables;
+use crate::dynamodb::{Connections, DataKeyRing, Integrations, Sessions};
 use crate::events::{Events, NoEvents};
+use crate::follow_up::FollowUp;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::random::Rng;
 use crate::scheduler::{Scheduler, SweepOnly};
 use crate::seal::{DataKeys, KeyFile, Sealer};
-use crate::secrets::{Proxies, SecretFile, SecretStore, Workspaces};
-use crate::signals::Signals;
-use crate::store::schema::Tables;
-use crate::store::{Connections, DataKeyRing, Integrations, Sessions};
+use crate::secret_store::{Proxies, SecretFile, SecretStore, Workspaces};
 use crate::vault::{Outside, Vault};
 
 /// How one deployment of Larder is set up.
@@ -236,7 +236,7 @@ impl Environment {
     }
 
     /// What follows a write: alarms for refreshes, and events.
-    pub fn signals(&self) -> Signals {
+    pub fn follow_up(&self) -> FollowUp {
         let scheduler: Arc<dyn Scheduler> = match &self.settings.refreshes {
             RefreshesBy::Schedules(target) => aws::scheduler(&self.sdk, target),
             RefreshesBy::Sweeper | RefreshesBy::Queue(_) => Arc::new(SweepOnly),
@@ -245,7 +245,7 @@ impl Environment {
             Some(bus) => aws::events(&self.sdk, bus),
             None => Arc::new(NoEvents),
         };
-        Signals::new(scheduler, events)
+        FollowUp::new(scheduler, events)
     }
 }
 

@@ -24,8 +24,8 @@ pub mod isolation;
 pub mod http;
 
 // Ports, and the adapters that need nothing of AWS but DynamoDB.
-pub mod secrets;
-pub mod store;
+pub mod secret_store;
+pub mod dynamodb;
 pub mod seal;
 pub mod caller;
 pub mod aws_http;
@@ -43,7 +43,7 @@ pub mod aws;
 pub mod aws;
 
 // What functions do with the ports.
-pub mod signals;
+pub mod follow_up;
 pub mod vault;
 
 // What runs a function, and puts all of this together.

@@ -6,13 +6,13 @@ use aws_types::SdkConfig;
 
 use crate::clock::Clock;
 use crate::credential_store::CredentialStore;
+use crate::dynamodb::DataKeyRing;
 use crate::events::Events;
 use crate::queue::Queue;
 use crate::random::Rng;
 use crate::scheduler::Scheduler;
 use crate::seal::DataKeys;
-use crate::secrets::SecretStore;
-use crate::store::DataKeyRing;
+use crate::secret_store::SecretStore;
 
 /// Nothing of AWS is known by any name.
 #[derive(Debug, Clone, PartialEq, Eq)]

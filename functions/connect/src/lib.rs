@@ -14,6 +14,7 @@ use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 pub use larder::connection::own_id as own_connection_id;
 use larder::connection::{Connection, ConnectionKey, Contents};
+use larder::dynamodb::{Integration, Session, Sessions};
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
@@ -21,16 +22,15 @@ use larder::random::{self, Rng};
 use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
-use larder::store::{Integration, Session, Sessions};
-use larder_engine::configuration::{Choice, Configuration};
 use larder_engine::connect::{
-    ConnectFailure, Delivery, Establish, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
+    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
 };
 use larder_engine::connector::AuthType;
+use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::oauth1::Token;
 use larder_engine::oauth2::{Pkce, State, build_authorize_url};
-use larder_engine::provider::Auth;
+use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
 use request::ConnectRequest;
 use url::Url;
@@ -38,8 +38,8 @@ use url::Url;
 /// Serves `/connect`.
 pub struct Connect {
     authenticator: Authenticator,
-    configuration: Arc<Configuration>,
-    establish: Establish,
+    connector_setup: Arc<ConnectorSetup>,
+    writer: ConnectionWriter,
     sessions: Sessions,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
@@ -51,11 +51,11 @@ impl Connect {
     ///
     /// # Errors
     /// When a setting is wrong.
-    pub fn new(environment: &Environment, configuration: Arc<Configuration>) -> Result<Self, SettingError> {
+    pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
             authenticator: environment.authenticator(),
-            configuration,
-            establish: environment.establish()?,
+            connector_setup,
+            writer: environment.connection_writer()?,
             sessions: environment.sessions(),
             sealer: environment.sealer()?,
             clock: Arc::clone(&environment.clock),
@@ -78,12 +78,12 @@ impl Connect {
         };
         let key = wanted.integration_key.as_deref();
         let key = key.ok_or_else(|| Error::bad_request("`integrationKey` is missing; it names the integration"))?;
-        let integration = self.configuration.integration(&caller.workspace, key).await?;
+        let integration = self.connector_setup.integration(&caller.workspace, key).await?;
         let delivery = Delivery::new(
             &integration,
             wanted.redirect_uri.clone(),
             wanted.request_id.clone(),
-            &self.configuration.base_uri,
+            &self.connector_setup.base_uri,
         )?;
         // From here on, the caller hears of a failure where it waits for the result.
         let connection_id = wanted.connection_id.clone();
@@ -116,14 +116,14 @@ impl Connect {
             none if none.is_empty() => stored.connector_parameters,
             given => given,
         };
-        let choice = Choice {
+        let choice = ConnectInputs {
             option_key: wanted.auth_option_key.as_deref().or(option_key.as_deref()).unwrap_or_default(),
             tenant: tenant.as_deref(),
             connector_parameters: &connector_parameters,
             input: &input,
             given: None,
         };
-        let auth = self.configuration.auth_for(integration, &choice).await?;
+        let auth = self.connector_setup.auth_for(integration, &choice).await?;
         let connection = NewConnection {
             workspace: caller.workspace.clone(),
             tenant,
@@ -135,8 +135,8 @@ impl Connect {
             connector_parameters,
         };
         if auth.kind().is_immediate() {
-            let obtained = self.establish.provider.enter(&auth).await?;
-            let connection = self.establish.establish(&connection, integration, &auth, obtained).await?;
+            let obtained = self.writer.provider.enter(&auth).await?;
+            let connection = self.writer.create_or_renew(&connection, integration, &auth, obtained).await?;
             return Ok(delivery.success(&connection));
         }
 
@@ -161,15 +161,15 @@ impl Connect {
         };
         self.sessions.put(&session).await?;
 
-        let cookie = browser_cookie(&self.configuration.base_uri, &session.id, &browser, FLOW_LIFE);
+        let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFE);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
         Ok(response)
     }
 
     /// Where the browser goes, and what is needed when it comes back.
-    async fn departure(&self, auth: &Arc<Auth>, state: &str) -> Result<Departure, Error> {
-        let provider = &self.establish.provider;
+    async fn departure(&self, auth: &Arc<ConnectorContext>, state: &str) -> Result<Departure, Error> {
+        let provider = &self.writer.provider;
         if *auth.kind() == AuthType::OAuth1 {
             let (request_token, authorize_url) = provider.request_token(auth, state).await?;
             return Ok(Departure {
@@ -212,7 +212,7 @@ impl Connect {
         }
         if let Some(id) = &wanted.connection_id {
             let key = ConnectionKey::new(&caller.workspace, id);
-            let stored = self.establish.connections.get(&key).await?.filter(|connection| {
+            let stored = self.writer.connections.get(&key).await?.filter(|connection| {
                 caller.may_see(connection.tenant.as_deref())
                     && connection.integration.as_ref().is_some_and(|reference| reference.key == integration.key)
             });
@@ -220,8 +220,8 @@ impl Connect {
             let connection = stored.ok_or_else(|| Error::not_found(unknown()))?;
             return self.renewal(connection).await;
         }
-        let own = own::find(&self.establish.connections, &caller.workspace, &integration.key, caller.tenant.as_deref())
-            .await?;
+        let own =
+            own::find(&self.writer.connections, &caller.workspace, &integration.key, caller.tenant.as_deref()).await?;
         match own {
             Ok(connection) => self.renewal(connection).await,
             Err(id) => Ok(fresh(id)),
@@ -230,7 +230,7 @@ impl Connect {
 
     /// A connection that is there. Connecting again also heals what does not open any more.
     async fn renewal(&self, connection: Connection) -> Result<Target, Error> {
-        let contents = self.establish.vault.open_entered(&connection).await?.unwrap_or_default();
+        let contents = self.writer.vault.open_entered(&connection).await?.unwrap_or_default();
         let option_key = connection.integration.map(|reference| reference.option_key);
         Ok(Target { connection_id: connection.key.id, tenant: connection.tenant, contents, option_key })
     }

@@ -10,6 +10,6 @@ use larder_engine::environment::Environment;
 async fn main() -> Result<(), lambda_http::Error> {
     lambda::init_logging();
     let environment = Environment::from_env().await?;
-    let configuration = environment.configuration(Vec::new());
-    lambda::serve(Arc::new(Connect::new(&environment, configuration)?)).await
+    let connector_setup = environment.connector_setup(Vec::new());
+    lambda::serve(Arc::new(Connect::new(&environment, connector_setup)?)).await
 }

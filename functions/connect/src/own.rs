@@ -2,7 +2,7 @@
 
 use futures::future::try_join_all;
 use larder::connection::{Connection, ConnectionKey, former_own_ids, own_id};
-use larder::store::{Connections, StoreError};
+use larder::dynamodb::{Connections, StoreError};
 
 /// That connection, or the id to make it under. It may have an id of an earlier version of Larder, when others could take
 /// an id first: their rows are passed over.

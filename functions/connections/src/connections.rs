@@ -8,10 +8,10 @@ use http::StatusCode;
 use larder::caller::Caller;
 use larder::connection::RefreshOutcome;
 use larder::connection::{Connection, ConnectionKey, State};
+use larder::dynamodb::{Connections, Write};
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json};
 use larder::record::TaskContext;
-use larder::store::{Connections, Write};
 use larder_engine::provider::{ProviderError, Reauthorize};
 use larder_engine::refresh::{Refresher, Trigger};
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ impl Management {
             }
             let told = reauthorize.renewed().unwrap_or(seen);
             if self.vault.remove(&told).await? == Write::Done {
-                self.signals.removed(&told).await;
+                self.follow_up.removed(&told).await;
                 return Ok(empty(StatusCode::NO_CONTENT));
             }
             seen = self.connection_of(caller, id).await?;
@@ -79,7 +79,7 @@ impl Management {
         }
         let contents = self.vault.open(connection).await?;
         let Some(credentials) = &contents.credentials else { return Ok(()) };
-        let auth = self.configuration.auth_of(connection, &contents).await?;
+        let auth = self.connector_setup.auth_of(connection, &contents).await?;
         let reauthorize = Arc::clone(reauthorize) as Arc<dyn Reauthorize>;
         Ok(self.provider.disconnect(&auth, &credentials.to_value(), Some(reauthorize)).await?)
     }
@@ -97,7 +97,7 @@ impl Management {
     pub(crate) async fn test_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let connection = self.connection_of(caller, id).await?;
         let contents = self.vault.open(&connection).await?;
-        let auth = self.configuration.auth_of(&connection, &contents).await?;
+        let auth = self.connector_setup.auth_of(&connection, &contents).await?;
         let Some(credentials) = &contents.credentials else {
             return Err(Error::connection(None, "the connection has no credentials; connect again"));
         };

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use larder::caller::Caller;
+use larder::dynamodb::{Integration, OptionConfig, ParameterChanges};
 use larder::error::Error;
 use larder::http::{Request, Response, empty, json, read_json};
-use larder::secrets::is_key;
-use larder::store::{Integration, OptionConfig, ParameterChanges};
-use larder_engine::configuration::check_fields;
+use larder::secret_store::is_key;
 use larder_engine::connect::Origin;
 use larder_engine::connector::{AuthOption, Connector, schema};
+use larder_engine::connector_setup::check_fields;
 use larder_engine::pasted::trimmed;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -33,13 +33,13 @@ struct Wanted {
 
 impl Management {
     pub(crate) async fn list_integrations(&self, caller: &Caller) -> Result<Response, Error> {
-        let integrations = self.configuration.integrations.list(&caller.workspace).await?;
+        let integrations = self.connector_setup.integrations.list(&caller.workspace).await?;
         let items: Vec<_> = integrations.iter().map(|integration| self.view(integration)).collect();
         Ok(json(StatusCode::OK, &json!({ "items": items })))
     }
 
     pub(crate) async fn get_integration(&self, caller: &Caller, key: &str) -> Result<Response, Error> {
-        let integration = self.configuration.integration(&caller.workspace, key).await?;
+        let integration = self.connector_setup.integration(&caller.workspace, key).await?;
         Ok(json(StatusCode::OK, &self.view(&integration)))
     }
 
@@ -54,7 +54,7 @@ impl Management {
         if !is_key(key) {
             return Err(Error::bad_request("an integration's key has 1 to 100 characters of [A-Za-z0-9_.-]"));
         }
-        let connector = self.configuration.connector(&wanted.connector_key)?;
+        let connector = self.connector_setup.connector(&wanted.connector_key)?;
         if let Some(parameters) = &wanted.parameters {
             check_fields(connector.parameters_schema.as_ref(), parameters, |errors| {
                 Error::bad_request(format!("`parameters` does not fit: {}", schema::summary(errors)))
@@ -73,7 +73,7 @@ impl Management {
             check_uri("oAuthCallbackUri", uri)?;
         }
         let now = self.clock.now();
-        let stored = self.configuration.integrations.get(&caller.workspace, key).await?;
+        let stored = self.connector_setup.integrations.get(&caller.workspace, key).await?;
         let status = if stored.is_some() { StatusCode::OK } else { StatusCode::CREATED };
         let integration = Integration {
             workspace: caller.workspace.clone(),
@@ -87,7 +87,7 @@ impl Management {
             updated_at: now,
         };
         let changes = ParameterChanges { parameters: wanted.parameters, options: wanted.options_config };
-        let integration = self.configuration.integrations.put(integration, changes).await?;
+        let integration = self.connector_setup.integrations.put(integration, changes).await?;
         Ok(json(status, &self.view(&integration)))
     }
 
@@ -98,7 +98,7 @@ impl Management {
             let message = format!("{count} connections use the integration `{key}`; delete them first");
             return Err(Error::conflict(message).with_data(json!({ "connections": count })));
         }
-        self.configuration.integrations.remove(&caller.workspace, key).await?;
+        self.connector_setup.integrations.remove(&caller.workspace, key).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
@@ -118,7 +118,7 @@ impl Management {
                 "connectionCount": counts.get(&connector.key).copied().unwrap_or_default(),
             })
         };
-        let catalog = &self.configuration.catalog;
+        let catalog = &self.connector_setup.catalog;
         let items: Vec<_> = catalog.iter().map(|connector| item(connector)).collect();
         let broken: Vec<_> = catalog
             .broken()
@@ -138,7 +138,7 @@ impl Management {
             "connectorKey": integration.connector_key,
             "oAuthCallbackUri": integration.oauth_callback_uri,
             "effectiveOAuthCallbackUri":
-                larder_engine::provider::callback_uri(&self.configuration.base_uri, integration.oauth_callback_uri.as_deref()),
+                larder_engine::provider::callback_uri(&self.connector_setup.base_uri, integration.oauth_callback_uri.as_deref()),
             "redirectUris": integration.redirect_uris,
             "hasParameters": !integration.parameters_version.is_empty(),
         })

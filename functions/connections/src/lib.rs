@@ -12,14 +12,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use larder::caller::Authenticator;
 use larder::clock::Clock;
+use larder::dynamodb::Connections;
 use larder::environment::SettingError;
 use larder::error::Error;
+use larder::follow_up::FollowUp;
 use larder::http::{Handler, Request, Response};
 use larder::routes::Audience;
-use larder::signals::Signals;
-use larder::store::Connections;
 use larder::vault::Vault;
-use larder_engine::configuration::Configuration;
+use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::provider::Provider;
 use larder_engine::refresh::Refresher;
@@ -27,12 +27,12 @@ use larder_engine::refresh::Refresher;
 /// Serves `/connections`, `/integrations` and `/connectors`.
 pub struct Management {
     authenticator: Authenticator,
-    configuration: Arc<Configuration>,
+    connector_setup: Arc<ConnectorSetup>,
     connections: Connections,
     vault: Vault,
     provider: Provider,
     refresher: Arc<Refresher>,
-    signals: Signals,
+    follow_up: FollowUp,
     clock: Arc<dyn Clock>,
 }
 
@@ -41,17 +41,17 @@ impl Management {
     ///
     /// # Errors
     /// When a setting is wrong.
-    pub fn new(environment: &Environment, configuration: Arc<Configuration>) -> Result<Self, SettingError> {
-        let refresher = environment.refresher(Arc::clone(&configuration))?;
+    pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
+        let refresher = environment.refresher(Arc::clone(&connector_setup))?;
         Ok(Self {
             authenticator: environment.authenticator(),
             connections: refresher.connections.clone(),
             vault: refresher.vault.clone(),
             provider: refresher.provider.clone(),
-            signals: refresher.signals.clone(),
+            follow_up: refresher.follow_up.clone(),
             refresher: Arc::new(refresher),
             clock: Arc::clone(&environment.clock),
-            configuration,
+            connector_setup,
         })
     }
 

@@ -11,13 +11,13 @@ use http::StatusCode;
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey, State};
+use larder::dynamodb::{Connections, StoreError};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
 use larder::record::{Record, note, recorded};
 use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::seal::Sealer;
-use larder::store::{Connections, StoreError};
 use larder::vault::Vault;
 
 /// Serves `GET /credentials`.

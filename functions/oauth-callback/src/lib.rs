@@ -13,21 +13,21 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::clock::Clock;
 use larder::connection::Connection;
+use larder::dynamodb::{Session, SessionError, Sessions, Taken, Visit};
 use larder::environment::SettingError;
 use larder::error::{Error, log_cause};
 use larder::http::{Handler, Request, Response, cookie, empty, host, is_prefetch};
 use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
-use larder::store::{Session, SessionError, Sessions, Taken, Visit};
-use larder_engine::configuration::{Choice, Configuration};
 use larder_engine::connect::{
-    ConnectFailure, Delivery, Establish, Flow, OUTCOME_LIFE, Outcome, browser_cookie, browser_cookie_name,
+    ConnectFailure, ConnectionWriter, Delivery, Flow, OUTCOME_LIFE, Outcome, browser_cookie, browser_cookie_name,
     browser_digest, callback_digest, page,
 };
+use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::oauth2::{Callback, CallbackOutcome, State, parse_callback, refusal};
-use larder_engine::provider::{Auth, Authorization, Obtained};
+use larder_engine::provider::{Authorization, ConnectorContext, ObtainedCredentials};
 
 /// How often, and how long each time, a callback waits for the same one that is at work.
 const WAITS: usize = 10;
@@ -37,8 +37,8 @@ const KEEP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves `/oauth-callback`.
 pub struct OAuthCallback {
-    configuration: Arc<Configuration>,
-    establish: Establish,
+    connector_setup: Arc<ConnectorSetup>,
+    writer: ConnectionWriter,
     sessions: Sessions,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
@@ -49,10 +49,10 @@ impl OAuthCallback {
     ///
     /// # Errors
     /// When a setting is wrong.
-    pub fn new(environment: &Environment, configuration: Arc<Configuration>) -> Result<Self, SettingError> {
+    pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
-            configuration,
-            establish: environment.establish()?,
+            connector_setup,
+            writer: environment.connection_writer()?,
             sessions: environment.sessions(),
             sealer: environment.sealer()?,
             clock: Arc::clone(&environment.clock),
@@ -73,7 +73,7 @@ impl OAuthCallback {
         let query = request.uri().query().unwrap_or_default();
         let callback = read_callback(query)?;
         let id = State::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
-        let cookie_name = browser_cookie_name(&self.configuration.base_uri, &id);
+        let cookie_name = browser_cookie_name(&self.connector_setup.base_uri, &id);
         let browser = cookie(request.headers(), &cookie_name).unwrap_or_default();
         let visit = Visit { id: &id, browser: &browser_digest(browser), callback: &callback_digest(query) };
         for _ in 0..WAITS {
@@ -109,7 +109,7 @@ impl OAuthCallback {
         };
         self.keep(session, visit, &response).await;
         // It opens the outcome, for as long as there is one.
-        let last = browser_cookie(&self.configuration.base_uri, visit.id, browser, OUTCOME_LIFE);
+        let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFE);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(last).map_err(Error::internal)?);
         Ok(response)
     }
@@ -129,21 +129,26 @@ impl OAuthCallback {
 
     async fn finish(&self, flow: &Flow, callback: Callback) -> Result<Connection, Error> {
         let new = &flow.connection;
-        let integration = self.configuration.integration(&new.workspace, &new.integration_key).await?;
-        let choice = Choice {
+        let integration = self.connector_setup.integration(&new.workspace, &new.integration_key).await?;
+        let choice = ConnectInputs {
             option_key: &new.option_key,
             tenant: new.tenant.as_deref(),
             connector_parameters: &new.connector_parameters,
             input: &new.input,
             given: None,
         };
-        let auth = self.configuration.auth_for(&integration, &choice).await?;
+        let auth = self.connector_setup.auth_for(&integration, &choice).await?;
         let obtained = self.obtain(flow, &auth, callback).await?;
-        self.establish.establish(new, &integration, &auth, obtained).await
+        self.writer.create_or_renew(new, &integration, &auth, obtained).await
     }
 
-    async fn obtain(&self, flow: &Flow, auth: &Arc<Auth>, callback: Callback) -> Result<Obtained, Error> {
-        let provider = &self.establish.provider;
+    async fn obtain(
+        &self,
+        flow: &Flow,
+        auth: &Arc<ConnectorContext>,
+        callback: Callback,
+    ) -> Result<ObtainedCredentials, Error> {
+        let provider = &self.writer.provider;
         if let Some(request_token) = &flow.request_token {
             if let Some(refusal) = refusal(&callback.parameters) {
                 return Err(Error::connection(None, refusal.to_string()));
@@ -176,7 +181,7 @@ impl OAuthCallback {
                 let began =
                     if is_of_this_machine(&began) { format!("http://{began}") } else { "another address".into() };
                 let here = host(request).filter(|here| is_of_this_machine(here)).map(|here| format!("http://{here}"));
-                let here = here.unwrap_or_else(|| self.configuration.base_uri.clone());
+                let here = here.unwrap_or_else(|| self.connector_setup.base_uri.clone());
                 Error::bad_request(format!(
                     "this connect flow was begun at {began}, but the application sends the browser back to {here}, which \
                      does not get its cookie; begin again at {here}"

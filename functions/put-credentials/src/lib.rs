@@ -12,13 +12,13 @@ use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey, Contents, is_own_id};
 use larder::credentials::Credentials;
+use larder::dynamodb::{Connections, Expect, Write};
 use larder::environment::{Environment, SettingError};
 use larder::error::Error;
+use larder::follow_up::FollowUp;
 use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
 use larder::random::Rng;
 use larder::refresh::{ReplaceCredentials, Replaced};
-use larder::signals::Signals;
-use larder::store::{Connections, Expect, Write};
 use larder::vault::Vault;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ pub struct PutCredentials {
     authenticator: Authenticator,
     connections: Connections,
     vault: Vault,
-    signals: Signals,
+    follow_up: FollowUp,
     tester: Arc<dyn ReplaceCredentials>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
@@ -52,7 +52,7 @@ impl PutCredentials {
             authenticator: environment.authenticator(),
             connections: environment.connections(),
             vault: environment.vault()?,
-            signals: environment.signals(),
+            follow_up: environment.follow_up(),
             tester,
             clock: Arc::clone(&environment.clock),
             rng: Arc::clone(&environment.rng),
@@ -95,7 +95,7 @@ impl PutCredentials {
             if self.vault.remove(&stored).await? == Write::Conflict {
                 return Ok(None);
             }
-            self.signals.removed(&stored).await;
+            self.follow_up.removed(&stored).await;
             Ok(Some(()))
         };
         self.connections.change(key, change).await?.ok_or_else(|| changed_by_others(key))
@@ -156,7 +156,7 @@ impl PutCredentials {
         };
         let replacing = self.vault.replace(connection, contents, credentials.cloned(), expect, now, &*self.rng);
         let Some(connection) = replacing.await? else { return Ok(Write::Conflict) };
-        self.signals.written(before, &connection).await;
+        self.follow_up.written(before, &connection).await;
         Ok(Write::Done)
     }
 }

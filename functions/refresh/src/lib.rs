@@ -95,7 +95,7 @@ impl Refresh {
             RefreshesBy::Schedules(_) => Self::SCHEDULE_GRACE,
             RefreshesBy::Sweeper | RefreshesBy::Queue(_) => Duration::ZERO,
         };
-        let refresher = environment.refresher(environment.configuration(Vec::new()))?;
+        let refresher = environment.refresher(environment.connector_setup(Vec::new()))?;
         Ok(Self { refresher: Arc::new(refresher), grace })
     }
 

@@ -15,6 +15,7 @@ use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
 use larder::caller::{Authenticator, Claims, sign};
 use larder::clock::Clock;
+use larder::dynamodb::schema::{self, Tables};
 use larder::environment::{CredentialsIn, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings};
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
@@ -24,8 +25,7 @@ use larder::random::{self, Rng};
 use larder::routes::Function;
 use larder::seal::KeyFile;
 use larder::secret::Secret;
-use larder::secrets::{WorkspaceSecret, Workspaces};
-use larder::store::schema::{self, Tables};
+use larder::secret_store::{WorkspaceSecret, Workspaces};
 use larder_engine::connector::{Files, Folder};
 use larder_engine::environment::Environment;
 use larder_engine::refresh::Refresher;
@@ -52,7 +52,7 @@ pub enum LocalError {
     Setting(#[from] SettingError),
     /// The embedded database.
     #[error("the embedded database does not work")]
-    Store(#[from] larder::store::StoreError),
+    Store(#[from] larder::dynamodb::StoreError),
     /// Larder itself.
     #[error(transparent)]
     Larder(#[from] Error),
@@ -174,15 +174,15 @@ impl Bundle {
         }
         let environment = Environment::new(larder::environment::Environment::new(settings, sdk, clock, rng));
         schema::create(environment.dynamodb(), &environment.settings.tables).await?;
-        let configuration = environment.configuration(bundled_connectors());
-        let refresher = Arc::new(environment.refresher(Arc::clone(&configuration))?);
+        let connector_setup = environment.connector_setup(bundled_connectors());
+        let refresher = Arc::new(environment.refresher(Arc::clone(&connector_setup))?);
         let bundle = Self {
             workspaces: environment.workspaces(),
-            connect: Connect::new(&environment, Arc::clone(&configuration))?,
-            oauth_callback: OAuthCallback::new(&environment, Arc::clone(&configuration))?,
+            connect: Connect::new(&environment, Arc::clone(&connector_setup))?,
+            oauth_callback: OAuthCallback::new(&environment, Arc::clone(&connector_setup))?,
             get_credentials: GetCredentials::new(&environment, Arc::clone(&refresher) as _)?,
             put_credentials: PutCredentials::new(&environment, Arc::clone(&refresher) as _)?,
-            management: Management::new(&environment, configuration)?,
+            management: Management::new(&environment, connector_setup)?,
             refresher,
             environment,
         };

@@ -17,7 +17,7 @@ use larder::error::Error;
 use larder::http::{Parameters, Request, Response, json};
 use larder::random::{self, Rng};
 use larder::secret::Secret;
-use larder::secrets::{SecretFile, SecretStore};
+use larder::secret_store::{SecretFile, SecretStore};
 use larder_engine::connect::{Origin, page};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

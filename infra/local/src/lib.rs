@@ -6,7 +6,7 @@
 //! - [`sweeper`]: what the rule of one minute is in AWS;
 //! - [`demo`]: a small OAuth2 provider, so that there is something to connect;
 //! - [`check`]: what is wrong with a connector's folder;
-//! - [`trial`]: its functions, run one by one.
+//! - [`try_connector`]: its functions, run one by one.
 
 pub mod bundle;
 pub mod check;
@@ -16,7 +16,7 @@ mod listener;
 pub mod route;
 pub mod server;
 pub mod sweeper;
-pub mod trial;
+pub mod try_connector;
 
 /// The workspace of this machine.
 pub const WORKSPACE: &str = "local";

@@ -14,7 +14,7 @@ use larder::environment::{CredentialsIn, Settings};
 use larder::error::Error;
 use larder::logging::may_be_logged;
 use larder::random::SystemRng;
-use larder::secrets::{SecretFile, Workspaces};
+use larder::secret_store::{SecretFile, Workspaces};
 use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, bundled_connectors_dir, mint};
 use larder_local::demo::DemoProvider;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
@@ -134,7 +134,7 @@ fn check(dirs: &[PathBuf], json: bool) -> ExitCode {
 
 async fn trial(dir: &Path, input: &Path, functions: &[String]) -> ExitCode {
     let mut report = String::new();
-    let result = larder_local::trial::run(dir, input, functions, &mut report).await;
+    let result = larder_local::try_connector::run(dir, input, functions, &mut report).await;
     print(report.trim_end());
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -163,11 +163,11 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let bundle =
         Arc::new(Bundle::open(settings, database.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
     // Each is logged as it is met: now, for whoever writes one sits here.
-    bundle.refresher().configuration.catalog.broken().for_each(drop);
+    bundle.refresher().connector_setup.catalog.broken().for_each(drop);
     let demo = if cli.no_demo {
         None
     } else {
-        let before = bundle.refresher().configuration.integrations.get(WORKSPACE, "demo").await?;
+        let before = bundle.refresher().connector_setup.integrations.get(WORKSPACE, "demo").await?;
         let redirect_uris = before.map(|integration| integration.redirect_uris).unwrap_or_default();
         bundle.put_integration("demo", &DemoProvider::integration(&base_uri, redirect_uris)).await?;
         let secrets = SecretFile::new(data.secrets());

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use larder::environment::{RefreshesBy, SettingError};
 
-use crate::configuration::Configuration;
-use crate::connect::Establish;
+use crate::connect::ConnectionWriter;
 use crate::connector::{Catalog, Folder};
+use crate::connector_setup::ConnectorSetup;
 use crate::egress::{Egress, Reach, Transport};
 use crate::javascript::{JavaScript, Limits};
 use crate::provider::Provider;
@@ -49,8 +49,8 @@ impl Environment {
     }
 
     /// Integrations and connectors. Of the same key, those in the settings' folders win over `bundled`.
-    pub fn configuration(&self, bundled: Vec<Folder>) -> Arc<Configuration> {
-        Arc::new(Configuration {
+    pub fn connector_setup(&self, bundled: Vec<Folder>) -> Arc<ConnectorSetup> {
+        Arc::new(ConnectorSetup {
             integrations: self.integrations(),
             catalog: Catalog::new(bundled).with_dirs(&self.settings.connectors),
             base_uri: self.settings.base_uri.clone(),
@@ -86,12 +86,12 @@ impl Environment {
     ///
     /// # Errors
     /// When the key file cannot be used or no HTTP client can be made.
-    pub fn establish(&self) -> Result<Establish, SettingError> {
-        Ok(Establish {
+    pub fn connection_writer(&self) -> Result<ConnectionWriter, SettingError> {
+        Ok(ConnectionWriter {
             connections: self.connections(),
             vault: self.vault()?,
             provider: self.provider()?,
-            signals: self.signals(),
+            follow_up: self.follow_up(),
             clock: Arc::clone(&self.clock),
             rng: Arc::clone(&self.rng),
         })
@@ -101,7 +101,7 @@ impl Environment {
     ///
     /// # Errors
     /// When the key file cannot be used or no HTTP client can be made.
-    pub fn refresher(&self, configuration: Arc<Configuration>) -> Result<Refresher, SettingError> {
+    pub fn refresher(&self, connector_setup: Arc<ConnectorSetup>) -> Result<Refresher, SettingError> {
         let queue = match &self.settings.refreshes {
             RefreshesBy::Queue(url) => Some(RefreshQueue::new(self.queue(url))),
             RefreshesBy::Sweeper | RefreshesBy::Schedules(_) => None,
@@ -109,9 +109,9 @@ impl Environment {
         Ok(Refresher {
             connections: self.connections(),
             vault: self.vault()?,
-            configuration,
+            connector_setup,
             provider: self.provider()?,
-            signals: self.signals(),
+            follow_up: self.follow_up(),
             queue,
             recovery: self.settings.recovery_queue.as_ref().map(|url| RecoveryQueue::new(self.queue(url))),
             clock: Arc::clone(&self.clock),

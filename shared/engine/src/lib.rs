@@ -13,12 +13,12 @@ pub mod connector;
 
 // Out into the world.
 pub mod egress;
-pub mod database;
+pub mod database_login;
 pub mod javascript;
 
 // One connection at its provider.
 pub mod provider;
-pub mod configuration;
+pub mod connector_setup;
 
 // What functions do, and the checks for authors of connectors.
 pub mod connect;

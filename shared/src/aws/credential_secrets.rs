@@ -7,7 +7,7 @@ use super::SecretsManager;
 use crate::credential_store::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::secret::Secret;
-use crate::secrets::{SecretStore as _, SecretStoreError};
+use crate::secret_store::{SecretStore as _, SecretStoreError};
 
 /// Secrets `credentials/{workspace}/{connection id}`, whose value is the JSON of the credentials. Secrets Manager
 /// encrypts them and keeps the value before the last as `AWSPREVIOUS`.

@@ -10,9 +10,9 @@ use aws_sdk_kms::types::DataKeySpec;
 
 use crate::cache::Cache;
 use crate::clock::{Clock, later};
+use crate::dynamodb::{DataKeyRing, WrappedKey};
 use crate::random::{self, Rng};
 use crate::seal::{DataKey, DataKeys, SealError};
-use crate::store::{DataKeyRing, WrappedKey};
 
 /// Data keys under a customer managed KMS key, wrapped copies of which are kept in the key ring of each workspace.
 ///
@@ -160,9 +160,9 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::random::SystemRng;
-    use crate::seal::{Place, Sealer};
+    use crate::seal::{SealContext, Sealer};
 
-    const PLACE: Place<'_> = Place { workspace: "acme", kind: "connection", id: "c1", version: 1 };
+    const PLACE: SealContext<'_> = SealContext { workspace: "acme", kind: "connection", id: "c1", version: 1 };
 
     fn generates() -> Rule {
         mock!(Client::generate_data_key)

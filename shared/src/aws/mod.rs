@@ -24,13 +24,13 @@ pub use sqs::SqsQueue;
 
 use crate::clock::Clock;
 use crate::credential_store::CredentialStore;
+use crate::dynamodb::DataKeyRing;
 use crate::events::Events;
 use crate::queue::Queue;
 use crate::random::Rng;
 use crate::scheduler::Scheduler;
 use crate::seal::DataKeys;
-use crate::secrets::SecretStore;
-use crate::store::DataKeyRing;
+use crate::secret_store::SecretStore;
 
 /// What something of AWS is called: a name, a prefix of names, an id or a URL.
 pub type Name = String;

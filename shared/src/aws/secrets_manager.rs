@@ -9,7 +9,7 @@ use aws_sdk_secretsmanager::operation::create_secret::CreateSecretError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 
 use crate::secret::Secret;
-use crate::secrets::{SecretStore, SecretStoreError};
+use crate::secret_store::{SecretStore, SecretStoreError};
 
 /// Secrets whose names begin with a prefix of this deployment's.
 ///

@@ -311,18 +311,24 @@ impl Connection {
 
     /// Credentials from outside are in place: by connecting, or by `PUT /credentials`. They begin a new series of versions,
     /// so a version that was seen before, of this row or of an earlier one under the same id, is never met again.
-    pub fn replaced(&mut self, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime, rng: &dyn Rng) {
+    pub fn apply_replacement(
+        &mut self,
+        expiry: Option<Expiry>,
+        has_refresh_token: bool,
+        now: OffsetDateTime,
+        rng: &dyn Rng,
+    ) {
         let mut bytes = [0; 8];
         rng.fill(&mut bytes);
         // 52 bits: JSON has no larger numbers that every reader knows exactly.
         self.version = u64::from_be_bytes(bytes) >> 12;
-        self.renewed(expiry, has_refresh_token, now);
+        self.apply_renewal(expiry, has_refresh_token, now);
     }
 
-    /// New credentials are in place: by a refresh, or as [`Self::replaced`]. Ends every failure.
+    /// New credentials are in place: by a refresh, or as [`Self::apply_replacement`]. Ends every failure.
     ///
     /// What cannot be refreshed is looked at again when it dies, so that its end user hears of it.
-    pub fn renewed(&mut self, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime) {
+    pub fn apply_renewal(&mut self, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime) {
         let refreshable = has_refresh_token || self.renews_itself;
         self.version += 1;
         self.state = State::Ready;
@@ -341,7 +347,7 @@ impl Connection {
     }
 
     /// A refresh failed. `jitter` is in `0.0..1.0`; `give_up` is how long a dead credential is still tried.
-    pub fn failed(&mut self, failure: &Failure, now: OffsetDateTime, jitter: f64, give_up: Duration) {
+    pub fn apply_failure(&mut self, failure: &Failure, now: OffsetDateTime, jitter: f64, give_up: Duration) {
         self.version += 1;
         self.lease = None;
         self.updated_at = now;
@@ -394,7 +400,7 @@ mod tests {
         let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), at(0));
         connection.integration =
             Some(IntegrationRef { key: "crm".into(), connector_key: "crm".into(), option_key: String::new() });
-        connection.renewed(Some(Expiry::new(at(0), at(3600))), true, at(0));
+        connection.apply_renewal(Some(Expiry::new(at(0), at(3600))), true, at(0));
         connection
     }
 
@@ -410,18 +416,18 @@ mod tests {
     #[test]
     fn without_a_refresh_token_a_connection_is_looked_at_when_it_dies_and_never_if_it_does_not() {
         let mut connection = ready();
-        connection.renewed(connection.expiry, false, at(0));
+        connection.apply_renewal(connection.expiry, false, at(0));
         assert_eq!((connection.next_refresh_at, connection.can_refresh()), (Some(at(3600)), false));
-        connection.renewed(None, false, at(0));
+        connection.apply_renewal(None, false, at(0));
         assert_eq!(connection.next_refresh_at, None);
     }
 
     #[test]
     fn transient_failures_back_off_and_leave_the_connection_ready() {
         let mut connection = ready();
-        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
+        connection.apply_failure(&transient(None), at(3300), 0.0, GIVE_UP);
         let first = connection.next_refresh_at.expect("is due");
-        connection.failed(&transient(None), first, 0.0, GIVE_UP);
+        connection.apply_failure(&transient(None), first, 0.0, GIVE_UP);
         let second = connection.next_refresh_at.expect("is due");
         assert_eq!(connection.state, State::Ready);
         assert!(first >= at(3360) && second - first > first - at(3300), "{first} {second}");
@@ -430,20 +436,20 @@ mod tests {
     #[test]
     fn failures_leave_the_credentials_as_they_were_and_anything_else_does_not() {
         let mut connection = ready();
-        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
+        connection.apply_failure(&transient(None), at(3300), 0.0, GIVE_UP);
         let seen = connection.version;
         assert!(connection.has_only_failed_since(seen));
-        connection.failed(&transient(None), at(3400), 0.0, GIVE_UP);
+        connection.apply_failure(&transient(None), at(3400), 0.0, GIVE_UP);
         assert!(connection.has_only_failed_since(seen) && !connection.has_only_failed_since(connection.version + 1));
-        connection.renewed(None, true, at(3500));
-        connection.failed(&transient(None), at(3600), 0.0, GIVE_UP);
+        connection.apply_renewal(None, true, at(3500));
+        connection.apply_failure(&transient(None), at(3600), 0.0, GIVE_UP);
         assert!(!connection.has_only_failed_since(seen));
     }
 
     #[test]
     fn the_providers_retry_after_is_kept() {
         let mut connection = ready();
-        connection.failed(&transient(Some(Duration::from_mins(20))), at(3300), 0.5, GIVE_UP);
+        connection.apply_failure(&transient(Some(Duration::from_mins(20))), at(3300), 0.5, GIVE_UP);
         assert!(connection.next_refresh_at >= Some(at(3300 + 1200)));
     }
 
@@ -451,7 +457,7 @@ mod tests {
     fn no_wait_is_longer_than_a_day() {
         for wait in [Duration::from_secs(u64::MAX), Duration::MAX, Duration::from_hours(25)] {
             let mut connection = ready();
-            connection.failed(&transient(Some(wait)), at(3300), 0.5, Duration::MAX);
+            connection.apply_failure(&transient(Some(wait)), at(3300), 0.5, Duration::MAX);
             assert_eq!(connection.next_refresh_at, Some(at(3300 + 86_400)));
         }
     }
@@ -462,7 +468,7 @@ mod tests {
         let allowed_after = |last: i64| {
             let mut connection = ready();
             connection.last_attempt_at = Some(at(last));
-            connection.renewed(rest, true, at(last));
+            connection.apply_renewal(rest, true, at(last));
             (connection.next_refresh_at, connection.attempt_allowed_at())
         };
         assert_eq!(allowed_after(3300), (Some(at(3600)), Some(at(3360))));
@@ -475,9 +481,9 @@ mod tests {
     #[test]
     fn a_permanent_failure_ends_all_attempts_until_new_credentials_come() {
         let mut connection = ready();
-        connection.failed(&Failure::Permanent(Problem::new(None, "revoked")), at(3300), 0.0, GIVE_UP);
+        connection.apply_failure(&Failure::Permanent(Problem::new(None, "revoked")), at(3300), 0.0, GIVE_UP);
         assert_eq!((connection.state, connection.next_refresh_at), (State::ClientActionRequired, None));
-        connection.renewed(None, true, at(4000));
+        connection.apply_renewal(None, true, at(4000));
         assert_eq!((connection.state, connection.retry_attempts), (State::Ready, 0));
         assert!(connection.problem.is_none());
     }
@@ -485,11 +491,11 @@ mod tests {
     #[test]
     fn a_credential_that_has_been_dead_for_a_week_is_given_up() {
         let mut connection = ready();
-        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
+        connection.apply_failure(&transient(None), at(3300), 0.0, GIVE_UP);
         let week = i64::try_from(GIVE_UP.as_secs()).expect("fits");
-        connection.failed(&transient(None), at(3600 + week - 1), 0.0, GIVE_UP);
+        connection.apply_failure(&transient(None), at(3600 + week - 1), 0.0, GIVE_UP);
         assert_eq!(connection.state, State::Ready);
-        connection.failed(&transient(None), at(3600 + week), 0.0, GIVE_UP);
+        connection.apply_failure(&transient(None), at(3600 + week), 0.0, GIVE_UP);
         assert_eq!(connection.state, State::ClientActionRequired);
     }
 
@@ -497,12 +503,12 @@ mod tests {
     fn credentials_from_outside_begin_new_versions() {
         let (mut connection, mut seen) = (ready(), Vec::new());
         for _ in 0..100 {
-            connection.replaced(None, true, at(0), &SystemRng);
+            connection.apply_replacement(None, true, at(0), &SystemRng);
             assert!(connection.version <= 1 << 52 && !seen.contains(&connection.version));
             assert!(seen.iter().all(|version| !connection.has_only_been_refreshed_since(*version)));
             seen.push(connection.version);
-            connection.renewed(None, true, at(3300));
-            connection.failed(&transient(None), at(6600), 0.0, GIVE_UP);
+            connection.apply_renewal(None, true, at(3300));
+            connection.apply_failure(&transient(None), at(6600), 0.0, GIVE_UP);
             assert!(connection.has_only_been_refreshed_since(connection.version - 2));
         }
     }
@@ -511,8 +517,8 @@ mod tests {
     fn every_change_is_a_new_version() {
         let mut connection = ready();
         let before = connection.version;
-        connection.failed(&transient(None), at(3300), 0.0, GIVE_UP);
-        connection.renewed(None, true, at(3400));
+        connection.apply_failure(&transient(None), at(3300), 0.0, GIVE_UP);
+        connection.apply_renewal(None, true, at(3400));
         assert_eq!(connection.version, before + 2);
     }
 }

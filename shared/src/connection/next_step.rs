@@ -88,7 +88,7 @@ mod tests {
             let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), at(0));
             let (key, connector_key) = ("crm".to_owned(), "crm".to_owned());
             connection.integration = Some(IntegrationRef { key, connector_key, option_key: String::new() });
-            connection.renewed(Some(Expiry::new(at(0), at(3600))), true, at(0));
+            connection.apply_renewal(Some(Expiry::new(at(0), at(3600))), true, at(0));
             let version = Some(connection.version);
             Self { connection, version, trigger: Trigger::Due, recovers: true, now: at(NOW) }
         }
@@ -102,12 +102,12 @@ mod tests {
         }
 
         fn fail(&mut self, failure: &Failure) {
-            self.connection.failed(failure, self.now, 0.0, Duration::MAX);
+            self.connection.apply_failure(failure, self.now, 0.0, Duration::MAX);
             self.version = None;
         }
 
         fn without_refresh_token(&mut self) {
-            self.connection.renewed(self.connection.expiry, false, at(0));
+            self.connection.apply_renewal(self.connection.expiry, false, at(0));
             self.version = None;
         }
     }

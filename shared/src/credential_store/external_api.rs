@@ -18,7 +18,7 @@ use crate::caller::{Claims, sign};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::error::Error;
-use crate::secrets::Workspaces;
+use crate::secret_store::Workspaces;
 
 /// A client of an API that stores credentials:
 ///

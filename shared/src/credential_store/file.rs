@@ -10,8 +10,8 @@ use aws_lc_rs::digest;
 
 use super::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
-use crate::seal::{Place, Sealer};
-use crate::secrets::{private_file, replace_file, sync_folder};
+use crate::seal::{SealContext, Sealer};
+use crate::secret_store::{private_file, replace_file, sync_folder};
 
 /// Files of mode 0600 in a folder that is made with mode 0700, each sealed for its connection.
 ///
@@ -57,9 +57,9 @@ fn refused(error: impl std::error::Error + Send + Sync + 'static) -> CredentialS
     CredentialStoreError::Refused(Box::new(error))
 }
 
-fn place(key: Key<'_>) -> Place<'_> {
+fn place(key: Key<'_>) -> SealContext<'_> {
     // Which version of the row they belong to is not for the file to say: it is written before the row.
-    Place { workspace: key.workspace, kind: "credentials", id: key.connection_id, version: 0 }
+    SealContext { workspace: key.workspace, kind: "credentials", id: key.connection_id, version: 0 }
 }
 
 #[async_trait]

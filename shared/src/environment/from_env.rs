@@ -12,9 +12,9 @@ use super::{CredentialsIn, Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsI
 use crate::aws::{RefreshFunction, ScheduleTarget};
 use crate::aws_http;
 use crate::clock::SystemClock;
+use crate::dynamodb::schema::Tables;
 use crate::metrics::Metrics;
 use crate::random::SystemRng;
-use crate::store::schema::Tables;
 
 impl Settings {
     /// Reads the environment of a Lambda function.

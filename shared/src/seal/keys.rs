@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::SealError;
 use crate::random::Rng;
-use crate::secrets::replace_file;
+use crate::secret_store::replace_file;
 
 /// 256 bits that seal the records of one workspace. `Debug` prints the id alone.
 pub struct DataKey {

@@ -23,7 +23,7 @@ const FORMAT: u8 = 1;
 
 /// The one place where a ciphertext belongs.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct SealContext<'a> {
     /// The key of the workspace.
     pub workspace: &'a str,
     /// What kind of record it is, such as `connection`.
@@ -34,7 +34,7 @@ pub struct Place<'a> {
     pub version: u64,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SealContext<'a> {
     /// The place of a record of a connection at a version.
     pub fn of(kind: &'static str, key: &'a ConnectionKey, version: u64) -> Self {
         Self { workspace: &key.workspace, kind, id: &key.id, version }
@@ -101,7 +101,7 @@ impl Sealer {
     ///
     /// # Errors
     /// When the key service fails.
-    pub async fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub async fn seal(&self, place: SealContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         let key = self.keys.current(place.workspace).await?;
         let aad = place.bytes();
         let mut nonce = [0; NONCE_LEN];
@@ -129,7 +129,7 @@ impl Sealer {
     ///
     /// # Errors
     /// When the key service fails, or the envelope is not what was sealed for this place.
-    pub async fn open(&self, place: Place<'_>, envelope: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub async fn open(&self, place: SealContext<'_>, envelope: &[u8]) -> Result<Vec<u8>, SealError> {
         let (key_id, nonce, sealed) = split(envelope).ok_or(SealError::DoesNotOpen)?;
         let key = self.keys.by_id(place.workspace, key_id).await?.ok_or(SealError::DoesNotOpen)?;
         let aad = place.bytes();
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::random::SystemRng;
 
-    const PLACE: Place<'_> = Place { workspace: "acme", kind: "connection", id: "c1", version: 7 };
+    const PLACE: SealContext<'_> = SealContext { workspace: "acme", kind: "connection", id: "c1", version: 7 };
 
     fn sealer() -> (Sealer, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -184,10 +184,10 @@ mod tests {
         let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
         assert_eq!(sealer.open(PLACE, &envelope).await.expect("opens"), b"a token");
         for elsewhere in [
-            Place { workspace: "other", ..PLACE },
-            Place { kind: "session", ..PLACE },
-            Place { id: "c2", ..PLACE },
-            Place { version: 8, ..PLACE },
+            SealContext { workspace: "other", ..PLACE },
+            SealContext { kind: "session", ..PLACE },
+            SealContext { id: "c2", ..PLACE },
+            SealContext { version: 8, ..PLACE },
         ] {
             assert!(matches!(sealer.open(elsewhere, &envelope).await, Err(SealError::DoesNotOpen)), "{elsewhere:?}");
         }
@@ -212,7 +212,7 @@ mod tests {
         let keys = OneKey(Arc::new(DataKey::new("one", [7; 32])));
         let sealer = Sealer::new(Arc::new(keys), Arc::new(SystemRng));
         let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
-        let elsewhere = sealer.open(Place { workspace: "other", ..PLACE }, &envelope).await;
+        let elsewhere = sealer.open(SealContext { workspace: "other", ..PLACE }, &envelope).await;
         assert!(matches!(elsewhere, Err(SealError::DoesNotOpen)));
         assert_eq!(sealer.open(PLACE, &envelope).await.expect("opens"), b"a token");
     }

@@ -7,11 +7,11 @@ use time::OffsetDateTime;
 use super::Vault;
 use crate::connection::{Asked, Connection, ConnectionKey, Contents, Problem, expiry_of};
 use crate::credentials::{Credentials, refresh_token};
+use crate::dynamodb::Expect;
 use crate::error::Error;
 use crate::random::Rng;
 use crate::refresh::ReplaceEvent;
-use crate::seal::Place;
-use crate::store::Expect;
+use crate::seal::SealContext;
 
 impl Vault {
     /// Seals credentials for one connection at its present version, to be tested before they replace anything.
@@ -57,7 +57,7 @@ impl Vault {
     ) -> Result<Option<Connection>, Error> {
         let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
         let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
-        connection.replaced(expiry, refresh_token(&value).is_some(), now, rng);
+        connection.apply_replacement(expiry, refresh_token(&value).is_some(), now, rng);
         if credentials.is_none() {
             connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));
             connection.require_action();
@@ -67,6 +67,6 @@ impl Vault {
     }
 }
 
-fn place(key: &ConnectionKey, version: u64) -> Place<'_> {
-    Place::of("candidate", key, version)
+fn place(key: &ConnectionKey, version: u64) -> SealContext<'_> {
+    SealContext::of("candidate", key, version)
 }

@@ -15,9 +15,9 @@ pub use outside::Outside;
 use crate::connection::{Connection, ConnectionKey, Contents, Given};
 use crate::credential_store::{CredentialStoreError, Key};
 use crate::credentials::Credentials;
+use crate::dynamodb::{Connections, Expect, Write};
 use crate::error::Error;
-use crate::seal::{Place, SealError, Sealer};
-use crate::store::{Connections, Expect, Write};
+use crate::seal::{SealContext, SealError, Sealer};
 
 #[cfg(doc)]
 use crate::credential_store::CredentialStore;
@@ -269,8 +269,8 @@ impl Vault {
     }
 }
 
-fn place(connection: &Connection, version: u64) -> Place<'_> {
-    Place::of("connection", &connection.key, version)
+fn place(connection: &Connection, version: u64) -> SealContext<'_> {
+    SealContext::of("connection", &connection.key, version)
 }
 
 fn key(connection: &Connection) -> Key<'_> {

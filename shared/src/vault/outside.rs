@@ -17,9 +17,9 @@ use crate::clock::Clock;
 use crate::connection::{Connection, Lease, LeaseHolder, Problem};
 use crate::credential_store::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
+use crate::dynamodb::{Connections, Expect, StoreError, Write};
 use crate::error::Error;
 use crate::random::{self, Rng};
-use crate::store::{Connections, Expect, StoreError, Write};
 
 /// A store outside, and what is needed to hold leases.
 #[derive(Clone)]

@@ -267,7 +267,7 @@ fn check_consequence(error: ProviderError, is_untold: bool) -> Failure {
     for (attempts, jitter) in [(0, 0.0), (0, 1.0), (40, 0.5)] {
         let mut connection = connection();
         connection.retry_attempts = attempts;
-        connection.failed(&failure, NOW, jitter, DAY * 7);
+        connection.apply_failure(&failure, NOW, jitter, DAY * 7);
         assert_eq!(connection.problem.as_ref(), Some(failure.problem()));
         match (connection.state, &failure) {
             (State::Ready, Failure::Transient { .. }) => {
@@ -288,7 +288,7 @@ fn connection() -> Connection {
     let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), NOW);
     let (key, connector_key, option_key) = ("crm".to_owned(), "crm".to_owned(), String::new());
     connection.integration = Some(IntegrationRef { key, connector_key, option_key });
-    connection.renewed(Some(lasting(NOW, 30, 30)), true, NOW);
+    connection.apply_renewal(Some(lasting(NOW, 30, 30)), true, NOW);
     connection
 }
 

@@ -26,7 +26,7 @@ fn values(query: &str, name: &str) -> Vec<String> {
 fn check_parsed(query: &str) {
     let config =
         json!({"clientId": "c", "clientSecret": "s", "authorizeUri": "https://h/a", "tokenUri": "https://h/t"});
-    let config = OAuthConfig::from_value(&config).expect("a configuration");
+    let config = OAuthConfig::from_value(&config).expect("a connector_setup");
     let callback = match parse_callback(query) {
         Ok(callback) => callback,
         Err(error) => return assert_untold(&format!("{error:?} {error}")),

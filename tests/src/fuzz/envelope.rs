@@ -5,10 +5,10 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use futures::executor::block_on;
+use larder::dynamodb::Session;
 use larder::error::ErrorClass;
 use larder::random::Rng;
-use larder::seal::{DataKey, DataKeys, Place, SealError, Sealer};
-use larder::store::Session;
+use larder::seal::{DataKey, DataKeys, SealContext, SealError, Sealer};
 use larder_engine::connect::Flow;
 use time::OffsetDateTime;
 
@@ -103,15 +103,15 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
 }
 
 /// Places that differ in one part each, or only in where one part ends.
-const PLACES: [Place<'_>; 8] = [
-    Place { workspace: "acme", kind: "connection", id: "c1", version: 1 },
-    Place { workspace: "acme", kind: "connection", id: "c1", version: 2 },
-    Place { workspace: "acme", kind: "connection", id: "c2", version: 1 },
-    Place { workspace: "acm", kind: "connection", id: "ec1", version: 1 },
-    Place { workspace: "other", kind: "connection", id: "c1", version: 1 },
-    Place { workspace: "acme", kind: "session", id: "c1", version: 1 },
-    Place { workspace: "acme", kind: "session", id: "c1", version: 0 },
-    Place { workspace: "acme", kind: "connection", id: "", version: 1 },
+const PLACES: [SealContext<'_>; 8] = [
+    SealContext { workspace: "acme", kind: "connection", id: "c1", version: 1 },
+    SealContext { workspace: "acme", kind: "connection", id: "c1", version: 2 },
+    SealContext { workspace: "acme", kind: "connection", id: "c2", version: 1 },
+    SealContext { workspace: "acm", kind: "connection", id: "ec1", version: 1 },
+    SealContext { workspace: "other", kind: "connection", id: "c1", version: 1 },
+    SealContext { workspace: "acme", kind: "session", id: "c1", version: 1 },
+    SealContext { workspace: "acme", kind: "session", id: "c1", version: 0 },
+    SealContext { workspace: "acme", kind: "connection", id: "", version: 1 },
 ];
 /// The one of a session.
 const SESSION: usize = 6;

@@ -10,7 +10,7 @@ use larder::caller::{Authenticator, Caller, Claims};
 use larder::clock::{Clock as _, ManualClock};
 use larder::error::ErrorClass;
 use larder::secret::Secret;
-use larder::secrets::{SecretStore, SecretStoreError, WorkspaceSecret, Workspaces};
+use larder::secret_store::{SecretStore, SecretStoreError, WorkspaceSecret, Workspaces};
 use serde_json::Value;
 
 const NOW: i64 = 1_767_225_600;

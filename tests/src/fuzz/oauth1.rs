@@ -68,5 +68,5 @@ fn config(allows_unconfirmed: bool) -> OAuth1Config {
         "consumerKey": "c", "consumerSecret": "s", "requestTokenUri": "https://h/r", "authorizeUri": "https://h/a",
         "tokenUri": "https://h/t", "allowUnconfirmedCallback": allows_unconfirmed,
     });
-    OAuth1Config::from_value(&config).expect("a configuration")
+    OAuth1Config::from_value(&config).expect("a connector_setup")
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use larder::connection::{Connection, ConnectionKey};
-use larder::store::{Expect, SessionError, StoreError, Taken, Visit, Write};
+use larder::dynamodb::{Expect, SessionError, StoreError, Taken, Visit, Write};
 use larder_local::WORKSPACE;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
@@ -62,7 +62,7 @@ async fn check_session(stand: &Stand, changes: &Map<String, Value>) {
     let environment = stand.world.bundle.environment();
     let (sessions, table) = (environment.sessions(), &environment.settings.tables.sessions);
     let start = OffsetDateTime::UNIX_EPOCH;
-    let session = larder::store::Session {
+    let session = larder::dynamodb::Session {
         id: ID.to_owned(),
         workspace: WORKSPACE.to_owned(),
         browser: "browser".to_owned(),

@@ -64,5 +64,5 @@ fn configs() -> [OAuthConfig; 2] {
     other["tokenResponsePath"] = json!("data.token");
     other["defaultExpiresIn"] = json!(7200);
     other["permanentErrors"] = json!(LISTED);
-    [usual, other].map(|config| OAuthConfig::from_value(&config).expect("a configuration"))
+    [usual, other].map(|config| OAuthConfig::from_value(&config).expect("a connector_setup"))
 }

@@ -14,7 +14,7 @@ use larder::http::Response;
 use larder::metrics::Metrics;
 use larder::random::SystemRng;
 use larder::secret::Secret;
-use larder::secrets::{SecretFile, SecretStore as _, WorkspaceSecret};
+use larder::secret_store::{SecretFile, SecretStore as _, WorkspaceSecret};
 use larder_local::bundle::{Bundle, DataDir, Grant};
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use serde_json::{Value, json};

@@ -8,8 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use larder::secret::Secret;
-use larder_engine::connector::database::{Driver, Login, Tls};
-use larder_engine::database::{LoginError, verify};
+use larder_engine::connector::database_login::{Driver, Login, Tls};
+use larder_engine::database_login::{LoginError, verify};
 use larder_engine::egress::{Egress, Reach};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;

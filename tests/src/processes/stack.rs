@@ -17,7 +17,7 @@ use aws_sdk_lambda::types::InvocationType;
 use larder::aws::SecretsManager;
 use larder::clock::SystemClock;
 use larder::secret::Secret;
-use larder::secrets::Workspaces;
+use larder::secret_store::Workspaces;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};

@@ -7,7 +7,7 @@ use http::Method;
 use larder::caller::{Claims, sign};
 use larder::clock::{Clock as _, SystemClock};
 use larder::secret::Secret;
-use larder::secrets::{SecretFile, Workspaces};
+use larder::secret_store::{SecretFile, Workspaces};
 use larder_local::WORKSPACE;
 use larder_local::bundle::DataDir;
 

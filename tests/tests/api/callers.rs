@@ -15,7 +15,7 @@ use larder::caller::Claims;
 use larder::clock::Clock as _;
 use larder::environment::CredentialsIn;
 use larder::secret::Secret;
-use larder::secrets::WorkspaceSecret;
+use larder::secret_store::WorkspaceSecret;
 use larder_tests::document::{quoted, read, routes, rows};
 use larder_tests::{Answer, CredentialApi, MockProvider, World};
 use serde_json::{Value, json};

@@ -496,8 +496,8 @@ async fn store(world: &World, evidence: &mut Evidence) {
     if let Some(byte) = connection.sealed.last_mut() {
         *byte ^= 1;
     }
-    let expect = larder::store::Expect::Version(connection.version);
-    assert_eq!(connections.put(&connection, expect).await.unwrap(), larder::store::Write::Done);
+    let expect = larder::dynamodb::Expect::Version(connection.version);
+    assert_eq!(connections.put(&connection, expect).await.unwrap(), larder::dynamodb::Write::Done);
     evidence.keep(world.get(uri).await.expect(StatusCode::INTERNAL_SERVER_ERROR));
     evidence.keep(world.send(Method::DELETE, uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT));
     evidence.keep(world.get(uri).await.expect(StatusCode::NOT_FOUND));

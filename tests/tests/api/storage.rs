@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use larder::clock::Clock as _;
 use larder::connection::ConnectionKey;
 use larder::credentials::Credentials;
-use larder::store::{Expect, Write};
+use larder::dynamodb::{Expect, Write};
 use larder_local::server;
 use larder_tests::{Answer, World};
 use serde_json::{Value, json};

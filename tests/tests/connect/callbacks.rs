@@ -268,7 +268,7 @@ async fn a_redirect_uri_with_an_odd_host_is_refused_and_an_old_one_ignored() {
     // As an older version stored it.
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
-    let integrations = &world.bundle.refresher().configuration.integrations;
+    let integrations = &world.bundle.refresher().connector_setup.integrations;
     let mut stored = integrations.get("local", "crm").await.unwrap().unwrap();
     stored.redirect_uris.extend(["https://*.example/".to_owned(), "https://a,b/".to_owned()]);
     integrations.put(stored, Default::default()).await.unwrap();

@@ -11,7 +11,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use larder::aws_http;
-use larder::store::schema::{self, Tables};
+use larder::dynamodb::schema::{self, Tables};
 use larder_local::bundle::DataDir;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use larder_local::server;

@@ -4,8 +4,8 @@ use std::{env, fs};
 
 use http::{Method, StatusCode};
 use larder::secret::Secret;
-use larder_engine::connector::database::{Driver, Login, Tls};
-use larder_engine::database::LoginError;
+use larder_engine::connector::database_login::{Driver, Login, Tls};
+use larder_engine::database_login::LoginError;
 use larder_tests::database::{Certificate, Database, log_in};
 use larder_tests::{Browser, World, repeat};
 use serde_json::json;

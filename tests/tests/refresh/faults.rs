@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use larder::connection::{ConnectionKey, Lease, LeaseHolder};
-use larder::store::{Expect, Write};
+use larder::dynamodb::{Expect, Write};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
 

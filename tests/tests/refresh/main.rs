@@ -10,4 +10,4 @@ mod isolation;
 mod lifetimes;
 mod memory;
 mod recovery;
-mod signals;
+mod follow_up;

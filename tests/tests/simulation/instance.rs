@@ -11,14 +11,14 @@ use get_credentials::GetCredentials;
 use http::Method;
 use larder::aws::ScheduleTarget;
 use larder::connection::RefreshOutcome;
+use larder::dynamodb::schema::Tables;
 use larder::environment::{CredentialsIn, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, Settings};
 use larder::error::Error;
 use larder::http::{Handler as _, Response};
 use larder::metrics::Metrics;
 use larder::refresh::{RefreshConnection, RefreshEvent};
-use larder::store::schema::Tables;
-use larder_engine::configuration::{Choice, Configuration};
-use larder_engine::connect::{Establish, NewConnection};
+use larder_engine::connect::{ConnectionWriter, NewConnection};
+use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::provider::Authorization;
 use larder_tests::TempConnector;
@@ -60,11 +60,11 @@ pub(super) struct Instance {
     /// Counts deployments: only the last one gets invocations.
     pub(super) generation: usize,
     environment: Environment,
-    configuration: OnceLock<Arc<Configuration>>,
+    connector_setup: OnceLock<Arc<ConnectorSetup>>,
     refresh: OnceLock<Refresh>,
     get: OnceLock<GetCredentials>,
     management: OnceLock<Management>,
-    establish: OnceLock<Establish>,
+    writer: OnceLock<ConnectionWriter>,
     life: Arc<Life>,
 }
 
@@ -88,11 +88,11 @@ impl Instance {
             sandbox,
             generation,
             environment,
-            configuration: OnceLock::new(),
+            connector_setup: OnceLock::new(),
             refresh: OnceLock::new(),
             get: OnceLock::new(),
             management: OnceLock::new(),
-            establish: OnceLock::new(),
+            writer: OnceLock::new(),
             life,
         }
     }
@@ -101,8 +101,8 @@ impl Instance {
         &self.environment
     }
 
-    pub(super) fn configuration(&self) -> &Arc<Configuration> {
-        self.configuration.get_or_init(|| self.environment.configuration(Vec::new()))
+    pub(super) fn connector_setup(&self) -> &Arc<ConnectorSetup> {
+        self.connector_setup.get_or_init(|| self.environment.connector_setup(Vec::new()))
     }
 
     pub(super) fn refresh(&self) -> &Refresh {
@@ -122,23 +122,23 @@ impl Instance {
     pub(super) async fn refresh_now(&self, id: &str, token: &str) -> Response {
         let management = self
             .management
-            .get_or_init(|| Management::new(&self.environment, Arc::clone(self.configuration())).expect("settings"));
+            .get_or_init(|| Management::new(&self.environment, Arc::clone(self.connector_setup())).expect("settings"));
         management.handle(request(Method::POST, &format!("/connections/{id}/refresh-credentials"), token)).await
     }
 
     /// The last half of a connect flow; gives the access token that is stored then.
     pub(super) async fn connect(&self, application: usize, id: &str) -> Result<String, Error> {
         let key = format!("application-{application}");
-        let integration = self.configuration().integration(WORKSPACE, &key).await?;
+        let integration = self.connector_setup().integration(WORKSPACE, &key).await?;
         let (connector_parameters, input) = (Map::new(), Map::new());
-        let choice = Choice {
+        let choice = ConnectInputs {
             option_key: "",
             tenant: Some("alice"),
             connector_parameters: &connector_parameters,
             input: &input,
             given: None,
         };
-        let auth = self.configuration().auth_for(&integration, &choice).await?;
+        let auth = self.connector_setup().auth_for(&integration, &choice).await?;
         let provider = self.environment.provider().expect("a provider");
         let config = provider.oauth2_config(&auth, None).await?;
         let authorization = Authorization {
@@ -159,8 +159,8 @@ impl Instance {
             input,
             connector_parameters,
         };
-        let establish = self.establish.get_or_init(|| self.environment.establish().expect("settings"));
-        establish.establish(&new, &integration, &auth, obtained).await?;
+        let writer = self.writer.get_or_init(|| self.environment.connection_writer().expect("settings"));
+        writer.create_or_renew(&new, &integration, &auth, obtained).await?;
         Ok(access_token)
     }
 }

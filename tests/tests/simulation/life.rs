@@ -8,11 +8,11 @@ use std::time::Duration;
 use http::StatusCode;
 use larder::caller::{Claims, sign};
 use larder::connection::{ConnectionKey, MIN_INTERVAL};
+use larder::dynamodb::schema::{self, Tables};
+use larder::dynamodb::{Integration, ParameterChanges};
 use larder::error::Error;
 use larder::secret::Secret;
-use larder::secrets::WorkspaceSecret;
-use larder::store::schema::{self, Tables};
-use larder::store::{Integration, ParameterChanges};
+use larder::secret_store::WorkspaceSecret;
 use larder_engine::refresh::LEASE;
 use refresh::{Answer, Event};
 use serde_json::{Value, json};
@@ -159,7 +159,7 @@ impl Life {
             };
             let parameters = json!({ "tokenUri": Applications::token_uri(application) });
             let changes = ParameterChanges { parameters: parameters.as_object().cloned(), options: None };
-            instance.configuration().integrations.put(integration, changes).await.expect("an integration");
+            instance.connector_setup().integrations.put(integration, changes).await.expect("an integration");
             let access_token = instance.connect(application, &id(application)).await.expect("a connection");
             self.acknowledge(application, &access_token);
         }

@@ -7,9 +7,9 @@ use url::Url;
 
 use super::{Origin, page};
 use larder::connection::Connection;
+use larder::dynamodb::Integration;
 use larder::error::Error;
 use larder::http::{Response, redirect, status_of};
-use larder::store::Integration;
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,10 +8,10 @@ use super::{Delivery, NewConnection};
 use crate::oauth1::Token;
 use larder::credentials::Credentials;
 use larder::digest::sha256_base64url;
+use larder::dynamodb::Session;
 use larder::error::Error;
-use larder::seal::{Place, Sealer};
+use larder::seal::{SealContext, Sealer};
 use larder::secret::Secret;
-use larder::store::Session;
 
 /// How long an end user has to approve.
 pub const FLOW_LIFE: Duration = Duration::from_mins(15);
@@ -54,8 +54,8 @@ impl Flow {
     }
 }
 
-fn place<'a>(workspace: &'a str, session_id: &'a str) -> Place<'a> {
-    Place { workspace, kind: "session", id: session_id, version: 0 }
+fn place<'a>(workspace: &'a str, session_id: &'a str) -> SealContext<'a> {
+    SealContext { workspace, kind: "session", id: session_id, version: 0 }
 }
 
 /// The name of the cookie that binds a flow to its browser: one for each flow, so that two tabs do not disturb each other.

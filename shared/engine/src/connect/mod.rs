@@ -1,14 +1,14 @@
 //! What `connect` and `oauth-callback` share: the pending flow, and how its result reaches the caller.
 
 mod delivery;
-mod establish;
+mod connection_writer;
 mod flow;
 mod origin;
 mod outcome;
 pub mod page;
 
+pub use connection_writer::{ConnectionWriter, NewConnection};
 pub use delivery::{ConnectFailure, Delivery};
-pub use establish::{Establish, NewConnection};
 pub use flow::{FLOW_LIFE, Flow, browser_cookie, browser_cookie_name, browser_digest};
 pub use origin::{Origin, RedirectUriError};
 pub use outcome::{OUTCOME_LIFE, Outcome, callback_digest};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use larder::digest::sha256_base64url;
 use larder::error::Error;
 use larder::http::Response;
-use larder::seal::{Place, Sealer};
+use larder::seal::{SealContext, Sealer};
 
 /// How long the outcome of a flow is shown again to its browser.
 pub const OUTCOME_LIFE: Duration = Duration::from_mins(1);
@@ -66,8 +66,8 @@ impl Outcome {
     }
 }
 
-fn place<'a>(workspace: &'a str, session_id: &'a str) -> Place<'a> {
-    Place { workspace, kind: "outcome", id: session_id, version: 0 }
+fn place<'a>(workspace: &'a str, session_id: &'a str) -> SealContext<'a> {
+    SealContext { workspace, kind: "outcome", id: session_id, version: 0 }
 }
 
 /// The digest by which a session knows the callback that took it. The query holds the code, and a state that nobody can

@@ -153,13 +153,13 @@ impl TokenError {
         code: Option<ErrorCode>,
         description: Option<String>,
         permanent: &[&str],
-        configuration: &[&str],
+        connector_setup: &[&str],
     ) -> Self {
         match code {
             Some(code) if status < 500 && status != 429 && code.is_one_of(permanent) => {
                 Self::Permanent { code, description }
             }
-            Some(code) if status < 500 && status != 429 && code.is_one_of(configuration) => {
+            Some(code) if status < 500 && status != 429 && code.is_one_of(connector_setup) => {
                 Self::Configuration { code, description, retry_after: None }
             }
             code => Self::Transient { status, code, description, retry_after: None },

@@ -19,7 +19,7 @@ use larder::connection::Given;
 use larder::secret::Secret;
 
 /// A connector with the parameters of one connection: what its functions get as arguments.
-pub struct Auth {
+pub struct ConnectorContext {
     /// The connector.
     pub connector: Arc<Connector>,
     /// The way to connect.
@@ -32,7 +32,7 @@ pub struct Auth {
     pub callback_uri: String,
     /// The operator's own OAuth client, which an auth proxy lends to this connector: its connector with its parameters, which
     /// no caller ever sees, and what the end user entered here.
-    pub lender: Option<Arc<Auth>>,
+    pub lender: Option<Arc<ConnectorContext>>,
     /// The identifiers that the application gave, if `PUT /credentials` has replaced the credentials since.
     pub given: Option<Given>,
     /// What requests carry, for the auth type membrane-token.
@@ -47,7 +47,7 @@ pub struct SignedToken {
     pub headers: TokenHeaders,
 }
 
-impl Auth {
+impl ConnectorContext {
     /// The kind of authentication, that of the proxied client where there is one.
     pub fn kind(&self) -> &AuthType {
         &self.lender.as_deref().unwrap_or(self).option.kind

@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::connector::{ErrorKey, ResponseError, RestError};
-use crate::database::LoginError;
+use crate::database_login::LoginError;
 use crate::egress::EgressError;
 use crate::javascript::{Thrown, Unshown};
 use crate::oauth2::{Malformed, TokenError};

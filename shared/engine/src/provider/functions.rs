@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::auth::with_credentials;
 use super::session::ApiSession;
-use super::{Auth, Provider, ProviderError};
+use super::{ConnectorContext, Provider, ProviderError};
 use crate::connector::{ApiClient, Function, FunctionName, RestMapping};
 use crate::egress::Limits;
 use crate::javascript::{Call, Client, ClientConfig, Failure, JavaScriptError, LogLine, OpenApi};
@@ -19,7 +19,7 @@ impl Provider {
     /// When the function fails.
     pub async fn call(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         name: FunctionName,
         arguments: Map<String, Value>,
         credentials: Option<Value>,
@@ -37,7 +37,7 @@ impl Provider {
     /// function gets.
     pub(super) async fn run(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         name: FunctionName,
         arguments: Map<String, Value>,
         api: Option<&Arc<ApiSession>>,
@@ -69,7 +69,7 @@ impl Provider {
     /// hand on what an application answered with a 200.
     pub(super) async fn run_for_object(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         name: FunctionName,
         arguments: Map<String, Value>,
         api: Option<&Arc<ApiSession>>,
@@ -95,7 +95,11 @@ impl Provider {
     }
 
     /// The API client for these credentials (`makeApiClient`).
-    pub(super) async fn api_client(&self, auth: &Arc<Auth>, credentials: &Value) -> Result<ApiClient, ProviderError> {
+    pub(super) async fn api_client(
+        &self,
+        auth: &Arc<ConnectorContext>,
+        credentials: &Value,
+    ) -> Result<ApiClient, ProviderError> {
         let arguments = with_credentials(credentials.clone());
         // Boxed: a function may have an API client, which is a function.
         let client = Box::pin(self.run_for_object(auth, FunctionName::MakeApiClient, arguments, None)).await?;
@@ -104,7 +108,7 @@ impl Provider {
 
     async fn request(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         name: FunctionName,
         rest: &RestMapping,
         variables: Map<String, Value>,
@@ -137,7 +141,7 @@ impl Provider {
         Ok(Client { config, open: Arc::new(Arc::clone(api)) as Arc<dyn OpenApi> })
     }
 
-    fn failed(&self, auth: &Auth, name: FunctionName, failure: Failure) -> ProviderError {
+    fn failed(&self, auth: &ConnectorContext, name: FunctionName, failure: Failure) -> ProviderError {
         log(auth, name, &failure.logs);
         let message = format!("{}: {}", name.spec_key(), failure.error);
         match failure.error {
@@ -172,7 +176,7 @@ fn reported(name: FunctionName, report: &ErrorReport, rules: ErrorRules<'_>) -> 
     ProviderError::of_response(None, message, OK, Some(rules.meaning(OK, report)), None)
 }
 
-fn log(auth: &Auth, name: FunctionName, lines: &[LogLine]) {
+fn log(auth: &ConnectorContext, name: FunctionName, lines: &[LogLine]) {
     for LogLine { level, text } in lines {
         // Not `level`, which the line has already.
         tracing::info!(

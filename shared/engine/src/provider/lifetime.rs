@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Auth, Obtained, ProviderError};
+use super::{ConnectorContext, ObtainedCredentials, ProviderError};
 use crate::response::is_usable_token;
 use larder::connection::{
     Asked, Expiry, access_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
@@ -28,11 +28,11 @@ impl Refresh<'_> {
     /// When there is nothing among them that could be used.
     pub(super) fn obtained(
         self,
-        auth: &Auth,
+        auth: &ConnectorContext,
         statement: Option<&Map<String, Value>>,
         mut changes: Map<String, Value>,
         renews_itself: bool,
-    ) -> Result<Obtained, ProviderError> {
+    ) -> Result<ObtainedCredentials, ProviderError> {
         let Self { stored, before, asked, refresh_margin } = self;
         // An empty refresh token, or one that no provider has issued, is not a new one (RFC 6749 §6: the old one goes on).
         for name in ["refresh_token", "refreshToken"] {
@@ -59,14 +59,14 @@ impl Refresh<'_> {
         let is_dead = expiry.is_some_and(|expiry| expiry.is_rest && expiry.is_long_over(asked.at));
         let brings_nothing = changes.iter().all(|(name, value)| stored.get(name) == Some(value));
         match is_dead && brings_nothing {
-            true => Err(ProviderError::unavailable(Obtained::DEAD)),
-            false => Ok(Obtained { credentials: changes, expiry, renews_itself, refresh_margin, is_dead }),
+            true => Err(ProviderError::unavailable(ObtainedCredentials::DEAD)),
+            false => Ok(ObtainedCredentials { credentials: changes, expiry, renews_itself, refresh_margin, is_dead }),
         }
     }
 }
 
 /// When the first credentials of a connection expire.
-pub(super) fn first_expiry(auth: &Auth, credentials: &Map<String, Value>, asked: Asked) -> Option<Expiry> {
+pub(super) fn first_expiry(auth: &ConnectorContext, credentials: &Map<String, Value>, asked: Asked) -> Option<Expiry> {
     warn_of_unreadable(auth, credentials, asked);
     expiry_of(credentials, asked)
 }
@@ -79,7 +79,7 @@ pub(super) fn statement<'a>(
     extracted.filter(|extracted| states_lifetime(extracted)).unwrap_or(tokens)
 }
 
-fn warn_of_unreadable(auth: &Auth, credentials: &Map<String, Value>, asked: Asked) {
+fn warn_of_unreadable(auth: &ConnectorContext, credentials: &Map<String, Value>, asked: Asked) {
     if let Some(member) = unreadable_lifetime(credentials, asked) {
         let connector = &auth.connector.key;
         tracing::warn!(connector, member, "the lifetime of credentials cannot be read; it counts as not stated");

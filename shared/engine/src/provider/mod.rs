@@ -14,7 +14,7 @@
 mod auth;
 mod error;
 mod functions;
-mod life;
+mod lifecycle;
 mod lifetime;
 mod oauth1;
 mod oauth2;
@@ -26,9 +26,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-pub use auth::{Auth, SignedToken, callback_uri};
+pub use auth::{ConnectorContext, SignedToken, callback_uri};
 pub use error::ProviderError;
-pub use life::Renewal;
+pub use lifecycle::Renewal;
 pub use oauth2::Authorization;
 pub use session::Reauthorize;
 
@@ -48,7 +48,7 @@ pub struct Provider {
 }
 
 /// Fresh credentials, or changes of credentials.
-pub struct Obtained {
+pub struct ObtainedCredentials {
     /// The members.
     pub credentials: Map<String, Value>,
     /// When they expire, if the provider said so.
@@ -61,7 +61,7 @@ pub struct Obtained {
     pub is_dead: bool,
 }
 
-impl Obtained {
+impl ObtainedCredentials {
     /// Why a refresh failed that returned the token that was there.
     pub const DEAD: &str = "the refresh returned no other access token than the one that was there, which has expired";
 }

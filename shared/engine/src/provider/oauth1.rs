@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::lifetime::first_expiry;
-use super::{Auth, Obtained, Provider, ProviderError};
+use super::{ConnectorContext, ObtainedCredentials, Provider, ProviderError};
 use crate::egress::{Limits, Response};
 use crate::oauth1::{
     OAuth1Config, SignError, Stamp, Token, build_access_token, build_authorize_url, build_request_token,
@@ -21,7 +21,7 @@ impl Provider {
     /// The OAuth 1.0a configuration of a connection (`getOAuthConfig`). `state` is only there when a flow begins.
     pub(super) async fn oauth1_config(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         state: Option<&str>,
     ) -> Result<OAuth1Config, ProviderError> {
         let config = self.oauth_config_of(auth, state).await?;
@@ -32,7 +32,11 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider refuses or does not answer, or `getOAuthConfig` does not return a configuration.
-    pub async fn request_token(&self, auth: &Arc<Auth>, state: &str) -> Result<(Token, Url), ProviderError> {
+    pub async fn request_token(
+        &self,
+        auth: &Arc<ConnectorContext>,
+        state: &str,
+    ) -> Result<(Token, Url), ProviderError> {
         let config = self.oauth1_config(auth, Some(state)).await?;
         let mut callback =
             Url::parse(&auth.callback_uri).map_err(|_| ProviderError::configuration("the callback URI is no URL"))?;
@@ -49,10 +53,10 @@ impl Provider {
     /// When the callback is not this flow's, or the provider refuses or does not answer.
     pub async fn exchange_verifier(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         request_token: &Token,
         parameters: &Map<String, Value>,
-    ) -> Result<Obtained, ProviderError> {
+    ) -> Result<ObtainedCredentials, ProviderError> {
         let config = self.oauth1_config(auth, None).await?;
         let verifier = check_callback(&config, request_token, parameters);
         let verifier = verifier.map_err(|error| ProviderError::refused(error.to_string()))?;
@@ -62,7 +66,13 @@ impl Provider {
         let credentials = self.exchange_oauth1(request, parse_access_token).await?;
         let expiry = first_expiry(auth, &credentials, asked);
         let refresh_margin = auth.refresh_rules().margin;
-        Ok(Obtained { credentials, expiry, renews_itself: auth.renews_itself(), refresh_margin, is_dead: false })
+        Ok(ObtainedCredentials {
+            credentials,
+            expiry,
+            renews_itself: auth.renews_itself(),
+            refresh_margin,
+            is_dead: false,
+        })
     }
 
     /// Signs an API call with the credentials of a connection.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::lifetime::{Refresh, first_expiry, statement};
-use super::{Auth, Obtained, Provider, ProviderError};
+use super::{ConnectorContext, ObtainedCredentials, Provider, ProviderError};
 use crate::connector::FunctionName;
 use crate::egress::{Limits, Permit, Response};
 use crate::oauth2::{
@@ -44,12 +44,20 @@ impl Provider {
     ///
     /// # Errors
     /// When the function does not return a configuration.
-    pub async fn oauth2_config(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<OAuthConfig, ProviderError> {
+    pub async fn oauth2_config(
+        &self,
+        auth: &Arc<ConnectorContext>,
+        state: Option<&str>,
+    ) -> Result<OAuthConfig, ProviderError> {
         let config = self.oauth_config_of(auth, state).await?;
         OAuthConfig::from_value(&config).map_err(|error| ProviderError::configuration(error.to_string()))
     }
 
-    pub(super) async fn oauth_config_of(&self, auth: &Arc<Auth>, state: Option<&str>) -> Result<Value, ProviderError> {
+    pub(super) async fn oauth_config_of(
+        &self,
+        auth: &Arc<ConnectorContext>,
+        state: Option<&str>,
+    ) -> Result<Value, ProviderError> {
         let mut arguments = Map::new();
         arguments.insert("redirectUri".into(), json!(auth.callback_uri));
         if let Some(state) = state {
@@ -65,10 +73,10 @@ impl Provider {
     /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
     pub async fn exchange_code(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         config: &OAuthConfig,
         authorization: Authorization<'_>,
-    ) -> Result<Obtained, ProviderError> {
+    ) -> Result<ObtainedCredentials, ProviderError> {
         let asked_at = self.clock.now();
         let Authorization { code, code_verifier, redirect_uri, query_parameters } = authorization;
         let mut arguments = Map::new();
@@ -104,18 +112,18 @@ impl Provider {
         let refreshes_itself = auth.renews_itself();
         let refresh_margin = if refreshes_itself { auth.refresh_rules().margin } else { config.refresh_margin };
         let renews_itself = config.refresh_with_access_token || refreshes_itself;
-        Ok(Obtained { credentials, expiry, renews_itself, refresh_margin, is_dead: false })
+        Ok(ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, is_dead: false })
     }
 
     /// Asks for new credentials with the refresh token among `credentials` (RFC 6749 §6), then runs
     /// `getCredentialsFromRefreshTokenResponse`.
     pub(super) async fn refresh_oauth2(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         config: &OAuthConfig,
         credentials: &Value,
         before: Option<Expiry>,
-    ) -> Result<Obtained, ProviderError> {
+    ) -> Result<ObtainedCredentials, ProviderError> {
         let Some(token) = config.token_to_refresh(credentials) else {
             let message = "the connector finds no token to refresh with among the credentials; check its configuration";
             return Err(ProviderError::configuration(message));
@@ -146,7 +154,7 @@ impl Provider {
     /// must not lose them.
     async fn extract_refreshed(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         credentials: &Value,
         tokens: &Map<String, Value>,
     ) -> Option<Map<String, Value>> {
@@ -192,7 +200,7 @@ impl Provider {
     }
 
     /// Revokes the refresh token, else the access token, where the connector says where (RFC 7009).
-    pub(super) async fn revoke(&self, auth: &Arc<Auth>, credentials: &Value) -> Result<(), ProviderError> {
+    pub(super) async fn revoke(&self, auth: &Arc<ConnectorContext>, credentials: &Value) -> Result<(), ProviderError> {
         let config = self.oauth2_config(auth, None).await?;
         let access_token = || credentials.get("access_token").and_then(Value::as_str);
         let token = match refresh_token(credentials) {

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::error::AFTER_LOST_ANSWER;
 use super::functions::{limits_of, read_client};
-use super::{Auth, Provider, ProviderError, SignedToken, unfit};
+use super::{ConnectorContext, Provider, ProviderError, SignedToken, unfit};
 use crate::connector::{
     ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, FunctionName, Reading, Refused, ResponseError, TokenHeaders,
 };
@@ -34,7 +34,7 @@ pub trait Reauthorize: Send + Sync {
 /// The requests of one function call, or of one test.
 pub(super) struct ApiSession {
     provider: Provider,
-    auth: Arc<Auth>,
+    auth: Arc<ConnectorContext>,
     /// The function that makes the requests.
     name: FunctionName,
     reauthorize: Option<Arc<dyn Reauthorize>>,
@@ -67,7 +67,7 @@ impl Provider {
     /// The API client that a function gets, with these credentials.
     pub(super) fn api(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         name: FunctionName,
         credentials: Value,
         reauthorize: Option<Arc<dyn Reauthorize>>,
@@ -88,7 +88,7 @@ impl Provider {
 
 impl ApiSession {
     /// Requests before there are credentials.
-    pub(super) fn bare(provider: Provider, auth: Arc<Auth>, name: FunctionName) -> Self {
+    pub(super) fn bare(provider: Provider, auth: Arc<ConnectorContext>, name: FunctionName) -> Self {
         let credentials = Value::Null;
         let client = Some(ApiClient::default());
         let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
@@ -96,7 +96,7 @@ impl ApiSession {
     }
 
     /// Whose API client it is.
-    pub(super) fn auth(&self) -> &Arc<Auth> {
+    pub(super) fn auth(&self) -> &Arc<ConnectorContext> {
         &self.auth
     }
 

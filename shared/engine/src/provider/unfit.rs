@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Auth, ProviderError};
+use super::{ConnectorContext, ProviderError};
 use crate::connector::{ApiClient, ApiRequest, FunctionName};
 use crate::pasted::{flaw, flaw_of_basic};
 
 /// The error for a request whose headers hold such a text. Texts of the connector's own files may hold any letters.
 pub(super) fn check(
-    auth: &Auth,
+    auth: &ConnectorContext,
     name: FunctionName,
     credentials: &Value,
     request: &ApiRequest,

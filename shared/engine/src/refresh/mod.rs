@@ -27,21 +27,21 @@ pub use queues::{Message, RecoveryQueue, RefreshQueue};
 pub use recovery::{Recovery, Unsaved};
 pub use sweep::{Beginning, Slots};
 
-use crate::configuration::Configuration;
-use crate::provider::{Auth, Obtained, Provider, ProviderError, Renewal};
+use crate::connector_setup::ConnectorSetup;
+use crate::provider::{ConnectorContext, ObtainedCredentials, Provider, ProviderError, Renewal};
 use larder::clock::Clock;
 use larder::connection::{
     Connection, ConnectionKey, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome, is_statement,
 };
 use larder::credentials::Credentials;
+use larder::dynamodb::{Connections, Expect, Write};
 use larder::error::{Error, log_cause};
+use larder::follow_up::FollowUp;
 use larder::isolation::caught;
 use larder::metrics::{Metrics, RefreshMetrics};
 use larder::random::{self, Rng};
 use larder::record;
 use larder::refresh::{RefreshConnection, RefreshEvent};
-use larder::signals::Signals;
-use larder::store::{Connections, Expect, Write};
 use larder::vault::Vault;
 use recovery::Renewed;
 
@@ -61,11 +61,11 @@ pub struct Refresher {
     /// Opens and seals them.
     pub vault: Vault,
     /// Their integrations and connectors.
-    pub configuration: Arc<Configuration>,
+    pub connector_setup: Arc<ConnectorSetup>,
     /// Speaks to the providers.
     pub provider: Provider,
     /// Arms the next refresh, and tells of connections that end or come back.
-    pub signals: Signals,
+    pub follow_up: FollowUp,
     /// Where the sweeper puts what is due, if it does not refresh by itself.
     pub queue: Option<RefreshQueue>,
     /// Where results go that cannot be saved, if there is such a queue.
@@ -84,7 +84,7 @@ pub struct Refresher {
 
 /// What is needed to ask a provider.
 struct Prepared {
-    auth: Arc<Auth>,
+    auth: Arc<ConnectorContext>,
     renewal: Renewal,
     credentials: Credentials,
 }
@@ -208,10 +208,10 @@ impl Refresher {
         &self,
         connection: &Connection,
         contents: &Contents,
-    ) -> Result<Result<(Arc<Auth>, Renewal), Failure>, Error> {
+    ) -> Result<Result<(Arc<ConnectorContext>, Renewal), Failure>, Error> {
         // Nothing but the table is to be needed between the provider's answer and the save.
         self.vault.sealer().prepare(&connection.key.workspace).await?;
-        let auth = match self.configuration.auth_of(connection, contents).await {
+        let auth = match self.connector_setup.auth_of(connection, contents).await {
             Ok(auth) => auth,
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => return Ok(Err(Failure::of_set_up(error.message, None))),
@@ -249,7 +249,7 @@ impl Refresher {
     }
 
     /// Asks the provider. The error is what its failure means for the connection.
-    async fn ask(&self, connection: &Connection, prepared: &Prepared) -> Result<Obtained, Failure> {
+    async fn ask(&self, connection: &Connection, prepared: &Prepared) -> Result<ObtainedCredentials, Failure> {
         let Prepared { auth, renewal, credentials } = prepared;
         let credentials = credentials.to_value();
         let asking = caught(self.provider.refresh(auth, renewal, &credentials, connection.expiry));
@@ -268,7 +268,7 @@ impl Refresher {
         seen: Connection,
         contents: Contents,
         replaced: Credentials,
-        obtained: Obtained,
+        obtained: ObtainedCredentials,
         lease: &Lease,
     ) -> Result<RefreshOutcome, Error> {
         let Some(fresh) = self.merged(&contents, &replaced, &obtained.credentials) else {
@@ -308,7 +308,7 @@ impl Refresher {
         let stored = self.connections.get(&seen.key).await?;
         let Some(mut connection) = stored else { return Ok(RefreshOutcome::Gone) };
         connection.failing_since = seen.failing_since;
-        let failure = Failure::Transient { problem: Problem::new(None, Obtained::DEAD), retry_after: None };
+        let failure = Failure::Transient { problem: Problem::new(None, ObtainedCredentials::DEAD), retry_after: None };
         let expect = Expect::Unleased(connection.version, self.clock.now());
         self.save_failure(connection, &failure, expect).await
     }
@@ -321,7 +321,7 @@ impl Refresher {
     ) -> Result<RefreshOutcome, Error> {
         let (now, before) = (self.clock.now(), connection.state);
         connection.last_attempt_at = Some(now);
-        connection.failed(failure, now, random::fraction(&*self.rng), self.give_up);
+        connection.apply_failure(failure, now, random::fraction(&*self.rng), self.give_up);
         tracing::warn!(
             workspace = connection.key.workspace,
             connection = connection.key.id,
@@ -334,7 +334,7 @@ impl Refresher {
         if persist(PATIENCE, || self.vault.write(&prepared, expect)).await? == Write::Conflict {
             return Ok(RefreshOutcome::Stale);
         }
-        self.signals.written(Some(before), &connection).await;
+        self.follow_up.written(Some(before), &connection).await;
         Ok(RefreshOutcome::Failed)
     }
 
@@ -353,7 +353,7 @@ impl Refresher {
         let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
         let written = persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await;
         if let Ok(Write::Done) = written {
-            self.signals.written(Some(seen.state), &connection).await;
+            self.follow_up.written(Some(seen.state), &connection).await;
             return Ok(RefreshOutcome::Refreshed);
         }
         let unsaved = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await?;

@@ -10,9 +10,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::Unsaved;
+use larder::dynamodb::Due;
 use larder::queue::{BATCH, GroupedMessage, Queue, QueueError};
 use larder::refresh::RefreshEvent;
-use larder::store::Due;
 
 /// What a message holds. The one with more members comes first: serde takes the first that fits.
 #[derive(Debug, Serialize, Deserialize)]

@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Refresher;
-use crate::provider::Obtained;
+use crate::provider::ObtainedCredentials;
 use larder::clock::{from_milliseconds, milliseconds};
 use larder::connection::{Connection, ConnectionKey, Contents, Expiry, Lease, LeaseHolder};
 use larder::credentials::{Credentials, refresh_token};
+use larder::dynamodb::{Expect, Write};
 use larder::error::Error;
 use larder::random::Rng;
-use larder::seal::{Place, Sealer};
-use larder::store::{Expect, Write};
+use larder::seal::{SealContext, Sealer};
 
 /// What a provider gave.
 #[derive(Serialize, Deserialize)]
@@ -46,10 +46,10 @@ impl Renewed {
     pub(super) fn new(
         credentials: Credentials,
         replaces: &Credentials,
-        obtained: &Obtained,
+        obtained: &ObtainedCredentials,
         now: OffsetDateTime,
     ) -> Self {
-        let &Obtained { expiry, renews_itself, refresh_margin, .. } = obtained;
+        let &ObtainedCredentials { expiry, renews_itself, refresh_margin, .. } = obtained;
         Self {
             credentials,
             replaces: digest(replaces),
@@ -75,7 +75,7 @@ impl Renewed {
         let at = from_milliseconds(self.at).unwrap_or(connection.updated_at);
         connection.renews_itself = self.renews_itself;
         connection.refresh_margin = self.refresh_margin.map(Duration::from_secs);
-        connection.renewed(expiry, refresh_token(&self.credentials.to_value()).is_some(), at);
+        connection.apply_renewal(expiry, refresh_token(&self.credentials.to_value()).is_some(), at);
         connection.last_refreshed_at = Some(at);
         contents.credentials = Some(self.credentials.clone());
     }
@@ -154,8 +154,8 @@ fn digest(credentials: &Credentials) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, credentials.as_json().as_bytes()))
 }
 
-fn place(key: &ConnectionKey, version: u64) -> Place<'_> {
-    Place::of("refreshed", key, version)
+fn place(key: &ConnectionKey, version: u64) -> SealContext<'_> {
+    SealContext::of("refreshed", key, version)
 }
 
 /// The lease that leaves a connection to the recovery queue for a while.
@@ -202,7 +202,7 @@ impl Refresher {
         }
         let ConnectionKey { workspace, id } = &connection.key;
         tracing::info!(workspace, connection = id, "a result was saved late");
-        self.signals.written(Some(before), &connection).await;
+        self.follow_up.written(Some(before), &connection).await;
         Ok(Recovery::Saved)
     }
 }

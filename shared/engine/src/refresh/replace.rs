@@ -6,9 +6,9 @@ use async_trait::async_trait;
 
 use super::Refresher;
 use larder::connection::ConnectionKey;
+use larder::dynamodb::Expect;
 use larder::error::{Error, ErrorType};
 use larder::refresh::{ReplaceCredentials, ReplaceEvent, Replaced};
-use larder::store::Expect;
 
 /// How long the test may take: API Gateway gives up on everything after 30 seconds.
 const TEST: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ impl Refresher {
         };
         let credentials = self.vault.open_candidate(&connection, event).await?;
         let entered = self.vault.open_to_replace(&connection).await?;
-        let auth = self.configuration.auth_of(&connection, &entered).await?;
+        let auth = self.connector_setup.auth_of(&connection, &entered).await?;
         match tokio::time::timeout(TEST, self.provider.test(&auth, &credentials, None)).await {
             Ok(passed) => passed?,
             Err(_) => {
@@ -49,7 +49,7 @@ impl Refresher {
         let now = self.clock.now();
         match self.vault.replace(connection, entered, Some(credentials), expect, now, &*self.rng).await? {
             Some(connection) => {
-                self.signals.written(Some(before), &connection).await;
+                self.follow_up.written(Some(before), &connection).await;
                 Ok(Replaced::Stored)
             }
             None => Ok(Replaced::Stale),

@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::{RefreshQueue, Refresher, Trigger};
 use larder::clock::milliseconds;
 use larder::connection::RefreshOutcome;
+use larder::dynamodb::{DUE_SHARDS, Due};
 use larder::error::{Error, log_cause};
 use larder::isolation::isolated;
 use larder::record::{SweepReport, note, recorded};
-use larder::store::{DUE_SHARDS, Due};
 
 /// How many connections are read at once from a shard.
 const PAGE: i32 = 100;

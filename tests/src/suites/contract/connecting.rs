@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use larder_engine::connector::database::{Driver, Login};
+use larder_engine::connector::database_login::{Driver, Login};
 use serde_json::{Value, json};
 use url::Url;
 

@@ -19,7 +19,7 @@ use futures::stream;
 use http::{Method, StatusCode};
 use larder::clock::{Clock as _, SystemClock};
 use larder::connection::State;
-use larder::secrets::{SecretFile, Workspaces};
+use larder::secret_store::{SecretFile, Workspaces};
 use larder_local::bundle::{DataDir, Grant, mint};
 use larder_tests::{Program, Server, Visitor, say};
 use proxy::{Seen, TokenProxy};

@@ -16,7 +16,7 @@ use client::{Client, DONE, Shared, Tally};
 use futures::future::join_all;
 use http::{Method, StatusCode};
 use larder::clock::SystemClock;
-use larder::secrets::{SecretFile, Workspaces};
+use larder::secret_store::{SecretFile, Workspaces};
 use larder_local::bundle::{DataDir, Grant, mint};
 use larder_tests::{Program, say};
 use provider::Provider;

@@ -8,18 +8,18 @@ use serde_json::{Map, Value, json};
 use crate::connector::schema::{self, FieldError};
 use crate::connector::{AuthOption, AuthType, Catalog, Connector};
 use crate::pasted::trimmed;
-use crate::provider::{Auth, SignedToken, callback_uri};
+use crate::provider::{ConnectorContext, SignedToken, callback_uri};
 use larder::caller::{Claims, sign};
 use larder::clock::Clock;
 use larder::connection::{Connection, Contents, Given};
+use larder::dynamodb::{Integration, IntegrationParameters, Integrations};
 use larder::error::Error;
 use larder::record;
 use larder::secret::Secret;
-use larder::secrets::{Proxies, Proxy, Workspaces};
-use larder::store::{Integration, IntegrationParameters, Integrations};
+use larder::secret_store::{Proxies, Proxy, Workspaces};
 
 /// The integrations of all workspaces and the connectors of this deployment.
-pub struct Configuration {
+pub struct ConnectorSetup {
     /// The integrations.
     pub integrations: Integrations,
     /// The connectors.
@@ -35,7 +35,7 @@ pub struct Configuration {
 }
 
 /// What one connection brings: whose it is, which way it connects, and what was entered.
-pub struct Choice<'a> {
+pub struct ConnectInputs<'a> {
     /// The key of the way to connect; where it is empty, the only one there is.
     pub option_key: &'a str,
     /// The end user.
@@ -48,7 +48,7 @@ pub struct Choice<'a> {
     pub given: Option<&'a Given>,
 }
 
-impl Configuration {
+impl ConnectorSetup {
     /// How long a token for a connected application lives.
     const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
@@ -85,12 +85,16 @@ impl Configuration {
     /// # Errors
     /// 400 with a message for each field, or when the connector or the way to connect is missing, broken or switched off;
     /// 503 when the secret store fails.
-    pub async fn auth_for(&self, integration: &Integration, choice: &Choice<'_>) -> Result<Arc<Auth>, Error> {
+    pub async fn auth_for(
+        &self,
+        integration: &Integration,
+        choice: &ConnectInputs<'_>,
+    ) -> Result<Arc<ConnectorContext>, Error> {
         let connector = self.connector(&integration.connector_key)?;
         let stored = self.integrations.parameters(integration).await?;
         let option = choose(&connector, choice, &stored)?;
         let input = schema::with_defaults(option.input_schema.as_ref(), trimmed(choice.input.clone()));
-        let choice = Choice { input: &input, ..*choice };
+        let choice = ConnectInputs { input: &input, ..*choice };
         let auth = self.assemble(integration, connector, option, stored, &choice).await?;
         check(&auth)?;
         Ok(auth)
@@ -100,7 +104,7 @@ impl Configuration {
     ///
     /// # Errors
     /// As [`Self::integration`] and [`Self::connector`]; 400 when the way it was made is not there any more.
-    pub async fn auth_of(&self, connection: &Connection, contents: &Contents) -> Result<Arc<Auth>, Error> {
+    pub async fn auth_of(&self, connection: &Connection, contents: &Contents) -> Result<Arc<ConnectorContext>, Error> {
         let Some(reference) = &connection.integration else {
             return Err(Error::bad_request("these credentials were stored by hand; no integration belongs to them"));
         };
@@ -114,7 +118,7 @@ impl Configuration {
             );
             return Err(Error::configuration(message));
         };
-        let choice = Choice {
+        let choice = ConnectInputs {
             option_key: &reference.option_key,
             tenant: connection.tenant.as_deref(),
             connector_parameters: &contents.connector_parameters,
@@ -130,8 +134,8 @@ impl Configuration {
         connector: Arc<Connector>,
         option: Arc<AuthOption>,
         stored: IntegrationParameters,
-        choice: &Choice<'_>,
-    ) -> Result<Arc<Auth>, Error> {
+        choice: &ConnectInputs<'_>,
+    ) -> Result<Arc<ConnectorContext>, Error> {
         record::note(|record| record.connector = Some(connector.key.clone()));
         let connector_parameters = parameters_of(&option.key, stored, choice.connector_parameters);
         let callback_uri = callback_uri(&self.base_uri, integration.oauth_callback_uri.as_deref());
@@ -146,7 +150,7 @@ impl Configuration {
             }
             _ => None,
         };
-        Ok(Arc::new(Auth {
+        Ok(Arc::new(ConnectorContext {
             connector,
             option,
             connector_parameters,
@@ -159,7 +163,12 @@ impl Configuration {
     }
 
     /// The OAuth client that an auth proxy lends.
-    async fn lender(&self, key: &str, choice: &Choice<'_>, callback_uri: &str) -> Result<Auth, Error> {
+    async fn lender(
+        &self,
+        key: &str,
+        choice: &ConnectInputs<'_>,
+        callback_uri: &str,
+    ) -> Result<ConnectorContext, Error> {
         let missing = || {
             Error::configuration(format!(
                 "there is no auth proxy `{key}`; whoever runs this Larder adds it as the secret `proxies/{key}`"
@@ -172,7 +181,7 @@ impl Configuration {
         let option = option.ok_or_else(|| {
             Error::configuration(format!("the auth proxy `{key}` must name a connector of type oauth2 or oauth1"))
         })?;
-        Ok(Auth {
+        Ok(ConnectorContext {
             option: Arc::clone(option),
             connector_parameters: trimmed(parameters),
             connection_parameters: schema::with_defaults(option.input_schema.as_ref(), choice.input.clone()),
@@ -219,7 +228,7 @@ pub fn open_options(connector: &Connector, stored: &IntegrationParameters) -> Ve
 
 fn choose(
     connector: &Connector,
-    choice: &Choice<'_>,
+    choice: &ConnectInputs<'_>,
     stored: &IntegrationParameters,
 ) -> Result<Arc<AuthOption>, Error> {
     let mut overridden = stored.clone();
@@ -248,7 +257,7 @@ fn choose(
 }
 
 /// What the schemas say of the parameters and of the input.
-fn check(auth: &Auth) -> Result<(), Error> {
+fn check(auth: &ConnectorContext) -> Result<(), Error> {
     let option = &auth.option;
     check_fields(option.parameters_schema.as_ref(), &auth.connector_parameters, |errors| {
         let message = format!("the parameters of the integration are incomplete: {}", schema::summary(errors));

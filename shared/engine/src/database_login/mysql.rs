@@ -7,7 +7,7 @@ use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, SslOpts};
 use rustls::RootCertStore;
 
 use super::{Failure, NO_TLS, tls};
-use crate::connector::database::{Driver, Login, Tls};
+use crate::connector::database_login::{Driver, Login, Tls};
 
 /// The largest message that is read, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::provider::{Auth, Obtained, Provider};
+use crate::provider::{ConnectorContext, ObtainedCredentials, Provider};
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey, Contents, IntegrationRef};
 use larder::credentials::{Credentials, refresh_token};
+use larder::dynamodb::{Connections, Expect, Integration, Write};
 use larder::error::Error;
+use larder::follow_up::FollowUp;
 use larder::random::Rng;
-use larder::signals::Signals;
-use larder::store::{Connections, Expect, Integration, Write};
 use larder::vault::Vault;
 
 /// A connection that is being made or renewed.
@@ -44,7 +44,7 @@ impl NewConnection {
 }
 
 /// Tests and stores connections.
-pub struct Establish {
+pub struct ConnectionWriter {
     /// The connections.
     pub connections: Connections,
     /// Seals them.
@@ -52,26 +52,26 @@ pub struct Establish {
     /// Tests them.
     pub provider: Provider,
     /// Arms the first refresh, and tells of the connection.
-    pub signals: Signals,
+    pub follow_up: FollowUp,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The versions of what is stored.
     pub rng: Arc<dyn Rng>,
 }
 
-impl Establish {
+impl ConnectionWriter {
     /// Tests the credentials and stores the new connection, or the new credentials of the one that is there.
     ///
     /// # Errors
     /// When the test fails; 409 when the connection has become somebody else's.
-    pub async fn establish(
+    pub async fn create_or_renew(
         &self,
         new: &NewConnection,
         integration: &Integration,
-        auth: &Arc<Auth>,
-        obtained: Obtained,
+        auth: &Arc<ConnectorContext>,
+        obtained: ObtainedCredentials,
     ) -> Result<Connection, Error> {
-        let Obtained { credentials, expiry, renews_itself, refresh_margin, .. } = obtained;
+        let ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, .. } = obtained;
         let credentials = Value::Object(credentials);
         let has_refresh_token = refresh_token(&credentials).is_some();
         let credentials = Credentials::from(&credentials);
@@ -97,11 +97,11 @@ impl Establish {
             connection.integration = Some(IntegrationRef::new(integration, &new.option_key));
             connection.renews_itself = renews_itself;
             connection.refresh_margin = refresh_margin;
-            connection.replaced(expiry, has_refresh_token, now, &*self.rng);
+            connection.apply_replacement(expiry, has_refresh_token, now, &*self.rng);
             if self.vault.save(&connection, contents, expect).await? == Write::Conflict {
                 return Ok(None);
             }
-            self.signals.written(before, &connection).await;
+            self.follow_up.written(before, &connection).await;
             Ok(Some(connection))
         });
         let by_others = || Error::conflict("the connection is being changed by others; connect again");

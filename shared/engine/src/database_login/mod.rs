@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::connector::database::{Driver, Login, Tls};
+use crate::connector::database_login::{Driver, Login, Tls};
 use crate::egress::{Egress, EgressError};
 
 /// Why a login does not work, or was not tried.

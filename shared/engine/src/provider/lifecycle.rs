@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::auth::with_credentials;
 use super::lifetime::{Refresh, first_expiry};
-use super::{Auth, Obtained, Provider, ProviderError, Reauthorize};
+use super::{ConnectorContext, ObtainedCredentials, Provider, ProviderError, Reauthorize};
 use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
-use crate::database;
+use crate::database_login;
 use crate::egress::Limits;
 use crate::oauth2::OAuthConfig;
 use crate::response::add_default_lifetime;
@@ -30,7 +30,7 @@ impl Provider {
     ///
     /// # Errors
     /// When the function fails.
-    pub async fn enter(&self, auth: &Arc<Auth>) -> Result<Obtained, ProviderError> {
+    pub async fn enter(&self, auth: &Arc<ConnectorContext>) -> Result<ObtainedCredentials, ProviderError> {
         let asked = Asked::at(self.clock.now());
         let function = FunctionName::GetCredentialsFromConnectionParameters;
         let made = self.run_for_object(auth, function, Map::new(), None).await?;
@@ -38,7 +38,7 @@ impl Provider {
         let rules = auth.refresh_rules();
         add_default_lifetime(&mut credentials, rules.default_expires_in);
         let expiry = first_expiry(auth, &credentials, asked);
-        Ok(Obtained {
+        Ok(ObtainedCredentials {
             credentials,
             expiry,
             renews_itself: auth.renews_itself(),
@@ -51,7 +51,7 @@ impl Provider {
     ///
     /// # Errors
     /// When `getOAuthConfig` does not return a configuration.
-    pub async fn renewal(&self, auth: &Arc<Auth>) -> Result<Option<Renewal>, ProviderError> {
+    pub async fn renewal(&self, auth: &Arc<ConnectorContext>) -> Result<Option<Renewal>, ProviderError> {
         if auth.renews_itself() {
             return Ok(Some(Renewal::Function));
         }
@@ -67,11 +67,11 @@ impl Provider {
     /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
     pub async fn refresh(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         renewal: &Renewal,
         credentials: &Value,
         expiry: Option<Expiry>,
-    ) -> Result<Obtained, ProviderError> {
+    ) -> Result<ObtainedCredentials, ProviderError> {
         match renewal {
             Renewal::OAuth2(config) => self.refresh_oauth2(auth, config, credentials, expiry).await,
             Renewal::Function => {
@@ -102,7 +102,7 @@ impl Provider {
     /// When the test fails, the provider does not answer, or the connector's functions do not return what they should.
     pub async fn test(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         credentials: &Credentials,
         reauthorize: Option<Arc<dyn Reauthorize>>,
     ) -> Result<(), ProviderError> {
@@ -130,7 +130,7 @@ impl Provider {
     /// When the provider refuses or does not answer in time. The connection ends all the same.
     pub async fn disconnect(
         &self,
-        auth: &Arc<Auth>,
+        auth: &Arc<ConnectorContext>,
         credentials: &Value,
         reauthorize: Option<Arc<dyn Reauthorize>>,
     ) -> Result<(), ProviderError> {
@@ -152,13 +152,13 @@ impl Provider {
     /// Logs in to a database, and out again.
     pub(super) async fn log_in(
         &self,
-        auth: &Auth,
+        auth: &ConnectorContext,
         login: &DatabaseLogin,
         arguments: Map<String, Value>,
     ) -> Result<(), ProviderError> {
         let login = login.evaluate(&Value::Object(auth.arguments(FunctionName::Test, arguments)));
         let login = login.map_err(|error| ProviderError::configuration(error.to_string()))?;
-        let attempt = database::verify(&self.egress, &login, Limits::API.deadline);
+        let attempt = database_login::verify(&self.egress, &login, Limits::API.deadline);
         Ok(record::waiting_for_provider(attempt).await?)
     }
 }

@@ -86,8 +86,8 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
     let connections = world.bundle.environment().connections();
     for n in 0..900 {
         connection.key.id = format!("copy-{n}");
-        let written = connections.put(&connection, larder::store::Expect::Absent).await.unwrap();
-        assert_eq!(written, larder::store::Write::Done);
+        let written = connections.put(&connection, larder::dynamodb::Expect::Absent).await.unwrap();
+        assert_eq!(written, larder::dynamodb::Write::Done);
     }
     world.advance(3300);
     let report = world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
@@ -96,7 +96,7 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
     ids.sort_by_key(|event| event["connectionId"].to_string());
     ids.dedup();
     assert_eq!(ids.len(), 901);
-    assert!(aws.batches() <= 901 / 10 + 2 * usize::from(larder::store::DUE_SHARDS));
+    assert!(aws.batches() <= 901 / 10 + 2 * usize::from(larder::dynamodb::DUE_SHARDS));
     assert_eq!(provider.refreshes().len(), 0);
 }
 

@@ -9,13 +9,13 @@ use crate::scheduler::Scheduler;
 
 /// Sends what follows a write. The write is done: nothing that fails here undoes it, it is only logged.
 #[derive(Clone)]
-pub struct Signals {
+pub struct FollowUp {
     scheduler: Arc<dyn Scheduler>,
     events: Arc<dyn Events>,
 }
 
-impl Signals {
-    /// Signals by these two.
+impl FollowUp {
+    /// FollowUp by these two.
     pub fn new(scheduler: Arc<dyn Scheduler>, events: Arc<dyn Events>) -> Self {
         Self { scheduler, events }
     }

@@ -14,7 +14,7 @@ use super::item::{Item, present};
 use crate::error::Error;
 use crate::random::{self, Rng};
 use crate::secret::Secret;
-use crate::secrets::{SecretStore, is_key};
+use crate::secret_store::{SecretStore, is_key};
 
 const PREFIX: &str = "integration/";
 const TABLE: &str = "workspaces";

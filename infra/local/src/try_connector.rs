@@ -12,7 +12,7 @@ use larder_engine::connector::{Connector, FunctionName, folder, schema};
 use larder_engine::egress::{Egress, Reach};
 use larder_engine::javascript::{JavaScript, Limits};
 use larder_engine::pasted::trimmed;
-use larder_engine::provider::{Auth, Provider};
+use larder_engine::provider::{ConnectorContext, Provider};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -114,7 +114,7 @@ fn wanted(only: &[String]) -> Result<Vec<FunctionName>, TrialError> {
 }
 
 struct Trial {
-    auth: Arc<Auth>,
+    auth: Arc<ConnectorContext>,
     input: TrialInput,
     credentials: Option<Map<String, Value>>,
     secrets: Vec<String>,
@@ -148,7 +148,7 @@ impl Trial {
         collect_secrets(&input.connector_parameters, option.parameters_schema.as_ref(), &mut secrets);
         collect_secrets(&entered, option.input_schema.as_ref(), &mut secrets);
         let credentials = input.credentials.clone();
-        let auth = Arc::new(Auth {
+        let auth = Arc::new(ConnectorContext {
             connector: Arc::new(connector),
             option,
             connector_parameters: std::mem::take(&mut input.connector_parameters),

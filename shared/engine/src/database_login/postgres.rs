@@ -10,7 +10,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, Error, NoTls};
 
 use super::{Failure, NO_TLS, tls};
-use crate::connector::database::{Driver, Login, Tls};
+use crate::connector::database_login::{Driver, Login, Tls};
 
 /// What a server may say from the login to the goodbye, in bytes. The client keeps whole messages in memory.
 const MAX_BYTES: u64 = 256 * 1024;
