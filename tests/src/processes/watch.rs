@@ -74,9 +74,8 @@ fn cargo_lambda() -> Command {
     let mut command = Command::new("cargo-lambda");
     command.arg("lambda").current_dir(root());
     // `tests/run` has built what the emulator would build once more.
-    if let (Some(shims), Some(path)) = (env::var_os("LARDER_TEST_CARGO"), env::var_os("PATH")) {
-        let folders = [PathBuf::from(shims)].into_iter().chain(env::split_paths(&path));
-        command.env("PATH", env::join_paths(folders).expect("no colons"));
+    if let Some(shims) = env::var_os("LARDER_TEST_SHIMS") {
+        command.env("CARGO", PathBuf::from(shims).join("cargo"));
     }
     command
 }
