@@ -32,7 +32,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         entries.get(key).filter(|(until, _)| *until > self.clock.now()).map(|(_, value)| value.clone())
     }
 
-    /// Keeps a value. Expired ones are dropped; if there is no room even so, all are.
+    /// Keeps a value. Expired values make room for it first; if that is not enough, all others do.
     pub(crate) fn insert(&self, key: K, value: V, until: OffsetDateTime) {
         let now = self.clock.now();
         let mut entries = self.entries.lock().expect("no panic holds it");

@@ -220,7 +220,7 @@ impl Error {
         matches!(self.class, ErrorClass::Internal | ErrorClass::NotImplemented | ErrorClass::Unavailable)
     }
 
-    /// What the log keeps of it.
+    /// The summary that the log keeps.
     pub fn summary(&self) -> ErrorSummary {
         ErrorSummary { kind: self.kind, key: self.key }
     }

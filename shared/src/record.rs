@@ -37,7 +37,7 @@ pub struct Record {
     pub provider: Option<Duration>,
 }
 
-/// What one sweep did.
+/// The result of one sweep.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SweepReport {

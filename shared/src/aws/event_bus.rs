@@ -1,4 +1,4 @@
-//! What happens to connections, on an EventBridge bus.
+//! Events about connections, on an EventBridge bus.
 
 use async_trait::async_trait;
 use aws_sdk_eventbridge::Client;

@@ -32,7 +32,7 @@ use crate::scheduler::Scheduler;
 use crate::seal::DataKeys;
 use crate::secret_store::SecretStore;
 
-/// What something of AWS is called: a name, a prefix of names, an id or a URL.
+/// A name in AWS: that of a thing, a prefix of names, an id or a URL.
 pub type Name = String;
 
 pub(crate) fn secret_store(sdk: &SdkConfig, prefix: &Name, key_id: Option<&Name>) -> Arc<dyn SecretStore> {

@@ -26,7 +26,7 @@ pub struct EventBridgeScheduler {
     target: ScheduleTarget,
 }
 
-/// What schedules call, and as whom.
+/// The function that schedules invoke, and the role they assume.
 #[derive(Debug, Clone)]
 pub struct ScheduleTarget {
     /// The schedule group.

@@ -75,13 +75,13 @@ pub struct Problem {
 pub struct Lease {
     /// Random, and different for every lease.
     pub token: String,
-    /// Who holds it.
+    /// Its holder.
     pub holder: LeaseHolder,
     /// When another may take it.
     pub until: OffsetDateTime,
 }
 
-/// Who holds a [`Lease`].
+/// The holder of a [`Lease`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseHolder {
     /// An invocation that refreshes the connection, or writes its credentials.

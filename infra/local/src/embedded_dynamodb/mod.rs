@@ -42,7 +42,7 @@ impl EmbeddedDynamoDb {
     /// An empty database that is gone with its last clone.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// When the database cannot be created.
     pub fn in_memory() -> io::Result<Self> {
         Database::memory().map(Self).map_err(io::Error::other)
     }

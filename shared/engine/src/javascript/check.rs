@@ -26,7 +26,7 @@ pub struct ScriptProblem {
     pub column: Option<u64>,
     /// What is wrong.
     pub message: String,
-    /// What to write instead; may be empty.
+    /// A suggestion; may be empty.
     pub help: String,
 }
 

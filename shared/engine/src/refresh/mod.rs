@@ -4,7 +4,7 @@
 //! 2. Prepare what is needed to ask the provider.
 //! 3. Take the lease, which also checks that the connection is still as it was seen.
 //! 4. Ask the provider, under a deadline that is shorter than the lease.
-//! 5. Save, only while the lease is still ours: credentials, expiry, new version, no lease, in one write. What cannot be
+//! 5. Save, only while the lease is still ours: credentials, expiry, new version, no lease, in one write. A result that cannot be
 //!    saved goes to the recovery queue.
 //! 6. Arm the next schedule. If that fails, the sweeper finds the connection.
 //!
@@ -94,7 +94,7 @@ impl Refresher {
     /// refresh was asked for; if the connection has changed since, nothing is done.
     ///
     /// # Errors
-    /// When something that Larder stands on fails. What the provider answers is no error but an [`RefreshOutcome`].
+    /// When something that Larder stands on fails. An answer of the provider is not an error but a [`RefreshOutcome`].
     pub async fn refresh(
         &self,
         key: &ConnectionKey,
@@ -164,7 +164,7 @@ impl Refresher {
         self.save(connection, contents, prepared.credentials, obtained, &lease).await
     }
 
-    /// What cannot be refreshed must be connected again once it is dead.
+    /// Credentials that cannot be refreshed need a reconnect once they are dead.
     async fn flag_as_dead(&self, connection: Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
         let message = "the access token has expired and there is no refresh token; the end user must connect again";
         let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));

@@ -14,7 +14,7 @@ use larder::dynamodb::Due;
 use larder::queue::{BATCH, GroupedMessage, Queue, QueueError};
 use larder::refresh::RefreshEvent;
 
-/// What a message holds. The one with more members comes first: serde takes the first that fits.
+/// The content of a message. The one with more members comes first: serde takes the first that fits.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Message {
