@@ -3,12 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use crate::connector::schema::{self, FieldError};
-use crate::connector::{AuthOption, AuthType, Catalog, Connector};
-use crate::pasted::trimmed;
-use crate::provider::{ConnectorContext, SignedToken, callback_uri};
 use larder::caller::{Claims, sign};
 use larder::clock::Clock;
 use larder::connection::{Connection, Contents, Given};
@@ -17,6 +11,12 @@ use larder::error::Error;
 use larder::record;
 use larder::secret::Secret;
 use larder::secret_store::{Proxies, Proxy, Workspaces};
+use serde_json::{Map, Value, json};
+
+use crate::connector::schema::{self, FieldError};
+use crate::connector::{AuthOption, AuthType, Catalog, Connector};
+use crate::pasted::trimmed;
+use crate::provider::{ConnectorContext, SignedToken, callback_uri};
 
 /// The integrations of all workspaces and the connectors of this deployment.
 pub struct ConnectorSetup {

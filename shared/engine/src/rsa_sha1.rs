@@ -4,11 +4,10 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use larder::random::Rng;
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
-
-use larder::random::Rng;
 
 /// The DER of SHA-1's `DigestInfo` up to the hash (RFC 8017 §9.2, note 1).
 const DIGEST_INFO: [u8; 15] =
@@ -77,9 +76,9 @@ mod tests {
     use aws_lc_rs::encoding::AsDer as _;
     use aws_lc_rs::rsa::{KeyPair, KeySize};
     use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
+    use larder::random::SystemRng;
 
     use super::*;
-    use larder::random::SystemRng;
 
     #[test]
     fn what_is_signed_is_verified() {

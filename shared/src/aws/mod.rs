@@ -13,7 +13,6 @@ mod sqs;
 use std::sync::Arc;
 
 use aws_types::SdkConfig;
-
 pub use credential_secrets::CredentialSecrets;
 pub use event_bus::EventBus;
 pub use kms::KmsKeys;

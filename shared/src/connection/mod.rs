@@ -28,10 +28,6 @@ mod view;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use time::OffsetDateTime;
-
 pub use expiry::{
     Asked, Expiry, access_token, brings_new_token, expiry_of, is_statement, refreshed_expiry, states_lifetime,
     unreadable_lifetime,
@@ -41,12 +37,15 @@ pub use key::{ConnectionKey, InvalidConnectionKey};
 pub use next_step::{NextStep, Trigger};
 pub use outcome::RefreshOutcome;
 pub use own_id::{former_own_ids, is_own_id, own_id};
+use schedule::LAST_MOMENTS_INTERVAL;
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
 use crate::clock::later;
 use crate::credentials::Credentials;
 use crate::random::{self, Rng};
-use schedule::LAST_MOMENTS_INTERVAL;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,6 @@ mod file;
 mod memory;
 
 use async_trait::async_trait;
-
 pub use external_api::{ExternalApi, is_endpoint};
 pub use file::CredentialFiles;
 pub use memory::Memory;

@@ -8,10 +8,9 @@ mod table;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use time::OffsetDateTime;
-
 pub use list::{Due, ListError, Page};
 use table::{Condition, Table};
+use time::OffsetDateTime;
 
 use super::item::Item;
 use super::{Integration, StoreError, Write};

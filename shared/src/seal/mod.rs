@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
-
 pub use keys::{DataKey, DataKeys, KeyFile};
 
 use crate::connection::ConnectionKey;

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
 pub use file::SecretFile;
 pub(crate) use file::{private_file, replace_file, sync_folder};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::cache::Cache;
 use crate::clock::Clock;

@@ -7,20 +7,18 @@
 mod candidate;
 mod outside;
 
+pub use outside::Outside;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use outside::Outside;
-
 use crate::connection::{Connection, ConnectionKey, Contents, Given};
+#[cfg(doc)]
+use crate::credential_store::CredentialStore;
 use crate::credential_store::{CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::dynamodb::{Connections, Expect, Write};
 use crate::error::Error;
 use crate::seal::{SealContext, SealError, Sealer};
-
-#[cfg(doc)]
-use crate::credential_store::CredentialStore;
 
 /// The table of connections together with the key to what is sealed in it.
 #[derive(Clone)]

@@ -13,11 +13,10 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use aws_types::SdkConfig;
-use dynoxide::Database;
-use serde_json::json;
-
 pub use door::Door;
+use dynoxide::Database;
 pub use in_process::response;
+use serde_json::json;
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 

@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
-use crate::provider::{ConnectorContext, ObtainedCredentials, Provider};
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey, Contents, IntegrationRef};
 use larder::credentials::{Credentials, refresh_token};
@@ -14,6 +10,10 @@ use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::random::Rng;
 use larder::vault::Vault;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::provider::{ConnectorContext, ObtainedCredentials, Provider};
 
 /// A connection that is being made or renewed.
 #[derive(Clone, Serialize, Deserialize)]

@@ -1,15 +1,15 @@
 //! How the result of a connect flow reaches whoever began it: a redirect, a message to the opener, or a page.
 
 use http::StatusCode;
+use larder::connection::Connection;
+use larder::dynamodb::Integration;
+use larder::error::Error;
+use larder::http::{Response, redirect, status_of};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
 use super::{Origin, page};
-use larder::connection::Connection;
-use larder::dynamodb::Integration;
-use larder::error::Error;
-use larder::http::{Response, redirect, status_of};
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Delivery, NewConnection};
-use crate::oauth1::Token;
 use larder::credentials::Credentials;
 use larder::digest::sha256_base64url;
 use larder::dynamodb::Session;
 use larder::error::Error;
 use larder::seal::{SealContext, Sealer};
 use larder::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+use super::{Delivery, NewConnection};
+use crate::oauth1::Token;
 
 /// How long an end user has to approve.
 pub const FLOW_LIFE: Duration = Duration::from_mins(15);

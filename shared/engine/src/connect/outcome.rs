@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
-
 use larder::digest::sha256_base64url;
 use larder::error::Error;
 use larder::http::Response;
 use larder::seal::{SealContext, Sealer};
+use serde::{Deserialize, Serialize};
 
 /// How long the outcome of a flow is shown again to its browser.
 pub const OUTCOME_LIFE: Duration = Duration::from_mins(1);

@@ -8,11 +8,11 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, StatusCode, header};
+use larder::error::Error;
+use larder::http::{Response, respond};
 use serde_json::{Value, json};
 
 use super::Origin;
-use larder::error::Error;
-use larder::http::{Response, respond};
 
 /// The style of every page.
 pub const STYLE: &str = include_str!("../../templates/page.css");

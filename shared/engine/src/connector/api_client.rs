@@ -1,7 +1,8 @@
 //! What `makeApiClient` returns: how requests to an application's API are addressed and authenticated.
 
-use super::mapping::{Malformed, Mapping, js};
 use serde_json::Value;
+
+use super::mapping::{Malformed, Mapping, js};
 
 /// The settings that every request of a connection gets.
 #[derive(Clone, Default, PartialEq)]
@@ -166,8 +167,9 @@ pub(super) fn basic_auth(settings: &Value) -> Result<Option<BasicAuth>, String> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn settings_may_stand_bare_or_under_args() {

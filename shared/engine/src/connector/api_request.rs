@@ -1,11 +1,12 @@
 //! One request to an application's API, before its connection's settings are put to it.
 
-use super::api_client::{ApiClient, BasicAuth, basic_auth, texts};
 use base64::Engine as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use serde_json::Value;
 use url::Url;
+
+use super::api_client::{ApiClient, BasicAuth, basic_auth, texts};
 
 /// A request to an API. What it leaves open comes from the [`ApiClient`].
 #[derive(Clone, Default)]

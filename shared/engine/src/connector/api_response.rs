@@ -1,12 +1,14 @@
 //! What an application's API answered, and what it means.
 
-use super::api_client::ApiClient;
-use crate::response::{self, ErrorReport, ErrorRules, Meaning, is_success, parse_retry_after};
-use bytes::Bytes;
-use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+
+use super::api_client::ApiClient;
+use crate::response::{self, ErrorReport, ErrorRules, Meaning, is_success, parse_retry_after};
 
 /// A response whose body has been read. The variables of formulas are made when the first of them asks: most responses need none.
 pub struct ApiResponse {

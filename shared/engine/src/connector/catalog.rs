@@ -1,12 +1,13 @@
 //! All connectors by key, each read when it is first asked for. A folder that is broken is set aside with its problems;
 //! the others do not suffer for it.
 
-use super::Connector;
-use super::folder::{self, Files, Problem};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+
+use super::Connector;
+use super::folder::{self, Files, Problem};
 
 /// The folders of all connectors.
 #[derive(Debug, Default)]

@@ -1,9 +1,10 @@
 //! Database logins: where a `test` logs in, and as whom, described in YAML.
 
-use super::mapping::{Malformed, Mapping};
-use super::{pointer, spelling};
 use larder::secret::Secret;
 use serde_json::Value;
+
+use super::mapping::{Malformed, Mapping};
+use super::{pointer, spelling};
 
 /// A `.db.yml` file: a mapping that gives a [`Login`].
 #[derive(Clone, Debug, PartialEq)]
@@ -231,8 +232,9 @@ fn tls(value: &Value) -> Option<Tls> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn of_input() -> Value {
         json!({

@@ -1,15 +1,17 @@
 //! A connector's folder: from a disk into memory, and from there to a [`Connector`].
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
 use super::functions;
 use super::yaml::Document;
 use super::{
     AuthOption, AuthType, Connector, FunctionName, Malformed, Mapping, RefreshRules, Script, TokenHeaders, pointer,
     schema,
 };
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 /// The files of a folder: their path in it, with `/` between its parts, and their text.
 pub type Files = BTreeMap<String, String>;

@@ -1,11 +1,13 @@
 //! The functions of a connector: from an entry of `spec.yml` and the file it stands for to a [`Function`].
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::Value;
+
 use super::folder::{Files, Problem, Problems};
 use super::yaml::Document;
 use super::{AuthType, DatabaseLogin, Function, FunctionName, Malformed, Mapping, RestMapping, Script, pointer};
-use serde_json::Value;
-use std::borrow::Cow;
-use std::sync::Arc;
 
 /// The ways to implement a function. What may implement which is in [`Implementation::allowed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,6 +35,9 @@ pub(crate) mod secrecy;
 pub(crate) mod spelling;
 pub(crate) mod yaml;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 pub use api_client::{ApiClient, BasicAuth};
 pub use api_request::{ApiBody, ApiRequest, RestError};
 pub use api_response::{ApiResponse, ErrorKey, Reading, Refused, ResponseError};
@@ -45,10 +48,7 @@ pub use mapping::{Malformed, Mapping};
 pub use refresh_rules::RefreshRules;
 pub use rest::{RestMapping, test_passed};
 pub use script::Script;
-
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// One application that tenants can connect to.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,13 @@
 //! REST mappings: one HTTP request described in YAML, and what is read from its response.
 
+use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+
 use super::api_client::texts;
 use super::api_request::{ApiBody, ApiRequest, RestError};
 use super::api_response::ApiResponse;
 use super::mapping::{Malformed, Mapping, js};
-use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value};
 
 /// A `.rest.yml` file.
 #[derive(Clone, Debug, PartialEq)]

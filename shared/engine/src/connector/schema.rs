@@ -108,8 +108,9 @@ fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Field
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn errors(schema: Value, object: Value) -> Vec<(String, String)> {
         let errors = validate(Some(&schema), object.as_object().unwrap()).unwrap();

@@ -1,7 +1,8 @@
 //! A function of a connector in JavaScript or TypeScript, as data. What runs it is [`crate::javascript`].
 
-use super::Files;
 use std::sync::Arc;
+
+use super::Files;
 
 /// The suffixes that an import may leave out, in the order they are tried.
 const SUFFIXES: [&str; 7] = [".js", ".ts", ".mjs", ".cjs", ".json", "/index.js", "/index.ts"];

@@ -3,10 +3,10 @@
 //! Functions are read as text, so that no formula and no script can hide a use: one that may use a secret counts as one that
 //! does.
 
+use larder::credentials::is_secret_name;
 use serde_json::Value;
 
 use super::{AuthOption, Function, FunctionName, Script};
-use larder::credentials::is_secret_name;
 
 const PARAMETERS: &str = "connectorParameters";
 

@@ -1,9 +1,10 @@
 //! YAML 1.2 into JSON values that remember their lines.
 
+use std::collections::HashMap;
+
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
-use std::collections::HashMap;
 
 use super::pointer;
 
@@ -177,8 +178,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[track_caller]
     fn parse(text: &str) -> Document {

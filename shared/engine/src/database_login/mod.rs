@@ -119,11 +119,12 @@ const NO_TLS: &str = "it does not encrypt connections";
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::egress::Reach;
     use larder::secret::Secret;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::egress::Reach;
 
     const DEADLINE: Duration = Duration::from_secs(5);
 

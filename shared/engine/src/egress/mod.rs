@@ -17,16 +17,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
-use reqwest::redirect::Policy;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::Instrument as _;
-
 use guard::GuardedResolver;
 pub use guard::{ORIGIN, Reach};
+use http::{HeaderMap, StatusCode};
 use larder::error::chain;
 use larder::record;
 use larder::values::has_too_many_values;
+use reqwest::redirect::Policy;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 
 /// An HTTP client that reaches public addresses over https only.
 ///
@@ -327,12 +326,12 @@ impl Transport for Internet {
 
 #[cfg(test)]
 mod tests {
+    use larder::testing::Lines;
     use serde_json::json;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
-    use larder::testing::Lines;
 
     #[tokio::test]
     async fn the_line_of_an_exchange_tells_its_host_and_its_trace_but_no_path() {

@@ -1,5 +1,11 @@
 //! Finds out whether a script could be called, without calling it.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use larder::random::SystemRng;
+use serde_json::Map;
+
 use super::error::JavaScriptError;
 use super::host::Setting;
 use super::host::console::Log;
@@ -7,10 +13,6 @@ use super::limits::THREAD_STACK_BYTES;
 use super::masking::Masking;
 use super::{Limits, engine, modules};
 use crate::connector::script::Script;
-use larder::random::SystemRng;
-use serde_json::Map;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// What loading may take; nothing is waited for.
 const TIME: Duration = Duration::from_secs(5);

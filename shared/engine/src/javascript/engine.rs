@@ -1,17 +1,19 @@
 //! One call, on a thread of its own: the engine, the prelude, the script, and the loop that waits for it.
 
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use rquickjs::promise::PromiseState;
+use rquickjs::{Coerced, Context, Ctx, Error, Function, Object, Promise, Runtime, Value};
+use serde_json::Map;
+
 use super::error::{JavaScriptError, MAX_MESSAGE_LENGTH, Thrown, Unshown};
 use super::host::{Event, Host, Setting};
 use super::masking::deciding_bytes;
 use super::modules::{INDEX, Modules};
 use super::{Client, ClientConfig, OpenApi};
 use crate::connector::script::Script;
-use rquickjs::promise::PromiseState;
-use rquickjs::{Coerced, Context, Ctx, Error, Function, Object, Promise, Runtime, Value};
-use serde_json::Map;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 /// What the thread gets.
 pub(super) struct Task {

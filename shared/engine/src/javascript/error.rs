@@ -1,8 +1,9 @@
 //! Why a call has no result.
 
+use serde_json::Value;
+
 use super::Limits;
 use super::masking::Masking;
-use serde_json::Value;
 
 /// Of a message, in characters.
 pub(super) const MAX_MESSAGE_LENGTH: usize = 2000;

@@ -4,13 +4,15 @@
 //! is looked through, once, for all secrets together; and where there are more secrets than can be looked for, nothing of the
 //! text is shown.
 
-use crate::connector::mapping::js;
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
-use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use serde_json::{Map, Number, Value};
+
+use crate::connector::mapping::js;
 
 /// Shorter texts are left alone: they are hardly secrets, and would be found everywhere.
 const MIN_LENGTH: usize = 6;
@@ -179,9 +181,11 @@ fn escaped(text: &str) -> Option<Cow<'static, str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use serde_json::json;
     use std::sync::atomic::Ordering;
+
+    use serde_json::json;
+
+    use super::*;
 
     fn masking(arguments: Value) -> Masking {
         let Value::Object(arguments) = arguments else { panic!() };

@@ -23,23 +23,23 @@ mod masking;
 mod modules;
 mod typescript;
 
-pub use check::{ScriptProblem, check};
-pub use error::{JavaScriptError, Thrown, Unshown};
-pub use limits::Limits;
-
-use crate::connector::script::Script;
-use crate::egress::{Egress, Limits as Exchange};
-use host::console::Log;
-use larder::random::Rng;
-use larder::record::TaskContext;
-use limits::STUCK_CALLS;
-use masking::Masking;
-use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+pub use check::{ScriptProblem, check};
+pub use error::{JavaScriptError, Thrown, Unshown};
+use host::console::Log;
 pub use host::console::LogLine;
+use larder::random::Rng;
+use larder::record::TaskContext;
+pub use limits::Limits;
+use limits::STUCK_CALLS;
+use masking::Masking;
+use serde_json::{Map, Value};
+
+use crate::connector::script::Script;
+use crate::egress::{Egress, Limits as Exchange};
 
 #[cfg(test)]
 mod tests;

@@ -6,18 +6,20 @@
 //! | `larder:modules/axios` | what `import "axios"` stands for |
 //! | `larder:prelude/index.js` | a file of the prelude; only it and the modules can import those |
 
-use super::typescript;
-use crate::connector::script::Script;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+
 use rquickjs::context::EvalOptions;
 use rquickjs::loader::bundle::Bundle;
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::WriteOptions;
 use rquickjs::promise::PromiseState;
 use rquickjs::{Ctx, Error, Exception, Function, Module, Object, Persistent, Promise, Result, Value};
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+
+use super::typescript;
+use crate::connector::script::Script;
 
 /// The modules that can be imported by name, also as `node:NAME`.
 const MODULES: &[(&str, &str)] = &[

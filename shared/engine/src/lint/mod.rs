@@ -14,15 +14,16 @@ mod schemas;
 mod script;
 mod sources;
 
-use serde_json::{Map, Value};
 use std::rc::Rc;
+
+use reach::Reach;
+use serde_json::{Map, Value};
+use sources::Scope;
 
 use crate::connector::folder::{self, Files, Problem};
 use crate::connector::yaml::Document;
 use crate::connector::{Connector, Function, pointer, schema, spelling};
 use crate::javascript::{self, ScriptProblem};
-use reach::Reach;
-use sources::Scope;
 
 /// Something to mend, or to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]

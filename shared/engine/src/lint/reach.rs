@@ -1,14 +1,15 @@
 //! The secrets that the functions of one way to connect can lose, and what is known of the values that they get.
 
-use serde_json::{Map, Value, json};
 use std::rc::Rc;
+
+use larder::credentials::is_secret_name;
+use serde_json::{Map, Value, json};
 
 use super::flow::{self, Origin};
 use super::sources::{Content, Kind, Scope, Source};
 use super::{Document, Files, schemas};
 use crate::connector::FunctionName;
 use crate::connector::secrecy::{is_hidden, uses_secret};
-use larder::credentials::is_secret_name;
 
 /// The surroundings of a function.
 pub(super) struct Reach<'a> {

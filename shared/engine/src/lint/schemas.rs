@@ -1,12 +1,12 @@
 //! The schemas of parameters and inputs.
 
+use larder::credentials::is_secret_name;
 use serde_json::Value;
 
 use super::sources::Scope;
 use super::{Place, Report, Severity};
 use crate::connector::secrecy::is_hidden;
 use crate::connector::{pointer, spelling};
-use larder::credentials::is_secret_name;
 
 /// JSON Schema's keywords, and those that the format adds. Others are legal, and ignored.
 const KEYWORDS: [&str; 60] = [

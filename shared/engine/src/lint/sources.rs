@@ -1,7 +1,8 @@
 //! Where the functions of a connector are written.
 
-use serde_json::Value;
 use std::rc::Rc;
+
+use serde_json::Value;
 
 use super::{Document, Files, Place, Report, Severity};
 use crate::connector::{FunctionName, pointer, spelling};

@@ -1,9 +1,9 @@
 //! What the browser brings back from the provider.
 
+use larder::secret::Secret;
 use serde_json::{Map, Value};
 
 use super::{OAuth1Config, Token};
-use larder::secret::Secret;
 
 /// Why a callback is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use larder::secret::Secret;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::signature::SignatureMethod;
 use crate::oauth2::{ConfigError, Reader, documented, nowhere};
 use crate::rsa_sha1::PrivateKey;
-use larder::secret::Secret;
 
 documented! {
     /// An integration's OAuth 1.0a configuration: the result of a connector's `getOAuthConfig`.

@@ -72,12 +72,12 @@ fn build(
 
 #[cfg(test)]
 mod tests {
+    use larder::random::SystemRng;
+    use larder::secret::Secret;
     use serde_json::json;
 
     use super::super::config::tests::config;
     use super::*;
-    use larder::random::SystemRng;
-    use larder::secret::Secret;
 
     fn stamp() -> Stamp<'static> {
         Stamp { timestamp: 137_131_200, nonce: "wIjqoS".into(), rng: &SystemRng }

@@ -88,12 +88,12 @@ fn read(status: u16, body: &[u8]) -> Result<Map<String, Value>, TokenError> {
 
 #[cfg(test)]
 mod tests {
+    use larder::secret::Secret;
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::super::config::tests::config;
     use super::*;
-    use larder::secret::Secret;
 
     fn request_token(status: u16, body: &str) -> Result<Token, TokenError> {
         parse_request_token(&config(json!({})), status, body.as_bytes())

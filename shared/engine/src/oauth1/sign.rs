@@ -2,6 +2,9 @@
 
 use http::Request;
 use http::header::AUTHORIZATION;
+use larder::http::is_form;
+use larder::random::Rng;
+use larder::secret::Secret;
 use time::OffsetDateTime;
 
 use super::authorization::authorization;
@@ -9,9 +12,6 @@ use super::base_string::base_string;
 use super::encoding::pairs;
 use super::signature::Keys;
 use super::{OAuth1Config, Token};
-use larder::http::is_form;
-use larder::random::Rng;
-use larder::secret::Secret;
 
 /// What makes a signed request unique (RFC 5849 §3.3).
 pub struct Stamp<'a> {
@@ -98,15 +98,14 @@ pub(super) fn sign_with(
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
+    use larder::random::SystemRng;
     use proptest::prelude::*;
     use serde_json::{Value, json};
     use time::macros::datetime;
 
-    use http::header::CONTENT_TYPE;
-
     use super::super::config::tests::config;
     use super::*;
-    use larder::random::SystemRng;
 
     fn token() -> Token {
         Token { token: Secret::new("nnch734d00sl2jdk"), secret: Secret::new("pfkkdhi9sl3r4s00") }

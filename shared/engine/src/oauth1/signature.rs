@@ -3,10 +3,10 @@
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use larder::random::Rng;
 
 use super::encoding::encode;
 use crate::rsa_sha1::PrivateKey;
-use larder::random::Rng;
 
 /// `signatureMethod`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,11 +64,11 @@ impl Keys<'_> {
 #[cfg(test)]
 mod tests {
     use http::Method;
+    use larder::random::SystemRng;
 
     use super::super::base_string::base_string;
     use super::super::encoding::pairs;
     use super::*;
-    use larder::random::SystemRng;
 
     /// Of the requests of RFC 5849 §1.2, the method, the URI, the protocol parameters, the secrets and the signature.
     const EXAMPLES: [(&str, &str, &str, &str, &str); 3] = [

@@ -1,9 +1,8 @@
 //! A token and its secret.
 
+use larder::secret::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use larder::secret::Secret;
 
 /// Temporary credentials, which a flow begins with, or token credentials, which it ends with (RFC 5849 §1.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

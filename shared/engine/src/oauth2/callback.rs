@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use larder::secret::Secret;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::OAuthConfig;
 use crate::response::{ErrorCode, clean_text};
-use larder::secret::Secret;
 
 /// Reads the query of the redirection back to us (RFC 6749 §4.1.2 and §4.1.2.1).
 ///

@@ -38,14 +38,13 @@ mod token_response;
 pub use authorize::{PROTECTED_PARAMETERS, build_authorize_url, ignored_extra};
 pub use callback::{Callback, CallbackError, CallbackOutcome, Refusal, callback_fields, parse_callback, refusal};
 pub use config::{ClientAuthLocation, ConfigError, OAuthConfig, ParameterNames, TokenRequestFormat};
+// What OAuth 1.0 is made of, too.
+pub(crate) use config::{Reader, code, documented, entry, nowhere};
+pub(crate) use parameters::Parameters;
 pub use pkce::Pkce;
 pub use revocation::{build_revocation, parse_revocation};
 pub use state::State;
 pub use token_error::{Malformed, TokenError};
+pub(crate) use token_request::longest_first;
 pub use token_request::{TokenRequest, build_code_exchange, build_refresh};
 pub use token_response::{TokenResponse, parse_token_response};
-
-// What OAuth 1.0 is made of, too.
-pub(crate) use config::{Reader, code, documented, entry, nowhere};
-pub(crate) use parameters::Parameters;
-pub(crate) use token_request::longest_first;

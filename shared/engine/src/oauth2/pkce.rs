@@ -34,8 +34,9 @@ impl Pkce {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use larder::random::SystemRng;
+
+    use super::*;
 
     #[test]
     fn the_vector_of_rfc_7636_appendix_b() {

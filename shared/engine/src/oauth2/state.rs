@@ -41,9 +41,9 @@ impl State {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use larder::random::SystemRng;
 
     use super::*;
-    use larder::random::SystemRng;
 
     #[test]
     fn a_state_carries_256_bits_and_is_fresh() {

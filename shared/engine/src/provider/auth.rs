@@ -11,12 +11,12 @@
 
 use std::sync::Arc;
 
+use larder::connection::Given;
+use larder::secret::Secret;
 use serde_json::{Map, Value};
 
 use crate::connector::{AuthOption, AuthType, Connector, Function, FunctionName, RefreshRules, TokenHeaders};
 use crate::response::ErrorRules;
-use larder::connection::Given;
-use larder::secret::Secret;
 
 /// A connector with the parameters of one connection: what its functions get as arguments.
 pub struct ConnectorContext {

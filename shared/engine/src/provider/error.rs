@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use larder::connection::{Failure, Problem};
+use larder::error::Error;
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -11,8 +13,6 @@ use crate::egress::EgressError;
 use crate::javascript::{Thrown, Unshown};
 use crate::oauth2::{Malformed, TokenError};
 use crate::response::{ErrorReport, ErrorRules, Meaning, parse_retry_after};
-use larder::connection::{Failure, Problem};
-use larder::error::Error;
 
 /// Why a provider did not do what was asked. The text holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

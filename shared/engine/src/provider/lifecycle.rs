@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use larder::connection::{Asked, Expiry, brings_new_token};
+use larder::credentials::Credentials;
+use larder::record;
 use serde_json::{Map, Value};
 
 use super::auth::with_credentials;
@@ -12,9 +15,6 @@ use crate::database_login;
 use crate::egress::Limits;
 use crate::oauth2::OAuthConfig;
 use crate::response::add_default_lifetime;
-use larder::connection::{Asked, Expiry, brings_new_token};
-use larder::credentials::Credentials;
-use larder::record;
 
 /// How the credentials of a connection are renewed.
 pub enum Renewal {

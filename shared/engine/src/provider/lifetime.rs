@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use larder::connection::{
+    Asked, Expiry, access_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
+};
 use serde_json::{Map, Value};
 
 use super::{ConnectorContext, ObtainedCredentials, ProviderError};
 use crate::response::is_usable_token;
-use larder::connection::{
-    Asked, Expiry, access_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
-};
 
 /// A refresh whose answer has come.
 pub(super) struct Refresh<'a> {

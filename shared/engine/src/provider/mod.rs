@@ -24,19 +24,18 @@ mod unfit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 pub use auth::{ConnectorContext, SignedToken, callback_uri};
 pub use error::ProviderError;
+use larder::clock::Clock;
+use larder::connection::Expiry;
+use larder::random::Rng;
 pub use lifecycle::Renewal;
 pub use oauth2::Authorization;
+use serde_json::{Map, Value};
 pub use session::Reauthorize;
 
 use crate::egress::{Egress, Limits};
 use crate::javascript::JavaScript;
-use larder::clock::Clock;
-use larder::connection::Expiry;
-use larder::random::Rng;
 
 /// Speaks to providers.
 #[derive(Clone)]

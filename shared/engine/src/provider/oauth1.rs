@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Request;
+use larder::connection::Asked;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -15,7 +16,6 @@ use crate::oauth1::{
 };
 use crate::oauth2::{TokenError, TokenRequest};
 use crate::response::{redirect_target, retry_after};
-use larder::connection::Asked;
 
 impl Provider {
     /// The OAuth 1.0a configuration of a connection (`getOAuthConfig`). `state` is only there when a flow begins.

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use http::header;
+use larder::connection::{Asked, Expiry, states_lifetime};
+use larder::credentials::refresh_token;
+use larder::isolation::caught;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
@@ -15,9 +18,6 @@ use crate::oauth2::{
     callback_fields, parse_revocation, parse_token_response,
 };
 use crate::response::{header_text, is_usable_token, parse_http_date, redirect_target, retry_after};
-use larder::connection::{Asked, Expiry, states_lifetime};
-use larder::credentials::refresh_token;
-use larder::isolation::caught;
 
 /// What the browser brought back, for [`Provider::exchange_code`].
 pub struct Authorization<'a> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, header};
+use larder::error::Error;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -22,7 +23,6 @@ use crate::egress::{Limits, Permit, Response};
 use crate::javascript::{Api, OpenApi};
 use crate::oauth1::{OAuth1Config, SignatureMethod};
 use crate::response::{self, header_text, parse_http_date};
-use larder::error::Error;
 
 /// Renews the credentials of the connection that is used.
 #[async_trait]

@@ -18,18 +18,8 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-use time::OffsetDateTime;
-use tokio::time::Instant;
-
-pub use larder::connection::Trigger;
-pub use queues::{Message, RecoveryQueue, RefreshQueue};
-pub use recovery::{Recovery, Unsaved};
-pub use sweep::{Beginning, Slots};
-
-use crate::connector_setup::ConnectorSetup;
-use crate::provider::{ConnectorContext, ObtainedCredentials, Provider, ProviderError, Renewal};
 use larder::clock::Clock;
+pub use larder::connection::Trigger;
 use larder::connection::{
     Connection, ConnectionKey, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome, is_statement,
 };
@@ -43,7 +33,16 @@ use larder::random::{self, Rng};
 use larder::record;
 use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::vault::Vault;
+pub use queues::{Message, RecoveryQueue, RefreshQueue};
 use recovery::Renewed;
+pub use recovery::{Recovery, Unsaved};
+use serde_json::{Map, Value};
+pub use sweep::{Beginning, Slots};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::connector_setup::ConnectorSetup;
+use crate::provider::{ConnectorContext, ObtainedCredentials, Provider, ProviderError, Renewal};
 
 /// From taking the lease to sending the request. Whoever is slower gives the lease up unused.
 const PREPARATION: Duration = Duration::from_secs(10);

@@ -7,12 +7,12 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde::{Deserialize, Serialize};
-
-use super::Unsaved;
 use larder::dynamodb::Due;
 use larder::queue::{BATCH, GroupedMessage, Queue, QueueError};
 use larder::refresh::RefreshEvent;
+use serde::{Deserialize, Serialize};
+
+use super::Unsaved;
 
 /// The content of a message. The one with more members comes first: serde takes the first that fits.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,10 +124,10 @@ mod tests {
     use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
     use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
-
-    use super::*;
     use larder::aws::SqsQueue;
     use larder::connection::ConnectionKey;
+
+    use super::*;
 
     fn due(count: i64) -> Vec<Due> {
         (0..count)

@@ -9,11 +9,6 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-
-use super::Refresher;
-use crate::provider::ObtainedCredentials;
 use larder::clock::{from_milliseconds, milliseconds};
 use larder::connection::{Connection, ConnectionKey, Contents, Expiry, Lease, LeaseHolder};
 use larder::credentials::{Credentials, refresh_token};
@@ -21,6 +16,11 @@ use larder::dynamodb::{Expect, Write};
 use larder::error::Error;
 use larder::random::Rng;
 use larder::seal::{SealContext, Sealer};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::Refresher;
+use crate::provider::ObtainedCredentials;
 
 /// What a provider gave.
 #[derive(Serialize, Deserialize)]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use super::Refresher;
 use larder::connection::ConnectionKey;
 use larder::dynamodb::Expect;
 use larder::error::{Error, ErrorType};
 use larder::refresh::{ReplaceCredentials, ReplaceEvent, Replaced};
+
+use super::Refresher;
 
 /// How long the test may take: API Gateway gives up on everything after 30 seconds.
 const TEST: Duration = Duration::from_secs(20);

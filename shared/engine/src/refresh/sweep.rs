@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
-use time::OffsetDateTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-
-use super::{RefreshQueue, Refresher, Trigger};
 use larder::clock::milliseconds;
 use larder::connection::RefreshOutcome;
 use larder::dynamodb::{DUE_SHARDS, Due};
 use larder::error::{Error, log_cause};
 use larder::isolation::isolated;
 use larder::record::{SweepReport, note, recorded};
+use time::OffsetDateTime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::{RefreshQueue, Refresher, Trigger};
 
 /// How many connections are read at once from a shard.
 const PAGE: i32 = 100;

@@ -20,22 +20,20 @@ mod report;
 mod retry_after;
 mod rules;
 
+use std::time::Duration;
+
 pub use body::{json, object, text, token_form};
 pub use error_code::ErrorCode;
 use error_code::looks_secret;
 pub(crate) use error_code::{clean_description, clean_text};
+use http::{HeaderMap, HeaderName, header};
+use larder::connection::{access_token, states_lifetime};
 pub use report::ErrorReport;
 pub use retry_after::{parse_http_date, parse_retry_after};
 pub use rules::{ErrorRules, Meaning};
-
-use std::time::Duration;
-
-use http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use url::Url;
-
-use larder::connection::{access_token, states_lifetime};
 
 /// Whether credentials that came with this status are usable: no error is reported among them. A body without an access token
 /// also counts as a report if its code is one that is known to refuse.

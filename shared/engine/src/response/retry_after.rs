@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use larder::connection::MAX_RETRY_AFTER;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-
-use larder::connection::MAX_RETRY_AFTER;
 
 /// Reads a `Retry-After` header (RFC 9110 §10.2.3): seconds or an HTTP date, and at most a day. Numbers that can only be a
 /// time since 1970, in seconds or milliseconds, are read as that, since some APIs send it. Rubbish is `None`.

@@ -1,6 +1,7 @@
+use serde_json::json;
+
 use super::*;
 use crate::connector::{Function, FunctionName};
-use serde_json::json;
 
 const SPEC: &str = "name: Example
 logoUri: https://example.com/logo.svg

@@ -1,8 +1,9 @@
 //! Finds what cannot be meant in a mapping when it is loaded, rather than when it is first used.
 
+use serde_json::Value;
+
 use super::{copy, formulas};
 use crate::connector::pointer;
-use serde_json::Value;
 
 /// How deep an expression may be nested.
 const MAX_DEPTH: usize = 128;
@@ -79,8 +80,9 @@ fn check_values(object: &serde_json::Map<String, Value>, at: &str, depth: usize,
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[track_caller]
     fn malformed_at(expression: Value, pointers: &[&str]) {

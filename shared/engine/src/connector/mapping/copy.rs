@@ -4,11 +4,12 @@
 //! Until then a mark stands in their place. Only the expression makes marks: text that looks like `$copy` in the
 //! variables, which an end user may have typed, copies nothing.
 
+use serde_json::{Map, Value};
+
 use super::check::Malformed;
 use super::formulas;
 use super::locator::{self, Step};
 use crate::connector::pointer;
-use serde_json::{Map, Value};
 
 /// The key of a mark. No JSON that anybody writes has a NUL in a key.
 const WAITING: &str = "$copy\0";
@@ -125,8 +126,9 @@ fn collect<'a>(value: &'a Value, at: &str, copies: &mut Vec<(String, &'a str)>) 
 
 #[cfg(test)]
 mod tests {
-    use crate::connector::mapping::Mapping;
     use serde_json::{Value, json};
+
+    use crate::connector::mapping::Mapping;
 
     #[track_caller]
     fn copied(expression: Value, expected: Value) {

@@ -1,9 +1,10 @@
 //! The filters of `$case`: a formula, or a list of conditions over fields.
 
+use serde_json::Value;
+
 use super::locator::{self, Found, Step};
 use super::operators::{Operator, compare, includes, is_empty};
 use super::{evaluate, js};
-use serde_json::Value;
 
 /// Whether a case applies. A filter that is absent or falsy always holds, as does one that evaluates to null or nothing.
 pub(super) fn holds(filter: Option<&Value>, variables: &Value) -> bool {
@@ -81,8 +82,9 @@ fn operator(name: &str) -> Option<Operator> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn matches(field: &str, operator: &str, value: Value) -> bool {
         let variables = json!({

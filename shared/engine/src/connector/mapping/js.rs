@@ -177,8 +177,9 @@ fn number_string(number: &Number) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[track_caller]
     fn prints(value: Value, expected: &str) {

@@ -1,9 +1,10 @@
 //! What an author will hardly have meant, although the language lets it through.
 
+use serde_json::{Map, Value};
+
 use super::check::Malformed;
 use super::{formulas, operators};
 use crate::connector::{pointer, spelling};
-use serde_json::{Map, Value};
 
 /// What looks like a formula and is none, and `$eval` with an operator that is none.
 pub fn unknown_formulas(expression: &Value) -> Vec<Malformed> {
@@ -80,8 +81,9 @@ fn did_you_mean(written: &str, prefix: &str, known: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::unknown_formulas;
     use serde_json::{Value, json};
+
+    use super::unknown_formulas;
 
     fn lines(expression: Value) -> Vec<String> {
         unknown_formulas(&expression).iter().map(ToString::to_string).collect()

@@ -1,7 +1,8 @@
 //! Locators: `$.user.emails[0]`, the paths that `$var` and filters read by.
 
-use super::js;
 use serde_json::Value;
+
+use super::js;
 
 /// One step of a locator.
 #[derive(Debug, PartialEq)]
@@ -122,8 +123,9 @@ fn unescape(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn lookup(value: &Value, locator: &str) -> Option<Value> {
         find(value, &parse(locator).unwrap()).map(Found::into_value)

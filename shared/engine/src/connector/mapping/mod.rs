@@ -23,7 +23,6 @@ pub use check::Malformed;
 pub(crate) use formulas::NAMES;
 pub use lint::unknown_formulas;
 pub(crate) use locator::names as names_in_locator;
-
 use serde_json::{Map, Value, json};
 
 /// An expression that has been checked. Its `Debug` says nothing, as secrets may have been written into a file.

@@ -1,7 +1,8 @@
 //! The operators of `$eval`, and the comparisons they share with array filters.
 
-use super::js;
 use serde_json::Value;
+
+use super::js;
 
 /// Compares a value with an operand; either may be undefined.
 pub(super) type Operator = fn(Option<&Value>, Option<&Value>) -> bool;
@@ -69,8 +70,9 @@ fn contains(value: Option<&Value>, operand: Option<&Value>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[track_caller]
     fn holds(value: impl Into<Option<Value>>, key: &str, operand: impl Into<Option<Value>>) -> bool {

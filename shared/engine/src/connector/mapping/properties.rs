@@ -1,8 +1,9 @@
 //! What holds of any expression.
 
-use super::{Mapping, evaluate};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use super::{Mapping, evaluate};
 
 fn key() -> impl Strategy<Value = String> {
     let formulas = super::formulas::NAMES.iter().map(|name| format!("${name}"));

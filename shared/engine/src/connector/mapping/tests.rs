@@ -1,5 +1,6 @@
-use super::{Mapping, evaluate};
 use serde_json::{Value, json};
+
+use super::{Mapping, evaluate};
 
 fn variables() -> Value {
     json!({

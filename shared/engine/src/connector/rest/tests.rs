@@ -1,6 +1,7 @@
+use serde_json::json;
+
 use super::*;
 use crate::connector::ApiClient;
-use serde_json::json;
 
 fn build(mapping: &RestMapping, client: &ApiClient, variables: &Value) -> Result<http::Request<Vec<u8>>, RestError> {
     mapping.request(variables)?.build(client)

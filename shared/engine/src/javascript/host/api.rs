@@ -1,17 +1,19 @@
 //! `apiClient`: requests that the caller of the function knows how to send.
 
-use super::bytes::Bytes;
-use super::{Answer, Functions, Refusal};
-use crate::javascript::JavaScriptError;
-use crate::javascript::limits::REQUEST_VALUES;
+use std::rc::Rc;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use larder::values::has_too_many_values;
 use rquickjs::function::Opt;
 use rquickjs::{Array, ArrayBuffer, Ctx, Exception, Result};
 use serde_json::{Map, Value};
-use std::rc::Rc;
-use std::sync::Arc;
+
+use super::bytes::Bytes;
+use super::{Answer, Functions, Refusal};
+use crate::javascript::JavaScriptError;
+use crate::javascript::limits::REQUEST_VALUES;
 
 /// `openApi(config)` returns an id. `apiRequest(id, request, body?: Uint8Array)` returns the promise of `[text, body?]`;
 /// the text is JSON, `{ok}` or `{error}`. Config and request are JSON texts, too.

@@ -1,10 +1,11 @@
 //! The bytes that a script hands to native code. They do not count as the engine's memory there, so each piece has a limit.
 
-use crate::javascript::limits::NATIVE_BYTES;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rquickjs::function::This;
 use rquickjs::{Array, Ctx, Error, Exception, FromJs, Function, Object, Result, Value};
+
+use crate::javascript::limits::NATIVE_BYTES;
 
 /// A copy of a text of at most so many bytes.
 pub(super) struct Text<const MAX: usize = NATIVE_BYTES>(pub(super) String);

@@ -1,10 +1,12 @@
 //! `console`: lines are kept for the caller of the function, not printed.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rquickjs::Result;
+
 use super::Functions;
 use crate::javascript::Limits;
 use crate::javascript::masking::Masking;
-use rquickjs::Result;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -1,11 +1,13 @@
 //! Hashes, HMAC and random bytes for `crypto`; what has to do with keys is in [`super::keys`].
 
-use super::Functions;
-use super::bytes::Bytes;
+use std::sync::Arc;
+
 use aws_lc_rs::{constant_time, digest, hmac};
 use md5::{Digest as _, Md5};
 use rquickjs::{ArrayBuffer, Ctx, Exception, Result};
-use std::sync::Arc;
+
+use super::Functions;
+use super::bytes::Bytes;
 
 /// More is not needed for any nonce or key.
 const MAX_RANDOM_BYTES: usize = 1 << 16;

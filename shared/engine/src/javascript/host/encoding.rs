@@ -2,13 +2,14 @@
 //!
 //! <https://encoding.spec.whatwg.org/>, <https://nodejs.org/docs/latest-v20.x/api/buffer.html#buffers-and-character-encodings>
 
-use super::Functions;
-use super::bytes::{Bytes, Text};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use rquickjs::{ArrayBuffer, Ctx, Exception, Object, Result};
+
+use super::Functions;
+use super::bytes::{Bytes, Text};
 
 /// `encode(text, encoding)` returns an ArrayBuffer and `text(bytes, encoding)` a text, with the encodings of Node;
 /// `decode(encoding, bytes, fatal, keepMark, stream)` returns `{text, rest}` as a `TextDecoder` wants it, where `rest`

@@ -1,18 +1,20 @@
 //! `fetch`: requests over [`Egress`], which decides what may be reached; redirects are followed here.
 
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
+use http::{Method, StatusCode};
+use rquickjs::{Array, ArrayBuffer, Ctx, Exception, FromJs, Object, Result, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use url::Url;
+
 use super::bytes::{Bytes, Text, each_pair};
 use super::{Answer, Functions, Host, Refusal};
 use crate::egress::{Egress, EgressError, Limits as Exchange, Permit};
 use crate::javascript::JavaScriptError;
 use crate::javascript::limits::{CONCURRENT_REQUESTS, HEADER_BYTES, HEADERS, Limits, REDIRECTS, URL_BYTES};
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
-use http::{Method, StatusCode};
-use rquickjs::{Array, ArrayBuffer, Ctx, Exception, FromJs, Object, Result, Value};
-use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use url::Url;
 
 /// The requests of one call, and the bytes that wait for answers.
 pub(super) struct Traffic {

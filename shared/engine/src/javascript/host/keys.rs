@@ -1,10 +1,7 @@
 //! Signatures with RSA and ECDSA keys.
 
-use super::Functions;
-use super::bytes::{Bytes, Text};
-use super::crypto::hash_named;
-use crate::javascript::limits::KEY_BYTES;
-use crate::rsa_sha1;
+use std::sync::Arc;
+
 use aws_lc_rs::digest::digest;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeyPairComponents, PublicKey, PublicKeyComponents};
@@ -17,7 +14,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use larder::random::Rng;
 use rquickjs::{ArrayBuffer, Ctx, Exception, Object, Result};
 use serde::Deserialize;
-use std::sync::Arc;
+
+use super::Functions;
+use super::bytes::{Bytes, Text};
+use super::crypto::hash_named;
+use crate::javascript::limits::KEY_BYTES;
+use crate::rsa_sha1;
 
 /// `readKey(type, der)` and `readJwk(json)` return `{type, kind, bits, der}`: `type` is `private` or `public`, `kind`
 /// is `RSA` or the name of a curve, and `der` is the key for what follows. `sign(scheme, hash, key, bytes)` returns an

@@ -10,15 +10,6 @@ mod keys;
 mod timers;
 mod url;
 
-use super::error::JavaScriptError;
-use super::limits::Limits;
-use super::{Api, OpenApi};
-use crate::egress::{Egress, Limits as Exchange};
-use console::Log;
-use larder::random::Rng;
-use larder::record::TaskContext;
-use rquickjs::function::IntoJsFunc;
-use rquickjs::{Ctx, Function, Object, Persistent, Promise, Result, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -26,6 +17,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
+
+use console::Log;
+use larder::random::Rng;
+use larder::record::TaskContext;
+use rquickjs::function::IntoJsFunc;
+use rquickjs::{Ctx, Function, Object, Persistent, Promise, Result, Value};
+
+use super::error::JavaScriptError;
+use super::limits::Limits;
+use super::{Api, OpenApi};
+use crate::egress::{Egress, Limits as Exchange};
 
 /// What a call brings along.
 pub(super) struct Setting {

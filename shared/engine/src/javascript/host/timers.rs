@@ -1,10 +1,12 @@
 //! Timers: what `setTimeout` and `setInterval` stand on.
 
-use super::Functions;
-use rquickjs::{Ctx, Function, Persistent, Result};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use rquickjs::{Ctx, Function, Persistent, Result};
+
+use super::Functions;
 
 /// The timers that wait, the next one first.
 #[derive(Default)]

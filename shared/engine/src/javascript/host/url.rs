@@ -2,11 +2,12 @@
 //!
 //! <https://url.spec.whatwg.org/#api>
 
+use rquickjs::{Array, Ctx, Result};
+use url::{Url, form_urlencoded, quirks};
+
 use super::Functions;
 use super::bytes::{Text, each_pair};
 use crate::javascript::limits::{NATIVE_BYTES, URL_BYTES};
-use rquickjs::{Array, Ctx, Result};
-use url::{Url, form_urlencoded, quirks};
 
 /// `parseUrl(input, base?)` and `setUrl(href, part, value)` return the parts of a URL in the order of [`parts`], or
 /// `undefined` if it is none; `parseForm(text)` and `printForm(pairs)` are of `application/x-www-form-urlencoded`.
@@ -75,8 +76,9 @@ fn parts(url: &Url) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

@@ -1,7 +1,8 @@
 //! `apiClient`.
 
-use super::*;
 use std::sync::Mutex;
+
+use super::*;
 
 /// Answers with what it was asked, and remembers the configuration.
 #[derive(Default)]

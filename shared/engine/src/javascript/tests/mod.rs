@@ -9,11 +9,12 @@ mod modules;
 mod requests;
 mod web;
 
+use larder::random::SystemRng;
+use serde_json::json;
+
 use super::*;
 use crate::connector::Files;
 use crate::egress::Reach;
-use larder::random::SystemRng;
-use serde_json::json;
 
 /// A folder with one file, `auth/test.js`.
 fn script(text: &str) -> Script {

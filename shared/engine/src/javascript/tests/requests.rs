@@ -1,9 +1,11 @@
 //! `fetch`: redirects, limits, and where it may not go.
 
-use super::*;
 use std::sync::Mutex;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use super::*;
 
 /// A server on this machine. `{base}` in an answer stands for its address.
 pub(super) struct Server {

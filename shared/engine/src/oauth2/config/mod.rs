@@ -10,15 +10,15 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use serde_json::{Map, Value};
-use url::Url;
-
-use crate::response::ErrorRules;
 pub(crate) use keys::{documented, entry};
 use larder::credentials::refresh_token;
 use larder::secret::Secret;
 pub use names::ParameterNames;
 pub(crate) use reader::{Reader, code, nowhere};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::response::ErrorRules;
 
 documented! {
     /// An integration's OAuth2 configuration: the result of a connector's `getOAuthConfig`.

@@ -6,9 +6,8 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::pasted::flaw;
-
 use super::{ClientAuthLocation, ConfigError, ParameterNames, TokenRequestFormat};
+use crate::pasted::flaw;
 
 /// What `tokenParameterNames` can rename, and what the requests are made of that it applies to.
 const TOKEN_NAMES: [&str; 8] = [

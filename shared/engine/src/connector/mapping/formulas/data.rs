@@ -1,8 +1,9 @@
 //! Formulas over the variables and their structures.
 
+use serde_json::{Map, Value, json};
+
 use super::{Call, Checked, of};
 use crate::connector::mapping::{evaluate, js, locator};
-use serde_json::{Map, Value, json};
 
 /// A missing variable is undefined, an invalid locator null.
 pub(super) fn var(call: &Call<'_>) -> Option<Value> {

@@ -1,11 +1,12 @@
 //! `$extractDate` and `$extractTime`: the parts of a date that is written in any of many ways.
 
-use super::Call;
-use crate::connector::mapping::{date, js};
 use serde_json::Value;
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+
+use super::Call;
+use crate::connector::mapping::{date, js};
 
 /// `YYYY-MM-DD`.
 pub(super) fn extract_date(call: &Call<'_>) -> Option<Value> {

@@ -1,10 +1,11 @@
 //! `$jsonata`: an expression of the JSONata language over the variables.
 
-use super::{Call, Checked, is_formula};
 use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
 use jsonata_core::parser;
 use jsonata_core::value::JValue;
 use serde_json::Value;
+
+use super::{Call, Checked, is_formula};
 
 /// How long an expression may take, in milliseconds. It is looked at between steps.
 const TIME: u64 = 500;
@@ -70,9 +71,11 @@ fn evaluator() -> Evaluator {
 
 #[cfg(test)]
 mod tests {
-    use crate::connector::mapping::evaluate;
-    use serde_json::{Value, json};
     use std::time::{Duration, Instant};
+
+    use serde_json::{Value, json};
+
+    use crate::connector::mapping::evaluate;
 
     fn value(expression: &str) -> Option<Value> {
         let variables = json!({

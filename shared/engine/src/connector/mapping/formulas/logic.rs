@@ -1,8 +1,9 @@
 //! Formulas that choose.
 
+use serde_json::Value;
+
 use super::{Call, Checked};
 use crate::connector::mapping::{evaluate, filter, js, operators};
-use serde_json::Value;
 
 /// A default that evaluates to null is undefined, as in Membrane's evaluator; a case's value may be null.
 pub(super) fn case(call: &Call<'_>) -> Option<Value> {

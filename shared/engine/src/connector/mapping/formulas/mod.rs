@@ -8,9 +8,11 @@ mod people;
 mod references;
 mod text;
 
-use super::evaluate;
-use serde_json::{Map, Value};
 use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::evaluate;
 
 /// A formula that can be evaluated.
 pub(super) struct Formula {

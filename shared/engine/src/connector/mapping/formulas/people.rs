@@ -1,8 +1,9 @@
 //! `$firstName` and `$lastName`: a person's name taken apart, as the npm package humanparser does it.
 
+use serde_json::Value;
+
 use super::Call;
 use crate::connector::mapping::js;
-use serde_json::Value;
 
 /// The first name, if there is a last name too.
 pub(super) fn first_name(call: &Call<'_>) -> Option<Value> {

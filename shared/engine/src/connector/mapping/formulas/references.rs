@@ -1,8 +1,9 @@
 //! Formulas that refer to something outside the variables: another part of the result, or a record of a platform.
 
+use serde_json::{Map, Value, json};
+
 use super::{Call, Checked, is_formula};
 use crate::connector::mapping::copy;
-use serde_json::{Map, Value, json};
 
 /// A mark where the copy goes, once the whole result is there.
 pub(super) fn copy(call: &Call<'_>) -> Option<Value> {

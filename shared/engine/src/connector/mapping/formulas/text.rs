@@ -1,8 +1,9 @@
 //! Formulas that make text.
 
+use serde_json::{Map, Value};
+
 use super::{Call, Checked};
 use crate::connector::mapping::{evaluate, js};
-use serde_json::{Map, Value};
 
 pub(super) fn concat(call: &Call<'_>) -> Option<Value> {
     let (values, delimiter) = match call.argument {
