@@ -1,7 +1,6 @@
 //! Database servers, each a process of its own with a folder of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Stdio;
@@ -14,6 +13,8 @@ use larder_engine::egress::{Egress, Reach};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+
+use super::port::free_port;
 
 /// The certificate and the key of a server, as PEM.
 #[derive(Debug)]
@@ -236,9 +237,4 @@ fn start(mut command: Command, folder: &Path) -> Child {
     let log = fs::File::create(folder.join("log")).expect("a file");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; run tests/run"))
-}
-
-/// A port that nobody listens on now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }

@@ -7,6 +7,7 @@ pub mod database;
 pub mod function;
 pub mod memory;
 mod moto;
+mod port;
 pub mod program;
 pub mod runtime_api;
 mod server;

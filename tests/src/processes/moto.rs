@@ -1,6 +1,5 @@
 //! AWS on this machine: `moto_server`, a process of its own.
 
-use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,6 +8,8 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use super::port::free_port;
 
 /// A running server, empty at first. It ends with this value.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Moto {
 impl Moto {
     /// Starts it on a free port of 127.0.0.1.
     pub async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
+        let port = free_port();
         let process = Command::new("moto_server")
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdin(Stdio::null())

@@ -3,7 +3,6 @@
 
 use std::env;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::port::free_port;
 use super::visitor::http_client;
 use crate::{Target, root};
 
@@ -143,7 +143,7 @@ impl Stack {
 
 impl Emulator {
     async fn start(folder: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
+        let port = free_port();
         let endpoint = format!("http://127.0.0.1:{port}");
         let log = fs::File::create(folder.join("emulator.log")).expect("a file");
         let process = Command::new("ministack")

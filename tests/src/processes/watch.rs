@@ -1,6 +1,5 @@
 //! The real Lambda binaries under `cargo lambda watch`, over the data of a running [`Program`](crate::Program).
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::{env, fs};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::port::free_port;
 use crate::root;
 
 /// A running emulator. It ends with this value.
@@ -23,7 +23,7 @@ pub struct Watch {
 impl Watch {
     /// Starts the emulator as the README says, but on a free port, with the environment file of a data folder.
     pub async fn start(data: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
+        let port = free_port();
         let environment = fs::read_to_string(data.join("lambda.env")).expect("the environment file");
         let file = data.join("watch.env");
         fs::write(&file, environment.replace(":9100", &format!(":{port}"))).expect("is written");
