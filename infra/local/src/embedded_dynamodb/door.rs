@@ -95,8 +95,9 @@ fn is_for_this_machine(parts: &Parts) -> bool {
     })
 }
 
+/// As plain JSON, which a browser shows.
 fn refusal(kind: &str, message: &str) -> Response {
-    respond(StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": message }).to_string())
+    raw_json(StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": message }).to_string())
 }
 
 fn respond(status: StatusCode, body: String) -> Response {
