@@ -15,7 +15,7 @@ pub enum ErrorClass {
     NotAuthenticated = 401,
     /// The caller is known but may not do this.
     Denied = 403,
-    /// There is no such thing, or it is somebody else's.
+    /// It does not exist, or belongs to somebody else.
     NotFound = 404,
     /// The path exists, but not with this method.
     MethodNotAllowed = 405,
@@ -141,7 +141,7 @@ impl Error {
         Self::new(ErrorClass::Denied, ErrorType::BadRequest, Some("access_denied"), message)
     }
 
-    /// 404: there is no such thing, or it is somebody else's.
+    /// 404: it does not exist, or belongs to somebody else.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::NotFound, ErrorType::BadRequest, Some("not_found"), message)
     }

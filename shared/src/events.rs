@@ -1,4 +1,4 @@
-//! What happens to connections, published to whoever listens.
+//! Events about connections, published to all that listen.
 //!
 //! An event is published once the change is stored, and at most once: what counts is the state of the connection, which
 //! `GET /connections/{id}` tells.

@@ -24,8 +24,8 @@ pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     *metadata.level() < Level::TRACE || OURS.contains(&name)
 }
 
-/// What writes JSON: the members of the event, and the spans around it. The runtime's own holds `requestId` and
-/// `xrayTraceId`, so that they are in every line.
+/// A subscriber that writes JSON: the members of the event, and the spans around it. The runtime's own span holds
+/// `requestId` and `xrayTraceId`, so that they are in every line.
 pub fn subscriber<W>(directives: &str, writer: W) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::connection::{ConnectionKey, RefreshOutcome};
 use crate::error::{Error, ErrorClass, ErrorType, documented_key};
 
-/// What a schedule, or a reader of an expired token, sends to the `refresh` function.
+/// The event that a schedule, or a reader of an expired token, sends to the `refresh` function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshEvent {

@@ -23,7 +23,7 @@ pub struct Route {
     pub path: &'static str,
     /// The function that answers.
     pub function: Function,
-    /// Who may ask.
+    /// Its callers.
     pub audience: Audience,
     /// A few words on what it does.
     pub summary: &'static str,
@@ -44,7 +44,7 @@ pub enum Function {
     Connections,
 }
 
-/// Who may ask for a route.
+/// The callers that a route lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// The browser of an end user, without a token.

@@ -1,4 +1,4 @@
-//! What tests share, here and in other crates.
+//! Helpers that tests share, here and in other crates.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -26,7 +26,7 @@ pub enum NextStep {
     Busy,
     /// None: the last attempt is too recent.
     TooSoon,
-    /// Leave it to the recovery queue for a while. Whoever held the last lease did not end it, so what the provider gave
+    /// Leave it to the recovery queue for a while. The holder of the last lease did not end it, so the provider's answer
     /// may be on its way.
     WaitForRecovery,
     /// Ask the provider.

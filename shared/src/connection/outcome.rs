@@ -20,6 +20,6 @@ pub enum RefreshOutcome {
     TooSoon,
     /// There is nothing to refresh with.
     NotRefreshable,
-    /// There is no such connection.
+    /// The connection does not exist.
     Gone,
 }

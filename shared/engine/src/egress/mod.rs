@@ -45,7 +45,7 @@ pub trait Transport: Send + Sync {
     /// the exchange when it has passed.
     ///
     /// # Errors
-    /// When there is no whole answer: its body is too long, the address is forbidden, or the network failed.
+    /// If no whole answer arrives: its body is too long, the address is forbidden, or the network failed.
     async fn exchange(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError>;
 }
 
