@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_the_same_error_at_the_other_end() {
-        let unavailable = Error::connection_unavailable("the application is down", Duration::from_secs(7));
+        let unavailable = Error::connection_unavailable("the provider is down", Duration::from_secs(7));
         for error in [unavailable, Error::connection(Some("rate_limit_exceeded"), "no"), Error::configuration("x")] {
             let sent = serde_json::to_string(&Replaced::Refused(error.clone().into())).expect("JSON");
             let Ok(Replaced::Refused(refusal)) = serde_json::from_str(&sent) else { panic!("{sent}") };

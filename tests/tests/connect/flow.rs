@@ -660,7 +660,7 @@ async fn failure_reaches_an_allowed_redirect_uri_with_the_error_and_its_data() {
     assert!(end.starts_with(DONE), "{end}");
     assert_eq!(names(&end), ["from", "error", "errorData"]);
     let message = parameter(&end, "error");
-    assert_eq!(message, "the application did not give access (access_denied: no & never)");
+    assert_eq!(message, "the provider did not grant access (access_denied: no & never)");
     let data: Value = serde_json::from_str(&parameter(&end, "errorData")).unwrap();
     assert_eq!(data, json!({"type": "connection", "message": message}));
 
@@ -748,7 +748,7 @@ async fn failure_reaches_the_opener_as_a_message() {
     let page = browser.get(&world, &provider.come_back(&location, &[("error", "access_denied")])).await;
     let page = refused(&world, page, StatusCode::BAD_REQUEST, "access_denied").await;
     let (message, _) = posted(&page);
-    let text = "the application did not give access (access_denied)";
+    let text = "the provider did not grant access (access_denied)";
     assert_eq!(
         message,
         json!({"source": "integration.app", "requestId": "request-1", "type": "newConnectionFailure", "error": text,

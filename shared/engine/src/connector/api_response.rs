@@ -194,9 +194,9 @@ impl ApiResponse {
             (401, ..) => "it did not accept these credentials".to_owned(),
             (429, ..) => "too many requests".to_owned(),
             (300..=399, _, Some(target)) => format!("what was asked for is at {target}; no redirect is followed"),
-            _ => return format!("the application answered {status}"),
+            _ => return format!("the provider answered {status}"),
         };
-        format!("the application answered {status}: {what}")
+        format!("the provider answered {status}: {what}")
     }
 
     fn retry_after(&self, now: OffsetDateTime) -> Option<Duration> {
@@ -338,18 +338,18 @@ mod tests {
             judge_by(&ApiClient::default(), response, reading).map_err(|error| (error.meaning, error.message))
         };
         let refused = r#"{"error": "invalid_code", "error_description": "No."}"#;
-        let message = "the application answered 200: invalid_code (No.)".to_owned();
+        let message = "the provider answered 200: invalid_code (No.)".to_owned();
         assert_eq!(judge(200, refused, credentials), Err((Some(Meaning::Permanent), message)));
         assert!(judge(200, refused, USUAL).is_ok());
         assert!(judge(200, refused, Reading { doubts_success: false, ..credentials }).is_ok());
-        let message = "the application answered 400: invalid_grant".to_owned();
+        let message = "the provider answered 400: invalid_grant".to_owned();
         assert_eq!(judge(400, r#"{"error": "invalid_grant"}"#, credentials), Err((Some(Meaning::Permanent), message)));
-        let message = "the application answered 400".to_owned();
+        let message = "the provider answered 400".to_owned();
         assert_eq!(judge(400, r#"{"error": "invalid_grant"}"#, USUAL), Err((None, message)));
         assert!(judge(200, r#"{"session": "s", "status": "active"}"#, credentials).is_ok());
         let moved = Reading { redirect: Some("https://a.example/token"), ..credentials };
         let message =
-            "the application answered 301: what was asked for is at https://a.example/token; no redirect is followed";
+            "the provider answered 301: what was asked for is at https://a.example/token; no redirect is followed";
         assert_eq!(judge(301, "", moved), Err((Some(Meaning::Configuration), message.to_owned())));
     }
 

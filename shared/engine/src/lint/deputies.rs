@@ -11,7 +11,7 @@ use super::{Report, Severity};
 use crate::connector::{FunctionName, pointer};
 
 pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
-    // The code is proof, and so is what the application answered to it.
+    // The code is proof, and so is what the provider answered to it.
     let is_proven =
         matches!(source.name, FunctionName::GetTokenData | FunctionName::GetCredentialsFromAccessTokenResponse);
     if is_proven {

@@ -9,7 +9,7 @@ use super::{OAuth1Config, Token};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OAuth1CallbackError {
     /// The end user, or the provider, said no: there is `denied`, `oauth_problem` or `error`.
-    #[error("the application did not give access")]
+    #[error("the provider did not grant access")]
     Denied,
     /// `oauth_token` is missing, or another than this flow began with.
     #[error("the callback belongs to another request token")]

@@ -106,7 +106,7 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the application did not give access ({}", self.code)?;
+        write!(f, "the provider did not grant access ({}", self.code)?;
         self.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
         f.write_str(")")
     }
@@ -288,7 +288,7 @@ mod tests {
             ("oauth_problem=user_refused&oauth_problem_advice=Ask+them", "user_refused: Ask them"),
         ] {
             let refusal = refusal(&parse_callback(query).unwrap().parameters).unwrap();
-            assert_eq!(refusal.to_string(), format!("the application did not give access ({shown})"), "{query}");
+            assert_eq!(refusal.to_string(), format!("the provider did not grant access ({shown})"), "{query}");
         }
         assert_eq!(refusal(&parse_callback("state=x&error=&denied=").unwrap().parameters), None);
         // Beside a code, only `error` is one.

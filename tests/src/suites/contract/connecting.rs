@@ -123,7 +123,7 @@ pub(super) async fn the_result_reaches_an_allowed_redirect_uri(target: &Target) 
     let (mut visitor, authorize) = account.begin(&[("redirectUri", Account::DONE)]).await;
     let denied = [("error", "access_denied"), ("error_description", "no & never")];
     let end = visitor.get(&account.provider.come_back(&authorize, &denied)).await.expect(StatusCode::FOUND).location();
-    let message = "the application did not give access (access_denied: no & never)";
+    let message = "the provider did not grant access (access_denied: no & never)";
     assert!(end.starts_with(Account::DONE) && parameter(&end, "error") == message, "{end}");
     let data: Value = serde_json::from_str(&parameter(&end, "errorData")).expect("JSON");
     assert_eq!(data, json!({"type": "connection", "message": message}));
