@@ -75,7 +75,9 @@ impl Environment {
         };
         let egress = match &self.transport {
             Some(transport) => Egress::over(Arc::clone(transport)),
-            None => Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?,
+            None => {
+                Egress::trusting(&self.settings.trust, reach).map_err(|error| SettingError::Egress(Box::new(error)))?
+            }
         };
         let javascript = JavaScript::new(egress.clone(), Arc::clone(&self.rng), Limits::default());
         let provider = Provider::new(egress, javascript, Arc::clone(&self.clock), Arc::clone(&self.rng));

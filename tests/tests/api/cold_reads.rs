@@ -15,6 +15,7 @@ use larder::http::{Handler, Response};
 use larder::random::SystemRng;
 use larder::record::recorded;
 use larder::secret::Secret;
+use larder::trust::Trust;
 use larder_local::bundle::DataDir;
 use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use larder_tests::distant_aws::DistantAws;
@@ -54,7 +55,7 @@ impl Deployment {
             keys: KeysFrom::Kms("alias/larder".into()),
             ..DataDir::open(Path::new(self.folder.path())).unwrap().settings("https://larder.example", Vec::new())
         };
-        let sdk = self.database.sdk_config().into_builder().http_client(aws_http::client());
+        let sdk = self.database.sdk_config().into_builder().http_client(aws_http::client(Trust::Machine));
         let sdk = sdk.endpoint_url(self.aws.endpoint()).build();
         Environment::new(settings, sdk, Arc::new(SystemClock), Arc::new(SystemRng))
     }

@@ -12,6 +12,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use larder::aws_http;
 use larder::dynamodb::schema::{self, Tables};
+use larder::trust::Trust;
 use larder_local::bundle::DataDir;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use larder_local::server;
@@ -67,7 +68,7 @@ async fn the_embedded_database_answers_no_page_and_no_stranger() {
 
     let scan = async |credentials: Credentials| {
         let provider = SharedCredentialsProvider::new(credentials);
-        let sdk = world.database.sdk_config().into_builder().http_client(aws_http::client());
+        let sdk = world.database.sdk_config().into_builder().http_client(aws_http::client(Trust::Machine));
         let sdk = sdk.endpoint_url(&endpoint).credentials_provider(provider).build();
         Client::new(&sdk).scan().table_name("larder-connections").send().await.map(drop)
     };

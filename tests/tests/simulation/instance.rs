@@ -17,6 +17,7 @@ use larder::error::Error;
 use larder::http::{Handler as _, Response};
 use larder::metrics::Metrics;
 use larder::refresh::{RefreshConnection, RefreshEvent};
+use larder::trust::Trust;
 use larder_engine::connect::{ConnectionWriter, NewConnection};
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
@@ -192,6 +193,7 @@ fn settings(deployment: &Deployment) -> Settings {
         refresh_function: "refresh".into(),
         connectors: vec![connectors()],
         is_local: false,
+        trust: Trust::Machine,
         egress_reroute: None,
         give_up: GIVE_UP,
         metrics: Metrics::nowhere(),

@@ -22,8 +22,11 @@ pub use guard::{ORIGIN, Reach};
 use http::{HeaderMap, StatusCode};
 use larder::error::chain;
 use larder::record;
+use larder::trust::Trust;
 use larder::values::has_too_many_values;
 use reqwest::redirect::Policy;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
@@ -193,13 +196,26 @@ pub enum EgressError {
 }
 
 impl Egress {
-    /// A client that may go as far as `reach` says.
+    /// A client that may go as far as `reach` says and trusts the machine's certificate authorities.
     ///
     /// # Errors
     /// When the machine's root certificates cannot be read.
     pub fn new(reach: Reach) -> Result<Self, reqwest::Error> {
+        Self::trusting(&Trust::Machine, reach)
+    }
+
+    /// The same with other certificate authorities.
+    ///
+    /// # Errors
+    /// When the machine's root certificates are wanted and cannot be read.
+    pub fn trusting(trust: &Trust, reach: Reach) -> Result<Self, reqwest::Error> {
         #[expect(clippy::disallowed_methods, reason = "the one place where a client is made")]
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = match trust {
+            Trust::CompiledIn => builder.tls_backend_preconfigured(mozilla_roots()),
+            Trust::Machine | Trust::Bundle(_) => builder,
+        };
+        let client = builder
             .dns_resolver(GuardedResolver::new(reach))
             .redirect(Policy::none())
             .no_proxy()
@@ -322,6 +338,16 @@ impl Transport for Internet {
         let headers = std::mem::take(response.headers_mut());
         Ok(Response { permit, ..Response::new(response.status(), headers, body.freeze()) })
     }
+}
+
+/// TLS with the authorities that Mozilla trusts, which need no parsing.
+fn mozilla_roots() -> ClientConfig {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("AWS-LC has the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 #[cfg(test)]
