@@ -1,4 +1,4 @@
-//! The functions of a connector: from an entry of `spec.yml` and the file it stands for to a [`Function`].
+//! Parses a connector's functions: each entry of `spec.yml`, with the file it refers to, becomes a [`Function`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::folder::{Files, Problem, Problems};
 use super::yaml::Document;
 use super::{AuthType, DatabaseLogin, Function, FunctionName, Malformed, Mapping, RestMapping, Script, pointer};
 
-/// The ways to implement a function. What may implement which is in [`Implementation::allowed`].
+/// The ways to implement a function. [`Implementation::allowed`] lists which function allows which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Implementation {
     Mapping,
@@ -36,7 +36,7 @@ impl Implementation {
         }
     }
 
-    /// In the order they are looked up.
+    /// The file suffixes, in lookup order.
     fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Mapping => &[".map.yml", ".yml"],
@@ -48,8 +48,8 @@ impl Implementation {
         }
     }
 
-    /// What may implement a function. The format has REST mappings for `test` alone; here they may also look something
-    /// up for credentials, renew them and revoke them.
+    /// The implementations that a function allows. The format has REST mappings only for `test`; Larder also allows them
+    /// for getting, refreshing, and revoking credentials.
     fn allowed(function: FunctionName) -> &'static [Self] {
         match function {
             FunctionName::GetOAuthConfig | FunctionName::MakeApiClient => &[Self::Mapping, JavaScript],
@@ -64,7 +64,7 @@ impl Implementation {
 pub(super) struct Place<'a> {
     /// Its key; empty for the connector itself.
     pub(super) key: &'a str,
-    /// Where in `spec.yml` its functions may stand: what comes first wins.
+    /// The pointers in `spec.yml` where its functions may be; the first match wins.
     pub(super) at: &'a [String],
     pub(super) kind: &'a AuthType,
 }
@@ -93,7 +93,7 @@ pub(super) fn read(
             missing.push((name, entry.map_or_else(|| place.at[0].clone(), |(_, at)| at)));
         }
     }
-    // Who logs in to a database has no API client.
+    // A database login needs no API client.
     let is_database = matches!(functions.get(&FunctionName::Test), Some(Function::Database(_)));
     missing.retain(|(name, _)| *name != FunctionName::MakeApiClient || !is_database);
     for (name, at) in missing {
@@ -114,18 +114,18 @@ struct Reader<'a> {
     scripts: &'a Arc<Files>,
 }
 
-/// Where an implementation is written: in a file, or inline in `spec.yml`.
+/// An implementation's source: a file, or inline in `spec.yml`.
 enum Source<'a> {
-    /// A value of a YAML file.
+    /// A value in a YAML file.
     Yaml { file: &'a str, document: Cow<'a, Document>, at: String },
-    /// A file of JavaScript or TypeScript.
+    /// A JavaScript or TypeScript file.
     Script(&'a str),
     /// JavaScript under `code` in `spec.yml`.
     Code(&'a str),
 }
 
 impl<'a> Reader<'a> {
-    /// Whether the function is there, be it faulty.
+    /// Reads the function. Returns whether it is present, even if invalid.
     fn read(&self, entry: &'a Value, problems: &mut Problems, functions: &mut Functions) -> bool {
         let key = self.name.spec_key();
         if !entry.is_object() && !entry.is_null() {
@@ -143,14 +143,14 @@ impl<'a> Reader<'a> {
                 Some(implementation) => Some(implementation),
                 None => {
                     let known: Vec<&str> = Implementation::ALL.iter().map(|each| each.spec_value()).collect();
-                    let help = format!("write one of {} and not-supported", known.join(", "));
-                    self.spec_problem(problems, format!("the implementation type of `{key}` is not known"), help);
+                    let help = format!("use one of {} or not-supported", known.join(", "));
+                    self.spec_problem(problems, format!("unknown implementation type of `{key}`"), help);
                     return true;
                 }
             },
         };
         if let Some(declared) = declared.filter(|&declared| !self.runs(declared)) {
-            self.refuse(declared, problems);
+            self.reject(declared, problems);
             return true;
         }
         if let Some((implementation, source)) = self.source(entry, declared, problems)
@@ -161,23 +161,23 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Whether this implementation of the function runs. `test` may be called a mapping, for one of the format's own
-    /// examples does so; what is in its file decides.
+    /// Whether this implementation of the function can run. A `test` may be declared as a mapping, because one of the
+    /// format's own examples does it; its content decides.
     fn runs(&self, implementation: Implementation) -> bool {
         let is_mapped_test = implementation == Implementation::Mapping && self.name == FunctionName::Test;
         is_mapped_test || Implementation::allowed(self.name).contains(&implementation)
     }
 
-    /// Says why an implementation does not run, and what to write instead.
-    fn refuse(&self, implementation: Implementation, problems: &mut Problems) {
+    /// Reports why an implementation cannot run, and what to use instead.
+    fn reject(&self, implementation: Implementation, problems: &mut Problems) {
         let (key, kind) = (self.name.spec_key(), implementation.spec_value());
         let allowed: Vec<&str> = Implementation::allowed(self.name).iter().map(|each| each.spec_value()).collect();
         let message = if matches!(implementation, GraphQl | Operation) {
-            format!("`{key}` is implemented as {kind}, which Larder does not run: it has no operations")
+            format!("`{key}` is implemented as {kind}, which Larder does not run because it has no operations")
         } else {
             format!("`{key}` cannot be implemented as {kind}")
         };
-        self.spec_problem(problems, message, format!("write it as {}", allowed.join(" or ")));
+        self.spec_problem(problems, message, format!("implement it as {}", allowed.join(" or ")));
     }
 
     /// Finds the implementation: inline, else at `filePath`, else under the function's own file names.
@@ -189,11 +189,11 @@ impl<'a> Reader<'a> {
     ) -> Option<(Implementation, Source<'a>)> {
         if let Some(code) = entry.get("code") {
             if !self.runs(JavaScript) {
-                self.refuse(JavaScript, problems);
+                self.reject(JavaScript, problems);
                 return None;
             }
             let Some(code) = code.as_str() else {
-                let message = format!("`code` of `{}` must be a text", self.name.spec_key());
+                let message = format!("`code` of `{}` must be a string", self.name.spec_key());
                 self.spec_problem(problems, message, "write the JavaScript under `code: |`".to_owned());
                 return None;
             };
@@ -218,12 +218,12 @@ impl<'a> Reader<'a> {
         });
         let Some((implementation, file, text)) = found else {
             let paths: Vec<&str> = candidates.iter().map(|(_, path)| path.as_str()).collect();
-            let message = format!("the file of `{}` is missing", self.name.spec_key());
+            let message = format!("the file for `{}` is missing", self.name.spec_key());
             self.spec_problem(problems, message, format!("add one of {}", paths.join(", ")));
             return None;
         };
         if !self.runs(implementation) {
-            self.refuse(implementation, problems);
+            self.reject(implementation, problems);
             return None;
         }
         if implementation == JavaScript {
@@ -233,8 +233,8 @@ impl<'a> Reader<'a> {
         Some((implementation, Source::Yaml { file, document, at: String::new() }))
     }
 
-    /// The files that may hold the function: the option's own folder first. Without a declared implementation, those of
-    /// every one.
+    /// The files that may contain the function, the option's own folder first. Without a declared implementation, all
+    /// allowed ones are tried.
     fn candidates(&self, declared: Option<Implementation>) -> Vec<(Implementation, String)> {
         let mut implementations = match declared {
             Some(Implementation::Mapping) if self.name == FunctionName::Test => vec![Implementation::Mapping, Rest],
@@ -288,9 +288,9 @@ impl<'a> Reader<'a> {
                 return None;
             }
             Implementation::Mapping if self.name != FunctionName::Test => {
-                for key in self.unheeded(value) {
+                for key in self.unsupported_keys(value) {
                     let message = format!("`{key}` of the API client is not supported");
-                    problem(&pointer::child(settings_of(value), key), message, "leave it out".to_owned());
+                    problem(&pointer::child(settings_of(value), key), message, "remove it".to_owned());
                 }
                 self.mapping(value).map(Function::Mapping)
             }
@@ -309,15 +309,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A mapping. Response handlers are formulas over a response that is not there yet, and so they are kept as they
-    /// are until there is one.
+    /// Parses a mapping. Response handlers are formulas over a response that does not exist yet, so they are kept
+    /// unevaluated until it does.
     fn mapping(&self, value: &Value) -> Result<Mapping, Vec<Malformed>> {
         let mapping = Mapping::parse(value.clone())?;
         Ok(if self.name == FunctionName::MakeApiClient { mapping.leaving("responseHandlers") } else { mapping })
     }
 
-    /// What a mapping of `makeApiClient` may legally return and nothing here would heed.
-    fn unheeded(&self, value: &Value) -> Vec<&'static str> {
+    /// The keys that the format allows in the result of `makeApiClient` but Larder does not support.
+    fn unsupported_keys(&self, value: &Value) -> Vec<&'static str> {
         if self.name != FunctionName::MakeApiClient {
             return Vec::new();
         }
@@ -331,12 +331,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the settings of an API client stand: bare, or under `args`.
+/// The pointer to an API client's settings: at the top level, or under `args`.
 fn settings_of(client: &Value) -> &'static str {
     if client.get("args").is_some_and(Value::is_object) { "/args" } else { "" }
 }
 
-/// The implementation a file's name tells; the longest suffix decides.
+/// The implementation that a file's name indicates; the longest suffix wins.
 fn by_suffix(path: &str) -> Option<Implementation> {
     let suffixes = Implementation::ALL.into_iter().flat_map(|each| each.suffixes().iter().map(move |&s| (s, each)));
     suffixes.filter(|(suffix, _)| path.ends_with(suffix)).max_by_key(|(suffix, _)| suffix.len()).map(|(_, each)| each)

@@ -1,5 +1,5 @@
-//! Secrets of the workspace that serve the wrong person: a request that carries one acts for the account that an identifier
-//! in it names. An end user who chooses the identifier, without a token or a password as proof, could act for another.
+//! Finds confused deputies: requests in which one of the workspace's secrets acts for the account named by an identifier. An
+//! end user who chooses the identifier, without a token or password as proof, could act for someone else.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::{Report, Severity};
 use crate::connector::{FunctionName, pointer};
 
 pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
-    // The code is proof, and so is what the provider answered to it.
+    // The code is proof, and so is the provider's response to it.
     let is_proven =
         matches!(source.name, FunctionName::GetTokenData | FunctionName::GetCredentialsFromAccessTokenResponse);
     if is_proven {
@@ -21,7 +21,7 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
         (Kind::Rest, _) => check_request(source, reach, report),
         (Kind::Script, Content::Text(text, _)) if source.name != FunctionName::GetOAuthConfig => {
             let text = Value::String((*text).to_owned());
-            // All that a program names counts as one request; of what it only calls `credentials` nothing is known.
+            // All names in a script count as one request; a bare `credentials` says nothing about its members.
             let named = flow::named_in(text.as_str().unwrap_or_default());
             let named = named
                 .into_iter()
@@ -33,7 +33,7 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
     }
 }
 
-/// Checks a REST mapping together with what the API client adds to it: paths, queries, headers and bodies.
+/// Checks a REST mapping together with the parts that the API client adds: paths, queries, headers, and bodies.
 fn check_request(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
     let (Some((whole, at)), Some(place)) = (source.yaml(), source.place()) else { return };
     let request = whole.get("requestMapping").cloned().unwrap_or_default();
@@ -47,7 +47,7 @@ fn check_request(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
     judge(reach, is_secret, origins, (place.file, line), report);
 }
 
-/// The parts of an API client that go out with a request: not its address, nor headers that the request has itself.
+/// The parts of an API client that are sent with a request: neither its address nor headers that the request overrides.
 fn sent_by(client: &Value, request: &Value) -> Value {
     let mut client = client.get("args").unwrap_or(client).clone();
     let own = request.get("headers").and_then(Value::as_object);
@@ -79,14 +79,14 @@ fn judge(reach: &Reach<'_>, is_secret: bool, origins: Vec<Origin>, at: (&str, Op
             Origin::Credential(name) if reach.is_read_only(name) => continue,
             Origin::Credential(name) => (of("`credentials.", name, "`"), READ_ONLY),
             Origin::Input(name) => {
-                (of("the input `", name, "`"), "ask for something that is proof of it, such as a token")
+                (of("the input `", name, "`"), "ask for proof, such as a token")
             }
             Origin::Callback(name) => {
-                (of("`", name, "` of the callback"), "have the application say it, with the new token")
+                (of("`", name, "` from the callback"), "take it from the provider's token response instead")
             }
         };
         let message =
-            format!("{what} says for whom a secret of the integration acts: whoever changes it could act for another");
+            format!("{what} decides for whom an integration's secret acts: anyone who changes it could act for another");
         report.add(Severity::Warning, at.0, at.1, message, help.to_owned());
     }
 }

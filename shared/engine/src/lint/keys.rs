@@ -1,4 +1,4 @@
-//! Which keys `spec.yml` may have, and which functions belong to which authentication type.
+//! Checks the keys of `spec.yml`, and which functions each auth type has.
 
 use super::sources::{Scope, is_inline};
 use super::{Place, Report, Severity};
@@ -29,7 +29,7 @@ const TOP: [&str; 20] = [
 
 const UI: [&str; 4] = ["description", "helpUri", "schema", "test"];
 
-/// Of `auth` and of each option, besides the functions.
+/// The keys of `auth` and of each option, without the functions.
 const AUTH: [&str; 11] = [
     "credentialsSchema",
     "customCredentialsSchema",
@@ -87,10 +87,10 @@ pub(super) fn check_spec(place: &Place<'_>, scopes: &[Scope<'_>], report: &mut R
 
 fn check_type(place: &Place<'_>, scope: &Scope<'_>, name: FunctionName, at: &str, report: &mut Report) {
     let Some(kind) = scope.kind.filter(|kind| AuthType::NAMES.contains(kind)) else { return };
-    // What `auth` says for its options is for those whose type has the function.
+    // With options, a function in `auth` applies only to options whose type has it.
     if !scope.has_options && !name.types().contains(&kind) {
         let message = format!("the auth type {kind} has no function `{}`", name.spec_key());
-        let help = format!("remove it; it belongs to {}", name.types().join(", "));
+        let help = format!("remove it; it is only for {}", name.types().join(", "));
         place.report(report, Severity::Error, at, message, help);
     }
 }
@@ -100,14 +100,14 @@ fn check_test(place: &Place<'_>, scope: &Scope<'_>, report: &mut Report) {
         return;
     }
     let message = match scope.option {
-        Some(option) => format!("the option `{option}` has no `test`: whatever credentials it gets pass for good"),
-        None => "there is no `test`: whatever credentials it gets pass for good".to_owned(),
+        Some(option) => format!("the option `{option}` has no `test`, so any credentials are accepted"),
+        None => "there is no `test`, so any credentials are accepted".to_owned(),
     };
     let help = "add `test: {implementationType: rest-api-mapping}` and auth/test.rest.yml".to_owned();
     place.report(report, Severity::Warning, &scope.at, message, help);
 }
 
-/// Whether the application itself makes the credentials of what was entered: that is a test already.
+/// Whether the provider itself issues credentials for the input, which already tests them.
 fn is_minted(scope: &Scope<'_>) -> bool {
     let entry = scope.entry(FunctionName::GetCredentialsFromConnectionParameters);
     let kind = entry.and_then(|(_, entry)| entry.get("implementationType").or(entry.get("type")));

@@ -1,4 +1,4 @@
-//! What is written in the files of mappings and of REST mappings.
+//! Checks the content of mappings and REST mappings.
 
 use serde_json::{Map, Value};
 
@@ -35,8 +35,8 @@ pub(super) fn check(source: &Source<'_>, scope: &Scope<'_>, report: &mut Report)
     let place = Place { file: source.file.unwrap_or("spec.yml"), document };
     match (source.kind, source.name) {
         (Kind::Rest, _) => {
-            report.check_keys(&place, at, &REST, "a REST mapping");
-            report.check_keys(&place, &format!("{at}/requestMapping"), &REQUEST, "a request mapping");
+            report.check_keys(&place, at, &REST, "the REST mapping");
+            report.check_keys(&place, &format!("{at}/requestMapping"), &REQUEST, "the request mapping");
         }
         (Kind::Mapping, FunctionName::GetOAuthConfig) => {
             let known = if scope.kind == Some("oauth1") { OAuth1Config::KEYS } else { OAuthConfig::KEYS };
@@ -44,8 +44,8 @@ pub(super) fn check(source: &Source<'_>, scope: &Scope<'_>, report: &mut Report)
             report.check_keys(&place, at, &known, "the result of `getOAuthConfig`");
         }
         (Kind::Mapping, FunctionName::MakeApiClient) => {
-            report.check_keys(&place, at, &API_CLIENT, "an API client");
-            report.check_keys(&place, &format!("{at}/args"), &API_CLIENT, "an API client");
+            report.check_keys(&place, at, &API_CLIENT, "the API client");
+            report.check_keys(&place, &format!("{at}/args"), &API_CLIENT, "the API client");
         }
         _ => {}
     }
@@ -57,12 +57,12 @@ pub(super) fn check(source: &Source<'_>, scope: &Scope<'_>, report: &mut Report)
         if let Some(map) = object.get("$map").filter(|map| map.get("mappings").is_some()) {
             let at = format!("{at}/$map/mappings");
             let help = if map.get("mapping").is_some() { "remove it" } else { "write `mapping`" };
-            place.report(report, Severity::Error, &at, "`mappings` of $map is ignored".to_owned(), help.to_owned());
+            place.report(report, Severity::Error, &at, "`mappings` in $map is ignored".to_owned(), help.to_owned());
         }
     });
 }
 
-/// Visits the objects of an expression, but for what $plain keeps as it is.
+/// Visits all objects of an expression, except inside $plain.
 fn each_object(value: &Value, at: &str, visit: &mut dyn FnMut(&Map<String, Value>, &str)) {
     match value {
         Value::Array(items) => {

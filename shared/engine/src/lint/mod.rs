@@ -1,8 +1,8 @@
-//! What is probably not meant in a connector's folder, beyond what keeps it from being loaded.
+//! Finds likely mistakes in a connector's folder, in addition to the problems that prevent it from loading.
 //!
-//! Everything is read from the raw files, so that a folder that does not load is looked through all the same. A key that
-//! is not known but near to a known one is an error: whoever wrote it meant something that does not happen. One that is
-//! near to nothing is a warning, for it may belong to another program.
+//! Everything is read from the raw files, so folders that don't load are linted too. An unknown key that resembles a known
+//! one is an error, because its intended effect does not happen. Any other unknown key is a warning, because it may belong
+//! to another program.
 
 mod deputies;
 mod flow;
@@ -25,21 +25,21 @@ use crate::connector::yaml::Document;
 use crate::connector::{Connector, Function, pointer, schema, spelling};
 use crate::javascript::{self, ScriptProblem};
 
-/// Something to mend, or to look at.
+/// A problem to fix or to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What, and where.
+    /// The problem and its location.
     pub problem: Problem,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The connector does not load, or does not do what was written.
+    /// The connector does not load, or does not do what it says.
     Error,
-    /// It works, and may not do what was meant.
+    /// The connector works, but may not do what its author meant.
     Warning,
 }
 
@@ -52,7 +52,7 @@ impl std::fmt::Display for Severity {
     }
 }
 
-/// Looks through a folder. Findings are ordered by file and line.
+/// Lints a folder. Findings are ordered by file and line.
 pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
     let mut report = Report::default();
     match folder::parse(folder_name, files) {
@@ -63,7 +63,7 @@ pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
     }
     let spec = files.get("spec.yml").and_then(|text| Document::parse(text).ok());
     if let Some(spec) = spec.filter(|spec| spec.value.is_object()) {
-        look_through(&Rc::new(spec), files, &mut report);
+        check_spec(&Rc::new(spec), files, &mut report);
     }
     let mut findings = report.0;
     let place = |finding: &Finding| (finding.problem.file.clone(), finding.problem.line);
@@ -72,7 +72,7 @@ pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
     findings
 }
 
-/// What is not looked at when a connector is loaded, since that would take time at every start: its scripts and schemas.
+/// Checks scripts and schemas, which are not checked on load because it would slow down every start.
 fn check_loaded(connector: &Connector, report: &mut Report) {
     for option in &connector.options {
         for function in option.functions.values() {
@@ -86,14 +86,14 @@ fn check_loaded(connector: &Connector, report: &mut Report) {
         }
         for schema in [&option.input_schema, &option.parameters_schema] {
             if let Err(unusable) = schema::validate(schema.as_ref(), &Map::new()) {
-                let help = "see the words of JSON Schema".to_owned();
+                let help = "see the JSON Schema keywords".to_owned();
                 report.add(Severity::Error, "spec.yml", None, unusable.to_string(), help);
             }
         }
     }
 }
 
-fn look_through(spec: &Rc<Document>, files: &Files, report: &mut Report) {
+fn check_spec(spec: &Rc<Document>, files: &Files, report: &mut Report) {
     let place = Place { file: "spec.yml", document: spec };
     let scopes = Scope::all(&spec.value);
     keys::check_spec(&place, &scopes, report);
@@ -125,7 +125,7 @@ impl Report {
         self.0.push(Finding { problem, severity });
     }
 
-    /// Tells of the keys of an object that are not known. An object that is a formula has keys of its own.
+    /// Reports an object's unknown keys, unless the object is a formula.
     fn check_keys(&mut self, place: &Place<'_>, at: &str, known: &[&str], what: &str) {
         let Some(object) = place.document.value.pointer(at).and_then(Value::as_object) else { return };
         if object.keys().next().is_some_and(|key| key.starts_with('$')) {
@@ -136,13 +136,13 @@ impl Report {
                 Some(meant) => (Severity::Error, format!("did you mean `{meant}`?")),
                 None => (Severity::Warning, "it is ignored; remove it".to_owned()),
             };
-            let message = format!("`{key}` is no key of {what}");
+            let message = format!("unknown key `{key}` in {what}");
             place.report(self, severity, &pointer::child(at, key), message, help);
         }
     }
 }
 
-/// A file that findings are about.
+/// A file with findings.
 struct Place<'a> {
     file: &'a str,
     document: &'a Document,

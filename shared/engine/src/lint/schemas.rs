@@ -1,4 +1,4 @@
-//! The schemas of parameters and inputs.
+//! Checks the schemas of parameters and inputs.
 
 use larder::credentials::is_secret_name;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::{Place, Report, Severity};
 use crate::connector::secrecy::is_hidden;
 use crate::connector::{pointer, spelling};
 
-/// JSON Schema's keywords, and those that the format adds. Others are legal, and ignored.
+/// The keywords of JSON Schema and of the format. Others are allowed but ignored.
 const KEYWORDS: [&str; 60] = [
     "$anchor",
     "$comment",
@@ -91,7 +91,7 @@ pub(super) fn check_spec(place: &Place<'_>, scopes: &[Scope<'_>], report: &mut R
     }
 }
 
-/// The schemas that may describe the inputs, the nearest first.
+/// The schemas that may describe the inputs, nearest first.
 pub(super) fn inputs<'a>(scope: &Scope<'a>, spec: &'a Value) -> Vec<&'a Value> {
     let schemas = |value: &'a Value| [value.get("inputSchema"), value.pointer("/ui/schema")].into_iter().flatten();
     [Some(scope.value), scope.parent, Some(spec)].into_iter().flatten().flat_map(schemas).collect()
@@ -121,7 +121,7 @@ fn check_schema(place: &Place<'_>, at: &str, schema: &Value, report: &mut Report
             known if KEYWORDS.contains(&known) => {}
             unknown => {
                 if let Some(meant) = spelling::nearest(unknown, KEYWORDS) {
-                    let message = format!("`{unknown}` is no keyword of a schema");
+                    let message = format!("unknown schema keyword `{unknown}`");
                     place.report(report, Severity::Error, &at, message, format!("did you mean `{meant}`?"));
                 }
             }
@@ -134,7 +134,7 @@ fn check_secrets(place: &Place<'_>, at: &str, schema: &Value, report: &mut Repor
         let is_text = property.get("type").is_none_or(|kind| kind == "string");
         if is_text && !is_hidden(property) && is_secret_name(name) {
             let at = pointer::child(&format!("{at}/properties"), name);
-            let message = format!("`{name}` looks like a secret, and is shown while it is typed");
+            let message = format!("`{name}` looks like a secret, but the form shows it");
             let help = "add `format: password` or `isSensitive: true`".to_owned();
             place.report(report, Severity::Warning, &at, message, help);
         }

@@ -1,4 +1,4 @@
-//! Where the functions of a connector are written.
+//! Finds the source of each of a connector's functions.
 
 use std::rc::Rc;
 
@@ -7,16 +7,16 @@ use serde_json::Value;
 use super::{Document, Files, Place, Report, Severity};
 use crate::connector::{FunctionName, pointer, spelling};
 
-/// `auth`, or one of its options: what may have functions.
+/// `auth` or one of its options, which may both have functions.
 pub(super) struct Scope<'a> {
-    /// Where it stands in `spec.yml`.
+    /// The pointer in `spec.yml`.
     pub(super) at: String,
     /// The option's key.
     pub(super) option: Option<&'a str>,
-    /// Its authentication type, an option's own or that of `auth`.
+    /// The auth type: the option's own, or else that of `auth`.
     pub(super) kind: Option<&'a str>,
     pub(super) value: &'a Value,
-    /// What an option falls back on.
+    /// The parent of an option, for fallbacks.
     pub(super) parent: Option<&'a Value>,
     pub(super) has_options: bool,
 }
@@ -41,11 +41,11 @@ pub(super) struct Source<'a> {
 }
 
 pub(super) enum Content<'a> {
-    /// In a document, from a pointer on.
+    /// A value in a document, at a pointer.
     Yaml(Rc<Document>, String),
-    /// A program, and how many lines come before it in the file.
+    /// A script, and the number of lines before it in the file.
     Text(&'a str, u64),
-    /// What is no YAML has been told of when it was loaded.
+    /// Invalid YAML, which was already reported on load.
     Broken,
 }
 
@@ -62,13 +62,13 @@ const SUFFIXES: [(&str, Kind); 9] = [
 ];
 
 impl Source<'_> {
-    /// The YAML, and the pointer to it in its file.
+    /// The YAML value, and the pointer to it in its file.
     pub(super) fn yaml(&self) -> Option<(&Value, &str)> {
         let Content::Yaml(document, at) = &self.content else { return None };
         Some((document.value.pointer(at)?, at))
     }
 
-    /// The file that findings are about.
+    /// The file of findings.
     pub(super) fn place(&self) -> Option<Place<'_>> {
         let Content::Yaml(document, _) = &self.content else { return None };
         Some(Place { file: self.file.unwrap_or("spec.yml"), document })
@@ -76,7 +76,7 @@ impl Source<'_> {
 }
 
 impl<'a> Scope<'a> {
-    /// `auth`, or the whole file in the newer form, and the options under it.
+    /// `auth` (or the whole file in the newer form), and its options.
     pub(super) fn all(spec: &'a Value) -> Vec<Self> {
         let is_inline = is_inline(spec);
         let at = if is_inline { "" } else { "/auth" };
@@ -97,17 +97,17 @@ impl<'a> Scope<'a> {
         std::iter::once(own).chain(options).collect()
     }
 
-    /// The entry of a function and its key, unless it is marked as not supported.
+    /// A function's key and entry, unless it is marked as not supported.
     pub(super) fn entry(&self, name: FunctionName) -> Option<(&'static str, &'a Value)> {
         entry(self.value, name)
     }
 
-    /// Whether the function is there, be it that of `auth`.
+    /// Whether the function is present, possibly inherited from `auth`.
     pub(super) fn has(&self, name: FunctionName) -> bool {
         self.entry(name).is_some() || self.parent.is_some_and(|parent| entry(parent, name).is_some())
     }
 
-    /// The implementations that are there.
+    /// The existing implementations.
     pub(super) fn sources(&self, spec: &Rc<Document>, files: &'a Files) -> Vec<Source<'a>> {
         FunctionName::ALL.into_iter().filter_map(|name| self.source(name, spec, files)).collect()
     }
@@ -146,7 +146,7 @@ impl<'a> Scope<'a> {
         Some(Source { name, kind, file: Some(file), content })
     }
 
-    /// The paths to look at, in order. A declared type narrows them down only between YAML and JavaScript.
+    /// The paths to try, in order. A declared type only decides between YAML and JavaScript.
     fn candidates(&self, name: FunctionName, entry: &Value, declared: Option<Kind>) -> Vec<String> {
         if let Some(path) = entry.get("filePath").and_then(Value::as_str) {
             let path = path.trim_start_matches("./");
@@ -167,7 +167,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Whether `auth` is left out and its keys stand at the top.
+/// Whether `auth` is omitted and its keys are at the top level.
 pub(super) fn is_inline(spec: &Value) -> bool {
     spec.get("auth").is_none() && ["type", "options"].iter().any(|key| spec.get(key).is_some())
 }
@@ -179,7 +179,7 @@ fn entry(value: &Value, name: FunctionName) -> Option<(&'static str, &Value)> {
     (!is_absent).then_some((key, entry))
 }
 
-/// Tells of files under `auth/` that no function uses, and no script imports.
+/// Reports files under `auth/` that no function uses and no script imports.
 pub(super) fn check_unused(used: &[&str], files: &Files, report: &mut Report) {
     let scripts = files.iter().filter(|(file, _)| file.ends_with(".js") || file.ends_with(".ts"));
     let imports: Vec<&str> = scripts.flat_map(|(_, text)| super::script::imports(text)).collect();
@@ -195,7 +195,7 @@ pub(super) fn check_unused(used: &[&str], files: &Files, report: &mut Report) {
         let help = match (function, spelling::nearest(stem, base_names())) {
             (Some(function), _) => format!("add `{}` to `auth` in spec.yml, or remove the file", function.spec_key()),
             (None, Some(meant)) => format!("did you mean {}?", file.replace(stem, meant)),
-            (None, None) => "remove it, or name it as the `filePath` of a function".to_owned(),
+            (None, None) => "remove it, or set it as the `filePath` of a function".to_owned(),
         };
         report.add(Severity::Warning, file, None, "no function uses this file".to_owned(), help);
     }

@@ -1,21 +1,21 @@
-//! Finds what cannot be meant in a mapping when it is loaded, rather than when it is first used.
+//! Finds mistakes in a mapping when it is loaded, rather than when it is first used.
 
 use serde_json::Value;
 
 use super::{copy, formulas};
 use crate::connector::pointer;
 
-/// How deep an expression may be nested.
+/// The maximum nesting depth of an expression.
 const MAX_DEPTH: usize = 128;
 
-/// A formula that cannot be evaluated.
+/// A malformed formula or value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// Where it stands, as a JSON pointer (RFC 6901).
+    /// The location, as a JSON pointer (RFC 6901).
     pub pointer: String,
     /// What is wrong.
     pub message: String,
-    /// What to write instead.
+    /// How to fix it.
     pub help: String,
 }
 
@@ -26,11 +26,11 @@ impl std::fmt::Display for Malformed {
     }
 }
 
-/// Everything malformed in an expression, in the order it is written.
+/// Returns everything malformed in an expression, in written order.
 pub(super) fn check(expression: &Value) -> Vec<Malformed> {
     let mut found = Vec::new();
     check_node(expression, "", 0, &mut found);
-    // What is nested too deep to check is too deep to search.
+    // An expression nested too deeply to check is also too deep to search.
     if found.is_empty() { copy::check(expression) } else { found }
 }
 
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_formulas_are_found_where_they_stand() {
+    fn malformed_formulas_are_found_with_their_location() {
         malformed_at(json!({"a": {"$case": {"default": 1}}}), &["/a/$case"]);
         malformed_at(json!({"$concat": "x"}), &["/$concat"]);
         malformed_at(json!({"$concat": {"$var": "x"}}), &["/$concat"]);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn references_names_and_dates_say_what_they_take() {
+    fn arguments_of_references_names_and_dates_are_checked() {
         malformed_at(json!({"$copy": 1}), &["/$copy"]);
         malformed_at(json!({"$record": "x"}), &["/$record"]);
         malformed_at(json!([{"$lookup": 1}, {"$findAppRecordId": "x"}]), &["/0/$lookup", "/1/$findAppRecordId"]);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_is_not_jsonata_says_why() {
+    fn a_jsonata_syntax_error_is_reported() {
         let found = check(&json!({"a/b": {"$concat": [{"$jsonata": "a["}]}}));
         assert_eq!(found[0].pointer, "/a~1b/$concat/0/$jsonata");
         assert!(found[0].help.contains("S0"), "{}", found[0].help);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_evaluated_is_not_checked() {
+    fn unevaluated_parts_are_not_checked() {
         malformed_at(json!({"$plain": {"$jsonata": "a["}}), &[]);
         malformed_at(json!({"first": 1, "$jsonata": "a["}), &[]);
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_nest_is_refused() {
+    fn too_deep_nesting_is_rejected() {
         let nested = (0..200).fold(json!(1), |inner, _| json!([inner]));
         assert!(check(&nested)[0].message.contains("deeper than 128"));
     }

@@ -1,4 +1,4 @@
-//! Locators: `$.user.emails[0]`, the paths that `$var` and filters read by.
+//! Locators: paths like `$.user.emails[0]`, used by `$var` and filters.
 
 use serde_json::Value;
 
@@ -8,13 +8,13 @@ use super::js;
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     Property(String),
-    /// The index is a JavaScript number: `[1.5]` is legal, and finds nothing.
+    /// The index is a JavaScript number: `[1.5]` is valid, but finds nothing.
     Item(f64),
 }
 
-/// Reads a locator; `None` if it is none.
+/// Parses a locator; `None` if it is invalid.
 ///
-/// Without a leading `$` it is read as if `$.` stood before it. `\` escapes `.`, `[`, `]` and itself in names.
+/// A locator without a leading `$` is read as if it started with `$.`. In names, `\` escapes `.`, `[`, `]`, and itself.
 pub(super) fn parse(locator: &str) -> Option<Vec<Step>> {
     let rooted = match locator {
         "" => return None,
@@ -39,7 +39,7 @@ pub(super) fn parse(locator: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// The names of the properties on the way that a locator describes; `None` if it is not one.
+/// The property names in a locator; `None` if it is invalid.
 pub(crate) fn names(locator: &str) -> Option<Vec<String>> {
     let name = |step| match step {
         Step::Property(name) => Some(name),
@@ -48,9 +48,9 @@ pub(crate) fn names(locator: &str) -> Option<Vec<String>> {
     Some(parse(locator)?.into_iter().filter_map(name).collect())
 }
 
-/// What the steps lead to; `None` if nothing is there.
+/// Finds the value at the end of the steps; `None` if there is none.
 ///
-/// `[n]` returns the item also when it is falsy, where Membrane's own evaluator returns undefined.
+/// `[n]` returns falsy items too; Membrane's evaluator returns undefined for them.
 pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<Found<'a>> {
     let mut found = Found::Borrowed(value);
     for step in steps {
@@ -63,7 +63,7 @@ pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<Found<'a>> {
     Some(found)
 }
 
-/// A value in the variables, or one that only JavaScript sees there: the length of an array.
+/// A value in the variables, or the length of an array, which only JavaScript has as a property.
 #[derive(Debug, PartialEq)]
 pub(super) enum Found<'a> {
     Borrowed(&'a Value),
@@ -132,26 +132,26 @@ mod tests {
     }
 
     #[test]
-    fn a_locator_may_leave_out_the_root() {
+    fn a_locator_may_omit_the_root() {
         assert_eq!(parse("a.b"), parse("$.a.b"));
         assert_eq!(parse("$"), Some(vec![]));
     }
 
     #[test]
-    fn what_is_no_locator_is_refused() {
+    fn invalid_locators_are_rejected() {
         for bad in ["", "a[", "a[-1]", "a[x]", "$a.b", "a[0]b"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn an_empty_name_is_a_name() {
+    fn an_empty_name_is_valid() {
         assert_eq!(lookup(&json!({"a": {"b": 1}}), "a..b"), None);
         assert_eq!(lookup(&json!({"a": {"": {"b": 1}}}), "a..b"), Some(json!(1)));
     }
 
     #[test]
-    fn a_backslash_escapes_in_names() {
+    fn a_backslash_escapes_special_characters_in_names() {
         let value = json!({"a.b": 1, "c[0]": 2, "d\\e": 3, "$f": 4});
         assert_eq!(lookup(&value, r"a\.b"), Some(json!(1)));
         assert_eq!(lookup(&value, r"$.c\[0\]"), Some(json!(2)));

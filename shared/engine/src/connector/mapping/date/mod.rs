@@ -1,7 +1,7 @@
-//! `Date.parse` in UTC, as V8 reads dates: first ISO 8601, then nearly anything in which a day can be seen.
+//! `Date.parse` in UTC, compatible with V8: it tries ISO 8601 first, then nearly any format that names a day.
 //!
-//! The lenient half knows numbers, names of months and of American time zones, and skips other words before the first
-//! number. A day that its month has not (`2024-02-30`) is one of the next month.
+//! The lenient parser knows numbers, month names, and American time zones, and skips other words before the first number.
+//! A day beyond the end of its month (`2024-02-30`) rolls over into the next month.
 
 mod fields;
 mod tokens;
@@ -10,7 +10,7 @@ use fields::Fields;
 use time::PrimitiveDateTime;
 use tokens::{Token, tokens};
 
-/// The moment that a text names, in UTC; of a year that has four digits.
+/// Parses a date to a time in UTC; years have at most four digits.
 pub(super) fn parse(text: &str) -> Option<PrimitiveDateTime> {
     let mut reader = Reader { tokens: tokens(text), at: 0, fields: Fields::default() };
     if !reader.iso()? {
@@ -42,7 +42,7 @@ impl Reader {
         is_next
     }
 
-    /// A number of just so many digits, at most `max`.
+    /// Reads a number with exactly `length` digits and a value of at most `max`.
     fn fixed(&mut self, length: usize, max: i64) -> Option<i64> {
         match self.peek() {
             Some(Token::Number { value, digits }) if digits == length && value <= max => {
@@ -53,7 +53,7 @@ impl Reader {
         }
     }
 
-    /// Reads ISO 8601. False: the rest is something else; `None`: after a `T` it had to be.
+    /// Reads ISO 8601. False means the string is in another format; `None` means it is invalid after the `T`.
     fn iso(&mut self) -> Option<bool> {
         if let Some(sign) = self.peek().and_then(Token::sign) {
             self.at += 1;
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_iso_time_is_no_date() {
+    fn an_invalid_iso_time_is_not_a_date() {
         for broken in [
             "2024-01-02T10",
             "2024-01-02T10:11:12 PST",
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_and_american_dates_are_read() {
+    fn email_and_american_dates_are_read() {
         reads("Tue, 02 Jan 2024 10:11:12 +0200", "2024-01-02 8:11:12.0");
         reads("Mon Jan 01 2024 00:00:00 GMT+0100 (CET)", "2023-12-31 23:00:00.0");
         reads("Jan 2, 2024", "2024-01-02 0:00:00.0");
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_day_is_no_date() {
+    fn a_string_without_a_day_is_not_a_date() {
         for text in ["", "null", "10:11", "13/02/2024", "September 5th 2024", "1700000000", "+012024-01-01", "1)"] {
             reads(text, "");
         }

@@ -1,8 +1,8 @@
-//! The parts of a date: numbers, words that mean something, signs.
+//! Splits a date into tokens: numbers, known words, symbols.
 
 use crate::connector::mapping::js;
 
-/// A part of a date.
+/// A token of a date.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Token {
     Number {
@@ -11,13 +11,13 @@ pub(super) enum Token {
     },
     Symbol(char),
     Month(i64),
-    /// How much later than a clock of twelve hours.
+    /// The hours that `am` or `pm` adds to a 12-hour clock.
     HalfDay(i64),
     /// Hours ahead of UTC.
     Zone(i64),
-    /// `Z`, which is UTC and may touch the time.
+    /// `Z` for UTC, which may directly follow the time.
     Zulu,
-    /// `T`, between date and time.
+    /// `T` between date and time.
     Separator,
     Word,
     Space,
@@ -25,7 +25,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    /// 1 or -1, if it is a sign.
+    /// 1 or -1 if the token is a sign.
     pub(super) fn sign(self) -> Option<i64> {
         match self {
             Self::Symbol('+') => Some(1),
@@ -35,7 +35,7 @@ impl Token {
     }
 }
 
-/// Takes a text apart.
+/// Splits a string into tokens.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -64,7 +64,7 @@ fn run(text: &str, belongs: fn(char) -> bool) -> usize {
     text.find(|char| !belongs(char)).unwrap_or(text.len())
 }
 
-/// How far the parenthesis that `text` begins with reaches.
+/// The length of the parenthesized group that `text` starts with.
 fn parentheses(text: &str) -> usize {
     let mut open = 0;
     for (at, char) in text.char_indices() {
@@ -80,7 +80,7 @@ fn parentheses(text: &str) -> usize {
     text.len()
 }
 
-/// Nine digits count, besides leading zeros.
+/// A number; only nine digits after leading zeros count.
 fn number(text: &str) -> Token {
     let significant = text.trim_start_matches('0');
     Token::Number { value: significant[..significant.len().min(9)].parse().unwrap_or(0), digits: text.len() }

@@ -1,4 +1,4 @@
-//! `$extractDate` and `$extractTime`: the parts of a date that is written in any of many ways.
+//! `$extractDate` and `$extractTime`: the parts of a date in almost any format.
 
 use serde_json::Value;
 use time::PrimitiveDateTime;

@@ -1,11 +1,11 @@
-//! Formulas that choose.
+//! Formulas that choose a value.
 
 use serde_json::Value;
 
 use super::{Call, Checked};
 use crate::connector::mapping::{evaluate, filter, js, operators};
 
-/// A default that evaluates to null is undefined, as in Membrane's evaluator; a case's value may be null.
+/// A default that evaluates to null is undefined, as in Membrane's evaluator. A case's value may be null.
 pub(super) fn case(call: &Call<'_>) -> Option<Value> {
     let (cases, default) = match call.argument {
         Value::Array(cases) => (cases, None),
@@ -25,7 +25,7 @@ pub(super) fn check_case(argument: &Value) -> Checked {
     match cases {
         None => Err("takes a list of cases, or `cases` (a list) and `default`".into()),
         Some(cases) if !cases.iter().all(Value::is_object) => {
-            Err("takes cases of the form `filter` and `value`".into())
+            Err("takes cases with `filter` and `value`".into())
         }
         Some(_) => Ok(()),
     }
@@ -52,7 +52,7 @@ pub(super) fn check_map(argument: &Value) -> Checked {
     }
 }
 
-/// The second key is the operator; without one that is known, true.
+/// The second key is the operator; an unknown or missing operator returns true.
 pub(super) fn eval(call: &Call<'_>) -> Option<Value> {
     let Some((operator, operand)) =
         call.object.iter().nth(1).and_then(|(key, operand)| Some((operators::find(key)?, operand)))
@@ -74,7 +74,7 @@ pub(super) fn or(call: &Call<'_>) -> Option<Value> {
     Some(Value::Bool(values.iter().any(|value| js::truthy(Some(value)))))
 }
 
-/// Present is what is neither undefined nor null: `""`, 0 and `{}` are.
+/// The first value that is neither undefined nor null; `""`, 0, and `{}` count as values.
 pub(super) fn first_not_empty(call: &Call<'_>) -> Option<Value> {
     call.present_values()?.into_iter().next()
 }

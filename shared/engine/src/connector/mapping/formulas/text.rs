@@ -1,4 +1,4 @@
-//! Formulas that make text.
+//! Formulas that build strings.
 
 use serde_json::{Map, Value};
 
@@ -27,7 +27,7 @@ pub(super) fn check_concat(argument: &Value) -> Checked {
     }
 }
 
-/// Values are put in at once: text that a value brings is not searched for further placeholders.
+/// Fills in all values in one pass: a placeholder inside a value is not filled in.
 pub(super) fn tpl(call: &Call<'_>) -> Option<Value> {
     let template = call.argument.get("template")?.as_str()?;
     let no_values = Map::new();
@@ -58,11 +58,11 @@ pub(super) fn check_tpl(argument: &Value) -> Checked {
     if argument.get("template").is_some_and(Value::is_string) && values_fit {
         Ok(())
     } else {
-        Err("takes `template` (a text) and `values` (an object)".into())
+        Err("takes `template` (a string) and `values` (an object)".into())
     }
 }
 
-/// What stands behind the one `@`.
+/// The part after the only `@`.
 pub(super) fn domain_from_email(call: &Call<'_>) -> Option<Value> {
     let address = call.value()?;
     let (_, domain) = address.as_str()?.split_once('@')?;
