@@ -106,7 +106,9 @@ impl ConnectorSetup {
     /// As [`Self::integration`] and [`Self::connector`]; 400 when the connection's auth option no longer exists.
     pub async fn auth_of(&self, connection: &Connection, contents: &Contents) -> Result<Arc<ConnectorContext>, Error> {
         let Some(reference) = &connection.integration else {
-            return Err(Error::bad_request("these credentials were stored manually and don't belong to an integration"));
+            return Err(Error::bad_request(
+                "these credentials were stored manually and don't belong to an integration",
+            ));
         };
         let integration = self.integration(&connection.key.workspace, &reference.key).await?;
         let connector = self.connector(&integration.connector_key)?;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::mapping::{Malformed, Mapping, js};
+use super::mapping::{MalformedValue, Mapping, js};
 
 /// The settings of all requests of a connection.
 #[derive(Clone, Default, PartialEq)]
@@ -64,16 +64,17 @@ impl ApiClient {
 }
 
 impl ResponseHandler {
-    fn read(value: &Value) -> Result<Self, Vec<Malformed>> {
+    fn read(value: &Value) -> Result<Self, Vec<MalformedValue>> {
         if !value.is_object() {
             let help = "write `match`, `isSuccess`, `data` and `error` under it".to_owned();
             let message = "a response handler must be an object".to_owned();
-            return Err(vec![Malformed { pointer: String::new(), message, help }]);
+            return Err(vec![MalformedValue { pointer: String::new(), message, help }]);
         }
         let mut malformed = Vec::new();
         let mut mapping = |key: &str| {
             let expression = value.get(key).filter(|expression| !expression.is_null())?;
-            let put_under = |each: Malformed| Malformed { pointer: format!("/{key}{}", each.pointer), ..each };
+            let put_under =
+                |each: MalformedValue| MalformedValue { pointer: format!("/{key}{}", each.pointer), ..each };
             Mapping::parse(expression.clone())
                 .map_err(|inside| malformed.extend(inside.into_iter().map(put_under)))
                 .ok()
@@ -145,7 +146,7 @@ fn handlers(settings: &Value) -> Result<Vec<ResponseHandler>, String> {
             Ok(handler) => read.push(handler),
             Err(found) => malformed.extend(found.into_iter().map(|each| {
                 let pointer = format!("/{index}{}", each.pointer);
-                format!("responseHandlers{}", Malformed { pointer, ..each })
+                format!("responseHandlers{}", MalformedValue { pointer, ..each })
             })),
         }
     }

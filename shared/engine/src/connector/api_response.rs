@@ -347,8 +347,7 @@ mod tests {
         assert_eq!(judge(400, r#"{"error": "invalid_grant"}"#, USUAL), Err((None, message)));
         assert!(judge(200, r#"{"session": "s", "status": "active"}"#, credentials).is_ok());
         let moved = Reading { redirect: Some("https://a.example/token"), ..credentials };
-        let message =
-            "the provider answered 301: it redirects to https://a.example/token; redirects are not followed";
+        let message = "the provider answered 301: it redirects to https://a.example/token; redirects are not followed";
         assert_eq!(judge(301, "", moved), Err((Some(Meaning::Configuration), message.to_owned())));
     }
 

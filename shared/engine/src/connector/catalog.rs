@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::Connector;
-use super::folder::{self, Files, Problem};
+use super::folder::{self, Files, FolderProblem};
 
 /// The folders of all connectors.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub struct BrokenConnector {
     /// The location, for messages.
     pub location: String,
     /// The problems found.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<FolderProblem>,
 }
 
 impl Catalog {
@@ -74,13 +74,13 @@ impl Catalog {
 pub struct Folder {
     name: String,
     location: String,
-    source: Source,
+    source: FolderSource,
     stated_key: OnceLock<Option<String>>,
     connector: OnceLock<Result<Arc<Connector>, BrokenConnector>>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum FolderSource {
     Memory(Files),
     Disk(PathBuf),
 }
@@ -88,14 +88,14 @@ enum Source {
 impl Folder {
     /// A folder whose files are in memory. `location` is for messages.
     pub fn in_memory(name: impl Into<String>, location: impl Into<String>, files: Files) -> Self {
-        Self::new(name.into(), location.into(), Source::Memory(files))
+        Self::new(name.into(), location.into(), FolderSource::Memory(files))
     }
 
     fn on_disk(path: PathBuf) -> Self {
-        Self::new(name(&path), path.display().to_string(), Source::Disk(path))
+        Self::new(name(&path), path.display().to_string(), FolderSource::Disk(path))
     }
 
-    fn new(name: String, location: String, source: Source) -> Self {
+    fn new(name: String, location: String, source: FolderSource) -> Self {
         Self { name, location, source, stated_key: OnceLock::new(), connector: OnceLock::new() }
     }
 
@@ -115,8 +115,8 @@ impl Folder {
     /// When the folder cannot be read.
     pub fn files(&self) -> Result<Cow<'_, Files>, BrokenConnector> {
         match &self.source {
-            Source::Memory(files) => Ok(Cow::Borrowed(files)),
-            Source::Disk(path) => folder::read(path).map(Cow::Owned).map_err(|error| unreadable(path, &error)),
+            FolderSource::Memory(files) => Ok(Cow::Borrowed(files)),
+            FolderSource::Disk(path) => folder::read(path).map(Cow::Owned).map_err(|error| unreadable(path, &error)),
         }
     }
 
@@ -138,8 +138,8 @@ impl Folder {
             return read.as_ref().is_ok_and(|connector| connector.key == key);
         }
         let stated = self.stated_key.get_or_init(|| match &self.source {
-            Source::Memory(files) => stated_key(files.get("spec.yml")?),
-            Source::Disk(path) => stated_key(&folder::read_file(&path.join("spec.yml")).ok()??),
+            FolderSource::Memory(files) => stated_key(files.get("spec.yml")?),
+            FolderSource::Disk(path) => stated_key(&folder::read_file(&path.join("spec.yml")).ok()??),
         });
         stated.as_ref().is_none_or(|stated| stated == key)
     }
@@ -184,7 +184,7 @@ pub fn find(dirs: &[PathBuf]) -> (Vec<Folder>, Vec<BrokenConnector>) {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> BrokenConnector {
-    let problem = Problem {
+    let problem = FolderProblem {
         file: "spec.yml".to_owned(),
         line: None,
         message: format!("the folder cannot be read: {error}"),

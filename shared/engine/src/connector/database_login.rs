@@ -3,7 +3,7 @@
 use larder::secret::Secret;
 use serde_json::Value;
 
-use super::mapping::{Malformed, Mapping};
+use super::mapping::{MalformedValue, Mapping};
 use super::{pointer, spelling};
 
 /// A `.db.yml` file: a mapping that returns a [`Login`].
@@ -54,7 +54,7 @@ pub enum Tls {
 /// A missing or invalid field. Contains names, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` of the database login must be {expected}")]
-pub struct FieldError {
+pub struct LoginFieldError {
     /// The field.
     pub field: &'static str,
     /// The expected value.
@@ -72,17 +72,17 @@ impl DatabaseLogin {
     /// # Errors
     ///
     /// Everything malformed. Values of formulas are checked only when they are evaluated.
-    pub fn check(value: &Value) -> Result<Self, Vec<Malformed>> {
+    pub fn check(value: &Value) -> Result<Self, Vec<MalformedValue>> {
         let Some(fields) = value.as_object() else {
             let message = "a database login must be an object".to_owned();
-            return Err(vec![Malformed { pointer: String::new(), message, help: format!("write {}", names()) }]);
+            return Err(vec![MalformedValue { pointer: String::new(), message, help: format!("write {}", names()) }]);
         };
         let mut malformed = Vec::new();
         if !fields.keys().next().is_some_and(|key| key.starts_with('$')) {
             for name in fields.keys().filter(|name| FIELDS.iter().all(|field| field.name != *name)) {
                 let known = FIELDS.iter().map(|field| field.name);
                 let meant = spelling::nearest(name, known).map(|known| format!("did you mean `{known}`?"));
-                malformed.push(Malformed {
+                malformed.push(MalformedValue {
                     pointer: pointer::child("", name),
                     message: format!("unknown field `{name}` in the database login"),
                     help: meant.unwrap_or_else(|| format!("use {}", names())),
@@ -97,7 +97,7 @@ impl DatabaseLogin {
                 if is_wrong {
                     let error = field.error();
                     let help = format!("write `{}:` with a value or a formula", field.name);
-                    malformed.push(Malformed {
+                    malformed.push(MalformedValue {
                         pointer: pointer::child("", field.name),
                         message: error.to_string(),
                         help,
@@ -117,7 +117,7 @@ impl DatabaseLogin {
     /// # Errors
     ///
     /// The first field that is missing or invalid.
-    pub fn evaluate(&self, variables: &Value) -> Result<Login, FieldError> {
+    pub fn evaluate(&self, variables: &Value) -> Result<Login, LoginFieldError> {
         let fields = self.mapping.evaluate(variables).unwrap_or_default();
         let given = |name: &str| fields.get(name).filter(|value| !value.is_null());
         for field in &FIELDS {
@@ -186,8 +186,8 @@ impl Field {
         Self { name, fits, expected, is_optional: true }
     }
 
-    fn error(&self) -> FieldError {
-        FieldError { field: self.name, expected: self.expected }
+    fn error(&self) -> LoginFieldError {
+        LoginFieldError { field: self.name, expected: self.expected }
     }
 }
 
@@ -311,10 +311,7 @@ mod tests {
     #[test]
     fn errors_name_the_field_but_not_the_value() {
         for (given, expected) in [
-            (
-                json!({"connectionParameters": {"host": ""}}),
-                "`host` of the database login must be a non-empty string",
-            ),
+            (json!({"connectionParameters": {"host": ""}}), "`host` of the database login must be a non-empty string"),
             (
                 json!({"connectionParameters": {"database": null}}),
                 "`database` of the database login must be a non-empty string",

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::functions;
 use super::yaml::Document;
 use super::{
-    AuthOption, AuthType, Connector, FunctionName, Malformed, Mapping, RefreshRules, Script, TokenHeaders, pointer,
-    schema,
+    AuthOption, AuthType, Connector, FunctionName, MalformedValue, Mapping, RefreshRules, Script, TokenHeaders,
+    pointer, schema,
 };
 
 /// A folder's files: relative paths (separated by `/`) and contents.
@@ -24,7 +24,7 @@ const MAX_FOLDER_DEPTH: usize = 8;
 
 /// A reason why a folder cannot be used as a connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct FolderProblem {
     /// The file's path, as in [`Files`].
     pub file: String,
     /// The line, starting at 1.
@@ -35,7 +35,7 @@ pub struct Problem {
     pub help: String,
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for FolderProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
@@ -110,7 +110,7 @@ pub fn parse_data(text: &str) -> Result<Value, String> {
 /// # Errors
 ///
 /// All problems, ordered by file and line.
-pub fn parse(folder_name: &str, files: &Files) -> Result<Connector, Vec<Problem>> {
+pub fn parse(folder_name: &str, files: &Files) -> Result<Connector, Vec<FolderProblem>> {
     let mut problems = Problems::default();
     let connector = parse_spec(folder_name, files, &mut problems);
     match connector {
@@ -134,7 +134,7 @@ fn parse_spec(folder_name: &str, files: &Files, problems: &mut Problems) -> Opti
         return None;
     }
     let scripts = Arc::new(Script::sources(files));
-    let mut fields = Fields { spec: &spec, files, scripts, problems };
+    let mut fields = SpecReader { spec: &spec, files, scripts, problems };
     let key = fields.key(folder_name);
     let name = fields.text("/name").unwrap_or_else(|| key.clone());
     let logo_uri = fields.text("/logoUri");
@@ -144,14 +144,14 @@ fn parse_spec(folder_name: &str, files: &Files, problems: &mut Problems) -> Opti
 }
 
 /// Reads the fields of `spec.yml` by their JSON pointers.
-struct Fields<'a> {
+struct SpecReader<'a> {
     spec: &'a Document,
     files: &'a Files,
     scripts: Arc<Files>,
     problems: &'a mut Problems,
 }
 
-impl Fields<'_> {
+impl SpecReader<'_> {
     /// The connector's key, which defaults to the folder's name.
     fn key(&mut self, folder_name: &str) -> String {
         let key = self.text("/key").unwrap_or_else(|| folder_name.to_owned());
@@ -223,7 +223,7 @@ impl Fields<'_> {
         let enabled = self.enabled(places);
         // Which functions are needed depends on the type.
         let kind = kind?;
-        let place = functions::Place { key, at: places, kind: &kind };
+        let place = functions::OptionEntry { key, at: places, kind: &kind };
         let functions = functions::read(&place, self.spec, self.files, &self.scripts, self.problems);
         let refresh_rules = self.refresh_rules(places);
         Some(AuthOption {
@@ -248,7 +248,7 @@ impl Fields<'_> {
             return RefreshRules::default();
         };
         RefreshRules::read(entry).unwrap_or_else(|malformed| {
-            for Malformed { pointer, message, help } in malformed {
+            for MalformedValue { pointer, message, help } in malformed {
                 self.problem(&format!("{at}{pointer}"), message, help);
             }
             RefreshRules::default()
@@ -334,17 +334,17 @@ fn dotted(pointer: &str) -> String {
 
 /// The problems found so far.
 #[derive(Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<FolderProblem>);
 
 impl Problems {
-    pub(super) fn push(&mut self, problem: Problem) {
+    pub(super) fn push(&mut self, problem: FolderProblem) {
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }
     }
 
     pub(super) fn add(&mut self, file: &str, line: Option<u64>, message: String, help: String) {
-        self.push(Problem { file: file.to_owned(), line, message, help });
+        self.push(FolderProblem { file: file.to_owned(), line, message, help });
     }
 
     /// Parses a file, or records why it cannot be parsed.

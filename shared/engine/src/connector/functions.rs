@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::folder::{Files, Problem, Problems};
+use super::folder::{Files, FolderProblem, Problems};
 use super::yaml::Document;
-use super::{AuthType, DatabaseLogin, Function, FunctionName, Malformed, Mapping, RestMapping, Script, pointer};
+use super::{AuthType, DatabaseLogin, Function, FunctionName, MalformedValue, Mapping, RestMapping, Script, pointer};
 
 /// The ways to implement a function. [`Implementation::allowed`] lists which function allows which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Implementation {
 }
 
 /// The option whose functions are read.
-pub(super) struct Place<'a> {
+pub(super) struct OptionEntry<'a> {
     /// Its key; empty for the connector itself.
     pub(super) key: &'a str,
     /// The pointers in `spec.yml` where its functions may be; the first match wins.
@@ -73,7 +73,7 @@ type Functions = std::collections::BTreeMap<FunctionName, Function>;
 
 /// Reads all functions of an option.
 pub(super) fn read(
-    place: &Place<'_>,
+    place: &OptionEntry<'_>,
     spec: &Document,
     files: &Files,
     scripts: &Arc<Files>,
@@ -86,7 +86,7 @@ pub(super) fn read(
         let mut candidates = place.at.iter().flat_map(|at| keys().map(|key| pointer::child(at, key)));
         let entry = candidates.find_map(|at| Some((spec.value.pointer(&at)?, at)));
         let is_present = entry.as_ref().is_some_and(|(entry, at)| {
-            let reader = Reader { name, at: at.clone(), option: place.key, spec, files, scripts };
+            let reader = FunctionReader { name, at: at.clone(), option: place.key, spec, files, scripts };
             reader.read(entry, problems, &mut functions)
         });
         if name.is_required(place.kind) && !is_present {
@@ -105,7 +105,7 @@ pub(super) fn read(
 }
 
 /// Reads one function.
-struct Reader<'a> {
+struct FunctionReader<'a> {
     name: FunctionName,
     at: String,
     option: &'a str,
@@ -115,7 +115,7 @@ struct Reader<'a> {
 }
 
 /// An implementation's source: a file, or inline in `spec.yml`.
-enum Source<'a> {
+enum ImplementationSource<'a> {
     /// A value in a YAML file.
     Yaml { file: &'a str, document: Cow<'a, Document>, at: String },
     /// A JavaScript or TypeScript file.
@@ -124,7 +124,7 @@ enum Source<'a> {
     Code(&'a str),
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FunctionReader<'a> {
     /// Reads the function. Returns whether it is present, even if invalid.
     fn read(&self, entry: &'a Value, problems: &mut Problems, functions: &mut Functions) -> bool {
         let key = self.name.spec_key();
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
         entry: &'a Value,
         declared: Option<Implementation>,
         problems: &mut Problems,
-    ) -> Option<(Implementation, Source<'a>)> {
+    ) -> Option<(Implementation, ImplementationSource<'a>)> {
         if let Some(code) = entry.get("code") {
             if !self.runs(JavaScript) {
                 self.reject(JavaScript, problems);
@@ -197,11 +197,12 @@ impl<'a> Reader<'a> {
                 self.spec_problem(problems, message, "write the JavaScript under `code: |`".to_owned());
                 return None;
             };
-            return Some((JavaScript, Source::Code(code)));
+            return Some((JavaScript, ImplementationSource::Code(code)));
         }
         if entry.get("mapping").is_some() {
             let document = Cow::Borrowed(self.spec);
-            let source = Source::Yaml { file: "spec.yml", document, at: pointer::child(&self.at, "mapping") };
+            let source =
+                ImplementationSource::Yaml { file: "spec.yml", document, at: pointer::child(&self.at, "mapping") };
             return Some((declared.unwrap_or(Implementation::Mapping), source));
         }
         let candidates = match entry.get("filePath").and_then(Value::as_str) {
@@ -227,10 +228,10 @@ impl<'a> Reader<'a> {
             return None;
         }
         if implementation == JavaScript {
-            return Some((implementation, Source::Script(file)));
+            return Some((implementation, ImplementationSource::Script(file)));
         }
         let document = Cow::Owned(problems.parse_yaml(file, text)?);
-        Some((implementation, Source::Yaml { file, document, at: String::new() }))
+        Some((implementation, ImplementationSource::Yaml { file, document, at: String::new() }))
     }
 
     /// The files that may contain the function, the option's own folder first. Without a declared implementation, all
@@ -257,23 +258,28 @@ impl<'a> Reader<'a> {
         candidates
     }
 
-    fn build(&self, implementation: Implementation, source: Source<'_>, problems: &mut Problems) -> Option<Function> {
+    fn build(
+        &self,
+        implementation: Implementation,
+        source: ImplementationSource<'_>,
+        problems: &mut Problems,
+    ) -> Option<Function> {
         let name = self.name.spec_key();
         let (file, document, at) = match source {
-            Source::Script(file) => {
+            ImplementationSource::Script(file) => {
                 return Some(Function::JavaScript(Script::new(Arc::clone(self.scripts), file, name)));
             }
-            Source::Code(code) => {
+            ImplementationSource::Code(code) => {
                 let entry = format!("auth/{name}.inline.js");
                 let mut files = Files::clone(self.scripts);
                 files.insert(entry.clone(), code.to_owned());
                 return Some(Function::JavaScript(Script::new(Arc::new(files), entry, name)));
             }
-            Source::Yaml { file, document, at } => (file, document, at),
+            ImplementationSource::Yaml { file, document, at } => (file, document, at),
         };
         let mut problem = |pointer: &str, message: String, help: String| {
             let line = document.line(&format!("{at}{pointer}"));
-            problems.push(Problem { file: file.to_owned(), line, message, help });
+            problems.push(FolderProblem { file: file.to_owned(), line, message, help });
         };
         let value = document.value.pointer(&at)?;
         if value.is_null() {
@@ -301,7 +307,7 @@ impl<'a> Reader<'a> {
         match built {
             Ok(function) => Some(function),
             Err(malformed) => {
-                for Malformed { pointer, message, help } in malformed {
+                for MalformedValue { pointer, message, help } in malformed {
                     problem(&pointer, message, help);
                 }
                 None
@@ -311,7 +317,7 @@ impl<'a> Reader<'a> {
 
     /// Parses a mapping. Response handlers are formulas over a response that does not exist yet, so they are kept
     /// unevaluated until it does.
-    fn mapping(&self, value: &Value) -> Result<Mapping, Vec<Malformed>> {
+    fn mapping(&self, value: &Value) -> Result<Mapping, Vec<MalformedValue>> {
         let mapping = Mapping::parse(value.clone())?;
         Ok(if self.name == FunctionName::MakeApiClient { mapping.leaving("responseHandlers") } else { mapping })
     }

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Nothing here makes calls or reads the clock; only [`folder`] and [`catalog`] read files, when a connector is first needed.
-//! Features that the format allows but Larder cannot run are reported as a [`Problem`] when the folder is loaded, and affect
+//! Features that the format allows but Larder cannot run are reported as a [`FolderProblem`] when the folder is loaded, and affect
 //! only that connector.
 
 pub mod api_client;
@@ -44,8 +44,8 @@ pub use api_request::{ApiBody, ApiRequest, RestError};
 pub use api_response::{ApiResponse, ErrorKey, Reading, Refused, ResponseError};
 pub use catalog::{BrokenConnector, Catalog, Folder};
 pub use database_login::{DatabaseLogin, Login};
-pub use folder::{Files, Problem};
-pub use mapping::{Malformed, Mapping};
+pub use folder::{Files, FolderProblem};
+pub use mapping::{MalformedValue, Mapping};
 pub use refresh_rules::RefreshRules;
 pub use rest::{RestMapping, test_passed};
 pub use script::Script;

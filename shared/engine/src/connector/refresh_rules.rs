@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Malformed, pointer};
+use super::{MalformedValue, pointer};
 use crate::oauth2::{code, documented};
 use crate::response::ErrorRules;
 
@@ -30,7 +30,7 @@ impl RefreshRules {
     ///
     /// # Errors
     /// Everything malformed.
-    pub(super) fn read(entry: &Value) -> Result<Self, Vec<Malformed>> {
+    pub(super) fn read(entry: &Value) -> Result<Self, Vec<MalformedValue>> {
         let mut malformed = Vec::new();
         let rules = Self {
             permanent_errors: codes(entry, "permanentErrors", &mut malformed),
@@ -47,7 +47,7 @@ impl RefreshRules {
     }
 }
 
-fn codes(entry: &Value, key: &str, malformed: &mut Vec<Malformed>) -> Vec<String> {
+fn codes(entry: &Value, key: &str, malformed: &mut Vec<MalformedValue>) -> Vec<String> {
     let Some(value) = given(entry, key) else { return Vec::new() };
     let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     items.iter().map(code).collect::<Option<_>>().unwrap_or_else(|| {
@@ -56,7 +56,7 @@ fn codes(entry: &Value, key: &str, malformed: &mut Vec<Malformed>) -> Vec<String
     })
 }
 
-fn seconds(entry: &Value, key: &str, malformed: &mut Vec<Malformed>) -> Option<Duration> {
+fn seconds(entry: &Value, key: &str, malformed: &mut Vec<MalformedValue>) -> Option<Duration> {
     let seconds = given(entry, key)?.as_u64().filter(|seconds| *seconds > 0);
     if seconds.is_none() {
         malformed.push(wrong(key, "must be a number of seconds", "write a whole number above 0"));
@@ -68,8 +68,8 @@ fn given<'a>(entry: &'a Value, key: &str) -> Option<&'a Value> {
     entry.get(key).filter(|value| !value.is_null())
 }
 
-fn wrong(key: &str, message: &str, help: &str) -> Malformed {
-    Malformed { pointer: pointer::child("", key), message: format!("`{key}` {message}"), help: help.to_owned() }
+fn wrong(key: &str, message: &str, help: &str) -> MalformedValue {
+    MalformedValue { pointer: pointer::child("", key), message: format!("`{key}` {message}"), help: help.to_owned() }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::api_client::texts;
 use super::api_request::{ApiBody, ApiRequest, RestError};
 use super::api_response::ApiResponse;
-use super::mapping::{Malformed, Mapping, js};
+use super::mapping::{MalformedValue, Mapping, js};
 
 /// A `.rest.yml` file.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +40,10 @@ impl RestMapping {
     /// # Errors
     ///
     /// Everything malformed.
-    pub fn check(value: &Value) -> Result<Self, Vec<Malformed>> {
+    pub fn check(value: &Value) -> Result<Self, Vec<MalformedValue>> {
         let mut malformed = Vec::new();
         let mut wrong = |pointer: &str, message: &str, help: &str| {
-            malformed.push(Malformed {
+            malformed.push(MalformedValue {
                 pointer: pointer.to_owned(),
                 message: message.to_owned(),
                 help: help.to_owned(),
@@ -64,7 +64,9 @@ impl RestMapping {
                 Ok(mapping) => Some(mapping),
                 Err(inside) => {
                     malformed.extend(
-                        inside.into_iter().map(|each| Malformed { pointer: format!("/{key}{}", each.pointer), ..each }),
+                        inside
+                            .into_iter()
+                            .map(|each| MalformedValue { pointer: format!("/{key}{}", each.pointer), ..each }),
                     );
                     None
                 }

@@ -3,30 +3,30 @@
 
 use serde_json::{Map, Value, json};
 
+use super::context::OptionContext;
 use super::flow::{self, Origin, Part, Shape, shapes};
-use super::reach::Reach;
-use super::sources::{Kind, Source};
-use super::{Place, Report, Severity};
+use super::sources::{FunctionSource, SourceKind};
+use super::{Findings, LintedFile, Severity};
 use crate::connector::{FunctionName, schema};
 
 /// The keys of `getOAuthConfig` with addresses, for both OAuth versions.
 const ENDPOINTS: [&str; 5] = ["authorizeUri", "tokenUri", "refreshUri", "revocationUri", "requestTokenUri"];
 
-pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
+pub(super) fn check(source: &FunctionSource<'_>, context: &OptionContext<'_>, findings: &mut Findings) {
     let Some((whole, at)) = source.yaml() else { return };
     match (source.kind, source.name) {
-        (Kind::Mapping, FunctionName::GetOAuthConfig) => {
+        (SourceKind::Mapping, FunctionName::GetOAuthConfig) => {
             for key in ENDPOINTS {
-                check_members(source, reach, &[key], Target { is_url: true, takes_secrets: true }, report);
+                check_members(source, context, &[key], Address { is_url: true, takes_secrets: true }, findings);
             }
         }
-        (Kind::Mapping, FunctionName::MakeApiClient) => {
-            let target = Target { is_url: true, takes_secrets: reach.leads_secrets() };
+        (SourceKind::Mapping, FunctionName::MakeApiClient) => {
+            let address = Address { is_url: true, takes_secrets: context.leads_secrets() };
             for keys in [&["baseUri"][..], &["baseUrl"], &["args", "baseUri"], &["args", "baseUrl"]] {
-                check_members(source, reach, keys, target, report);
+                check_members(source, context, keys, address, findings);
             }
         }
-        (Kind::Rest, _) => {
+        (SourceKind::Rest, _) => {
             // Values in a relative path are encoded, so they cannot change the host.
             let path = whole.get("path").and_then(Value::as_str).filter(|path| path.contains("://"));
             let Some(path) = path else { return };
@@ -36,15 +36,15 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
                 let values = of_path.into_iter().flat_map(|(value, _)| flow::members(&value, "", name));
                 Some(values.flat_map(|(value, _)| shapes(&value, &value)).collect())
             };
-            let takes_secrets = reach.leads_secrets() || parameters.is_some_and(|it| reach.uses_secret(it));
+            let takes_secrets = context.leads_secrets() || parameters.is_some_and(|it| context.uses_secret(it));
             let anywhere = || vec![vec![Part::From(parameters.map(flow::origins).unwrap_or_default())]];
             let urls = flow::fill(path, value_of).unwrap_or_else(anywhere);
-            let found = Found { reach, target: Target { is_url: true, takes_secrets } };
-            found.report(source, &format!("{at}/path"), &urls, report);
+            let check = AddressCheck { context, address: Address { is_url: true, takes_secrets } };
+            check.report(source, &format!("{at}/path"), &urls, findings);
         }
-        (Kind::Login, _) => {
-            let target = Target { is_url: false, takes_secrets: reach.uses_secret(whole) };
-            check_members(source, reach, &["host"], target, report);
+        (SourceKind::Login, _) => {
+            let address = Address { is_url: false, takes_secrets: context.uses_secret(whole) };
+            check_members(source, context, &["host"], address, findings);
         }
         _ => {}
     }
@@ -52,51 +52,57 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
 
 /// An address.
 #[derive(Clone, Copy)]
-struct Target {
+struct Address {
     /// Whether it is a URL, rather than a bare host.
     is_url: bool,
     /// Whether a secret of the integration may go there.
     takes_secrets: bool,
 }
 
-struct Found<'a> {
-    reach: &'a Reach<'a>,
-    target: Target,
+struct AddressCheck<'a> {
+    context: &'a OptionContext<'a>,
+    address: Address,
 }
 
-fn check_members(source: &Source<'_>, reach: &Reach<'_>, keys: &[&str], target: Target, report: &mut Report) {
+fn check_members(
+    source: &FunctionSource<'_>,
+    context: &OptionContext<'_>,
+    keys: &[&str],
+    address: Address,
+    findings: &mut Findings,
+) {
     let Some((whole, at)) = source.yaml() else { return };
     let mut values = vec![(whole.clone(), at.to_owned())];
     for key in keys {
         values = values.iter().flat_map(|(value, at)| flow::members(value, at, key)).collect();
     }
     for (value, at) in values {
-        Found { reach, target }.report(source, &at, &shapes(&value, whole), report);
+        AddressCheck { context, address }.report(source, &at, &shapes(&value, whole), findings);
     }
 }
 
-impl Found<'_> {
-    fn report(&self, source: &Source<'_>, at: &str, shapes: &[Shape], report: &mut Report) {
-        let Some(place) = source.place() else { return };
+impl AddressCheck<'_> {
+    fn report(&self, source: &FunctionSource<'_>, at: &str, shapes: &[Shape], findings: &mut Findings) {
+        let Some(file) = source.linted_file() else { return };
         let mut seen = Vec::new();
-        for (origin, is_whole) in shapes.iter().flat_map(|shape| in_host(shape, self.target.is_url)) {
-            let origin = self.reach.source_of(origin);
+        for (origin, is_whole) in shapes.iter().flat_map(|shape| in_host(shape, self.address.is_url)) {
+            let origin = self.context.source_of(origin);
             if !seen.contains(&origin) {
                 seen.push(origin.clone());
-                self.judge(&place, at, origin, is_whole, report);
+                self.judge(&file, at, origin, is_whole, findings);
             }
         }
     }
 
-    fn judge(&self, place: &Place<'_>, at: &str, origin: Origin, is_whole: bool, report: &mut Report) {
+    fn judge(&self, file: &LintedFile<'_>, at: &str, origin: Origin, is_whole: bool, findings: &mut Findings) {
         match origin {
             Origin::Parameter(_) => {}
             // If everything belongs to the end user, so may the host.
             Origin::Input(_)
-                if is_whole && !self.target.takes_secrets && self.reach.kind == Some("client-credentials") => {}
+                if is_whole && !self.address.takes_secrets && self.context.kind == Some("client-credentials") => {}
             Origin::Input(name) => {
-                if let Some((message, help)) = open_host(&name, self.reach.input(&name), is_whole) {
-                    place.report(report, Severity::Error, at, message, help);
+                if let Some((message, help)) = open_host(&name, self.context.input(&name), is_whole) {
+                    file.report(findings, Severity::Error, at, message, help);
                 }
             }
             Origin::Callback(name) => {
@@ -105,15 +111,15 @@ impl Found<'_> {
                     of("`", &name, "` from the callback")
                 );
                 let help = "choose among known hosts with $map".to_owned();
-                place.report(report, Severity::Error, at, message, help);
+                file.report(findings, Severity::Error, at, message, help);
             }
             Origin::Credential(name) => {
-                if self.target.takes_secrets && !self.reach.is_read_only(&name) {
+                if self.address.takes_secrets && !self.context.is_read_only(&name) {
                     let message = format!(
                         "{} goes into a host that an integration's secret is sent to",
                         of("`credentials.", &name, "`")
                     );
-                    place.report(report, Severity::Warning, at, message, READ_ONLY.to_owned());
+                    file.report(findings, Severity::Warning, at, message, READ_ONLY.to_owned());
                 }
             }
         }

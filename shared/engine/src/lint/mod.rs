@@ -9,18 +9,18 @@ mod flow;
 mod hosts;
 mod keys;
 mod mappings;
-mod reach;
+mod context;
 mod schemas;
 mod script;
 mod sources;
 
 use std::rc::Rc;
 
-use reach::Reach;
+use context::OptionContext;
 use serde_json::{Map, Value};
-use sources::Scope;
+use sources::AuthScope;
 
-use crate::connector::folder::{self, Files, Problem};
+use crate::connector::folder::{self, Files, FolderProblem};
 use crate::connector::yaml::Document;
 use crate::connector::{Connector, Function, pointer, schema, spelling};
 use crate::javascript::{self, ScriptProblem};
@@ -29,7 +29,7 @@ use crate::javascript::{self, ScriptProblem};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The problem and its location.
-    pub problem: Problem,
+    pub problem: FolderProblem,
     /// The severity.
     pub severity: Severity,
 }
@@ -54,26 +54,26 @@ impl std::fmt::Display for Severity {
 
 /// Lints a folder. Findings are ordered by file and line.
 pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
-    let mut report = Report::default();
+    let mut findings = Findings::default();
     match folder::parse(folder_name, files) {
-        Ok(connector) => check_loaded(&connector, &mut report),
+        Ok(connector) => check_loaded(&connector, &mut findings),
         Err(problems) => {
-            report.0.extend(problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }));
+            findings.0.extend(problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }));
         }
     }
     let spec = files.get("spec.yml").and_then(|text| Document::parse(text).ok());
     if let Some(spec) = spec.filter(|spec| spec.value.is_object()) {
-        check_spec(&Rc::new(spec), files, &mut report);
+        check_spec(&Rc::new(spec), files, &mut findings);
     }
-    let mut findings = report.0;
-    let place = |finding: &Finding| (finding.problem.file.clone(), finding.problem.line);
-    findings.sort_by_key(place);
+    let mut findings = findings.0;
+    let position = |finding: &Finding| (finding.problem.file.clone(), finding.problem.line);
+    findings.sort_by_key(position);
     findings.dedup();
     findings
 }
 
 /// Checks scripts and schemas, which are not checked on load because it would slow down every start.
-fn check_loaded(connector: &Connector, report: &mut Report) {
+fn check_loaded(connector: &Connector, findings: &mut Findings) {
     for option in &connector.options {
         for function in option.functions.values() {
             let Function::JavaScript(script) = function else { continue };
@@ -81,53 +81,53 @@ fn check_loaded(connector: &Connector, report: &mut Report) {
                 javascript::check(script).err().unwrap_or_default()
             {
                 let message = column.map_or(message.clone(), |column| format!("column {column}: {message}"));
-                report.add(Severity::Error, &file, line, message, help);
+                findings.add(Severity::Error, &file, line, message, help);
             }
         }
         for schema in [&option.input_schema, &option.parameters_schema] {
             if let Err(unusable) = schema::validate(schema.as_ref(), &Map::new()) {
                 let help = "see the JSON Schema keywords".to_owned();
-                report.add(Severity::Error, "spec.yml", None, unusable.to_string(), help);
+                findings.add(Severity::Error, "spec.yml", None, unusable.to_string(), help);
             }
         }
     }
 }
 
-fn check_spec(spec: &Rc<Document>, files: &Files, report: &mut Report) {
-    let place = Place { file: "spec.yml", document: spec };
-    let scopes = Scope::all(&spec.value);
-    keys::check_spec(&place, &scopes, report);
-    schemas::check_spec(&place, &scopes, report);
+fn check_spec(spec: &Rc<Document>, files: &Files, findings: &mut Findings) {
+    let file = LintedFile { path: "spec.yml", document: spec };
+    let scopes = AuthScope::all(&spec.value);
+    keys::check_spec(&file, &scopes, findings);
+    schemas::check_spec(&file, &scopes, findings);
     let mut used = Vec::new();
     for scope in &scopes {
         let sources = scope.sources(spec, files);
-        let reach = Reach::new(scope, &spec.value, &scopes, spec, files);
+        let context = OptionContext::new(scope, &spec.value, &scopes, spec, files);
         for source in sources {
             if let Some(file) = source.file {
                 used.push(file);
             }
-            mappings::check(&source, scope, report);
-            script::check(&source, report);
-            hosts::check(&source, &reach, report);
-            deputies::check(&source, &reach, report);
+            mappings::check(&source, scope, findings);
+            script::check(&source, findings);
+            hosts::check(&source, &context, findings);
+            deputies::check(&source, &context, findings);
         }
     }
-    sources::check_unused(&used, files, report);
+    sources::check_unused(&used, files, findings);
 }
 
 /// The findings so far.
 #[derive(Default)]
-struct Report(Vec<Finding>);
+struct Findings(Vec<Finding>);
 
-impl Report {
+impl Findings {
     fn add(&mut self, severity: Severity, file: &str, line: Option<u64>, message: String, help: String) {
-        let problem = Problem { file: file.to_owned(), line, message, help };
+        let problem = FolderProblem { file: file.to_owned(), line, message, help };
         self.0.push(Finding { problem, severity });
     }
 
     /// Reports an object's unknown keys, unless the object is a formula.
-    fn check_keys(&mut self, place: &Place<'_>, at: &str, known: &[&str], what: &str) {
-        let Some(object) = place.document.value.pointer(at).and_then(Value::as_object) else { return };
+    fn check_keys(&mut self, file: &LintedFile<'_>, at: &str, known: &[&str], what: &str) {
+        let Some(object) = file.document.value.pointer(at).and_then(Value::as_object) else { return };
         if object.keys().next().is_some_and(|key| key.starts_with('$')) {
             return;
         }
@@ -137,20 +137,20 @@ impl Report {
                 None => (Severity::Warning, "it is ignored; remove it".to_owned()),
             };
             let message = format!("unknown key `{key}` in {what}");
-            place.report(self, severity, &pointer::child(at, key), message, help);
+            file.report(self, severity, &pointer::child(at, key), message, help);
         }
     }
 }
 
 /// A file with findings.
-struct Place<'a> {
-    file: &'a str,
+struct LintedFile<'a> {
+    path: &'a str,
     document: &'a Document,
 }
 
-impl Place<'_> {
-    fn report(&self, report: &mut Report, severity: Severity, at: &str, message: String, help: String) {
-        report.add(severity, self.file, self.document.line(at), message, help);
+impl LintedFile<'_> {
+    fn report(&self, findings: &mut Findings, severity: Severity, at: &str, message: String, help: String) {
+        findings.add(severity, self.path, self.document.line(at), message, help);
     }
 }
 

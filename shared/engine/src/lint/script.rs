@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::sources::{Content, Source};
-use super::{Report, Severity};
+use super::sources::{Content, FunctionSource};
+use super::{Findings, Severity};
 use crate::connector::FunctionName;
 
 /// Reports a `test` that reads the status from the API client's result, which is only the body.
-pub(super) fn check(source: &Source<'_>, report: &mut Report) {
+pub(super) fn check(source: &FunctionSource<'_>, findings: &mut Findings) {
     let (Content::Text(text, lines_before), FunctionName::Test) = (&source.content, source.name) else { return };
     let tokens = tokens(text);
     // An author who requests full responses knows about this.
@@ -15,7 +15,7 @@ pub(super) fn check(source: &Source<'_>, report: &mut Report) {
         return;
     }
     for (line, what) in status_of_bodies(&tokens) {
-        report.add(
+        findings.add(
             Severity::Warning,
             source.file.unwrap_or("spec.yml"),
             Some(line + lines_before),
@@ -27,19 +27,19 @@ pub(super) fn check(source: &Source<'_>, report: &mut Report) {
 
 /// The relative paths in a script's strings.
 pub(super) fn imports(text: &str) -> Vec<&str> {
-    let texts = tokens(text).into_iter().filter(|token| token.kind == Kind::Text).map(|token| token.text);
+    let texts = tokens(text).into_iter().filter(|token| token.kind == TokenKind::Text).map(|token| token.text);
     texts.filter(|path| path.starts_with("./") || path.starts_with("../")).collect()
 }
 
 /// Finds the lines where `.status` or `.statusCode` is read from a body, with the expression.
-fn status_of_bodies(tokens: &[Token<'_>]) -> Vec<(u64, String)> {
+fn status_of_bodies(tokens: &[ScriptToken<'_>]) -> Vec<(u64, String)> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let is_status = |at: usize| matches!(text(at), "status" | "statusCode");
     let mut bodies = BTreeSet::new();
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         let before = at.checked_sub(1).map_or("", |before| text(before));
-        if tokens[at].kind == Kind::Word && text(at + 1) == "=" && before != "." {
+        if tokens[at].kind == TokenKind::Word && text(at + 1) == "=" && before != "." {
             if is_call(&tokens[at + 2..]) {
                 bodies.insert(text(at));
             } else {
@@ -55,7 +55,7 @@ fn status_of_bodies(tokens: &[Token<'_>]) -> Vec<(u64, String)> {
         let is_read = matches!(text(at + 1), "." | "?.") && is_status(at + 2);
         // Compared with a string, it is a field of the body that happens to have this name.
         let is_word = matches!(text(at + 3), "==" | "===" | "!=" | "!==")
-            && tokens.get(at + 4).is_some_and(|token| token.kind == Kind::Text);
+            && tokens.get(at + 4).is_some_and(|token| token.kind == TokenKind::Text);
         if is_read && !is_word {
             if bodies.contains(text(at)) && before != "." && before != "?." {
                 found.push((tokens[at].line, format!("{}.{}", text(at), text(at + 2))));
@@ -70,10 +70,10 @@ fn status_of_bodies(tokens: &[Token<'_>]) -> Vec<(u64, String)> {
 }
 
 /// Whether the tokens start with a request through the API client: `await args.apiClient.get(`.
-fn is_call(tokens: &[Token<'_>]) -> bool {
+fn is_call(tokens: &[ScriptToken<'_>]) -> bool {
     let mut rest = tokens.iter().skip_while(|token| token.text == "await").peekable();
     let mut names = Vec::new();
-    while let Some(name) = rest.next_if(|token| token.kind == Kind::Word) {
+    while let Some(name) = rest.next_if(|token| token.kind == TokenKind::Word) {
         names.push(name.text);
         if rest.next_if(|token| matches!(token.text, "." | "?.")).is_none() {
             break;
@@ -85,7 +85,7 @@ fn is_call(tokens: &[Token<'_>]) -> bool {
 }
 
 /// The opening parenthesis for a closing one.
-fn opening(tokens: &[Token<'_>], closing: usize) -> Option<usize> {
+fn opening(tokens: &[ScriptToken<'_>], closing: usize) -> Option<usize> {
     let mut depth = 0_usize;
     (0..=closing).rev().find(|&at| {
         match tokens[at].text {
@@ -98,7 +98,7 @@ fn opening(tokens: &[Token<'_>], closing: usize) -> Option<usize> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     /// A name, a keyword or a number.
     Word,
     /// A string, without its quotes.
@@ -107,8 +107,8 @@ enum Kind {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Token<'a> {
-    kind: Kind,
+struct ScriptToken<'a> {
+    kind: TokenKind,
     text: &'a str,
     line: u64,
 }
@@ -117,8 +117,8 @@ struct Token<'a> {
 const SIGNS: [&str; 13] = ["===", "!==", "==", "!=", "<=", ">=", "=>", "?.", "+=", "-=", "&&", "||", "??"];
 
 /// Splits a script into words, strings, and signs. Comments are dropped; template literals are strings.
-fn tokens(program: &str) -> Vec<Token<'_>> {
-    let mut tokens: Vec<Token<'_>> = Vec::new();
+fn tokens(program: &str) -> Vec<ScriptToken<'_>> {
+    let mut tokens: Vec<ScriptToken<'_>> = Vec::new();
     let (mut rest, mut line) = (program, 1_u64);
     while let Some(first) = rest.chars().next() {
         let (kind, length) = if first.is_whitespace() {
@@ -128,19 +128,19 @@ fn tokens(program: &str) -> Vec<Token<'_>> {
         } else if rest.starts_with("/*") {
             (None, rest.find("*/").map_or(rest.len(), |end| end + 2))
         } else if matches!(first, '"' | '\'' | '`') {
-            (Some(Kind::Text), quoted(rest, first))
+            (Some(TokenKind::Text), quoted(rest, first))
         } else if first == '/' && is_regex(tokens.last()) {
-            (Some(Kind::Text), quoted(rest, '/'))
+            (Some(TokenKind::Text), quoted(rest, '/'))
         } else if is_word(first) {
-            (Some(Kind::Word), rest.find(|char| !is_word(char)).unwrap_or(rest.len()))
+            (Some(TokenKind::Word), rest.find(|char| !is_word(char)).unwrap_or(rest.len()))
         } else {
             let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-            (Some(Kind::Sign), sign.map_or(first.len_utf8(), |sign| sign.len()))
+            (Some(TokenKind::Sign), sign.map_or(first.len_utf8(), |sign| sign.len()))
         };
         let (token, after) = rest.split_at(length);
         if let Some(kind) = kind {
-            let text = if kind == Kind::Text { token.trim_matches(first) } else { token };
-            tokens.push(Token { kind, text, line });
+            let text = if kind == TokenKind::Text { token.trim_matches(first) } else { token };
+            tokens.push(ScriptToken { kind, text, line });
         }
         line += token.matches('\n').count() as u64;
         rest = after;
@@ -170,10 +170,10 @@ fn quoted(text: &str, quote: char) -> usize {
 }
 
 /// Whether a slash starts a regular expression; after a value, it divides.
-fn is_regex(before: Option<&Token<'_>>) -> bool {
+fn is_regex(before: Option<&ScriptToken<'_>>) -> bool {
     before.is_none_or(|before| match before.kind {
-        Kind::Word => matches!(before.text, "return" | "typeof" | "case" | "in" | "of" | "await"),
-        Kind::Text => false,
-        Kind::Sign => !matches!(before.text, ")" | "]" | "}"),
+        TokenKind::Word => matches!(before.text, "return" | "typeof" | "case" | "in" | "of" | "await"),
+        TokenKind::Text => false,
+        TokenKind::Sign => !matches!(before.text, ")" | "]" | "}"),
     })
 }

@@ -154,7 +154,9 @@ fn keys_of_rest_mappings_are_known() {
     let test = "path: /me\nmethod: get\nrequestMaping:\n  query: {}\n";
     finds(
         &[("auth/test.rest.yml", test)],
-        &["error: auth/test.rest.yml:3: unknown key `requestMaping` in the REST mapping; did you mean `requestMapping`?"],
+        &[
+            "error: auth/test.rest.yml:3: unknown key `requestMaping` in the REST mapping; did you mean `requestMapping`?",
+        ],
     );
     let test = "path: /me\nmethod: get\nrequestMapping:\n  header: {A: b}\n  body: {}\n";
     finds(
@@ -245,8 +247,9 @@ fn an_input_in_a_host_needs_an_anchored_pattern() {
         let open = format!("{at} the input `shop` goes into a host and can be anything; {help}");
         assert_eq!(findings(SPEC), std::slice::from_ref(&open));
         assert_eq!(findings(&schema("")), [open]);
-        let loose =
-            format!("{at} the `pattern` of the input `shop`, which goes into a host, is not anchored at both ends; {help}");
+        let loose = format!(
+            "{at} the `pattern` of the input `shop`, which goes into a host, is not anchored at both ends; {help}"
+        );
         assert_eq!(findings(&schema(", pattern: '[a-z]+'")), [loose]);
         assert_eq!(findings(&schema(", pattern: '^[a-z]+$'")), [""; 0]);
         assert_eq!(findings(&schema(", enum: [a, b]")), [""; 0]);

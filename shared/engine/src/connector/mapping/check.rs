@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 128;
 
 /// A malformed formula or value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
+pub struct MalformedValue {
     /// The location, as a JSON pointer (RFC 6901).
     pub pointer: String,
     /// What is wrong.
@@ -19,7 +19,7 @@ pub struct Malformed {
     pub help: String,
 }
 
-impl std::fmt::Display for Malformed {
+impl std::fmt::Display for MalformedValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let at = if self.pointer.is_empty() { "at the top" } else { &self.pointer };
         write!(f, "{at}: {}; {}", self.message, self.help)
@@ -27,16 +27,16 @@ impl std::fmt::Display for Malformed {
 }
 
 /// Returns everything malformed in an expression, in written order.
-pub(super) fn check(expression: &Value) -> Vec<Malformed> {
+pub(super) fn check(expression: &Value) -> Vec<MalformedValue> {
     let mut found = Vec::new();
     check_node(expression, "", 0, &mut found);
     // An expression nested too deeply to check is also too deep to search.
     if found.is_empty() { copy::check(expression) } else { found }
 }
 
-fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) {
+fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<MalformedValue>) {
     if depth > MAX_DEPTH {
-        found.push(Malformed {
+        found.push(MalformedValue {
             pointer: at.to_owned(),
             message: format!("the mapping is nested deeper than {MAX_DEPTH} levels"),
             help: "flatten it".to_owned(),
@@ -55,7 +55,7 @@ fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) 
             };
             let here = pointer::child(at, &format!("${name}"));
             if let Err(takes) = (formula.check)(argument) {
-                found.push(Malformed {
+                found.push(MalformedValue {
                     pointer: here.clone(),
                     message: format!("the argument of ${name} is malformed"),
                     help: format!("${name} {takes}"),
@@ -72,7 +72,7 @@ fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) 
     }
 }
 
-fn check_values(object: &serde_json::Map<String, Value>, at: &str, depth: usize, found: &mut Vec<Malformed>) {
+fn check_values(object: &serde_json::Map<String, Value>, at: &str, depth: usize, found: &mut Vec<MalformedValue>) {
     for (key, value) in object {
         check_node(value, &pointer::child(at, key), depth + 1, found);
     }

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::check::Malformed;
+use super::check::MalformedValue;
 use super::formulas;
 use super::locator::{self, Step};
 use crate::connector::pointer;
@@ -35,7 +35,7 @@ pub(super) fn resolve(mut result: Value, variables: &Value) -> Option<Value> {
     for place in places {
         let locator = result.pointer(&place).and_then(|mark| mark.get(WAITING)?.as_str());
         let steps = locator.and_then(locator::parse);
-        let source = steps.and_then(|steps| locator::find(&result, &steps).map(locator::Found::into_value));
+        let source = steps.and_then(|steps| locator::find(&result, &steps).map(locator::LocatedValue::into_value));
         if let Some(mark) = result.pointer_mut(&place) {
             *mark = source.filter(|source| !has_mark(source)).unwrap_or_else(nothing);
         }
@@ -84,7 +84,7 @@ fn prune(value: &mut Value) -> bool {
 }
 
 /// Finds copies in an expression whose source contains a copy that is not inserted yet, as far as it can be seen.
-pub(super) fn check(expression: &Value) -> Vec<Malformed> {
+pub(super) fn check(expression: &Value) -> Vec<MalformedValue> {
     let mut copies = Vec::new();
     collect(expression, "", &mut copies);
     let waits = |(index, (at, locator)): (usize, &(String, &str))| {
@@ -94,7 +94,7 @@ pub(super) fn check(expression: &Value) -> Vec<Malformed> {
         });
         let is_in_source =
             |copy: &str| copy.strip_prefix(&source).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        copies[index..].iter().any(|(copy, _)| is_in_source(copy)).then(|| Malformed {
+        copies[index..].iter().any(|(copy, _)| is_in_source(copy)).then(|| MalformedValue {
             pointer: pointer::child(at, "$copy"),
             message: format!("{locator} contains a $copy that has no value yet"),
             help: "copy from where the value is written".to_owned(),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::locator::{self, Found, Step};
+use super::locator::{self, LocatedValue, Step};
 use super::operators::{Operator, compare, includes, is_empty};
 use super::{evaluate, js};
 
@@ -50,7 +50,7 @@ fn collect<'a>(value: &'a Value, steps: &[Step], reached: &mut Vec<&'a Value>) {
             }
         }
         (Some((step, rest)), value) => {
-            if let Some(Found::Borrowed(value)) = locator::find(value, std::slice::from_ref(step)) {
+            if let Some(LocatedValue::Borrowed(value)) = locator::find(value, std::slice::from_ref(step)) {
                 collect(value, rest, reached);
             }
         }

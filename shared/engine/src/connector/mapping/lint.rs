@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value};
 
-use super::check::Malformed;
+use super::check::MalformedValue;
 use super::{formulas, operators};
 use crate::connector::{pointer, spelling};
 
 /// Finds unknown formulas, misplaced formulas, and unknown operators of `$eval`.
-pub fn unknown_formulas(expression: &Value) -> Vec<Malformed> {
+pub fn unknown_formulas(expression: &Value) -> Vec<MalformedValue> {
     let mut found = Vec::new();
     visit(expression, "", &mut found);
     found
 }
 
-fn visit(value: &Value, at: &str, found: &mut Vec<Malformed>) {
+fn visit(value: &Value, at: &str, found: &mut Vec<MalformedValue>) {
     match value {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
@@ -39,7 +39,7 @@ fn visit(value: &Value, at: &str, found: &mut Vec<Malformed>) {
     }
 }
 
-fn not_a_formula(index: usize, key: &str, at: &str) -> Option<Malformed> {
+fn not_a_formula(index: usize, key: &str, at: &str) -> Option<MalformedValue> {
     let name = key.strip_prefix('$')?;
     let (message, help) = if index > 0 && formulas::find(name).is_some() {
         (format!("{key} is not the first key, so it isn't a formula"), "move it into its own value".to_owned())
@@ -53,10 +53,10 @@ fn not_a_formula(index: usize, key: &str, at: &str) -> Option<Malformed> {
     } else {
         return None;
     };
-    Some(Malformed { pointer: pointer::child(at, key), message, help })
+    Some(MalformedValue { pointer: pointer::child(at, key), message, help })
 }
 
-fn unknown_operator(object: &Map<String, Value>, at: &str) -> Option<Malformed> {
+fn unknown_operator(object: &Map<String, Value>, at: &str) -> Option<MalformedValue> {
     let (message, help, pointer) = match object.keys().nth(1) {
         Some(operator) if operators::find(operator).is_some() => return None,
         Some(operator) => (
@@ -71,7 +71,7 @@ fn unknown_operator(object: &Map<String, Value>, at: &str) -> Option<Malformed> 
             pointer::child(at, "$eval"),
         ),
     };
-    Some(Malformed { pointer, message, help })
+    Some(MalformedValue { pointer, message, help })
 }
 
 fn did_you_mean(written: &str, prefix: &str, known: &[&str]) -> Option<String> {

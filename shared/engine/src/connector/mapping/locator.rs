@@ -51,13 +51,13 @@ pub(crate) fn names(locator: &str) -> Option<Vec<String>> {
 /// Finds the value at the end of the steps; `None` if there is none.
 ///
 /// `[n]` returns falsy items too; Membrane's evaluator returns undefined for them.
-pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<Found<'a>> {
-    let mut found = Found::Borrowed(value);
+pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<LocatedValue<'a>> {
+    let mut found = LocatedValue::Borrowed(value);
     for step in steps {
-        let Found::Borrowed(value) = found else { return None };
+        let LocatedValue::Borrowed(value) = found else { return None };
         found = match step {
             Step::Property(name) => property(value, name)?,
-            Step::Item(index) => Found::Borrowed(item(value, *index)?),
+            Step::Item(index) => LocatedValue::Borrowed(item(value, *index)?),
         };
     }
     Some(found)
@@ -65,12 +65,12 @@ pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<Found<'a>> {
 
 /// A value in the variables, or the length of an array, which only JavaScript has as a property.
 #[derive(Debug, PartialEq)]
-pub(super) enum Found<'a> {
+pub(super) enum LocatedValue<'a> {
     Borrowed(&'a Value),
     Length(usize),
 }
 
-impl Found<'_> {
+impl LocatedValue<'_> {
     pub(super) fn into_value(self) -> Value {
         match self {
             Self::Borrowed(value) => value.clone(),
@@ -79,13 +79,13 @@ impl Found<'_> {
     }
 }
 
-fn property<'a>(value: &'a Value, name: &str) -> Option<Found<'a>> {
+fn property<'a>(value: &'a Value, name: &str) -> Option<LocatedValue<'a>> {
     match value {
-        Value::Object(object) => object.get(name).map(Found::Borrowed),
-        Value::Array(items) if name == "length" => Some(Found::Length(items.len())),
+        Value::Object(object) => object.get(name).map(LocatedValue::Borrowed),
+        Value::Array(items) if name == "length" => Some(LocatedValue::Length(items.len())),
         Value::Array(items) => {
             let index: usize = name.parse().ok().filter(|index: &usize| index.to_string() == name)?;
-            items.get(index).map(Found::Borrowed)
+            items.get(index).map(LocatedValue::Borrowed)
         }
         _ => None,
     }
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn lookup(value: &Value, locator: &str) -> Option<Value> {
-        find(value, &parse(locator).unwrap()).map(Found::into_value)
+        find(value, &parse(locator).unwrap()).map(LocatedValue::into_value)
     }
 
     #[test]

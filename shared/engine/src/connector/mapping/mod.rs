@@ -18,7 +18,7 @@ mod lint;
 mod locator;
 mod operators;
 
-pub use check::Malformed;
+pub use check::MalformedValue;
 #[cfg(test)]
 pub(crate) use formulas::NAMES;
 pub use lint::unknown_formulas;
@@ -35,7 +35,7 @@ impl Mapping {
     /// # Errors
     ///
     /// Every malformed formula.
-    pub fn parse(expression: Value) -> Result<Self, Vec<Malformed>> {
+    pub fn parse(expression: Value) -> Result<Self, Vec<MalformedValue>> {
         let malformed = check::check(&expression);
         if malformed.is_empty() { Ok(Self(expression)) } else { Err(malformed) }
     }
@@ -80,7 +80,7 @@ fn evaluate(expression: &Value, variables: &Value) -> Option<Value> {
 
 fn evaluate_object(object: &Map<String, Value>, variables: &Value) -> Option<Value> {
     if let Some((_, formula, argument)) = formulas::of(object) {
-        return (formula.evaluate)(&formulas::Call { argument, object, variables });
+        return (formula.evaluate)(&formulas::FormulaCall { argument, object, variables });
     }
     let values: Map<String, Value> =
         object.iter().filter_map(|(key, value)| Some((key.clone(), evaluate(value, variables)?))).collect();

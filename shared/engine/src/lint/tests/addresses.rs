@@ -163,7 +163,9 @@ fn a_secret_next_to_an_unproven_identifier_is_reported() {
         ("auth/disconnect.rest.yml", &rest(account)),
     ];
     assert!(found(&files)[0].contains("`account` from the callback decides for whom"), "{:?}", found(&files));
-    assert!(findings(&spec, "shop: { $var: connectionParameters.shop }")[0].contains("the input `shop` decides for whom"));
+    assert!(
+        findings(&spec, "shop: { $var: connectionParameters.shop }")[0].contains("the input `shop` decides for whom")
+    );
     // The API client's token is proof, unless the request's own header overrides it.
     let client = "baseUri: https://a.example\nheaders: { Authorization: { $var: credentials.access_token } }\n";
     let with_client = |headers: &str| {

@@ -4,7 +4,7 @@ use time::{Date, Duration, Month, PrimitiveDateTime};
 
 /// The fields parsed so far.
 #[derive(Default)]
-pub(super) struct Fields {
+pub(super) struct DateFields {
     pub(super) day: Vec<i64>,
     pub(super) month: Option<i64>,
     pub(super) is_iso: bool,
@@ -15,7 +15,7 @@ pub(super) struct Fields {
     pub(super) zone_minute: Option<i64>,
 }
 
-impl Fields {
+impl DateFields {
     /// Adds a number of the date, which has three.
     pub(super) fn add_day(&mut self, number: i64) -> Option<()> {
         (self.day.len() < 3).then(|| self.day.push(number))

@@ -4,7 +4,7 @@ use crate::connector::mapping::js;
 
 /// A token of a date.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum DateToken {
     Number {
         value: i64,
         digits: usize,
@@ -24,7 +24,7 @@ pub(super) enum Token {
     Other,
 }
 
-impl Token {
+impl DateToken {
     /// 1 or -1 if the token is a sign.
     pub(super) fn sign(self) -> Option<i64> {
         match self {
@@ -36,7 +36,7 @@ impl Token {
 }
 
 /// Splits a string into tokens.
-pub(super) fn tokens(text: &str) -> Vec<Token> {
+pub(super) fn tokens(text: &str) -> Vec<DateToken> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(char) = rest.chars().next() {
@@ -49,11 +49,11 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
         let (token, after) = rest.split_at(length);
         tokens.push(match char {
             '0'..='9' => number(token),
-            ':' | '-' | '+' | '.' | ')' => Token::Symbol(char),
-            '(' => Token::Other,
-            char if js::is_space(char) => Token::Space,
+            ':' | '-' | '+' | '.' | ')' => DateToken::Symbol(char),
+            '(' => DateToken::Other,
+            char if js::is_space(char) => DateToken::Space,
             'A'.. => word(token),
-            _ => Token::Other,
+            _ => DateToken::Other,
         });
         rest = after;
     }
@@ -81,28 +81,28 @@ fn parentheses(text: &str) -> usize {
 }
 
 /// A number; only nine digits after leading zeros count.
-fn number(text: &str) -> Token {
+fn number(text: &str) -> DateToken {
     let significant = text.trim_start_matches('0');
-    Token::Number { value: significant[..significant.len().min(9)].parse().unwrap_or(0), digits: text.len() }
+    DateToken::Number { value: significant[..significant.len().min(9)].parse().unwrap_or(0), digits: text.len() }
 }
 
-fn word(text: &str) -> Token {
+fn word(text: &str) -> DateToken {
     let text = text.to_ascii_lowercase();
     let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     if let Some(month) = (1..).zip(months).find(|(_, name)| text.starts_with(name)) {
-        return Token::Month(month.0);
+        return DateToken::Month(month.0);
     }
     match text.as_str() {
-        "am" => Token::HalfDay(0),
-        "pm" => Token::HalfDay(12),
-        "z" => Token::Zulu,
-        "ut" | "utc" | "gmt" => Token::Zone(0),
-        "edt" => Token::Zone(-4),
-        "est" | "cdt" => Token::Zone(-5),
-        "cst" | "mdt" => Token::Zone(-6),
-        "mst" | "pdt" => Token::Zone(-7),
-        "pst" => Token::Zone(-8),
-        "t" => Token::Separator,
-        _ => Token::Word,
+        "am" => DateToken::HalfDay(0),
+        "pm" => DateToken::HalfDay(12),
+        "z" => DateToken::Zulu,
+        "ut" | "utc" | "gmt" => DateToken::Zone(0),
+        "edt" => DateToken::Zone(-4),
+        "est" | "cdt" => DateToken::Zone(-5),
+        "cst" | "mdt" => DateToken::Zone(-6),
+        "mst" | "pdt" => DateToken::Zone(-7),
+        "pst" => DateToken::Zone(-8),
+        "t" => DateToken::Separator,
+        _ => DateToken::Word,
     }
 }

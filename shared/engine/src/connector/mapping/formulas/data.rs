@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, Checked, of};
+use super::{Checked, FormulaCall, of};
 use crate::connector::mapping::{evaluate, js, locator};
 
 /// A missing variable is undefined; an invalid locator is null.
-pub(super) fn var(call: &Call<'_>) -> Option<Value> {
+pub(super) fn var(call: &FormulaCall<'_>) -> Option<Value> {
     let Some(steps) = call.argument.as_str().and_then(locator::parse) else { return Some(Value::Null) };
-    locator::find(call.variables, &steps).map(locator::Found::into_value)
+    locator::find(call.variables, &steps).map(locator::LocatedValue::into_value)
 }
 
 pub(super) fn check_var(argument: &Value) -> Checked {
@@ -16,7 +16,7 @@ pub(super) fn check_var(argument: &Value) -> Checked {
 }
 
 /// Merges only objects; Membrane's evaluator also treats an array as an object with numeric keys.
-pub(super) fn merge_objects(call: &Call<'_>) -> Option<Value> {
+pub(super) fn merge_objects(call: &FormulaCall<'_>) -> Option<Value> {
     let mut merged = Map::new();
     for value in call.present_values()? {
         if let Value::Object(object) = value {
@@ -27,7 +27,7 @@ pub(super) fn merge_objects(call: &Call<'_>) -> Option<Value> {
 }
 
 /// Evaluates `item` for each value of the source, with the variables `item`, `parent`, and `index`. Falsy results are dropped.
-pub(super) fn iterate(call: &Call<'_>) -> Option<Value> {
+pub(super) fn iterate(call: &FormulaCall<'_>) -> Option<Value> {
     let Some(Value::Array(source)) = evaluate(call.argument.get("source")?, call.variables) else { return None };
     let item = call.argument.get("item")?;
     let mut variables = json!({ "item": null, "parent": call.variables, "index": 0 });
@@ -49,7 +49,7 @@ pub(super) fn check_iterate(argument: &Value) -> Checked {
 }
 
 /// The argument, usually another formula, with the variables substituted.
-pub(super) fn formula(call: &Call<'_>) -> Option<Value> {
+pub(super) fn formula(call: &FormulaCall<'_>) -> Option<Value> {
     with_variables(call.argument, call.variables)
 }
 

@@ -5,7 +5,7 @@ use jsonata_core::parser;
 use jsonata_core::value::JValue;
 use serde_json::Value;
 
-use super::{Call, Checked, is_formula};
+use super::{Checked, FormulaCall, is_formula};
 
 /// The time limit of an expression, in milliseconds, checked between steps.
 const TIME: u64 = 500;
@@ -30,7 +30,7 @@ const GUARDS: &str = "
 ";
 
 /// Evaluates the expression; an error is undefined.
-pub(super) fn jsonata(call: &Call<'_>) -> Option<Value> {
+pub(super) fn jsonata(call: &FormulaCall<'_>) -> Option<Value> {
     let expression = call.value()?;
     stacker::grow(STACK, || evaluate(expression.as_str()?, call.variables))
 }

@@ -19,7 +19,7 @@ pub(super) struct Formula {
     /// Checks the argument.
     pub(super) check: fn(&Value) -> Checked,
     /// Evaluates the formula.
-    pub(super) evaluate: fn(&Call<'_>) -> Option<Value>,
+    pub(super) evaluate: fn(&FormulaCall<'_>) -> Option<Value>,
     /// Whether the argument contains further expressions.
     pub(super) nests: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct Formula {
 pub(super) type Checked = Result<(), Cow<'static, str>>;
 
 /// A formula in an expression, with its argument and variables.
-pub(super) struct Call<'a> {
+pub(super) struct FormulaCall<'a> {
     /// The value of the formula's key.
     pub(super) argument: &'a Value,
     /// The whole object, whose first key is the formula's name.
@@ -37,7 +37,7 @@ pub(super) struct Call<'a> {
     pub(super) variables: &'a Value,
 }
 
-impl Call<'_> {
+impl FormulaCall<'_> {
     /// Evaluates the argument.
     fn value(&self) -> Option<Value> {
         evaluate(self.argument, self.variables)
@@ -130,7 +130,11 @@ fn check_list(argument: &Value) -> Checked {
 }
 
 fn check_text(argument: &Value) -> Checked {
-    if argument.is_string() || is_formula(argument) { Ok(()) } else { Err("takes a string, or a formula that returns one".into()) }
+    if argument.is_string() || is_formula(argument) {
+        Ok(())
+    } else {
+        Err("takes a string, or a formula that returns one".into())
+    }
 }
 
 fn check_object(argument: &Value) -> Checked {

@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 
-use super::Call;
+use super::FormulaCall;
 use crate::connector::mapping::js;
 
 /// The first name, if there is a last name too.
-pub(super) fn first_name(call: &Call<'_>) -> Option<Value> {
-    let name = Name::of(call);
+pub(super) fn first_name(call: &FormulaCall<'_>) -> Option<Value> {
+    let name = PersonName::of(call);
     if name.last.is_empty() { None } else { name.first.map(Value::from) }
 }
 
 /// The last name, or the only word of a name.
-pub(super) fn last_name(call: &Call<'_>) -> Option<Value> {
-    let name = Name::of(call);
+pub(super) fn last_name(call: &FormulaCall<'_>) -> Option<Value> {
+    let name = PersonName::of(call);
     let last = Some(name.last).filter(|last| !last.is_empty());
     last.or(name.first.filter(|first| !first.is_empty())).map(Value::from)
 }
@@ -53,13 +53,13 @@ const PARTICLES: [&str; 25] = [
 ];
 
 #[derive(Default)]
-struct Name {
+struct PersonName {
     first: Option<String>,
     last: String,
 }
 
-impl Name {
-    fn of(call: &Call<'_>) -> Self {
+impl PersonName {
+    fn of(call: &FormulaCall<'_>) -> Self {
         let value = call.value().filter(|value| !value.is_null());
         let name = Self::parse(&value.map_or_else(String::new, |value| js::string(Some(&value))));
         Self { first: name.first.map(|first| js::trim(&first).to_owned()), last: js::trim(&name.last).to_owned() }
@@ -178,11 +178,11 @@ fn unquoted(part: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::Name;
+    use super::PersonName;
 
     #[track_caller]
     fn parsed(text: &str, first: Option<&str>, last: &str) {
-        let name = Name::parse(text);
+        let name = PersonName::parse(text);
         assert_eq!((name.first.as_deref(), name.last.as_str()), (first, last), "{text}");
     }
 

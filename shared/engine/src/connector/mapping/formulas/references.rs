@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, Checked, is_formula};
+use super::{Checked, FormulaCall, is_formula};
 use crate::connector::mapping::copy;
 
 /// A mark that is replaced by the copy once the whole result is complete.
-pub(super) fn copy(call: &Call<'_>) -> Option<Value> {
+pub(super) fn copy(call: &FormulaCall<'_>) -> Option<Value> {
     Some(copy::mark(call.value()?))
 }
 
@@ -19,7 +19,7 @@ pub(super) fn check_copy(argument: &Value) -> Checked {
 }
 
 /// The literal id.
-pub(super) fn record(call: &Call<'_>) -> Option<Value> {
+pub(super) fn record(call: &FormulaCall<'_>) -> Option<Value> {
     call.argument.as_object()?.get("id").cloned()
 }
 
@@ -28,6 +28,6 @@ pub(super) fn check_record(argument: &Value) -> Checked {
 }
 
 /// The formula with its argument evaluated, since Larder cannot look up records.
-pub(super) fn unresolved(name: &str, call: &Call<'_>) -> Option<Value> {
+pub(super) fn unresolved(name: &str, call: &FormulaCall<'_>) -> Option<Value> {
     Some(call.value().map_or_else(|| Value::Object(Map::new()), |argument| json!({ name: argument })))
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Call, Checked};
+use super::{Checked, FormulaCall};
 use crate::connector::mapping::{evaluate, js};
 
-pub(super) fn concat(call: &Call<'_>) -> Option<Value> {
+pub(super) fn concat(call: &FormulaCall<'_>) -> Option<Value> {
     let (values, delimiter) = match call.argument {
         Value::Object(options) => (options.get("values")?, options.get("delimiter").filter(|given| !given.is_null())),
         values => (values, None),
@@ -28,7 +28,7 @@ pub(super) fn check_concat(argument: &Value) -> Checked {
 }
 
 /// Fills in all values in one pass: a placeholder inside a value is not filled in.
-pub(super) fn tpl(call: &Call<'_>) -> Option<Value> {
+pub(super) fn tpl(call: &FormulaCall<'_>) -> Option<Value> {
     let template = call.argument.get("template")?.as_str()?;
     let no_values = Map::new();
     let values = call.argument.get("values").and_then(Value::as_object).unwrap_or(&no_values);
@@ -63,7 +63,7 @@ pub(super) fn check_tpl(argument: &Value) -> Checked {
 }
 
 /// The part after the only `@`.
-pub(super) fn domain_from_email(call: &Call<'_>) -> Option<Value> {
+pub(super) fn domain_from_email(call: &FormulaCall<'_>) -> Option<Value> {
     let address = call.value()?;
     let (_, domain) = address.as_str()?.split_once('@')?;
     (!domain.contains('@')).then(|| Value::from(domain))

@@ -6,28 +6,28 @@ use larder::credentials::is_secret_name;
 use serde_json::{Map, Value, json};
 
 use super::flow::{self, Origin};
-use super::sources::{Content, Kind, Scope, Source};
+use super::sources::{AuthScope, Content, FunctionSource, SourceKind};
 use super::{Document, Files, schemas};
 use crate::connector::FunctionName;
 use crate::connector::secrecy::{is_hidden, uses_secret};
 
 /// The functions and schemas of one auth option.
-pub(super) struct Reach<'a> {
+pub(super) struct OptionContext<'a> {
     /// The authentication type.
     pub(super) kind: Option<&'a str>,
     /// The implementations, including those inherited from `auth`.
-    sources: Vec<Source<'a>>,
+    sources: Vec<FunctionSource<'a>>,
     inputs: Vec<&'a Value>,
     parameters: Value,
     credentials: Vec<&'a Value>,
     callback_fields: Vec<String>,
 }
 
-impl<'a> Reach<'a> {
+impl<'a> OptionContext<'a> {
     pub(super) fn new(
-        scope: &'a Scope<'a>,
+        scope: &'a AuthScope<'a>,
         spec: &'a Value,
-        scopes: &'a [Scope<'a>],
+        scopes: &'a [AuthScope<'a>],
         document: &Rc<Document>,
         files: &'a Files,
     ) -> Self {
@@ -62,7 +62,7 @@ impl<'a> Reach<'a> {
     }
 
     /// The implementation of a function.
-    pub(super) fn source(&self, name: FunctionName) -> Option<&Source<'a>> {
+    pub(super) fn source(&self, name: FunctionName) -> Option<&FunctionSource<'a>> {
         self.sources.iter().find(|source| source.name == name)
     }
 
@@ -80,14 +80,14 @@ impl<'a> Reach<'a> {
     /// function's request to a relative path.
     pub(super) fn leads_secrets(&self) -> bool {
         self.sources.iter().any(|source| match (source.kind, &source.content) {
-            (Kind::Mapping, _) if source.name == FunctionName::MakeApiClient => {
+            (SourceKind::Mapping, _) if source.name == FunctionName::MakeApiClient => {
                 source.yaml().is_some_and(|(value, _)| self.uses_secret(value))
             }
-            (Kind::Rest, _) => source.yaml().is_some_and(|(value, _)| {
+            (SourceKind::Rest, _) => source.yaml().is_some_and(|(value, _)| {
                 let path = value.get("path").and_then(Value::as_str).unwrap_or_default();
                 !path.contains("://") && value.get("requestMapping").is_some_and(|request| self.uses_secret(request))
             }),
-            (Kind::Script, Content::Text(text, _)) => {
+            (SourceKind::Script, Content::Text(text, _)) => {
                 source.name != FunctionName::GetOAuthConfig && uses_secret(text, Some(&self.parameters))
             }
             _ => false,
