@@ -104,7 +104,7 @@ impl std::fmt::Debug for BasicAuth {
 }
 
 /// An object's entries as strings, without nulls. A missing or null object is empty.
-pub(super) fn texts(value: Option<&Value>) -> Option<Vec<(String, String)>> {
+pub(super) fn string_entries(value: Option<&Value>) -> Option<Vec<(String, String)>> {
     match value {
         None | Some(Value::Null) => Some(Vec::new()),
         Some(Value::Object(object)) => Some(
@@ -132,7 +132,7 @@ fn base_uri(settings: &Value) -> Result<Option<String>, String> {
 
 fn entries(settings: &Value, keys: &[&'static str]) -> Result<Vec<(String, String)>, String> {
     let Some((key, value)) = first(settings, keys) else { return Ok(Vec::new()) };
-    texts(Some(value)).ok_or_else(|| format!("`{key}` of the API client must be an object"))
+    string_entries(Some(value)).ok_or_else(|| format!("`{key}` of the API client must be an object"))
 }
 
 fn handlers(settings: &Value) -> Result<Vec<ResponseHandler>, String> {

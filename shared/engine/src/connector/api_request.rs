@@ -6,7 +6,7 @@ use http::{Method, Request};
 use serde_json::Value;
 use url::Url;
 
-use super::api_client::{ApiClient, BasicAuth, basic_auth, texts};
+use super::api_client::{ApiClient, BasicAuth, basic_auth, string_entries};
 
 /// A request to an API. The [`ApiClient`] supplies everything it leaves out.
 #[derive(Clone, Default)]
@@ -84,7 +84,7 @@ impl ApiRequest {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
         let pairs = |name: &'static str, keys: [&str; 2]| {
             let given = keys.iter().find_map(|key| value.get(key).filter(|value| !value.is_null()));
-            texts(given).ok_or(RestError::NotAnObject(name))
+            string_entries(given).ok_or(RestError::NotAnObject(name))
         };
         let bytes = text("dataBase64").and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
         let data = value.get("data").filter(|data| !data.is_null());
@@ -223,7 +223,7 @@ fn encode(data: &Value, headers: &mut HeaderMap) -> Vec<u8> {
     match data {
         Value::String(text) if !is_json => text.clone().into_bytes(),
         Value::Object(_) if is_form => form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(texts(Some(data)).unwrap_or_default())
+            .extend_pairs(string_entries(Some(data)).unwrap_or_default())
             .finish()
             .into_bytes(),
         _ => {

@@ -126,17 +126,17 @@ impl DatabaseLogin {
                 return Err(field.error());
             }
         }
-        let text = |name| given(name).and_then(text).unwrap_or_default().to_owned();
+        let string = |name| given(name).and_then(string).unwrap_or_default().to_owned();
         let driver = given("driver").and_then(driver).ok_or_else(|| FIELDS[0].error())?;
-        let host = text("host");
+        let host = string("host");
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
         Ok(Login {
             driver,
             host: bare.to_owned(),
             port: given("port").and_then(port).unwrap_or(driver.default_port()),
-            user: text("user"),
-            password: Secret::new(text("password")),
-            database: text("database"),
+            user: string("user"),
+            password: Secret::new(string("password")),
+            database: string("database"),
             tls: given("tls").and_then(tls),
         })
     }
@@ -169,11 +169,11 @@ struct Field {
 
 const FIELDS: [Field; 7] = [
     Field::required("driver", |value| driver(value).is_some(), "`postgres` or `mysql`"),
-    Field::required("host", is_filled, "a non-empty string"),
+    Field::required("host", is_non_empty_string, "a non-empty string"),
     Field::optional("port", |value| port(value).is_some(), "a number from 1 to 65535"),
-    Field::required("user", is_filled, "a non-empty string"),
-    Field::required("password", |value| text(value).is_some(), "a string"),
-    Field::required("database", is_filled, "a non-empty string"),
+    Field::required("user", is_non_empty_string, "a non-empty string"),
+    Field::required("password", |value| string(value).is_some(), "a string"),
+    Field::required("database", is_non_empty_string, "a non-empty string"),
     Field::optional("tls", |value| tls(value).is_some(), "`require`, `prefer` or `disable`"),
 ];
 
@@ -196,12 +196,12 @@ fn names() -> String {
 }
 
 /// The string, unless it contains a NUL, which ends strings in both protocols.
-fn text(value: &Value) -> Option<&str> {
+fn string(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| !text.contains('\0'))
 }
 
-fn is_filled(value: &Value) -> bool {
-    text(value).is_some_and(|text| !text.is_empty())
+fn is_non_empty_string(value: &Value) -> bool {
+    string(value).is_some_and(|text| !text.is_empty())
 }
 
 fn driver(value: &Value) -> Option<Driver> {

@@ -29,7 +29,7 @@ pub struct FolderProblem {
     pub file: String,
     /// The line, starting at 1.
     pub line: Option<u64>,
-    /// What is wrong.
+    /// The message.
     pub message: String,
     /// How to fix it; may be empty.
     pub help: String,
@@ -136,8 +136,8 @@ fn parse_spec(folder_name: &str, files: &Files, problems: &mut Problems) -> Opti
     let scripts = Arc::new(Script::sources(files));
     let mut fields = SpecReader { spec: &spec, files, scripts, problems };
     let key = fields.key(folder_name);
-    let name = fields.text("/name").unwrap_or_else(|| key.clone());
-    let logo_uri = fields.text("/logoUri");
+    let name = fields.string("/name").unwrap_or_else(|| key.clone());
+    let logo_uri = fields.string("/logoUri");
     let parameters_schema = fields.schema("/parametersSchema");
     let options = fields.options(parameters_schema.as_ref())?;
     Some(Connector { key, name, logo_uri, parameters_schema, options })
@@ -154,7 +154,7 @@ struct SpecReader<'a> {
 impl SpecReader<'_> {
     /// The connector's key, which defaults to the folder's name.
     fn key(&mut self, folder_name: &str) -> String {
-        let key = self.text("/key").unwrap_or_else(|| folder_name.to_owned());
+        let key = self.string("/key").unwrap_or_else(|| folder_name.to_owned());
         let is_legal = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
         if !(1..=100).contains(&key.len()) || !key.chars().all(is_legal) {
             let message = "invalid connector key (by default the folder's name)".to_owned();
@@ -196,12 +196,12 @@ impl SpecReader<'_> {
     fn option(&mut self, key: &str, places: &[String], parameters_schema: Option<&Value>) -> Option<AuthOption> {
         let kind = self.auth_type(places);
         let in_places = |path: &str| places.iter().map(|at| format!("{at}{path}")).collect::<Vec<_>>();
-        let first_text = |fields: &mut Self, paths: Vec<String>| paths.iter().find_map(|path| fields.text(path));
-        let title = first_text(self, in_places("/title"));
+        let first_string = |fields: &mut Self, paths: Vec<String>| paths.iter().find_map(|path| fields.string(path));
+        let title = first_string(self, in_places("/title"));
         let description = [in_places("/description"), in_places("/ui/description"), vec!["/ui/description".to_owned()]];
-        let description = first_text(self, description.concat());
+        let description = first_string(self, description.concat());
         let help_uri = [in_places("/ui/helpUri"), in_places("/helpUri"), vec!["/ui/helpUri".to_owned()]];
-        let help_uri = first_text(self, help_uri.concat());
+        let help_uri = first_string(self, help_uri.concat());
         // The schemas of `auth` and the option are merged; the option's wins.
         let mut input_schema = None;
         let mut own_parameters = parameters_schema.cloned();
@@ -285,7 +285,7 @@ impl SpecReader<'_> {
             Some("membrane-token") => Some(AuthType::MembraneToken(TokenHeaders::Both)),
             Some("integration-app-token") => Some(AuthType::MembraneToken(TokenHeaders::Legacy)),
             Some("proxy") => {
-                let key = places.iter().find_map(|at| self.text(&pointer::child(at, "proxyKey")));
+                let key = places.iter().find_map(|at| self.string(&pointer::child(at, "proxyKey")));
                 if key.is_none() {
                     let help = "set `proxyKey:` to the key of one of this Larder's auth proxies".to_owned();
                     self.problem(&at, "auth type proxy needs `proxyKey`".to_owned(), help);
@@ -299,7 +299,7 @@ impl SpecReader<'_> {
         }
     }
 
-    fn text(&mut self, at: &str) -> Option<String> {
+    fn string(&mut self, at: &str) -> Option<String> {
         match self.spec.value.pointer(at) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),

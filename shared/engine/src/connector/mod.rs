@@ -15,9 +15,9 @@
 //! files --folder--> Connector --catalog--> by key
 //! ```
 //!
-//! Nothing here makes calls or reads the clock; only [`folder`] and [`catalog`] read files, when a connector is first needed.
-//! Features that the format allows but Larder cannot run are reported as a [`FolderProblem`] when the folder is loaded, and affect
-//! only that connector.
+//! Nothing here makes network calls or reads the clock; only [`folder`] and [`catalog`] read files, when a connector is first
+//! needed. Features that the format allows but Larder cannot run are reported as a [`FolderProblem`] when the folder is
+//! loaded, and affect only that connector.
 
 pub mod api_client;
 pub mod api_request;
@@ -51,7 +51,7 @@ pub use rest::{RestMapping, test_passed};
 pub use script::Script;
 use serde_json::{Map, Value};
 
-/// One provider that tenants can connect to.
+/// A provider that tenants can connect to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connector {
     /// The unique key: at most 100 letters, digits, `_`, `.`, and `-`.

@@ -4,7 +4,7 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::api_client::texts;
+use super::api_client::string_entries;
 use super::api_request::{ApiBody, ApiRequest, RestError};
 use super::api_response::ApiResponse;
 use super::mapping::{MalformedValue, Mapping, js};
@@ -89,7 +89,7 @@ impl RestMapping {
     pub fn request(&self, variables: &Value) -> Result<ApiRequest, RestError> {
         let parts = self.request_mapping.as_ref().and_then(|mapping| mapping.evaluate(variables));
         let part = |name: &'static str| {
-            texts(parts.as_ref().and_then(|parts| parts.get(name))).ok_or(RestError::NotAnObject(name))
+            string_entries(parts.as_ref().and_then(|parts| parts.get(name))).ok_or(RestError::NotAnObject(name))
         };
         Ok(ApiRequest {
             method: self.method.clone(),

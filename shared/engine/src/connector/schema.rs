@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 pub struct FieldError {
     /// The field, as a path with dots; empty for the whole value.
     pub field: String,
-    /// What is wrong.
+    /// The message, worded to follow the field's name.
     pub message: String,
 }
 

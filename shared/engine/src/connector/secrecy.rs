@@ -16,7 +16,7 @@ impl AuthOption {
         let functions = [name, FunctionName::MakeApiClient].into_iter().filter_map(|name| self.function(name));
         functions
             .into_iter()
-            .any(|function| texts_of(function).iter().any(|text| uses_secret(text, self.parameters_schema.as_ref())))
+            .any(|function| strings_of(function).iter().any(|text| uses_secret(text, self.parameters_schema.as_ref())))
     }
 
     /// Whether the credentials schema marks a member as secret.
@@ -57,19 +57,19 @@ fn parameter(rest: &str) -> Option<&str> {
     Some(&rest[..end]).filter(|name| !name.is_empty())
 }
 
-fn texts_of(function: &Function) -> Vec<&str> {
-    let mut texts = Vec::new();
+fn strings_of(function: &Function) -> Vec<&str> {
+    let mut strings = Vec::new();
     match function {
-        Function::Mapping(mapping) => collect(mapping.expression(), &mut texts),
+        Function::Mapping(mapping) => collect(mapping.expression(), &mut strings),
         Function::Rest(rest) => {
             for mapping in rest.request_mapping.iter().chain(&rest.response_mapping) {
-                collect(mapping.expression(), &mut texts);
+                collect(mapping.expression(), &mut strings);
             }
         }
-        Function::Database(login) => collect(login.expression(), &mut texts),
-        Function::JavaScript(script) => texts.extend(sources_of(script)),
+        Function::Database(login) => collect(login.expression(), &mut strings),
+        Function::JavaScript(script) => strings.extend(sources_of(script)),
     }
-    texts
+    strings
 }
 
 /// The function's own file, and all files that don't belong to another function.
@@ -82,11 +82,11 @@ fn sources_of(script: &Script) -> impl Iterator<Item = &str> {
     script.paths().filter(move |path| *path == script.entry() || !is_other(path)).filter_map(|path| script.file(path))
 }
 
-fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+fn collect<'a>(value: &'a Value, strings: &mut Vec<&'a str>) {
     match value {
-        Value::String(text) => texts.push(text),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-        Value::Object(object) => object.values().for_each(|value| collect(value, texts)),
+        Value::String(text) => strings.push(text),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, strings)),
+        Value::Object(object) => object.values().for_each(|value| collect(value, strings)),
         _ => {}
     }
 }

@@ -91,7 +91,7 @@ fn judge(
             }
         };
         let message = format!(
-            "{what} decides for whom an integration's secret acts: anyone who changes it could act for another"
+            "{what} decides for whom an integration's secret acts: anyone who changes it could act for someone else"
         );
         findings.add(Severity::Warning, at.0, at.1, message, help.to_owned());
     }

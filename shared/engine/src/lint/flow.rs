@@ -14,7 +14,7 @@ pub(super) enum Origin {
     Input(String),
     /// The stored credentials.
     Credential(String),
-    /// The integration.
+    /// The integration's parameters.
     Parameter(String),
     /// The query of the callback, which comes from the browser.
     Callback(String),

@@ -50,12 +50,12 @@ pub(super) fn check(source: &FunctionSource<'_>, context: &OptionContext<'_>, fi
     }
 }
 
-/// An address.
+/// The address that a request or login goes to.
 #[derive(Clone, Copy)]
 struct Address {
     /// Whether it is a URL, rather than a bare host.
     is_url: bool,
-    /// Whether a secret of the integration may go there.
+    /// Whether one of the integration's secrets may be sent there.
     takes_secrets: bool,
 }
 

@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 128;
 pub struct MalformedValue {
     /// The location, as a JSON pointer (RFC 6901).
     pub pointer: String,
-    /// What is wrong.
+    /// The message.
     pub message: String,
     /// How to fix it.
     pub help: String,

@@ -143,7 +143,7 @@ fn a_secret_next_to_an_unproven_identifier_is_reported() {
         findings(&spec, account),
         [
             "warning: auth/disconnect.rest.yml:3: `credentials.account` decides for whom an integration's secret acts: anyone who \
-          changes it could act for another; if the provider itself returns it, mark it `readOnly: true` in \
+          changes it could act for someone else; if the provider itself returns it, mark it `readOnly: true` in \
           `customCredentialsSchema`; otherwise don't use it here"
         ]
     );

@@ -6,7 +6,7 @@ mod jsonata;
 mod logic;
 mod people;
 mod references;
-mod text;
+mod strings;
 
 use std::borrow::Cow;
 
@@ -91,13 +91,13 @@ pub(super) fn find(name: &str) -> Option<Formula> {
         "mergeObjects" => nesting(check_list, data::merge_objects),
         "iterate" => nesting(data::check_iterate, data::iterate),
         "jsonata" => nesting(jsonata::check, jsonata::jsonata),
-        "concat" => nesting(text::check_concat, text::concat),
-        "tpl" => nesting(text::check_tpl, text::tpl),
-        "domainFromEmail" => nesting(check_text, text::domain_from_email),
-        "firstName" => nesting(check_text, people::first_name),
-        "lastName" => nesting(check_text, people::last_name),
-        "extractDate" => nesting(check_text, dates::extract_date),
-        "extractTime" => nesting(check_text, dates::extract_time),
+        "concat" => nesting(strings::check_concat, strings::concat),
+        "tpl" => nesting(strings::check_tpl, strings::tpl),
+        "domainFromEmail" => nesting(check_string, strings::domain_from_email),
+        "firstName" => nesting(check_string, people::first_name),
+        "lastName" => nesting(check_string, people::last_name),
+        "extractDate" => nesting(check_string, dates::extract_date),
+        "extractTime" => nesting(check_string, dates::extract_time),
         "case" => nesting(logic::check_case, logic::case),
         "map" => nesting(logic::check_map, logic::map),
         "eval" => nesting(|_| Ok(()), logic::eval),
@@ -129,7 +129,7 @@ fn check_list(argument: &Value) -> Checked {
     if argument.is_array() || is_formula(argument) { Ok(()) } else { Err("takes a list".into()) }
 }
 
-fn check_text(argument: &Value) -> Checked {
+fn check_string(argument: &Value) -> Checked {
     if argument.is_string() || is_formula(argument) {
         Ok(())
     } else {
