@@ -474,10 +474,10 @@ async fn a_text_that_no_header_can_hold_is_named_by_its_field() {
     for files in [&[][..], &in_javascript] {
         let (world, provider) = key_world(files).await;
         for (key, flaw) in [
-            ("key-1\nkey-2", "has a line break in it"),
-            ("key-1\u{200b}2", "has an invisible character in it"),
-            ("key-1\u{a0}2", "has a space in it that is not a plain one"),
-            ("key-\u{201c}1\u{201d}", "has a typographic quotation mark in it"),
+            ("key-1\nkey-2", "contains a line break"),
+            ("key-1\u{200b}2", "contains an invisible character"),
+            ("key-1\u{a0}2", "contains a non-standard space"),
+            ("key-\u{201c}1\u{201d}", "contains a typographic quotation mark"),
         ] {
             let page = world.connect_app(json!({"input": {"apiKey": key}})).await;
             let expected = format!("credentials.apiKey` {flaw}");
@@ -498,7 +498,7 @@ async fn credentials_that_were_put_keep_every_byte_and_the_field_is_named_when_t
     assert_eq!(world.credentials(&own_id()).await["apiKey"], "key-2\n");
     let answer = world.post(&format!("/connections/{}/test", own_id())).await.expect(StatusCode::OK).json();
     let message = answer["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.contains("`credentials.apiKey` has a line break in it"), "{answer}");
+    assert!(message.contains("`credentials.apiKey` contains a line break"), "{answer}");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn warnings_are_told_and_pass() {
     let folder = connectors(&[("spec.yml", SPEC)]);
     let file = folder.path().join("acme/spec.yml");
     let expected = format!(
-        "{}:2: warning: there is no `test`: whatever credentials it gets pass for good; add `test: \
+        "{}:2: warning: there is no `test`, so any credentials are accepted; add `test: \
          {{implementationType: rest-api-mapping}}` and auth/test.rest.yml\n",
         file.display()
     );
@@ -64,7 +64,7 @@ async fn errors_fail_and_have_their_file_and_line() {
     let (spec, test) = (dir.join("spec.yml"), dir.join("auth/test.rest.yml"));
     let expected = format!(
         "{}:2: error: `method` must be an HTTP method; write one of get, post, put, patch and delete\n\
-         {}:6: error: `implementationTyp` is no key of `test`; did you mean `implementationType`?\n",
+         {}:6: error: unknown key `implementationTyp` in `test`; did you mean `implementationType`?\n",
         test.display(),
         spec.display()
     );
@@ -78,7 +78,7 @@ async fn errors_fail_and_have_their_file_and_line() {
             "help": "write one of get, post, put, patch and delete",
         },
         {
-            "file": spec, "line": 6, "severity": "error", "message": "`implementationTyp` is no key of `test`",
+            "file": spec, "line": 6, "severity": "error", "message": "unknown key `implementationTyp` in `test`",
             "help": "did you mean `implementationType`?",
         },
     ]);

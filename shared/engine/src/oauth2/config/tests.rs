@@ -107,9 +107,9 @@ fn a_redirect_uri_is_a_url_or_a_name_without_anything_of_one() {
 fn a_pasted_secret_with_what_cannot_be_seen_in_it_is_named() {
     let message = problem("clientSecret", json!("hunter\u{200b}2"));
     let expected =
-        "getOAuthConfig's clientSecret has an invisible character in it; correct the parameter that it comes from";
+        "getOAuthConfig's clientSecret contains an invisible character; correct the parameter that it comes from";
     assert_eq!(message, expected);
-    assert!(problem("clientId", json!("a\nb")).contains("clientId has a line break in it"));
+    assert!(problem("clientId", json!("a\nb")).contains("clientId contains a line break"));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_quirk_of_the_wrong_kind_is_named() {
             json!({ "X-Key": ["hunter2"] }),
             "returned an array for tokenHeaders.X-Key; it must be text, or null to leave it out",
         ),
-        ("tokenHeaders", json!({ "X-Key": "hunter\n2" }), "'s tokenHeaders.X-Key has a line break in it"),
+        ("tokenHeaders", json!({ "X-Key": "hunter\n2" }), "'s tokenHeaders.X-Key contains a line break"),
         ("tokenHeaders", json!({ "Content-Length": "3" }), "'s tokenHeaders cannot set content-length"),
         ("tokenExtra", json!({ "code": "hunter2" }), "'s tokenExtra cannot set code, which belongs to the flow"),
         (
