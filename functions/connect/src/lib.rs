@@ -23,7 +23,7 @@ use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
-    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
+    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFETIME, Flow, NewConnection, browser_cookie, browser_digest,
 };
 use larder_engine::connector::AuthType;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
@@ -156,12 +156,12 @@ impl Connect {
             browser: browser_digest(&browser),
             host: host.filter(|host| host.len() <= MAX_HOST).map(ToOwned::to_owned),
             sealed: flow.seal(&self.sealer, &id).await?,
-            expires_at: self.clock.now() + FLOW_LIFE,
+            expires_at: self.clock.now() + FLOW_LIFETIME,
             id,
         };
         self.sessions.put(&session).await?;
 
-        let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFE);
+        let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFETIME);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
         Ok(response)

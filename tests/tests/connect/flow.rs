@@ -702,7 +702,7 @@ async fn only_the_listed_redirect_uri_is_allowed_to_the_letter() {
     ] {
         for channel in [vec![("redirectUri", evil)], vec![("redirectUri", evil), ("requestId", "r1")]] {
             let page = Browser::default().get(&world, &uri(&world, &channel)).await;
-            let page = refused(&world, page, StatusCode::BAD_REQUEST, "is not allowed").await;
+            let page = refused(&world, page, StatusCode::BAD_REQUEST, "must be one of the `redirectUris`").await;
             assert!(page.header("location").is_none() && page.header("set-cookie").is_none());
         }
     }
