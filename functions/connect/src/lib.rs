@@ -29,7 +29,7 @@ use larder_engine::connector::AuthType;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::oauth1::Token;
-use larder_engine::oauth2::{Pkce, State, build_authorize_url};
+use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
 use request::ConnectRequest;
@@ -140,7 +140,7 @@ impl Connect {
             return Ok(delivery.success(&connection));
         }
 
-        let state = State::generate(&*self.rng);
+        let state = OAuthState::generate(&*self.rng);
         let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
         let flow = Flow {
             connection,

@@ -21,12 +21,12 @@ use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
-    ConnectFailure, ConnectionWriter, Delivery, Flow, OUTCOME_LIFETIME, FlowOutcome, browser_cookie, browser_cookie_name,
-    browser_digest, callback_digest, page,
+    ConnectFailure, ConnectionWriter, Delivery, Flow, FlowOutcome, OUTCOME_LIFETIME, browser_cookie,
+    browser_cookie_name, browser_digest, callback_digest, page,
 };
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
-use larder_engine::oauth2::{Callback, CallbackOutcome, State, parse_callback, refusal};
+use larder_engine::oauth2::{Callback, CallbackOutcome, OAuthState, parse_callback, refusal};
 use larder_engine::provider::{Authorization, ConnectorContext, ObtainedCredentials};
 
 /// How often, and how long each time, a callback waits for the same one that is at work.
@@ -72,7 +72,7 @@ impl OAuthCallback {
     async fn come_back(&self, request: &Request) -> Result<Response, Error> {
         let query = request.uri().query().unwrap_or_default();
         let callback = read_callback(query)?;
-        let id = State::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
+        let id = OAuthState::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
         let cookie_name = browser_cookie_name(&self.connector_setup.base_uri, &id);
         let browser = cookie(request.headers(), &cookie_name).unwrap_or_default();
         let visit = Visit { id: &id, browser: &browser_digest(browser), callback: &callback_digest(query) };

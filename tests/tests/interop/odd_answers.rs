@@ -141,7 +141,7 @@ const NO_TOKENS: [(&str, u16, &str); 18] = [
     ("server_error", 503, "HTTP 500"),
     ("unavailable", 503, "HTTP 503"),
     ("too_many_requests", 503, "HTTP 429, rate_limited"),
-    ("redirect", 400, "answered 302 and points to"),
+    ("redirect", 400, "answered 302 with a redirect to"),
     ("invalid_json", 503, "neither a JSON object nor a form"),
     ("json_array", 503, "neither a JSON object nor a form"),
     ("empty", 503, "neither a JSON object nor a form"),

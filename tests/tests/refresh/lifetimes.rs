@@ -176,7 +176,7 @@ async fn a_refresh_that_is_too_slow_to_prepare_gives_its_lease_back() {
     let view = world.connection(&id).await;
     assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED", "{view}");
     let message = view["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.starts_with("the provider refused the grant for good: invalid_grant"), "{message}");
+    assert!(message.starts_with("the provider permanently rejected the grant: invalid_grant"), "{message}");
 }
 
 const SIGNED: &str = "

@@ -11,7 +11,7 @@ use crate::connector::{ErrorKey, ResponseError, RestError};
 use crate::database_login::LoginError;
 use crate::egress::EgressError;
 use crate::javascript::{Thrown, Unshown};
-use crate::oauth2::{Malformed, TokenError};
+use crate::oauth2::{MalformedTokenResponse, TokenError};
 use crate::response::{ErrorReport, ErrorRules, Meaning, parse_retry_after};
 
 /// Why a request to a provider failed. The message contains no secret.
@@ -194,7 +194,7 @@ impl From<TokenError> for ProviderError {
             TokenError::Configuration { .. }
             | TokenError::Redirected { .. }
             | TokenError::TooLong
-            | TokenError::Malformed(Malformed::NoRefreshToken | Malformed::Unconfirmed) => {
+            | TokenError::Malformed(MalformedTokenResponse::NoRefreshToken | MalformedTokenResponse::Unconfirmed) => {
                 Self::Configuration { message, retry_after }
             }
             TokenError::Malformed(_) | TokenError::Transient { .. } => Self::Unavailable { message, retry_after },

@@ -90,7 +90,8 @@ impl Provider {
                     add_default_lifetime(&mut changes, rules.default_expires_in);
                 }
                 let asked = Asked { at: asked_at, date: api.date() };
-                let refresh = AnsweredRefresh { stored: credentials, before: expiry, asked, refresh_margin: rules.margin };
+                let refresh =
+                    AnsweredRefresh { stored: credentials, before: expiry, asked, refresh_margin: rules.margin };
                 refresh.obtained(auth, None, changes, true)
             }
         }

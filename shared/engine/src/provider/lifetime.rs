@@ -49,9 +49,7 @@ impl AnsweredRefresh<'_> {
         changes.retain(|name, value| !access_tokens.contains(&name.as_str()) || is_usable_token(value));
         // Without a new token, the answer must repeat a known member; otherwise it is something else, such as a message.
         if had_token && !has_token && !changes.keys().any(|name| stored.get(name).is_some()) {
-            return Err(ProviderError::unavailable(
-                "the refresh returned none of the credentials' members",
-            ));
+            return Err(ProviderError::unavailable("the refresh returned none of the credentials' members"));
         }
         let statement = statement.unwrap_or(&changes);
         warn_of_unreadable(auth, statement, asked);

@@ -38,8 +38,8 @@ impl Provider {
         state: &str,
     ) -> Result<(Token, Url), ProviderError> {
         let config = self.oauth1_config(auth, Some(state)).await?;
-        let mut callback =
-            Url::parse(&auth.callback_uri).map_err(|_| ProviderError::configuration("the callback URI is not a valid URL"))?;
+        let mut callback = Url::parse(&auth.callback_uri)
+            .map_err(|_| ProviderError::configuration("the callback URI is not a valid URL"))?;
         callback.query_pairs_mut().append_pair("state", state);
         let request = build_request_token(&config, callback.as_str(), &self.stamp())?;
         let token = self.exchange_oauth1(request, |status, body| parse_request_token(&config, status, body)).await?;
@@ -82,9 +82,8 @@ impl Provider {
         credentials: &Value,
         request: &mut Request<Vec<u8>>,
     ) -> Result<(), ProviderError> {
-        let token = Token::of(credentials).ok_or_else(|| {
-            ProviderError::configuration("the credentials lack oauth_token or oauth_token_secret")
-        })?;
+        let token = Token::of(credentials)
+            .ok_or_else(|| ProviderError::configuration("the credentials lack oauth_token or oauth_token_secret"))?;
         Ok(sign(request, config, &token, &self.stamp())?)
     }
 

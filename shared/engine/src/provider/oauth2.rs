@@ -86,7 +86,9 @@ impl Provider {
         arguments.insert("queryParameters".into(), Value::Object(query_parameters.clone()));
         let made = self.run_for_object(auth, FunctionName::GetTokenData, arguments.clone(), None).await?;
         let DatedTokenResponse { response, date, permit: _permit } = match made {
-            Some(tokens) => DatedTokenResponse { response: TokenResponse::from_map(config, tokens)?, date: None, permit: None },
+            Some(tokens) => {
+                DatedTokenResponse { response: TokenResponse::from_map(config, tokens)?, date: None, permit: None }
+            }
             None => {
                 self.ask_for_tokens(config, build_code_exchange(config, code, redirect_uri, code_verifier)?).await?
             }
@@ -174,7 +176,11 @@ impl Provider {
             Ok(Err(panicked)) => panicked.to_string(),
             Err(_) => "it took too long".to_owned(),
         };
-        tracing::warn!(connector = auth.connector.key, problem, "extracting credentials failed; the token response is kept unchanged");
+        tracing::warn!(
+            connector = auth.connector.key,
+            problem,
+            "extracting credentials failed; the token response is kept unchanged"
+        );
         None
     }
 

@@ -74,7 +74,8 @@ impl Provider {
     ) -> Arc<ApiSession> {
         let auth = auth.owner_of(name);
         let credentials = auth.shown_to(name, credentials);
-        let state = SessionState { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
+        let state =
+            SessionState { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
         Arc::new(ApiSession {
             provider: self.clone(),
             auth,
