@@ -27,7 +27,7 @@ pub struct Flow {
     pub request_token: Option<Token>,
     /// The redirect URI of the authorization request, which the token request must repeat exactly (RFC 6749 §4.1.3).
     pub redirect_uri: String,
-    /// Where the result goes.
+    /// The destination of the result.
     pub delivery: Delivery,
 }
 

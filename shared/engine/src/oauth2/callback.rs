@@ -124,7 +124,7 @@ pub enum CallbackError {
     #[error("the callback has no code")]
     MissingCode,
     /// `iss` is not the configured issuer: the response may be another provider's (RFC 9207 §2.4).
-    #[error("the callback's iss is not the configured issuer")]
+    #[error("the callback comes from an unexpected issuer")]
     IssuerMismatch,
     /// An issuer is configured, but there is no `iss` (RFC 9207 §2.4).
     #[error("the callback has no iss, although an issuer is configured")]

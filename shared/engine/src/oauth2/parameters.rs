@@ -56,9 +56,9 @@ impl Parameters {
         };
         let (route, query) = route.split_once('?').unwrap_or((route, ""));
         let mut page = url.clone();
-        page.set_fragment(Some(&format!("{route}?{}", self.behind(query, &dropped))));
+        page.set_fragment(Some(&format!("{route}?{}", self.appended_query(query, &dropped))));
         page.set_query(
-            Some(self.others(url.query().unwrap_or_default(), &dropped).as_str()).filter(|query| !query.is_empty()),
+            Some(self.kept_query(url.query().unwrap_or_default(), &dropped).as_str()).filter(|query| !query.is_empty()),
         );
         page
     }
@@ -66,19 +66,19 @@ impl Parameters {
     /// Appends the parameters to the query of `url`. Existing ones with the same name or that are `dropped` are removed,
     /// because no key may occur twice (RFC 6749 §3.1). The others keep their encoding.
     pub(crate) fn onto(&self, url: &Url, dropped: impl Fn(&str) -> bool) -> Url {
-        let query = self.behind(url.query().unwrap_or_default(), &dropped);
+        let query = self.appended_query(url.query().unwrap_or_default(), &dropped);
         let mut url = url.clone();
         url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
         url
     }
 
-    fn behind(&self, query: &str, dropped: &dyn Fn(&str) -> bool) -> String {
-        let parts = [self.others(query, dropped), self.to_form()];
+    fn appended_query(&self, query: &str, dropped: &dyn Fn(&str) -> bool) -> String {
+        let parts = [self.kept_query(query, dropped), self.to_form()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&")
     }
 
     /// Returns the part of a query that stays in front of these parameters.
-    fn others(&self, query: &str, dropped: &dyn Fn(&str) -> bool) -> String {
+    fn kept_query(&self, query: &str, dropped: &dyn Fn(&str) -> bool) -> String {
         let stays = |pair: &&str| {
             let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name);
             name.is_some_and(|name| !self.0.contains_key(&*name) && !dropped(&name))

@@ -1,4 +1,4 @@
-//! What a failed token request means for the connection.
+//! Errors of token requests, and what they mean for the connection.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub enum TokenError {
     TooLong,
 }
 
-/// What is wrong with a token response.
+/// The flaw of a malformed token response. The messages follow "the provider's token response".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedTokenResponse {
     /// The body is neither a JSON object nor a form.
@@ -100,7 +100,7 @@ pub enum MalformedTokenResponse {
 }
 
 impl TokenError {
-    /// Whether the connection is dead until the end user reconnects. This takes an OAuth error code.
+    /// Whether the connection is dead until the end user reconnects, which only an OAuth error code can cause.
     pub fn is_permanent(&self) -> bool {
         matches!(self, Self::Permanent { .. })
     }

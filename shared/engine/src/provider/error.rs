@@ -20,7 +20,7 @@ pub enum ProviderError {
     /// The connector or the integration is misconfigured; fixing it fixes the connection.
     #[error("{message}")]
     Configuration {
-        /// What is wrong.
+        /// The description of the problem.
         message: String,
         /// How long the provider asks to wait, if the provider reported the problem.
         retry_after: Option<Duration>,
@@ -40,7 +40,7 @@ pub enum ProviderError {
     /// The provider is down, slow, or answered nonsense.
     #[error("{message}")]
     Unavailable {
-        /// What happened.
+        /// The description of the problem.
         message: String,
         /// How long the provider asks to wait.
         retry_after: Option<Duration>,
@@ -156,7 +156,7 @@ impl ProviderError {
         message
     }
 
-    /// Returns what this means for a connection that was being refreshed.
+    /// Converts the error into the failure of a refresh.
     pub fn into_failure(self) -> Failure {
         let message = self.to_string();
         match self {

@@ -69,7 +69,7 @@ pub(super) fn first_expiry(auth: &ConnectorContext, credentials: &Map<String, Va
     expiry_of(credentials, asked)
 }
 
-/// Returns what states the lifetime: the credentials that a function extracted, or else the provider's answer.
+/// Returns the members that state the lifetime: those that a function extracted, or else the provider's own.
 pub(super) fn statement<'a>(
     tokens: &'a Map<String, Value>,
     extracted: Option<&'a Map<String, Value>>,

@@ -133,11 +133,11 @@ impl ApiSession {
         unfit::check(&self.auth, self.name, &self.credentials(), request, client)?;
         let mut request = request.build(client).map_err(ProviderError::from)?;
         if let Some(token) = &self.auth.token {
-            carry(token, &mut request)?;
+            add_token(token, &mut request)?;
         }
         if *self.auth.kind() == AuthType::OAuth1 {
             let config = self.oauth1().await?;
-            self.keep_from_borrower(&config, request.uri())?;
+            self.protect_lender_secret(&config, request.uri())?;
             self.provider.sign(&config, &self.credentials(), &mut request)?;
         }
         let uri = request.uri().clone();
@@ -173,7 +173,7 @@ impl ApiSession {
 
     /// Rejects PLAINTEXT signatures of a lender's client on requests to other hosts than the lender's own provider. Such a
     /// signature is the client's secret itself (RFC 5849 §3.4.4), and a borrower chooses where its requests go.
-    fn keep_from_borrower(&self, config: &OAuth1Config, uri: &http::Uri) -> Result<(), ProviderError> {
+    fn protect_lender_secret(&self, config: &OAuth1Config, uri: &http::Uri) -> Result<(), ProviderError> {
         let is_lenders = || Url::parse(&uri.to_string()).is_ok_and(|url| url.origin() == config.token_uri.origin());
         if self.auth.lender.is_some() && config.signature_method == SignatureMethod::Plaintext && !is_lenders() {
             let message = "the auth proxy's PLAINTEXT signature would reveal its secret to a host other than that of its \
@@ -299,7 +299,7 @@ fn public_url(uri: &http::Uri) -> String {
 }
 
 /// Adds a signed token to a request's headers.
-fn carry(token: &SignedToken, request: &mut http::Request<Vec<u8>>) -> Result<(), ProviderError> {
+fn add_token(token: &SignedToken, request: &mut http::Request<Vec<u8>>) -> Result<(), ProviderError> {
     let mut value = HeaderValue::from_str(token.token.expose())
         .map_err(|_| ProviderError::configuration("the signed token has characters that a header cannot contain"))?;
     value.set_sensitive(true);

@@ -90,11 +90,11 @@ pub struct Unsaved {
     pub key: ConnectionKey,
     /// The version that was refreshed.
     version: u64,
-    /// When the connection was made, in milliseconds since 1970: another of the same id is not meant.
+    /// When the connection was created, in milliseconds since 1970. It rules out a later connection with the same id.
     created_at: i64,
-    /// Whose lease it was.
+    /// The fencing token of the lease that the refresh held.
     lease_token: String,
-    /// What the provider gave, sealed, in URL-safe base64.
+    /// The sealed result, in URL-safe base64.
     sealed: String,
 }
 

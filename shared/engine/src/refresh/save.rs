@@ -1,7 +1,7 @@
-//! Saving what a refresh ended with: the new credentials, or the failure.
+//! Saves the result of a refresh: the new credentials, or the failure.
 //!
-//! New credentials are the only copy, since the provider may have forgotten the old ones. So saving them is retried, and a
-//! result that the table does not take goes to the recovery queue.
+//! The new credentials are the only copy, and the provider may no longer accept the old ones. So saving them is retried, and
+//! a result that the table does not accept goes to the recovery queue.
 
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ async fn persist<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-/// The members that a connection cannot do without: tokens, and what states their lifetime.
+/// Returns the members that a connection cannot do without: the tokens, and those that state their lifetime.
 fn only_tokens(changes: &Map<String, Value>) -> Map<String, Value> {
     let tokens = ["access_token", "accessToken", "refresh_token", "refreshToken", "token_type", "tokenType"];
     let is_kept = |name: &str| tokens.contains(&name) || is_statement(name);
