@@ -1,4 +1,4 @@
-//! The state of a connect flow between the authorization request and the callback.
+//! The pending connect flow, from the authorization request to the callback.
 
 use std::time::Duration;
 
