@@ -180,7 +180,7 @@ async fn a_code_that_is_refused_after_a_lost_answer_is_explained() {
     // This server forgets the code's challenge when it is first asked.
     let page = server.connect(&world).await;
     let text = page.text();
-    assert!(text.contains("code_challenge required") && text.contains("a moment before was lost"), "{text}");
+    assert!(text.contains("code_challenge required") && text.contains("was lost a moment before"), "{text}");
     let paths: Vec<_> = server.requests().await.into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/authorize", "/token", "/token"]);
     server.connect(&world).await.expect(StatusCode::OK);

@@ -231,7 +231,7 @@ async fn a_key_that_is_refused_and_a_second_consent_without_a_refresh_token_are_
     let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
     let authorize = browser.get(&world, &uri).await.location();
     let page = browser.get(&world, &provider.approve(&authorize)).await;
-    assert!(page.text().contains("consent again"), "{}", page.text());
+    assert!(page.text().contains("consents again"), "{}", page.text());
     provider.set_test_status(401);
     let authorize = browser.get(&world, &uri).await.location();
     let page = browser.get(&world, &provider.approve(&authorize)).await;

@@ -80,9 +80,9 @@ pub enum MalformedTokenResponse {
     NoAccessToken,
     /// `refresh_token` is missing, empty or not a string, although the connector expects one.
     #[error(
-        "has no refresh_token: request offline access, and set `prompt: consent` or the like in `extra`, because many \
-         providers return a second refresh token only after the end user consents again; if this API never returns one, \
-         set noRefreshToken: true in auth/get-oauth-config.map.yml"
+        "has no refresh_token: request offline access, and set prompt: consent (or the provider's equivalent) in extra, \
+         because many providers return a second refresh token only after the end user consents again; if this API never \
+         returns one, set noRefreshToken: true in auth/get-oauth-config.map.yml"
     )]
     NoRefreshToken,
     /// A token is not valid UTF-8.
