@@ -358,14 +358,14 @@ fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)>
 }
 
 #[test]
-fn every_route_has_its_row_and_every_row_a_route() {
+fn the_table_lists_exactly_the_existing_routes() {
     let of_router: BTreeSet<_> = routes().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
     let of_table: BTreeSet<_> = table().iter().map(|row| format!("{} {}", row.method, row.path)).collect();
     assert_eq!(of_table, of_router);
 }
 
 #[tokio::test]
-async fn what_is_no_route_does_nothing_for_anybody() {
+async fn unrouted_methods_are_rejected_and_change_nothing() {
     let it = Furnished::new().await;
     let routed: BTreeSet<_> = routes().into_iter().map(|(method, path, _)| (path, method)).collect();
     let paths: BTreeSet<_> = routed.iter().map(|(path, _)| path.clone()).collect();
@@ -390,7 +390,7 @@ async fn what_is_no_route_does_nothing_for_anybody() {
 }
 
 #[tokio::test]
-async fn whoever_has_no_valid_token_gets_the_same_answer_everywhere_and_changes_nothing() {
+async fn invalid_tokens_get_identical_answers_and_change_nothing() {
     let it = Furnished::new().await;
     let secret = it.secret().await;
     let now = it.world.clock.now().unix_timestamp();
@@ -469,7 +469,7 @@ async fn ask_all(it: &Furnished, column: Column, name: &str, caller: &Presented)
 }
 
 #[tokio::test]
-async fn every_route_answers_every_tenant_and_admin_as_the_table_says() {
+async fn tenants_and_admins_get_the_answers_in_the_table() {
     for column in [Column::Tenant, Column::OtherTenant, Column::Admin, Column::OtherAdmin] {
         let it = Furnished::new().await;
         let token = match column {
@@ -496,7 +496,7 @@ async fn every_route_answers_every_tenant_and_admin_as_the_table_says() {
 }
 
 #[tokio::test]
-async fn every_valid_form_of_a_token_opens_the_same() {
+async fn every_valid_form_of_a_token_grants_the_same_access() {
     let names = {
         let it = Furnished::new().await;
         valid(&it, Column::Tenant).await.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
@@ -555,7 +555,7 @@ async fn valid(it: &Furnished, column: Column) -> Vec<(&'static str, Presented)>
 }
 
 #[tokio::test]
-async fn the_parameter_of_connect_is_taken_before_any_header() {
+async fn the_token_parameter_of_connect_takes_precedence_over_headers() {
     let it = Furnished::new().await;
     let bob = it.world.token("bob").await;
     for row in table().into_iter().filter(Row::is_connect) {
@@ -582,7 +582,7 @@ async fn rotate(world: &World, secret: &str, previous: Option<&str>) {
 }
 
 #[tokio::test]
-async fn both_secrets_of_a_rotation_are_good_and_the_old_one_is_refused_five_minutes_after_it_was_dropped() {
+async fn a_rotated_secret_is_rejected_five_minutes_after_it_is_dropped() {
     let world = World::new().await;
     let exp = world.clock.now().unix_timestamp() + 3600;
     let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});
@@ -613,7 +613,7 @@ async fn both_secrets_of_a_rotation_are_good_and_the_old_one_is_refused_five_min
 }
 
 #[tokio::test]
-async fn a_short_secret_opens_nothing() {
+async fn a_workspace_secret_under_32_bytes_verifies_no_token() {
     let world = World::new().await;
     let exp = world.clock.now().unix_timestamp() + 360_000;
     let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});
@@ -654,7 +654,7 @@ fn signed_claims(token: &str, secret: &str) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn during_a_rotation_larder_signs_with_the_new_secret_and_its_tokens_open_nothing_here() {
+async fn during_rotation_provider_tokens_use_the_new_secret() {
     let spec = "name: App\nauth:\n  type: membrane-token\n  makeApiClient: {implementationType: mapping}\n  \
                 test: {implementationType: rest-api-mapping}\n";
     let files = [
@@ -684,7 +684,7 @@ async fn during_a_rotation_larder_signs_with_the_new_secret_and_its_tokens_open_
 }
 
 #[tokio::test]
-async fn during_a_rotation_tokens_for_an_external_api_are_signed_with_the_new_secret() {
+async fn during_rotation_external_api_tokens_use_the_new_secret() {
     let api = CredentialApi::start().await;
     let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
     put(&world, &world.alice, HERS).await;
@@ -706,7 +706,7 @@ async fn during_a_rotation_tokens_for_an_external_api_are_signed_with_the_new_se
 }
 
 #[tokio::test]
-async fn workspaces_with_the_same_ids_do_not_meet() {
+async fn equal_ids_in_two_workspaces_stay_separate() {
     let world = World::new().await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
@@ -747,7 +747,7 @@ async fn an_id_cannot_reach_into_another_workspace() {
 }
 
 #[tokio::test]
-async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
+async fn a_tenants_admin_puts_for_the_tenant_and_lists_everything() {
     let world = World::new().await;
     let both = world.sign("local", Claims { is_admin: true, ..tenant("alice") }).await;
     put(&world, &both, "made-for-alice").await;
@@ -763,7 +763,7 @@ async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
 }
 
 #[tokio::test]
-async fn an_admin_does_not_take_a_connection_from_its_tenant() {
+async fn an_admins_put_leaves_the_connection_with_its_tenant() {
     let Furnished { world, connected, _provider } = Furnished::new().await;
     for id in [HERS, &connected] {
         put(&world, &world.admin, id).await;
@@ -775,7 +775,7 @@ async fn an_admin_does_not_take_a_connection_from_its_tenant() {
 }
 
 #[tokio::test]
-async fn older_spellings_of_the_claims_name_the_same_caller() {
+async fn older_claim_names_identify_the_same_caller() {
     let world = World::new().await;
     put(&world, &world.alice, HERS).await;
     let sign = async |claims: Claims| world.sign("local", claims).await;

@@ -88,7 +88,7 @@ async fn send(handler: &dyn Handler, method: Method, token: &str, body: &str) ->
 }
 
 #[tokio::test]
-async fn a_cold_read_makes_its_calls_side_by_side_and_a_warm_one_makes_one() {
+async fn a_cold_read_calls_aws_in_parallel_and_a_warm_one_once() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     deployment.aws.set_delay(Duration::from_millis(200));
@@ -104,7 +104,7 @@ async fn a_cold_read_makes_its_calls_side_by_side_and_a_warm_one_makes_one() {
 }
 
 #[tokio::test]
-async fn a_token_of_no_workspace_asks_for_no_key_and_the_next_one_for_nothing() {
+async fn unknown_workspaces_need_no_decryption_and_are_remembered() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     let refused = send(&reader, Method::GET, &token("nowhere", SECRET), "").await;
@@ -116,7 +116,7 @@ async fn a_token_of_no_workspace_asks_for_no_key_and_the_next_one_for_nothing() 
 }
 
 #[tokio::test]
-async fn a_forged_token_reads_ahead_once_at_most_and_is_told_nothing() {
+async fn a_forged_token_causes_one_read_ahead_and_learns_nothing() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     let forged = token("acme", "not the secret");
@@ -130,7 +130,7 @@ async fn a_forged_token_reads_ahead_once_at_most_and_is_told_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_caller_names_neither_workspace_nor_connection() {
+async fn rejected_callers_leave_no_workspace_or_connection_in_the_log() {
     let deployment = Deployment::new().await;
     let (acme, mine) = (Some("acme".to_owned()), Some("mine".to_owned()));
     let forged = "a secret that nobody has given to anybody";
@@ -144,7 +144,7 @@ async fn a_refused_caller_names_neither_workspace_nor_connection() {
 }
 
 #[tokio::test]
-async fn what_is_surely_no_token_reads_nothing_ahead() {
+async fn malformed_and_expired_tokens_cause_no_read_ahead() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     let exp = SystemClock.now().unix_timestamp() - 1;

@@ -56,7 +56,7 @@ fn stored(api: &CredentialApi, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_never_served_as_something_else() {
+async fn unreadable_store_answers_are_never_served_as_credentials() {
     let (world, api) = keeping().await;
     put(&world, r#""good""#).await.expect(StatusCode::CREATED);
     let bodies = [
@@ -83,7 +83,7 @@ async fn what_cannot_be_read_is_never_served_as_something_else() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_refused_leaves_what_was_there_and_can_be_tried_again_at_once() {
+async fn a_rejected_write_keeps_the_old_credentials_and_can_be_retried() {
     let (world, api) = keeping().await;
     // Where nothing was, nothing is left.
     for fault in faults().into_iter().filter(|fault| !is_without_answer(fault)) {
@@ -109,7 +109,7 @@ fn is_without_answer(fault: &Fault) -> bool {
 }
 
 #[tokio::test]
-async fn a_write_without_an_answer_keeps_others_out_until_it_cannot_arrive_any_more() {
+async fn an_unanswered_write_blocks_others_until_it_cannot_arrive() {
     let (world, api) = keeping().await;
     put(&world, r#""old""#).await.expect(StatusCode::CREATED);
     api.fail([Fault::Hang]);
@@ -129,7 +129,7 @@ async fn a_write_without_an_answer_keeps_others_out_until_it_cannot_arrive_any_m
 }
 
 #[tokio::test]
-async fn a_connection_whose_first_credentials_may_have_been_stored_says_so_and_is_healed_by_the_next() {
+async fn an_unconfirmed_first_write_is_flagged_until_the_next_succeeds() {
     let (world, api) = keeping().await;
     api.fail([Fault::DoneBut(StatusCode::BAD_GATEWAY)]);
     assert_unavailable(put(&world, r#""first""#).await);
@@ -147,7 +147,7 @@ async fn a_connection_whose_first_credentials_may_have_been_stored_says_so_and_i
 }
 
 #[tokio::test]
-async fn rotated_tokens_are_kept_until_the_store_takes_them() {
+async fn rotated_tokens_are_kept_until_the_store_accepts_them() {
     let (world, api, provider, id) = connected().await;
     for fault in faults().into_iter().chain([Fault::DoneBut(StatusCode::INTERNAL_SERVER_ERROR)]) {
         let before = provider.refreshes().len();
@@ -166,7 +166,7 @@ async fn rotated_tokens_are_kept_until_the_store_takes_them() {
 }
 
 #[tokio::test]
-async fn rotated_tokens_that_the_store_does_not_take_wait_on_the_recovery_queue() {
+async fn rotated_tokens_the_store_rejects_go_to_the_recovery_queue() {
     let (api, provider) = (CredentialApi::start().await, MockProvider::start().await);
     let (world, aws) = World::deployed(|settings| Settings {
         recovery_queue: Some("http://queues/recovery".into()),
@@ -202,7 +202,7 @@ async fn rotated_tokens_that_the_store_does_not_take_wait_on_the_recovery_queue(
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_read_costs_no_refresh_token() {
+async fn an_unreadable_store_never_costs_a_refresh_token() {
     let (world, api, provider, id) = connected().await;
     world.advance(3300);
     for fault in faults().into_iter().chain([Fault::Cut]) {
@@ -225,7 +225,7 @@ async fn a_store_that_cannot_be_read_costs_no_refresh_token() {
 }
 
 #[tokio::test]
-async fn a_connection_is_not_made_unless_its_credentials_are_stored() {
+async fn a_connection_is_created_only_if_its_credentials_are_stored() {
     let (world, api) = keeping().await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
@@ -252,7 +252,7 @@ async fn a_connection_is_not_made_unless_its_credentials_are_stored() {
 }
 
 #[tokio::test]
-async fn a_connection_is_gone_only_when_its_credentials_are() {
+async fn a_connection_is_deleted_only_after_its_credentials() {
     let (world, api, _, id) = connected().await;
     let uri = format!("/connections/{id}");
     let delete = async || world.send(Method::DELETE, &uri, &world.admin, None).await;
@@ -272,7 +272,7 @@ async fn a_connection_is_gone_only_when_its_credentials_are() {
 }
 
 #[tokio::test]
-async fn a_late_writer_writes_nothing_outside() {
+async fn a_refresh_that_lost_its_lease_writes_nothing_to_the_store() {
     let (world, api, provider, id) = connected().await;
     let connections = world.bundle.environment().connections();
     let refresher = Arc::clone(world.bundle.refresher());
@@ -301,7 +301,7 @@ async fn a_late_writer_writes_nothing_outside() {
 }
 
 #[tokio::test]
-async fn a_refresh_and_a_put_at_once_end_with_one_of_them_whole() {
+async fn puts_during_a_refresh_win_and_are_stored_whole() {
     let (world, api, provider, id) = connected().await;
     provider.set_delay(Duration::from_millis(300));
     world.advance(3300);
@@ -322,7 +322,7 @@ async fn a_refresh_and_a_put_at_once_end_with_one_of_them_whole() {
 }
 
 #[tokio::test]
-async fn what_dies_between_the_two_writes_leaves_the_newer_credentials() {
+async fn a_crash_between_store_and_row_keeps_the_newer_credentials() {
     let (world, api, provider, id) = connected().await;
     // As if a refresh had stored what it got, and died before it wrote the row.
     let newer = r#"{"access_token":"newer","refresh_token":"newer-refresh","expires_in":3600}"#;
@@ -335,7 +335,7 @@ async fn what_dies_between_the_two_writes_leaves_the_newer_credentials() {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_read_are_replaced_and_removed_all_the_same() {
+async fn unreadable_credentials_can_still_be_replaced_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::keeping(CredentialsIn::Files(folder.path().to_owned())).await;
     for repair in [Method::PUT, Method::DELETE] {

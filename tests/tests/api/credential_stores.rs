@@ -96,7 +96,7 @@ fn credentials(json: &str) -> Credentials {
 }
 
 #[tokio::test]
-async fn database_keeps_credentials() {
+async fn the_database_stores_credentials() {
     let mut world = World::new().await;
     conform(&Routes(&world), MOST).await;
     live(&world).await;
@@ -104,7 +104,7 @@ async fn database_keeps_credentials() {
 }
 
 #[tokio::test]
-async fn memory_keeps_credentials_until_the_process_ends() {
+async fn memory_stores_credentials_until_the_process_ends() {
     conform(&Port(Arc::new(Memory::default())), MOST).await;
     let mut world = World::keeping(CredentialsIn::Memory).await;
     conform(&Routes(&world), MOST).await;
@@ -117,7 +117,7 @@ async fn memory_keeps_credentials_until_the_process_ends() {
 }
 
 #[tokio::test]
-async fn files_keep_credentials() {
+async fn files_store_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let files = CredentialFiles::new(folder.path().join("port"), sealer(folder.path()));
     conform(&Port(Arc::new(files)), MOST).await;
@@ -128,7 +128,7 @@ async fn files_keep_credentials() {
 }
 
 #[tokio::test]
-async fn an_external_api_keeps_credentials() {
+async fn an_external_api_stores_credentials() {
     let api = CredentialApi::start().await;
     let mut world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
     world.sign("other", Claims::default()).await;
@@ -139,7 +139,7 @@ async fn an_external_api_keeps_credentials() {
 }
 
 #[tokio::test]
-async fn another_larder_keeps_credentials() {
+async fn another_larder_stores_credentials() {
     let (mut first, _second) = two_larders().await;
     conform(&Port(first.bundle.environment().credential_store().unwrap().unwrap()), MOST).await;
     conform(&Routes(&first), MOST).await;
@@ -149,7 +149,7 @@ async fn another_larder_keeps_credentials() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn secrets_manager_keeps_credentials() {
+async fn secrets_manager_stores_credentials() {
     let moto = Moto::start().await;
     let credentials = CredentialsIn::SecretsManager("larder/".into());
     let mut world = World::keeping_in_aws(credentials, &moto.sdk_config()).await;
@@ -161,7 +161,7 @@ async fn secrets_manager_keeps_credentials() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn each_write_makes_one_version_of_a_secret_and_the_one_before_stays() {
+async fn each_write_adds_one_secret_version_and_keeps_the_previous_one() {
     let moto = Moto::start().await;
     let client = aws_sdk_secretsmanager::Client::new(&moto.sdk_config());
     let store = CredentialSecrets::new(SecretsManager::new(client.clone(), "larder/", None));
@@ -203,7 +203,7 @@ async fn each_write_makes_one_version_of_a_secret_and_the_one_before_stays() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn what_is_too_large_for_a_secret_is_refused_before_anything_is_written() {
+async fn credentials_too_large_for_a_secret_are_rejected_before_writing() {
     let moto = Moto::start().await;
     let credentials = CredentialsIn::SecretsManager("larder/".into());
     let world = World::keeping_in_aws(credentials, &moto.sdk_config()).await;
@@ -217,7 +217,7 @@ async fn what_is_too_large_for_a_secret_is_refused_before_anything_is_written() 
 }
 
 #[tokio::test]
-async fn a_row_whose_credentials_are_elsewhere_has_none_of_them() {
+async fn rows_never_contain_externally_stored_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::keeping(CredentialsIn::Files(folder.path().to_owned())).await;
     Routes(&world).set("local", "c1", r#""the-credentials""#).await;
@@ -241,7 +241,7 @@ async fn a_row_whose_credentials_are_elsewhere_has_none_of_them() {
 }
 
 #[tokio::test]
-async fn credentials_in_rows_move_out_when_they_are_next_written() {
+async fn credentials_in_rows_move_to_the_store_on_their_next_write() {
     let (mut world, provider, api) = (World::new().await, MockProvider::start().await, CredentialApi::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -255,7 +255,7 @@ async fn credentials_in_rows_move_out_when_they_are_next_written() {
 }
 
 #[tokio::test]
-async fn files_are_for_their_owner_alone() {
+async fn credential_files_are_private_to_their_owner() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("not/there/yet");
     let files = CredentialFiles::new(&at, sealer(folder.path()));
@@ -270,7 +270,7 @@ async fn files_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_half_written_in_a_crash_is_never_read() {
+async fn a_half_written_credential_file_is_never_read() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("files");
     let files = CredentialFiles::new(&at, sealer(folder.path()));
@@ -285,7 +285,7 @@ async fn a_file_that_was_half_written_in_a_crash_is_never_read() {
 }
 
 #[tokio::test]
-async fn a_file_opens_only_in_its_own_place_and_unchanged() {
+async fn a_moved_or_modified_credential_file_cannot_be_opened() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("files");
     let files = CredentialFiles::new(&at, sealer(folder.path()));
@@ -312,7 +312,7 @@ async fn a_file_opens_only_in_its_own_place_and_unchanged() {
 }
 
 #[test]
-fn writers_in_several_threads_leave_one_file_whole() {
+fn concurrent_writers_leave_one_intact_file() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("files");
     let sealer = sealer(folder.path());
@@ -339,7 +339,7 @@ fn writers_in_several_threads_leave_one_file_whole() {
 }
 
 #[tokio::test]
-async fn requests_to_an_external_api_are_the_documented_ones() {
+async fn external_api_requests_match_the_documentation() {
     let api = CredentialApi::start().await;
     let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
     let id = "a b&c=d";
@@ -371,7 +371,7 @@ async fn requests_to_an_external_api_are_the_documented_ones() {
 }
 
 #[tokio::test]
-async fn an_api_without_delete_is_left_with_null() {
+async fn an_api_without_delete_gets_null_instead() {
     for status in [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_FOUND, StatusCode::NOT_IMPLEMENTED] {
         let api = CredentialApi::start().await;
         let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
@@ -391,7 +391,7 @@ async fn an_api_without_delete_is_left_with_null() {
 }
 
 #[tokio::test]
-async fn a_token_for_another_larder_opens_one_connection_there_and_nothing_where_it_was_made() {
+async fn a_token_for_another_larder_works_there_for_one_connection() {
     let (first, second) = two_larders().await;
     for (world, id) in [(&first, "c1"), (&first, "c2"), (&second, "own")] {
         Routes(world).set("local", id, r#""secret""#).await;

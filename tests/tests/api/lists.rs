@@ -99,7 +99,7 @@ async fn without_index(world: &World) {
 }
 
 #[tokio::test]
-async fn a_tenants_page_among_100_000_of_others_takes_three_calls() {
+async fn a_page_for_one_tenant_among_100_000_others_takes_three_calls() {
     const OTHERS: usize = 100_000;
     let others = (0..OTHERS).map(|number| entry(&format!("b{number}"), "bob", OTHERS + number));
     // Older than all others, and newer than all others.
@@ -118,7 +118,7 @@ async fn a_tenants_page_among_100_000_of_others_takes_three_calls() {
 }
 
 #[tokio::test]
-async fn a_database_of_an_earlier_version_gets_the_index() {
+async fn a_database_from_an_earlier_version_gets_the_tenant_index() {
     let mut world = former_world(vec![
         row("local", "a1", Some("alice"), 1),
         row("local", "a0", Some("alice"), 2),
@@ -137,7 +137,7 @@ async fn a_database_of_an_earlier_version_gets_the_index() {
 }
 
 #[tokio::test]
-async fn tenants_are_listed_without_the_index() {
+async fn tenants_can_list_connections_without_the_index() {
     let world = former_world(vec![
         row("local", "a1", Some("alice"), 9),
         row("local", "b1", Some("bob"), 8),

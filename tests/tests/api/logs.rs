@@ -85,8 +85,8 @@ fn tokens(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_any_log_line_or_answer() {
-    if !is_alone("logs::no_secret_is_in_any_log_line_or_answer").await {
+async fn no_secret_appears_in_logs_or_answers() {
+    if !is_alone("logs::no_secret_appears_in_logs_or_answers").await {
         return;
     }
     let (log, json_log) = (Log::default(), Log::default());

@@ -45,7 +45,7 @@ async fn furnished() -> (World, MockProvider, String) {
 }
 
 #[tokio::test]
-async fn pages_of_connections_come_one_after_another_each_connection_once() {
+async fn paging_lists_every_connection_once_oldest_first() {
     let world = World::new().await;
     let bob = world.token("bob").await;
     for number in 0..12 {
@@ -80,7 +80,7 @@ async fn pages_of_connections_come_one_after_another_each_connection_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
+async fn a_cursor_reveals_no_other_list_and_works_only_for_its_own() {
     let world = World::new().await;
     for number in 0..4 {
         put(&world, &world.admin, &format!("ours{number}")).await;
@@ -114,7 +114,7 @@ async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
 }
 
 #[tokio::test]
-async fn a_limit_is_a_number_given_once() {
+async fn a_limit_must_be_a_single_number_from_1_to_100() {
     let world = World::new().await;
     for query in
         ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=0", "limit=101", "limit=1&limit=2", "cursor=a&cursor=b"]
@@ -128,7 +128,7 @@ async fn a_limit_is_a_number_given_once() {
 }
 
 #[tokio::test]
-async fn an_integration_is_made_read_changed_and_removed() {
+async fn integrations_can_be_created_read_updated_and_deleted() {
     let world = World::new().await;
     let uri = "/integrations/crm";
     let put = async |body: Value| world.send(Method::PUT, uri, &world.admin, Some(&body)).await;
@@ -159,7 +159,7 @@ async fn an_integration_is_made_read_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn an_integration_that_cannot_be_is_refused_with_the_reason() {
+async fn an_invalid_integration_is_rejected_with_the_reason() {
     let world = World::new().await;
     let good = json!({"connectorKey": "oauth2"});
     let with = |name: &str, value: Value| {
@@ -196,7 +196,7 @@ async fn an_integration_that_cannot_be_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn parameters_are_kept_when_an_integration_is_changed_without_them() {
+async fn updating_an_integration_without_parameters_keeps_them() {
     let (world, provider, connected) = furnished().await;
     let body = json!({"connectorKey": "oauth2", "name": "renamed"});
     world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
@@ -210,7 +210,7 @@ async fn parameters_are_kept_when_an_integration_is_changed_without_them() {
 }
 
 #[tokio::test]
-async fn an_integration_in_use_is_not_removed() {
+async fn an_integration_in_use_cannot_be_deleted() {
     let (world, _provider, connected) = furnished().await;
     let answer = world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::CONFLICT);
     let error = answer.json();
@@ -223,7 +223,7 @@ async fn an_integration_in_use_is_not_removed() {
 }
 
 #[tokio::test]
-async fn connectors_are_listed_with_the_count_of_their_connections_and_broken_ones_with_the_reason() {
+async fn connectors_are_listed_with_connection_counts_and_load_errors() {
     let broken = tempfile::tempdir().unwrap();
     let folder = broken.path().join("torn");
     std::fs::create_dir(&folder).unwrap();
@@ -261,7 +261,7 @@ async fn a_connection_shows_its_state_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_test_tells_whether_the_credentials_work_and_changes_nothing() {
+async fn testing_a_connection_reports_the_result_and_changes_nothing() {
     let (world, provider, connected) = furnished().await;
     let before = world.connection(&connected).await;
     let uri = format!("/connections/{connected}/test");
@@ -279,7 +279,7 @@ async fn a_test_tells_whether_the_credentials_work_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_tested_or_refreshed_is_refused_with_the_reason() {
+async fn untestable_and_unrefreshable_connections_get_the_reason() {
     let (world, _provider, connected) = furnished().await;
     let by_hand = world.post(&format!("/connections/{HERS}/test")).await.expect(StatusCode::BAD_REQUEST).json();
     assert!(by_hand["message"].as_str().unwrap().contains("by hand"), "{by_hand}");
@@ -300,7 +300,7 @@ async fn what_cannot_be_tested_or_refreshed_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
+async fn unknown_paths_get_404_and_wrong_methods_405() {
     let world = World::new().await;
     for path in
         ["/", "/nowhere", "/connections/a/b", "/connections/a/test/b", "/integrations/a/b", "/connectors/oauth2"]
@@ -333,7 +333,7 @@ async fn candidate(world: &World, id: &str) -> ReplaceEvent {
 }
 
 #[tokio::test]
-async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alone() {
+async fn sealed_credentials_are_bound_to_one_connection_and_version() {
     // The function has no connectors of its own.
     let world = World::with_connectors(vec![root().join("shared/connectors")]).await;
     let provider = MockProvider::start().await;
@@ -410,7 +410,7 @@ impl ReplaceCredentials for Overtaken {
 }
 
 #[tokio::test]
-async fn credentials_that_are_overtaken_are_tested_again_a_few_times() {
+async fn credentials_overtaken_by_another_write_are_tested_again() {
     let (world, _provider, id) = furnished().await;
     let world = Arc::new(world);
     for (times, status, stored) in [(2, StatusCode::CREATED, "mine"), (99, StatusCode::CONFLICT, "of another")] {
@@ -426,7 +426,7 @@ async fn credentials_that_are_overtaken_are_tested_again_a_few_times() {
 }
 
 #[tokio::test]
-async fn credentials_without_an_integration_or_a_test_are_stored_as_they_come() {
+async fn credentials_without_integration_or_test_are_stored_unchanged() {
     const SPEC: &str = "name: App
 auth:
   type: client-credentials

@@ -59,7 +59,7 @@ async fn remove_row(world: &World, id: &str) {
 }
 
 #[tokio::test]
-async fn a_row_made_again_has_another_version() {
+async fn a_recreated_row_never_reuses_a_version() {
     let scene = Scene::new(World::new().await).await;
     let mut versions = Vec::new();
     for _ in 0..3 {
@@ -76,7 +76,7 @@ async fn a_row_made_again_has_another_version() {
 }
 
 #[tokio::test]
-async fn deleting_spares_another_tenants_new_row() {
+async fn deleting_never_removes_another_tenants_new_row() {
     let folder = tempfile::tempdir().unwrap();
     let files = CredentialsIn::Files(folder.path().to_owned());
     // Where credentials are kept outside, the first write takes the lease.
@@ -93,7 +93,7 @@ async fn deleting_spares_another_tenants_new_row() {
 }
 
 #[tokio::test]
-async fn deleting_spares_a_reconnect_of_ones_own() {
+async fn deleting_never_removes_a_concurrent_reconnect() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     let uri = format!("/connections/{id}");
@@ -123,7 +123,7 @@ async fn deleting_spares_a_reconnect_of_ones_own() {
 }
 
 #[tokio::test]
-async fn a_refresh_meanwhile_prevents_no_deletion() {
+async fn a_concurrent_refresh_does_not_prevent_deletion() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     scene.world.advance(3300);
@@ -135,7 +135,7 @@ async fn a_refresh_meanwhile_prevents_no_deletion() {
 }
 
 #[tokio::test]
-async fn deleting_twice_at_once_succeeds_and_makes_nothing() {
+async fn concurrent_deletions_both_succeed_and_create_nothing() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     let emptied = format!("/credentials?connectionId={id}");
@@ -155,7 +155,7 @@ async fn deleting_twice_at_once_succeeds_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn deleting_credentials_includes_those_stored_meanwhile() {
+async fn deleting_credentials_includes_concurrent_writes() {
     let scene = Scene::new(World::new().await).await;
     scene.put(C1, &scene.world.alice, json!(1)).await.expect(StatusCode::CREATED);
     let world = Arc::clone(&scene.world);
@@ -168,7 +168,7 @@ async fn deleting_credentials_includes_those_stored_meanwhile() {
 }
 
 #[tokio::test]
-async fn credentials_kept_outside_are_not_served_to_another_tenant() {
+async fn externally_stored_credentials_never_reach_another_tenant() {
     let api = CredentialApi::start().await;
     let scene = Scene::new(World::keeping(CredentialsIn::ExternalApi(api.url())).await).await;
     scene.put(C1, &scene.world.alice, json!("alice's")).await.expect(StatusCode::CREATED);

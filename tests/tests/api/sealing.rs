@@ -54,7 +54,7 @@ async fn assert_closed(world: &World, id: &str) {
 }
 
 #[tokio::test]
-async fn what_is_moved_to_another_connection_or_workspace_does_not_open() {
+async fn sealed_credentials_moved_to_another_row_cannot_be_opened() {
     let world = World::new().await;
     let (routes, tables) = (Routes(&world), Tables(&world));
     for (workspace, id) in [("local", "c1"), ("local", "c2"), ("other", "c1")] {
@@ -77,7 +77,7 @@ async fn what_is_moved_to_another_connection_or_workspace_does_not_open() {
 }
 
 #[tokio::test]
-async fn an_older_version_does_not_open_as_the_present_one() {
+async fn an_older_sealed_version_cannot_replace_the_current_one() {
     let world = World::new().await;
     let (routes, tables) = (Routes(&world), Tables(&world));
     routes.set("local", "c1", r#""old secret""#).await;
@@ -95,7 +95,7 @@ async fn an_older_version_does_not_open_as_the_present_one() {
 }
 
 #[tokio::test]
-async fn no_byte_of_what_is_sealed_can_be_changed_cut_or_added() {
+async fn changing_cutting_or_adding_a_sealed_byte_is_detected() {
     let world = World::new().await;
     let (routes, tables) = (Routes(&world), Tables(&world));
     routes.set("local", "c1", r#""secret""#).await;
@@ -118,7 +118,7 @@ async fn no_byte_of_what_is_sealed_can_be_changed_cut_or_added() {
 }
 
 #[tokio::test]
-async fn without_its_key_nothing_opens_and_new_credentials_can_be_stored() {
+async fn without_the_key_only_new_credentials_can_be_stored_and_opened() {
     let mut world = World::new().await;
     Routes(&world).set("local", "c1", r#""secret""#).await;
     let key = world.folder().join("seal.key");
@@ -136,7 +136,7 @@ async fn without_its_key_nothing_opens_and_new_credentials_can_be_stored() {
 }
 
 #[tokio::test]
-async fn a_flow_does_not_open_in_the_session_of_another() {
+async fn a_sealed_flow_cannot_be_moved_to_another_session() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let tables = Tables(&world);

@@ -47,7 +47,7 @@ fn onward(page: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_prefetch_takes_nothing() {
+async fn a_prefetch_consumes_nothing() {
     let (world, provider) = prepared(json!({})).await;
     let link = format!("/connect?integrationKey=crm&token={}", world.alice);
     let (mut browser, location) = begin(&world).await;
@@ -72,7 +72,7 @@ async fn a_prefetch_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_redirect_or_a_message_is_shown_again_as_it_was() {
+async fn a_repeated_callback_gets_the_same_redirect_or_message() {
     let (world, provider) = prepared(json!({})).await;
     for parameters in ["&redirectUri=https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder", "&requestId=r1"] {
         let mut browser = Browser::default();
@@ -91,7 +91,7 @@ async fn a_redirect_or_a_message_is_shown_again_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_callback_at_work_is_waited_for_and_then_looked_for_again() {
+async fn a_repeated_callback_waits_for_the_first_to_finish() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world).await;
     let callback = provider.approve(&location);
@@ -112,7 +112,7 @@ async fn a_callback_at_work_is_waited_for_and_then_looked_for_again() {
 }
 
 #[tokio::test]
-async fn an_outcome_is_unreadable_at_rest() {
+async fn a_callback_result_is_unreadable_at_rest() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world).await;
     let refusal = [("error", "access_denied"), ("error_description", "marker-7Fjfp0ZBr1KtDRbn")];
@@ -125,7 +125,7 @@ async fn an_outcome_is_unreadable_at_rest() {
 }
 
 #[tokio::test]
-async fn a_posted_callback_is_repeated_by_a_page_and_ends_connected() {
+async fn a_posted_callback_is_repeated_by_a_page_and_connects() {
     let provider = MockProvider::start().await;
     let world = World::with_connector(&[
         ("spec.yml", SPEC),
@@ -155,7 +155,7 @@ async fn a_posted_callback_is_repeated_by_a_page_and_ends_connected() {
 }
 
 #[tokio::test]
-async fn a_posted_callback_is_as_long_as_a_url_can_be() {
+async fn a_posted_callback_must_fit_into_a_url() {
     let (world, provider) = prepared(json!({})).await;
     let (_, location) = begin(&world).await;
     let post = async |parameters: &[(&str, &str)]| {
@@ -171,7 +171,7 @@ async fn a_posted_callback_is_as_long_as_a_url_can_be() {
 }
 
 #[tokio::test]
-async fn a_posted_callback_that_cannot_end_a_flow_is_refused_at_once() {
+async fn a_posted_callback_without_a_flow_is_rejected_immediately() {
     let (world, _provider) = prepared(json!({})).await;
     for (headers, body, hint) in [
         (&[FORM][..], "", "no state"),
@@ -190,7 +190,7 @@ async fn a_posted_callback_that_cannot_end_a_flow_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_without_a_state_is_shown_and_ends_no_flow() {
+async fn a_denial_without_a_state_is_shown_but_ends_no_flow() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world).await;
     for (query, hint) in [
@@ -206,7 +206,7 @@ async fn a_refusal_without_a_state_is_shown_and_ends_no_flow() {
 }
 
 #[tokio::test]
-async fn a_refusal_in_other_words_is_shown_and_ends_the_flow() {
+async fn a_denial_in_any_spelling_is_shown_and_ends_the_flow() {
     let (world, provider) = prepared(json!({})).await;
     for (parameters, hint) in [
         (vec![("error_code", "1349126"), ("error_message", "The app is not set up")], "1349126: The app is not set up"),
@@ -223,7 +223,7 @@ async fn a_refusal_in_other_words_is_shown_and_ends_the_flow() {
 }
 
 #[tokio::test]
-async fn a_flow_begun_under_another_name_of_the_host_says_so() {
+async fn a_flow_started_under_another_host_name_is_explained() {
     let (world, provider) = prepared(json!({})).await;
     for (began, came, hint) in [
         (
@@ -254,7 +254,7 @@ async fn a_flow_begun_under_another_name_of_the_host_says_so() {
 }
 
 #[tokio::test]
-async fn a_redirect_uri_with_an_odd_host_is_refused_and_an_old_one_ignored() {
+async fn odd_redirect_hosts_are_rejected_and_ignored_where_stored() {
     let world = World::new().await;
     for uri in ["https://*.example/", "https://a,b/", "https://a;script-src/", "https://a'b/", "https://a\"b/"] {
         for member in [json!({"redirectUris": ["https://app.example/", uri]}), json!({"oAuthCallbackUri": uri})] {

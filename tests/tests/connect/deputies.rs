@@ -48,7 +48,7 @@ fn bodies(provider: &MockProvider, what: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_platforms_key_ends_only_the_account_that_the_provider_named() {
+async fn a_platform_key_revokes_only_the_account_the_provider_named() {
     for (store, deletes_first) in
         [(CredentialsIn::Database, false), (CredentialsIn::Database, true), (CredentialsIn::Memory, false)]
     {
@@ -70,7 +70,7 @@ async fn a_platforms_key_ends_only_the_account_that_the_provider_named() {
 }
 
 #[tokio::test]
-async fn connecting_again_brings_the_identifiers_of_the_new_account() {
+async fn reconnecting_takes_the_new_accounts_identifiers() {
     let provider = MockProvider::start().await;
     let port = url::Url::parse(&provider.uri("")).expect("a URL").port().expect("a port");
     let world = World::rerouted(port, Vec::new()).await;
@@ -124,7 +124,7 @@ const MINT_IN_JAVASCRIPT: (&str, &str) = (
 );
 
 #[tokio::test]
-async fn a_platforms_key_mints_only_for_the_account_that_the_provider_named() {
+async fn a_platform_key_mints_only_for_the_account_the_provider_named() {
     for refresh in [MINT, MINT_IN_JAVASCRIPT] {
         let (world, provider, id) = minting(refresh).await;
         put(&world, &id, json!({"access_token": "put", "account": "acct_other", "expires_in": 3600, "note": 1})).await;
@@ -143,7 +143,7 @@ async fn a_platforms_key_mints_only_for_the_account_that_the_provider_named() {
 }
 
 #[tokio::test]
-async fn functions_without_a_secret_see_what_was_put() {
+async fn functions_without_a_secret_see_the_put_credentials() {
     let (world, provider, id) = minting(MINT).await;
     put(&world, &id, json!({"access_token": "put", "account": "acct_second"})).await;
     let path = format!("/connections/{id}/test");
@@ -206,7 +206,7 @@ const LENT: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn lent_functions_call_the_lenders_application_and_never_the_borrowers() {
+async fn lent_functions_call_only_the_lenders_provider() {
     let (world, lenders, borrowers) = lending(LENT).await;
     lenders.set_expires_in(json!(3600));
     let id = connect_through(&world, "app").await;
@@ -225,7 +225,7 @@ async fn lent_functions_call_the_lenders_application_and_never_the_borrowers() {
 }
 
 #[tokio::test]
-async fn input_at_a_borrower_is_held_to_the_lenders_schema() {
+async fn a_borrowers_input_must_match_the_lenders_schema() {
     let (world, lenders, _) = lending(LENT).await;
     let page = world.connect_app(json!({"input": {"region": "evil.example/"}})).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("region"), "{}", page.text());
@@ -233,7 +233,7 @@ async fn input_at_a_borrower_is_held_to_the_lenders_schema() {
 }
 
 #[tokio::test]
-async fn a_signature_that_is_the_secret_itself_stays_with_the_lenders_application() {
+async fn a_plaintext_signature_goes_only_to_the_lenders_provider() {
     let spec = "name: Lender
 key: lender
 auth:

@@ -19,7 +19,7 @@ const WAITING: &[&str] = &[];
 const DONE: &str = "https://app.example/done";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_connector_does_what_its_providers_documentation_says() {
+async fn every_connector_behaves_as_its_provider_documents() {
     let all = scenario::read_all(&root().join("tests/providers"));
     let all = all.into_iter().filter(|(key, _)| !WAITING.contains(&key.as_str()));
     let lives = all.flat_map(|(key, scenarios)| scenarios.into_iter().map(move |(title, it)| (key.clone(), title, it)));
@@ -32,7 +32,7 @@ async fn every_connector_does_what_its_providers_documentation_says() {
 }
 
 #[test]
-fn every_connector_has_a_file_and_every_file_a_connector() {
+fn connectors_and_scenario_files_match_one_to_one() {
     let entries = fs::read_dir(root().join("shared/connectors")).unwrap().map(|entry| entry.unwrap());
     let folders = entries.filter(|entry| entry.path().is_dir());
     let mut folders: BTreeSet<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
@@ -44,7 +44,7 @@ fn every_connector_has_a_file_and_every_file_a_connector() {
 }
 
 #[test]
-fn every_connector_is_in_the_readme() {
+fn every_connector_is_listed_in_the_readme() {
     let readme = fs::read_to_string(root().join("shared/connectors/README.md")).unwrap();
     for key in scenario::read_all(&root().join("tests/providers")).into_keys() {
         assert!(readme.contains(&format!("\n| `{key}` | ")), "{key}");
@@ -52,7 +52,7 @@ fn every_connector_is_in_the_readme() {
 }
 
 #[test]
-fn every_file_shows_a_failure() {
+fn every_scenario_file_includes_a_failure() {
     for (key, scenarios) in scenario::read_all(&root().join("tests/providers")) {
         let refreshes = scenarios.values().any(|it| it.refresh.is_some());
         let fails = |it: &Scenario| it.failure.is_some() || (!refreshes && it.refused.is_some());

@@ -43,7 +43,7 @@ async fn the_bundled_connectors_pass() {
 }
 
 #[tokio::test]
-async fn warnings_are_told_and_pass() {
+async fn warnings_are_shown_but_pass() {
     let folder = connectors(&[("spec.yml", SPEC)]);
     let file = folder.path().join("acme/spec.yml");
     let expected = format!(
@@ -56,7 +56,7 @@ async fn warnings_are_told_and_pass() {
 }
 
 #[tokio::test]
-async fn errors_fail_and_have_their_file_and_line() {
+async fn errors_fail_the_check_and_name_file_and_line() {
     let spec = format!("{SPEC}  test: {{implementationTyp: rest-api-mapping}}\n");
     let test = "path: /me\nmethod: gett\n";
     let folder = connectors(&[("spec.yml", &spec), ("auth/test.rest.yml", test)]);
@@ -95,7 +95,7 @@ async fn a_folder_without_connectors_fails() {
 }
 
 #[tokio::test]
-async fn scripts_that_break_the_engine_do_not_end_the_check() {
+async fn scripts_that_break_the_engine_do_not_stop_the_check() {
     let spec = format!("{SPEC}  test: {{implementationType: javascript}}\n");
     for text in [
         "Error.stackTraceLimit = {}; Error.stackTraceLimit = 1; export default () => 1",

@@ -87,7 +87,7 @@ fn assert_silent(error: &EgressError) {
 }
 
 #[tokio::test]
-async fn a_huge_answer_is_cut_off_at_its_limit() {
+async fn a_huge_answer_is_cut_off_at_the_limit() {
     let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024 * 1024, ..Limits::TOKEN };
     let block = bytes("x".repeat(64 * 1024));
     let chunk = bytes(format!("10000\r\n{}\r\n", "x".repeat(64 * 1024)));
@@ -108,7 +108,7 @@ async fn a_huge_answer_is_cut_off_at_its_limit() {
 }
 
 #[tokio::test]
-async fn an_answer_that_drips_or_does_not_come_or_end_is_given_up_at_the_deadline() {
+async fn slow_missing_and_endless_answers_end_at_the_deadline() {
     let limits = Limits { deadline: Duration::from_millis(300), max_body_bytes: 1024 * 1024, ..Limits::TOKEN };
     let pause = Duration::from_millis(20);
     for answer in [
@@ -127,7 +127,7 @@ async fn an_answer_that_drips_or_does_not_come_or_end_is_given_up_at_the_deadlin
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_off_or_malformed_is_none() {
+async fn truncated_and_malformed_answers_are_never_used() {
     let limits = Limits { deadline: Duration::from_mins(5), max_body_bytes: 1024 * 1024, ..Limits::TOKEN };
     for answer in [
         Answer::HangUp,
@@ -150,7 +150,7 @@ async fn an_answer_that_is_cut_off_or_malformed_is_none() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_that_nobody_asked_for_is_decoded_up_to_the_limit() {
+async fn an_unrequested_compressed_answer_is_decoded_up_to_the_limit() {
     const BYTES: usize = 64 * 1024;
     let bomb = STANDARD.decode(BOMB).unwrap();
     let head = format!("{HEAD}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
@@ -169,7 +169,7 @@ async fn a_compressed_answer_that_nobody_asked_for_is_decoded_up_to_the_limit() 
 }
 
 #[tokio::test]
-async fn a_request_whose_answer_is_lost_is_sent_once_more_if_that_is_wanted() {
+async fn a_request_with_a_lost_answer_is_resent_once_if_allowed() {
     let cut = bytes(format!("{HEAD}content-length: 100\r\n\r\n{{\"access_token\":\"marker\""));
     let whole = bytes(format!("{HEAD}content-length: 2\r\n\r\n{{}}"));
     let deadline = Limits { deadline: Duration::from_millis(300), ..Limits::CREDENTIALS };
@@ -231,7 +231,7 @@ async fn told(answer: Answer, hint: &str, times: usize) {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_answers_too_much_too_little_or_packed_costs_no_connection() {
+async fn bad_token_endpoint_answers_never_cost_a_connection() {
     let bomb = STANDARD.decode(BOMB).unwrap();
     let head = format!("{HEAD}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
     let packed = [head.as_bytes(), &bomb].concat();
@@ -247,7 +247,7 @@ async fn a_token_endpoint_that_answers_too_much_too_little_or_packed_costs_no_co
 }
 
 #[test]
-fn no_special_address_is_reached_however_it_is_written_and_its_neighbours_are() {
+fn special_addresses_are_blocked_in_every_notation() {
     let allowed = |host: &str| Reach::Public.allows_uri(&format!("https://{host}/").parse().unwrap()).is_ok();
     // The first and the last of every range of IANA's special-purpose registries that is not globally reachable.
     for host in [

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 const LIMIT: u64 = 2 * 64 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_nobody_awaits_take_bounded_memory() {
-    if !is_alone("script_memory::requests_that_nobody_awaits_take_bounded_memory").await {
+async fn unawaited_requests_take_bounded_memory() {
+    if !is_alone("script_memory::unawaited_requests_take_bounded_memory").await {
         return;
     }
     // It takes connections and never answers.

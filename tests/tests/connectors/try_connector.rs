@@ -45,7 +45,7 @@ async fn trial(provider: &MockProvider, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn each_function_tells_what_it_got_and_returned_with_its_secrets_masked() {
+async fn function_inputs_and_results_are_shown_with_secrets_masked() {
     let provider = MockProvider::start().await;
     let (passed, text) = trial(&provider, &[]).await;
     assert!(passed, "{text}");
@@ -59,7 +59,7 @@ async fn each_function_tells_what_it_got_and_returned_with_its_secrets_masked() 
 }
 
 #[tokio::test]
-async fn a_function_that_fails_is_told_with_its_place_and_fails_the_trial() {
+async fn a_failing_function_is_reported_with_its_line_and_fails_the_run() {
     let provider = MockProvider::start().await;
     provider.set_test_status(403);
     let (passed, text) = trial(&provider, &[]).await;
@@ -67,7 +67,7 @@ async fn a_function_that_fails_is_told_with_its_place_and_fails_the_trial() {
 }
 
 #[tokio::test]
-async fn what_changes_something_runs_only_when_it_is_named() {
+async fn functions_with_side_effects_run_only_when_named() {
     let provider = MockProvider::start().await;
     let named = ["--function", "getCredentialsFromConnectionParameters", "--function", "refreshCredentials"];
     let (passed, text) = trial(&provider, &named).await;

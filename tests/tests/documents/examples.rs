@@ -89,7 +89,7 @@ async fn the_documented_oauth2_connector_runs_unchanged() {
 }
 
 #[tokio::test]
-async fn its_default_refresh_goes_through_the_documented_function() {
+async fn the_default_refresh_uses_the_documented_function() {
     let spec = read("documented/spec.yml").replace("  refreshCredentials:\n    implementationType: javascript\n", "");
     let (script, connector) = (Script::start().await, documented(&spec));
     let world = connected(&connector, &script).await;
@@ -102,7 +102,7 @@ async fn its_default_refresh_goes_through_the_documented_function() {
 }
 
 #[tokio::test]
-async fn the_documented_refresh_by_axios_runs_unchanged() {
+async fn the_documented_axios_refresh_runs_unchanged() {
     let spec = "auth:\n  type: client-credentials\n  makeApiClient: {mapping: {baseUri: 'https://api.example.com'}}\n  \
                 refreshCredentials:\n    implementationType: javascript\n";
     let refresh = read("documented-axios/auth/refresh-credentials.js");

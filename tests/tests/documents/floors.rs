@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use larder_tests::root;
 
 #[test]
-fn no_module_uses_one_below_it() {
+fn modules_use_only_modules_declared_before_them() {
     for (source, fewest) in [("shared/src", 25), ("shared/engine/src", 12)] {
         let source = root().join(source);
         let library = fs::read_to_string(source.join("lib.rs")).unwrap();
@@ -27,7 +27,7 @@ fn no_module_uses_one_below_it() {
 }
 
 #[test]
-fn uses_are_found_however_they_are_written() {
+fn uses_are_found_in_every_notation() {
     let text = "use crate::a::{B, C};\nuse crate::{b, c::D, e};\nfn f() { crate::g::h(); }\n// crate::comment\n\
                 #[cfg(test)]\nmod tests {\n    use crate::tested;\n}\n";
     assert_eq!(used_modules(text), BTreeSet::from(["a", "b", "c", "e", "g"]));

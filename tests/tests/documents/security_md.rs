@@ -86,7 +86,7 @@ fn declares(path: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_attack_and_fault_has_its_tests() {
+fn every_attack_and_fault_cites_existing_tests() {
     let document = read("SECURITY.md");
     let table = table(&document);
     let numbers: Vec<_> = table.iter().map(|(number, ..)| *number).collect();
@@ -109,7 +109,7 @@ fn every_attack_and_fault_has_its_tests() {
 }
 
 #[test]
-fn what_is_cited_is_looked_for_as_the_compiler_would() {
+fn citations_count_only_if_the_test_is_compiled() {
     let source = "#[test]\nfn a() {}\n    #[tokio::test(flavor = \"multi_thread\")]\n    #[ignore = \"x\"]\n    async fn b() {}\n\
                   fn c() {}\n// #[test]\nfn d() {}\n#[test]\n#[cfg(windows)]\nfn e() {}\n";
     assert_eq!(tests_of(source), BTreeSet::from(["a", "b"]));
@@ -136,12 +136,12 @@ fn what_is_cited_is_looked_for_as_the_compiler_would() {
 }
 
 #[test]
-fn tests_that_need_other_programs_are_run_too() {
+fn tests_that_need_other_programs_run_too() {
     assert!(read("tests/run").contains("--include-ignored"));
 }
 
 #[test]
-fn where_secrets_manager_is_offered_its_price_and_its_pace_are_said() {
+fn the_price_and_pace_of_secrets_manager_are_documented() {
     let readme = read("README.md");
     let offered = readme.lines().find(|line| line.starts_with("Secrets Manager costs")).expect("a paragraph");
     assert!(offered.contains("$0.40 a month for each secret") && offered.contains("once in ten minutes"), "{offered}");

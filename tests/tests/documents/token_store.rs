@@ -163,7 +163,7 @@ async fn start_larder(data: &Path, address: &str) -> Program {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_token_is_used_by_other_processes_and_renewed_for_all() {
+async fn processes_share_one_token_and_its_refreshes() {
     let setting = Setting::new().await;
     assert_eq!(setting.stored().await, None);
     let mut first = setting.start();
@@ -201,7 +201,7 @@ async fn a_token_is_used_by_other_processes_and_renewed_for_all() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_revoked_token_is_removed_and_so_is_one_that_was_dead_already() {
+async fn revoking_removes_the_token_even_if_it_had_expired() {
     let setting = Setting::new().await;
     let mut app = setting.start();
     app.call("show").await;
@@ -222,7 +222,7 @@ async fn a_revoked_token_is_removed_and_so_is_one_that_was_dead_already() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn while_larder_is_down_calls_are_refused_before_sharetribe_is_asked() {
+async fn while_larder_is_down_calls_fail_before_reaching_sharetribe() {
     let mut setting = Setting::new().await;
     let mut app = setting.start();
     app.call("show").await;
@@ -242,7 +242,7 @@ async fn while_larder_is_down_calls_are_refused_before_sharetribe_is_asked() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_token_that_comes_while_larder_goes_down_is_stored_by_the_next_call() {
+async fn a_token_obtained_while_larder_is_down_is_stored_later() {
     let mut setting = Setting::new().await;
     let mut app = setting.start();
     // The first token, then one that replaces it.
@@ -272,7 +272,7 @@ async fn a_token_that_comes_while_larder_goes_down_is_stored_by_the_next_call() 
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn tokens_of_larder_are_renewed_and_what_it_refuses_is_told() {
+async fn larder_tokens_are_renewed_and_rejections_are_reported() {
     let setting = Setting::new().await;
     // In whole seconds, two are between one and two.
     setting.rewrite("expiresIn: 60", "expiresIn: 2");
@@ -290,7 +290,7 @@ async fn tokens_of_larder_are_renewed_and_what_it_refuses_is_told() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn larder_leaves_the_token_to_the_sdk_and_shows_its_expiry() {
+async fn larder_never_refreshes_the_sdks_token_but_shows_its_expiry() {
     let setting = Setting::new().await;
     setting.start().call("show").await;
     let tenant = setting.target.tenant(TENANT);

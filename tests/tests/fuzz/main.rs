@@ -190,7 +190,7 @@ fn collect(value: &Value, at: &str, pointers: &mut Vec<String>) {
 }
 
 #[test]
-fn events_of_api_gateway() {
+fn api_gateway_events() {
     let words = "GET PUT POST DELETE HEAD /connect /credentials /connections /connections/bobs /integrations/app /connectors \
         /oauth-callback authorization Bearer ADMIN ALICE connectionId=bobs limit=1 cursor= MSNh test refresh-credentials \
         x-membrane-token content-type cookie x-forwarded-proto host body rawPath rawQueryString isBase64Encoded connectorKey";
@@ -199,7 +199,7 @@ fn events_of_api_gateway() {
 }
 
 #[test]
-fn parameters_of_connect() {
+fn connect_parameters() {
     let words = "GET POST token ALICE integrationKey app authOptionKey oauth key redirectUri requestId name customState input \
         payload connectionId allowMultipleConnections https://app.example/done?from=larder https://other.example/ // %5C \
         connectorParameters {\"apiKey\":\"abc\"} {} [] null connectionParameters";
@@ -239,7 +239,7 @@ fn encoded_bodies() {
 }
 
 #[test]
-fn results_of_scripts() {
+fn script_results() {
     let words = "returns throws stored rules message key data response status headers retry-after 400 429 503 SECRET error code \
         access_token accessToken refresh_token refreshToken expires_in expires_at expiry 0 -1 1e999 invalid_grant token_revoked gone \
         190 busy connection_is_defunct rate_limit_exceeded <undefined> <NaN> <Infinity> <BigInt> <Date> <function> <Symbol> <Map> \
@@ -263,7 +263,7 @@ fn mappings() {
 }
 
 #[test]
-fn tokens_of_callers() {
+fn caller_tokens() {
     let words = "current previous {\"alg\":\"HS256\"} {\"alg\":\"none\"} HS384 HS512 RS256 workspaceKey iss local tenantKey sub id \
         exp NOW nbf isAdmin true forApplication forCredentialsOf jku kid b64 crit . .. =";
     run("jwt", fuzz::jwt, 32, words);
@@ -283,21 +283,21 @@ fn stored_rows() {
 }
 
 #[test]
-fn events_of_the_refresh_function() {
+fn refresh_function_events() {
     let words = "Records messageId receiptHandle body workspace local connectionId CONNECTION bobs version detail-type sealed \
         leaseToken createdAt {} []";
     run("refresh_event", fuzz::refresh_event, 1, words);
 }
 
 #[test]
-fn answers_of_oauth_1_providers() {
+fn oauth_1_provider_answers() {
     let words = "200 400 401 500 text/html oauth_token oauth_token_secret oauth_verifier oauth_callback_confirmed true denied \
         oauth_problem token_rejected hh5s93j4hdidpola SECRET { }";
     run("oauth1", fuzz::oauth1, 32, words);
 }
 
 #[test]
-fn what_is_too_much_is_refused() {
+fn oversized_input_is_rejected() {
     let huge = "a".repeat(500_000);
     let event = |method: &str, path: &str, query: &str, token: &str, body: &Value| {
         let event = json!({

@@ -128,7 +128,7 @@ fn outcome(view: &Value) -> &'static str {
 }
 
 #[tokio::test]
-async fn every_row_of_the_table_holds_on_every_road() {
+async fn every_row_of_the_table_holds_in_every_variant() {
     let document = read("shared/connectors/README.md");
     let stand = Stand::new().await;
     let table = rows(&document, "\n## What an answer means\n");
@@ -173,7 +173,7 @@ fn seconds_until(time: &Value, now: i64) -> i64 {
 }
 
 #[tokio::test]
-async fn a_message_says_code_and_description_on_every_road() {
+async fn error_messages_show_code_and_description_in_every_variant() {
     let stand = Stand::new().await;
     for road in ROADS {
         let id = stand.connect(road).await;
@@ -196,7 +196,7 @@ async fn a_message_says_code_and_description_on_every_road() {
 }
 
 #[tokio::test]
-async fn no_retry_after_ends_the_process_or_a_connection_or_keeps_others_waiting() {
+async fn retry_after_never_breaks_a_connection_or_delays_others() {
     let stand = Stand::new().await;
     let mut others = Vec::new();
     for number in 0..6 {
@@ -262,7 +262,7 @@ async fn no_retry_after_ends_the_process_or_a_connection_or_keeps_others_waiting
 }
 
 #[tokio::test]
-async fn parameters_that_are_spelled_like_the_words_of_an_answer_hide_none_of_them() {
+async fn parameters_equal_to_answer_keywords_do_not_mask_them() {
     let stand =
         Stand::with(json!({"place": "headers", "grantType": "refresh_token", "more": ["status", "retry-after"]})).await;
     for road in ROADS {

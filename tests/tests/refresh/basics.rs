@@ -17,7 +17,7 @@ async fn connected(parameters: Value) -> (World, MockProvider, String) {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_five_minutes_before_it_expires_and_not_earlier() {
+async fn a_token_is_refreshed_exactly_five_minutes_before_it_expires() {
     let (world, provider, id) = connected(json!({})).await;
     assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:55:00Z");
     world.advance(3299);
@@ -30,7 +30,7 @@ async fn a_token_is_renewed_five_minutes_before_it_expires_and_not_earlier() {
 }
 
 #[tokio::test]
-async fn the_refresh_request_is_the_documented_one() {
+async fn the_refresh_request_matches_the_documentation() {
     let (world, provider, _) = connected(json!({})).await;
     world.advance(3300);
     world.sweep().await;
@@ -49,7 +49,7 @@ async fn the_refresh_request_is_the_documented_one() {
 }
 
 #[tokio::test]
-async fn the_rotated_refresh_token_is_the_one_that_is_used_next() {
+async fn a_rotated_refresh_token_is_used_for_the_next_refresh() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..3 {
         world.advance(3300);
@@ -78,7 +78,7 @@ async fn without_a_new_refresh_token_the_old_one_is_kept() {
 }
 
 #[tokio::test]
-async fn without_an_expiry_a_token_is_renewed_every_24_hours() {
+async fn a_token_without_an_expiry_is_refreshed_every_24_hours() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     provider.set_expires_in(Value::Null);
     world.integrate(&provider, json!({})).await;
@@ -94,7 +94,7 @@ async fn without_an_expiry_a_token_is_renewed_every_24_hours() {
 }
 
 #[tokio::test]
-async fn a_provider_whose_tokens_live_a_second_is_called_once_a_minute_at_most() {
+async fn one_second_tokens_are_refreshed_at_most_once_a_minute() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     provider.set_expires_in(json!(1));
     world.integrate(&provider, json!({})).await;
@@ -134,7 +134,7 @@ async fn fifty_refreshes_at_once_make_one_provider_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_readers_of_an_expired_token_make_one_provider_call_and_all_get_the_new_one() {
+async fn fifty_readers_of_an_expired_token_share_one_provider_call() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(300));
     world.advance(3600);
@@ -144,7 +144,7 @@ async fn fifty_readers_of_an_expired_token_make_one_provider_call_and_all_get_th
 }
 
 #[tokio::test]
-async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
+async fn duplicate_and_late_events_make_no_second_provider_call() {
     let (world, provider, id) = connected(json!({})).await;
     let fire = async |version| {
         let refresher = world.bundle.refresher();
@@ -173,7 +173,7 @@ async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_event_that_is_delivered_many_times_at_once_makes_one_provider_call() {
+async fn parallel_deliveries_of_an_event_make_one_provider_call() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(300));
     world.advance(3300);
@@ -186,7 +186,7 @@ async fn one_event_that_is_delivered_many_times_at_once_makes_one_provider_call(
 }
 
 #[tokio::test]
-async fn a_valid_token_is_served_though_its_refresh_fails_and_an_expired_one_is_not() {
+async fn a_token_is_served_until_it_expires_even_if_refreshing_fails() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..20 {
         provider.script_raw(503, "<html>down</html>", &[("content-type", "text/html")]);
@@ -205,7 +205,7 @@ async fn a_valid_token_is_served_though_its_refresh_fails_and_an_expired_one_is_
 }
 
 #[tokio::test]
-async fn failures_back_off_and_the_providers_retry_after_is_kept() {
+async fn the_providers_retry_after_is_honored() {
     let (world, provider, _) = connected(json!({})).await;
     provider.script_raw(429, "{}", &[("retry-after", "1800")]);
     world.advance(3300);
@@ -221,7 +221,7 @@ async fn failures_back_off_and_the_providers_retry_after_is_kept() {
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_forever_is_called_once_a_minute_at_most_however_often_it_is_asked_for() {
+async fn a_failing_provider_is_called_at_most_once_a_minute() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..1000 {
         provider.script_raw(500, "", &[]);
@@ -251,7 +251,7 @@ async fn forget_expires_in(world: &World, id: &str) {
 }
 
 #[tokio::test]
-async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_storm() {
+async fn refreshes_are_timely_if_a_providers_clock_is_5_minutes_off() {
     // What it says of a life in seconds counts, whatever its clock says.
     for skew in [-300, 300] {
         let (world, provider, id) = connected(json!({})).await;
@@ -302,7 +302,7 @@ async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_s
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_forever_is_asked_ever_less_and_given_up_after_a_week() {
+async fn retries_become_rarer_and_end_after_a_week() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..1000 {
         provider.script_raw(500, "", &[]);
@@ -325,7 +325,7 @@ async fn a_provider_that_fails_forever_is_asked_ever_less_and_given_up_after_a_w
 }
 
 #[tokio::test]
-async fn a_revoked_grant_asks_for_the_end_user_at_once_and_a_reconnect_heals_it() {
+async fn a_revoked_grant_is_flagged_at_once_and_healed_by_reconnecting() {
     let (world, provider, id) = connected(json!({})).await;
     provider.script(400, &json!({"error": "invalid_grant", "error_description": "Token has been revoked."}));
     world.advance(3300);
@@ -345,7 +345,7 @@ async fn a_revoked_grant_asks_for_the_end_user_at_once_and_a_reconnect_heals_it(
 }
 
 #[tokio::test]
-async fn a_grant_that_is_refused_after_the_connection_has_changed_is_no_failure() {
+async fn a_rejected_grant_is_ignored_if_the_connection_has_changed() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(500));
     provider.script(400, &json!({"error": "invalid_grant"}));
@@ -366,7 +366,7 @@ async fn a_grant_that_is_refused_after_the_connection_has_changed_is_no_failure(
 }
 
 #[tokio::test]
-async fn what_a_provider_repeats_of_a_request_is_not_passed_on() {
+async fn secrets_echoed_by_a_provider_are_masked() {
     let (world, provider, id) = connected(json!({})).await;
     let description = "unknown token refresh-1 of the-client-secret";
     provider.script(400, &json!({"error": "invalid_grant", "error_description": description}));
@@ -398,7 +398,7 @@ async fn only_oauth_error_codes_are_permanent() {
 }
 
 #[tokio::test]
-async fn an_answer_of_more_than_a_mebibyte_is_not_taken() {
+async fn an_answer_over_one_mebibyte_is_rejected() {
     let (world, provider, id) = connected(json!({})).await;
     let answer = json!({"access_token": "long", "expires_in": 3600}).to_string() + &" ".repeat(1024 * 1024);
     provider.script_raw(200, &answer, &[]);
@@ -411,7 +411,7 @@ async fn an_answer_of_more_than_a_mebibyte_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_connection_without_refresh_token_is_flagged_when_its_token_dies() {
+async fn a_connection_without_a_refresh_token_is_flagged_on_expiry() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({"noRefreshToken": true})).await;
     provider.script(200, &json!({"access_token": "only", "expires_in": 3600}));
@@ -428,7 +428,7 @@ async fn a_connection_without_refresh_token_is_flagged_when_its_token_dies() {
 }
 
 #[tokio::test]
-async fn a_token_that_never_expires_and_cannot_be_refreshed_is_left_alone() {
+async fn a_token_that_neither_expires_nor_refreshes_is_left_alone() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({"noRefreshToken": true})).await;
     provider.script(200, &json!({"access_token": "forever"}));
@@ -440,7 +440,7 @@ async fn a_token_that_never_expires_and_cannot_be_refreshed_is_left_alone() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_replaced_during_a_refresh_win() {
+async fn credentials_put_during_a_refresh_win() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(400));
     world.advance(3300);
@@ -460,7 +460,7 @@ async fn credentials_that_are_replaced_during_a_refresh_win() {
 }
 
 #[tokio::test]
-async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_lease_is_over() {
+async fn a_dead_refreshers_lease_is_taken_over_when_it_expires() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_secs(3600));
     world.advance(3300);
@@ -483,7 +483,7 @@ async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_le
 }
 
 #[tokio::test]
-async fn a_refresh_by_hand_that_died_is_taken_up_again_long_before_one_is_due() {
+async fn an_interrupted_manual_refresh_is_retried_soon() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_secs(3600));
     world.advance(120);
@@ -500,7 +500,7 @@ async fn a_refresh_by_hand_that_died_is_taken_up_again_long_before_one_is_due() 
 }
 
 #[tokio::test]
-async fn a_narrower_scope_is_recorded_and_a_missing_one_leaves_what_was_granted() {
+async fn a_new_scope_is_recorded_and_a_missing_one_keeps_the_old() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({"scopes": ["read", "write"]})).await;
     let tokens = |number: u32, scope: Value| {
@@ -542,7 +542,7 @@ async fn a_restart_loses_nothing() {
 }
 
 #[tokio::test]
-async fn members_that_a_refresh_does_not_name_stay_to_the_letter() {
+async fn members_missing_from_a_refresh_keep_every_byte() {
     let (world, provider, id) = connected(json!({})).await;
     let raw = r#"{"credentials":{"refresh_token":"R","big":123456789012345678901234567890,"spaced": [1,  2]}}"#;
     let uri = format!("/credentials?connectionId={id}");
@@ -555,7 +555,7 @@ async fn members_that_a_refresh_does_not_name_stay_to_the_letter() {
 }
 
 #[tokio::test]
-async fn a_refresh_needs_the_integration_and_heals_when_it_is_mended() {
+async fn a_configuration_error_clears_after_the_next_success() {
     let (world, provider, id) = connected(json!({})).await;
     world.advance(3300);
     provider.script(401, &json!({"error": "invalid_client"}));

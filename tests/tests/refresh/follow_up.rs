@@ -33,7 +33,7 @@ fn only_schedule(aws: &Aws) -> (String, Value, Value) {
 }
 
 #[tokio::test]
-async fn a_connection_has_one_schedule_for_its_present_version_until_it_is_deleted() {
+async fn a_connection_has_one_schedule_for_its_current_version() {
     let (world, aws, provider) = with_schedules().await;
     let id = world.connect(&provider).await;
     let ((first, at, input), version) = (only_schedule(&aws), world.version(&id).await);
@@ -55,7 +55,7 @@ async fn a_connection_has_one_schedule_for_its_present_version_until_it_is_delet
 }
 
 #[tokio::test]
-async fn a_connection_whose_schedule_could_not_be_made_is_saved_and_swept() {
+async fn a_connection_is_saved_and_swept_even_if_scheduling_fails() {
     let (world, aws, provider) = with_schedules().await;
     aws.fail("CreateSchedule");
     let id = world.connect(&provider).await;
@@ -70,7 +70,7 @@ async fn a_connection_whose_schedule_could_not_be_made_is_saved_and_swept() {
 }
 
 #[tokio::test]
-async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_nothing_itself() {
+async fn the_sweeper_queues_all_due_connections_and_refreshes_none() {
     let (world, aws) = World::deployed(|settings| Settings {
         refreshes: RefreshesBy::Queue("http://queues/refreshes.fifo".into()),
         ..settings
@@ -101,7 +101,7 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
 }
 
 #[tokio::test]
-async fn events_tell_of_connections_that_are_made_end_come_back_and_are_deleted() {
+async fn events_report_created_disconnected_reconnected_and_deleted() {
     let (world, aws) = World::deployed(|settings| Settings { event_bus: Some("larder".into()), ..settings }).await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;

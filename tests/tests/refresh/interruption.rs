@@ -58,7 +58,7 @@ async fn credentials(larder: &Program, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refresh_is_saved_though_whoever_asked_for_it_has_hung_up() {
+async fn a_refresh_is_saved_even_if_its_caller_hangs_up() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = connected(data.path(), &provider).await;
     provider.set_delay(Duration::from_secs(1));
@@ -85,7 +85,7 @@ async fn interrupted(data: &Path, provider: &MockProvider) -> (Program, String) 
 }
 
 #[tokio::test]
-async fn after_a_kill_between_answer_and_save_a_provider_with_grace_gives_tokens_again() {
+async fn after_a_kill_before_saving_a_lenient_provider_reissues_tokens() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = interrupted(data.path(), &provider).await;
     let answer = larder.send(Method::POST, &refresh_uri(&id), &larder.admin, "").await;
@@ -97,7 +97,7 @@ async fn after_a_kill_between_answer_and_save_a_provider_with_grace_gives_tokens
 }
 
 #[tokio::test]
-async fn after_a_kill_between_answer_and_save_the_refusal_of_a_strict_provider_is_explained_at_once() {
+async fn after_a_kill_before_saving_a_strict_provider_error_is_explained() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = interrupted(data.path(), &provider).await;
     provider.script(400, &json!({"error": "invalid_grant", "error_description": "the token was used before"}));

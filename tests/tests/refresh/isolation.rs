@@ -141,7 +141,7 @@ async fn stand() -> Stand {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_panic_and_a_standstill_cost_nobody_else_anything_in_cargo_run() {
+async fn a_panic_or_hang_in_cargo_run_affects_no_other_connection() {
     let stand = stand().await;
     let [data, connectors] = [stand.world.folder(), stand.connectors.path()].map(|path| path.to_str().unwrap());
     let larder = Program::start(&["--data", data, "--connectors", connectors, "--listen", "127.0.0.1:0"]).await;
@@ -157,7 +157,7 @@ async fn a_panic_and_a_standstill_cost_nobody_else_anything_in_cargo_run() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_panic_and_a_standstill_cost_nobody_else_anything_in_the_function() {
+async fn a_panic_or_hang_in_the_function_affects_no_other_connection() {
     let binary = deployed("refresh");
     let batch = |tenants: &[&str]| {
         let record = |tenant: &&str| {

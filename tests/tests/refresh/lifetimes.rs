@@ -23,7 +23,7 @@ async fn due_at(world: &World, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_lifetime_that_was_stated_once_counts_after_every_refresh() {
+async fn a_lifetime_stated_once_applies_after_every_refresh() {
     let (world, provider, id) = connected().await;
     for refresh in 1..=3 {
         // No statement, an old time that is copied along, and a zero, which means "never" in a first answer only.
@@ -46,7 +46,7 @@ async fn a_lifetime_that_was_stated_once_counts_after_every_refresh() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_handed_out_until_its_end_is_served_until_then_and_replaced_at_once() {
+async fn an_unchanged_token_is_served_until_it_expires_then_replaced() {
     let (world, provider, id) = connected().await;
     let rest = |seconds: i64| json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": seconds});
     provider.script(200, &rest(300));
@@ -69,7 +69,7 @@ async fn a_token_that_is_handed_out_until_its_end_is_served_until_then_and_repla
 }
 
 #[tokio::test]
-async fn a_provider_that_hands_out_a_dead_token_for_ever_is_asked_once_a_minute_at_most() {
+async fn a_provider_returning_expired_tokens_is_called_once_a_minute() {
     let (world, provider, id) = connected().await;
     for _ in 0..100 {
         provider.script(200, &json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 0}));
@@ -92,7 +92,7 @@ async fn a_provider_that_hands_out_a_dead_token_for_ever_is_asked_once_a_minute_
 
 /// Of a connector that says so, in `getOAuthConfig` or beside `refreshCredentials`.
 #[tokio::test]
-async fn a_margin_is_kept_however_tokens_are_renewed_and_stored() {
+async fn the_refresh_margin_applies_to_every_kind_of_refresh() {
     let spec = |api: &str| {
         format!(
             "
@@ -154,7 +154,7 @@ auth:
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_that_is_too_slow_to_prepare_gives_its_lease_back() {
+async fn a_refresh_too_slow_to_prepare_returns_its_lease() {
     let (world, provider) = (World::with_connector(&[("spec.yml", SLOW)]).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
     let mut browser = larder_tests::Browser::default();
@@ -201,7 +201,7 @@ auth:
 ";
 
 #[tokio::test]
-async fn the_configuration_of_oauth_1_is_made_once_for_all_requests_of_a_function() {
+async fn the_oauth_1_configuration_is_built_once_per_function() {
     let (world, provider) = (World::with_connector(&[("spec.yml", SIGNED)]).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
     let token = json!({"oauth_token": "t", "oauth_token_secret": "s", "oauth_callback_confirmed": true});
@@ -224,7 +224,7 @@ async fn the_configuration_of_oauth_1_is_made_once_for_all_requests_of_a_functio
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_and_a_second_consent_without_a_refresh_token_are_explained() {
+async fn rejected_credentials_and_missing_refresh_tokens_are_explained() {
     let (world, provider, _) = connected().await;
     provider.script(200, &json!({"access_token": "a", "expires_in": 3600}));
     let mut browser = larder_tests::Browser::default();
@@ -260,7 +260,7 @@ auth:
 ";
 
 #[tokio::test]
-async fn a_script_that_renews_two_tokens_loses_neither_where_the_second_fails() {
+async fn a_script_refreshing_two_tokens_loses_neither_if_one_fails() {
     let (world, provider) = (World::with_connector(&[("spec.yml", TWO_TOKENS)]).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
     world.connect_app(json!({})).await.expect(StatusCode::OK);
@@ -302,7 +302,7 @@ auth:
 }
 
 #[tokio::test]
-async fn new_tokens_and_their_lifetime_are_kept_whatever_a_function_makes_of_them() {
+async fn new_tokens_and_lifetimes_survive_any_function_result() {
     for result in [
         "{ account: 'a' }",
         "{ refresh_token: null }",
@@ -333,7 +333,7 @@ async fn new_tokens_and_their_lifetime_are_kept_whatever_a_function_makes_of_the
 }
 
 #[tokio::test]
-async fn rotating_refresh_tokens_of_a_dead_access_token_are_saved_and_the_refresh_has_failed() {
+async fn refresh_tokens_returned_with_an_expired_token_are_saved() {
     let (world, provider, id) = connected().await;
     world.advance(3700);
     for number in 2..6 {
@@ -351,7 +351,7 @@ async fn rotating_refresh_tokens_of_a_dead_access_token_are_saved_and_the_refres
 }
 
 #[tokio::test]
-async fn a_fault_of_the_set_up_is_never_given_up_and_fixing_it_heals() {
+async fn configuration_errors_are_retried_forever_and_heal_when_fixed() {
     let (world, provider, id) = connected().await;
     for _ in 0..100 {
         provider.script(401, &json!({"error": "invalid_client"}));

@@ -70,7 +70,7 @@ impl Deployment {
 }
 
 #[tokio::test]
-async fn a_result_that_the_table_did_not_take_is_saved_from_the_queue_once() {
+async fn an_unsaved_result_is_saved_from_the_queue_once() {
     let it = Deployment::with_an_unsaved_result().await;
     let messages = it.aws.take_messages();
     assert_eq!(messages.len(), 1);
@@ -91,7 +91,7 @@ async fn a_result_that_the_table_did_not_take_is_saved_from_the_queue_once() {
 }
 
 #[tokio::test]
-async fn nobody_asks_the_provider_with_the_old_token_while_a_result_waits() {
+async fn no_provider_call_uses_the_old_token_while_a_result_is_queued() {
     let it = Deployment::with_an_unsaved_result().await;
     // The lease ends after 70 seconds, and the first to come leaves 90 more.
     it.world.advance(71);
@@ -104,7 +104,7 @@ async fn nobody_asks_the_provider_with_the_old_token_while_a_result_waits() {
 }
 
 #[tokio::test]
-async fn each_try_to_save_a_result_keeps_others_away_until_the_next_one() {
+async fn each_recovery_attempt_extends_the_lease() {
     let it = Deployment::with_an_unsaved_result().await;
     let messages = it.aws.take_messages();
     it.world.advance(71);
@@ -121,7 +121,7 @@ async fn each_try_to_save_a_result_keeps_others_away_until_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_result_that_never_comes_does_not_stop_refreshes() {
+async fn a_result_that_never_arrives_does_not_stop_refreshes() {
     let it = Deployment::with_an_unsaved_result().await;
     it.lease_and_grace_end().await;
     it.world.sweep().await;
@@ -133,7 +133,7 @@ async fn a_result_that_never_comes_does_not_stop_refreshes() {
 }
 
 #[tokio::test]
-async fn a_grace_of_an_earlier_version_is_not_granted_again() {
+async fn a_grace_period_from_an_earlier_version_is_not_repeated() {
     let it = Deployment::with_an_unsaved_result().await;
     it.world.advance(71);
     it.world.sweep().await;
@@ -160,7 +160,7 @@ async fn a_grace_of_an_earlier_version_is_not_granted_again() {
 }
 
 #[tokio::test]
-async fn a_late_result_heals_a_connection_that_was_given_up_meanwhile() {
+async fn a_late_result_heals_a_connection_given_up_in_the_meantime() {
     let it = Deployment::with_an_unsaved_result().await;
     it.lease_and_grace_end().await;
     it.provider.script(400, &json!({"error": "invalid_grant"}));
@@ -175,7 +175,7 @@ async fn a_late_result_heals_a_connection_that_was_given_up_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_result_is_dropped_when_the_end_user_has_connected_again() {
+async fn a_result_is_dropped_if_the_end_user_has_reconnected() {
     let it = Deployment::with_an_unsaved_result().await;
     assert_eq!(it.world.connect(&it.provider).await, it.id);
     let token = it.access_token().await;
@@ -184,7 +184,7 @@ async fn a_result_is_dropped_when_the_end_user_has_connected_again() {
 }
 
 #[tokio::test]
-async fn a_result_is_dropped_when_the_same_credentials_have_been_stored_again() {
+async fn a_result_is_dropped_if_the_same_credentials_were_put_again() {
     let it = Deployment::with_an_unsaved_result().await;
     let uri = format!("/credentials?connectionId={}", it.id);
     let stored = it.world.get(&uri).await.text().to_owned();
@@ -194,7 +194,7 @@ async fn a_result_is_dropped_when_the_same_credentials_have_been_stored_again() 
 }
 
 #[tokio::test]
-async fn a_result_of_a_connection_that_was_made_anew_is_dropped() {
+async fn a_result_is_dropped_if_the_connection_was_recreated() {
     let it = Deployment::with_an_unsaved_result().await;
     let uri = format!("/connections/{}", it.id);
     it.world.send(http::Method::DELETE, &uri, &it.world.admin, None).await.expect(StatusCode::NO_CONTENT);
@@ -205,7 +205,7 @@ async fn a_result_of_a_connection_that_was_made_anew_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_table_that_stays_away_keeps_the_result_on_the_queue() {
+async fn a_result_stays_queued_while_the_table_is_unavailable() {
     let it = Deployment::with_an_unsaved_result().await;
     it.aws.fail("PutItem");
     let messages = it.aws.take_messages();
@@ -217,7 +217,7 @@ async fn a_table_that_stays_away_keeps_the_result_on_the_queue() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_changed_or_is_none_of_ours_changes_nothing() {
+async fn tampered_and_foreign_messages_change_nothing() {
     let it = Deployment::with_an_unsaved_result().await;
     let message: Value = serde_json::from_str(&it.aws.take_messages()[0]).unwrap();
     let mut changed = Vec::new();
@@ -232,7 +232,7 @@ async fn a_message_that_was_changed_or_is_none_of_ours_changes_nothing() {
 }
 
 #[tokio::test]
-async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
+async fn table_and_queue_are_both_retried_until_one_is_back() {
     let recovery_queue = Some("http://queues/recovery".into());
     let it = Deployment::due(|settings| Settings { recovery_queue, ..settings }).await;
     let Deployment { world, aws, id, .. } = &it;
@@ -248,7 +248,7 @@ async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
 }
 
 #[tokio::test]
-async fn a_connection_from_the_queue_that_somebody_else_refreshes_comes_again_soon() {
+async fn a_queued_connection_being_refreshed_elsewhere_is_retried_soon() {
     let refreshes = RefreshesBy::Queue("http://queues/refreshes.fifo".into());
     let it = Deployment::due(|settings| Settings { refreshes, ..settings }).await;
     it.world.sweep().await;
