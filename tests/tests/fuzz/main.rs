@@ -2,7 +2,7 @@
 //!
 //! `PROPTEST_CASES` says how many variants there are of the slowest entries; the others have a multiple of that.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::fmt::Write as _;
 use std::fs;
