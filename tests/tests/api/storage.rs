@@ -1,4 +1,4 @@
-//! The storage protocol of `seeds/credentials-storage.txt`.
+//! The storage protocol: reading, putting and deleting credentials.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn put(world: &World, uri: &str, body: impl Into<bytes::Bytes>) -> Answer 
     world.send_raw(Method::PUT, uri, &world.admin, body).await
 }
 
-/// The message of a refusal, which is JSON of the documented form.
+/// The message of an error, whose JSON must have the documented form.
 #[track_caller]
 fn refusal(answer: Answer, status: StatusCode) -> String {
     let error = answer.expect(status).json();
@@ -28,7 +28,7 @@ fn refusal(answer: Answer, status: StatusCode) -> String {
     error["message"].as_str().unwrap().to_owned()
 }
 
-/// A request with these headers and nothing else.
+/// Reads `c1` with these headers only.
 async fn read_with(world: &World, headers: &[(&str, &str)]) -> Answer {
     let request = headers.iter().fold(http::Request::get(C1), |request, (name, value)| request.header(*name, *value));
     Answer(world.bundle.handle(request.body(Default::default()).unwrap()).await)
@@ -221,7 +221,7 @@ async fn requests_too_large_for_lambda_are_rejected_with_the_limit() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(server::serve(listener, Arc::clone(&world.bundle), None));
-    // The function itself says what is too large for it.
+    // Up to the limit of Lambda, the function itself rejects credentials that are too large.
     for (size, limit) in [(MOST, "350 KiB"), (MOST + 1, "6291456 bytes")] {
         let around = r#"{"credentials":""}"#;
         let body = format!(r#"{{"credentials":"{}"}}"#, "x".repeat(size - around.len()));
@@ -355,7 +355,7 @@ async fn ids_with_special_characters_stay_distinct() {
     for id in ids {
         let answer = world.get(&format!("/credentials?connectionId={}", encode(id))).await;
         assert_eq!(answer.expect(StatusCode::OK).json(), json!({ "credentials": id }));
-        // In a path, a space is %20.
+        // In a path, a space is encoded as %20.
         let path = format!("/connections/{}", encode(id).replace('+', "%20"));
         assert_eq!(world.get(&path).await.expect(StatusCode::OK).json()["id"], id, "{path}");
     }
@@ -381,7 +381,7 @@ async fn an_id_over_512_bytes_is_rejected_everywhere() {
         let removed = world.send(Method::DELETE, &uri, &world.admin, None).await;
         assert!(!removed.0.status().is_server_error(), "{length}: {}", removed.snapshot());
     }
-    // Bytes count, not characters.
+    // The limit counts bytes, not characters.
     let uri = format!("/credentials?connectionId={}", "%C3%A9".repeat(257));
     refusal(put(&world, &uri, r#"{"credentials":1}"#).await, StatusCode::BAD_REQUEST);
 }
@@ -441,5 +441,5 @@ async fn credentials_are_unreadable_at_rest() {
             assert!(!found, "{}", path.display());
         }
     }
-    assert!(read > 4096, "the database is elsewhere: {read} bytes");
+    assert!(read > 4096, "the database must be somewhere else: only {read} bytes");
 }
