@@ -1,5 +1,5 @@
-//! Every way to connect that is not the plain OAuth 2.0 of the other tests: keys, options, JavaScript, proxies, signed
-//! tokens, and how a connection ends.
+//! Every way to connect other than plain OAuth 2.0: API keys, auth options, JavaScript, auth proxies and signed tokens, and
+//! the end of a connection.
 
 use http::{Method, StatusCode};
 use larder::secret::Secret;
@@ -33,7 +33,7 @@ auth:
     ("auth/test.rest.yml", "path: /me\nmethod: GET\n"),
 ];
 
-/// The connector of API keys, with other files over or beside its own.
+/// A world with the API key connector, with these files replaced or added.
 async fn key_world(changes: &[(&str, &str)]) -> (World, MockProvider) {
     let mut all: Vec<(&str, &str)> = API_KEY.to_vec();
     all.retain(|(path, _)| !changes.iter().any(|(changed, _)| changed == path));
@@ -171,7 +171,7 @@ async fn an_auth_option_is_chosen_by_its_key() {
     assert!(page.text().contains("send one of key, login"), "{}", page.text());
     world.connect_app(json!({"authOptionKey": "login", "input": {"user": "u"}})).await.expect(StatusCode::OK);
     assert_eq!(world.connection(&own_id()).await["authOptionKey"], "login");
-    // Connecting again keeps the way, unless another is named.
+    // Reconnecting keeps the auth option, unless another one is named.
     world.connect_app(json!({"input": {"user": "v"}})).await.expect(StatusCode::OK);
     assert_eq!(world.credentials(&own_id()).await, json!({"user": "v"}));
     let page = world.connect_app(json!({"authOptionKey": "magic", "input": {}})).await.expect(StatusCode::BAD_REQUEST);
@@ -181,7 +181,7 @@ async fn an_auth_option_is_chosen_by_its_key() {
 #[tokio::test]
 async fn a_disabled_auth_option_is_not_offered() {
     let (world, _) = key_world(&[("spec.yml", OPTIONS)]).await;
-    // Without a realm, `login` is not enabled: the key is all there is.
+    // Without a realm, `login` is not enabled and the key is the only option.
     world.connect_app(json!({"input": {"apiKey": "k"}})).await.expect(StatusCode::OK);
     let page = world.connect_app(json!({"authOptionKey": "login", "input": {"user": "u"}})).await;
     assert_eq!(page.0.status(), StatusCode::BAD_REQUEST);
@@ -369,7 +369,7 @@ async fn a_signed_token_identifies_the_workspace_to_the_provider() {
     let claims = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims;
     assert_eq!((&claims["iss"], &claims["sub"]), (&json!("local"), &json!("alice")));
     assert_eq!(claims["exp"], json!(World::START + 3600));
-    // The application cannot act as the end user with it.
+    // The provider cannot use this token to act as the end user.
     world.send(Method::GET, "/connections", token, None).await.expect(StatusCode::UNAUTHORIZED);
 }
 

@@ -1,4 +1,5 @@
-//! Callbacks as browsers and providers really send them: in advance, twice, posted, and refused in many words.
+//! Callbacks as browsers and providers actually send them: prefetched, repeated, posted, and with denials of every
+//! spelling.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ async fn prepared(parameters: serde_json::Value) -> (World, MockProvider) {
     (world, provider)
 }
 
-/// Begins a flow: the browser, and where it is sent.
+/// Starts a flow. Returns the browser and the URL to which it is redirected.
 async fn begin(world: &World) -> (Browser, String) {
     let mut browser = Browser::default();
     let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
@@ -40,8 +41,8 @@ fn query(url: &str) -> String {
     Url::parse(url).unwrap().query().unwrap().to_owned()
 }
 
-/// The URL that a page leads on to.
-fn onward(page: &Answer) -> String {
+/// The URL to which a page leads.
+fn next_url(page: &Answer) -> String {
     let (_, rest) = page.text().split_once("; url=").unwrap_or_else(|| panic!("{}", page.text()));
     rest.split_once('"').unwrap().0.replace("&#38;", "&")
 }
@@ -139,7 +140,7 @@ async fn a_posted_callback_is_repeated_by_a_page_and_connects() {
     let location = browser.get(&world, &uri).await.location();
     let user = r#"{"name":{"firstName":"Ada","lastName":"<b>&\"Lovelace"}}"#;
     let form = provider.come_back(&location, &[("code", "the-code"), ("id_token", "eyJ.x.y"), ("user", user)]);
-    // As from another site: without cookies.
+    // A post from another site has no cookies.
     let page = send(&world, Method::POST, "/oauth-callback", &[FORM], &query(&form)).await.expect(StatusCode::OK);
     assert!(!page.text().contains("<script") && !page.text().contains("<b>"), "{}", page.text());
     for (name, value) in [("cache-control", "no-store"), ("referrer-policy", "no-referrer")] {
@@ -148,7 +149,7 @@ async fn a_posted_callback_is_repeated_by_a_page_and_connects() {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert_eq!(provider.token_requests().len(), 0);
-    let again = format!("/oauth-callback{}", onward(&page));
+    let again = format!("/oauth-callback{}", next_url(&page));
     browser.get(&world, &again).await.expect(StatusCode::OK);
     let id = connect::own_connection_id("local", "app", Some("alice"));
     assert_eq!(world.credentials(&id).await["user"], user);
@@ -164,7 +165,7 @@ async fn a_posted_callback_must_fit_into_a_url() {
     };
     let long = "x".repeat(9000);
     let page = post(&[("code", "the-code"), ("id_token", &long), ("user", "ada")]).await.expect(StatusCode::OK);
-    let repeated = onward(&page);
+    let repeated = next_url(&page);
     assert!(!repeated.contains("id_token") && repeated.contains("user=ada") && repeated.contains("code=the-code"));
     let page = post(&[("code", "the-code"), ("user", &long)]).await.expect(StatusCode::PAYLOAD_TOO_LARGE);
     assert!(page.text().contains("8000 bytes") && !page.text().contains("xxx"), "{}", page.text());
@@ -184,9 +185,9 @@ async fn a_posted_callback_without_a_flow_is_rejected_immediately() {
         let page = send(&world, Method::POST, "/oauth-callback", headers, body).await.expect(StatusCode::BAD_REQUEST);
         assert!(page.text().contains("Not connected") && page.text().contains(hint), "{body}: {}", page.text());
     }
-    // The parameters of the query and of the form count together.
+    // Parameters of the query and of the form are combined.
     let page = send(&world, Method::POST, "/oauth-callback?state=s", &[FORM], "code=c").await.expect(StatusCode::OK);
-    assert_eq!(onward(&page), "?state=s&code=c");
+    assert_eq!(next_url(&page), "?state=s&code=c");
 }
 
 #[tokio::test]
@@ -265,7 +266,7 @@ async fn odd_redirect_hosts_are_rejected_and_ignored_where_stored() {
             assert!(message.contains("has the host") && message.contains("no wildcards"), "{message}");
         }
     }
-    // As an older version stored it.
+    // An earlier version may have stored such hosts.
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
     let integrations = &world.bundle.refresher().connector_setup.integrations;

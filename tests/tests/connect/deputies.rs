@@ -1,5 +1,5 @@
-//! A secret of a workspace, or of the operator, serves nobody against somebody else: neither an account that an end user names
-//! nor a host that a workspace chooses.
+//! Secrets of a workspace or of the operator cannot be misused (the "confused deputy"): neither for an account that an end
+//! user names, nor for a host that a workspace chooses.
 
 use http::{Method, StatusCode};
 use larder::environment::CredentialsIn;
@@ -42,7 +42,7 @@ async fn delete(world: &World, uri: &str) {
     world.send(Method::DELETE, uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT);
 }
 
-/// The bodies of requests that begin so.
+/// The bodies of the API requests that start with `what`.
 fn bodies(provider: &MockProvider, what: &str) -> Vec<String> {
     provider.api_calls().into_iter().filter(|call| call.what.starts_with(what)).map(|call| call.body).collect()
 }
@@ -63,7 +63,7 @@ async fn a_platform_key_revokes_only_the_account_the_provider_named() {
         for other in ["acct_other", "acct_third"] {
             put(&world, &id, json!({"access_token": "sk_mine", "stripe_user_id": other})).await;
         }
-        assert_eq!(world.credentials(&id).await["stripe_user_id"], "acct_third", "what was put is served");
+        assert_eq!(world.credentials(&id).await["stripe_user_id"], "acct_third", "the put credentials are served");
         delete(&world, &format!("/connections/{id}")).await;
         assert_eq!(bodies(&provider, "POST /oauth/deauthorize"), [format!("client_id=ca_1&stripe_user_id={ACCOUNT}")]);
     }
@@ -83,7 +83,7 @@ async fn reconnecting_takes_the_new_accounts_identifiers() {
     assert_eq!(bodies(&provider, "POST /oauth/deauthorize"), ["client_id=ca_1&stripe_user_id=acct_new"]);
 }
 
-/// A connector whose tokens are minted for an account with the workspace's own key, and the integration of a provider.
+/// A connector that mints an account's tokens with the workspace's own key, its integration, and a connection.
 async fn minting(refresh: (&str, &str)) -> (World, MockProvider, String) {
     let spec = "name: App
 parametersSchema:
@@ -131,12 +131,12 @@ async fn a_platform_key_mints_only_for_the_account_the_provider_named() {
         provider.script_api("POST /mint", 200, &json!({"access_token": "minted"}));
         world.advance(120);
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
-        let [asked] = &bodies(&provider, "POST /mint")[..] else { panic!("one request") };
-        let asked: Value = serde_json::from_str(asked).expect("JSON");
-        assert_eq!(asked, json!({"key": "the-platforms", "account": ACCOUNT, "token": "put"}));
+        let [request] = &bodies(&provider, "POST /mint")[..] else { panic!("one request") };
+        let request: Value = serde_json::from_str(request).expect("JSON");
+        assert_eq!(request, json!({"key": "the-platforms", "account": ACCOUNT, "token": "put"}));
         let calls = provider.api_calls();
         let mint = calls.iter().find(|call| call.what.starts_with("POST /mint")).expect("a request");
-        assert_eq!(mint.header("x-account"), Some(ACCOUNT), "the API client is that of the function");
+        assert_eq!(mint.header("x-account"), Some(ACCOUNT), "the API client sees the same account as the function");
         let stored = world.credentials(&id).await;
         assert_eq!((&stored["access_token"], &stored["note"]), (&json!("minted"), &json!(1)), "nothing is lost");
     }
@@ -180,7 +180,7 @@ auth:
   test: {mapping: {path: /me, method: get}}
 ";
 
-/// A Larder with a lender's connector and a borrower's, and where each leads.
+/// A world with a lender's and a borrower's connector, and the provider of each.
 async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider) {
     let (lender, borrower) = (TempConnector::new(lender), TempConnector::new(&[("spec.yml", BORROWER)]));
     let world = World::with_connectors(vec![lender.path().to_owned(), borrower.path().to_owned()]).await;
@@ -191,7 +191,7 @@ async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider)
     let parameters = json!({"parameters": {"apiUri": borrowers.uri("")}});
     let answer = world.integrate_app(parameters).await;
     assert_eq!(answer.0.status(), StatusCode::CREATED, "{}", answer.text());
-    // The connectors are read when they are first used; the folders go with the test.
+    // Read the connectors now, because their folders are deleted when this function returns.
     world.get("/connectors").await.expect(StatusCode::OK);
     (world, lenders, borrowers)
 }
@@ -220,7 +220,7 @@ async fn lent_functions_call_only_the_lenders_provider() {
     }
     assert!(lenders.api_calls().iter().all(|call| call.header("x-of") == Some("lender")));
     let tests = borrowers.api_calls();
-    assert_eq!(tests.len(), 1, "the test alone is the borrower's own");
+    assert_eq!(tests.len(), 1, "only the test is the borrower's own");
     assert_eq!((tests[0].what.as_str(), tests[0].header("x-of")), ("GET /me", Some("borrower")));
 }
 
@@ -259,7 +259,7 @@ auth:
     let signed = request.header("authorization").expect("a signature");
     let callback =
         signed.split("oauth_callback=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a callback");
-    let callback = url::form_urlencoded::parse(callback.as_bytes()).next().expect("a text").0.into_owned();
+    let callback = url::form_urlencoded::parse(callback.as_bytes()).next().expect("a string").0.into_owned();
     let page = browser.get(&world, &format!("{callback}&oauth_token=t&oauth_verifier=v")).await;
     assert!(page.text().contains("PLAINTEXT"), "{}", page.text());
     assert!(borrowers.api_calls().is_empty());

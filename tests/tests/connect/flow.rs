@@ -1,4 +1,4 @@
-//! Connecting: the request to the provider, the way back, and how the result reaches the caller.
+//! Connecting: the authorization request, the callback, and how the result reaches the caller.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,7 +13,7 @@ use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
 
-/// What the integration allows as the last redirect; see `World::integrate`.
+/// The redirect URI that the integration allows; see `World::integrate`.
 const DONE: &str = "https://app.example/done?from=larder";
 
 async fn prepared(parameters: Value) -> (World, MockProvider) {
@@ -26,7 +26,7 @@ fn encode(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// `/connect` for alice, with these parameters besides.
+/// The `/connect` link for alice, with these additional parameters.
 fn uri(world: &World, parameters: &[(&str, &str)]) -> String {
     let mut uri = format!("/connect?integrationKey=crm&token={}", world.alice);
     for (name, value) in parameters {
@@ -35,7 +35,7 @@ fn uri(world: &World, parameters: &[(&str, &str)]) -> String {
     uri
 }
 
-/// Begins a flow: the browser, and where it is sent.
+/// Starts a flow. Returns the browser and the URL to which it is redirected.
 async fn begin(world: &World, parameters: &[(&str, &str)]) -> (Browser, String) {
     let mut browser = Browser::default();
     let answer = browser.get(world, &uri(world, parameters)).await.expect(StatusCode::FOUND);
@@ -54,7 +54,7 @@ fn names(url: &str) -> Vec<String> {
     query(url).into_iter().map(|(name, _)| name).collect()
 }
 
-/// A text for a snapshot, without what differs from run to run, and without the style sheet.
+/// An answer for a snapshot, without the style sheet and the values that differ between runs.
 fn hidden(text: &str, secrets: &[(&str, &str)]) -> String {
     let text = text.replace(STYLE, "[style]");
     secrets.iter().fold(text, |text, (secret, name)| text.replace(*secret, &format!("[{name}]")))
@@ -76,7 +76,7 @@ async fn id_of_alices_connection() -> String {
     world.connect(&provider).await
 }
 
-/// A page that says what is wrong, and nothing that is nobody's business; nothing is stored.
+/// Asserts that a page reports the error without leaking anything, and that no connection was stored.
 async fn refused(world: &World, page: Answer, status: StatusCode, hint: &str) -> Answer {
     let page = page.expect(status);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -218,7 +218,7 @@ async fn only_admins_can_override_an_integrations_parameters() {
     let location = browser.post(&world, "/connect", &[("payload", &payload.to_string())]).await.location();
     assert_eq!(parameter(&location, "client_id"), "another");
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
-    // They stay with the connection.
+    // The overrides stay with the connection.
     world.advance(3300);
     world.sweep().await;
     assert_eq!(provider.refreshes()[0].get("client_id"), Some("another"));
@@ -292,7 +292,7 @@ async fn a_custom_oauth_callback_uri_is_used_in_both_requests() {
     world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
     let (mut browser, location) = begin(&world, &[]).await;
     assert_eq!(parameter(&location, "redirect_uri"), own);
-    // The app sends the browser on to us with the same parameters.
+    // Your application forwards the browser to Larder with the same parameters.
     let there = provider.approve(&location);
     assert!(there.starts_with(own));
     let here = format!("/oauth-callback?{}", Url::parse(&there).unwrap().query().unwrap());
@@ -376,7 +376,7 @@ async fn a_repeated_callback_exchanges_the_code_once() {
     let mut again = browser.clone();
     let callback = provider.approve(&location);
     let first = browser.get(&world, &callback).await.expect(StatusCode::OK);
-    // The same answer for a minute, and nothing for another code or another browser.
+    // The same callback gets the same answer for a minute. Another code or another browser gets an error.
     for browser in [&mut browser, &mut again] {
         let page = browser.get(&world, &callback).await.expect(StatusCode::OK);
         assert_eq!(page.text(), first.text());
@@ -443,7 +443,7 @@ async fn a_callback_without_a_flow_is_rejected() {
         refused(&world, page, StatusCode::BAD_REQUEST, hint).await;
     }
     assert_eq!(provider.token_requests().len(), 0);
-    // The flow itself is not harmed.
+    // The real flow still works.
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
 }
 
@@ -516,7 +516,7 @@ async fn a_flow_needs_the_secret_cookie_of_its_browser() {
         let page = open(format!("{name}={wrong}")).await;
         refused(&world, page, StatusCode::BAD_REQUEST, "another browser").await;
     }
-    // The right value under another name.
+    // The right value in a cookie with another name.
     refused(&world, open(format!("larder={value}")).await, StatusCode::BAD_REQUEST, "another browser").await;
     assert_eq!(provider.token_requests().len(), 0);
     open(format!("{name}={value}")).await.expect(StatusCode::OK);
@@ -626,13 +626,13 @@ async fn callbacks_are_checked_by_state_then_issuer_then_content() {
     ] {
         let (mut browser, location) = begin(&world, &[]).await;
         let callback = provider.come_back(&location, &parameters);
-        // Of a flow that is not this browser's, nothing is told but that.
+        // Another browser learns only that the flow is not its own.
         let page = Browser::default().get(&world, &callback).await;
         refused(&world, page, StatusCode::BAD_REQUEST, "another browser").await;
         let unknown = callback.replace("state=", "state=x");
         refused(&world, browser.get(&world, &unknown).await, StatusCode::BAD_REQUEST, "unknown").await;
         refused(&world, browser.get(&world, &callback).await, StatusCode::BAD_REQUEST, hint).await;
-        // Whatever was wrong, the state is used up.
+        // Any such error uses up the state.
         let right = provider.come_back(&location, &[code, right]);
         refused(&world, browser.get(&world, &right).await, StatusCode::BAD_REQUEST, "begin again").await;
     }
@@ -664,7 +664,7 @@ async fn failure_reaches_an_allowed_redirect_uri_with_error_and_data() {
     let data: Value = serde_json::from_str(&parameter(&end, "errorData")).unwrap();
     assert_eq!(data, json!({"type": "connection", "message": message}));
 
-    // Failures before the provider is seen go the same way.
+    // Failures before the redirect to the provider are reported the same way.
     let (mut browser, parameters) = (Browser::default(), [("redirectUri", DONE), ("connectionId", "unknown")]);
     let end = browser.get(&world, &uri(&world, &parameters)).await.expect(StatusCode::FOUND).location();
     assert_eq!(names(&end), ["from", "error", "errorData"]);
@@ -709,7 +709,7 @@ async fn a_redirect_uri_must_match_a_listed_one_exactly() {
     assert_eq!(provider.token_requests().len(), 0);
 }
 
-/// The message on a page, and the origins that it is posted to.
+/// The message on a page, and the origins to which it is posted.
 fn posted(page: &Answer) -> (Value, Vec<String>) {
     let (_, rest) = page.text().split_once(r#"<script type="application/json" id="result">"#).expect("a message");
     let (data, _) = rest.split_once("</script>").unwrap();
@@ -755,7 +755,7 @@ async fn failure_reaches_the_opener_as_a_message() {
                "errorData": {"type": "connection", "message": text},
                "connectionId": id})
     );
-    // Before the provider is seen.
+    // The same holds for failures before the redirect to the provider.
     let page = Browser::default().get(&world, &uri(&world, &[("requestId", "r"), ("connectionId", "unknown")])).await;
     let page = refused(&world, page, StatusCode::NOT_FOUND, "unknown").await;
     assert_eq!(posted(&page).0["errorData"]["key"], "not_found");
@@ -774,7 +774,7 @@ async fn a_form_payload_works_like_a_query() {
     assert!(end.starts_with(&format!("{DONE}&connectionId=")), "{end}");
     assert_eq!(connections(&world).await[0]["name"], "by form");
 
-    // Old clients put some of it into the query.
+    // Old clients put some parameters into the query.
     let payload = json!({"token": world.alice}).to_string();
     let answer = browser.post(&world, "/connect?integrationId=crm", &[("payload", &payload)]).await;
     answer.expect(StatusCode::FOUND);
@@ -839,7 +839,7 @@ async fn connecting_needs_a_valid_token() {
     }
     assert!(pages.iter().all(|page| *page == pages[0]));
     insta::assert_snapshot!("unauthorized", hidden(&pages[0], &[]));
-    // A header does as well as a parameter.
+    // A header works too.
     world.send(Method::GET, "/connect?integrationKey=crm", &world.alice, None).await.expect(StatusCode::FOUND);
     // Another workspace has no such integration.
     let stranger = world.sign("other", Claims { tenant_key: Some("alice".into()), ..Claims::default() }).await;
@@ -858,7 +858,7 @@ async fn reconnecting_keeps_the_same_connection() {
     assert_eq!((&renewed["id"], &renewed["createdAt"]), (&made["id"], &made["createdAt"]));
     assert_eq!(world.credentials(&id).await["access_token"], "access-2");
 
-    // By its id, and through another flow that fails, which changes nothing.
+    // Reconnecting by id works too, and a failed flow changes nothing.
     let (mut browser, location) = begin(&world, &[("connectionId", &id), ("name", "renamed")]).await;
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
     let (mut browser, location) = begin(&world, &[("connectionId", &id), ("name", "not this")]).await;
@@ -930,7 +930,7 @@ async fn nobody_can_occupy_the_id_of_a_future_connection() {
         assert!(refusal["message"].as_str().unwrap().contains("another `connectionId`"), "{refusal}");
     }
     assert_eq!(connections(&world).await, Vec::<Value>::new());
-    // Once it is there, its owner may replace the credentials, and nobody else.
+    // Once the connection exists, only its owner can replace the credentials.
     assert_eq!(world.connect(&provider).await, id);
     world.send(Method::PUT, &uri, &bob, Some(&body)).await.expect(StatusCode::NOT_FOUND);
     world.send(Method::PUT, &uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
@@ -938,7 +938,7 @@ async fn nobody_can_occupy_the_id_of_a_future_connection() {
 
 #[tokio::test]
 async fn earlier_version_ids_taken_by_others_are_skipped() {
-    // Bob has the first so many of them; alice has the one after those, or none.
+    // Bob has taken the first `taken` ids. Alice has the next one, or none.
     for (taken, is_there) in [(4, false), (0, true), (2, true), (3, true)] {
         let (world, provider) = prepared(json!({})).await;
         let (bob, former) = (world.token("bob").await, former_own_ids("local", "crm", Some("alice")));
@@ -953,7 +953,7 @@ async fn earlier_version_ids_taken_by_others_are_skipped() {
         if is_there {
             put(&former[taken], &world.alice).await;
         }
-        // Nor does it help to give one back.
+        // Giving an id back changes nothing.
         let given_back = format!("/credentials?connectionId={}", former[0]);
         for round in 0..3 {
             let own = world.connect(&provider).await;
@@ -979,7 +979,7 @@ async fn another_tenants_row_never_receives_the_credentials() {
         let uri = format!("/connect?integrationKey=crm&token={}", world.sign("local", claims).await);
         let mut browser = Browser::default();
         let location = browser.get(&world, &uri).await.location();
-        // However it came there.
+        // Put a foreign row under the id, no matter how it could get there.
         let (bob, body) = (world.token("bob").await, json!({"credentials": "bob's"}));
         world.send(Method::PUT, "/credentials?connectionId=bobs", &bob, Some(&body)).await.expect(StatusCode::CREATED);
         let id = own_connection_id("local", "crm", tenant.as_deref());
@@ -1025,7 +1025,7 @@ async fn configuration_errors_are_reported_before_the_redirect() {
             assert_eq!(answer.json()["data"]["fields"][0]["field"], hint);
             continue;
         }
-        // What the schema of the parameters lets through.
+        // The schema of the parameters accepts these, but the flow does not.
         let page = Browser::default().get(&world, &uri(&world, &[])).await;
         refused(&world, page, StatusCode::BAD_REQUEST, hint).await;
     }
@@ -1060,7 +1060,7 @@ async fn pending_flows_are_unreadable_at_rest_and_states_never_stored() {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "{secret} in {}", path.display());
         }
-        // The client secret is in the file of secrets, and in the database never.
+        // The client secret is in the secret file, but never in the database.
         if path.extension().is_some_and(|extension| extension != "json") {
             let secret = b"the-client-secret";
             assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", path.display());

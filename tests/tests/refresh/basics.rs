@@ -1,4 +1,4 @@
-//! Refreshing: when, how often, and what comes of it.
+//! Refreshing: when, how often, and with which result.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn one_second_tokens_are_refreshed_at_most_once_a_minute() {
         world.advance(1);
         world.sweep().await;
         let answer = world.get(&format!("/credentials?connectionId={id}")).await;
-        // A token of one second is good in the second that it was made in, and never handed out after it.
+        // A one-second token is valid only in the second of its creation, and never served afterward.
         if answer.0.status() == StatusCode::OK {
             assert_eq!(
                 answer.json()["credentials"]["access_token"],
@@ -153,7 +153,7 @@ async fn duplicate_and_late_events_make_no_second_provider_call() {
     let version = world.version(&id).await;
     world.advance(3300);
     assert_eq!(fire(Some(version)).await, RefreshOutcome::Refreshed);
-    // The same event again, at once and whenever; one of before; and one that knows no version.
+    // The same event again, immediately and later; an earlier one; and one without a version.
     for wait in [0, 1, 61, 3000] {
         world.advance(wait);
         assert_eq!(
@@ -243,7 +243,7 @@ async fn a_failing_provider_is_called_at_most_once_a_minute() {
     assert!((2..=10).contains(&seen), "{seen} calls in ten minutes");
 }
 
-/// What was said at connecting of a life in seconds would stay, and come first.
+/// Replaces the credentials, because the `expires_in` of connecting would be kept and take precedence.
 async fn forget_expires_in(world: &World, id: &str) {
     let body = json!({"credentials": {"refresh_token": "mine"}});
     let uri = format!("/credentials?connectionId={id}");
@@ -252,16 +252,16 @@ async fn forget_expires_in(world: &World, id: &str) {
 
 #[tokio::test]
 async fn refreshes_are_timely_if_a_providers_clock_is_5_minutes_off() {
-    // What it says of a life in seconds counts, whatever its clock says.
+    // A lifetime in seconds counts, whatever the provider's clock says.
     for skew in [-300, 300] {
         let (world, provider, id) = connected(json!({})).await;
-        let tokens = |life: i64, at: i64| json!({"access_token": "a", "refresh_token": "r", "expires_in": life, "expires_at": World::START + at});
+        let tokens = |lifetime: i64, at: i64| json!({"access_token": "a", "refresh_token": "r", "expires_in": lifetime, "expires_at": World::START + at});
         provider.script(200, &tokens(3600, 60 + 3600 + skew));
         world.advance(60);
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:56:00Z");
     }
-    // Where it states a time only, the date of its answer tells how far its clock is off.
+    // If the provider states only a time, the `date` of its answer shows how far its clock is off.
     for (skew, date) in [(300, "Thu, 01 Jan 2026 00:06:00 GMT"), (-300, "Wed, 31 Dec 2025 23:56:00 GMT")] {
         let (world, provider, id) = connected(json!({})).await;
         forget_expires_in(&world, &id).await;
@@ -272,8 +272,8 @@ async fn refreshes_are_timely_if_a_providers_clock_is_5_minutes_off() {
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:56:00Z");
     }
-    // And without such a date: an hour by a clock that is five minutes fast is renewed by the time it is over, and by one
-    // that is slow a little early.
+    // Without a `date`, an hour by a clock that is five minutes fast is refreshed when it ends, and by a slow clock a
+    // little early.
     for (skew, due_at) in [(300, "2026-01-01T01:01:00Z"), (-300, "2026-01-01T00:51:00Z")] {
         let (world, provider, id) = connected(json!({})).await;
         let expires_at = World::START + 60 + 3600 + skew;
@@ -283,7 +283,8 @@ async fn refreshes_are_timely_if_a_providers_clock_is_5_minutes_off() {
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], due_at);
     }
-    // A short life by a slow clock is over when it begins: it is never served, and asked for once a minute at most.
+    // A short lifetime by a slow clock is over when it starts: the token is never served, and refreshed at most once a
+    // minute.
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..100 {
         provider.script(200, &json!({"access_token": "dead", "refresh_token": "r", "expires_at": World::START}));
@@ -453,7 +454,7 @@ async fn credentials_put_during_a_refresh_win() {
     tokio::join!(world.sweep(), put);
     assert_eq!(provider.refreshes().len(), 1);
     assert_eq!(world.credentials(&id).await["access_token"], "by hand");
-    // What was put is refreshed in its turn, with its own refresh token.
+    // The put credentials are refreshed later, with their own refresh token.
     world.advance(3300);
     world.sweep().await;
     assert_eq!(provider.refreshes()[1].get("refresh_token"), Some("mine"));
@@ -464,7 +465,7 @@ async fn a_dead_refreshers_lease_is_taken_over_when_it_expires() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_secs(3600));
     world.advance(3300);
-    // The invocation is cut off while the provider thinks.
+    // The invocation is cut off while the provider prepares its answer.
     tokio::select! {
         () = world.sweep() => panic!("the provider has answered"),
         () = provider.until_asked() => {}
@@ -472,7 +473,7 @@ async fn a_dead_refreshers_lease_is_taken_over_when_it_expires() {
     provider.set_delay(Duration::ZERO);
     world.sweep().await;
     assert_eq!(provider.refreshes().len(), 1, "the lease is still held");
-    // It holds also for who believes it to be half a minute later than its holder does, for as long as that may still send.
+    // The lease outlasts the time in which its holder may still send, even if another clock is half a minute ahead.
     world.advance(69);
     world.sweep().await;
     assert_eq!(provider.refreshes().len(), 1, "the lease is still held");
@@ -510,7 +511,7 @@ async fn a_new_scope_is_recorded_and_a_missing_one_keeps_the_old() {
         }
         tokens
     };
-    // Without one, what was asked for was granted (RFC 6749 §5.1), and nothing is made up.
+    // Without a `scope`, the requested scope was granted (RFC 6749 §5.1), and none is recorded.
     provider.script(200, &tokens(1, Value::Null));
     let id = world.connect(&provider).await;
     assert_eq!(world.credentials(&id).await.get("scope"), None);
@@ -526,7 +527,7 @@ async fn a_new_scope_is_recorded_and_a_missing_one_keeps_the_old() {
             (&json!(format!("a{number}")), &json!(recorded))
         );
     }
-    // A refresh asks for no other scope than the one that was granted.
+    // A refresh never requests a scope.
     assert!(provider.refreshes().iter().all(|request| request.get("scope").is_none()));
 }
 

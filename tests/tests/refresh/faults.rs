@@ -1,4 +1,4 @@
-//! Faults on the road of a refresh: nothing is lost, and nothing stands in the way of others.
+//! Faults during a refresh: nothing is lost, and nothing holds up others.
 
 use std::fs;
 use std::time::Duration;
@@ -73,9 +73,9 @@ async fn a_lease_has_one_holder_and_ends_with_its_write() {
     assert_eq!(connections.put(&connection, unleased).await.unwrap(), Write::Conflict);
     let third = Lease { token: "a third's".into(), ..lease.clone() };
     let taken = connections.lease(&connection, &third, now).await.unwrap();
-    assert_eq!(taken, Write::Conflict, "a lease is held by one");
+    assert_eq!(taken, Write::Conflict, "a lease has one holder");
     let again = connections.lease(&connection, &lease, now).await.unwrap();
-    assert_eq!(again, Write::Done, "its holder may not have heard that it has it");
+    assert_eq!(again, Write::Done, "the holder may ask again, because the first answer may have been lost");
     assert_eq!(connections.put(&connection, Expect::Lease(&lease)).await.unwrap(), Write::Done);
     let late = connections.put(&connection, Expect::Lease(&lease)).await.unwrap();
     assert_eq!(late, Write::Conflict, "a lease ends with its write");

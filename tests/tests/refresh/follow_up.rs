@@ -1,4 +1,4 @@
-//! What follows a write: schedules, queues and events, as AWS gets them.
+//! The follow-up of a write in AWS: schedules, queue messages and events.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn with_schedules() -> (World, Aws, MockProvider) {
     (world, aws, provider)
 }
 
-/// The one schedule that there is: its name, when it fires, and what it sends.
+/// The only schedule: its name, its time and its input.
 fn only_schedule(aws: &Aws) -> (String, Value, Value) {
     let schedules = aws.schedules();
     assert_eq!(schedules.len(), 1, "{schedules:?}");
@@ -40,7 +40,7 @@ async fn a_connection_has_one_schedule_for_its_current_version() {
     assert_eq!(at, "at(2026-01-01T00:55:00)");
     assert_eq!(input, json!({"workspace": "local", "connectionId": id, "version": version}));
 
-    // It fires, and deletes itself.
+    // The schedule fires and deletes itself.
     world.advance(3300);
     aws.fire(&first);
     let uri = format!("/connections/{id}/refresh-credentials");
@@ -82,7 +82,7 @@ async fn the_sweeper_queues_all_due_connections_and_refreshes_none() {
         let id = world.connect(&provider).await;
         world.bundle.environment().connections().get(&ConnectionKey::new("local", &id)).await.unwrap().unwrap()
     };
-    // More than a page of a shard, so that pages follow one another.
+    // Enough connections for several pages per shard.
     let connections = world.bundle.environment().connections();
     for n in 0..900 {
         connection.key.id = format!("copy-{n}");
@@ -112,7 +112,7 @@ async fn events_report_created_disconnected_reconnected_and_deleted() {
     provider.script(400, &json!({"error": "invalid_grant"}));
     world.sweep().await;
     world.connect(&provider).await;
-    // The SDK's token store, for instance.
+    // A connection from `PUT /credentials`, like that of an SDK's token store.
     let credentials = json!({"credentials": {"access_token": "a"}});
     world.send(Method::PUT, "/credentials?connectionId=by-hand", &world.alice, Some(&credentials)).await;
     for path in [format!("/connections/{id}"), "/connections/by-hand".into()] {
@@ -120,10 +120,10 @@ async fn events_report_created_disconnected_reconnected_and_deleted() {
     }
 
     let events = aws.take_events();
-    let told: Vec<_> = events.iter().map(|(name, detail)| (name.as_str(), detail["data"]["id"].clone())).collect();
+    let reported: Vec<_> = events.iter().map(|(name, detail)| (name.as_str(), detail["data"]["id"].clone())).collect();
     let (id, by_hand) = (json!(id), json!("by-hand"));
     assert_eq!(
-        told,
+        reported,
         [
             ("connection.created", id.clone()),
             ("connection.disconnected", id.clone()),

@@ -1,4 +1,4 @@
-//! Results that the table did not take: they wait on the recovery queue, and nobody asks the provider again meanwhile.
+//! Results that could not be saved wait on the recovery queue, and nobody calls the provider with the old token meanwhile.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Deployment {
         Self { world, aws, provider, id }
     }
 
-    /// A connection, and a refresh of it that the provider answered and the table did not take.
+    /// A connection with a refresh that the provider answered and the table did not save.
     async fn with_an_unsaved_result() -> Self {
         let it = Self::due(|settings| Settings {
             recovery_queue: Some("http://queues/recovery".into()),
@@ -46,7 +46,7 @@ impl Deployment {
         Self { world, aws, provider, id }
     }
 
-    /// Delivers messages as SQS would; gives how many must come again.
+    /// Delivers messages as SQS would. Returns how many must be delivered again.
     async fn deliver(&self, messages: &[String]) -> usize {
         let records = messages.iter().enumerate().map(|(index, body)| {
             json!({"messageId": index.to_string(), "receiptHandle": "handle", "eventSource": "aws:sqs", "body": body})
@@ -57,7 +57,7 @@ impl Deployment {
         answer["batchItemFailures"].as_array().unwrap().len()
     }
 
-    /// Nobody has the lease any more, and the time is over that was left to the queue.
+    /// Lets the lease expire, and then the grace period for the recovery queue.
     async fn lease_and_grace_end(&self) {
         self.world.advance(71);
         self.world.sweep().await;
@@ -93,7 +93,7 @@ async fn an_unsaved_result_is_saved_from_the_queue_once() {
 #[tokio::test]
 async fn no_provider_call_uses_the_old_token_while_a_result_is_queued() {
     let it = Deployment::with_an_unsaved_result().await;
-    // The lease ends after 70 seconds, and the first to come leaves 90 more.
+    // The lease expires after 70 seconds, and the next sweep grants a grace period of 90 more.
     it.world.advance(71);
     it.world.sweep().await;
     it.world.advance(89);
@@ -127,7 +127,7 @@ async fn a_result_that_never_arrives_does_not_stop_refreshes() {
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 2);
     assert_eq!(it.access_token().await, "access-3");
-    // It comes after all, and is older.
+    // The result arrives after all, but is older.
     assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
     assert_eq!(it.access_token().await, "access-3");
 }
@@ -137,7 +137,7 @@ async fn a_grace_period_from_an_earlier_version_is_not_repeated() {
     let it = Deployment::with_an_unsaved_result().await;
     it.world.advance(71);
     it.world.sweep().await;
-    // As it was written before rows had `lease_holder`.
+    // As an earlier version wrote it, without `lease_holder`.
     let update = it.world.dynamodb().update_item().table_name("larder-connections");
     let update = update.key("id", AttributeValue::S(format!("local#{}", it.id)));
     let update = update.condition_expression("lease_holder = :recovery");
@@ -145,7 +145,7 @@ async fn a_grace_period_from_an_earlier_version_is_not_repeated() {
     let update = update.expression_attribute_values(":recovery", AttributeValue::S("recovery".into()));
     let update = update.expression_attribute_values(":token", AttributeValue::S("grace.AAAA".into()));
     update.send().await.unwrap();
-    // A result that comes within it is still kept from others.
+    // A result that arrives within the grace period still keeps others away.
     let messages = it.aws.take_messages();
     it.world.advance(80);
     it.aws.fail("PutItem");
@@ -227,7 +227,7 @@ async fn tampered_and_foreign_messages_change_nothing() {
         changed.push(message.to_string());
     }
     it.deliver(&changed).await;
-    assert_eq!(it.deliver(&["{}".into(), "no JSON".into()]).await, 2);
+    assert_eq!(it.deliver(&["{}".into(), "not JSON".into()]).await, 2);
     assert_eq!(it.access_token().await, "access-1");
 }
 
@@ -253,7 +253,7 @@ async fn a_queued_connection_being_refreshed_elsewhere_is_retried_soon() {
     let it = Deployment::due(|settings| Settings { refreshes, ..settings }).await;
     it.world.sweep().await;
     let messages = it.aws.take_messages();
-    // Whoever refreshes it never comes back.
+    // The first refresh never finishes.
     it.provider.set_delay(Duration::from_secs(3600));
     tokio::select! {
         _ = it.deliver(&messages) => panic!("the provider has answered"),
