@@ -189,7 +189,7 @@ async fn rotated_tokens_the_store_rejects_go_to_the_recovery_queue() {
     let recover = async || world.bundle.refresher().recover(&unsaved).await;
     assert!(recover().await.unwrap_err().is_transient());
     api.mend();
-    // As if another refresh had continued from here, stored its result, and died before writing the row.
+    // Simulates another refresh that continued from here, stored its result, and died before writing the row.
     let refreshed = api.stored(&id).unwrap();
     api.store(&id, r#"{"access_token":"newer"}"#);
     assert_eq!(recover().await.unwrap(), Recovery::Superseded);
@@ -324,7 +324,7 @@ async fn puts_during_a_refresh_win_and_are_stored_whole() {
 #[tokio::test]
 async fn a_crash_between_store_and_row_keeps_the_newer_credentials() {
     let (world, api, provider, id) = connected().await;
-    // As if a refresh had stored its result and died before writing the row.
+    // Simulates a refresh that stored its result and died before writing the row.
     let newer = r#"{"access_token":"newer","refresh_token":"newer-refresh","expires_in":3600}"#;
     api.store(&id, newer);
     assert_eq!(world.credentials(&id).await["access_token"], "newer");

@@ -1,4 +1,4 @@
-//! The modules of the two common crates use those above them in `lib.rs`, and none below.
+//! The modules of the two common crates use only modules declared before them in `lib.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,17 +33,17 @@ fn uses_are_found_in_every_notation() {
     assert_eq!(used_modules(text), BTreeSet::from(["a", "b", "c", "e", "g"]));
 }
 
-/// The modules that a `lib.rs` declares, in its order.
+/// The modules that a `lib.rs` declares, in order.
 fn modules(library: &str) -> Vec<String> {
     let declared =
         library.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     let mut modules: Vec<_> = declared.map(str::to_owned).collect();
-    // The two sides of a condition.
+    // A module may be declared twice, once for each side of a `cfg`.
     modules.dedup();
     modules
 }
 
-/// The source files of a module, but for those that are only compiled for tests.
+/// The source files of a module, except those compiled only for tests.
 fn files_of(source: &Path, module: &str) -> Vec<PathBuf> {
     let mut files = vec![source.join(format!("{module}.rs"))];
     let mut folders = vec![source.join(module)];
@@ -62,7 +62,7 @@ fn files_of(source: &Path, module: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The modules of its own crate that a source names outside of comments and unit tests.
+/// The modules of its own crate that a source file names outside comments and unit tests.
 fn used_modules(text: &str) -> BTreeSet<&str> {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let mut used = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The router of `cargo lambda watch`, the local server and the README have the same routes.
+//! `cargo lambda watch`, the local server and the README have the same routes.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ fn the_readme_lists_every_route_and_its_audience() {
     let mut documented = BTreeSet::new();
     for row in rows(&readme, "\n## Routes\n") {
         let [route, audience, _] = row[..] else { panic!("{row:?}") };
-        // The last method has the path, those before it stand alone.
+        // The path follows the last method.
         let methods = quoted(route);
         let (_, path) = methods.last().unwrap().split_once(' ').unwrap();
         let path = path.split('?').next().unwrap();

@@ -1,4 +1,4 @@
-//! The sample events: one for each route and each refresh event, and each is understood.
+//! There is one sample event for each route and each refresh event, and each is accepted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use refresh::Event;
 use serde_json::Value;
 
 struct Sample {
-    /// The function that the file's name begins with.
+    /// The function, which is the first part of the file's name.
     function: String,
     file: PathBuf,
     text: String,

@@ -1,4 +1,4 @@
-//! The memory that refreshes take when every answer has the maximum size. The test measures a process of its own.
+//! The memory that refreshes use when every answer has the maximum size. The test measures its own process.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
