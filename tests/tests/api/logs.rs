@@ -473,7 +473,7 @@ async fn notify_services(evidence: &mut Evidence) {
 
 /// The storage protocol, with valid and invalid requests.
 async fn store(world: &World, evidence: &mut Evidence) {
-    let uri = "/credentials?connectionId=by-hand";
+    let uri = "/credentials?connectionId=stored";
     let secret = marker("body");
     for body in [
         format!(r#"{{"credentials":{{"password":"{secret}"}}}}"#),
@@ -488,11 +488,11 @@ async fn store(world: &World, evidence: &mut Evidence) {
     ] {
         evidence.keep(world.send_raw(Method::PUT, uri, &world.alice, body).await);
     }
-    assert_eq!(world.credentials("by-hand").await, secret);
-    evidence.keep(world.get("/connections/by-hand").await.expect(StatusCode::OK));
+    assert_eq!(world.credentials("stored").await, secret);
+    evidence.keep(world.get("/connections/stored").await.expect(StatusCode::OK));
     // The sealed credentials are damaged.
     let connections = world.bundle.environment().connections();
-    let mut connection = connections.get(&ConnectionKey::new("local", "by-hand")).await.unwrap().unwrap();
+    let mut connection = connections.get(&ConnectionKey::new("local", "stored")).await.unwrap().unwrap();
     if let Some(byte) = connection.sealed.last_mut() {
         *byte ^= 1;
     }

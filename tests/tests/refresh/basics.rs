@@ -447,13 +447,13 @@ async fn credentials_put_during_a_refresh_win() {
     world.advance(3300);
     let put = async {
         provider.until_asked().await;
-        let body = json!({"credentials": {"access_token": "by hand", "refresh_token": "mine", "expires_in": 3600}});
+        let body = json!({"credentials": {"access_token": "newer", "refresh_token": "mine", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
     };
     tokio::join!(world.sweep(), put);
     assert_eq!(provider.refreshes().len(), 1);
-    assert_eq!(world.credentials(&id).await["access_token"], "by hand");
+    assert_eq!(world.credentials(&id).await["access_token"], "newer");
     // The put credentials are refreshed later, with their own refresh token.
     world.advance(3300);
     world.sweep().await;

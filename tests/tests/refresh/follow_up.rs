@@ -114,23 +114,23 @@ async fn events_report_created_disconnected_reconnected_and_deleted() {
     world.connect(&provider).await;
     // A connection from `PUT /credentials`, like that of an SDK's token store.
     let credentials = json!({"credentials": {"access_token": "a"}});
-    world.send(Method::PUT, "/credentials?connectionId=by-hand", &world.alice, Some(&credentials)).await;
-    for path in [format!("/connections/{id}"), "/connections/by-hand".into()] {
+    world.send(Method::PUT, "/credentials?connectionId=stored", &world.alice, Some(&credentials)).await;
+    for path in [format!("/connections/{id}"), "/connections/stored".into()] {
         world.send(Method::DELETE, &path, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
     }
 
     let events = aws.take_events();
     let reported: Vec<_> = events.iter().map(|(name, detail)| (name.as_str(), detail["data"]["id"].clone())).collect();
-    let (id, by_hand) = (json!(id), json!("by-hand"));
+    let (id, stored) = (json!(id), json!("stored"));
     assert_eq!(
         reported,
         [
             ("connection.created", id.clone()),
             ("connection.disconnected", id.clone()),
             ("connection.reconnected", id.clone()),
-            ("connection.created", by_hand.clone()),
+            ("connection.created", stored.clone()),
             ("connection.deleted", id),
-            ("connection.deleted", by_hand),
+            ("connection.deleted", stored),
         ]
     );
     assert_eq!(events[1].1["data"]["disconnected"], true);
