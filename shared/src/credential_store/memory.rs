@@ -1,4 +1,4 @@
-//! Credentials in the memory of this process, for tests and trials: they end with it.
+//! Credentials in the memory of this process, for tests and trials. They are lost when it ends.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
 
-/// Credentials in memory.
+/// A credential store in memory.
 #[derive(Default)]
 pub struct Memory(Mutex<HashMap<(String, String), Credentials>>);
 
