@@ -16,23 +16,23 @@ use crate::secret_store::SecretStore;
 
 /// Nothing of AWS is known by any name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {}
+pub enum ResourceName {}
 
 /// Nothing is scheduled.
 #[derive(Debug, Clone)]
 pub enum ScheduleTarget {}
 
-pub(crate) fn secret_store(_: &SdkConfig, prefix: &Name, _: Option<&Name>) -> Arc<dyn SecretStore> {
+pub(crate) fn secret_store(_: &SdkConfig, prefix: &ResourceName, _: Option<&ResourceName>) -> Arc<dyn SecretStore> {
     match *prefix {}
 }
 
-pub(crate) fn credential_store(_: &SdkConfig, prefix: &Name, _: Option<&Name>) -> Arc<dyn CredentialStore> {
+pub(crate) fn credential_store(_: &SdkConfig, prefix: &ResourceName, _: Option<&ResourceName>) -> Arc<dyn CredentialStore> {
     match *prefix {}
 }
 
 pub(crate) fn data_keys(
     _: &SdkConfig,
-    key_id: &Name,
+    key_id: &ResourceName,
     _: DataKeyRing,
     _: &Arc<dyn Clock>,
     _: &Arc<dyn Rng>,
@@ -44,10 +44,10 @@ pub(crate) fn scheduler(_: &SdkConfig, target: &ScheduleTarget) -> Arc<dyn Sched
     match *target {}
 }
 
-pub(crate) fn events(_: &SdkConfig, bus: &Name) -> Arc<dyn Events> {
+pub(crate) fn events(_: &SdkConfig, bus: &ResourceName) -> Arc<dyn Events> {
     match *bus {}
 }
 
-pub(crate) fn queue(_: &SdkConfig, url: &Name) -> Arc<dyn Queue> {
+pub(crate) fn queue(_: &SdkConfig, url: &ResourceName) -> Arc<dyn Queue> {
     match *url {}
 }

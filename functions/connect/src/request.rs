@@ -1,4 +1,4 @@
-//! What `/connect` is asked: query parameters, or one form field `payload` with the same as JSON.
+//! Requests to `/connect`: query parameters, or one form field `payload` with the same members as JSON.
 
 use http::Method;
 use larder::error::Error;
@@ -6,10 +6,10 @@ use larder::http::{Parameters, Request, bad_json, is_form};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The longest text that goes into a row or a URL beside what has a limit of its own.
+/// The longest string that goes into a row or a URL, unless it has its own limit.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// A request to connect. Members that Larder does not know are ignored.
+/// A request to connect. Unknown members are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub(crate) struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    /// Reads the request. Old clients send some parameters in the query and the rest in `payload`; `payload` wins.
+    /// Reads the request. Old clients send some parameters in the query and the rest in `payload`, which takes precedence.
     pub(crate) fn read(request: &Request) -> Result<Self, Error> {
         let mut members = members_of(&Parameters::of_query(request))?;
         if *request.method() == Method::POST {
@@ -50,14 +50,14 @@ impl ConnectRequest {
             .map_err(|error| bad_json("a parameter of /connect has the wrong type", &error))?;
         for (name, text) in [("name", &request.name), ("customState", &request.custom_state)] {
             if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
-                return Err(Error::bad_request(format!("`{name}` has more than {MAX_TEXT_BYTES} bytes")));
+                return Err(Error::bad_request(format!("`{name}` must be at most {MAX_TEXT_BYTES} bytes long")));
             }
         }
         Ok(request)
     }
 }
 
-/// The parameters as JSON members: objects come as JSON text, truth as `1` or `true`.
+/// Returns the parameters as JSON members. Objects are encoded as JSON, and `true` as `1` or `true`.
 fn members_of(parameters: &Parameters) -> Result<Map<String, Value>, Error> {
     let mut members = Map::new();
     for (name, text) in parameters.iter() {
