@@ -1,7 +1,7 @@
-//! One HTTP client for all clients of the AWS SDK.
+//! One HTTP client for all AWS SDK clients.
 //!
-//! Left to themselves, each of them reads the machine's root certificates twice before its first call. This one reads them
-//! once, when the first call goes to an https URL, and calls to one host share their connections.
+//! By default, each SDK client reads the machine's root certificates twice before its first call. This client reads them once,
+//! on the first call to an https URL, and calls to one host share connections.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::timeout::TimeoutConfig;
 
-/// How long a connection may take until it is made; the SDK's own.
+/// The timeout for opening a connection, which is the SDK's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
-/// How long a call may take, and with all its repetitions. They take milliseconds; a service that hangs must leave the time
-/// to do something else. Left to itself, the SDK waits for ever.
+/// Returns the timeouts of one attempt at a call, and of all its attempts together. Calls normally take milliseconds; if a
+/// service hangs, there must be time left to do something else. By default, the SDK waits forever.
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -29,13 +29,13 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// A client of its own. Give the same one to all that shall share it.
+/// Creates a client, which several SDK clients can share.
 pub fn client() -> SharedHttpClient {
     let connector = connector_for_all();
     http_client_fn(move |_, _| connector.clone())
 }
 
-/// The same for calls that no SDK makes. It follows no redirect.
+/// Creates a connector for calls without an SDK client. It does not follow redirects.
 pub fn connector_for_all() -> SharedHttpConnector {
     SharedHttpConnector::new(Connectors::default())
 }
@@ -58,7 +58,7 @@ impl HttpConnector for Connectors {
 }
 
 fn connector(roots: TrustStore) -> SharedHttpConnector {
-    let tls = TlsContext::builder().with_trust_store(roots).build().expect("a trust store is all that it needs");
+    let tls = TlsContext::builder().with_trust_store(roots).build().expect("a TLS context needs only a trust store");
     let builder = ConnectorBuilder::default()
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls)
@@ -91,7 +91,7 @@ mod tests {
     async fn clients_of_one_host_share_a_connection() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let sdk = sdk(format!("http://{}", listener.local_addr().unwrap()));
-        // Whoever connects a second time waits for ever.
+        // A second connection would wait forever.
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             for _ in 0..2 {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_https_url_is_spoken_to_in_tls() {
+    async fn https_urls_are_called_over_tls() {
         const HANDSHAKE: u8 = 22;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let sdk = sdk(format!("https://{}", listener.local_addr().unwrap()));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_takes_a_call_and_hangs_is_given_up() {
+    async fn a_call_to_a_service_that_hangs_times_out() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let sdk = sdk(format!("http://{}", listener.local_addr().unwrap()));
         let client = aws_sdk_kms::Client::new(&sdk);

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_a_number_with_or_without_a_fraction() {
+    fn token_times_are_numbers_with_or_without_a_fraction() {
         for (exp, seconds) in [("12", 12), ("12.9", 12), ("-0.5", -1), ("1.2e1", 12), ("0", 0)] {
             assert_eq!(claims(exp), Some(seconds), "{exp}");
         }
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_must_be_understood_is_found() {
+    fn token_headers_that_require_extensions_are_recognized() {
         let asks = |header: &str| asks_for_extensions(&format!("{}.e30.", URL_SAFE_NO_PAD.encode(header)));
         for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","b64":true,"kid":"crit"}"#] {
             assert!(!asks(header), "{header}");

@@ -195,7 +195,7 @@ mod tests {
     use super::{Parameters, cookie, is_prefetch, json_problem};
 
     #[test]
-    fn a_repeated_parameter_is_refused_and_others_are_ignored() {
+    fn a_repeated_parameter_is_rejected_only_if_it_is_read() {
         let parameters = Parameters::parse(b"x=1&connectionId=a&x=2");
         assert_eq!(parameters.required("connectionId").expect("given once"), "a");
         assert!(parameters.optional("x").is_err());
@@ -203,20 +203,20 @@ mod tests {
     }
 
     #[test]
-    fn odd_percent_encodings_do_not_panic() {
+    fn invalid_percent_encodings_do_not_panic() {
         assert_eq!(Parameters::parse(b"a=%zz%ff%").optional("a").expect("once"), Some("%zz\u{fffd}%"));
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_not_repeated() {
-        let problem = |json: &str| json_problem(&serde_json::from_str::<Vec<u8>>(json).expect_err("is wrong"));
+    fn json_errors_do_not_repeat_the_wrong_value() {
+        let problem = |json: &str| json_problem(&serde_json::from_str::<Vec<u8>>(json).expect_err("is invalid"));
         assert_eq!(problem("\"a, expected secret\""), "expected a sequence at line 1 column 20");
         assert_eq!(problem("[-7]"), "expected u8 at line 1 column 3");
         assert_eq!(problem("[1"), "EOF while parsing a list at line 1 column 2");
     }
 
     #[test]
-    fn every_browsers_prefetch_is_known() {
+    fn prefetches_of_every_browser_are_recognized() {
         let is_prefetch = |name: &'static str, value: &str| {
             is_prefetch(&[(name.parse().expect("a name"), value.parse().expect("a value"))].into_iter().collect())
         };

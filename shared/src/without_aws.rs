@@ -1,4 +1,4 @@
-//! In place of `aws` where its feature is off: names that there are none of, so that no setting leads to an adapter.
+//! Replaces `aws` if its feature is off. Its types have no values, so that no setting can select an AWS adapter.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::scheduler::Scheduler;
 use crate::seal::DataKeys;
 use crate::secret_store::SecretStore;
 
-/// Nothing of AWS is known by any name.
+/// The name of an AWS resource, of which there are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResourceName {}
 
-/// Nothing is scheduled.
+/// The target of schedules, of which there are none.
 #[derive(Debug, Clone)]
 pub enum ScheduleTarget {}
 
@@ -26,7 +26,11 @@ pub(crate) fn secret_store(_: &SdkConfig, prefix: &ResourceName, _: Option<&Reso
     match *prefix {}
 }
 
-pub(crate) fn credential_store(_: &SdkConfig, prefix: &ResourceName, _: Option<&ResourceName>) -> Arc<dyn CredentialStore> {
+pub(crate) fn credential_store(
+    _: &SdkConfig,
+    prefix: &ResourceName,
+    _: Option<&ResourceName>,
+) -> Arc<dyn CredentialStore> {
     match *prefix {}
 }
 

@@ -79,7 +79,8 @@ impl Connect {
         };
         let caller = caller.map_err(for_end_user)?;
         let key = wanted.integration_key.as_deref();
-        let key = key.ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?;
+        let key =
+            key.ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?;
         let integration = self.connector_setup.integration(&caller.workspace, key).await?;
         // The redirect is checked against the integration's list before anything is sent there, errors included.
         let delivery = Delivery::new(

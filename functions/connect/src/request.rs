@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_and_a_payload_say_the_same() {
+    fn a_query_and_a_payload_are_equivalent() {
         let query = r#"token=t&integrationKey=crm&input=%7B%22shop%22%3A%22a%22%7D&allowMultipleConnections=1&new=x"#;
         let payload =
             r#"payload={"token":"t","integrationKey":"crm","input":{"shop":"a"},"allowMultipleConnections":true}"#;
@@ -104,25 +104,25 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_its_name() {
+    fn unreadable_parameters_are_rejected_by_name() {
         for (query, body, name) in [
             ("input=%7B", "", "input"),
             ("token=a&token=b", "", "token"),
             ("", "payload=nonsense", "payload"),
             ("", "payload=[]", "payload"),
         ] {
-            let error = read(Method::POST, query, body).err().expect("is refused");
+            let error = read(Method::POST, query, body).err().expect("is rejected");
             assert!(error.message.contains(name), "{}", error.message);
         }
         assert!(read(Method::POST, "", r#"payload={"name":7}"#).is_err());
     }
 
     #[test]
-    fn what_would_fill_a_row_or_a_url_is_refused() {
+    fn long_names_and_states_are_rejected() {
         for name in ["name", "customState"] {
             let of = |length: usize| read(Method::GET, &format!("{name}={}", "a".repeat(length)), "");
             assert!(of(1024).is_ok());
-            assert!(of(1025).err().expect("is refused").message.contains(name));
+            assert!(of(1025).err().expect("is rejected").message.contains(name));
         }
     }
 }

@@ -169,7 +169,7 @@ mod tests {
     use super::check_uri;
 
     #[test]
-    fn only_plain_absolute_urls_can_be_redirected_to() {
+    fn redirect_uris_must_be_plain_absolute_urls() {
         assert!(check_uri("redirectUris", "https://app.example/done?from=larder").is_ok());
         for uri in [
             "//evil.example",

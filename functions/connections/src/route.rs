@@ -69,13 +69,13 @@ mod tests {
     }
 
     #[test]
-    fn empty_segments_do_not_count() {
+    fn empty_path_segments_are_ignored() {
         assert_eq!(route(Method::GET, "//connectors/"), Ok(("/connectors", String::new())));
         assert_eq!(route(Method::GET, "/connections//a"), Ok(("/connections/{id}", "a".into())));
     }
 
     #[test]
-    fn a_wrong_method_learns_the_right_ones() {
+    fn a_405_lists_the_allowed_methods() {
         let request = http::Request::builder().method("PATCH").uri("/integrations/crm").body(Default::default());
         let error = find(&request.expect("a request")).expect_err("an error");
         assert_eq!(error.allow, Some("GET, PUT, DELETE"));

@@ -211,9 +211,10 @@ fn read_callback(query: &str) -> Result<Callback, Error> {
     let callback = parse_callback(query).map_err(|error| Error::bad_request(error.to_string()))?;
     match (&callback.state, refusal(&callback.parameters)) {
         (Some(_), _) => Ok(callback),
-        (None, Some(refusal)) => {
-            Err(Error::connection(None, format!("{refusal}; to try again, go back to where you came from and start over")))
-        }
+        (None, Some(refusal)) => Err(Error::connection(
+            None,
+            format!("{refusal}; to try again, go back to where you came from and start over"),
+        )),
         (None, None) => {
             Err(Error::bad_request("the callback has no state; go back to where you came from and start over"))
         }
@@ -256,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_compared_by_name_and_only_those_of_this_machine_are_shown() {
+    fn only_hosts_of_this_machine_are_shown() {
         for (one, other, is_same) in [
             ("localhost:9000", "LOCALHOST:1", true),
             ("localhost", "localhost:9000", true),

@@ -70,8 +70,9 @@ impl PutCredentials {
                 let CredentialsBody { credentials } = read_json(request)?;
                 if credentials.have_too_many_values() {
                     let most = Credentials::MAX_VALUES;
-                    let message =
-                        format!("`credentials` must have at most {most} values; store fewer, or encode them in a string");
+                    let message = format!(
+                        "`credentials` must have at most {most} values; store fewer, or encode them in a string"
+                    );
                     return Err(Error::too_large(message));
                 }
                 self.replace(&caller, &key, &credentials, is_tested).await?;

@@ -1,6 +1,7 @@
-//! The services of AWS around a deployed Larder: an adapter for each port.
+//! The AWS services around a deployed Larder: an adapter for each port.
 //!
-//! Compiled with the feature `aws` alone. Elsewhere `without_aws.rs` stands here, so that nothing else asks for the feature.
+//! This module needs the feature `aws`. Without it, `without_aws.rs` takes its place, so that no other module checks the
+//! feature.
 
 mod credential_secrets;
 mod event_bus;
@@ -31,14 +32,22 @@ use crate::scheduler::Scheduler;
 use crate::seal::DataKeys;
 use crate::secret_store::SecretStore;
 
-/// A name in AWS: that of a thing, a prefix of names, an id or a URL.
+/// The name of an AWS resource: a name, a prefix of names, an id, or a URL.
 pub type ResourceName = String;
 
-pub(crate) fn secret_store(sdk: &SdkConfig, prefix: &ResourceName, key_id: Option<&ResourceName>) -> Arc<dyn SecretStore> {
+pub(crate) fn secret_store(
+    sdk: &SdkConfig,
+    prefix: &ResourceName,
+    key_id: Option<&ResourceName>,
+) -> Arc<dyn SecretStore> {
     Arc::new(secrets(sdk, prefix, key_id))
 }
 
-pub(crate) fn credential_store(sdk: &SdkConfig, prefix: &ResourceName, key_id: Option<&ResourceName>) -> Arc<dyn CredentialStore> {
+pub(crate) fn credential_store(
+    sdk: &SdkConfig,
+    prefix: &ResourceName,
+    key_id: Option<&ResourceName>,
+) -> Arc<dyn CredentialStore> {
     Arc::new(CredentialSecrets::new(secrets(sdk, prefix, key_id)))
 }
 

@@ -189,7 +189,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<C
     Credentials::deserialize(deserializer).map(Some)
 }
 
-/// What a failed refresh means for the connection.
+/// How a refresh failed, which decides what happens to the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// A retry cannot help; the end user must reconnect.

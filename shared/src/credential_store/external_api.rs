@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_travel_encrypted_unless_they_stay_on_this_machine() {
+    fn credentials_leave_this_machine_only_encrypted() {
         for fine in ["https://store.example/a?b=c", "http://127.0.0.1:1/", "http://[::1]/", "http://localhost:8080/x"] {
             assert!(is_fine(fine, false), "{fine}");
         }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larder_cannot_keep_its_credentials_at_itself() {
+    fn a_larder_cannot_store_its_credentials_in_itself() {
         assert!(!is_fine("https://larder.example/prod/credentials", false));
         assert!(is_fine("https://larder.example/store", false));
         assert!(is_fine("https://other.example/prod/credentials", false));

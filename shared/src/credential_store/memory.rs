@@ -23,16 +23,16 @@ impl CredentialStore for Memory {
     }
 
     async fn get(&self, key: Key<'_>) -> Result<Option<Credentials>, CredentialStoreError> {
-        Ok(self.0.lock().expect("no panic holds it").get(&owned(key)).cloned())
+        Ok(self.0.lock().expect("the lock is not poisoned").get(&owned(key)).cloned())
     }
 
     async fn set(&self, key: Key<'_>, credentials: &Credentials, _: &str) -> Result<(), CredentialStoreError> {
-        self.0.lock().expect("no panic holds it").insert(owned(key), credentials.clone());
+        self.0.lock().expect("the lock is not poisoned").insert(owned(key), credentials.clone());
         Ok(())
     }
 
     async fn remove(&self, key: Key<'_>) -> Result<(), CredentialStoreError> {
-        self.0.lock().expect("no panic holds it").remove(&owned(key));
+        self.0.lock().expect("the lock is not poisoned").remove(&owned(key));
         Ok(())
     }
 }

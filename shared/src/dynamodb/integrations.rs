@@ -179,7 +179,7 @@ impl Integrations {
         let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(workspace, key)));
         delete.send().await.map_err(StoreError::dynamodb)?;
         self.secrets.remove(&secret_name(workspace, key)).await?;
-        self.cache.lock().expect("no panic holds it").remove(&(workspace.to_owned(), key.to_owned()));
+        self.cache.lock().expect("the lock is not poisoned").remove(&(workspace.to_owned(), key.to_owned()));
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Integrations {
             return Ok(IntegrationParameters::default());
         }
         let place = (integration.workspace.clone(), integration.key.clone());
-        if let Some(cached) = self.cache.lock().expect("no panic holds it").get(&place)
+        if let Some(cached) = self.cache.lock().expect("the lock is not poisoned").get(&place)
             && cached.version == integration.parameters_version
         {
             return Ok(cached.parameters.clone());
@@ -202,7 +202,7 @@ impl Integrations {
         };
         let stored: StoredParameters = serde_json::from_str(text.expose())
             .map_err(|_| Error::internal(format!("the stored parameters of {} are damaged", integration.key)))?;
-        self.cache.lock().expect("no panic holds it").insert(place, stored.clone());
+        self.cache.lock().expect("the lock is not poisoned").insert(place, stored.clone());
         Ok(stored.parameters)
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_in_the_database_unless_a_setting_says_otherwise() {
+    fn credentials_are_in_the_database_by_default() {
         assert_eq!(read(&[]), Ok(CredentialsIn::Database));
         assert_eq!(read(&[(TYPE, "database")]), Ok(CredentialsIn::Database));
         assert_eq!(read(&[(TYPE, "memory")]), Ok(CredentialsIn::Memory));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn errors_name_the_missing_or_invalid_setting() {
         for (settings, named) in [
             (&[(TYPE, "Database")][..], TYPE),
             (&[(TYPE, "file")], FILE_DIR),
@@ -124,16 +124,16 @@ mod tests {
             (&[(TYPE, "external_api"), (ENDPOINT, "http://store.example/")], ENDPOINT),
             (&[(TYPE, "external_api"), (ENDPOINT, "https://larder.example/credentials")], ENDPOINT),
         ] {
-            let message = read(settings).expect_err("is wrong");
+            let message = read(settings).expect_err("is invalid");
             assert!(message.contains(named), "{message}");
             assert!(!message.contains("store.example"), "a URL may contain a key: {message}");
         }
     }
 
     #[test]
-    fn secrets_manager_is_an_error_where_there_is_none() {
+    fn secrets_manager_is_an_error_if_it_is_not_available() {
         let get = |name: &str| (name == TYPE).then(|| "secrets_manager".to_owned());
-        let error = CredentialsIn::read("http://127.0.0.1:9000", true, None, get).expect_err("is wrong");
+        let error = CredentialsIn::read("http://127.0.0.1:9000", true, None, get).expect_err("is invalid");
         assert!(error.to_string().contains("Secrets Manager is not available"), "{error}");
     }
 }

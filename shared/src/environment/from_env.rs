@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_uri_has_no_slash_at_the_end_and_no_query() {
+    fn a_base_uri_has_no_trailing_slash_and_no_query() {
         assert_eq!(base_uri("https://larder.example/prod/").expect("fine"), "https://larder.example/prod");
         assert!(base_uri("larder.example").is_err());
         assert!(base_uri("https://larder.example/?a=b").is_err());

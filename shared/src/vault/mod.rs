@@ -268,7 +268,9 @@ impl Vault {
 
     async fn seal_bytes(&self, connection: &mut Connection, bytes: Vec<u8>) -> Result<(), Error> {
         if bytes.len() > Self::MAX_BYTES {
-            return Err(Error::too_large("the credentials and the connection's parameters together are too large to store"));
+            return Err(Error::too_large(
+                "the credentials and the connection's parameters together are too large to store",
+            ));
         }
         // The seal is bound to the row's version, so that an older seal in a newer row does not open.
         connection.sealed = self.sealer.seal(place(connection, connection.version), &bytes).await?;

@@ -57,7 +57,7 @@ impl Outside {
         change: &StoreChange,
         expect: Expect<'_>,
     ) -> Result<Write, Error> {
-        // The lease comes first: the store has no conditional writes, so two writers at once could not be told apart.
+        // The lease comes first: the store has no conditional writes, so two simultaneous writers would not notice each other.
         let Some(HeldLease { lease, deadline }) = self.hold(connections, row, expect).await? else {
             return Ok(Write::Conflict);
         };

@@ -128,7 +128,9 @@ impl Connections {
         match collect(query, limit, start).await {
             Ok(candidates) => Ok(Some(candidates)),
             Err(error) if is_without_index(&error) => {
-                tracing::warn!("the index {BY_TENANT} is missing or still being filled; listing a tenant's connections is slow");
+                tracing::warn!(
+                    "the index {BY_TENANT} is missing or still being filled; listing a tenant's connections is slow"
+                );
                 Ok(None)
             }
             Err(error) => Err(StoreError::dynamodb(error)),
