@@ -1,4 +1,4 @@
-//! One HTTP client for all clients of the AWS SDK.
+//! One HTTP client for all AWS SDK clients.
 //!
 //! On its own, each SDK client reads the machine's root certificates twice before its first call. This client makes its TLS
 //! configuration once, on the first call to an https URL, and calls to the same host share their connections.
@@ -22,11 +22,11 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::trust::Trust;
 
-/// How long a connection may take until it is made; the SDK's own.
+/// The timeout for opening a connection, which is the SDK's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
-/// How long a call may take, and with all its repetitions. They take milliseconds; a service that hangs must leave the time
-/// to do something else. Left to itself, the SDK waits for ever.
+/// Returns the timeouts of one attempt at a call, and of all its attempts together. Calls normally take milliseconds; if a
+/// service hangs, there must be time left to do something else. By default, the SDK waits forever.
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -101,7 +101,7 @@ impl Trust {
 }
 
 fn connector(roots: TrustStore) -> SharedHttpConnector {
-    let tls = TlsContext::builder().with_trust_store(roots).build().expect("a trust store is all it needs");
+    let tls = TlsContext::builder().with_trust_store(roots).build().expect("a TLS context needs only a trust store");
     let builder = ConnectorBuilder::default()
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls)
@@ -134,7 +134,7 @@ mod tests {
     async fn clients_of_one_host_share_a_connection() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let sdk = sdk(format!("http://{}", listener.local_addr().unwrap()));
-        // Whoever connects a second time waits for ever.
+        // A second connection would wait forever.
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             for _ in 0..2 {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_https_url_is_spoken_to_in_tls() {
+    async fn https_urls_are_called_over_tls() {
         const HANDSHAKE: u8 = 22;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let sdk = sdk(format!("https://{}", listener.local_addr().unwrap()));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_takes_a_call_and_hangs_is_given_up() {
+    async fn a_call_to_a_service_that_hangs_times_out() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let sdk = sdk(format!("http://{}", listener.local_addr().unwrap()));
         let client = aws_sdk_kms::Client::new(&sdk);

@@ -1,4 +1,4 @@
-//! Values that are used for a while before they are read again.
+//! A cache of values, each with its own expiry.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -9,8 +9,7 @@ use time::OffsetDateTime;
 
 use crate::clock::Clock;
 
-/// Values by their keys, each until a time of its own. It holds at most [`Self::MOST`]: keys that strangers make up cannot
-/// fill the memory.
+/// Values by key, each until its own expiry. There are at most [`Self::MOST`], so that made-up keys cannot fill the memory.
 pub(crate) struct Cache<K, V> {
     clock: Arc<dyn Clock>,
     entries: Mutex<HashMap<K, (OffsetDateTime, V)>>,
@@ -23,19 +22,19 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Self { clock, entries: Mutex::default() }
     }
 
-    /// The value of a key, if its time is not over.
+    /// Returns a key's value unless it has expired.
     pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
-        let entries = self.entries.lock().expect("no panic holds it");
+        let entries = self.entries.lock().expect("the lock is not poisoned");
         entries.get(key).filter(|(until, _)| *until > self.clock.now()).map(|(_, value)| value.clone())
     }
 
-    /// Keeps a value. Expired values make room for it first; if that is not enough, all others do.
+    /// Adds a value. If the cache is full of unexpired values, they are all removed.
     pub(crate) fn insert(&self, key: K, value: V, until: OffsetDateTime) {
         let now = self.clock.now();
-        let mut entries = self.entries.lock().expect("no panic holds it");
+        let mut entries = self.entries.lock().expect("the lock is not poisoned");
         entries.retain(|_, (until, _)| *until > now);
         if entries.len() >= Self::MOST {
             entries.clear();
@@ -47,7 +46,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.entries.lock().expect("no panic holds it").remove(key);
+        self.entries.lock().expect("the lock is not poisoned").remove(key);
     }
 }
 
@@ -59,7 +58,7 @@ mod tests {
     use crate::clock::ManualClock;
 
     #[test]
-    fn a_value_is_kept_until_its_time_is_over() {
+    fn a_value_is_kept_until_it_expires() {
         let clock = Arc::new(ManualClock::at(1_000));
         let cache = Cache::new(Arc::clone(&clock) as _);
         cache.insert("a".to_owned(), 1, clock.now() + Duration::from_secs(10));

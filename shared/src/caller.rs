@@ -1,4 +1,4 @@
-//! Who calls: access tokens signed with a workspace secret (RFC 7519).
+//! Identifies callers by access tokens that are signed with a workspace secret (RFC 7519).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,33 +18,35 @@ use crate::record;
 use crate::secret::Secret;
 use crate::secret_store::{WorkspaceSecret, Workspaces};
 
-/// Whoever holds a valid token: a workspace's own code (admin), or one of its end users (a tenant).
+/// The holder of a valid token: an admin (your application), or a tenant (one of its end users).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key of the workspace. Nothing crosses a workspace.
+    /// The workspace's key. No request crosses workspaces.
     pub workspace: String,
-    /// The end user. Always there, unless the caller is an admin, or a Larder that keeps its credentials here and asks for
-    /// a connection that is nobody's.
+    /// The tenant. `None` only for an admin, or for another Larder that stores credentials of a connection without a tenant
+    /// here.
     pub tenant: Option<String>,
-    /// May manage integrations and see every connection of the workspace.
+    /// Whether the caller may manage integrations and see every connection of the workspace.
     pub admin: bool,
-    /// Whether this is another Larder, which keeps the credentials of one connection here.
+    /// Whether the caller is another Larder that stores the credentials of one connection here.
     pub keeps_credentials: bool,
 }
 
 impl Caller {
-    /// Whether this caller may see what belongs to `tenant` in its own workspace.
+    /// Whether this caller may see connections of `tenant` in its own workspace.
     pub fn may_see(&self, tenant: Option<&str>) -> bool {
         self.admin || self.tenant.as_deref() == tenant
     }
 
+    /// Checks that the caller is an admin.
+    ///
     /// # Errors
     /// 403 unless the caller is an admin.
     pub fn require_admin(&self) -> Result<(), Error> {
         if self.admin {
             return Ok(());
         }
-        Err(Error::access_denied("this route takes an admin token: a token of the workspace with `\"isAdmin\": true`"))
+        Err(Error::access_denied("this route requires an admin token: sign it with the claim `\"isAdmin\": true`"))
     }
 }
 
@@ -52,13 +54,13 @@ impl Caller {
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Claims {
-    /// The workspace; wins over `iss`.
+    /// The workspace; takes precedence over `iss`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace_key: Option<String>,
     /// The workspace, in older tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// The tenant; wins over `id` and `sub`.
+    /// The tenant; takes precedence over `id` and `sub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_key: Option<String>,
     /// The tenant, in older tokens.
@@ -67,27 +69,25 @@ pub struct Claims {
     /// The tenant, in tokens between services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// Whether this is a token of the workspace's own code.
+    /// Whether the token belongs to your application itself, and not to one of its end users.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_admin: bool,
-    /// Whether it tells a connected application who calls, for connectors of the type membrane-token. Such a token opens
-    /// nothing here: the application has it too.
+    /// Whether the token identifies the caller to a provider, for connectors of the type membrane-token. Such a token is
+    /// rejected here, because the provider has it too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub for_application: bool,
-    /// The one connection whose credentials another Larder, which keeps them here, may read and write. Such a token opens
-    /// nothing else, also not for an end user.
+    /// The only connection whose credentials another Larder may read and write here. Such a token is valid for nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_credentials_of: Option<String>,
-    /// The end of its life, in seconds since 1970. A token without one is refused.
+    /// When the token expires, in seconds since 1970. A token without it is rejected.
     #[serde(deserialize_with = "numeric_date")]
     pub exp: i64,
-    /// The start of its life, in seconds since 1970.
+    /// When the token becomes valid, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_date")]
     pub nbf: Option<i64>,
 }
 
-/// A NumericDate (RFC 7519 §2), which may have a fraction: the second that it is in. One that is too large for this type is
-/// the largest.
+/// Reads a NumericDate (RFC 7519 §2), rounded down to a whole second. Values too large for `i64` saturate.
 fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Number::deserialize(deserializer).map(|date| whole_seconds(&date))
 }
@@ -109,22 +109,23 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// How far ahead of ours the clock of the token's issuer may be.
+    /// How far the clock of a token's issuer may be ahead of ours.
     const NOT_BEFORE_LEEWAY: Duration = Duration::from_mins(1);
-    /// The last second of the year 9999. Times beyond it are mistakes, such as milliseconds, and would never come.
+    /// The last second of the year 9999. Later times are mistakes, such as milliseconds.
     pub const LAST_EXPIRY: i64 = 253_402_300_799;
 
-    /// An authenticator for these workspaces. `keeps_for_others` is whether another Larder may keep its credentials here,
-    /// which it may not where they are kept elsewhere in turn: so tokens for that open nothing where they were made.
+    /// Creates an authenticator for these workspaces. `keeps_for_others` says whether other Larders may store their credentials
+    /// here. It must be false if this Larder stores its own in an external API: then a token it signed for that API is useless
+    /// here.
     pub fn new(workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>, keeps_for_others: bool) -> Self {
         Self { workspaces, clock, keeps_for_others }
     }
 
-    /// The caller of a request, by `Authorization: Bearer` or `X-Membrane-Token`.
+    /// Returns the caller of a request, identified by `Authorization: Bearer` or `X-Membrane-Token`.
     ///
     /// # Errors
-    /// 401, the same for every reason; 500 if the secret of the workspace is too short to verify anything; 503 if the secret
-    /// store fails.
+    /// 401, the same for every reason; 500 if the workspace secret is too short to verify anything; 503 if the secret store
+    /// fails.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         match bearer(headers) {
             Some(token) => self.verify(token).await,
@@ -132,8 +133,8 @@ impl Authenticator {
         }
     }
 
-    /// The workspace that a token names, if it takes a call to find out whether it is good. Nothing is verified yet: it
-    /// tells what to read ahead, and nobody what was read.
+    /// Returns the workspace that a token names, if verifying the token takes a call. Nothing is verified yet: use it only to
+    /// read ahead, and disclose nothing that was read.
     pub fn unverified_workspace(&self, headers: &HeaderMap) -> Option<String> {
         let claimed = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(bearer(headers)?).ok()?;
         let workspace = claimed.workspace_key.or(claimed.iss)?;
@@ -141,12 +142,12 @@ impl Authenticator {
         may_be_good.then_some(workspace)
     }
 
-    /// The caller of a request for the credentials of a connection, whose parameters are these: as
-    /// [`Self::authenticate`], or another Larder that keeps the credentials of this connection here.
+    /// Returns the caller of a request, with these parameters, for a connection's credentials: as [`Self::authenticate`], or
+    /// another Larder that stores the credentials of this connection here.
     ///
     /// # Errors
-    /// 401, the same for every reason; 500 if the secret of the workspace is too short to verify anything; 503 if the secret
-    /// store fails.
+    /// 401, the same for every reason; 500 if the workspace secret is too short to verify anything; 503 if the secret store
+    /// fails.
     pub async fn authenticate_for_credentials(
         &self,
         headers: &HeaderMap,
@@ -159,11 +160,11 @@ impl Authenticator {
         }
     }
 
-    /// The caller behind a token.
+    /// Returns the caller that a token identifies.
     ///
     /// # Errors
-    /// 401, the same for every reason; 500 if the secret of the workspace is too short to verify anything; 503 if the secret
-    /// store fails.
+    /// 401, the same for every reason; 500 if the workspace secret is too short to verify anything; 503 if the secret store
+    /// fails.
     pub async fn verify(&self, token: &str) -> Result<Caller, Error> {
         self.verify_for(token, None).await
     }
@@ -183,9 +184,9 @@ impl Authenticator {
         };
         let claims = secret.verifying().find_map(|secret| signed_claims(token, secret));
         let Some(claims) = claims else {
-            // The answer doesn't depend on the signature, so that nobody learns from it whether a guess was right.
+            // The response does not depend on the signature, so it does not reveal whether a guessed secret is right.
             if !WorkspaceSecret::is_long_enough(&secret.secret) {
-                record::note(|record| record.refusal = Some("the secret of the workspace is too short"));
+                record::note(|record| record.refusal = Some("the workspace secret is too short"));
                 return Err(Error::short_secret());
             }
             return Err(refused("wrong signature or algorithm"));
@@ -213,7 +214,7 @@ impl Authenticator {
         }
         record::note(|record| record.workspace = Some(workspace.clone()));
         if tenant.as_ref().is_some_and(|tenant| tenant.len() > MAX_TENANT_BYTES) {
-            let message = format!("the tenant that the token names has more than {MAX_TENANT_BYTES} bytes");
+            let message = format!("the tenant in the access token must be at most {MAX_TENANT_BYTES} bytes long");
             return Err(Error::bad_request(message));
         }
         let admin = claims.is_admin && !is_for_credentials;
@@ -233,7 +234,7 @@ pub fn sign(claims: &Claims, secret: &Secret) -> Result<String, Error> {
 fn signed_claims(token: &str, secret: &Secret) -> Option<Claims> {
     let mut rules = Validation::new(Algorithm::HS256);
     rules.algorithms = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
-    // We check times ourselves: the library asks the machine's clock.
+    // We check times ourselves: the library uses the machine's clock.
     rules.validate_exp = false;
     rules.validate_aud = false;
     rules.required_spec_claims.clear();
@@ -241,8 +242,8 @@ fn signed_claims(token: &str, secret: &Secret) -> Option<Claims> {
     jsonwebtoken::decode::<Claims>(token, &key, &rules).ok().map(|data| data.claims)
 }
 
-/// Whether a token says that it cannot be read without extensions, none of which Larder has: any `crit` (RFC 7515 §4.1.11),
-/// or a payload that is not encoded (RFC 7797, which forbids that for tokens). Also where the header isn't an object.
+/// Whether a token requires extensions that Larder does not support: any `crit` (RFC 7515 §4.1.11), or an unencoded payload
+/// (which RFC 7797 forbids for tokens). Also true if the header isn't an object.
 fn asks_for_extensions(token: &str) -> bool {
     let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
     let header = header.and_then(|header| serde_json::from_slice::<Map<String, Value>>(&header).ok());
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_a_number_with_or_without_a_fraction() {
+    fn token_times_are_numbers_with_or_without_a_fraction() {
         for (exp, seconds) in [("12", 12), ("12.9", 12), ("-0.5", -1), ("1.2e1", 12), ("0", 0)] {
             assert_eq!(claims(exp), Some(seconds), "{exp}");
         }
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_must_be_understood_is_found() {
+    fn token_headers_that_require_extensions_are_recognized() {
         let asks = |header: &str| asks_for_extensions(&format!("{}.e30.", URL_SAFE_NO_PAD.encode(header)));
         for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","b64":true,"kid":"crit"}"#] {
             assert!(!asks(header), "{header}");

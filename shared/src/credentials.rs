@@ -1,4 +1,4 @@
-//! Credentials: any JSON value, kept byte for byte as it was given.
+//! Credentials: any JSON value, kept byte for byte.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -6,19 +6,19 @@ use serde_json::{Map, Value};
 
 use crate::values::has_too_many_values;
 
-/// The credentials of a connection. `Debug` prints nothing of them.
+/// A connection's credentials. `Debug` does not print them.
 ///
-/// The JSON text is kept as it came, so that key order, number precision and spacing survive storage.
+/// Their JSON is kept unchanged, so that key order, number precision, and spacing survive storage.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Credentials(Box<RawValue>);
 
 impl Credentials {
-    /// The largest credentials that are stored, in bytes of JSON. A DynamoDB item holds 400 KB.
+    /// The size of the largest credentials that can be stored, in bytes of JSON. A DynamoDB item holds 400 KB.
     pub const MAX_BYTES: usize = 350 * 1024;
 
-    /// How many values they may have when somebody stores them. Those of an application have less than a hundred, a browser's
-    /// cookies some thousand; whoever refreshes them reads them whole, at eighty bytes a value and more.
+    /// The largest number of values that a caller may store. Credentials from providers have fewer than a hundred, a browser's
+    /// cookies about a thousand. A refresh parses all of them, at eighty bytes or more per value.
     pub const MAX_VALUES: usize = 10_000;
 
     /// Whether they have more values than may be stored.
@@ -26,17 +26,17 @@ impl Credentials {
         has_too_many_values(self.as_json().as_bytes(), Self::MAX_VALUES)
     }
 
-    /// The JSON text.
+    /// Returns the JSON.
     pub fn as_json(&self) -> &str {
         self.0.get()
     }
 
-    /// The value, for reading. Numbers beyond 64 bits lose digits here, as they would in JavaScript.
+    /// Parses the JSON. Numbers beyond 64 bits lose digits, as they would in JavaScript.
     pub fn to_value(&self) -> Value {
         serde_json::from_str(self.as_json()).unwrap_or_default()
     }
 
-    /// These credentials with the members of `changes` put over theirs. Members that do not change keep their bytes.
+    /// Returns these credentials with the members of `changes` merged in. Unchanged members keep their bytes.
     ///
     /// Credentials that are not an object are replaced.
     #[must_use]
@@ -68,26 +68,26 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// The refresh token among credentials, if there is one.
+/// Returns the refresh token among credentials, if there is one.
 pub fn refresh_token(credentials: &Value) -> Option<&str> {
     let named = ["refresh_token", "refreshToken"].iter().find_map(|key| credentials.get(*key)?.as_str());
     named.filter(|token| !token.is_empty())
 }
 
-/// How the names of secrets end.
+/// The suffixes of secrets' names.
 const SECRETS: [&str; 6] = ["password", "passphrase", "secret", "apikey", "privatekey", "token"];
 
-/// Whether a value is secret by its name, as `access_token` and `API-Key` are.
+/// Whether a name such as `access_token` or `API-Key` marks its value as secret.
 pub fn is_secret_name(name: &str) -> bool {
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     SECRETS.iter().any(|secret| plain.ends_with(secret))
 }
 
 fn raw(value: &impl Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("JSON values serialise")
+    serde_json::value::to_raw_value(value).expect("JSON values serialize")
 }
 
-/// The members of a JSON object in order, their values as they stand.
+/// The members of a JSON object in order, with their values unparsed.
 struct Members(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_changes_only_the_members_that_it_names() {
+    fn a_merge_changes_only_the_members_it_names() {
         let old = r#"{"refresh_token":"R","id":12345678901234567890123456789,"access_token":"old"}"#;
         let new = merged(old, &json!({"access_token": "new", "scope": null}));
         assert_eq!(
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_that_are_no_object_are_replaced() {
+    fn a_merge_replaces_credentials_that_are_not_an_object() {
         assert_eq!(merged(r#""a token""#, &json!({"access_token": "new"})), r#"{"access_token":"new"}"#);
     }
 

@@ -1,4 +1,4 @@
-//! The wiring of every function: its settings, by the environment or by `infra/local`, and the ports made of them.
+//! The wiring of every function: its settings, from the environment or from `infra/local`, and the ports built from them.
 
 mod credentials;
 #[cfg(feature = "aws")]
@@ -29,63 +29,63 @@ use crate::secret_store::{Proxies, SecretFile, SecretStore, Workspaces};
 use crate::trust::Trust;
 use crate::vault::{Outside, Vault};
 
-/// How one deployment of Larder is set up.
+/// The settings of one deployment of Larder.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where it answers, without a slash at the end (`BASE_URI`).
+    /// The URI that it answers at, without a trailing slash (`BASE_URI`).
     pub base_uri: String,
     /// The tables (`CONNECTIONS_TABLE`, `SESSIONS_TABLE`, `WORKSPACES_TABLE`).
     pub tables: Tables,
-    /// Where secrets are.
+    /// The location of secrets.
     pub secrets: SecretsIn,
-    /// Where data keys come from.
+    /// The source of data keys.
     pub keys: KeysFrom,
-    /// Where credentials are kept.
+    /// The location of credentials.
     pub credentials: CredentialsIn,
-    /// What wakes refreshes (`REFRESH_SCHEDULER`).
+    /// The trigger of refreshes (`REFRESH_SCHEDULER`).
     pub refreshes: RefreshesBy,
     /// The URL of the queue for results that could not be saved (`RECOVERY_QUEUE_URL`).
-    pub recovery_queue: Option<aws::Name>,
-    /// The EventBridge bus that is told what happens to connections (`EVENT_BUS_NAME`).
-    pub event_bus: Option<aws::Name>,
+    pub recovery_queue: Option<aws::ResourceName>,
+    /// The EventBridge bus for events about connections (`EVENT_BUS_NAME`).
+    pub event_bus: Option<aws::ResourceName>,
     /// The name of the `refresh` function (`REFRESH_FUNCTION`).
     pub refresh_function: String,
-    /// Folders of connectors; of the same key, a later one wins (`CONNECTORS_DIR`, separated by `:`).
+    /// The folders of connectors (`CONNECTORS_DIR`, separated by `:`). If two have the same key, the later one wins.
     pub connectors: Vec<PathBuf>,
-    /// Whether providers on this machine may be reached, and by http (`LARDER_LOCAL=1`).
+    /// Whether providers may be on this machine and use http (`LARDER_LOCAL=1`).
     pub is_local: bool,
     /// The certificate authorities that TLS connections trust (`AWS_CA_BUNDLE`, `SSL_CERT_FILE`, `SSL_CERT_DIR`).
     pub trust: Trust,
-    /// A port of this machine that gets every request to a provider, whatever its URL; for tests. No environment
-    /// variable sets it.
+    /// A port on this machine that receives every request to a provider, whatever its URL. For tests; no environment variable
+    /// sets it.
     pub egress_reroute: Option<u16>,
-    /// How long a dead credential is still tried (`REFRESH_GIVE_UP`).
+    /// How long attempts continue after a connection's expiry (`REFRESH_GIVE_UP`).
     pub give_up: Duration,
-    /// Where metrics are written; a Lambda function writes them to stdout.
+    /// The destination of metrics; stdout in a Lambda function.
     pub metrics: Metrics,
 }
 
-/// Where secrets are.
+/// The location of secrets.
 #[derive(Debug, Clone)]
 pub enum SecretsIn {
-    /// In AWS Secrets Manager, with names that begin so (`SECRETS_PREFIX`).
-    SecretsManager(aws::Name),
-    /// In a file (`SECRETS_FILE`).
+    /// AWS Secrets Manager, with names that have this prefix (`SECRETS_PREFIX`).
+    SecretsManager(aws::ResourceName),
+    /// A file (`SECRETS_FILE`).
     File(PathBuf),
 }
 
-/// Where data keys come from.
+/// The source of data keys.
 #[derive(Debug, Clone)]
 pub enum KeysFrom {
-    /// From a KMS key (`KMS_KEY_ID`).
-    Kms(aws::Name),
-    /// From a file (`SEAL_KEY_FILE`).
+    /// A KMS key (`KMS_KEY_ID`).
+    Kms(aws::ResourceName),
+    /// A file (`SEAL_KEY_FILE`).
     File(PathBuf),
 }
 
 impl KeysFrom {
-    /// The KMS key, which also encrypts the secrets that are made.
-    fn kms(&self) -> Option<&aws::Name> {
+    /// Returns the KMS key, which also encrypts new secrets.
+    fn kms(&self) -> Option<&aws::ResourceName> {
         match self {
             Self::Kms(key_id) => Some(key_id),
             Self::File(_) => None,
@@ -93,49 +93,49 @@ impl KeysFrom {
     }
 }
 
-/// What wakes refreshes.
+/// The trigger of refreshes.
 #[derive(Debug, Clone)]
 pub enum RefreshesBy {
-    /// The sweeper refreshes whatever is due (`none`).
+    /// The sweeper refreshes all due connections (`none`).
     Sweeper,
-    /// The sweeper puts whatever is due on the queue of this URL (`sweep`, `REFRESH_QUEUE_URL`).
-    Queue(aws::Name),
-    /// One-time schedules; the sweeper refreshes what they lose (`eventbridge`).
+    /// The sweeper sends all due connections to the queue with this URL (`sweep`, `REFRESH_QUEUE_URL`).
+    Queue(aws::ResourceName),
+    /// One-time schedules; the sweeper refreshes connections whose schedules are lost (`eventbridge`).
     Schedules(aws::ScheduleTarget),
 }
 
-/// A setting is missing or wrong.
+/// A missing or invalid setting.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
-    /// An environment variable that is needed is not set.
+    /// A required environment variable is not set.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
-    /// An environment variable does not hold what it should.
-    #[error("the environment variable {name} is not {expected}")]
+    /// An environment variable has an invalid value.
+    #[error("the environment variable {name} must be {expected}")]
     Wrong {
-        /// Its name.
+        /// The variable's name.
         name: &'static str,
-        /// What it should be.
+        /// The values that are valid.
         expected: &'static str,
     },
     /// The key file cannot be used.
     #[error("the key file cannot be used")]
     KeyFile(#[from] std::io::Error),
-    /// The HTTP client cannot be made. Boxed, so that functions without one do not link its error.
-    #[error("no HTTP client could be made")]
+    /// The HTTP client cannot be created. Boxed, so that functions without one do not link its error.
+    #[error("the HTTP client could not be created")]
     Egress(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The longest that a dead credential is tried by default.
+/// How long attempts continue after a connection's expiry by default.
 pub const GIVE_UP: Duration = Duration::from_hours(24 * 7);
 
 /// The ports of one process. Each function takes only those that it needs.
 pub struct Environment {
-    /// How this deployment is set up.
+    /// The settings of this deployment.
     pub settings: Settings,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
+    /// The source of random bytes.
     pub rng: Arc<dyn Rng>,
     secrets: Arc<dyn SecretStore>,
     pub(crate) sdk: SdkConfig,
@@ -145,7 +145,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// An environment with everything given.
+    /// Creates an environment from its parts.
     pub fn new(settings: Settings, sdk: SdkConfig, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         let secrets: Arc<dyn SecretStore> = match &settings.secrets {
             SecretsIn::File(path) => Arc::new(SecretFile::new(path)),
@@ -164,49 +164,49 @@ impl Environment {
         }
     }
 
-    /// The tables' own client.
+    /// Returns the client for the tables.
     pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
         &self.dynamodb
     }
 
-    /// The workspaces.
+    /// Returns the workspaces.
     pub fn workspaces(&self) -> Arc<Workspaces> {
         Arc::new(Workspaces::new(Arc::clone(&self.secrets), Arc::clone(&self.clock)))
     }
 
-    /// Turns tokens into callers.
+    /// Returns the authenticator of callers.
     pub fn authenticator(&self) -> Authenticator {
         let keeps_for_others = !matches!(self.settings.credentials, CredentialsIn::ExternalApi(_));
         Authenticator::new(self.workspaces(), Arc::clone(&self.clock), keeps_for_others)
     }
 
-    /// The connections.
+    /// Returns the connections.
     pub fn connections(&self) -> Connections {
         Connections::new(self.dynamodb.clone(), &self.settings.tables.connections)
     }
 
-    /// The integrations, with their parameters.
+    /// Returns the integrations, with their parameters.
     pub fn integrations(&self) -> Integrations {
         let (secrets, rng) = (Arc::clone(&self.secrets), Arc::clone(&self.rng));
         Integrations::new(self.dynamodb.clone(), &self.settings.tables.workspaces, secrets, rng)
     }
 
-    /// The proxies that connectors of a workspace may use.
+    /// Returns the proxies that a workspace's connectors may use.
     pub fn proxies(&self) -> Proxies {
         Proxies::new(Arc::clone(&self.secrets))
     }
 
-    /// A queue.
-    pub fn queue(&self, url: &aws::Name) -> Arc<dyn Queue> {
+    /// Returns the queue with this URL.
+    pub fn queue(&self, url: &aws::ResourceName) -> Arc<dyn Queue> {
         aws::queue(&self.sdk, url)
     }
 
-    /// The pending connect flows.
+    /// Returns the pending connect flows.
     pub fn sessions(&self) -> Sessions {
         Sessions::new(self.dynamodb.clone(), &self.settings.tables.sessions)
     }
 
-    /// Seals and opens records. All that ask get the same one, so that they share the data keys it has in memory.
+    /// Returns the sealer. All callers get the same one, so that they share its data keys in memory.
     ///
     /// # Errors
     /// When the key file cannot be used.
@@ -225,7 +225,7 @@ impl Environment {
         Ok(self.sealer.get_or_init(|| sealer).clone())
     }
 
-    /// Connections with their contents.
+    /// Returns the connections with their contents.
     ///
     /// # Errors
     /// When the key file cannot be used.
@@ -238,7 +238,7 @@ impl Environment {
         Ok(Vault::new(self.connections(), self.sealer()?, outside))
     }
 
-    /// What follows a write: alarms for refreshes, and events.
+    /// Returns the follow-up of a write: schedules for refreshes, and events.
     pub fn follow_up(&self) -> FollowUp {
         let scheduler: Arc<dyn Scheduler> = match &self.settings.refreshes {
             RefreshesBy::Schedules(target) => aws::scheduler(&self.sdk, target),

@@ -1,28 +1,28 @@
-//! Events about connections, published to all that listen.
+//! Events about connections.
 //!
-//! An event is published once the change is stored, and at most once: what counts is the state of the connection, which
-//! `GET /connections/{id}` tells.
+//! An event is published after the change is stored, and at most once. The authoritative state is that of `GET
+//! /connections/{id}`.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::connection::{Connection, State};
 
-/// What happened to a connection.
+/// An event about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// There is a new one.
+pub enum ConnectionEvent {
+    /// It was created.
     Created,
-    /// It works no longer; its end user must connect again.
+    /// It no longer works; its end user must reconnect.
     Disconnected,
     /// It works again.
     Reconnected,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
 }
 
-impl Change {
-    /// What a write means that found the connection in the state `before`, or did not find it. Most mean nothing.
+impl ConnectionEvent {
+    /// Returns the event for a write that found the connection in the state `before`, or did not find it. Most writes have none.
     pub fn between(before: Option<State>, after: State) -> Option<Self> {
         match (before, after) {
             (None, State::Ready) => Some(Self::Created),
@@ -32,7 +32,7 @@ impl Change {
         }
     }
 
-    /// The name of the event, and its `detail-type`.
+    /// Returns the event's name, which is also its `detail-type`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Created => "connection.created",
@@ -42,7 +42,7 @@ impl Change {
         }
     }
 
-    /// The body of the event, with the members of both of the documented webhooks: `{event, data: {id, …}}` and
+    /// Returns the event's body, with the members of both documented webhooks: `{event, data: {id, …}}` and
     /// `{eventType, data: {connection: {id, …}}}`.
     pub fn detail(self, connection: &Connection) -> Value {
         let mut data = connection.summary();
@@ -52,20 +52,20 @@ impl Change {
     }
 }
 
-/// Publishes what happens to connections.
+/// Publishes events about connections.
 #[async_trait]
 pub trait Events: Send + Sync {
-    /// Publishes a change. Where that fails, the failure is logged.
-    async fn publish(&self, change: Change, connection: &Connection);
+    /// Publishes an event. A failure is only logged.
+    async fn publish(&self, event: ConnectionEvent, connection: &Connection);
 }
 
-/// Nobody listens.
+/// Discards all events.
 #[derive(Debug, Clone, Copy)]
 pub struct NoEvents;
 
 #[async_trait]
 impl Events for NoEvents {
-    async fn publish(&self, _: Change, _: &Connection) {}
+    async fn publish(&self, _: ConnectionEvent, _: &Connection) {}
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_an_end_user_would_notice_is_an_event() {
+    fn only_changes_that_an_end_user_notices_are_events() {
         use State::{ClientActionRequired, Ready};
         assert_eq!(Change::between(None, Ready), Some(Change::Created));
         assert_eq!(Change::between(Some(Ready), Ready), None);

@@ -1,13 +1,13 @@
-//! What follows a write: the next refresh is armed, and whoever listens is told.
+//! The follow-up of a write: the next refresh is scheduled, and an event is published.
 
 use std::sync::Arc;
 
 use crate::connection::{Connection, State};
 use crate::error::log_cause;
-use crate::events::{Change, Events};
+use crate::events::{ConnectionEvent, Events};
 use crate::scheduler::Scheduler;
 
-/// Sends what follows a write. The write is done: nothing that fails here undoes it, it is only logged.
+/// Follows up on writes. A failure here does not undo the write; it is only logged.
 #[derive(Clone)]
 pub struct FollowUp {
     scheduler: Arc<dyn Scheduler>,
@@ -15,35 +15,35 @@ pub struct FollowUp {
 }
 
 impl FollowUp {
-    /// FollowUp by these two.
+    /// Creates a follow-up with this scheduler and these events.
     pub fn new(scheduler: Arc<dyn Scheduler>, events: Arc<dyn Events>) -> Self {
         Self { scheduler, events }
     }
 
-    /// A connection was written, which was in the state `before`, or was not there.
+    /// Follows up on writing a connection that was in the state `before`, or did not exist.
     pub async fn written(&self, before: Option<State>, connection: &Connection) {
         tokio::join!(self.arm(connection), async {
-            if let Some(change) = Change::between(before, connection.state) {
-                self.events.publish(change, connection).await;
+            if let Some(event) = ConnectionEvent::between(before, connection.state) {
+                self.events.publish(event, connection).await;
             }
         });
     }
 
-    /// A connection was removed.
+    /// Follows up on removing a connection.
     pub async fn removed(&self, connection: &Connection) {
-        tokio::join!(self.disarm(connection), self.events.publish(Change::Deleted, connection));
+        tokio::join!(self.disarm(connection), self.events.publish(ConnectionEvent::Deleted, connection));
     }
 
     async fn arm(&self, connection: &Connection) {
         if let Err(error) = self.scheduler.arm(connection).await {
-            log_cause("EventBridge Scheduler; the sweeper will do", &error);
+            log_cause("EventBridge Scheduler; the sweeper will refresh the connection", &error);
         }
     }
 
     async fn disarm(&self, connection: &Connection) {
         if let Err(error) = self.scheduler.disarm(connection).await {
-            // It fires once more and finds nothing.
-            log_cause("EventBridge Scheduler; a schedule is left", &error);
+            // It will fire once and find nothing.
+            log_cause("EventBridge Scheduler; a schedule was not deleted", &error);
         }
     }
 }

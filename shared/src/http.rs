@@ -1,4 +1,4 @@
-//! Requests and responses as the functions see them, whatever carried them here.
+//! Requests and responses as the functions see them, independent of the transport.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,17 +11,17 @@ use crate::error::{Error, ErrorClass};
 /// A request with its whole body. The path may carry a prefix, such as an API Gateway stage.
 pub type Request = http::Request<Bytes>;
 
-/// A response. Every body that Larder answers with is text.
+/// A response. Larder's bodies are always text.
 pub type Response = http::Response<String>;
 
-/// One function of the bundle: an HTTP request in, a response out. Errors become responses inside.
+/// One function of the bundle. It turns errors into responses itself.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Answers one request.
+    /// Handles one request.
     async fn handle(&self, request: Request) -> Response;
 }
 
-/// The status that an error is answered with.
+/// Returns the status code of an error.
 pub fn status_of(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.class.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
@@ -44,18 +44,18 @@ impl From<Error> for Response {
     }
 }
 
-/// A response with a JSON body that no cache keeps.
+/// Returns a response with a JSON body that is not cached.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let body = serde_json::to_string(body).expect("our response types serialise");
+    let body = serde_json::to_string(body).expect("our response types serialize");
     raw_json(status, body)
 }
 
-/// A response whose body is JSON text already.
+/// Returns a response whose body is already JSON.
 pub fn raw_json(status: StatusCode, body: String) -> Response {
     respond(status, "application/json", body)
 }
 
-/// A response without a body.
+/// Returns a response without a body.
 pub fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(String::new());
     *response.status_mut() = status;
@@ -63,18 +63,18 @@ pub fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// Sends the browser elsewhere, without telling that place where it came from.
+/// Redirects the browser without a `Referer` header.
 pub fn redirect(location: &str) -> Response {
     let mut response = empty(StatusCode::FOUND);
     let Ok(location) = HeaderValue::from_str(location) else {
-        return Error::internal("a redirect target that is not a header value").into();
+        return Error::internal("a redirect target is not a valid header value").into();
     };
     response.headers_mut().insert(header::LOCATION, location);
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
-/// A response with a body of the given type that no cache keeps and no browser sniffs.
+/// Returns a response with a body of the given type that is neither cached nor sniffed.
 pub fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
     let mut response = empty(status);
     *response.body_mut() = body;
@@ -84,25 +84,25 @@ pub fn respond(status: StatusCode, content_type: &'static str, body: String) -> 
     response
 }
 
-/// A request's JSON body, which is an object.
+/// Parses a request's body, which must be a JSON object.
 ///
 /// # Errors
 /// 400 with the position of the mistake.
 pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
-    // Serde would also take a struct's members in a row.
+    // Serde also accepts a struct's members as an array.
     if !request.body().trim_ascii_start().starts_with(b"{") {
         return Err(Error::bad_request("the request body is not a JSON object"));
     }
     serde_json::from_slice(request.body())
-        .map_err(|error| bad_json("the request body is not the JSON that this route takes", &error))
+        .map_err(|error| bad_json("the request body does not have the expected form", &error))
 }
 
-/// 400: `what`, and where the JSON is wrong.
+/// 400: `what`, and the position of the mistake in the JSON.
 pub fn bad_json(what: &str, error: &serde_json::Error) -> Error {
     Error::bad_request(format!("{what}: {}", json_problem(error)))
 }
 
-/// What is wrong with JSON, without the value that is wrong: it may be a secret in the wrong place.
+/// Describes what is wrong with JSON, but omits the wrong value: it may be a secret in the wrong place.
 fn json_problem(error: &serde_json::Error) -> String {
     let problem = error.to_string();
     match problem.rsplit_once(", expected ") {
@@ -111,7 +111,7 @@ fn json_problem(error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether the body under these headers is a form, as its `Content-Type` says in any case (RFC 9110 §8.3.1).
+/// Whether `Content-Type` declares the body to be a form; its case does not matter (RFC 9110 §8.3.1).
 pub fn is_form(headers: &HeaderMap) -> bool {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = declared.and_then(|declared| declared.split(';').next());
@@ -123,20 +123,20 @@ pub fn is_form(headers: &HeaderMap) -> bool {
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads the query string of a request.
+    /// Parses a request's query string.
     pub fn of_query(request: &Request) -> Self {
         Self::parse(request.uri().query().unwrap_or_default().as_bytes())
     }
 
-    /// Reads form-encoded bytes. Odd percent-encodings become U+FFFD, as in a browser.
+    /// Parses form-encoded bytes. Invalid percent-encodings become U+FFFD, as in a browser.
     pub fn parse(encoded: &[u8]) -> Self {
         Self(form_urlencoded::parse(encoded).into_owned().collect())
     }
 
-    /// The value of a parameter that may be given once.
+    /// Returns the value of a parameter that may occur once.
     ///
     /// # Errors
-    /// 400 if it is given more than once.
+    /// 400 if it occurs more than once.
     pub fn optional(&self, name: &str) -> Result<Option<&str>, Error> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let first = values.next();
@@ -146,25 +146,25 @@ impl Parameters {
         Ok(first)
     }
 
-    /// The value of a parameter that must be given once and not be empty.
+    /// Returns the value of a parameter that must occur exactly once and not be empty.
     ///
     /// # Errors
-    /// 400 if it is missing, empty, or given more than once.
+    /// 400 if it is missing or empty, or occurs more than once.
     pub fn required(&self, name: &str) -> Result<&str, Error> {
         self.optional(name)?
             .filter(|value| !value.is_empty())
             .ok_or_else(|| Error::bad_request(format!("the query parameter `{name}` is missing; add `?{name}=…`")))
     }
 
-    /// All names and values in order.
+    /// Iterates over all names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
-/// Whether a browser fetches this only in case that somebody may want it: nobody has opened it yet.
+/// Whether a browser fetches the page speculatively, before anybody opens it.
 ///
-/// `Sec-Purpose` is of the Fetch standard, `Purpose` of older Chromium, `X-Purpose` of Safari, `X-Moz` of Firefox.
+/// `Sec-Purpose` comes from the Fetch standard, `Purpose` from older Chromium, `X-Purpose` from Safari, `X-Moz` from Firefox.
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
     let purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().filter_map(|name| headers.get(name));
     let words = purposes.filter_map(|purpose| purpose.to_str().ok()).flat_map(|purpose| purpose.split([';', ',']));
@@ -173,13 +173,13 @@ pub fn is_prefetch(headers: &HeaderMap) -> bool {
         .any(|word| matches!(&*word, "prefetch" | "prerender" | "preview"))
 }
 
-/// The host that the client asked, with its port if it named one.
+/// Returns the requested host, with its port if there is one.
 pub fn host(request: &Request) -> Option<&str> {
     let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
 }
 
-/// The value of a cookie (RFC 6265 §4.2.1), the first of that name.
+/// Returns the value of the first cookie with this name (RFC 6265 §4.2.1).
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
@@ -195,7 +195,7 @@ mod tests {
     use super::{Parameters, cookie, is_prefetch, json_problem};
 
     #[test]
-    fn a_repeated_parameter_is_refused_and_others_are_ignored() {
+    fn a_repeated_parameter_is_rejected_only_if_it_is_read() {
         let parameters = Parameters::parse(b"x=1&connectionId=a&x=2");
         assert_eq!(parameters.required("connectionId").expect("given once"), "a");
         assert!(parameters.optional("x").is_err());
@@ -203,20 +203,20 @@ mod tests {
     }
 
     #[test]
-    fn odd_percent_encodings_do_not_panic() {
+    fn invalid_percent_encodings_do_not_panic() {
         assert_eq!(Parameters::parse(b"a=%zz%ff%").optional("a").expect("once"), Some("%zz\u{fffd}%"));
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_not_repeated() {
-        let problem = |json: &str| json_problem(&serde_json::from_str::<Vec<u8>>(json).expect_err("is wrong"));
+    fn json_errors_do_not_repeat_the_wrong_value() {
+        let problem = |json: &str| json_problem(&serde_json::from_str::<Vec<u8>>(json).expect_err("is invalid"));
         assert_eq!(problem("\"a, expected secret\""), "expected a sequence at line 1 column 20");
         assert_eq!(problem("[-7]"), "expected u8 at line 1 column 3");
         assert_eq!(problem("[1"), "EOF while parsing a list at line 1 column 2");
     }
 
     #[test]
-    fn every_browsers_prefetch_is_known() {
+    fn prefetches_of_every_browser_are_recognized() {
         let is_prefetch = |name: &'static str, value: &str| {
             is_prefetch(&[(name.parse().expect("a name"), value.parse().expect("a value"))].into_iter().collect())
         };

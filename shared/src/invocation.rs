@@ -1,8 +1,8 @@
-//! What an invocation of a function was about, who answered it how, and how long it took: one line in the log.
+//! Logs each invocation of a function in one line: its subject, its result, and how long it took.
 //!
-//! An [`Invocation`] runs what answers it with a [`Record`] of its own, to which whatever runs inside adds what it learns by
-//! [`note`](crate::record::note): the authenticator the workspace, the table the connection, the egress client the time
-//! that the provider took. So nothing is handed through, and outside of an invocation a note goes nowhere.
+//! An [`Invocation`] runs its handler with its own [`Record`]. Code inside adds to it with [`note`](crate::record::note): the
+//! authenticator adds the workspace, the table the connection, the egress client the time spent waiting for the provider. So no
+//! record is passed around, and a note outside of an invocation has no effect.
 
 use std::time::Duration;
 
@@ -15,51 +15,51 @@ use crate::http::Response;
 use crate::isolation::caught;
 use crate::record::{Record, recorded};
 
-/// One call of a function, as it was asked for.
+/// One invocation of a function.
 #[derive(Debug, Default)]
 pub struct Invocation {
-    /// The name of the function.
+    /// The function's name.
     pub function: String,
     /// Lambda's id of the invocation.
     pub request_id: Option<String>,
     /// The trace header (`X-Amzn-Trace-Id`).
     pub trace_header: Option<String>,
-    /// Of an HTTP request.
+    /// The method, for an HTTP request.
     pub method: Option<Method>,
-    /// Whether it is the first one of its process, where that is of interest.
+    /// Whether it is the first invocation of its process, if known.
     pub is_cold_start: Option<bool>,
 }
 
 impl Invocation {
-    /// Answers an HTTP request, and logs that.
+    /// Handles an HTTP request and logs it.
     pub async fn answer(self, work: impl Future<Output = Response>) -> Response {
         let started = Instant::now();
         let (response, record) = recorded(caught(work)).await;
         let response = response.unwrap_or_else(|panicked| Error::internal(panicked).into());
-        let told = response.extensions().get::<ErrorSummary>();
-        self.log(&record, Some(response.status().as_u16()), told, started.elapsed());
+        let error = response.extensions().get::<ErrorSummary>();
+        self.log(&record, Some(response.status().as_u16()), error, started.elapsed());
         response
     }
 
-    /// Handles an event, and logs that.
+    /// Handles an event and logs it.
     ///
     /// # Errors
-    /// What `work` fails with.
+    /// The error of `work`.
     pub async fn handle<T>(self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let started = Instant::now();
         let (result, record) = recorded(caught(work)).await;
         let result = result.unwrap_or_else(|panicked| Err(Error::internal(panicked)));
-        let told = result.as_ref().err().map(Error::summary);
-        self.log(&record, None, told.as_ref(), started.elapsed());
+        let error = result.as_ref().err().map(Error::summary);
+        self.log(&record, None, error.as_ref(), started.elapsed());
         result
     }
 
-    fn log(&self, record: &Record, status: Option<u16>, told: Option<&ErrorSummary>, duration: Duration) {
+    fn log(&self, record: &Record, status: Option<u16>, error: Option<&ErrorSummary>, duration: Duration) {
         let Self { function, request_id, trace_header, method, is_cold_start } = self;
         let outcome = record.outcome.map(|outcome| wire_name(&outcome));
-        let is_failed_event = status.is_none() && told.is_some();
+        let is_failed_event = status.is_none() && error.is_some();
         let sweep = record.sweep.as_ref();
-        // Without a parent: what its span would add is in the line itself.
+        // Without a parent span, whose fields the line already has.
         tracing::info!(
             parent: None,
             function,
@@ -71,8 +71,8 @@ impl Invocation {
             connector = record.connector.as_deref(),
             status,
             outcome = if is_failed_event { Some(ERROR) } else { outcome.as_deref() },
-            errorType = told.map(|told| wire_name(&told.kind)),
-            errorKey = told.and_then(|told| told.key),
+            errorType = error.map(|error| wire_name(&error.kind)),
+            errorKey = error.and_then(|error| error.key),
             refusal = record.refusal,
             due = sweep.map(|sweep| sweep.due),
             queued = sweep.map(|sweep| sweep.queued),
@@ -89,16 +89,16 @@ impl Invocation {
     }
 }
 
-/// The outcome of what ended in an error.
+/// The outcome of an invocation that failed.
 pub(crate) const ERROR: &str = "error";
 
-/// The name of a unit variant on the wire.
+/// Returns the serialized name of a unit variant.
 pub(crate) fn wire_name(variant: &impl Serialize) -> String {
     let name = serde_json::to_value(variant);
     name.ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The id of the trace in its
+/// Returns the trace id from its
 /// [header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader).
 fn trace_id(header: &str) -> &str {
     header.split(';').find_map(|part| part.trim().strip_prefix("Root=")).unwrap_or(header)
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// The only line that some work logs, without its time, and with what it took in milliseconds apart.
+    /// Returns the only line that some work logs, without its timestamp, and its two durations separately.
     async fn line(work: impl Future<Output = ()>) -> (Value, Option<u64>, Option<u64>) {
         let mut logged = Lines::of("info", work).await;
         assert_eq!(logged.len(), 1, "{logged:?}");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_tells_what_was_noted_and_how_long_it_took() {
+    async fn the_log_line_has_the_notes_and_the_durations() {
         let (line, duration, provider) = line(async {
             let work = async {
                 note(|record| record.connection(&ConnectionKey::new("w", "c")));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_tells_the_kind_of_an_error_and_not_its_message() {
+    async fn the_log_line_has_an_errors_type_but_not_its_message() {
         let request = Invocation { method: Some(Method::GET), is_cold_start: Some(true), ..invocation() };
         let response = async { Error::not_found("there is no connection `c`").into() };
         let (line, duration, provider) = line(async { drop(request.answer(response).await) }).await;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_answered_and_leaves_a_line() {
+    async fn a_panic_gets_a_response_and_a_log_line() {
         let line = Lines::of("larder::invocation=info", async {
             let panic = || -> Response { panic!("as a test wants it") };
             let response = invocation().answer(async { panic() }).await;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_that_fails_has_the_outcome_error() {
+    async fn a_failed_event_is_logged_with_the_outcome_error() {
         let failure = async { Err::<(), _>(Error::conflict("somebody else was faster")) };
         let (line, ..) = line(async { drop(invocation().handle(failure).await) }).await;
         assert_eq!((&line["outcome"], &line["errorType"]), (&json!("error"), &json!("bad_request")), "{line}");

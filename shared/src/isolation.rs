@@ -1,9 +1,8 @@
-//! Keeps the trouble of one connection away from all others that the same process serves.
+//! Isolates connections that are served by the same process from each other's faults.
 //!
-//! A panic ends the piece of work that it happens in. A standstill, which is a computation that does not give its thread
-//! back, holds up nothing else: each piece of work is polled on a thread of its own, while sockets, timers and pooled
-//! connections stay with the runtime, whose threads run none of it. An abort cannot be contained: running out of memory, an
-//! overflow of the stack, an assertion in native code.
+//! A panic ends only the work that it happens in. A computation that never yields its thread does not block anything else: each
+//! piece of work is polled on its own thread, while sockets, timers, and pooled connections stay with the runtime's threads,
+//! which run none of it. An abort (out of memory, a stack overflow, an assertion in native code) cannot be contained.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,14 +13,14 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::record::TaskContext;
 
-/// The work ended in a panic. Where and why is on stderr.
+/// A panic of the work. Its details are on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a fault in Larder or in a connector; the log of the process says where")]
+#[error("Larder or a connector panicked; the process's log has the details")]
 pub struct Panicked;
 
-/// Runs work to its end, also if nobody waits for it any more.
+/// Runs work to completion on its own thread, even if its caller stops waiting.
 ///
-/// A runtime of one thread has no threads to spare: there the work runs in its place.
+/// In a single-threaded runtime, the work runs in place.
 ///
 /// # Errors
 /// When the work panics.
@@ -35,14 +34,14 @@ pub async fn isolated<T: Send + 'static>(work: impl Future<Output = T> + Send + 
     thread.await.map_err(|_| Panicked)
 }
 
-/// Runs work in its place, and gives its panic back as an error.
+/// Runs work in place, and returns its panic as an error.
 ///
 /// # Errors
 /// When the work panics.
 pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut work = pin!(work);
     poll_fn(|context| {
-        // Half-made changes go with the work, but for those under a lock, which is poisoned.
+        // Unfinished changes are dropped with the work, except those behind a lock, which is then poisoned.
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
         polled.map_or(Poll::Ready(Err(Panicked)), |polled| polled.map(Ok))
     })
@@ -56,8 +55,8 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn work_that_stands_still_holds_up_nothing_else() {
-        // Each of the first three gives its thread back only after the last, of the same runtime, has run.
+    async fn work_that_never_yields_does_not_block_anything_else() {
+        // The first three release their threads only after the last one, in the same runtime, has run.
         let (ends, standing): (Vec<_>, Vec<_>) = (0..3)
             .map(|_| {
                 let (end, ended) = mpsc::channel::<()>();
@@ -73,14 +72,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_panic_ends_only_the_work_it_happens_in() {
-        let panic = || -> u8 { panic!("as a test wants it") };
+        let panic = || -> u8 { panic!("intended by the test") };
         assert_eq!(isolated(async move { panic() }).await, Err(Panicked));
         assert_eq!(caught(async move { panic() }).await, Err(Panicked));
         assert_eq!(isolated(async { 1 }).await, Ok(1));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn work_goes_on_when_nobody_waits_for_it() {
+    async fn work_continues_after_its_caller_stops_waiting() {
         let (begin, begun) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let work = tokio::spawn(isolated(async move {

@@ -1,4 +1,4 @@
-//! How a function meets the Lambda runtime: logging, and the adapters for HTTP functions and for those that take events.
+//! Connects functions to the Lambda runtime: logging, and the adapters for HTTP functions and for event functions.
 
 mod foreign;
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use foreign::Answer;
+use foreign::EventResponse;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri, header};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -25,21 +25,21 @@ use crate::http::{Handler, Request, Response};
 use crate::invocation::Invocation;
 use crate::logging::subscriber;
 
-/// Starts logging to stdout, one JSON object in a line.
+/// Starts logging to stdout, one JSON object per line.
 ///
-/// `RUST_LOG` says what is logged; without it, `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets where the function is configured
-/// with a level for its log; else it is `info`. Lines have `timestamp` and `level` as Lambda's
-/// [filter](https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html) wants them.
+/// `RUST_LOG` selects what is logged. Without it, `AWS_LAMBDA_LOG_LEVEL` does, which Lambda sets if the function is configured
+/// with a log level; the default is `info`. Lines have the `timestamp` and `level` that Lambda's
+/// [filter](https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html) expects.
 pub fn init_logging() {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     subscriber(&directives(set("RUST_LOG"), set("AWS_LAMBDA_LOG_LEVEL")), std::io::stdout).init();
 }
 
-/// The answer to an event that does not come from an HTTP API.
-const HTTP_EVENTS: &str = "this function takes events of an HTTP API (payload format 2.0) and of function URLs; put an HTTP \
+/// The error message for an event that does not come from an HTTP API.
+const HTTP_EVENTS: &str = "this function accepts events from HTTP APIs (payload format 2.0) and function URLs; put an HTTP \
                            API in front of it, as infra/template.yaml does";
 
-/// Serves API Gateway (payload 2.0) events with a handler until the runtime ends. Each leaves a line in the log.
+/// Serves API Gateway (payload 2.0) events with a handler until the runtime ends. Each event is logged in one line.
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
@@ -57,9 +57,9 @@ async fn answer_http(
     handler: &dyn Handler,
     event: &str,
     invocation: Invocation,
-) -> Result<Answer<ApiGatewayV2httpResponse>, Error> {
+) -> Result<EventResponse<ApiGatewayV2httpResponse>, Error> {
     let Ok(event) = serde_json::from_str::<ApiGatewayV2httpRequest>(event) else {
-        return foreign::answer(event, HTTP_EVENTS, invocation).await.map(Answer::Foreign);
+        return foreign::answer(event, HTTP_EVENTS, invocation).await.map(EventResponse::Foreign);
     };
     let invocation = Invocation { method: Some(event.request_context.http.method.clone()), ..invocation };
     let answer = async {
@@ -68,26 +68,26 @@ async fn answer_http(
             Err(error) => error.into(),
         }
     };
-    Ok(Answer::Expected(write_response(invocation.answer(answer).await)))
+    Ok(EventResponse::Expected(write_response(invocation.answer(answer).await)))
 }
 
-/// Characters that cannot stand in the path of a URI, where a decoded `#` or `?` would be the end of it: `/connections/a%23b` would be
-/// the connection `a`.
+/// Characters that must be encoded in a URI's path. A decoded `#` or `?` would end it: `/connections/a%23b` would be the
+/// connection `a`.
 const NOT_IN_DECODED_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const NOT_IN_PATH: &AsciiSet = &NOT_IN_DECODED_PATH.remove(b'%');
 const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
-/// Reads the request out of an event of an HTTP API
+/// Reads the request from an event of an HTTP API
 /// ([payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
 ///
-/// The URI is path and query alone; whatever cannot stand there is percent-encoded. HTTP APIs decode the path, by some
-/// accounts all but `%25`; function URLs and `cargo lambda watch` don't, and have no routes (`$default`). So behind a route
-/// every `%` stands for itself, and elsewhere it is part of an escape. `lambda_http` would make a whole URL,
-/// also of headers that the caller chose, and panic where that is none.
+/// The URI consists of path and query only; characters that are not allowed there are percent-encoded. HTTP APIs decode the
+/// path (all but `%25`, according to some reports); function URLs and `cargo lambda watch` don't, and have no routes
+/// (`$default`). So if there is a route, every `%` is literal; otherwise it starts an escape. `lambda_http` would build a whole
+/// URL from headers that the caller controls, and panic if it is invalid.
 ///
 /// # Errors
-/// 400 if the path and the query are too long for a URI, or the body is not the base64 that it is said to be.
+/// 400 if the path and the query are too long for a URI, or the body is not valid base64 although it is declared as such.
 pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
     let is_decoded = event.route_key.as_deref().is_some_and(|route| route != "$default");
     let path = event.raw_path.unwrap_or_default();
@@ -115,7 +115,7 @@ pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
     *request.uri_mut() = Uri::from(target);
     *request.method_mut() = event.request_context.http.method;
     *request.headers_mut() = event.headers;
-    // HTTP APIs take cookies out of the headers.
+    // HTTP APIs move cookies out of the headers.
     let cookies = event.cookies.and_then(|cookies| HeaderValue::try_from(cookies.join("; ")).ok());
     if let Some(cookies) = cookies {
         request.headers_mut().insert(header::COOKIE, cookies);
@@ -127,7 +127,7 @@ fn write_response(response: Response) -> ApiGatewayV2httpResponse {
     let (mut parts, body) = response.into_parts();
     let mut answer = ApiGatewayV2httpResponse::default();
     answer.status_code = parts.status.as_u16().into();
-    // HTTP APIs join repeated headers by commas, which cookies do not bear.
+    // HTTP APIs join repeated headers with commas, which breaks cookies.
     let cookies = parts.headers.get_all(header::SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
     answer.cookies = cookies.map(ToOwned::to_owned).collect();
     parts.headers.remove(header::SET_COOKIE);
@@ -136,8 +136,8 @@ fn write_response(response: Response) -> ApiGatewayV2httpResponse {
     answer
 }
 
-/// Serves events until the runtime ends. Each leaves a line in the log. `takes` is a sentence that says which these are, for
-/// whoever sends others.
+/// Serves events until the runtime ends. Each is logged in one line. `takes` is the error message for unexpected events; it
+/// says which ones are accepted.
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
@@ -153,16 +153,16 @@ where
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let invocation = invocation(Some(&event.context), start);
         let answer = match serde_json::from_str(event.payload.get()) {
-            // Boxed, so that the types of futures do not nest deeper than the compiler looks.
-            Ok(payload) => invocation.handle(Box::pin(handle(payload))).await.map(Answer::Expected),
-            Err(_) => foreign::answer(event.payload.get(), takes, invocation).await.map(Answer::Foreign),
+            // Boxed, so that nested future types stay within the compiler's recursion limit.
+            Ok(payload) => invocation.handle(Box::pin(handle(payload))).await.map(EventResponse::Expected),
+            Err(_) => foreign::answer(event.payload.get(), takes, invocation).await.map(EventResponse::Foreign),
         };
         answer.map_err(lambda_http::Error::from)
     }))
     .await
 }
 
-/// Whether an invocation is yet to come.
+/// Whether the process has not been invoked yet.
 struct ColdStart(AtomicBool);
 
 impl Default for ColdStart {
@@ -183,7 +183,7 @@ fn invocation(context: Option<&Context>, start: &ColdStart) -> Invocation {
     }
 }
 
-/// Lambda knows a level more than `tracing` does.
+/// Returns the log directives. Lambda's level `FATAL` is mapped to `ERROR`, since `tracing` has no such level.
 fn directives(rust_log: Option<String>, lambda_level: Option<String>) -> String {
     rust_log.or_else(|| lambda_level.map(|level| level.replace("FATAL", "ERROR"))).unwrap_or_else(|| "info".to_owned())
 }
@@ -200,7 +200,7 @@ mod tests {
     use crate::testing::Lines;
 
     #[tokio::test]
-    async fn a_line_has_what_lambda_filters_by_and_the_ids_of_the_invocation() {
+    async fn log_lines_have_level_timestamp_and_invocation_ids() {
         let work = async {
             let span = tracing::info_span!("Lambda runtime invoke", requestId = "r1", xrayTraceId = "Root=1-a-b");
             async { tracing::warn!(answer = 42, "a line") }.instrument(span).await;
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_is_ours_then_lambdas_then_info() {
+    fn the_log_level_is_rust_log_then_lambdas_then_info() {
         let of = |ours: Option<&str>, lambdas: Option<&str>| directives(ours.map(Into::into), lambdas.map(Into::into));
         assert_eq!(of(Some("larder=debug"), Some("WARN")), "larder=debug");
         assert_eq!(of(None, Some("WARN")), "WARN");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_invocation_of_a_process_is_its_cold_start() {
+    fn only_the_first_invocation_of_a_process_is_a_cold_start() {
         let start = ColdStart::default();
         let cold = [(); 3].map(|()| invocation(Some(&Context::default()), &start).is_cold_start);
         assert_eq!(cold, [Some(true), Some(false), Some(false)]);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoded_path_does_not_end_early() {
+    fn decoded_characters_do_not_truncate_the_path() {
         assert_eq!(uri_of("/connections/a#b", ""), "/connections/a%23b");
         assert_eq!(uri_of("/connections/ä b?c%25d/test", ""), "/connections/%C3%A4%20b%3Fc%25d/test");
         assert_eq!(uri_of("/connections/a%23b", ""), "/connections/a%23b");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_route_the_path_was_decoded_already() {
+    fn the_path_of_an_event_with_a_route_is_already_decoded() {
         let uri_of = |route: &str, path: &str| {
             let event = event(json!({"routeKey": route, "rawPath": path}));
             read_request(event).expect("a request").uri().to_string()
@@ -265,19 +265,19 @@ mod tests {
         assert_eq!(uri_of("$default", "/connections/in%2Fpath"), "/connections/in%2Fpath");
     }
 
-    struct Echo;
+    struct EchoHandler;
 
     #[async_trait::async_trait]
-    impl Handler for Echo {
+    impl Handler for EchoHandler {
         async fn handle(&self, request: Request) -> Response {
             Response::new(request.uri().to_string())
         }
     }
 
     #[tokio::test]
-    async fn an_event_of_an_http_api_is_answered_and_others_are_foreign() {
+    async fn http_api_events_are_handled_and_others_are_foreign() {
         let answer = async |event: Value| {
-            let answer = answer_http(&Echo, &event.to_string(), Invocation::default()).await.expect("an answer");
+            let answer = answer_http(&EchoHandler, &event.to_string(), Invocation::default()).await.expect("an answer");
             serde_json::to_value(answer).expect("JSON")
         };
         let own = json!({"version": "2.0", "rawPath": "/a", "requestContext": {"http": {"method": "GET"}}});
@@ -293,15 +293,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_uri_is_encoded_and_what_is_too_long_is_refused() {
+    fn uri_characters_are_encoded_and_long_uris_are_rejected() {
         assert_eq!(uri_of("", "a=<b>&c=\"ä\"#&d=%zz"), "/?a=%3Cb%3E&c=%22%C3%A4%22%23&d=%zz");
         assert_eq!(uri_of("//evil.example/a", ""), "//evil.example/a");
-        let error = read_request(event(json!({"rawQueryString": "a".repeat(70_000)}))).expect_err("is refused");
+        let error = read_request(event(json!({"rawQueryString": "a".repeat(70_000)}))).expect_err("is rejected");
         assert_eq!(error.class, ErrorClass::Invalid);
     }
 
     #[test]
-    fn headers_that_make_no_url_are_no_matter() {
+    fn headers_do_not_affect_the_uri() {
         for headers in [json!({"host": "a b"}), json!({"host": "a", "x-forwarded-proto": "https, https"})] {
             let request = read_request(event(json!({"headers": headers}))).expect("a request");
             assert_eq!(request.uri(), "/connections");
@@ -309,19 +309,19 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_a_header_and_a_body_is_decoded() {
+    fn cookies_become_a_header_and_the_body_is_decoded() {
         let changes = json!({"cookies": ["a=1", "b=2"], "body": "w6Q=", "isBase64Encoded": true});
         let request = read_request(event(changes)).expect("a request");
         assert_eq!(
             (request.headers()["cookie"].to_str().expect("text"), &request.body()[..]),
             ("a=1; b=2", "ä".as_bytes())
         );
-        let error = read_request(event(json!({"body": "%", "isBase64Encoded": true}))).expect_err("is refused");
+        let error = read_request(event(json!({"body": "%", "isBase64Encoded": true}))).expect_err("is rejected");
         assert_eq!(error.class, ErrorClass::Invalid);
     }
 
     #[test]
-    fn a_body_is_read_encoded_or_not_or_missing() {
+    fn a_body_may_be_encoded_plain_or_missing() {
         let body = |changes| read_request(event(changes)).expect("a request").into_body();
         assert_eq!(body(json!({"body": "{\"a\":\"é\"}"})), "{\"a\":\"é\"}");
         assert_eq!(body(json!({"body": "eyJhIjoiw6kifQ==", "isBase64Encoded": true})), "{\"a\":\"é\"}");
@@ -331,8 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_repeated_or_missing() {
-        // API Gateway joins what is repeated with commas.
+    fn headers_may_be_repeated_or_missing() {
+        // API Gateway joins repeated headers with commas.
         let headers = json!({"x-twice": "a,b", "authorization": "Bearer a,Bearer b"});
         let request = read_request(event(json!({"headers": headers}))).expect("a request");
         assert_eq!(request.headers()["x-twice"], "a,b");
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_a_response_are_apart_from_its_headers() {
+    fn response_cookies_are_separate_from_headers() {
         let mut response = Response::new("text".to_owned());
         for cookie in ["a=1", "b=2"] {
             response.headers_mut().append("set-cookie", HeaderValue::from_static(cookie));

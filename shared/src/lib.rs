@@ -1,10 +1,10 @@
-//! Larder keeps connection credentials fresh. This is what all its functions share; what only those need that speak to
-//! providers is in `larder-engine`.
+//! Larder keeps connection credentials fresh. This crate has the code that all its functions share. Code that only functions
+//! that call providers need is in `larder-engine`.
 //!
-//! The modules stand in reading order: each uses those above it and none below, which a test holds them to. The feature `aws`
-//! has the parts that only a deployed Larder needs: the Lambda runtime, and the clients of [`aws`].
+//! The modules are listed in reading order: each uses only those above it, which a test enforces. The feature `aws` adds the
+//! parts that only a deployed Larder needs: the Lambda runtime, and the clients in [`aws`].
 
-// What everything stands on.
+// The foundation.
 pub mod clock;
 pub mod random;
 pub mod secret;
@@ -15,16 +15,16 @@ pub mod trust;
 pub mod error;
 pub mod routes;
 
-// What Larder is about.
+// The domain.
 pub mod credentials;
 pub mod connection;
 
-// One call: its record, its isolation, its form.
+// One call: its record, its isolation, its request and response.
 pub mod record;
 pub mod isolation;
 pub mod http;
 
-// Ports, and the adapters that need nothing of AWS but DynamoDB.
+// Ports, and the adapters that need no AWS service but DynamoDB.
 pub mod secret_store;
 pub mod dynamodb;
 pub mod seal;
@@ -36,18 +36,18 @@ pub mod queue;
 pub mod scheduler;
 pub mod refresh;
 
-// Adapters of AWS.
+// AWS adapters.
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(not(feature = "aws"))]
 #[path = "without_aws.rs"]
 pub mod aws;
 
-// What functions do with the ports.
+// Services on top of the ports.
 pub mod follow_up;
 pub mod vault;
 
-// What runs a function, and puts all of this together.
+// The runtime of a function, and its wiring.
 pub mod invocation;
 pub mod metrics;
 pub mod logging;

@@ -1,4 +1,4 @@
-//! Lines of the log: what may stand in them, and how they are written.
+//! Log lines: their format, and the events they may contain.
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -6,8 +6,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Whether something may be logged. Dependencies log at `trace` what they carry: the runtime events with their tokens and
-/// credentials, the SDK requests and responses. No setting turns that on.
+/// Whether an event may be logged. At `trace`, dependencies log the data they carry: the runtime logs events with tokens and
+/// credentials, the SDK requests and responses. No setting enables that.
 pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     const OURS: [&str; 9] = [
         "larder",
@@ -24,8 +24,8 @@ pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     *metadata.level() < Level::TRACE || OURS.contains(&name)
 }
 
-/// A subscriber that writes JSON: the members of the event, and the spans around it. The runtime's own span holds
-/// `requestId` and `xrayTraceId`, so that they are in every line.
+/// Creates a subscriber that writes the members of events and their spans as JSON. The runtime's span adds `requestId` and
+/// `xrayTraceId` to every line.
 pub fn subscriber<W>(directives: &str, writer: W) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -45,7 +45,7 @@ mod tests {
     use crate::testing::Lines;
 
     #[tokio::test]
-    async fn events_in_dependencies_are_never_logged() {
+    async fn trace_events_of_dependencies_are_never_logged() {
         let work = || async {
             tracing::trace!(target: "lambda_runtime::layers::api_response", body = "TOKEN", "raw JSON event");
             tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", request = "TOKEN", "transmitting");

@@ -1,9 +1,9 @@
-//! Metrics, as lines of JSON on standard output that CloudWatch Logs reads them from.
+//! Metrics as lines of JSON on standard output, from which CloudWatch Logs extracts them.
 //!
 //! See the [embedded metric
 //! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
-//! Only names that are few are dimensions, for each combination of their values is a metric that costs money. The ids beside
-//! them are for who searches the log.
+//! Only names with few values are dimensions, because each combination of values is a metric that costs money. The ids in a
+//! line are for searching the log.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -18,44 +18,44 @@ use crate::invocation::{ERROR, wire_name};
 
 const NAMESPACE: &str = "Larder";
 
-/// Where metrics are written.
+/// The destination of metrics.
 #[derive(Clone, Default)]
 pub struct Metrics(Option<Arc<Mutex<dyn Write + Send>>>);
 
-/// What one refresh measured.
+/// The measurements of one refresh.
 #[derive(Debug)]
 pub struct RefreshMetrics<'a> {
     /// The workspace.
     pub workspace: &'a str,
-    /// The id of the connection.
+    /// The connection's id.
     pub connection: &'a str,
-    /// The key of its connector, where it has one.
+    /// Its connector's key, if it has one.
     pub connector: Option<&'a str>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: &'a Result<RefreshOutcome, Error>,
-    /// How long the access token that there was would have lived on, negative where it was dead; `None` where it has no end.
+    /// The remaining lifetime of the old access token, negative if it had expired; `None` if it does not expire.
     pub to_expiry: Option<time::Duration>,
-    /// How long the application was waited for; `None` where it was not asked.
+    /// The time spent waiting for the provider; `None` if it was not called.
     pub provider: Option<Duration>,
 }
 
 impl Metrics {
-    /// Metrics that are written there, each in one line.
+    /// Creates metrics that are written to `writer`, one line each.
     pub fn to(writer: Arc<Mutex<dyn Write + Send>>) -> Self {
         Self(Some(writer))
     }
 
-    /// Metrics that nobody reads.
+    /// Creates metrics that are discarded.
     pub fn nowhere() -> Self {
         Self::default()
     }
 
-    /// Writes what a refresh measured.
+    /// Writes the measurements of a refresh.
     pub fn refresh(&self, at: OffsetDateTime, measured: &RefreshMetrics<'_>) {
         self.write(|| measured.line(at));
     }
 
-    /// Writes for how long the connection that a sweep found first had been due.
+    /// Writes how long the first connection of a sweep had been due.
     pub fn sweep(&self, at: OffsetDateTime, lag: Duration) {
         self.write(|| Line::default().metrics(&[&[]], [("SweeperLag", "Seconds", lag.as_secs_f64())]).finish(at));
     }
@@ -63,7 +63,7 @@ impl Metrics {
     fn write(&self, line: impl FnOnce() -> Value) {
         let Some(writer) = &self.0 else { return };
         let line = format!("{}\n", line());
-        if let Err(error) = writer.lock().expect("no panic holds it").write_all(line.as_bytes()) {
+        if let Err(error) = writer.lock().expect("the lock is not poisoned").write_all(line.as_bytes()) {
             tracing::warn!(%error, "a metric was not written");
         }
     }
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Metrics {
 impl RefreshMetrics<'_> {
     fn line(&self, at: OffsetDateTime) -> Value {
         let outcome = self.outcome.as_ref().map_or_else(|_| ERROR.to_owned(), wire_name);
-        // What is no text for a dimension would make CloudWatch pass over the whole line.
+        // CloudWatch skips the whole line if a dimension's value is invalid.
         let connector = self.connector.filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()));
         let was_tried =
             matches!(self.outcome, Ok(RefreshOutcome::Refreshed | RefreshOutcome::Recovering | RefreshOutcome::Failed));
@@ -104,12 +104,12 @@ impl RefreshMetrics<'_> {
     }
 }
 
-/// A line as it is put together: its members, and what of them are metrics.
+/// A line under construction: its members, and the definitions of those that are metrics.
 #[derive(Default)]
 struct Line(Map<String, Value>, Vec<Value>);
 
 impl Line {
-    /// Adds metrics with these sets of dimensions. Each set counts for itself.
+    /// Adds metrics with these sets of dimensions. Each set is counted separately.
     fn metrics<'a>(
         mut self,
         dimensions: &[&[&str]],
@@ -159,8 +159,8 @@ mod tests {
         }
     }
 
-    /// Holds a line to the specification: every metric that is announced is a number of the line, every dimension a text of
-    /// 1 to 1024 characters of ASCII.
+    /// Checks a line against the specification: every metric is a number in the line, and every dimension a string of 1 to 1024
+    /// ASCII characters.
     fn checked(line: Value) -> Value {
         assert!(line["_aws"]["Timestamp"].is_u64());
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_tried_has_no_time_to_its_expiry() {
+    fn refreshes_that_were_not_attempted_have_no_time_to_expiry() {
         for (outcome, is_tried) in
             [(RefreshOutcome::Recovering, true), (RefreshOutcome::Busy, false), (RefreshOutcome::TooSoon, false)]
         {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_tells_its_lag_without_a_dimension() {
+    fn a_sweep_reports_its_lag_without_a_dimension() {
         let written = Arc::new(Mutex::new(Vec::new()));
         Metrics::to(Arc::clone(&written) as _).sweep(at(), Duration::from_secs(90));
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();

@@ -1,6 +1,6 @@
-//! Queues whose consumer is the `refresh` function.
+//! Queues that the `refresh` function consumes.
 //!
-//! A message is delivered at least once, so whoever handles one must bear its repetition.
+//! A message is delivered at least once, so handling it must be idempotent.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ pub trait Queue: Send + Sync {
     /// Adds a message of at most 1 MiB.
     ///
     /// # Errors
-    /// When the queue does not take it.
+    /// When the queue does not accept it.
     async fn send(&self, body: String) -> Result<(), QueueError>;
 
     /// Adds at most [`BATCH`] messages.
     ///
     /// # Errors
-    /// When the queue does not take all of them; some may be in it then.
+    /// When the queue does not accept all of them; it may have accepted some.
     async fn send_batch(&self, messages: Vec<GroupedMessage>) -> Result<(), QueueError>;
 
-    /// Delivers a message that was received again after this time, and not when its consumer would have timed out.
+    /// Makes the queue deliver a received message again after `time`, instead of after its visibility timeout.
     ///
     /// # Errors
-    /// When the queue fails; then the message comes later.
+    /// When the queue fails; the message is then delivered later.
     async fn hide(&self, receipt_handle: &str, time: Duration) -> Result<(), QueueError>;
 }
 
-/// The most messages that a queue takes at once.
+/// The largest number of messages that a queue accepts at once.
 pub const BATCH: usize = 10;
 
 /// A message of a FIFO queue.
@@ -36,25 +36,25 @@ pub const BATCH: usize = 10;
 pub struct GroupedMessage {
     /// The message.
     pub body: String,
-    /// No two messages of a group are handled at once.
+    /// The id of its group. Only one message of a group is handled at a time.
     pub group_id: String,
-    /// Messages of the same id within five minutes are delivered once.
+    /// The id for deduplication. Of messages with the same id, only one is delivered within five minutes.
     pub deduplication_id: String,
 }
 
-/// A queue did not take what was given to it.
+/// A failed request to a queue.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// SQS did not answer, or refused.
+    /// SQS did not answer, or rejected the request.
     #[error("SQS failed")]
     Sqs(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// SQS took a batch of messages, but not all of them.
-    #[error("SQS refused {0} messages of a batch")]
+    /// SQS rejected this many messages of a batch.
+    #[error("SQS rejected {0} messages of a batch")]
     Refused(usize),
 }
 
 impl QueueError {
-    /// Why.
+    /// An error of SQS with its cause.
     pub fn sqs(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Sqs(Box::new(error))
     }

@@ -9,25 +9,25 @@ pub trait Rng: Send + Sync {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The operating system's generator, by way of AWS-LC.
+/// The operating system's generator, accessed through AWS-LC.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemRng;
 
 impl Rng for SystemRng {
     fn fill(&self, bytes: &mut [u8]) {
-        #[expect(clippy::disallowed_methods, reason = "the one place where randomness enters")]
-        aws_lc_rs::rand::fill(bytes).expect("the operating system gives random bytes");
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the system's randomness")]
+        aws_lc_rs::rand::fill(bytes).expect("the operating system provides random bytes");
     }
 }
 
-/// `N` random bytes as URL-safe base64 without padding.
+/// Returns `N` random bytes as URL-safe base64 without padding.
 pub fn token<const N: usize>(rng: &dyn Rng) -> String {
     let mut bytes = [0; N];
     rng.fill(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A number in `0.0..1.0`, for jitter.
+/// Returns a number in `0.0..1.0`, for jitter.
 pub fn fraction(rng: &dyn Rng) -> f64 {
     let mut bytes = [0; 4];
     rng.fill(&mut bytes);

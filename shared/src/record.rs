@@ -1,4 +1,4 @@
-//! The record of an invocation or of a part of it, and how it is found by what adds to it.
+//! The record of an invocation or a part of it, to which any code that runs inside can add.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,29 +11,29 @@ use tracing::{Instrument as _, Span};
 use crate::connection::{ConnectionKey, RefreshOutcome};
 
 tokio::task_local! {
-    static CURRENT: Arc<Scope>;
+    static CURRENT: Arc<RecordScope>;
 }
 
-/// What was learned in the course of an invocation, or of a part of it. Nothing here may be secret.
+/// Facts about an invocation, or a part of it. None of them may be secret.
 #[derive(Debug, Default)]
 pub struct Record {
     /// The workspace, once the caller is known to belong to it.
     pub workspace: Option<String>,
-    /// The id of the connection.
+    /// The connection's id.
     pub connection: Option<String>,
-    /// The key of its connector.
+    /// Its connector's key.
     pub connector: Option<String>,
-    /// When the access token that was found expires.
+    /// When the stored access token expires.
     pub expires_at: Option<OffsetDateTime>,
-    /// What came of a refresh.
+    /// The outcome of a refresh.
     pub outcome: Option<RefreshOutcome>,
-    /// What came of a sweep.
+    /// The result of a sweep.
     pub sweep: Option<SweepReport>,
-    /// What came of messages of a queue.
+    /// The result of a batch of queue messages.
     pub batch: Option<Batch>,
-    /// Why an access token of ours was refused, which callers are not told.
+    /// Why the caller's access token was rejected. Callers do not see this.
     pub refusal: Option<&'static str>,
-    /// How long applications were waited for, all requests added up; `None` without any.
+    /// The total time spent waiting for providers; `None` if no request was made.
     pub provider: Option<Duration>,
 }
 
@@ -41,15 +41,15 @@ pub struct Record {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SweepReport {
-    /// Connections that were due.
+    /// The number of connections that were due.
     pub due: usize,
-    /// Of these, put on the queue.
+    /// The number of these that were sent to the queue.
     pub queued: usize,
-    /// Of these, refreshed.
+    /// The number of these that were refreshed.
     pub refreshed: usize,
-    /// Of these, failed; they are tried again later.
+    /// The number of these that failed and will be retried.
     pub failed: usize,
-    /// For how long the first of them had been due, in milliseconds.
+    /// How long the first of them had been due, in milliseconds.
     pub lag_ms: u64,
 }
 
@@ -67,59 +67,59 @@ impl std::ops::Add for SweepReport {
     }
 }
 
-/// What became of messages that came together.
+/// The result of a batch of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
-    /// How many there were.
+    /// The number of messages.
     pub messages: usize,
-    /// Of these, given back to be delivered again.
+    /// The number of these that were returned to be delivered again.
     pub returned: usize,
 }
 
 impl Record {
-    /// Notes which connection it is about.
+    /// Records the connection's key.
     pub fn connection(&mut self, key: &ConnectionKey) {
         self.workspace = Some(key.workspace.clone());
         self.connection = Some(key.id.clone());
     }
 }
 
-/// Runs a piece of work with a record of its own, and gives that. What goes in is not in the record around it, but for the
-/// time that the provider took, which counts in both.
+/// Runs work with its own record, and returns both results. Notes go only into this record, not into the surrounding one; the
+/// time spent waiting for providers counts in both.
 pub async fn recorded<T>(work: impl Future<Output = T>) -> (T, Record) {
     let around = CURRENT.try_with(Arc::clone).ok();
-    let scope = Arc::new(Scope { record: Mutex::default(), around });
+    let scope = Arc::new(RecordScope { record: Mutex::default(), around });
     let output = CURRENT.scope(Arc::clone(&scope), work).await;
-    let record = std::mem::take(&mut *scope.record.lock().expect("no panic holds it"));
+    let record = std::mem::take(&mut *scope.record.lock().expect("the lock is not poisoned"));
     (output, record)
 }
 
-/// Adds to the record of what runs here.
+/// Adds to the current record, if there is one.
 pub fn note(add: impl FnOnce(&mut Record)) {
-    // Outside of an invocation there is nothing to add to.
-    let _ = CURRENT.try_with(|scope| add(&mut scope.record.lock().expect("no panic holds it")));
+    // There is no record outside of an invocation.
+    let _ = CURRENT.try_with(|scope| add(&mut scope.record.lock().expect("the lock is not poisoned")));
 }
 
-/// Waits for a connected application. The time counts also if the wait is given up.
+/// Waits for a provider and records the time, even if the wait is canceled.
 pub async fn waiting_for_provider<T>(exchange: impl Future<Output = T>) -> T {
     let _wait = Wait { scope: CURRENT.try_with(Arc::clone).ok(), since: Instant::now() };
     exchange.await
 }
 
-/// The record and the span of what runs here, to be taken along to another task.
+/// The current record and span, to be carried over to another task.
 #[derive(Clone)]
 pub struct TaskContext {
-    scope: Option<Arc<Scope>>,
+    scope: Option<Arc<RecordScope>>,
     span: Span,
 }
 
 impl TaskContext {
-    /// Those of this place.
+    /// Captures the current record and span.
     pub fn current() -> Self {
         Self { scope: CURRENT.try_with(Arc::clone).ok(), span: Span::current() }
     }
 
-    /// Runs a piece of work as if it ran where this was made.
+    /// Runs work with the captured record and span.
     pub async fn run<T>(self, work: impl Future<Output = T>) -> T {
         let work = work.instrument(self.span);
         match self.scope {
@@ -130,13 +130,13 @@ impl TaskContext {
 }
 
 #[derive(Default)]
-struct Scope {
+struct RecordScope {
     record: Mutex<Record>,
     around: Option<Arc<Self>>,
 }
 
 struct Wait {
-    scope: Option<Arc<Scope>>,
+    scope: Option<Arc<RecordScope>>,
     since: Instant,
 }
 
@@ -145,7 +145,7 @@ impl Drop for Wait {
         let waited = self.since.elapsed();
         let mut next = self.scope.as_ref();
         while let Some(scope) = next {
-            *scope.record.lock().expect("no panic holds it").provider.get_or_insert_default() += waited;
+            *scope.record.lock().expect("the lock is not poisoned").provider.get_or_insert_default() += waited;
             next = scope.around.as_ref();
         }
     }
@@ -156,14 +156,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_part_keeps_its_notes_but_its_waits_count_for_the_whole() {
+    async fn nested_notes_stay_separate_but_waits_count_for_the_whole() {
         let wait = |millis| waiting_for_provider(tokio::time::sleep(Duration::from_millis(millis)));
         let whole = async {
             note(|record| record.workspace = Some("w".into()));
             let part = recorded(async {
                 note(|record| record.connection(&ConnectionKey::new("w", "c")));
                 wait(5).await;
-                // Given up.
+                // The wait is canceled.
                 drop(tokio::time::timeout(Duration::from_millis(2), wait(100)).await);
             });
             let (part, other) = tokio::join!(part, recorded(wait(20)));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_note_in_another_task_arrives_if_it_takes_the_record_along() {
+    async fn notes_in_another_task_need_the_task_context() {
         let work = async {
             let here = TaskContext::current();
             let along = here.run(async { note(|record| record.connector = Some("crm".into())) });
@@ -191,8 +191,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn outside_of_an_invocation_a_note_goes_nowhere() {
-        note(|_| panic!("there is nothing to add to"));
-        TaskContext::current().run(async { note(|_| panic!("nor here")) }).await;
+    async fn notes_outside_of_an_invocation_have_no_effect() {
+        note(|_| panic!("there is no record"));
+        TaskContext::current().run(async { note(|_| panic!("there is no record here either")) }).await;
     }
 }

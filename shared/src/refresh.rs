@@ -1,4 +1,4 @@
-//! Asking the `refresh` function to refresh one connection, or to test and store credentials for it.
+//! The contract of the `refresh` function, which refreshes a connection, or tests and stores credentials for it.
 
 use std::time::Duration;
 
@@ -15,63 +15,63 @@ pub struct RefreshEvent {
     /// The connection.
     #[serde(flatten)]
     pub key: ConnectionKey,
-    /// The version that was seen; if it has changed since, nothing is done.
+    /// The version that the sender saw. If it has changed since, nothing is done.
     #[serde(default)]
     pub version: Option<u64>,
 }
 
-/// Refreshes one connection, here or elsewhere.
+/// Refreshes one connection, in this process or in the `refresh` function.
 #[async_trait]
 pub trait RefreshConnection: Send + Sync {
-    /// Waits for the outcome.
+    /// Refreshes the connection and waits for the outcome.
     ///
     /// # Errors
-    /// When something that Larder depends on fails. Anything that the provider answers is an outcome.
+    /// When a service that Larder depends on fails. Any answer of the provider is an outcome, not an error.
     async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error>;
 }
 
-/// An event of `put-credentials` for the `refresh` function: credentials for a connection of an integration, which are to be
-/// tested before they replace anything. `sealed` tells it apart from a [`RefreshEvent`].
+/// The event that `put-credentials` sends to the `refresh` function: credentials for a connection with an integration, to be
+/// tested before they replace anything. Its member `sealed` distinguishes it from a [`RefreshEvent`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplaceEvent {
     /// The connection.
     #[serde(flatten)]
     pub key: ConnectionKey,
-    /// The version that was seen; if it has changed since, nothing is done.
+    /// The version that the sender saw. If it has changed since, nothing is done.
     pub version: u64,
     /// The credentials, sealed for this connection and version, in URL-safe base64.
     pub sealed: String,
 }
 
-/// The outcome for new credentials.
+/// The outcome of a [`ReplaceEvent`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Replaced {
     /// The credentials are stored.
     Stored,
-    /// The connection has changed since it was seen. Nothing is stored.
+    /// The connection has changed since the sender saw it. Nothing is stored.
     Stale,
-    /// The test failed or could not be made. Nothing is stored.
-    Refused(Refusal),
+    /// The test failed or was not possible. Nothing is stored.
+    Refused(ForwardedError),
 }
 
-/// An [`Error`] on its way from one function to another.
+/// An [`Error`] that one function passes to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Refusal {
+pub struct ForwardedError {
     status: u16,
     #[serde(rename = "type")]
     kind: ErrorType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     message: String,
-    /// In seconds.
+    /// The wait in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for ForwardedError {
     fn from(error: Error) -> Self {
         Self {
             status: error.class.code(),
@@ -83,27 +83,27 @@ impl From<Error> for Refusal {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<ForwardedError> for Error {
+    fn from(error: ForwardedError) -> Self {
         Self {
-            class: ErrorClass::of_code(refusal.status),
-            kind: refusal.kind,
-            key: refusal.key.as_deref().and_then(documented_key),
-            message: refusal.message,
+            class: ErrorClass::of_code(error.status),
+            kind: error.kind,
+            key: error.key.as_deref().and_then(documented_key),
+            message: error.message,
             data: None,
             allow: None,
-            retry_after: refusal.retry_after.map(Duration::from_secs),
+            retry_after: error.retry_after.map(Duration::from_secs),
         }
     }
 }
 
-/// Tests credentials and stores those that pass, here or elsewhere.
+/// Tests credentials and stores those that pass, in this process or in the `refresh` function.
 #[async_trait]
 pub trait ReplaceCredentials: Send + Sync {
-    /// Waits for what comes of it.
+    /// Tests and stores the credentials and waits for the outcome.
     ///
     /// # Errors
-    /// When something that Larder depends on fails. Credentials that do not pass the test are an answer.
+    /// When a service that Larder depends on fails. A failed test is an outcome, not an error.
     async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error>;
 }
 
@@ -114,12 +114,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_the_same_error_at_the_other_end() {
+    fn a_forwarded_error_round_trips() {
         let unavailable = Error::connection_unavailable("the provider is down", Duration::from_secs(7));
         for error in [unavailable, Error::connection(Some("rate_limit_exceeded"), "no"), Error::configuration("x")] {
             let sent = serde_json::to_string(&Replaced::Refused(error.clone().into())).expect("JSON");
-            let Ok(Replaced::Refused(refusal)) = serde_json::from_str(&sent) else { panic!("{sent}") };
-            let got = Error::from(refusal);
+            let Ok(Replaced::Refused(forwarded)) = serde_json::from_str(&sent) else { panic!("{sent}") };
+            let got = Error::from(forwarded);
             assert_eq!(
                 (got.class, got.kind, got.key, got.message, got.retry_after),
                 (error.class, error.kind, error.key, error.message, error.retry_after)

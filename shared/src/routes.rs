@@ -1,11 +1,11 @@
-//! The routes of the API, each once: the functions and `cargo run` find their way by this table, and everything else that
-//! names routes is compared with it.
+//! The routes of the API. The functions and `cargo run` route requests by this table, and tests compare all other lists of
+//! routes with it.
 //!
-//! A new route is a row here, and:
+//! A new route needs a row here, and:
 //!
-//! | edit | a forgotten one fails |
+//! | edit | test that fails without it |
 //! |---|---|
-//! | what the function does | `documents::sample_events` |
+//! | the function's handler | `documents::sample_events` |
 //! | the route in infra/template.yaml | `deploy::template` |
 //! | the route in `router` of Cargo.toml, for `cargo lambda watch` | `documents::routes` |
 //! | a sample in events/ | `documents::sample_events` |
@@ -19,17 +19,17 @@ use http::Method;
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The path as API Gateway and `matchit` write it; at most one segment is a parameter.
+    /// The path in the syntax of API Gateway and `matchit`; at most one segment is a parameter.
     pub path: &'static str,
-    /// The function that answers.
+    /// The function that handles it.
     pub function: Function,
-    /// Its callers.
+    /// The callers that may use it.
     pub audience: Audience,
-    /// A few words on what it does.
+    /// A short description.
     pub summary: &'static str,
 }
 
-/// The functions that answer HTTP requests.
+/// The functions that handle HTTP requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
     /// `connect`
@@ -44,14 +44,14 @@ pub enum Function {
     Connections,
 }
 
-/// The callers that a route lets in.
+/// The callers that may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// The browser of an end user, without a token.
+    /// An end user's browser, without a token.
     Browser,
     /// Tenants and admins.
     All,
-    /// Admins alone.
+    /// Only admins.
     Admins,
 }
 
@@ -61,22 +61,22 @@ use Function::{Connect, Connections, GetCredentials, OAuthCallback, PutCredentia
 /// All routes.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
-    route(Method::GET, "/connect", Connect, All, "begins a connection"),
-    route(Method::POST, "/connect", Connect, All, "begins a connection, with parameters in a form"),
-    route(Method::GET, "/oauth-callback", OAuthCallback, Browser, "finishes a connection"),
-    route(Method::POST, "/oauth-callback", OAuthCallback, Browser, "finishes a connection, with parameters in a form"),
-    route(Method::GET, "/credentials", GetCredentials, All, "hands out credentials"),
+    route(Method::GET, "/connect", Connect, All, "starts connecting an account"),
+    route(Method::POST, "/connect", Connect, All, "starts connecting an account, with parameters in a form"),
+    route(Method::GET, "/oauth-callback", OAuthCallback, Browser, "finishes connecting an account"),
+    route(Method::POST, "/oauth-callback", OAuthCallback, Browser, "finishes connecting an account, with parameters in a form"),
+    route(Method::GET, "/credentials", GetCredentials, All, "serves credentials"),
     route(Method::PUT, "/credentials", PutCredentials, All, "stores credentials"),
     route(Method::DELETE, "/credentials", PutCredentials, All, "removes credentials"),
     route(Method::GET, "/connections", Connections, All, "lists connections"),
     route(Method::GET, "/connections/{id}", Connections, All, "shows a connection"),
-    route(Method::DELETE, "/connections/{id}", Connections, All, "removes a connection"),
+    route(Method::DELETE, "/connections/{id}", Connections, All, "deletes a connection"),
     route(Method::POST, "/connections/{id}/test", Connections, All, "tests a connection"),
     route(Method::POST, "/connections/{id}/refresh-credentials", Connections, All, "refreshes a connection"),
     route(Method::GET, "/integrations", Connections, Admins, "lists integrations"),
     route(Method::GET, "/integrations/{key}", Connections, Admins, "shows an integration"),
     route(Method::PUT, "/integrations/{key}", Connections, Admins, "creates or replaces an integration"),
-    route(Method::DELETE, "/integrations/{key}", Connections, Admins, "removes an integration"),
+    route(Method::DELETE, "/integrations/{key}", Connections, Admins, "deletes an integration"),
     route(Method::GET, "/connectors", Connections, Admins, "lists connectors"),
 ];
 
@@ -91,14 +91,14 @@ const fn route(
 }
 
 impl Route {
-    /// The first segment of the path.
+    /// Returns the first segment of the path.
     pub fn root(&self) -> &'static str {
         self.path.split('/').nth(1).unwrap_or_default()
     }
 }
 
 impl Function {
-    /// The name of the binary.
+    /// Returns the name of its binary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -109,7 +109,7 @@ impl Function {
         }
     }
 
-    /// Its routes.
+    /// Returns its routes.
     pub fn routes(self) -> impl Iterator<Item = &'static Route> + Clone {
         ROUTES.iter().filter(move |route| route.function == self)
     }

@@ -1,38 +1,38 @@
-//! Alarm clocks for refreshes. Whatever they lose, the sweeper finds.
+//! Schedules refreshes. The sweeper finds connections whose schedules are lost.
 
 use async_trait::async_trait;
 
 use crate::connection::Connection;
 
-/// Wakes the `refresh` function when a connection is due.
+/// Invokes the `refresh` function when a connection is due.
 #[async_trait]
 pub trait Scheduler: Send + Sync {
-    /// Arms the alarm of a connection at its version. Arming twice is the same as once.
+    /// Creates the schedule for a connection's current version. Creating it twice has no further effect.
     ///
     /// # Errors
-    /// When there may be no alarm.
+    /// When the schedule may not exist.
     async fn arm(&self, connection: &Connection) -> Result<(), SchedulerError>;
 
-    /// Removes the alarm of a connection at its version; removing nothing succeeds.
+    /// Deletes the schedule for a connection's current version. Deleting one that does not exist succeeds.
     ///
     /// # Errors
-    /// When the alarm may still be there.
+    /// When the schedule may still exist.
     async fn disarm(&self, connection: &Connection) -> Result<(), SchedulerError>;
 }
 
-/// A schedule could not be made or removed. The sweeper does its work instead.
+/// A failure to create or delete a schedule. The sweeper does its work instead.
 #[derive(Debug, thiserror::Error)]
 #[error("EventBridge Scheduler failed")]
 pub struct SchedulerError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl SchedulerError {
-    /// Why.
+    /// Wraps the cause.
     pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Box::new(error))
     }
 }
 
-/// No alarms: the sweeper finds what is due.
+/// Creates no schedules: the sweeper finds all due connections.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepOnly;
 

@@ -1,10 +1,10 @@
-//! A string that must never be printed.
+//! Strings that must never be printed.
 
 use serde::{Deserialize, Serialize};
 
-/// A client secret, token, code or verifier: it compares in constant time, and its `Debug` says nothing.
+/// A client secret, token, code, or verifier. It compares in constant time, and `Debug` does not print it.
 ///
-/// There is no `Display`; whoever needs the text asks for it with [`Secret::expose`].
+/// There is no `Display`; use [`Secret::expose`] to get the string.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -15,7 +15,7 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// The text itself, for the one place that sends or seals it.
+    /// Returns the string itself, for the code that sends or seals it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
-//! How many values JSON has, counted before it is parsed: a parsed value takes some eighty bytes, and two in `[0,0,…`.
+//! Counts the values of JSON before it is parsed: a parsed value takes some eighty bytes of memory, but only two in `[0,0,…`.
 
-/// Whether a body of JSON has more than so many values (numbers, texts, lists, objects), without parsing it: every value but
-/// the first stands behind a comma or a bracket.
+/// Whether a JSON body has more than `most` values (numbers, strings, arrays, objects). Counts without parsing: every value but
+/// the first follows a comma or a bracket.
 pub fn has_too_many_values(body: &[u8], most: usize) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     if !matches!(body.first(), Some(b'{' | b'[')) {
@@ -25,12 +25,12 @@ mod tests {
     use super::has_too_many_values;
 
     #[test]
-    fn values_are_counted_but_not_what_stands_in_texts() {
+    fn values_are_counted_but_not_punctuation_in_strings() {
         let has_too_many = |body: String| has_too_many_values(body.as_bytes(), 1000);
         let zeros = |count: usize| format!("[{}0]", "0,".repeat(count));
         assert!(!has_too_many(zeros(998)) && has_too_many(zeros(1000)));
         assert!(has_too_many(format!("{{\"a\":{}}}", "[".repeat(1000))));
         assert!(!has_too_many(format!("{{\"a\":\"{}\\\"{}\"}}", ",".repeat(9999), "[".repeat(9999))));
-        assert!(!has_too_many(",".repeat(9999)), "this is not JSON");
+        assert!(!has_too_many(",".repeat(9999)), "not JSON");
     }
 }

@@ -1,4 +1,4 @@
-//! In place of `aws` where its feature is off: names that there are none of, so that no setting leads to an adapter.
+//! Replaces `aws` if its feature is off. Its types have no values, so that no setting can select an AWS adapter.
 
 use std::sync::Arc;
 
@@ -14,25 +14,29 @@ use crate::scheduler::Scheduler;
 use crate::seal::DataKeys;
 use crate::secret_store::SecretStore;
 
-/// Nothing of AWS is known by any name.
+/// The name of an AWS resource, of which there are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {}
+pub enum ResourceName {}
 
-/// Nothing is scheduled.
+/// The target of schedules, of which there are none.
 #[derive(Debug, Clone)]
 pub enum ScheduleTarget {}
 
-pub(crate) fn secret_store(_: &SdkConfig, prefix: &Name, _: Option<&Name>) -> Arc<dyn SecretStore> {
+pub(crate) fn secret_store(_: &SdkConfig, prefix: &ResourceName, _: Option<&ResourceName>) -> Arc<dyn SecretStore> {
     match *prefix {}
 }
 
-pub(crate) fn credential_store(_: &SdkConfig, prefix: &Name, _: Option<&Name>) -> Arc<dyn CredentialStore> {
+pub(crate) fn credential_store(
+    _: &SdkConfig,
+    prefix: &ResourceName,
+    _: Option<&ResourceName>,
+) -> Arc<dyn CredentialStore> {
     match *prefix {}
 }
 
 pub(crate) fn data_keys(
     _: &SdkConfig,
-    key_id: &Name,
+    key_id: &ResourceName,
     _: DataKeyRing,
     _: &Arc<dyn Clock>,
     _: &Arc<dyn Rng>,
@@ -44,10 +48,10 @@ pub(crate) fn scheduler(_: &SdkConfig, target: &ScheduleTarget) -> Arc<dyn Sched
     match *target {}
 }
 
-pub(crate) fn events(_: &SdkConfig, bus: &Name) -> Arc<dyn Events> {
+pub(crate) fn events(_: &SdkConfig, bus: &ResourceName) -> Arc<dyn Events> {
     match *bus {}
 }
 
-pub(crate) fn queue(_: &SdkConfig, url: &Name) -> Arc<dyn Queue> {
+pub(crate) fn queue(_: &SdkConfig, url: &ResourceName) -> Arc<dyn Queue> {
     match *url {}
 }

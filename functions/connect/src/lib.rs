@@ -1,7 +1,7 @@
-//! `GET` and `POST /connect`: begins a connection. The browser of the end user comes here.
+//! `GET` and `POST /connect`: starts to connect an end user's account. The end user's browser opens it.
 //!
-//! For OAuth it is sent on to the provider, and comes back to `oauth-callback`. What needs no provider's page, such as an
-//! API key, is tested and stored at once.
+//! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no provider's
+//! page, such as an API key, are tested and stored immediately.
 
 mod own;
 mod request;
@@ -16,7 +16,7 @@ pub use larder::connection::own_id as own_connection_id;
 use larder::connection::{Connection, ConnectionKey, Contents};
 use larder::dynamodb::{Integration, Session, Sessions};
 use larder::environment::SettingError;
-use larder::error::Error;
+use larder::error::{Error, ErrorClass};
 use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
 use larder::random::{self, Rng};
 use larder::record;
@@ -47,10 +47,10 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Wires the function.
+    /// Creates the function from its environment.
     ///
     /// # Errors
-    /// When a setting is wrong.
+    /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
             authenticator: environment.authenticator(),
@@ -68,24 +68,28 @@ impl Connect {
             return Err(Error::method_not_allowed("GET, POST"));
         }
         if is_prefetch(request.headers()) {
-            // Nobody has opened it yet. What needs no approval would be connected already.
+            // Nobody has opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
         }
         let wanted = ConnectRequest::read(request)?;
+        // A browser cannot send headers with a link, so the token may be a parameter too.
         let caller = match &wanted.token {
-            Some(token) => self.authenticator.verify(token).await?,
-            None => self.authenticator.authenticate(request.headers()).await?,
+            Some(token) => self.authenticator.verify(token).await,
+            None => self.authenticator.authenticate(request.headers()).await,
         };
+        let caller = caller.map_err(for_end_user)?;
         let key = wanted.integration_key.as_deref();
-        let key = key.ok_or_else(|| Error::bad_request("`integrationKey` is missing; it names the integration"))?;
+        let key =
+            key.ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?;
         let integration = self.connector_setup.integration(&caller.workspace, key).await?;
+        // The redirect is checked against the integration's list before anything is sent there, errors included.
         let delivery = Delivery::new(
             &integration,
             wanted.redirect_uri.clone(),
             wanted.request_id.clone(),
             &self.connector_setup.base_uri,
         )?;
-        // From here on, the caller hears of a failure where it waits for the result.
+        // From here on, failures are delivered to the caller, which waits for a result there.
         let connection_id = wanted.connection_id.clone();
         match self.begin(&caller, &integration, wanted, delivery.clone(), host(request)).await {
             Ok(response) => Ok(response),
@@ -102,15 +106,15 @@ impl Connect {
         host: Option<&str>,
     ) -> Result<Response, Error> {
         if !wanted.connector_parameters.is_empty() && !caller.admin {
-            // An end user who could set `tokenUri` would be sent the client secret.
-            let message =
-                "`connectorParameters` can only be given with an admin token: they override the integration's own";
+            // An end user who could set `tokenUri` could have the client secret sent there.
+            let message = "`connectorParameters` requires an admin token: it overrides the integration's parameters";
             return Err(Error::access_denied(message));
         }
-        let Target { connection_id, tenant, contents: stored, option_key } =
+        // The connection comes first: a reconnect reuses what is stored with it.
+        let ConnectTarget { connection_id, tenant, contents: stored, option_key } =
             self.target(caller, integration, &wanted).await?;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
-        // Whoever connects again need not enter everything again.
+        // To reconnect, an end user need not enter everything again.
         let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
         let connector_parameters = match wanted.connector_parameters {
             none if none.is_empty() => stored.connector_parameters,
@@ -123,6 +127,7 @@ impl Connect {
             input: &input,
             given: None,
         };
+        // This validates the input against the connector's schema, before the end user is sent anywhere.
         let auth = self.connector_setup.auth_for(integration, &choice).await?;
         let connection = NewConnection {
             workspace: caller.workspace.clone(),
@@ -135,13 +140,16 @@ impl Connect {
             connector_parameters,
         };
         if auth.kind().is_immediate() {
+            // There is no approval to wait for. The credentials are tested before they replace working ones.
             let obtained = self.writer.provider.enter(&auth).await?;
             let connection = self.writer.create_or_renew(&connection, integration, &auth, obtained).await?;
             return Ok(delivery.success(&connection));
         }
 
+        // The state ties the callback to this flow (RFC 6749 §10.12). Your application's own state travels along with it.
         let state = OAuthState::generate(&*self.rng);
         let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
+        // The callback finishes the flow from this record alone, so the provider returns nothing but the state.
         let flow = Flow {
             connection,
             code_verifier: departure.code_verifier,
@@ -149,6 +157,7 @@ impl Connect {
             redirect_uri: departure.redirect_uri,
             delivery,
         };
+        // Only digests are stored, so the table does not reveal a state or a cookie that could finish the flow.
         let id = state.digest();
         let browser = random::token::<16>(&*self.rng);
         let session = Session {
@@ -159,18 +168,21 @@ impl Connect {
             expires_at: self.clock.now() + FLOW_LIFETIME,
             id,
         };
+        // The session must exist before the browser leaves: the provider may send it back at once.
         self.sessions.put(&session).await?;
 
+        // The cookie ties the flow to this browser, so that nobody can have somebody else finish it.
         let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFETIME);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
         Ok(response)
     }
 
-    /// Where the browser goes, and what is needed when it comes back.
+    /// Returns where to send the browser, and what the callback will need.
     async fn departure(&self, auth: &Arc<ConnectorContext>, state: &str) -> Result<Departure, Error> {
         let provider = &self.writer.provider;
         if *auth.kind() == AuthType::OAuth1 {
+            // OAuth 1.0 has no state parameter: the request token is obtained first, for a callback URL with our state.
             let (request_token, authorize_url) = provider.request_token(auth, state).await?;
             return Ok(Departure {
                 authorize_url,
@@ -180,6 +192,7 @@ impl Connect {
             });
         }
         let config = provider.oauth2_config(auth, Some(state)).await?;
+        // PKCE protects the code from whoever sees the callback (RFC 7636). Only providers that reject it go without.
         let pkce = (!config.skip_pkce).then(|| Pkce::generate(&*self.rng));
         let challenge = pkce.as_ref().map(Pkce::challenge);
         let redirect_uri = auth.redirect_uri(config.redirect_uri.as_ref());
@@ -191,17 +204,17 @@ impl Connect {
         })
     }
 
-    /// The connection to make or to renew, with what is stored of it: the one that was named, a new one where several are
-    /// wanted, or the one that this end user has through this integration. That last id is computed, so two flows at once
-    /// cannot make two.
+    /// Returns the connection to create or reconnect, with its stored contents: the one that the request names, a new one if
+    /// several are allowed, or else this end user's only one through this integration. The latter's id is computed, so two
+    /// simultaneous flows cannot create two.
     async fn target(
         &self,
         caller: &Caller,
         integration: &Integration,
         wanted: &ConnectRequest,
-    ) -> Result<Target, Error> {
+    ) -> Result<ConnectTarget, Error> {
         let tenant = caller.tenant.clone();
-        let fresh = |connection_id| Target {
+        let fresh = |connection_id| ConnectTarget {
             connection_id,
             tenant: tenant.clone(),
             contents: Contents::default(),
@@ -211,6 +224,7 @@ impl Connect {
             return Ok(fresh(random::token::<16>(&*self.rng)));
         }
         if let Some(id) = &wanted.connection_id {
+            // A connection of another tenant or integration is reported as missing, so that ids cannot be probed.
             let key = ConnectionKey::new(&caller.workspace, id);
             let stored = self.writer.connections.get(&key).await?.filter(|connection| {
                 caller.may_see(connection.tenant.as_deref())
@@ -228,25 +242,26 @@ impl Connect {
         }
     }
 
-    /// A connection that is there. Connecting again also heals what does not open any more.
-    async fn renewal(&self, connection: Connection) -> Result<Target, Error> {
+    /// Returns an existing connection as the target.
+    async fn renewal(&self, connection: Connection) -> Result<ConnectTarget, Error> {
+        // Contents that no longer open are replaced, so that reconnecting repairs the connection.
         let contents = self.writer.vault.open_entered(&connection).await?.unwrap_or_default();
         let option_key = connection.integration.map(|reference| reference.option_key);
-        Ok(Target { connection_id: connection.key.id, tenant: connection.tenant, contents, option_key })
+        Ok(ConnectTarget { connection_id: connection.key.id, tenant: connection.tenant, contents, option_key })
     }
 }
 
-/// The connection that a flow makes or renews.
-struct Target {
+/// The connection that a flow creates or reconnects.
+struct ConnectTarget {
     connection_id: String,
-    /// Whose it is: where an admin renews it, not the caller's.
+    /// Its tenant, which is not the caller's if an admin reconnects it.
     tenant: Option<String>,
     contents: Contents,
-    /// The way it was connected before.
+    /// The option that it was connected with before.
     option_key: Option<String>,
 }
 
-/// The way to the provider.
+/// The redirect to the provider, and what the callback will need.
 struct Departure {
     authorize_url: Url,
     redirect_uri: String,
@@ -254,15 +269,24 @@ struct Departure {
     request_token: Option<Token>,
 }
 
-/// The longest host that is kept: a name of DNS and a port.
+/// The longest host that is stored: a DNS name and a port.
 const MAX_HOST: usize = 260;
+
+/// Words a rejected token for the end user who opened the link; the log has the reason.
+fn for_end_user(error: Error) -> Error {
+    if error.class != ErrorClass::NotAuthenticated {
+        return error;
+    }
+    let message = "this link is not valid or has expired; go back to where you came from and try again".into();
+    Error { message, ..error }
+}
 
 #[async_trait]
 impl Handler for Connect {
     async fn handle(&self, request: Request) -> Response {
         match self.respond(&request).await {
             Ok(response) => response,
-            // Nobody is known to wait for it, so the person before the browser is told.
+            // It is not known where the caller waits for a result, so the error is shown on a page.
             Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
         }
     }

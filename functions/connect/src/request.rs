@@ -1,4 +1,4 @@
-//! What `/connect` is asked: query parameters, or one form field `payload` with the same as JSON.
+//! Requests to `/connect`: query parameters, or one form field `payload` with the same members as JSON.
 
 use http::Method;
 use larder::error::Error;
@@ -6,10 +6,10 @@ use larder::http::{Parameters, Request, bad_json, is_form};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The longest text that goes into a row or a URL beside what has a limit of its own.
+/// The longest string that goes into a row or a URL, unless it has its own limit.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// A request to connect. Members that Larder does not know are ignored.
+/// A request to connect. Unknown members are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub(crate) struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    /// Reads the request. Old clients send some parameters in the query and the rest in `payload`; `payload` wins.
+    /// Reads the request. Old clients send some parameters in the query and the rest in `payload`, which takes precedence.
     pub(crate) fn read(request: &Request) -> Result<Self, Error> {
         let mut members = members_of(&Parameters::of_query(request))?;
         if *request.method() == Method::POST {
@@ -50,14 +50,14 @@ impl ConnectRequest {
             .map_err(|error| bad_json("a parameter of /connect has the wrong type", &error))?;
         for (name, text) in [("name", &request.name), ("customState", &request.custom_state)] {
             if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
-                return Err(Error::bad_request(format!("`{name}` has more than {MAX_TEXT_BYTES} bytes")));
+                return Err(Error::bad_request(format!("`{name}` must be at most {MAX_TEXT_BYTES} bytes long")));
             }
         }
         Ok(request)
     }
 }
 
-/// The parameters as JSON members: objects come as JSON text, truth as `1` or `true`.
+/// Returns the parameters as JSON members. Objects are encoded as JSON, and `true` as `1` or `true`.
 fn members_of(parameters: &Parameters) -> Result<Map<String, Value>, Error> {
     let mut members = Map::new();
     for (name, text) in parameters.iter() {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_and_a_payload_say_the_same() {
+    fn a_query_and_a_payload_are_equivalent() {
         let query = r#"token=t&integrationKey=crm&input=%7B%22shop%22%3A%22a%22%7D&allowMultipleConnections=1&new=x"#;
         let payload =
             r#"payload={"token":"t","integrationKey":"crm","input":{"shop":"a"},"allowMultipleConnections":true}"#;
@@ -104,25 +104,25 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_its_name() {
+    fn unreadable_parameters_are_rejected_by_name() {
         for (query, body, name) in [
             ("input=%7B", "", "input"),
             ("token=a&token=b", "", "token"),
             ("", "payload=nonsense", "payload"),
             ("", "payload=[]", "payload"),
         ] {
-            let error = read(Method::POST, query, body).err().expect("is refused");
+            let error = read(Method::POST, query, body).err().expect("is rejected");
             assert!(error.message.contains(name), "{}", error.message);
         }
         assert!(read(Method::POST, "", r#"payload={"name":7}"#).is_err());
     }
 
     #[test]
-    fn what_would_fill_a_row_or_a_url_is_refused() {
+    fn long_names_and_states_are_rejected() {
         for name in ["name", "customState"] {
             let of = |length: usize| read(Method::GET, &format!("{name}={}", "a".repeat(length)), "");
             assert!(of(1024).is_ok());
-            assert!(of(1025).err().expect("is refused").message.contains(name));
+            assert!(of(1025).err().expect("is rejected").message.contains(name));
         }
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::Management;
 
 impl Management {
-    /// The page size where none is asked for.
+    /// The default page size.
     const PAGE: usize = 50;
 
     pub(crate) async fn list_connections(&self, caller: &Caller, request: &Request) -> Result<Response, Error> {
@@ -29,7 +29,7 @@ impl Management {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=Connections::MAX_PAGE).contains(limit))
-                .ok_or_else(|| Error::bad_request("`limit` is not a number from 1 to 100"))?,
+                .ok_or_else(|| Error::bad_request("`limit` must be a number from 1 to 100"))?,
             None => Self::PAGE,
         };
         let tenant = if caller.admin { None } else { caller.tenant.as_deref() };
@@ -47,32 +47,32 @@ impl Management {
         Ok(json(StatusCode::OK, &self.connection_of(caller, id).await?.view()))
     }
 
-    /// Removes a connection as it was when the application was told. A reconnect in the meantime is kept.
+    /// Deletes a connection as it was when the provider was notified. If it is reconnected meanwhile, it is kept.
     pub(crate) async fn delete_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
-        // Telling the application takes up to ten seconds, and the gateway waits for thirty.
+        // Notifying the provider takes up to ten seconds, and the gateway waits for thirty.
         const ATTEMPTS: usize = 2;
         let mut seen = self.connection_of(caller, id).await?;
         for _ in 0..ATTEMPTS {
             let reauthorize = self.reauthorize(&seen);
             if let Err(error) = self.disconnect(&seen, &reauthorize).await {
-                tracing::warn!(connection = id, %error, "the application was not told that the connection ends");
+                tracing::warn!(connection = id, %error, "the provider was not notified of the disconnect");
             }
-            let told = reauthorize.renewed().unwrap_or(seen);
-            if self.vault.remove(&told).await? == Write::Done {
-                self.follow_up.removed(&told).await;
+            let disconnected = reauthorize.renewed().unwrap_or(seen);
+            if self.vault.remove(&disconnected).await? == Write::Done {
+                self.follow_up.removed(&disconnected).await;
                 return Ok(empty(StatusCode::NO_CONTENT));
             }
             seen = self.connection_of(caller, id).await?;
-            if !seen.has_only_been_refreshed_since(told.version) {
+            if !seen.has_only_been_refreshed_since(disconnected.version) {
                 let message =
-                    format!("the connection `{id}` got other credentials while it was being removed; it was kept");
+                    format!("the connection `{id}` got new credentials while it was being deleted, so it was kept");
                 return Err(Error::conflict(message));
             }
         }
-        Err(Error::conflict(format!("the connection `{id}` is being changed by others; try again")))
+        Err(Error::conflict(format!("other requests are changing the connection `{id}`; try again")))
     }
 
-    /// Has the provider forget the credentials. A connection ends also where that fails.
+    /// Makes the provider forget the credentials. The connection is deleted even if this fails.
     async fn disconnect(&self, connection: &Connection, reauthorize: &Arc<RefreshOnce>) -> Result<(), Error> {
         if connection.integration.is_none() {
             return Ok(());
@@ -84,7 +84,7 @@ impl Management {
         Ok(self.provider.disconnect(&auth, &credentials.to_value(), Some(reauthorize)).await?)
     }
 
-    /// Renews this connection for a function that finds its credentials expired.
+    /// Returns a refresh of this connection, for a connector function that finds its credentials expired.
     fn reauthorize(&self, connection: &Connection) -> Arc<RefreshOnce> {
         Arc::new(RefreshOnce {
             refresher: Arc::clone(&self.refresher),
@@ -93,13 +93,13 @@ impl Management {
         })
     }
 
-    /// Tries the stored credentials. A failure of the test is the answer, not an error.
+    /// Tests the stored credentials. A failed test is a result, not an error.
     pub(crate) async fn test_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let connection = self.connection_of(caller, id).await?;
         let contents = self.vault.open(&connection).await?;
         let auth = self.connector_setup.auth_of(&connection, &contents).await?;
         let Some(credentials) = &contents.credentials else {
-            return Err(Error::connection(None, "the connection has no credentials; connect again"));
+            return Err(Error::connection(None, "the connection has no credentials; its end user must reconnect"));
         };
         let body = match self.provider.test(&auth, credentials, Some(self.reauthorize(&connection) as _)).await {
             Ok(()) => json!({ "success": true }),
@@ -109,19 +109,19 @@ impl Management {
         Ok(json(StatusCode::OK, &body))
     }
 
-    /// Refreshes now, unless somebody just did or does: whoever asks at the same time gets the result of the one call.
+    /// Refreshes now, unless another caller is doing or has just done so. Simultaneous callers get the result of one refresh.
     pub(crate) async fn refresh_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let seen = self.connection_of(caller, id).await?;
         let outcome = self.refresher.refresh(&seen.key, Some(seen.version), Trigger::Forced).await?;
         if outcome == RefreshOutcome::NotRefreshable {
-            let message = "this connection has nothing to refresh with; its end user can connect again";
+            let message = "the connection has nothing to refresh with; its end user can reconnect";
             return Err(Error::connection(None, message));
         }
         let settled = self.connections.settled(&seen.key, seen.version, &*self.clock).await?;
         let connection = settled.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(id))?;
         match &connection.problem {
             None if connection.is_leased(self.clock.now()) => {
-                Err(Error::connection_unavailable("a refresh is under way; ask again", Duration::from_secs(5)))
+                Err(Error::connection_unavailable("a refresh is in progress; try again", Duration::from_secs(5)))
             }
             None => Ok(json(StatusCode::OK, &connection.view())),
             Some(problem) => {
@@ -161,7 +161,7 @@ impl RefreshOnce {
 impl Reauthorize for RefreshOnce {
     async fn reauthorize(&self) -> Option<Value> {
         let Connection { key, version, .. } = self.connection.clone();
-        // Whoever asks may run out of time. The refresh goes on: what the provider gives is saved.
+        // The caller may run out of time. The refresh continues, so that the provider's new credentials are saved.
         let (refresher, of) = (Arc::clone(&self.refresher), key.clone());
         let refreshing = async move { refresher.refresh(&of, Some(version), Trigger::Forced).await };
         let outcome = tokio::spawn(TaskContext::current().run(refreshing)).await.ok()?.ok()?;

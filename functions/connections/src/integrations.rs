@@ -17,10 +17,10 @@ use serde_json::{Map, Value, json};
 
 use crate::Management;
 
-/// The body of `PUT /integrations/{key}`. It replaces the integration; parameters that are not given stay.
+/// The body of `PUT /integrations/{key}`. It replaces the integration, but omitted parameters stay.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Wanted {
+struct IntegrationBody {
     connector_key: String,
     name: Option<String>,
     parameters: Option<Map<String, Value>>,
@@ -49,21 +49,22 @@ impl Management {
         key: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let mut wanted: Wanted = read_json(request)?;
+        let mut wanted: IntegrationBody = read_json(request)?;
         wanted.parameters = wanted.parameters.map(trimmed);
         if !is_key(key) {
-            return Err(Error::bad_request("an integration's key has 1 to 100 characters of [A-Za-z0-9_.-]"));
+            return Err(Error::bad_request("an integration's key must be 1 to 100 characters of [A-Za-z0-9_.-]"));
         }
         let connector = self.connector_setup.connector(&wanted.connector_key)?;
         if let Some(parameters) = &wanted.parameters {
             check_fields(connector.parameters_schema.as_ref(), parameters, |errors| {
-                Error::bad_request(format!("`parameters` does not fit: {}", schema::summary(errors)))
+                Error::bad_request(format!("`parameters` is invalid: {}", schema::summary(errors)))
             })?;
         }
         let options = wanted.options_config.iter().flat_map(BTreeMap::keys);
         if let Some(unknown) = options.into_iter().find(|key| connector.option(key).is_none()) {
             let keys: Vec<&str> = connector.options.iter().map(|option| option.key.as_str()).collect();
-            let message = format!("`optionsConfig`: the connector has no option `{unknown}`, but {}", keys.join(", "));
+            let message =
+                format!("unknown option `{unknown}` in `optionsConfig`; the connector has {}", keys.join(", "));
             return Err(Error::bad_request(message));
         }
         for (name, uri) in wanted.redirect_uris.iter().map(|uri| ("redirectUris", uri)) {
@@ -91,7 +92,7 @@ impl Management {
         Ok(json(status, &self.view(&integration)))
     }
 
-    /// Removes an integration that no connection needs any more: without it, they could not be refreshed.
+    /// Deletes an integration unless connections use it: without it, they could not be refreshed.
     pub(crate) async fn delete_integration(&self, caller: &Caller, key: &str) -> Result<Response, Error> {
         let counts = self.connections.count(&caller.workspace, "integration_key").await?;
         if let Some(count) = counts.get(key) {
@@ -105,7 +106,7 @@ impl Management {
     pub(crate) async fn list_connectors(&self, caller: &Caller) -> Result<Response, Error> {
         let counts = self.connections.count(&caller.workspace, "connector_key").await?;
         let item = |connector: &Connector| {
-            // What there is but one of is told as the connector's own.
+            // The first option is shown as the connector's own, for clients that know only one.
             let first = connector.options.first();
             json!({
                 "key": connector.key,
@@ -130,7 +131,7 @@ impl Management {
         Ok(json(StatusCode::OK, &json!({ "items": items, "broken": broken })))
     }
 
-    /// An integration as the API shows it. Parameters are write-only.
+    /// Returns an integration as the API shows it. Parameters are write-only.
     fn view(&self, integration: &Integration) -> Value {
         json!({
             "key": integration.key,
@@ -145,7 +146,7 @@ impl Management {
     }
 }
 
-/// A way to connect, in the words of the format.
+/// Returns a connector option as the API shows it, with the names of the connector format.
 fn view_option(option: &AuthOption) -> Value {
     json!({
         "key": option.key,
@@ -168,7 +169,7 @@ mod tests {
     use super::check_uri;
 
     #[test]
-    fn only_plain_absolute_urls_can_be_redirected_to() {
+    fn redirect_uris_must_be_plain_absolute_urls() {
         assert!(check_uri("redirectUris", "https://app.example/done?from=larder").is_ok());
         for uri in [
             "//evil.example",

@@ -1,7 +1,7 @@
-//! Manages connections, integrations and connectors.
-//! The routes are those of [`Function::Connections`](larder::routes::Function) in [`larder::routes`].
+//! Manages connections, integrations, and connectors. Its routes are those of
+//! [`Function::Connections`](larder::routes::Function) in [`larder::routes`].
 //!
-//! A tenant sees its own connections, an admin all of the workspace. No secret is ever in an answer.
+//! A tenant sees its own connections; an admin sees all of the workspace. Responses never contain secrets.
 
 mod connections;
 mod integrations;
@@ -24,7 +24,7 @@ use larder_engine::environment::Environment;
 use larder_engine::provider::Provider;
 use larder_engine::refresh::Refresher;
 
-/// Serves `/connections`, `/integrations` and `/connectors`.
+/// Serves `/connections`, `/integrations`, and `/connectors`.
 pub struct Management {
     authenticator: Authenticator,
     connector_setup: Arc<ConnectorSetup>,
@@ -37,10 +37,10 @@ pub struct Management {
 }
 
 impl Management {
-    /// Wires the function.
+    /// Creates the function from its environment.
     ///
     /// # Errors
-    /// When a setting is wrong.
+    /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         let refresher = environment.refresher(Arc::clone(&connector_setup))?;
         Ok(Self {
@@ -72,7 +72,7 @@ impl Management {
             ("PUT", "/integrations/{key}") => self.put_integration(&caller, &id, request).await,
             ("DELETE", "/integrations/{key}") => self.delete_integration(&caller, &id).await,
             ("GET", "/connectors") => self.list_connectors(&caller).await,
-            (method, path) => Err(Error::internal(format!("nothing is done for {method} {path}"))),
+            (method, path) => Err(Error::internal(format!("there is no handler for {method} {path}"))),
         }
     }
 }

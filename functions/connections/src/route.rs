@@ -1,4 +1,4 @@
-//! Finds the route of a request, and the id in its path.
+//! Finds a request's route, and the id in its path.
 
 use std::sync::LazyLock;
 
@@ -14,20 +14,20 @@ static PATHS: LazyLock<Router<Path>> = LazyLock::new(|| {
     for route in Function::Connections.routes() {
         let methods = || Function::Connections.routes().filter(|it| it.path == route.path);
         let allow = methods().map(|route| route.method.as_str()).collect::<Vec<_>>().join(", ");
-        // A path with several methods is there already.
+        // A path with several methods was inserted with its first one.
         drop(paths.insert(route.path, Path { methods: methods().collect(), allow }));
     }
     paths
 });
 
-/// A path with its routes.
+/// A path and its routes.
 struct Path {
     methods: Vec<&'static Route>,
     allow: String,
 }
 
-/// The route of a request, and the id or key in its path, empty without one. A prefix of the path, such as
-/// a stage, is ignored.
+/// Returns a request's route, and the id or key in its path (empty if there is none). A prefix of the path, such as a stage, is
+/// ignored.
 ///
 /// # Errors
 /// 404 and 405; 400 for an id that is not UTF-8.
@@ -38,7 +38,7 @@ pub(crate) fn find(request: &Request) -> Result<(&'static Route, String), Error>
     let path: String = segments.skip_while(|segment| !is_root(segment)).flat_map(|segment| ["/", segment]).collect();
     let found = PATHS.at(&path).map_err(|_| not_found())?;
     let id = found.params.iter().next().map_or("", |(_, id)| id);
-    let id = percent_decode_str(id).decode_utf8().map_err(|_| Error::bad_request("the path is not UTF-8"))?;
+    let id = percent_decode_str(id).decode_utf8().map_err(|_| Error::bad_request("the path is not valid UTF-8"))?;
     let route = found.value.methods.iter().find(|route| route.method == request.method());
     route.map(|route| (*route, id.into())).ok_or_else(|| Error::method_not_allowed(&found.value.allow))
 }
@@ -69,13 +69,13 @@ mod tests {
     }
 
     #[test]
-    fn empty_segments_do_not_count() {
+    fn empty_path_segments_are_ignored() {
         assert_eq!(route(Method::GET, "//connectors/"), Ok(("/connectors", String::new())));
         assert_eq!(route(Method::GET, "/connections//a"), Ok(("/connections/{id}", "a".into())));
     }
 
     #[test]
-    fn a_wrong_method_learns_the_right_ones() {
+    fn a_405_lists_the_allowed_methods() {
         let request = http::Request::builder().method("PATCH").uri("/integrations/crm").body(Default::default());
         let error = find(&request.expect("a request")).expect_err("an error");
         assert_eq!(error.allow, Some("GET, PUT, DELETE"));

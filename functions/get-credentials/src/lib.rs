@@ -1,7 +1,7 @@
-//! `GET /credentials?connectionId=ID`: hands out the credentials of a connection. The hot path.
+//! `GET /credentials?connectionId=ID`: serves a connection's credentials. This is the hot path.
 //!
-//! A warm read is one GetItem; a cold one makes its calls side by side. An access token that has expired is renewed first,
-//! by the `refresh` function; readers that come meanwhile wait for that one refresh.
+//! A warm read is one GetItem; a cold one makes its calls in parallel. An expired access token is refreshed first, by the
+//! `refresh` function. Other readers wait for that one refresh.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +31,10 @@ pub struct GetCredentials {
 }
 
 impl GetCredentials {
-    /// Wires the function; `refresh` renews what has expired.
+    /// Creates the function from its environment. `refresh` refreshes expired connections.
     ///
     /// # Errors
-    /// When a setting is wrong.
+    /// When a setting is invalid.
     pub fn new(environment: &Environment, refresh: Arc<dyn RefreshConnection>) -> Result<Self, SettingError> {
         Ok(Self {
             authenticator: environment.authenticator(),
@@ -50,10 +50,10 @@ impl GetCredentials {
         let parameters = Parameters::of_query(request);
         let caller = self.authenticator.authenticate_for_credentials(request.headers(), &parameters);
         let (caller, found) = tokio::join!(caller, self.look_ahead(request, &parameters));
-        // Before this, nothing is told of what was found.
+        // Nothing that was read ahead is used or disclosed before this point.
         let caller = caller?;
         let id = parameters.required("connectionId")?;
-        let unknown = || Error::not_found(format!("there are no credentials of a connection `{id}`"));
+        let unknown = || Error::not_found(format!("there are no credentials for the connection `{id}`"));
 
         let connection = match found {
             Some((found, learned)) => {
@@ -68,8 +68,8 @@ impl GetCredentials {
         Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
     }
 
-    /// While the secret is fetched that verifies the token: the connection that it asks for, and the key that most likely
-    /// opens it. `None` if the secret is at hand, and so one call is all that a read takes.
+    /// Reads the requested connection, and loads the key that most likely opens it, while the secret that verifies the token is
+    /// fetched. `None` if the secret is in memory: then a read takes only one call anyway.
     async fn look_ahead(
         &self,
         request: &Request,
@@ -79,14 +79,14 @@ impl GetCredentials {
         let id = parameters.required("connectionId").ok()?;
         let key = ConnectionKey::new(workspace, id);
         let reads = async { tokio::join!(self.connections.get(&key), self.sealer.look_ahead(&key.workspace)) };
-        // Apart from the record of the invocation: the caller has proven nothing yet.
+        // Not in the invocation's record: the caller has proven nothing yet.
         let ((found, ()), learned) = recorded(reads).await;
         Some((found, learned))
     }
 
-    /// The connection once its token is valid. `None` if it is removed meanwhile, or is somebody else's then.
+    /// Returns the connection once its token is valid. `None` if it was removed meanwhile, or now belongs to somebody else.
     async fn fresh(&self, connection: Connection, caller: &Caller) -> Result<Option<Connection>, Error> {
-        // What was stored by hand is never interpreted, and so never found expired.
+        // Credentials that were stored without an integration are not interpreted, so they never expire.
         if connection.integration.is_none() || !connection.is_expired(self.clock.now()) {
             return Ok(Some(connection));
         }
@@ -102,16 +102,16 @@ impl GetCredentials {
         }
     }
 
-    /// Why an expired token is not served, and when to ask again.
+    /// Returns the error that says why an expired token is not served, and when to retry.
     fn expired(&self, connection: &Connection) -> Error {
         let because = connection.problem.as_ref().map(|problem| format!(": {}", problem.message)).unwrap_or_default();
         if connection.state == State::ClientActionRequired || !connection.can_refresh() {
-            let message = format!("the connection has expired and its end user must connect again{because}");
+            let message = format!("the connection has expired; its end user must reconnect{because}");
             return Error::connection(Some("access_token_expired"), message);
         }
         let wait = connection.attempt_allowed_at().map(|time| time - self.clock.now());
         let wait = wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or(Duration::from_secs(1));
-        let message = format!("the access token has expired and could not be renewed yet{because}");
+        let message = format!("the access token has expired and could not be refreshed yet{because}");
         Error::connection_unavailable(message, wait)
     }
 }

@@ -1,8 +1,8 @@
 //! `GET` and `POST /oauth-callback`: finishes an OAuth connection. The provider sends the browser here.
 //!
-//! The checks come in this order: form of the query, state (single use, in time, the same browser), issuer, error, code.
-//! Then the code is exchanged, the credentials are tested, and only what passed is stored. The answer is kept for a minute,
-//! for the same browser and the very same callback.
+//! The checks are, in this order: query syntax, state (used once, in time, by the same browser), issuer, error, code. Then the
+//! code is exchanged and the credentials are tested; they are stored only if they pass. For a minute, the same callback from
+//! the same browser gets the same response.
 
 mod form_post;
 
@@ -29,10 +29,10 @@ use larder_engine::environment::Environment;
 use larder_engine::oauth2::{Callback, CallbackOutcome, OAuthState, parse_callback, refusal};
 use larder_engine::provider::{Authorization, ConnectorContext, ObtainedCredentials};
 
-/// How often, and how long each time, a callback waits for the same one that is at work.
+/// How often a callback waits for an identical one that is still running, and how long each time.
 const WAITS: usize = 10;
 const WAIT: Duration = Duration::from_millis(250);
-/// How long the answer waits for being kept.
+/// How long the response may be delayed while its outcome is being kept.
 const KEEP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves `/oauth-callback`.
@@ -45,10 +45,10 @@ pub struct OAuthCallback {
 }
 
 impl OAuthCallback {
-    /// Wires the function.
+    /// Creates the function from its environment.
     ///
     /// # Errors
-    /// When a setting is wrong.
+    /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
             connector_setup,
@@ -61,9 +61,10 @@ impl OAuthCallback {
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         match *request.method() {
-            // The browser opens it in earnest later, if anybody does.
+            // A prefetch must not use up the code. The browser sends the real request if somebody opens the page.
             Method::GET if is_prefetch(request.headers()) => Ok(empty(StatusCode::NO_CONTENT)),
             Method::GET => self.come_back(request).await,
+            // A POST from the provider's site comes without our cookie.
             Method::POST => form_post::repeat(request),
             _ => Err(Error::method_not_allowed("GET, POST")),
         }
@@ -71,8 +72,11 @@ impl OAuthCallback {
 
     async fn come_back(&self, request: &Request) -> Result<Response, Error> {
         let query = request.uri().query().unwrap_or_default();
+        // A malformed callback is rejected before it can use up a session.
         let callback = read_callback(query)?;
+        // The session's id is the digest of the state, so a leaked table reveals no state.
         let id = OAuthState::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
+        // The cookie proves that this browser started the flow. Otherwise an attacker could finish a flow in a victim's browser.
         let cookie_name = browser_cookie_name(&self.connector_setup.base_uri, &id);
         let browser = cookie(request.headers(), &cookie_name).unwrap_or_default();
         let visit = Visit { id: &id, browser: &browser_digest(browser), callback: &callback_digest(query) };
@@ -82,11 +86,13 @@ impl OAuthCallback {
                 Ok(Taken::Finished { workspace, outcome }) => {
                     return FlowOutcome::open(&self.sealer, &workspace, &id, &outcome).await?.into_response();
                 }
+                // Browsers may open a callback twice. The second one waits for the outcome of the first.
                 Ok(Taken::Unfinished) => tokio::time::sleep(WAIT).await,
                 Err(error) => return Err(self.refused(error, request)),
             }
         }
-        let detail = "Your account is still being connected. This page checks again by itself.";
+        // The gateway would soon give up, so the page retries by itself.
+        let detail = "Your account is still being connected. This page refreshes automatically.";
         Ok(page::onward(StatusCode::ACCEPTED, "Almost there", detail, Duration::from_secs(2), ""))
     }
 
@@ -100,6 +106,7 @@ impl OAuthCallback {
         let flow = Flow::open(&self.sealer, session).await?;
         record::note(|record| record.connection(&flow.connection.key()));
 
+        // From here on, the flow says where its result is expected, failures included.
         let mut response = match self.finish(&flow, callback).await {
             Ok(connection) => flow.delivery.success(&connection),
             Err(error) => {
@@ -107,14 +114,15 @@ impl OAuthCallback {
                 flow.delivery.failure(&ConnectFailure { error, connection_id })
             }
         };
+        // The code is used up, so a reload can only be answered from memory.
         self.keep(session, visit, &response).await;
-        // It opens the outcome, for as long as there is one.
+        // The cookie gives access to that outcome and expires with it.
         let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFETIME);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(last).map_err(Error::internal)?);
         Ok(response)
     }
 
-    /// Keeps the answer to be shown again. The person who waits for it does not wait long for that.
+    /// Keeps the response so that it can be shown again. Does not delay the response for long.
     async fn keep(&self, session: &Session, visit: Visit<'_>, response: &Response) {
         let keep = async {
             let outcome = FlowOutcome::of(response).seal(&self.sealer, &session.workspace, visit.id).await?;
@@ -122,6 +130,7 @@ impl OAuthCallback {
         };
         match tokio::time::timeout(KEEP_WITHIN, keep).await {
             Ok(Ok(())) => {}
+            // The account is connected all the same, so this is only logged.
             Ok(Err(error)) => log_cause("the outcome of a flow was not kept", &error),
             Err(late) => log_cause("the outcome of a flow was not kept", &late),
         }
@@ -129,6 +138,7 @@ impl OAuthCallback {
 
     async fn finish(&self, flow: &Flow, callback: Callback) -> Result<Connection, Error> {
         let new = &flow.connection;
+        // The integration is read again: it may have changed, or be gone, since the flow started.
         let integration = self.connector_setup.integration(&new.workspace, &new.integration_key).await?;
         let choice = ConnectInputs {
             option_key: &new.option_key,
@@ -139,6 +149,7 @@ impl OAuthCallback {
         };
         let auth = self.connector_setup.auth_for(&integration, &choice).await?;
         let obtained = self.obtain(flow, &auth, callback).await?;
+        // The writer tests the credentials, so that bad ones never replace working ones.
         self.writer.create_or_renew(new, &integration, &auth, obtained).await
     }
 
@@ -150,18 +161,21 @@ impl OAuthCallback {
     ) -> Result<ObtainedCredentials, Error> {
         let provider = &self.writer.provider;
         if let Some(request_token) = &flow.request_token {
+            // OAuth 1.0: the flow has a request token instead of a code verifier.
             if let Some(refusal) = refusal(&callback.parameters) {
                 return Err(Error::connection(None, refusal.to_string()));
             }
             return Ok(provider.exchange_verifier(auth, request_token, &callback.parameters).await?);
         }
         let config = provider.oauth2_config(auth, None).await?;
+        // The issuer comes first: a code from another provider must not be sent to this one's token endpoint (RFC 9207).
         callback.check_issuer(config.issuer.as_deref()).map_err(|error| Error::bad_request(error.to_string()))?;
         let outcome = callback.outcome(&config).map_err(|error| Error::bad_request(error.to_string()))?;
         let code = match &outcome {
             CallbackOutcome::Code(code) => code,
             CallbackOutcome::Refused(refusal) => return Err(Error::connection(None, refusal.to_string())),
         };
+        // The verifier and the redirect URI are those of the authorization request, even if the connector has changed since.
         let authorization = Authorization {
             code: code.expose(),
             code_verifier: flow.code_verifier.as_ref().map(Secret::expose),
@@ -177,34 +191,37 @@ impl OAuthCallback {
             SessionError::OtherBrowser { host: Some(began) }
                 if host(request).is_some_and(|here| !is_same_name(here, &began)) =>
             {
-                // A stranger can begin a flow and choose this name, so only names of this machine are repeated.
+                // A stranger can start a flow under any host name, so only names of this machine are repeated on the page.
                 let began =
                     if is_of_this_machine(&began) { format!("http://{began}") } else { "another address".into() };
                 let here = host(request).filter(|here| is_of_this_machine(here)).map(|here| format!("http://{here}"));
                 let here = here.unwrap_or_else(|| self.connector_setup.base_uri.clone());
                 Error::bad_request(format!(
-                    "this connect flow was begun at {began}, but the application sends the browser back to {here}, which \
-                     does not get its cookie; begin again at {here}"
+                    "this connection attempt was started at {began}, but the provider sends the browser back to {here}, \
+                     where its cookie is missing; start over at {here}"
                 ))
             }
-            error => Error::bad_request(format!("{error}; begin again where you came from")),
+            error => Error::bad_request(format!("{error}; go back to where you came from and start over")),
         }
     }
 }
 
-/// A callback that can belong to a flow. One without a state cannot, and ends none; if it is a refusal, it is shown.
+/// Parses a callback that can belong to a flow. Without a state it cannot, and ends no flow; a refusal is shown anyway.
 fn read_callback(query: &str) -> Result<Callback, Error> {
     let callback = parse_callback(query).map_err(|error| Error::bad_request(error.to_string()))?;
     match (&callback.state, refusal(&callback.parameters)) {
         (Some(_), _) => Ok(callback),
-        (None, Some(refusal)) => {
-            Err(Error::connection(None, format!("{refusal}; to try once more, begin again where you came from")))
+        (None, Some(refusal)) => Err(Error::connection(
+            None,
+            format!("{refusal}; to try again, go back to where you came from and start over"),
+        )),
+        (None, None) => {
+            Err(Error::bad_request("the callback has no state; go back to where you came from and start over"))
         }
-        (None, None) => Err(Error::bad_request("the callback has no state; begin again at /connect")),
     }
 }
 
-/// Cookies are kept by the name of a host, whatever its port.
+/// Whether two hosts share cookies, which ignore the port.
 fn is_same_name(one: &str, other: &str) -> bool {
     name_of(one).eq_ignore_ascii_case(name_of(other))
 }
@@ -216,7 +233,7 @@ fn is_of_this_machine(host: &str) -> bool {
         && (port.is_empty() || is_port(port.trim_start_matches(':')))
 }
 
-/// A host without its port.
+/// Returns a host without its port.
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, _)) if !name.starts_with('[') || name.ends_with(']') => name,
@@ -229,7 +246,7 @@ impl Handler for OAuthCallback {
     async fn handle(&self, request: Request) -> Response {
         match self.respond(&request).await {
             Ok(response) => response,
-            // Without a flow, nobody is known to wait for the result; the person before the browser is told.
+            // Without a flow, it is not known where a result is expected, so the error is shown on a page.
             Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
         }
     }
@@ -240,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_compared_by_name_and_only_those_of_this_machine_are_shown() {
+    fn only_hosts_of_this_machine_are_shown() {
         for (one, other, is_same) in [
             ("localhost:9000", "LOCALHOST:1", true),
             ("localhost", "localhost:9000", true),

@@ -1,7 +1,7 @@
-//! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes the credentials of a connection.
+//! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes a connection's credentials.
 //!
-//! New credentials of a connection that was made through an integration are tested first. This function has no
-//! engine for that: it seals them and has the `refresh` function test and store them.
+//! If the connection has an integration, new credentials are tested first. This function has no engine for that, so it seals
+//! them and lets the `refresh` function test and store them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,18 +35,18 @@ pub struct PutCredentials {
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct CredentialsBody {
     credentials: Credentials,
 }
 
 impl PutCredentials {
-    /// How long after the request another test may begin, which takes 20 seconds at most: API Gateway gives up after 30.
+    /// How long after the request another test may start. A test takes up to 20 seconds, and API Gateway gives up after 30.
     const LAST_TEST: Duration = Duration::from_secs(3);
 
-    /// Wires the function; `tester` tests and stores credentials of connections that have an integration.
+    /// Creates the function from its environment. `tester` tests and stores credentials of connections with an integration.
     ///
     /// # Errors
-    /// When a setting is wrong.
+    /// When a setting is invalid.
     pub fn new(environment: &Environment, tester: Arc<dyn ReplaceCredentials>) -> Result<Self, SettingError> {
         Ok(Self {
             authenticator: environment.authenticator(),
@@ -67,11 +67,12 @@ impl PutCredentials {
             Method::PUT => {
                 let key = ConnectionKey::of_new(&caller.workspace, id)?;
                 let is_tested = is_tested(&caller, &parameters)?;
-                let Body { credentials } = read_json(request)?;
+                let CredentialsBody { credentials } = read_json(request)?;
                 if credentials.have_too_many_values() {
                     let most = Credentials::MAX_VALUES;
-                    let message =
-                        format!("`credentials` have more than {most} values; store less, or a text that holds them");
+                    let message = format!(
+                        "`credentials` must have at most {most} values; store fewer, or encode them in a string"
+                    );
                     return Err(Error::too_large(message));
                 }
                 self.replace(&caller, &key, &credentials, is_tested).await?;
@@ -85,7 +86,7 @@ impl PutCredentials {
         }
     }
 
-    /// Removes a connection. One of an integration stays without credentials, so that its end user can connect again.
+    /// Removes a connection's credentials. If it has an integration, it stays, so that its end user can reconnect.
     async fn remove(&self, caller: &Caller, key: &ConnectionKey) -> Result<(), Error> {
         let change = |stored: Option<Connection>| async move {
             let Some(stored) = stored.filter(|it| caller.may_see(it.tenant.as_deref())) else { return Ok(Some(())) };
@@ -101,7 +102,7 @@ impl PutCredentials {
         self.connections.change(key, change).await?.ok_or_else(|| changed_by_others(key))
     }
 
-    /// Stores credentials whole, whatever was there. Those of a connection with an integration are tested first.
+    /// Stores credentials and replaces any that exist. If the connection has an integration, they are tested first.
     async fn replace(
         &self,
         caller: &Caller,
@@ -112,10 +113,10 @@ impl PutCredentials {
         let begun = Instant::now();
         let change = |stored: Option<Connection>| async move {
             if stored.as_ref().is_some_and(|stored| !caller.may_see(stored.tenant.as_deref())) {
-                return Err(Error::not_found(format!("the connection `{}` is not yours", key.id)));
+                return Err(Error::not_found(format!("there is no connection `{}`", key.id)));
             }
             if stored.is_none() && is_own_id(&key.id) && !caller.keeps_credentials {
-                let message = "an id of the form `own-…` is given by connecting; choose another `connectionId`";
+                let message = "`connectionId` must not have the form `own-…`, which is reserved for connecting";
                 return Err(Error::bad_request(message));
             }
             if let Some(stored) = stored.as_ref().filter(|stored| is_tested && stored.integration.is_some()) {
@@ -132,7 +133,7 @@ impl PutCredentials {
         self.connections.change(key, change).await?.ok_or_else(|| changed_by_others(key))
     }
 
-    /// Writes credentials over what was read; none leaves the connection waiting for its end user.
+    /// Writes credentials if the connection is still as read. Without credentials, the end user must reconnect.
     async fn write(
         &self,
         key: &ConnectionKey,
@@ -162,7 +163,7 @@ impl PutCredentials {
 }
 
 fn changed_by_others(key: &ConnectionKey) -> Error {
-    Error::conflict(format!("the connection `{}` is being changed by others; try again", key.id))
+    Error::conflict(format!("other requests are changing the connection `{}`; try again", key.id))
 }
 
 /// Whether new credentials of a connection with an integration are tested (`test`, which only admins may turn off).
@@ -171,10 +172,10 @@ fn is_tested(caller: &Caller, parameters: &Parameters) -> Result<bool, Error> {
         None | Some("true") => Ok(true),
         Some("false") if caller.admin => Ok(false),
         Some("false") => {
-            let message = "only admins may store credentials untested; leave out `test=false`";
+            let message = "only admins may store untested credentials; omit `test=false`";
             Err(Error::access_denied(message))
         }
-        Some(_) => Err(Error::bad_request("`test` is `true` or `false`")),
+        Some(_) => Err(Error::bad_request("`test` must be `true` or `false`")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The `refresh` function: renews one connection when its schedule fires or a reader needs it, and sweeps what is overdue.
-//! It also tests credentials for `put-credentials`, which has no engine, and stores what passed.
+//! The `refresh` function: refreshes one connection when its schedule fires or a reader needs it, and sweeps overdue ones. It
+//! also tests credentials for `put-credentials`, which has no engine, and stores those that pass.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use larder_engine::environment::Environment;
 use larder_engine::refresh::{Message, Recovery, Refresher, Trigger};
 use serde::{Deserialize, Serialize};
 
-/// What the function is invoked with.
+/// An event that the function is invoked with.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
-    /// From a queue.
+    /// Messages from a queue.
     Queue {
         /// The messages.
         #[serde(rename = "Records")]
-        records: Vec<Record>,
+        records: Vec<SqsRecord>,
     },
-    /// From `put-credentials`. Before the next, which has fewer members.
+    /// An event from `put-credentials`. It must be tried before the next one, which has fewer members.
     Replace(ReplaceEvent),
-    /// From a one-time schedule, or from `get-credentials`.
+    /// An event from a one-time schedule or from `get-credentials`.
     Refresh(RefreshEvent),
-    /// From the rule that fires every minute: any event of EventBridge.
+    /// An event from the rule that fires every minute: any event from EventBridge.
     Sweep {
         /// `Scheduled Event`.
         #[serde(rename = "detail-type")]
@@ -37,27 +37,27 @@ pub enum Event {
     },
 }
 
-/// A message of SQS, see [the event](https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html).
+/// A message from SQS; see [the event](https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html).
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub struct SqsRecord {
     message_id: String,
     receipt_handle: String,
     /// A [`Message`] as JSON.
     body: String,
 }
 
-/// What it answers.
+/// The result of an event.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
-    /// To a refresh.
+pub enum EventResult {
+    /// The result of a refresh.
     Refresh(RefreshOutcome),
-    /// To credentials that were to be tested and stored.
+    /// The result of testing and storing credentials.
     Replace(Replaced),
-    /// To a sweep.
+    /// The result of a sweep.
     Sweep(SweepReport),
-    /// To a queue: the messages that must be delivered again.
+    /// The messages that the queue must deliver again.
     Queue {
         /// Their ids.
         #[serde(rename = "batchItemFailures")]
@@ -75,21 +75,21 @@ pub struct BatchItemFailure {
 /// Handles refresh events.
 pub struct Refresh {
     refresher: Arc<Refresher>,
-    /// How long the sweeper leaves the schedules the time to fire.
+    /// How long the sweeper waits for a schedule to fire.
     grace: Duration,
 }
 
 impl Refresh {
-    /// Which events the function takes, for whoever sends others.
-    pub const TAKES: &str = "this function takes refresh events, scheduled events and messages of Larder's queues; over HTTP, \
-                             ask for a refresh by POST /connections/{id}/refresh-credentials";
-    /// EventBridge Scheduler fires within a minute of the time; a refresh takes seconds.
+    /// The events that the function accepts, as an error message for other events.
+    pub const TAKES: &str = "this function accepts refresh events, scheduled events, and messages from Larder's queues; over \
+                             HTTP, request a refresh with POST /connections/{id}/refresh-credentials";
+    /// EventBridge Scheduler fires within a minute of the set time, and a refresh takes seconds.
     const SCHEDULE_GRACE: Duration = Duration::from_secs(90);
 
-    /// Wires the function.
+    /// Creates the function from its environment.
     ///
     /// # Errors
-    /// When a setting is wrong.
+    /// When a setting is invalid.
     pub fn new(environment: &Environment) -> Result<Self, SettingError> {
         let grace = match environment.settings.refreshes {
             RefreshesBy::Schedules(_) => Self::SCHEDULE_GRACE,
@@ -102,24 +102,24 @@ impl Refresh {
     /// Handles one event.
     ///
     /// # Errors
-    /// When something that Larder stands on fails; Lambda then tries again.
-    pub async fn handle(&self, event: Event) -> Result<Answer, Error> {
+    /// When a service that Larder depends on fails. Lambda then retries the event.
+    pub async fn handle(&self, event: Event) -> Result<EventResult, Error> {
         match event {
             Event::Queue { records } => {
                 let messages = records.len();
                 let handled = join_all(records.into_iter().map(|record| self.handle_record(record))).await;
                 let failures: Vec<_> = handled.into_iter().flatten().collect();
                 note(|record| record.batch = Some(Batch { messages, returned: failures.len() }));
-                Ok(Answer::Queue { failures })
+                Ok(EventResult::Queue { failures })
             }
-            Event::Replace(event) => Ok(Answer::Replace(self.refresher.replace(&event).await?)),
-            Event::Refresh(event) => Ok(Answer::Refresh(refresh(&self.refresher, &event).await?)),
-            Event::Sweep { .. } => Ok(Answer::Sweep(self.refresher.sweep(self.grace, None).await?)),
+            Event::Replace(event) => Ok(EventResult::Replace(self.refresher.replace(&event).await?)),
+            Event::Refresh(event) => Ok(EventResult::Refresh(refresh(&self.refresher, &event).await?)),
+            Event::Sweep { .. } => Ok(EventResult::Sweep(self.refresher.sweep(self.grace, None).await?)),
         }
     }
 
-    /// Handles a message apart from the others; gives it back where it must come again.
-    async fn handle_record(&self, record: Record) -> Option<BatchItemFailure> {
+    /// Handles one message in isolation from the others. Returns it if it must be delivered again.
+    async fn handle_record(&self, record: SqsRecord) -> Option<BatchItemFailure> {
         let (refresher, item_identifier) = (Arc::clone(&self.refresher), record.message_id.clone());
         let handled = isolated(async move { recorded(is_done(&refresher, record)).await.0 }).await;
         let is_done = handled.unwrap_or_else(|panicked| {
@@ -134,12 +134,12 @@ async fn refresh(refresher: &Refresher, event: &RefreshEvent) -> Result<RefreshO
     refresher.refresh(&event.key, event.version, Trigger::Due).await
 }
 
-/// Handles a message; `false` where it must come again.
-async fn is_done(refresher: &Refresher, record: Record) -> bool {
+/// Handles a message. Returns `false` if it must be delivered again.
+async fn is_done(refresher: &Refresher, record: SqsRecord) -> bool {
     let Refresher { queue, recovery, .. } = refresher;
     let retried = match serde_json::from_str(&record.body) {
         Ok(Message::Refresh(event)) => match (refresh(refresher, &event).await, queue) {
-            // Another is at it, or our clock is behind the sweeper's: neither means that it is done.
+            // Another invocation is refreshing it, or our clock is behind the sweeper's. Neither means that it is done.
             (Ok(RefreshOutcome::Busy | RefreshOutcome::TooSoon), Some(queue)) => {
                 queue.retry_soon(&record.receipt_handle).await
             }
@@ -152,12 +152,12 @@ async fn is_done(refresher: &Refresher, record: Record) -> bool {
             (Ok(Recovery::Busy) | Err(_), None) => Ok(()),
         },
         Err(error) => {
-            tracing::error!(message_id = record.message_id, %error, "a message is none of ours");
+            tracing::error!(message_id = record.message_id, %error, "a message is not from Larder");
             Ok(())
         }
     };
     if let Err(error) = retried {
-        log_cause("SQS; a message comes again later than it should", &error);
+        log_cause("SQS; a message will be delivered again later than it should", &error);
     }
     false
 }

@@ -4,7 +4,7 @@ use larder::lambda;
 use larder_engine::environment::Environment;
 use refresh::Refresh;
 
-// Refreshes run on threads of their own; these two have what they share, which is mostly waiting.
+// Refreshes run on their own threads. These two do the shared work, which is mostly waiting.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::init_logging();

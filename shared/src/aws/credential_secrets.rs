@@ -1,4 +1,4 @@
-//! Credentials in AWS Secrets Manager, a secret for each connection.
+//! Credentials in AWS Secrets Manager, one secret for each connection.
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
@@ -9,8 +9,8 @@ use crate::credentials::Credentials;
 use crate::secret::Secret;
 use crate::secret_store::{SecretStore as _, SecretStoreError};
 
-/// Secrets `credentials/{workspace}/{connection id}`, whose value is the JSON of the credentials. Secrets Manager
-/// encrypts them and keeps the value before the last as `AWSPREVIOUS`.
+/// Secrets named `credentials/{workspace}/{connection id}`, with the JSON of the credentials as their value. Secrets Manager
+/// encrypts them and keeps the previous value as `AWSPREVIOUS`.
 ///
 /// See [Quotas](https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html).
 #[derive(Debug, Clone)]
@@ -19,18 +19,18 @@ pub struct CredentialSecrets {
 }
 
 impl CredentialSecrets {
-    /// The most that a secret holds.
+    /// The largest value of a secret.
     const MAX_BYTES: usize = 64 * 1024;
     /// The longest name of a secret.
     const MAX_NAME: usize = 512;
 
-    /// Credentials among these secrets.
+    /// Creates a credential store in these secrets.
     pub fn new(secrets: SecretsManager) -> Self {
         Self { secrets }
     }
 
-    /// The name, without the prefix. Ids are escaped, for they may hold any characters; those that get too long are
-    /// digested. No two ids have the same name: `=` and two digits are an escape, `=` and a letter a digest.
+    /// Returns the name, without the prefix. Ids are escaped because they may contain any characters; if that makes them too
+    /// long, their digest is used. No two ids have the same name: `=` and two hex digits are an escape, `=sha256=` a digest.
     fn name(&self, key: Key<'_>) -> String {
         let Key { workspace, connection_id, .. } = key;
         let mut name = format!("credentials/{workspace}/");
@@ -46,8 +46,8 @@ impl CredentialSecrets {
     }
 }
 
-/// Letters, digits, `_` and `.` as they are, other bytes as `=` and two digits of base 16. The hyphen, too: at the seventh
-/// place from the end, Secrets Manager could take it for the beginning of an ARN's suffix.
+/// Escapes an id: letters, digits, `_`, and `.` stay; other bytes become `=` and two hex digits. The hyphen is escaped too:
+/// at the seventh place from the end, Secrets Manager could take it for the start of an ARN's suffix.
 fn escape(id: &str) -> String {
     let mut escaped = String::with_capacity(id.len());
     for byte in id.bytes() {
@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_says_whose_secret_it_is() {
+    fn a_secrets_name_contains_its_workspace_and_connection() {
         assert_eq!(name("crm_1.a"), "larder/credentials/acme/crm_1.a");
         assert_eq!(name("a b/é-=%"), "larder/credentials/acme/a=20b=2F=C3=A9=2D=3D=25");
     }
 
     proptest! {
         #[test]
-        fn every_id_has_a_name_of_its_own_that_secrets_manager_takes(one in ".{1,170}", other in ".{1,170}") {
+        fn every_id_has_a_unique_and_valid_secret_name(one in ".{1,170}", other in ".{1,170}") {
             let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte);
             for name in [name(&one), name(&other)] {
                 prop_assert!(name.len() <= 512 && name.bytes().all(is_allowed), "{name}");

@@ -6,7 +6,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 
 use crate::connection::Connection;
 use crate::error::log_cause;
-use crate::events::{Change, Events};
+use crate::events::{ConnectionEvent, Events};
 
 /// An EventBridge bus (`EVENT_BUS_NAME`).
 ///
@@ -21,7 +21,7 @@ impl EventBus {
     /// The `source` of all events.
     pub const SOURCE: &str = "larder";
 
-    /// The bus of this name.
+    /// The bus with this name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
@@ -29,21 +29,21 @@ impl EventBus {
 
 #[async_trait]
 impl Events for EventBus {
-    async fn publish(&self, change: Change, connection: &Connection) {
+    async fn publish(&self, event: ConnectionEvent, connection: &Connection) {
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
             .source(Self::SOURCE)
-            .detail_type(change.name())
-            .detail(change.detail(connection).to_string())
+            .detail_type(event.name())
+            .detail(event.detail(connection).to_string())
             .build();
         match self.client.put_events().entries(entry).send().await {
             Ok(output) if output.failed_entry_count == 0 => {}
             Ok(output) => {
                 let code = output.entries.unwrap_or_default().into_iter().find_map(|entry| entry.error_code);
                 let code = code.unwrap_or_else(|| "no error code".into());
-                log_cause("EventBridge; an event is lost", &std::io::Error::other(code));
+                log_cause("EventBridge; an event was lost", &std::io::Error::other(code));
             }
-            Err(error) => log_cause("EventBridge; an event is lost", &error),
+            Err(error) => log_cause("EventBridge; an event was lost", &error),
         }
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     use crate::connection::ConnectionKey;
 
     #[tokio::test]
-    async fn an_event_reads_like_either_of_the_documented_webhooks() {
+    async fn an_event_has_the_members_of_both_documented_webhooks() {
         let put = mock!(Client::put_events)
             .match_requests(|request| {
                 let entry = &request.entries()[0];
@@ -83,7 +83,9 @@ mod tests {
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).expect("a time");
         let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), now);
         connection.tenant = Some("alice".into());
-        EventBus::new(mock_client!(aws_sdk_eventbridge, [&put]), "bus").publish(Change::Created, &connection).await;
+        EventBus::new(mock_client!(aws_sdk_eventbridge, [&put]), "bus")
+            .publish(ConnectionEvent::Created, &connection)
+            .await;
         assert_eq!(put.num_calls(), 1);
     }
 }

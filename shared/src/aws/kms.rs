@@ -1,4 +1,4 @@
-//! Data keys made and unwrapped by AWS KMS.
+//! Data keys that AWS KMS generates and unwraps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::dynamodb::{DataKeyRing, WrappedKey};
 use crate::random::{self, Rng};
 use crate::seal::{DataKey, DataKeys, SealError};
 
-/// Data keys under a customer managed KMS key, wrapped copies of which are kept in the key ring of each workspace.
+/// Data keys under a customer managed KMS key. Their wrapped copies are stored in each workspace's key ring.
 ///
-/// See [GenerateDataKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKey.html). The encryption
-/// context is the workspace, so that one workspace's wrapped key cannot be unwrapped as another's, and CloudTrail says
-/// whose key was used. Keys are held in memory for five minutes.
+/// See [GenerateDataKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKey.html). The encryption context
+/// is the workspace, so that one workspace's wrapped key cannot be unwrapped as another's, and CloudTrail shows whose key was
+/// used. Keys are kept in memory for five minutes.
 pub struct KmsKeys {
     kms: Client,
     key_id: String,
@@ -33,10 +33,10 @@ pub struct KmsKeys {
 
 impl KmsKeys {
     const FRESH: Duration = Duration::from_mins(5);
-    /// A workspace gets a new data key this long after the last; the old ones still open what they sealed.
+    /// The age at which a workspace's data key is replaced. Old keys still open the records they sealed.
     const ROTATE_AFTER: Duration = Duration::from_hours(24 * 90);
 
-    /// Keys under the KMS key `key_id` (an ARN, an id or an alias).
+    /// Creates data keys under the KMS key `key_id` (an ARN, an id, or an alias).
     pub fn new(
         kms: Client,
         key_id: impl Into<String>,
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_record_of_a_workspace_makes_a_data_key_and_later_ones_cost_no_call() {
+    async fn a_workspaces_data_key_is_created_once_and_then_cached() {
         let (generate, put) =
             (generates(), mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build()));
         let query = mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().build());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_is_unwrapped_again_after_five_minutes_and_not_before() {
+    async fn an_unwrapped_key_is_cached_for_five_minutes() {
         let (unwrap, clock) = (unwraps(), clock());
         let get = mock!(aws_sdk_dynamodb::Client::get_item)
             .then_output(|| GetItemOutput::builder().set_item(Some(ring_row())).build());
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn looking_ahead_saves_the_calls_later_and_makes_no_key() {
+    async fn looking_ahead_loads_the_key_but_never_creates_one() {
         let (unwrap, generate, clock) = (unwraps(), generates(), clock());
         let query =
             mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().items(ring_row()).build());
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_service_that_is_down_is_an_error_and_never_plaintext() {
+    async fn a_key_service_outage_is_an_error_never_plaintext() {
         let down = mock!(Client::decrypt)
             .then_error(|| DecryptError::KmsInternalException(KmsInternalException::builder().build()));
         let query =

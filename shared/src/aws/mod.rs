@@ -1,6 +1,7 @@
-//! The services of AWS around a deployed Larder: an adapter for each port.
+//! The AWS services around a deployed Larder: an adapter for each port.
 //!
-//! Compiled with the feature `aws` alone. Elsewhere `without_aws.rs` stands here, so that nothing else asks for the feature.
+//! This module needs the feature `aws`. Without it, `without_aws.rs` takes its place, so that no other module checks the
+//! feature.
 
 mod credential_secrets;
 mod event_bus;
@@ -31,24 +32,32 @@ use crate::scheduler::Scheduler;
 use crate::seal::DataKeys;
 use crate::secret_store::SecretStore;
 
-/// A name in AWS: that of a thing, a prefix of names, an id or a URL.
-pub type Name = String;
+/// The name of an AWS resource: a name, a prefix of names, an id, or a URL.
+pub type ResourceName = String;
 
-pub(crate) fn secret_store(sdk: &SdkConfig, prefix: &Name, key_id: Option<&Name>) -> Arc<dyn SecretStore> {
+pub(crate) fn secret_store(
+    sdk: &SdkConfig,
+    prefix: &ResourceName,
+    key_id: Option<&ResourceName>,
+) -> Arc<dyn SecretStore> {
     Arc::new(secrets(sdk, prefix, key_id))
 }
 
-pub(crate) fn credential_store(sdk: &SdkConfig, prefix: &Name, key_id: Option<&Name>) -> Arc<dyn CredentialStore> {
+pub(crate) fn credential_store(
+    sdk: &SdkConfig,
+    prefix: &ResourceName,
+    key_id: Option<&ResourceName>,
+) -> Arc<dyn CredentialStore> {
     Arc::new(CredentialSecrets::new(secrets(sdk, prefix, key_id)))
 }
 
-fn secrets(sdk: &SdkConfig, prefix: &Name, key_id: Option<&Name>) -> SecretsManager {
+fn secrets(sdk: &SdkConfig, prefix: &ResourceName, key_id: Option<&ResourceName>) -> SecretsManager {
     SecretsManager::new(aws_sdk_secretsmanager::Client::new(sdk), prefix, key_id.cloned())
 }
 
 pub(crate) fn data_keys(
     sdk: &SdkConfig,
-    key_id: &Name,
+    key_id: &ResourceName,
     ring: DataKeyRing,
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
@@ -61,10 +70,10 @@ pub(crate) fn scheduler(sdk: &SdkConfig, target: &ScheduleTarget) -> Arc<dyn Sch
     Arc::new(EventBridgeScheduler::new(aws_sdk_scheduler::Client::new(sdk), target.clone()))
 }
 
-pub(crate) fn events(sdk: &SdkConfig, bus: &Name) -> Arc<dyn Events> {
+pub(crate) fn events(sdk: &SdkConfig, bus: &ResourceName) -> Arc<dyn Events> {
     Arc::new(EventBus::new(aws_sdk_eventbridge::Client::new(sdk), bus))
 }
 
-pub(crate) fn queue(sdk: &SdkConfig, url: &Name) -> Arc<dyn Queue> {
+pub(crate) fn queue(sdk: &SdkConfig, url: &ResourceName) -> Arc<dyn Queue> {
     Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(sdk), url))
 }

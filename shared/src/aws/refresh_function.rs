@@ -1,4 +1,4 @@
-//! The `refresh` function, invoked from another.
+//! Invokes the `refresh` function from other functions.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -16,24 +16,24 @@ use crate::error::Error;
 use crate::record;
 use crate::refresh::{RefreshConnection, RefreshEvent, ReplaceCredentials, ReplaceEvent, Replaced};
 
-/// The `refresh` function, invoked by its name and waited for.
+/// A client of the `refresh` function, which it invokes synchronously.
 ///
 /// See [Invoke](https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html).
 #[derive(Debug, Clone)]
 pub struct RefreshFunction {
     sdk: SdkConfig,
-    /// Made when it is first needed: few processes meet an expired token.
+    /// The Lambda client, created on first use: few processes encounter an expired token.
     client: OnceLock<Client>,
     name: String,
 }
 
 impl RefreshFunction {
-    /// The function of that name or ARN.
+    /// Creates a client of the function with this name or ARN.
     pub fn new(sdk: SdkConfig, name: impl Into<String>) -> Self {
         Self { sdk, client: OnceLock::new(), name: name.into() }
     }
 
-    /// A refresh or a test takes as long as the provider, and API Gateway waits for 30 seconds.
+    /// Returns the timeouts: a refresh or a test takes as long as the provider does, and API Gateway waits for 30 seconds.
     fn timeouts() -> TimeoutConfig {
         let most = Duration::from_secs(25);
         TimeoutConfig::builder().operation_attempt_timeout(most).operation_timeout(most).build()

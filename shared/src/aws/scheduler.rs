@@ -1,4 +1,4 @@
-//! Alarm clocks for refreshes: one-time schedules of Amazon EventBridge Scheduler.
+//! Schedules refreshes with Amazon EventBridge Scheduler.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::digest::sha256_base64url;
 use crate::refresh::RefreshEvent;
 use crate::scheduler::{Scheduler, SchedulerError};
 
-/// One-time schedules of Amazon EventBridge Scheduler, each deleting itself after it fired.
+/// One-time schedules of Amazon EventBridge Scheduler, each of which deletes itself after it has fired.
 ///
-/// The name of a schedule holds the connection's version, so arming is one idempotent create, never an update that races
-/// with the deletion of the schedule that is just firing. An older one that still fires is a stale event and does nothing.
+/// A schedule's name contains the connection's version. So arming is one idempotent create, never an update that races with the
+/// deletion of a schedule that is firing. If an older schedule fires, its event is stale and has no effect.
 ///
 /// See [CreateSchedule](https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html).
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct ScheduleTarget {
 }
 
 impl EventBridgeScheduler {
-    /// Schedules that call `target`.
+    /// Creates a scheduler that invokes `target`.
     pub fn new(client: Client, target: ScheduleTarget) -> Self {
         Self { client, target }
     }
@@ -50,7 +50,7 @@ impl EventBridgeScheduler {
 impl Scheduler for EventBridgeScheduler {
     async fn arm(&self, connection: &Connection) -> Result<(), SchedulerError> {
         let Some(due) = connection.next_refresh_at else { return Ok(()) };
-        // Schedules know seconds only, and one that fires early finds nothing due.
+        // Schedules have a resolution of seconds. Round up: one that fires early finds nothing due.
         let due = due.truncate_to_second() + Duration::from_secs(u64::from(due.nanosecond() > 0));
         let format = format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
         let event = RefreshEvent { key: connection.key.clone(), version: Some(connection.version) };
@@ -98,7 +98,7 @@ impl Scheduler for EventBridgeScheduler {
     }
 }
 
-/// At most 64 of `[0-9a-zA-Z-_.]`, whatever the connection's id is: 32 of a digest, and the version.
+/// Returns a name of at most 64 characters of `[0-9a-zA-Z-_.]` for any connection id: 32 of a digest, and the version.
 fn schedule_name(connection: &Connection) -> String {
     format!("{:.32}.{}", sha256_base64url(connection.key.to_string()), connection.version)
 }
@@ -150,13 +150,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_delivered_goes_to_the_queue_of_undelivered_schedules() {
+    async fn undeliverable_events_go_to_the_dead_letter_queue() {
         let create = mock!(Client::create_schedule)
             .match_requests(|request| {
                 let target = request.target().expect("a target");
                 target.dead_letter_config().and_then(DeadLetterConfig::arn)
                     == Some("arn:aws:sqs:eu-west-1:123456789012:undelivered")
-                    // AWS's own is longer than ours could be: for a day, 185 times.
+                    // AWS's default retries for a day, up to 185 times, which is more than we could set.
                     && target.retry_policy().is_none()
             })
             .then_output(|| CreateScheduleOutput::builder().schedule_arn("arn").build().expect("an output"));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn arming_twice_is_arming_once() {
+    async fn arming_is_idempotent() {
         let create = mock!(Client::create_schedule).then_error(|| {
             CreateScheduleError::ConflictException(
                 ConflictException::builder().message("exists").build().expect("an error"),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn any_id_makes_a_legal_name_and_every_version_another() {
+    fn schedule_names_are_valid_and_differ_by_version() {
         let mut connection = due();
         let first = schedule_name(&connection);
         connection.version = u64::MAX;

@@ -11,7 +11,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use crate::secret::Secret;
 use crate::secret_store::{SecretStore, SecretStoreError};
 
-/// Secrets whose names begin with a prefix of this deployment's.
+/// Secrets whose names start with this deployment's prefix.
 ///
 /// See the API reference:
 /// [GetSecretValue](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html),
@@ -24,22 +24,23 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// A write is tried for some three seconds while others make or delete the secret.
+    /// The longest pause between attempts. A write is attempted for about three seconds while others create or delete the
+    /// secret.
     const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-    /// Secrets named `{prefix}{name}`. Those that are made here are encrypted with the KMS key, or with the account's own for
-    /// Secrets Manager if there is none.
+    /// The secrets named `{prefix}{name}`. New ones are encrypted with the KMS key, or with the account's key for Secrets Manager
+    /// if there is none.
     pub fn new(client: Client, prefix: impl Into<String>, kms_key_id: Option<String>) -> Self {
         Self { client, prefix: prefix.into(), kms_key_id }
     }
 
-    /// The whole name of a secret.
+    /// Returns the full name of a secret.
     pub(crate) fn id(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// Creates or replaces a secret. Tries of one write have the same `write_id` (32 to 64 characters) and make one version
-    /// of the secret; without one, each makes its own.
+    /// Creates or replaces a secret. All attempts at one write have the same `write_id` (32 to 64 characters) and create one
+    /// version of the secret; without an id, each attempt creates its own.
     pub(crate) async fn write(
         &self,
         name: &str,
@@ -58,7 +59,7 @@ impl SecretsManager {
         }
     }
 
-    /// One try. The inner error is a secret that others are making or deleting.
+    /// Makes one attempt. The inner error means that others are creating or deleting the secret.
     async fn try_write(
         &self,
         id: &str,
@@ -69,7 +70,7 @@ impl SecretsManager {
         let put = self.client.put_secret_value().secret_id(id).secret_string(value.expose());
         let Err(error) = put.set_client_request_token(write_id.clone()).send().await else { return Ok(Ok(())) };
         if error.as_service_error().is_some_and(|e| e.is_invalid_request_exception()) {
-            // Its deletion is scheduled. If it can be restored, the next try finds it; else, that it is gone.
+            // Its deletion is scheduled. If it can be restored, the next attempt finds it; otherwise it finds that it is gone.
             drop(self.client.restore_secret().secret_id(id).send().await);
             return Ok(Err(failure(error)));
         }
@@ -99,7 +100,7 @@ impl SecretStore for SecretsManager {
     }
 
     async fn remove(&self, name: &str) -> Result<(), SecretStoreError> {
-        // Without a recovery window, so that the name can be used again at once.
+        // Without a recovery window, so that the name can be reused immediately.
         let delete = self.client.delete_secret().secret_id(self.id(name)).force_delete_without_recovery(true);
         match delete.send().await {
             Ok(_) => Ok(()),
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_put_creates_the_secret_with_the_key_of_the_deployment() {
+    async fn the_first_put_creates_the_secret_with_the_deployments_key() {
         let put = mock!(Client::put_secret_value)
             .match_requests(|request| request.secret_id() == Some("larder/workspaces/acme"))
             .then_error(|| {
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_that_another_makes_meanwhile_is_replaced() {
+    async fn a_secret_that_another_process_creates_meanwhile_is_replaced() {
         let put = mock!(Client::put_secret_value)
             .sequence()
             .error(|| PutSecretValueError::ResourceNotFoundException(ResourceNotFoundException::builder().build()))
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_that_stays_deleted_is_an_error_in_the_end() {
+    async fn a_secret_that_stays_deleted_is_an_error() {
         let deleted = || InvalidRequestException::builder().message("it was marked for deletion").build();
         let put =
             mock!(Client::put_secret_value).then_error(move || PutSecretValueError::InvalidRequestException(deleted()));

@@ -1,4 +1,4 @@
-//! A queue of Amazon SQS.
+//! Amazon SQS queues.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 
 use crate::queue::{GroupedMessage, Queue, QueueError};
 
-/// A queue of Amazon SQS.
+/// An Amazon SQS queue.
 ///
 /// See [SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html),
 /// [SendMessageBatch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html) and
@@ -20,7 +20,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue of this URL.
+    /// The queue with this URL.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }
     }

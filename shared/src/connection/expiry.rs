@@ -1,25 +1,25 @@
-//! When credentials expire, by what the provider states about them, in every spelling that providers use.
+//! Works out when credentials expire from what the provider states, in every spelling that providers use.
 //!
-//! | what | spellings |
+//! | statement | spellings |
 //! |---|---|
 //! | a lifetime in seconds | `expires_in`, `expiresIn`, `expire_in`, `access_token_expires_in`, `accessTokenExpiresIn` |
 //! | a time | `expires_at`, `expiresAt`, `expires_on`, `expiresOn`, `.expires`, `expire_time`, `expireTime`, `expiry_date`, `access_token_expires_at`, `accessTokenExpiresAt` |
 //! | either: a number below ten years is a lifetime | `expires`, `expiry`, `expiration` |
-//! | as a last resort | `exp` of an access token that is a JSON Web Token (RFC 7519 §4.1.4); nothing of it is verified |
+//! | last resort | `exp` of an access token that is a JSON Web Token (RFC 7519 §4.1.4), unverified |
 //!
-//! Times are milliseconds or seconds since 1970, RFC 3339 with or without a zone (then UTC), HTTP dates (RFC 9110 §5.6.7)
-//! or `06/20/2026 02:57:58 +00:00`. They are by the provider's clock: the `Date` of the answer says what that showed.
+//! Times are milliseconds or seconds since 1970, RFC 3339 (UTC if there is no zone), HTTP dates (RFC 9110 §5.6.7), or
+//! `06/20/2026 02:57:58 +00:00`. They follow the provider's clock, which the response's `Date` header shows.
 //!
-//! **`expires_in: 0`** in a first answer means "does not expire"; Mailchimp and others use it that way. After a positive
-//! lifetime it means that the token has come to its end. A negative lifetime cannot be read.
+//! **A first `expires_in: 0` means "does not expire".** Mailchimp and others use it that way. After a positive lifetime, it
+//! means that the token has expired. A negative lifetime is unreadable.
 //!
-//! **The lifetime stated last goes on counting.** Many providers state it with the code and never again. Without this rule,
-//! tokens would be served, dead, for up to 24 hours. A time that equals the stored one was copied along by a connector's
-//! function, and says nothing about a new token.
+//! **The last stated lifetime still applies.** Many providers state it once, when the code is exchanged, and never again.
+//! Without this rule, expired tokens would be served for up to 24 hours. A time that equals the stored one was copied by a
+//! connector's function and says nothing about a new token.
 //!
-//! **Some tokens are handed out until their end.** PayPal and Marketo answer a refresh with the token that was there and what
-//! is left of its lifetime. Such a token is refreshed when it ends, since until then the provider has no other, and is served
-//! until then. For five seconds from there on, attempts may be two seconds apart, since both sides round.
+//! **Some providers reissue the same token until it expires.** PayPal and Marketo answer a refresh with the current token and
+//! its remaining lifetime. Such a token is served until it expires and refreshed only then, because the provider has no other
+//! before. For the next five seconds, attempts may be two seconds apart, since both sides round.
 
 use std::time::Duration;
 
@@ -33,13 +33,13 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 use super::Lease;
 use crate::clock::{earlier, later};
 
-/// A longer lifetime is read as this one, so that no arithmetic overflows.
+/// Longer lifetimes are cut to this one, so that no arithmetic overflows.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
-/// A provider's clock is never further off than this: a `Date` that is says nothing about its clock.
+/// The largest plausible offset of a provider's clock. A `Date` further off is ignored.
 const MAX_CLOCK_OFFSET: Duration = Duration::from_hours(1);
-/// A token this close to its end is not served: it would expire on its way to the provider.
+/// A token this close to its expiry is not served: it would expire on its way to the provider.
 const LEEWAY: Duration = Duration::from_secs(5);
-/// Two statements about one token agree within this: seconds are rounded, and answers take time.
+/// How far two statements about one token may differ: seconds are rounded, and responses take time.
 const ROUNDING: Duration = Duration::from_secs(2);
 
 const LIFETIMES: [&str; 5] =
@@ -61,44 +61,44 @@ const EITHER: [&str; 3] = ["expires", "expiry", "expiration"];
 /// The lifetime of an access token, by our own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
-    /// When the token was first asked for: before the request was sent, so that a slow answer cannot make it seem younger.
+    /// When the token was first requested: before the request was sent, so that a slow response cannot make it seem younger.
     pub from: OffsetDateTime,
-    /// When it expires.
+    /// When the token expires.
     pub at: OffsetDateTime,
-    /// Whether the last refresh returned the token that was there already, with the rest of its lifetime. Such a provider
-    /// issues a new one when the old one ends, and not before.
+    /// Whether the last refresh returned the current token with its remaining lifetime. Such a provider issues a new token
+    /// only when the old one expires.
     pub is_rest: bool,
 }
 
 impl Expiry {
-    /// After the end of a token that is handed out until its end, attempts follow each other faster for this long.
+    /// How long attempts may follow each other faster after the expiry of a token that was reissued until then.
     pub const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
-    /// A token asked for at `from` that expires at `at`.
+    /// The expiry of a token that was requested at `from` and expires at `at`.
     pub fn new(from: OffsetDateTime, at: OffsetDateTime) -> Self {
         Self { from, at, is_rest: false }
     }
 
-    /// How long the token lives in all, from when it was first asked for.
+    /// The token's whole lifetime, counted from when it was first requested.
     pub fn lifetime(&self) -> Duration {
         (self.at - self.from).try_into().unwrap_or_default()
     }
 
-    /// Whether the token must not be served any more: its last five seconds have begun, or its last tenth if that is
-    /// shorter. One that the provider hands out until its end is served until then, since nothing can replace it.
+    /// Whether the token must no longer be served: it is in its last five seconds, or in the last tenth of its lifetime if
+    /// that is shorter. A token that the provider reissues is served until it expires, since nothing can replace it.
     pub fn is_over(&self, now: OffsetDateTime) -> bool {
         let leeway = if self.is_rest { Duration::ZERO } else { LEEWAY.min(self.lifetime() / 10) };
         now >= earlier(self.at, leeway)
     }
 
-    /// Whether the token is over, and a provider that issues a new one at the end should have done so.
+    /// Whether the token expired long enough ago that a provider that issues a new one at expiry should have done so.
     pub fn is_long_over(&self, now: OffsetDateTime) -> bool {
         now >= later(self.at, Self::LAST_MOMENTS)
     }
 
-    /// Whether an end that is stated for the same token is the rest of its lifetime, and not a whole one: a provider may let
-    /// the token begin again, or issue the same one twice in a second. The clocks of our processes differ, so the end may be
-    /// a little later than it was; short lifetimes allow less.
+    /// Whether an expiry stated for the same token is its remaining lifetime. Otherwise it is a whole new one: a provider may
+    /// extend the token, or issue the same one twice in a second. Our processes' clocks differ, so the stated expiry may be a
+    /// little later than the known one; short lifetimes tolerate less.
     fn is_continued_by(&self, at: OffsetDateTime, asked_at: OffsetDateTime) -> bool {
         let tolerance = Lease::CLOCK_SKEW.min(self.lifetime() / 10).max(Self::LAST_MOMENTS);
         let is_whole = at - asked_at >= self.lifetime().saturating_sub(ROUNDING);
@@ -110,17 +110,17 @@ impl Expiry {
     }
 }
 
-/// When an answer was asked for, and by which clock its times are to be read.
+/// When a response was requested, and which clock its times follow.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {
     /// When the request was sent, by our clock.
     pub at: OffsetDateTime,
-    /// `Date` of the answer (RFC 9110 §6.6.1), where it is known: the clock of whoever wrote the times.
+    /// The response's `Date` (RFC 9110 §6.6.1), if known: the clock that the times were written by.
     pub date: Option<OffsetDateTime>,
 }
 
 impl Asked {
-    /// An answer whose times are by our own clock, as far as anybody knows.
+    /// A response requested at `at`, whose times are assumed to follow our own clock.
     pub fn at(at: OffsetDateTime) -> Self {
         Self { at, date: None }
     }
@@ -132,8 +132,8 @@ impl Asked {
     }
 }
 
-/// When the first credentials of a connection expire. `None` if nothing readable is stated, or a lifetime of 0
-/// seconds, with which Mailchimp and others say "never".
+/// Returns when a connection's first credentials expire. `None` if nothing readable is stated, or a lifetime of 0 seconds,
+/// which to Mailchimp and others means "never".
 pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expiry> {
     match stated(credentials, asked, |_, _| true) {
         Stated::At(at) => Some(Expiry::new(asked.at, at)),
@@ -142,11 +142,11 @@ pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expir
     }
 }
 
-/// When credentials expire after a refresh that put `changes` over `stored`.
+/// Returns when credentials expire after a refresh that merged `changes` into `stored`.
 ///
-/// The lifetime stated last goes on counting: a new token without a statement lives as long as the one before it. A time that
-/// the connector merely copied from the old credentials doesn't count as a statement. The token that was there already keeps
-/// its end, which has come if a lifetime of 0 is stated.
+/// A new token without a stated lifetime gets the lifetime of the one before it. A time that the connector merely copied from
+/// the old credentials doesn't count as stated. An unchanged token keeps its expiry; if a lifetime of 0 is stated, it has
+/// expired.
 pub fn refreshed_expiry(
     before: Option<Expiry>,
     stored: &Value,
@@ -158,13 +158,13 @@ pub fn refreshed_expiry(
     let stated = stated(changes, asked, |key, value| LIFETIMES.contains(&key) || !is_copied(key, value));
     let at = match stated {
         Stated::At(at) => Some(at),
-        // No provider issues a token that is over.
+        // No provider issues a new token that has already expired.
         Stated::Past => Some(asked.at).filter(|_| !is_new || before.is_none()),
         Stated::Zero | Stated::Nothing => None,
     };
     match (at, before) {
         (Some(at), Some(before)) if !is_new && before.is_continued_by(at, asked.at) => {
-            // Not later than was said before, or a provider that rounds up would move the end again and again.
+            // Never later than stated before: otherwise a provider that rounds up would move the expiry with each refresh.
             let agrees = at >= earlier(before.at, ROUNDING);
             Some(Expiry { from: before.from, at: if agrees { before.at } else { at }, is_rest: true })
         }
@@ -178,8 +178,8 @@ pub fn refreshed_expiry(
     }
 }
 
-/// Whether `changes` bring another token than the one that is stored. Where neither has an access token, any other member
-/// that differs counts as one.
+/// Whether `changes` bring another token than the stored one. If neither has an access token, any member that differs counts
+/// as one.
 pub fn brings_new_token(stored: &Value, changes: &Map<String, Value>) -> bool {
     match (stored.as_object().and_then(access_token), access_token(changes)) {
         (Some(old), Some(new)) => old != new,
@@ -188,19 +188,19 @@ pub fn brings_new_token(stored: &Value, changes: &Map<String, Value>) -> bool {
     }
 }
 
-/// The access token among credentials.
+/// Returns the access token among credentials.
 pub fn access_token(credentials: &Map<String, Value>) -> Option<&str> {
     let named = ["access_token", "accessToken"].iter().find_map(|key| credentials.get(*key)?.as_str());
     named.filter(|token| !token.is_empty())
 }
 
-/// Whether credentials state a lifetime above 0, be it in the token itself.
+/// Whether credentials state a lifetime above 0, even if only in the token itself.
 pub fn states_lifetime(credentials: &Map<String, Value>) -> bool {
     let asked = Asked::at(OffsetDateTime::UNIX_EPOCH);
     matches!(stated(credentials, asked, |_, _| true), Stated::At(_) | Stated::Past)
 }
 
-/// The key of a statement about the lifetime that cannot be read, where no other can.
+/// Returns the key of an unreadable lifetime, if no readable one is stated.
 pub fn unreadable_lifetime(credentials: &Map<String, Value>, asked: Asked) -> Option<&'static str> {
     if stated(credentials, asked, |_, _| true) != Stated::Nothing {
         return None;
@@ -208,15 +208,15 @@ pub fn unreadable_lifetime(credentials: &Map<String, Value>, asked: Asked) -> Op
     spellings().find(|key| credentials.get(*key).is_some_and(is_given))
 }
 
-/// A statement of credentials about their lifetime.
+/// The lifetime that credentials state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stated {
     Nothing,
     /// A lifetime of 0 seconds, which has two meanings.
     Zero,
-    /// By our clock, and neither in the past nor more than ten years away.
+    /// A time by our clock, at most ten years in the future.
     At(OffsetDateTime),
-    /// A time that had passed when the answer came: of the token before, or by a clock that is slow.
+    /// A time that had passed when the response came: it belongs to the previous token, or to a slow clock.
     Past,
 }
 
@@ -225,7 +225,7 @@ fn stated(credentials: &Map<String, Value>, asked: Asked, counts: impl Fn(&str, 
         let value = credentials.get(key).filter(|value| is_given(value) && counts(key, value))?;
         read(key, value, asked)
     });
-    // A zero counts only where nothing else does.
+    // A zero counts only if nothing else is stated.
     let mut zero = None;
     let explicit = statements.find(|stated| {
         zero = zero.or((*stated == Stated::Zero).then_some(Stated::Zero));
@@ -234,18 +234,18 @@ fn stated(credentials: &Map<String, Value>, asked: Asked, counts: impl Fn(&str, 
     if let Some(stated) = explicit {
         return stated;
     }
-    // A token in use that has expired by its own word is more likely misread than dead on arrival.
+    // A new token whose own claim says that it has expired was more likely misread than dead on arrival.
     let of_token = access_token(credentials).and_then(jwt_expiry).map(|at| asked.to_our_clock(at));
     let of_token = of_token.filter(|at| *at > asked.at).map(Stated::At);
     of_token.or(zero).unwrap_or(Stated::Nothing)
 }
 
-/// In the order in which they count.
+/// All spellings, in order of precedence.
 fn spellings() -> impl Iterator<Item = &'static str> {
     LIFETIMES.into_iter().chain(TIMES).chain(EITHER)
 }
 
-/// Whether a member of credentials states how long they live.
+/// Whether a member of credentials states their lifetime.
 pub fn is_statement(key: &str) -> bool {
     spellings().any(|spelling| spelling == key)
 }
@@ -262,7 +262,7 @@ fn read(key: &str, value: &Value, asked: Asked) -> Option<Stated> {
     let is_lifetime = LIFETIMES.contains(&key)
         || EITHER.contains(&key) && number.is_some_and(|number| number < MAX_LIFETIME.as_secs_f64());
     if is_lifetime {
-        // -1 is how some say "never", others that something is wrong; no provider issues a token that is over.
+        // To some providers -1 means "never", to others that something is wrong. None issues an expired token.
         let seconds = number.filter(|number| *number > 0.0)?.min(MAX_LIFETIME.as_secs_f64());
         return Some(Stated::At(asked.at.saturating_add(time::Duration::seconds_f64(seconds))));
     }
@@ -274,7 +274,7 @@ fn read(key: &str, value: &Value, asked: Asked) -> Option<Stated> {
     Some(if at > asked.at { Stated::At(at) } else { Stated::Past })
 }
 
-/// A number, or a text with one in it and perhaps the unit `s`.
+/// Reads a number, or a string that holds one, perhaps with the unit `s`.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
@@ -286,13 +286,13 @@ fn number(value: &Value) -> Option<f64> {
 
 /// Reads seconds or milliseconds since 1970.
 fn since_1970(number: f64) -> Option<OffsetDateTime> {
-    // The year 5138 in seconds is 1973 in milliseconds: no token of either kind is meant.
+    // In seconds this is the year 5138, in milliseconds 1973: no token expires in either.
     const FIRST_MILLISECONDS: f64 = 1e11;
     let seconds = if number.abs() < FIRST_MILLISECONDS { number } else { number / 1000.0 };
     OffsetDateTime::from_unix_timestamp(seconds as i64).ok()
 }
 
-/// Reads a time as people write it; one without a zone is in UTC.
+/// Parses a written time; without a zone, it is in UTC.
 fn time(text: &str) -> Option<OffsetDateTime> {
     const ISO: &[time::format_description::BorrowedFormatItem<'_>] =
         format_description!("[year]-[month]-[day] [hour]:[minute]:[second][optional [.[subsecond]]]");
@@ -308,14 +308,14 @@ fn time(text: &str) -> Option<OffsetDateTime> {
     Some(local.assume_offset(offset))
 }
 
-/// Takes `Z`, `UTC`, `GMT`, `+00:00` or `+0000` off a time.
+/// Splits `Z`, `UTC`, `GMT`, `+00:00`, or `+0000` off a time.
 fn split_zone(text: &str) -> Option<(&str, UtcOffset)> {
     for zone in ["Z", "UTC", "GMT"] {
         if let Some(rest) = text.strip_suffix(zone) {
             return Some((rest, UtcOffset::UTC));
         }
     }
-    // Before this, a hyphen belongs to the date.
+    // A hyphen before this position belongs to the date.
     const DATE: usize = 10;
     let at = text.get(DATE..)?.rfind(['+', '-']).map(|at| DATE + at);
     let Some(at) = at else { return Some((text, UtcOffset::UTC)) };
@@ -327,7 +327,7 @@ fn split_zone(text: &str) -> Option<(&str, UtcOffset)> {
     Some((date_and_time, UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?))
 }
 
-/// `exp` of a JSON Web Token.
+/// Reads the `exp` claim of a JSON Web Token.
 fn jwt_expiry(token: &str) -> Option<OffsetDateTime> {
     const LONGEST_CLAIMS: usize = 16 * 1024;
     let mut parts = token.split('.');

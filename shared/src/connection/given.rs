@@ -1,24 +1,24 @@
-//! The identifiers that an application gave a connection, kept where `PUT /credentials` does not reach.
+//! The identifiers that a provider gave for a connection, kept out of reach of `PUT /credentials`.
 //!
-//! Credentials name the account that they are for, and whoever owns a connection may replace them. A function that acts with a
-//! secret of the integration, such as a `disconnect` with the platform's own key, would do to another's account what it is
-//! asked. So the identifiers stay those that were there before the first `PUT`: then nobody but the application had
-//! written them. Tokens and other secrets count as they were put, for who has them may use them. Connecting again starts
-//! over. Before the first `PUT`, and so in older rows, nothing is kept and the credentials count as they are. A refresh does not
-//! add to what is kept: a function without secrets sees the replaced identifiers, and may return them.
+//! Credentials name the account they belong to, and a connection's owner may replace them. A function that uses a secret of the
+//! integration (a `disconnect` with the platform's own key, say) could then be made to act on somebody else's account. So such
+//! functions see the identifiers from before the first `PUT`, when only the provider had written them. Tokens and other secrets
+//! are used as they were put: having them is the right to use them. Reconnecting starts over. Before the first `PUT`, and so in
+//! older rows, nothing is kept and the credentials are used as they are. A refresh does not add to the kept identifiers: a
+//! function without secrets sees the replaced ones and may return them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::credentials::{Credentials, is_secret_name};
 
-/// The members of credentials that are not secret, as the application gave them. It has no `Debug`.
+/// The members of credentials that are not secret, as the provider gave them. It has no `Debug`.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Given(Map<String, Value>);
 
 impl Given {
-    /// The identifiers among credentials that nobody has replaced.
+    /// Returns the identifiers among credentials that nobody has replaced yet.
     pub fn of(credentials: &Credentials) -> Self {
         match credentials.to_value() {
             Value::Object(members) => Self(without_secrets(members)),
@@ -26,8 +26,8 @@ impl Given {
         }
     }
 
-    /// Credentials with these identifiers instead of their own. `is_secret` says which members are secret although their
-    /// names do not tell.
+    /// Returns credentials with these identifiers instead of their own. `is_secret` says which members are secret although
+    /// their names do not show it.
     pub fn over(&self, credentials: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
         let empty = Map::new();
         let stored = credentials.as_object().unwrap_or(&empty);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_stay_and_secrets_are_those_that_were_put() {
+    fn a_put_replaces_secrets_but_not_identifiers() {
         let before = json!({"access_token": "A", "stripe_user_id": "acct_1", "scope": "read", "session": "S"});
         let put = json!({"access_token": "B", "stripe_user_id": "acct_2", "account": "acct_2", "session": "T"});
         let expected = json!({"access_token": "B", "stripe_user_id": "acct_1", "scope": "read", "session": "T"});
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_identifiers_stay_too() {
+    fn a_put_does_not_replace_nested_identifiers() {
         let before = json!({"user": {"id": 1, "token": "A"}, "team": {"id": 2}, "tags": [1]});
         let put =
             json!({"user": {"id": 9, "token": "B"}, "team": "other", "tags": [9], "more": {"id": 9, "token": "C"}});

@@ -1,4 +1,4 @@
-//! The key of a connection.
+//! Connection keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,29 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// The key of a connection: its workspace and its id there. As a string, such as the key of its row, it is `workspace#id`.
+/// A connection's key: its workspace and its id there. As a string, it is `workspace#id`; so is the key of its row.
 ///
-/// Any id can be looked up: one that no connection can have is not found. The id of a new connection is checked by
-/// [`Self::of_new`].
+/// Any id can be looked up; one that no connection can have is not found. [`Self::of_new`] checks the id of a new connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConnectionKey {
-    /// The key of the workspace, which has no `#`.
+    /// The workspace's key, which contains no `#`.
     pub workspace: String,
-    /// The id of the connection in it, of any characters.
+    /// The connection's id in the workspace; any characters are allowed.
     #[serde(rename = "connectionId")]
     pub id: String,
 }
 
 impl ConnectionKey {
-    /// The longest id, in bytes. With its workspace it is a key of an index of DynamoDB, which has at most 1024 bytes.
+    /// The longest id, in bytes. Workspace and id together are the key of a DynamoDB index, which is limited to 1024 bytes.
     pub const MAX_ID_BYTES: usize = 512;
 
-    /// The key of a connection that may be there.
+    /// The key of a connection that may exist.
     pub fn new(workspace: impl Into<String>, id: impl Into<String>) -> Self {
         Self { workspace: workspace.into(), id: id.into() }
     }
 
-    /// The key of a connection that may be made.
+    /// The key of a connection to create.
     ///
     /// # Errors
     /// 400 when the id is longer than [`Self::MAX_ID_BYTES`].
@@ -37,12 +36,12 @@ impl ConnectionKey {
         let key = Self::new(workspace, id);
         if key.is_too_long() {
             let most = Self::MAX_ID_BYTES;
-            return Err(Error::bad_request(format!("a `connectionId` has at most {most} bytes")));
+            return Err(Error::bad_request(format!("`connectionId` must be at most {most} bytes long")));
         }
         Ok(key)
     }
 
-    /// Whether no connection can have it.
+    /// Whether it is too long for any connection to have it.
     pub fn is_too_long(&self) -> bool {
         self.id.len() > Self::MAX_ID_BYTES
     }
@@ -54,9 +53,9 @@ impl fmt::Display for ConnectionKey {
     }
 }
 
-/// A string that is not the key of a connection.
+/// A string that is not a connection key.
 #[derive(Debug, thiserror::Error)]
-#[error("a key of a connection has a `#` between its workspace and its id")]
+#[error("a connection key needs a `#` between workspace and id")]
 pub struct InvalidConnectionKey;
 
 impl FromStr for ConnectionKey {
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_as_it_is_written() {
+    fn connection_keys_round_trip() {
         for id in ["c1", "", "a#b", "#", "c/1 ü"] {
             let key = ConnectionKey::new("acme", id);
             assert_eq!(key.to_string(), format!("acme#{id}"));
@@ -85,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn events_name_the_parts_of_a_key() {
+    fn a_connection_key_serializes_as_its_parts() {
         let (key, json) = (ConnectionKey::new("acme", "c1"), json!({"workspace": "acme", "connectionId": "c1"}));
         assert_eq!(json!(key), json);
         assert_eq!(serde_json::from_value::<ConnectionKey>(json).ok(), Some(key));
     }
 
     #[test]
-    fn only_a_new_id_has_a_length_to_keep_to() {
+    fn only_new_connection_ids_are_limited_in_length() {
         let longest = "x".repeat(ConnectionKey::MAX_ID_BYTES);
         assert!(ConnectionKey::of_new("acme", &longest).is_ok_and(|key| !key.is_too_long()));
         let longer = longest + "x";

@@ -1,4 +1,4 @@
-//! One connection's life, as a state machine without I/O.
+//! A connection's lifecycle, as a state machine without I/O.
 //!
 //! ```text
 //!               connect, test passed
@@ -10,12 +10,12 @@
 //!   ▼                    ▼ READY, with `error`      │
 //!  gone ◄────────── next attempt ───────────────────┘
 //!   ▲                    │
-//!   │                    │ permanent failure, or dead for longer than the give-up time
+//!   │                    │ permanent failure, or expired for longer than the give-up time
 //!   │                    ▼
 //!   └──────── CLIENT_ACTION_REQUIRED ── reconnect, or new credentials ──► READY
 //! ```
 //!
-//! A connection whose access token is still valid is served whatever its last refresh did.
+//! A connection is served while its access token is valid, even if its last refresh failed.
 
 mod expiry;
 mod given;
@@ -47,36 +47,36 @@ use crate::clock::later;
 use crate::credentials::Credentials;
 use crate::random::{self, Rng};
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    /// It works, or is expected to again without anybody's help.
+    /// It works, or is expected to recover without help.
     Ready,
-    /// The end user must connect again.
+    /// The end user must reconnect.
     ClientActionRequired,
 }
 
-/// Why the last attempt at something failed, in words that a person can act on.
+/// Why the last attempt failed, in words that a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Of the documented keys, such as `access_token_expired`.
+    /// One of the documented keys, such as `access_token_expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What happened and what to do.
+    /// An explanation of what happened and what to do.
     pub message: String,
 }
 
-/// The right to refresh a connection, or to write its credentials outside the row, held by one invocation for a while.
+/// The right of one invocation to refresh a connection, or to write its credentials to a store, until a deadline.
 ///
-/// The token is the fence: a write is accepted only from the latest holder.
+/// Its token is a fencing token: writes are accepted only from the latest holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Random, and different for every lease.
+    /// The random fencing token, different for every lease.
     pub token: String,
-    /// Its holder.
+    /// The kind of holder.
     pub holder: LeaseHolder,
-    /// When another may take it.
+    /// When another invocation may take it.
     pub until: OffsetDateTime,
 }
 
@@ -85,99 +85,99 @@ pub struct Lease {
 pub enum LeaseHolder {
     /// An invocation that refreshes the connection, or writes its credentials.
     Refresher,
-    /// The recovery queue, which may have a result that was not saved yet.
+    /// The recovery queue, which may have a result that has not been saved yet.
     RecoveryQueue,
 }
 
 impl Lease {
-    /// How far the clocks of two invocations may be apart.
+    /// How far apart the clocks of two invocations may be.
     pub const CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-    /// A lease that nobody had before.
+    /// A new lease with a new token.
     pub fn new(holder: LeaseHolder, until: OffsetDateTime, rng: &dyn Rng) -> Self {
         Self { token: random::token::<16>(rng), holder, until }
     }
 }
 
-/// A connection as it is stored, its secrets still sealed.
+/// A connection as stored, with its secrets still sealed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
     /// Its workspace, and its id there.
     pub key: ConnectionKey,
-    /// Counts the writes that change its credentials or its state. Schedules and seals are bound to it.
+    /// A count of the writes that changed its credentials or its state. Schedules and seals are bound to it.
     pub version: u64,
     /// The version under which [`Connection::sealed`] was sealed.
     pub sealed_version: u64,
     /// The sealed [`Contents`].
     pub sealed: Vec<u8>,
-    /// What the end user calls it.
+    /// The end user's name for it.
     pub name: Option<String>,
-    /// The end user it belongs to.
+    /// The tenant it belongs to.
     pub tenant: Option<String>,
-    /// The integration it was made through. Credentials stored by `PUT /credentials` alone have none, and no refresh.
+    /// The integration it was created through. Credentials stored only by `PUT /credentials` have none and are not refreshed.
     pub integration: Option<IntegrationRef>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// Why the last refresh failed, until one succeeds.
     pub problem: Option<Problem>,
-    /// When the access token was asked for, and when it dies. Unknown where the provider did not say.
+    /// When the access token was requested, and when it expires. `None` if the provider did not say.
     pub expiry: Option<Expiry>,
     /// Whether there is anything to refresh with.
     pub refreshable: bool,
-    /// Whether its connector can renew credentials without a refresh token among them.
+    /// Whether its connector can renew the credentials without a refresh token.
     pub renews_itself: bool,
-    /// How long before its expiry it is due for a refresh, where its connector says so.
+    /// How long before its expiry a refresh is due, if its connector sets that.
     pub refresh_margin: Option<Duration>,
-    /// When it is due for a refresh; `None` where there will be none.
+    /// When the next refresh is due; `None` if there will be none.
     pub next_refresh_at: Option<OffsetDateTime>,
     /// When a refresh last succeeded.
     pub last_refreshed_at: Option<OffsetDateTime>,
-    /// When a refresh was last tried.
+    /// When a refresh was last attempted.
     pub last_attempt_at: Option<OffsetDateTime>,
-    /// Since when refreshes have been failing.
+    /// When refreshes started to fail.
     pub failing_since: Option<OffsetDateTime>,
-    /// How many have failed in a row.
+    /// The number of refreshes that have failed in a row.
     pub retry_attempts: u32,
-    /// Who is refreshing it now.
+    /// The lease of the invocation that is refreshing it.
     pub lease: Option<Lease>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: OffsetDateTime,
     /// When it last changed.
     pub updated_at: OffsetDateTime,
 }
 
-/// The integration and the connector of a connection.
+/// A connection's integration and connector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntegrationRef {
-    /// The key of the integration in the workspace.
+    /// The integration's key in the workspace.
     pub key: String,
-    /// The key of its connector.
+    /// The connector's key.
     pub connector_key: String,
-    /// The way it was connected: a key of the connector's options, empty for the connector itself.
+    /// The key of the connector's option that was used to connect; empty for the connector itself.
     pub option_key: String,
 }
 
-/// What is sealed in a connection.
+/// The sealed contents of a connection.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contents {
-    /// `None` after they were deleted; JSON `null` is a credential like any other.
+    /// The credentials; `None` after they were deleted. JSON `null` is a credential like any other.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// What the end user entered when connecting (`connectionParameters`).
+    /// The values that the end user entered when connecting (`connectionParameters`).
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub input: Map<String, Value>,
-    /// Overrides of the integration's parameters, for this connection alone.
+    /// Overrides of the integration's parameters for this connection.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub connector_parameters: Map<String, Value>,
-    /// The identifiers that the application had given before `PUT /credentials` first replaced the credentials.
+    /// The provider's identifiers from before `PUT /credentials` first replaced the credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
 }
 
 impl Contents {
-    /// These contents for whoever replaces the credentials by others than the application's: without them, but with what
-    /// the application gave.
+    /// Returns the contents without their credentials, which a caller is about to replace with its own, but with the
+    /// identifiers that the provider gave.
     #[must_use]
     pub fn without_credentials(self) -> Self {
         let given = self.given.unwrap_or_else(|| self.credentials.as_ref().map(Given::of).unwrap_or_default());
@@ -189,43 +189,43 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<C
     Credentials::deserialize(deserializer).map(Some)
 }
 
-/// What a failed refresh means for the connection.
+/// How a refresh failed, which decides what happens to the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Asking again cannot help; the end user must reconnect.
+    /// A retry cannot help; the end user must reconnect.
     Permanent(Problem),
-    /// It may heal by itself, or by mending the integration; no earlier than `retry_after` from now.
+    /// The provider may recover, or the integration may be fixed. Retries wait at least `retry_after`.
     Transient {
-        /// What happened.
+        /// The reason.
         problem: Problem,
-        /// What the provider asked for (`Retry-After`).
+        /// The wait that the provider requested (`Retry-After`).
         retry_after: Option<Duration>,
     },
 }
 
 impl Failure {
-    /// A fault of the integration or the connector. Attempts go on until it is fixed.
+    /// A fault of the integration or the connector. Attempts continue until it is fixed.
     pub fn of_set_up(message: impl Into<String>, retry_after: Option<Duration>) -> Self {
         Self::Transient { problem: Problem::new(Some(Problem::SET_UP), message), retry_after }
     }
 
-    /// What happened.
+    /// Returns the reason.
     pub fn problem(&self) -> &Problem {
         match self {
             Self::Permanent(problem) | Self::Transient { problem, .. } => problem,
         }
     }
 
-    /// The same failure of an attempt after others that brought nothing. One of them may have used up the refresh token,
-    /// and whoever sees the connection flagged should know that perhaps nobody revoked it.
+    /// Returns this failure for an attempt that follows interrupted ones. One of those may have used up the refresh token, so
+    /// the message must not suggest that somebody revoked it.
     #[must_use]
     pub fn after_others(self) -> Self {
         match self {
             Self::Permanent(Problem { key, message }) => Self::Permanent(Problem {
                 key,
                 message: format!(
-                    "a refresh before this one did not come to its end and may have used up the refresh token, which the \
-                     provider no longer takes; the end user must connect again ({message})"
+                    "an earlier refresh was interrupted and may have used up the refresh token, which the provider no \
+                     longer accepts; the end user must reconnect ({message})"
                 ),
             }),
             transient => transient,
@@ -242,7 +242,7 @@ impl Problem {
         self.key.as_deref() == Some(Self::SET_UP)
     }
 
-    /// A problem of a documented kind, or of none.
+    /// A problem with one of the documented keys, or without a key.
     pub fn new(key: Option<&str>, message: impl Into<String>) -> Self {
         Self { key: key.map(ToOwned::to_owned), message: message.into() }
     }
@@ -276,23 +276,23 @@ impl Connection {
         }
     }
 
-    /// Whether somebody holds the right to refresh it.
+    /// Whether an invocation holds its lease.
     pub fn is_leased(&self, now: OffsetDateTime) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.until > now)
     }
 
-    /// Whether its access token is past its life, so far as we know.
+    /// Whether its access token has expired, as far as we know.
     pub fn is_expired(&self, now: OffsetDateTime) -> bool {
         self.expiry.is_some_and(|expiry| expiry.is_over(now))
     }
 
-    /// Whether refreshing is possible at all: there is something to refresh with, and nobody's action is awaited.
+    /// Whether it can be refreshed: there is something to refresh with, and the end user need not reconnect.
     pub fn can_refresh(&self) -> bool {
         self.integration.is_some() && self.refreshable && self.state == State::Ready
     }
 
-    /// When the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart. Where the last one returned
-    /// the token that was there already, one is allowed when that token ends, and for some seconds from then on.
+    /// Returns when the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart. If the last one returned
+    /// the current token again, attempts are also allowed when that token expires, and for some seconds after.
     pub fn spaced_at(&self) -> Option<OffsetDateTime> {
         let last = self.last_attempt_at?;
         let spaced = later(last, MIN_INTERVAL);
@@ -302,14 +302,14 @@ impl Connection {
         Some(soon.map_or(spaced, |soon| soon.min(spaced)))
     }
 
-    /// When the next attempt is allowed unless somebody insists: after a failure, the back-off is kept.
+    /// Returns when the next attempt is allowed unless a caller forces it: after a failure, the back-off must pass.
     pub fn attempt_allowed_at(&self) -> Option<OffsetDateTime> {
         let backed_off = if self.retry_attempts > 0 { self.next_refresh_at } else { None };
         self.spaced_at().max(backed_off)
     }
 
-    /// Credentials from outside are in place: by connecting, or by `PUT /credentials`. They begin a new series of versions,
-    /// so a version that was seen before, of this row or of an earlier one under the same id, is never met again.
+    /// Records that the credentials were replaced, by connecting or by `PUT /credentials`. This starts a new series of
+    /// versions, so an earlier version, of this row or of a former one with the same id, never recurs.
     pub fn apply_replacement(
         &mut self,
         expiry: Option<Expiry>,
@@ -319,14 +319,14 @@ impl Connection {
     ) {
         let mut bytes = [0; 8];
         rng.fill(&mut bytes);
-        // 52 bits: JSON has no larger numbers that every reader knows exactly.
+        // 52 bits: every JSON parser reads integers of this size exactly.
         self.version = u64::from_be_bytes(bytes) >> 12;
         self.apply_renewal(expiry, has_refresh_token, now);
     }
 
-    /// New credentials are in place: by a refresh, or as [`Self::apply_replacement`]. Ends every failure.
+    /// Records new credentials, from a refresh or through [`Self::apply_replacement`], and clears any failure.
     ///
-    /// What cannot be refreshed is looked at again when it dies, so that its end user hears of it.
+    /// A connection that cannot be refreshed is checked again when it expires, so that its end user is notified.
     pub fn apply_renewal(&mut self, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime) {
         let refreshable = has_refresh_token || self.renews_itself;
         self.version += 1;
@@ -345,7 +345,7 @@ impl Connection {
         self.updated_at = now;
     }
 
-    /// A refresh failed. `jitter` is in `0.0..1.0`; `give_up` is how long a dead credential is still tried.
+    /// Records a failed refresh. `jitter` is in `0.0..1.0`; `give_up` is how long attempts continue after the expiry.
     pub fn apply_failure(&mut self, failure: &Failure, now: OffsetDateTime, jitter: f64, give_up: Duration) {
         self.version += 1;
         self.lease = None;
@@ -355,7 +355,7 @@ impl Connection {
         let failing_since = *self.failing_since.get_or_insert(now);
         let dead_since = self.expiry.map_or(failing_since, |expiry| expiry.at.max(failing_since));
         match failure {
-            // Connecting again would not help against a fault of the set-up, and fixing that does.
+            // Reconnecting would not help against a faulty configuration; attempts continue until it is fixed.
             Failure::Transient { retry_after, problem } if problem.is_set_up() || later(dead_since, give_up) > now => {
                 let asked_for = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
                 let wait = back_off(self.retry_attempts, jitter).max(asked_for);
@@ -365,19 +365,19 @@ impl Connection {
         }
     }
 
-    /// Whether no write since `version` brought other credentials: each was a refresh that failed.
+    /// Whether the credentials are those of `version`: every write since was a failed refresh.
     pub fn has_only_failed_since(&self, version: u64) -> bool {
         self.version.checked_sub(version).is_some_and(|writes| writes <= u64::from(self.retry_attempts))
     }
 
     /// Whether all writes since `version` were refreshes, successful or not.
     pub fn has_only_been_refreshed_since(&self, version: u64) -> bool {
-        /// More than anybody makes while a request is answered.
+        /// More than can happen during one request.
         const SERIES: u64 = 1000;
         self.version.checked_sub(version).is_some_and(|writes| writes <= SERIES)
     }
 
-    /// The credentials are gone; only the end user can bring new ones.
+    /// Records that only the end user can provide new credentials.
     pub fn require_action(&mut self) {
         self.state = State::ClientActionRequired;
         self.next_refresh_at = None;
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_refresh_token_a_connection_is_looked_at_when_it_dies_and_never_if_it_does_not() {
+    fn without_a_refresh_token_the_next_check_is_at_expiry() {
         let mut connection = ready();
         connection.apply_renewal(connection.expiry, false, at(0));
         assert_eq!((connection.next_refresh_at, connection.can_refresh()), (Some(at(3600)), false));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_leave_the_credentials_as_they_were_and_anything_else_does_not() {
+    fn only_failures_leave_the_credentials_unchanged() {
         let mut connection = ready();
         connection.apply_failure(&transient(None), at(3300), 0.0, GIVE_UP);
         let seen = connection.version;
@@ -446,14 +446,14 @@ mod tests {
     }
 
     #[test]
-    fn the_providers_retry_after_is_kept() {
+    fn the_providers_retry_after_is_honored() {
         let mut connection = ready();
         connection.apply_failure(&transient(Some(Duration::from_mins(20))), at(3300), 0.5, GIVE_UP);
         assert!(connection.next_refresh_at >= Some(at(3300 + 1200)));
     }
 
     #[test]
-    fn no_wait_is_longer_than_a_day() {
+    fn retry_after_is_capped_at_a_day() {
         for wait in [Duration::from_secs(u64::MAX), Duration::MAX, Duration::from_hours(25)] {
             let mut connection = ready();
             connection.apply_failure(&transient(Some(wait)), at(3300), 0.5, Duration::MAX);
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_token_is_handed_out_until_its_end_the_next_attempt_is_allowed_then() {
+    fn a_reissued_token_may_be_refreshed_when_it_expires() {
         let rest = Some(Expiry { is_rest: true, ..Expiry::new(at(0), at(3600)) });
         let allowed_after = |last: i64| {
             let mut connection = ready();
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permanent_failure_ends_all_attempts_until_new_credentials_come() {
+    fn a_permanent_failure_stops_attempts_until_reconnected() {
         let mut connection = ready();
         connection.apply_failure(&Failure::Permanent(Problem::new(None, "revoked")), at(3300), 0.0, GIVE_UP);
         assert_eq!((connection.state, connection.next_refresh_at), (State::ClientActionRequired, None));
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_that_has_been_dead_for_a_week_is_given_up() {
+    fn a_connection_is_given_up_a_week_after_expiry() {
         let mut connection = ready();
         connection.apply_failure(&transient(None), at(3300), 0.0, GIVE_UP);
         let week = i64::try_from(GIVE_UP.as_secs()).expect("fits");
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_from_outside_begin_new_versions() {
+    fn replaced_credentials_start_a_new_version_series() {
         let (mut connection, mut seen) = (ready(), Vec::new());
         for _ in 0..100 {
             connection.apply_replacement(None, true, at(0), &SystemRng);
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_is_a_new_version() {
+    fn every_change_increments_the_version() {
         let mut connection = ready();
         let before = connection.version;
         connection.apply_failure(&transient(None), at(3300), 0.0, GIVE_UP);

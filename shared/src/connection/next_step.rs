@@ -1,52 +1,56 @@
-//! What is to be done when a refresh is asked for, decided by the row alone.
+//! Decides, from the row alone, what a requested refresh does next.
 
 use time::OffsetDateTime;
 
 use super::{Connection, LeaseHolder};
 
-/// Why a refresh is asked for.
+/// Why a refresh is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// It is due: a schedule, the sweeper, or a reader of an expired token. Back-off is kept.
+    /// It is due: by a schedule, the sweeper, or a reader of an expired token. Back-off is respected.
     Due,
-    /// Somebody asked for it by hand. Only the shortest interval between attempts is kept.
+    /// A caller requested it. Only the minimum interval between attempts is respected.
     Forced,
 }
 
 /// The next step of a refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// None: the connection has changed since it was seen.
+    /// Stop: the connection has changed since the refresh was requested.
     Stale,
-    /// None: there is nothing to refresh with.
+    /// Stop: there is nothing to refresh with.
     NotRefreshable,
-    /// Say that the connection is dead: its token has ended, and there is nothing to refresh with.
+    /// Mark the connection as expired: its token has expired, and there is nothing to refresh with.
     FlagAsDead,
-    /// None: somebody else is refreshing it.
+    /// Stop: another invocation is refreshing it.
     Busy,
-    /// None: the last attempt is too recent.
+    /// Stop: the last attempt is too recent.
     TooSoon,
-    /// Leave it to the recovery queue for a while. The holder of the last lease did not end it, so the provider's answer
-    /// may be on its way.
+    /// Leave it to the recovery queue for a while. The last lease was not released, so the provider's answer may still be in
+    /// the queue.
     WaitForRecovery,
-    /// Ask the provider.
+    /// Call the provider.
     Ask,
 }
 
 impl Connection {
-    /// The next step of a refresh that `trigger` asks for. `version` is the one that was seen then, and `recovers` says
-    /// whether results that could not be saved wait on a recovery queue. The first reason not to ask is the answer.
+    /// Returns the next step of a refresh requested by `trigger`. `version` is the one that the request saw; `recovers` says
+    /// whether unsaved results wait in a recovery queue. The first reason not to call the provider wins.
     pub fn next_step(&self, version: Option<u64>, trigger: Trigger, recovers: bool, now: OffsetDateTime) -> NextStep {
+        // A schedule for another version is out of date: somebody has refreshed or reconnected since.
         if version.is_some_and(|version| version != self.version) {
             return NextStep::Stale;
         }
+        // Nothing can renew it. If it has expired, the end user should be notified.
         if !self.can_refresh() {
             let is_due = self.next_refresh_at.is_some_and(|due| due <= now);
             return if self.integration.is_some() && is_due { NextStep::FlagAsDead } else { NextStep::NotRefreshable };
         }
+        // To the provider, using one refresh token twice may look like theft.
         if self.is_leased(now) {
             return NextStep::Busy;
         }
+        // A caller may skip the back-off after failures, but not the interval that spares the provider.
         let not_before = match trigger {
             Trigger::Due => self.attempt_allowed_at(),
             Trigger::Forced => self.spaced_at(),
@@ -54,7 +58,7 @@ impl Connection {
         if not_before.is_some_and(|time| time > now) {
             return NextStep::TooSoon;
         }
-        // A lease that is over is there only because its holder did not end it. The queue is waited for once.
+        // A lapsed lease is still in the row only if its holder never released it. Wait for the queue, but only once.
         let was_refresher = self.lease.as_ref().is_some_and(|lease| lease.holder == LeaseHolder::Refresher);
         if recovers && was_refresher { NextStep::WaitForRecovery } else { NextStep::Ask }
     }
@@ -67,7 +71,7 @@ mod tests {
     use super::super::{ConnectionKey, Expiry, Failure, IntegrationRef, Lease, Problem};
     use super::*;
 
-    /// When the connection of the tests is due.
+    /// When the tests' connection is due.
     const NOW: i64 = 3300;
 
     fn at(seconds: i64) -> OffsetDateTime {
@@ -83,7 +87,7 @@ mod tests {
     }
 
     impl Question {
-        /// About a connection that is due, whose provider can be asked.
+        /// A connection that is due and can be refreshed.
         fn new() -> Self {
             let mut connection = Connection::new(ConnectionKey::new("acme", "c1"), at(0));
             let (key, connector_key) = ("crm".to_owned(), "crm".to_owned());
@@ -123,13 +127,13 @@ mod tests {
         use LeaseHolder::{RecoveryQueue, Refresher};
         let cases: &[Case] = &[
             ("it is due", |_| {}, NextStep::Ask),
-            ("at any version", |it| it.version = None, NextStep::Ask),
+            ("it is due at any version", |it| it.version = None, NextStep::Ask),
             ("it is not due yet", |it| it.now = at(10), NextStep::Ask),
             ("it has another version", |it| it.version = Some(7), NextStep::Stale),
             ("it has no integration", |it| it.connection.integration = None, NextStep::NotRefreshable),
             ("it has no refresh token", Question::without_refresh_token, NextStep::NotRefreshable),
             (
-                "nor one when it dies",
+                "it has expired and has no refresh token",
                 |it| {
                     it.without_refresh_token();
                     it.now = at(3600);
@@ -143,10 +147,10 @@ mod tests {
             ),
             ("it is leased", |it| it.lease(Refresher, NOW + 1), NextStep::Busy),
             ("it is left to the queue", |it| it.lease(RecoveryQueue, NOW + 1), NextStep::Busy),
-            ("its lease was not ended", |it| it.lease(Refresher, NOW), NextStep::WaitForRecovery),
+            ("its lease was not released", |it| it.lease(Refresher, NOW), NextStep::WaitForRecovery),
             ("it was left to the queue before", |it| it.lease(RecoveryQueue, NOW), NextStep::Ask),
             (
-                "its lease was not ended, and there is no queue",
+                "its lease was not released, and there is no queue",
                 |it| {
                     it.lease(Refresher, NOW);
                     it.recovers = false;
@@ -181,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_not_to_ask_is_the_answer() {
+    fn the_first_reason_not_to_call_the_provider_wins() {
         let reasons: &[Case] = &[
-            ("an unended lease", |it| it.lease(LeaseHolder::Refresher, NOW), NextStep::WaitForRecovery),
+            ("a lapsed lease", |it| it.lease(LeaseHolder::Refresher, NOW), NextStep::WaitForRecovery),
             ("an attempt just now", |it| it.connection.last_attempt_at = Some(it.now), NextStep::TooSoon),
             ("a lease", |it| it.lease(LeaseHolder::Refresher, NOW + 1), NextStep::Busy),
             ("no refresh token", |it| it.connection.refreshable = false, NextStep::FlagAsDead),

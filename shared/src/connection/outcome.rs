@@ -1,4 +1,4 @@
-//! How a refresh ended, for whoever asked for it, the log and the metrics.
+//! How a refresh ended, for its caller, the log, and the metrics.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum RefreshOutcome {
     /// There are new credentials.
     Refreshed,
-    /// There are new credentials, but they could not be saved yet: they wait on the recovery queue.
+    /// There are new credentials, but they could not be saved yet; they are in the recovery queue.
     Recovering,
-    /// The provider refused or did not answer; the connection says why.
+    /// The provider rejected the request or did not answer; the connection says why.
     Failed,
-    /// The connection has changed since the refresh was asked for.
+    /// The connection has changed since the refresh was requested.
     Stale,
-    /// Somebody else is refreshing it.
+    /// Another invocation is refreshing it.
     Busy,
     /// The last attempt is too recent.
     TooSoon,

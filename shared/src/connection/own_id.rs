@@ -1,30 +1,31 @@
-//! The id of the one connection that an end user has through an integration.
+//! The id of an end user's only connection through an integration.
 //!
-//! It is computed, so two flows at once write one row. It has a form that only connecting can create: `PUT /credentials`
-//! rejects it for a new connection, so nobody can occupy the id of somebody else beforehand.
+//! It is computed, so that two simultaneous flows write one row. Only connecting can create an id of this form: `PUT
+//! /credentials` rejects it for a new connection, so that nobody can occupy somebody else's id in advance.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// How ids of this form begin. The digest follows.
+/// The prefix of such ids. The digest follows.
 const PREFIX: &str = "own-";
 const DIGEST_BYTES: usize = 16;
-/// How many ids without the prefix there were for each end user and integration.
+/// The number of ids without the prefix that earlier versions used for each end user and integration.
 const FORMER: u8 = 4;
 
-/// The id of the connection that an end user has through an integration, where several are not wanted.
+/// Returns the id of an end user's connection through an integration, if there is to be only one.
 pub fn own_id(workspace: &str, integration_key: &str, tenant: Option<&str>) -> String {
     format!("{PREFIX}{}", digest_of(workspace, integration_key, tenant, 0))
 }
 
-/// Whether only connecting can create a connection of this id.
+/// Whether only connecting can create a connection with this id.
 pub fn is_own_id(id: &str) -> bool {
     let digest = id.strip_prefix(PREFIX).and_then(|digest| URL_SAFE_NO_PAD.decode(digest).ok());
     digest.is_some_and(|digest| digest.len() == DIGEST_BYTES)
 }
 
-/// The ids that such a connection may have if it was made before there was the prefix. Others may have rows under them.
+/// Returns the ids that such a connection may have if it was created before the prefix existed. Rows with these ids may belong
+/// to others.
 pub fn former_own_ids(workspace: &str, integration_key: &str, tenant: Option<&str>) -> Vec<String> {
     (0..FORMER).map(|attempt| digest_of(workspace, integration_key, tenant, attempt)).collect()
 }
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_ids_differ_by_each_part_and_have_the_reserved_form() {
+    fn own_ids_are_distinct_and_have_the_reserved_form() {
         let ids = [
             own_id("acme", "crm", Some("alice")),
             own_id("acme", "crm", Some("bob")),
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ids_are_free_for_everybody() {
+    fn other_ids_are_not_reserved() {
         let digest = "AAAAAAAAAAAAAAAAAAAAAA";
         let others =
             ["", "own-", "own-a", "my-key", digest, "Own-AAAAAAAAAAAAAAAAAAAAAA", "own-AAAAAAAAAAAAAAAAAAAAAAA"];
@@ -70,8 +71,8 @@ mod tests {
     }
 
     #[test]
-    fn former_ids_stay_as_they_were() {
-        // Rows of these ids exist; they must be found for as long as there are any.
+    fn former_own_ids_never_change() {
+        // Rows with these ids exist and must still be found.
         let former = former_own_ids("local", "demo", Some("demo"));
         let expected =
             ["hz39XTayYSDP2l-LCrFkkA", "v7MVsOSnCUTxtG3u6tn_2A", "T6ZHPaQfRtlnxXlNB5bomQ", "ZGEM5zXxNdNnj7bwummyTQ"];

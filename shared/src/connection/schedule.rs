@@ -7,23 +7,23 @@ use time::OffsetDateTime;
 use super::Expiry;
 use crate::clock::{earlier, later};
 
-/// Attempts at refreshing one connection are at least this far apart.
+/// The minimum interval between refreshes of one connection.
 pub const MIN_INTERVAL: Duration = Duration::from_mins(1);
-/// After the end of a token that its provider hands out until then, attempts may be this close together for a moment.
+/// The minimum interval in the moments after the expiry of a token that the provider reissued until then.
 pub(super) const LAST_MOMENTS_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest wait that a provider can ask for (`Retry-After`).
+/// The longest wait that a provider can request (`Retry-After`).
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
-/// A refresh is due this long before the expiry, or at half of the lifetime if that is shorter.
+/// How long before the expiry a refresh is due; half of the lifetime if that is shorter.
 const MARGIN: Duration = Duration::from_mins(5);
-/// The interval where the provider does not state how long its tokens live.
+/// The interval between refreshes if the provider does not state a lifetime.
 const UNKNOWN_LIFETIME: Duration = Duration::from_hours(24);
 /// The longest wait between two failing attempts.
 const MAX_BACK_OFF: Duration = Duration::from_hours(6);
 
-/// When credentials with this expiry are due for a refresh; `margin` is what the connector says about its provider.
+/// Returns when credentials with this expiry are due for a refresh. `margin` is the connector's own, if it sets one.
 pub fn next_refresh(expiry: Option<Expiry>, margin: Option<Duration>, now: OffsetDateTime) -> OffsetDateTime {
     match expiry {
-        // Until its end the provider has no other.
+        // The provider issues no other token before this one expires.
         Some(expiry) if expiry.is_rest && !expiry.is_long_over(now) => expiry.at.max(later(now, LAST_MOMENTS_INTERVAL)),
         Some(expiry) => {
             let lifetime = expiry.lifetime();
@@ -34,8 +34,8 @@ pub fn next_refresh(expiry: Option<Expiry>, margin: Option<Duration>, now: Offse
     }
 }
 
-/// How long to wait after the `attempts`th failure in a row: doubling from one minute to six hours, with up to a
-/// quarter more by `jitter` (in `0.0..1.0`), so that what failed together does not come back together.
+/// Returns how long to wait after the `attempts`th failure in a row. The wait doubles from one minute to six hours; `jitter`
+/// (in `0.0..1.0`) adds up to a quarter, so that connections that failed together are not retried together.
 pub fn back_off(attempts: u32, jitter: f64) -> Duration {
     let doubled = MIN_INTERVAL.saturating_mul(1 << attempts.saturating_sub(1).min(16));
     doubled.min(MAX_BACK_OFF.mul_f64(0.8)).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_is_due_five_minutes_before_expiry_or_at_half_of_a_short_lifetime() {
+    fn a_refresh_is_due_five_minutes_early_or_at_half_the_lifetime() {
         assert_eq!(due(3600, None), 3300);
         assert_eq!(due(600, None), 300);
         assert_eq!(due(300, None), 150);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_handed_out_until_its_end_is_due_when_it_ends() {
+    fn a_reissued_token_is_due_when_it_expires() {
         let due = |end: i64, now: i64| {
             let expiry = Expiry { is_rest: true, ..Expiry::new(at(0), at(end)) };
             (next_refresh(Some(expiry), None, at(now)) - at(0)).whole_seconds()
@@ -98,7 +98,7 @@ mod tests {
         }
 
         #[test]
-        fn a_refresh_is_never_due_within_a_minute_nor_after_the_expiry_of_a_longer_lifetime(
+        fn a_refresh_is_due_after_a_minute_and_before_the_expiry(
             lifetime in 0_i64..400_000_000,
             margin in prop::option::of(any::<u64>()),
         ) {

@@ -1,4 +1,4 @@
-//! A connection as the API shows it: no secret is in it.
+//! A connection as the API shows it, without secrets.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{Connection, State};
 
 impl Connection {
-    /// The documented members that have a value, times in RFC 3339.
+    /// Returns the documented members that have a value; times are in RFC 3339.
     pub fn view(&self) -> Value {
         let connected = self.state == State::Ready;
         let mut view = json!({
@@ -35,7 +35,7 @@ impl Connection {
         view
     }
 
-    /// What events tell of it.
+    /// Returns the members that events include.
     pub fn summary(&self) -> Value {
         json!({
             "id": self.key.id,

@@ -1,4 +1,4 @@
-//! Credentials behind an HTTP API of somebody else's, such as another Larder's `/credentials`.
+//! Credentials in an external HTTP API, such as another Larder's `/credentials`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +23,17 @@ use crate::trust::Trust;
 
 /// A client of an API that stores credentials:
 ///
-/// | request, with `connectionId` added to the query | body | answers |
+/// | request, with `connectionId` added to the query | body | responses |
 /// |---|---|---|
 /// | `PUT` | `{"credentials": …}` | any 2xx: stored |
 /// | `GET` | | 2xx with `{"credentials": …}` · 404: there are none |
 /// | `DELETE` | | 2xx: removed |
 ///
-/// An API need not know `DELETE`. Where it answers 404, 405, 410 or 501, and the credentials are still there, they are
-/// replaced by `null`.
+/// An API need not support `DELETE`. If it responds with 404, 405, 410, or 501 and still has the credentials, they are
+/// replaced with `null`.
 ///
-/// `X-Membrane-Token` says who asks: a token of the workspace, good for a minute and for this one connection. It opens
-/// only `/credentials`, and not at a Larder that keeps its own credentials elsewhere.
+/// `X-Membrane-Token` identifies the caller: a token of the workspace that is valid for a minute and only for this connection's
+/// `/credentials`. A Larder that keeps its own credentials in an external API rejects it.
 pub struct ExternalApi {
     endpoint: Url,
     workspaces: Arc<Workspaces>,
@@ -41,33 +41,33 @@ pub struct ExternalApi {
     http: SharedHttpConnector,
 }
 
-/// What an API says of a connection.
+/// The body of an API's response.
 #[derive(Deserialize)]
-struct Body {
+struct ResponseBody {
     credentials: Credentials,
 }
 
 impl ExternalApi {
-    /// How long a token lives.
-    const TOKEN_LIFE: Duration = Duration::from_mins(1);
-    /// The largest answer that is read: credentials may be written with many escapes.
-    const MAX_ANSWER: usize = 2 * 1024 * 1024;
+    /// The lifetime of a token.
+    const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
+    /// The largest response that is read. It leaves room for credentials with many escapes.
+    const MAX_RESPONSE: usize = 2 * 1024 * 1024;
 
-    /// The API at `endpoint`, which [`is_endpoint`] has looked at.
+    /// Creates a client of the API at `endpoint`, which [`is_endpoint`] must have accepted.
     pub fn new(endpoint: Url, workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>, trust: Trust) -> Self {
-        // Every function links this client anyway.
+        // Every function links this HTTP client anyway.
         Self { endpoint, workspaces, clock, http: aws_http::connector_for_all(trust) }
     }
 
     async fn token(&self, key: Key<'_>) -> Result<String, Error> {
         let Some(secret) = self.workspaces.secret(key.workspace).await? else {
-            return Err(Error::internal("a connection of a workspace that has no secret"));
+            return Err(Error::internal("the workspace of a connection has no secret"));
         };
         let claims = Claims {
             iss: Some(key.workspace.to_owned()),
             sub: key.tenant.map(ToOwned::to_owned),
             for_credentials_of: Some(key.connection_id.to_owned()),
-            exp: (self.clock.now() + Self::TOKEN_LIFE).unix_timestamp(),
+            exp: (self.clock.now() + Self::TOKEN_LIFETIME).unix_timestamp(),
             ..Claims::default()
         };
         sign(&claims, &secret.secret)
@@ -98,7 +98,7 @@ impl ExternalApi {
             HttpRequest::try_from(request.map_err(refused)?).map_err(refused)
         };
         match self.http.call(request()?).await {
-            // A connection that was kept open may be closed by now. All that is sent here can be sent twice.
+            // A kept-alive connection may have been closed. All requests here are safe to repeat.
             Err(error) if error.is_io() => self.http.call(request()?).await,
             result => result,
         }
@@ -110,13 +110,13 @@ impl ExternalApi {
         let mut json = Vec::new();
         while let Some(chunk) = stream.next().await {
             json.extend_from_slice(&chunk.map_err(no_answer)?);
-            if json.len() > Self::MAX_ANSWER {
-                return Err(refused(format!("its answer has more than {} bytes", Self::MAX_ANSWER)));
+            if json.len() > Self::MAX_RESPONSE {
+                return Err(refused(format!("its response is larger than {} bytes", Self::MAX_RESPONSE)));
             }
         }
-        // What serde has to say could repeat what the answer held.
-        let wrong = |_| refused("its answer is not `{\"credentials\": …}`");
-        serde_json::from_slice(&json).map(|Body { credentials }| credentials).map_err(wrong)
+        // Serde's message could repeat parts of the credentials.
+        let wrong = |_| refused("its response is not `{\"credentials\": …}`");
+        serde_json::from_slice(&json).map(|ResponseBody { credentials }| credentials).map_err(wrong)
     }
 
     async fn put(&self, key: Key<'_>, json: &str) -> Result<(), CredentialStoreError> {
@@ -125,8 +125,8 @@ impl ExternalApi {
     }
 }
 
-/// Whether credentials can be kept at this URL: by https, or by http on this machine, where `is_local` anywhere. It has no
-/// user, no fragment and no `connectionId`. `base_uri` is where this Larder answers: it cannot keep its credentials at
+/// Whether credentials may be stored at this URL. It must use https, or http to this machine (to any machine if `is_local`),
+/// and have no user, fragment, or `connectionId`. It must not be below `base_uri`: a Larder cannot store its credentials in
 /// itself.
 pub fn is_endpoint(url: &Url, base_uri: &str, is_local: bool) -> bool {
     let is_loopback = match url.host() {
@@ -170,7 +170,7 @@ impl CredentialStore for ExternalApi {
         let response = self.send(Method::DELETE, key, None).await?;
         match response.status().as_u16() {
             200..=299 => Ok(()),
-            // It may also say so because it has no such route. Then what is there tells.
+            // This may mean that the API has no such route, so look whether the credentials are still there.
             404 | 405 | 410 | 501 => match self.get(key).await? {
                 Some(credentials) if credentials.as_json() != "null" => self.put(key, "null").await,
                 _ => Ok(()),
@@ -180,13 +180,13 @@ impl CredentialStore for ExternalApi {
     }
 }
 
-/// An answer that is none of those that the protocol has.
+/// Returns the error for a status that the protocol does not define.
 fn unexpected(method: &Method, response: &HttpResponse) -> CredentialStoreError {
     let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-    let hint = if status.is_redirection() { "; redirects are not followed: set the URL that they lead to" } else { "" };
-    let problem = format!("it answered {} to {method}{hint}", status.as_u16());
+    let hint = if status.is_redirection() { "; redirects are not followed, so configure their target" } else { "" };
+    let problem = format!("it responded to {method} with {}{hint}", status.as_u16());
     match status {
-        // The gateway does not know what became of the request.
+        // The gateway does not know whether the request was carried out.
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => no_answer(problem),
         _ => refused(problem),
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_travel_encrypted_unless_they_stay_on_this_machine() {
+    fn credentials_leave_this_machine_only_encrypted() {
         for fine in ["https://store.example/a?b=c", "http://127.0.0.1:1/", "http://[::1]/", "http://localhost:8080/x"] {
             assert!(is_fine(fine, false), "{fine}");
         }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larder_cannot_keep_its_credentials_at_itself() {
+    fn a_larder_cannot_store_its_credentials_in_itself() {
         assert!(!is_fine("https://larder.example/prod/credentials", false));
         assert!(is_fine("https://larder.example/store", false));
         assert!(is_fine("https://other.example/prod/credentials", false));

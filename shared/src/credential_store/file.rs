@@ -1,4 +1,4 @@
-//! Credentials in files, one for each connection, in a folder that several processes of one machine may share.
+//! Credentials in files, one for each connection, in a folder that several processes on one machine may share.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -13,9 +13,9 @@ use crate::credentials::Credentials;
 use crate::seal::{SealContext, Sealer};
 use crate::secret_store::{private_file, replace_file, sync_folder};
 
-/// Files of mode 0600 in a folder that is made with mode 0700, each sealed for its connection.
+/// A folder, created with mode 0700, of files with mode 0600. Each file is sealed for its connection.
 ///
-/// The name of a file is a digest of workspace and id, which may hold any characters and differ in case alone.
+/// A file's name is a digest of workspace and id, because ids may contain any characters and differ only in case.
 #[derive(Clone)]
 pub struct CredentialFiles {
     folder: PathBuf,
@@ -23,7 +23,7 @@ pub struct CredentialFiles {
 }
 
 impl CredentialFiles {
-    /// Files in `folder`, which need not exist.
+    /// Creates a store in `folder`, which need not exist.
     pub fn new(folder: impl Into<PathBuf>, sealer: Sealer) -> Self {
         Self { folder: folder.into(), sealer }
     }
@@ -38,7 +38,7 @@ impl CredentialFiles {
     }
 }
 
-/// One writer at a time, so that what a crash left half written is overwritten by the next.
+/// Runs `work` as the only writer, so that the next one overwrites whatever a crash left half written.
 fn locked(folder: &Path, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let lock = private_file(&folder.join("lock"))?;
@@ -46,7 +46,7 @@ fn locked(folder: &Path, work: impl FnOnce() -> io::Result<()>) -> io::Result<()
     work()
 }
 
-/// Files may be slow to sync, or on a network: nothing else waits for them.
+/// Runs `work` on a blocking thread: files may be slow to sync, or on a network.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, CredentialStoreError> {
@@ -58,7 +58,7 @@ fn refused(error: impl std::error::Error + Send + Sync + 'static) -> CredentialS
 }
 
 fn place(key: Key<'_>) -> SealContext<'_> {
-    // Which version of the row they belong to is not for the file to say: it is written before the row.
+    // No version of the row: the file is written before it, and must open with both the old row and the new one.
     SealContext { workspace: key.workspace, kind: "credentials", id: key.connection_id, version: 0 }
 }
 

@@ -1,4 +1,4 @@
-//! Credentials in the memory of this process, for tests and trials: they end with it.
+//! Credentials in the memory of this process, for tests and trials. They are lost when it ends.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{CredentialStore, CredentialStoreError, Key};
 use crate::credentials::Credentials;
 
-/// Credentials in memory.
+/// A credential store in memory.
 #[derive(Default)]
 pub struct Memory(Mutex<HashMap<(String, String), Credentials>>);
 
@@ -23,16 +23,16 @@ impl CredentialStore for Memory {
     }
 
     async fn get(&self, key: Key<'_>) -> Result<Option<Credentials>, CredentialStoreError> {
-        Ok(self.0.lock().expect("no panic holds it").get(&owned(key)).cloned())
+        Ok(self.0.lock().expect("the lock is not poisoned").get(&owned(key)).cloned())
     }
 
     async fn set(&self, key: Key<'_>, credentials: &Credentials, _: &str) -> Result<(), CredentialStoreError> {
-        self.0.lock().expect("no panic holds it").insert(owned(key), credentials.clone());
+        self.0.lock().expect("the lock is not poisoned").insert(owned(key), credentials.clone());
         Ok(())
     }
 
     async fn remove(&self, key: Key<'_>) -> Result<(), CredentialStoreError> {
-        self.0.lock().expect("no panic holds it").remove(&owned(key));
+        self.0.lock().expect("the lock is not poisoned").remove(&owned(key));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! Where credentials are kept outside the rows of connections: one port, and an adapter for each such place.
+//! Stores for credentials outside the rows of connections: one port, and an adapter for each kind of store.
 //!
-//! By default they are not outside: [`crate::vault`] seals them into the row. The vault is also the only one that reads
-//! and writes here, and it sees to it that no two write the credentials of one connection at once.
+//! By default, credentials are not outside: [`crate::vault`] seals them into the row. Only the vault uses these stores, and it
+//! ensures that there is one writer per connection at a time.
 
 mod external_api;
 mod file;
@@ -15,56 +15,56 @@ pub use memory::Memory;
 use crate::credentials::Credentials;
 use crate::error::{Error, log_cause};
 
-/// Whose credentials they are.
+/// The connection that credentials belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
-    /// The key of the workspace.
+    /// The workspace's key.
     pub workspace: &'a str,
-    /// The id of the connection in it: up to 512 bytes, any characters.
+    /// The connection's id in the workspace: up to 512 bytes, any characters.
     pub connection_id: &'a str,
-    /// The end user whom the connection belongs to. It identifies nothing: workspace and id do.
+    /// The tenant that the connection belongs to. It is not part of the identity; workspace and id are.
     pub tenant: Option<&'a str>,
 }
 
-/// Keeps the credentials of connections.
+/// A store for the credentials of connections.
 #[async_trait]
 pub trait CredentialStore: Send + Sync {
-    /// What `CONNECTION_CREDENTIALS_STORAGE_TYPE` calls it. Rows remember it.
+    /// Returns its name in `CONNECTION_CREDENTIALS_STORAGE_TYPE`. Rows record it.
     fn kind(&self) -> &'static str;
 
-    /// The largest credentials that it takes, in bytes of JSON.
+    /// Returns the size of the largest credentials that it accepts, in bytes of JSON.
     fn max_bytes(&self) -> usize {
         Credentials::MAX_BYTES
     }
 
-    /// The credentials as they were set, to the byte where the store can; `None` if there are none.
+    /// Returns the credentials as they were set, byte for byte if the store can; `None` if there are none.
     ///
     /// # Errors
-    /// When the store does not answer, or answers something else than credentials.
+    /// When the store does not answer, or answers with something other than credentials.
     async fn get(&self, key: Key<'_>) -> Result<Option<Credentials>, CredentialStoreError>;
 
-    /// Stores credentials whole, whatever was there. `write_id` is the same for all tries of one write, and no other
-    /// write has it: 43 characters of URL-safe base64.
+    /// Stores credentials and replaces any that exist. `write_id` identifies the write and is the same for all its retries: 43
+    /// characters of URL-safe base64.
     ///
     /// # Errors
-    /// When the store has not acknowledged them. The variant says whether it may hold them yet.
+    /// When the store has not acknowledged the write. The variant says whether it may still be carried out.
     async fn set(&self, key: Key<'_>, credentials: &Credentials, write_id: &str) -> Result<(), CredentialStoreError>;
 
-    /// Removes credentials; removing nothing succeeds.
+    /// Removes credentials. Removing ones that do not exist succeeds.
     ///
     /// # Errors
-    /// When the store has not acknowledged that. The variant says whether they may be removed yet.
+    /// When the store has not acknowledged the removal. The variant says whether it may still be carried out.
     async fn remove(&self, key: Key<'_>) -> Result<(), CredentialStoreError>;
 }
 
-/// The store did not do what was asked. No text in it is secret.
+/// A failed request to a credential store. Its messages contain no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialStoreError {
-    /// There was no answer, or only a part: what was asked may still be carried out.
+    /// There was no answer, or only part of one. The request may still be carried out.
     #[error("the credential store did not answer")]
     NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It answered that it did not do it, or something that makes no sense: nothing of ours is on its way any more.
-    #[error("the credential store refused")]
+    /// The store rejected the request or gave an invalid answer. The request will not be carried out later.
+    #[error("the credential store rejected the request")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -75,7 +75,7 @@ impl From<CredentialStoreError> for Error {
             CredentialStoreError::NoAnswer(_) => Error::unavailable(WHAT, &error),
             CredentialStoreError::Refused(_) => {
                 log_cause(WHAT, &error);
-                Error::unready("the credential store refused or gave a wrong answer; the log says why")
+                Error::unready("the credential store rejected the request or gave an invalid answer; see the log")
             }
         }
     }

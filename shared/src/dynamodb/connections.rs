@@ -18,10 +18,10 @@ use crate::clock::Clock;
 use crate::connection::{Connection, ConnectionKey, IntegrationRef, Lease};
 use crate::record;
 
-/// The partitions of the index of what is due. More would only matter above some 8,000 refreshes a second.
+/// The number of partitions of the index of due connections. More would only matter above some 8,000 refreshes a second.
 pub const DUE_SHARDS: u8 = 8;
 
-/// API Gateway ends a request after 30 seconds.
+/// The longest wait for another invocation's refresh. API Gateway ends requests after 30 seconds.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// Reads and writes connections.
@@ -30,24 +30,24 @@ pub struct Connections {
     table: Table,
 }
 
-/// What a write expects to find.
+/// The stored row that a write expects.
 #[derive(Debug, Clone, Copy)]
 pub enum Expect<'a> {
     /// No such connection.
     Absent,
     /// The connection at this version.
     Version(u64),
-    /// The connection at this version, leased to nobody at this time.
+    /// The connection at this version, not leased at this time.
     Unleased(u64, OffsetDateTime),
-    /// The connection, leased to this holder.
+    /// The connection under this lease.
     Lease(&'a Lease),
 }
 
 impl Connections {
-    /// The most that a page holds: what BatchGetItem returns at once.
+    /// The largest page: as much as BatchGetItem returns at once.
     pub const MAX_PAGE: usize = 100;
 
-    /// Connections in `table`.
+    /// The connections in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { table: Table::new(client, table) }
     }
@@ -69,7 +69,7 @@ impl Connections {
         Ok(connection)
     }
 
-    /// Writes the whole connection, without a lease, if what is there is what `expect` says.
+    /// Writes the whole connection, without a lease, if the stored one matches `expect`.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -77,20 +77,20 @@ impl Connections {
         self.table.put(row::write(connection), expect.into()).await
     }
 
-    /// Writes a connection that is not there yet, leased from the beginning.
+    /// Writes a new connection that is leased from the start.
     ///
     /// # Errors
     /// When DynamoDB fails.
     pub async fn reserve(&self, connection: &Connection, lease: &Lease) -> Result<Write, StoreError> {
         let row = row::write(connection)
             .string("lease_token", &lease.token)
-            .string("lease_holder", row::holder_text(lease.holder))
+            .string("lease_holder", row::holder_name(lease.holder))
             .time("lease_until", lease.until);
         self.table.put(row, Condition::AbsentOrLeased(lease)).await
     }
 
-    /// Takes the lease of a connection that is still at this version and not leased to another. A connection that would be
-    /// due later is due when the lease ends: so it is not forgotten if its holder dies.
+    /// Takes the lease of a connection that is still at this version and not leased to another invocation. The connection is due
+    /// when the lease ends, if not before, so that it is not forgotten if the holder dies.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -107,14 +107,14 @@ impl Connections {
         );
         let values = Item::default()
             .string(":token", &lease.token)
-            .string(":holder", row::holder_text(lease.holder))
+            .string(":holder", row::holder_name(lease.holder))
             .time(":until", lease.until)
             .time(":now", now);
         let condition = Condition::UnleasedOrLeased(connection.version, now, lease);
         self.table.update(&connection.key, condition, &change, values).await
     }
 
-    /// Gives a lease a new end. It conflicts if another has it, or the connection was written.
+    /// Extends a lease. Conflicts if another invocation has taken it or the connection was written.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -124,7 +124,7 @@ impl Connections {
         self.table.update(&connection.key, Condition::Leased(lease), change, values).await
     }
 
-    /// Gives back a lease; one that is not held any more is left to whoever has it.
+    /// Releases a lease. Does nothing if it is no longer held.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -133,7 +133,7 @@ impl Connections {
         self.table.update(&connection.key, Condition::Leased(lease), change, Item::default()).await.map(drop)
     }
 
-    /// Moves a connection that was due at `now` to the back of the queue.
+    /// Postpones a connection that was due at `now`, so that others come first.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -148,8 +148,8 @@ impl Connections {
         self.table.update(key, Condition::Due(now), change, values).await.map(drop)
     }
 
-    /// Waits until nobody refreshes a connection that was seen at `version`, or it has changed, or 20 seconds have passed;
-    /// gives what is there then.
+    /// Waits until a connection that was seen at `version` is no longer being refreshed or has changed, but at most 20 seconds.
+    /// Returns the stored connection.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -173,7 +173,7 @@ impl Connections {
         }
     }
 
-    /// Removes a connection that is as `expect` says. It conflicts if there is nothing, too.
+    /// Removes a connection that matches `expect`. Conflicts if there is none.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -194,7 +194,7 @@ impl<'a> From<Expect<'a>> for Condition<'a> {
 }
 
 impl IntegrationRef {
-    /// A reference to an integration and one of its connector's ways to connect.
+    /// A reference to an integration and one of its connector's options.
     pub fn new(integration: &Integration, option_key: &str) -> Self {
         Self {
             key: integration.key.clone(),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_condition_that_does_not_hold_is_an_answer_and_nothing_to_log() {
+    async fn a_failed_condition_is_a_conflict_and_is_not_logged() {
         let failed = || ConditionalCheckFailedException::builder().message("The conditional request failed").build();
         let put = mock!(Client::put_item).then_error(move || PutItemError::ConditionalCheckFailedException(failed()));
         let update =
@@ -257,12 +257,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_index_says_of_before_is_not_shown() {
+    async fn stale_index_entries_are_not_listed() {
         let of_index = HashMap::from([("id".to_owned(), AttributeValue::S("acme#c1".to_owned()))]);
         let query = mock!(Client::query)
             .match_requests(|request| request.consistent_read().is_none())
             .then_output(move || QueryOutput::builder().items(of_index.clone()).build());
-        // It was alice's, then it was deleted, and bob has made one of that id.
+        // It was alice's and was deleted; then bob created one with the same id.
         let row = row::write(&connection("bob")).0;
         let get = mock!(Client::batch_get_item)
             .match_requests(|request| {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_index_that_is_missing_or_being_filled_is_done_without() {
+    async fn listing_works_without_the_tenant_index() {
         for (message, is_listed) in [
             ("The table does not have the specified index: by_tenant", true),
             ("Cannot read from backfilling global secondary index: by_tenant", true),

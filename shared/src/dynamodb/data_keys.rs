@@ -1,4 +1,4 @@
-//! The wrapped data keys of each workspace, in the table of workspaces.
+//! Each workspace's wrapped data keys, in the table of workspaces.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,18 +9,18 @@ use super::item::{Item, present};
 
 const PREFIX: &str = "data-key/";
 
-/// A data key as KMS wrapped it.
+/// A data key wrapped by KMS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// What envelopes carry.
+    /// The id that envelopes carry.
     pub id: String,
     /// The ciphertext that KMS unwraps.
     pub wrapped: Vec<u8>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: OffsetDateTime,
 }
 
-/// Keeps wrapped data keys. They are added and never changed or removed, since what they sealed may still be there.
+/// Reads and adds wrapped data keys. Keys are never changed or removed, since records sealed with them may still exist.
 #[derive(Debug, Clone)]
 pub struct DataKeyRing {
     client: Client,
@@ -28,12 +28,12 @@ pub struct DataKeyRing {
 }
 
 impl DataKeyRing {
-    /// A ring in the table of workspaces.
+    /// The key ring in the table of workspaces.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
 
-    /// The key of that id.
+    /// Returns the key with this id.
     ///
     /// # Errors
     /// When DynamoDB fails or the item is damaged.
@@ -51,7 +51,7 @@ impl DataKeyRing {
         output.item.map(|item| read(&Item(item))).transpose()
     }
 
-    /// The key that was made last. Two makers at once leave two keys, either of which will do.
+    /// Returns the newest key. If two processes add one at the same time, either works.
     ///
     /// # Errors
     /// When DynamoDB fails or an item is damaged.

@@ -1,4 +1,4 @@
-//! The integrations of a workspace: rows in the table of workspaces, their parameters in the secret store.
+//! A workspace's integrations: rows in the table of workspaces, with their parameters in the secret store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -19,55 +19,55 @@ use crate::secret_store::{SecretStore, is_key};
 const PREFIX: &str = "integration/";
 const TABLE: &str = "workspaces";
 
-/// A connector as a workspace has configured it, but for its parameters.
+/// A connector as configured by a workspace, without its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Integration {
-    /// The key of the workspace.
+    /// The workspace's key.
     pub workspace: String,
-    /// The key of the integration in the workspace.
+    /// The integration's key in the workspace.
     pub key: String,
-    /// The key of the connector.
+    /// The connector's key.
     pub connector_key: String,
-    /// What people call it.
+    /// The name that people see.
     pub name: Option<String>,
-    /// Where the provider sends the browser, instead of `{BASE_URI}/oauth-callback`.
+    /// The URI that the provider sends the browser to, instead of `{BASE_URI}/oauth-callback`.
     pub oauth_callback_uri: Option<String>,
-    /// Where a browser may be sent in the end, character for character. Their origins get the postMessage results.
+    /// The exact URIs that a browser may be sent to after the flow. Their origins get the postMessage results.
     pub redirect_uris: Vec<String>,
-    /// Changes whenever the parameters change.
+    /// A random string that changes whenever the parameters change.
     pub parameters_version: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: OffsetDateTime,
     /// When it last changed.
     pub updated_at: OffsetDateTime,
 }
 
-/// Parameters such as the client id and the client secret: what functions get as `connectorParameters`.
+/// An integration's parameters, such as client id and secret. Connector functions get them as `connectorParameters`.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IntegrationParameters {
-    /// Those of the integration.
+    /// The parameters for all options.
     pub parameters: Map<String, Value>,
-    /// What is different for single ways to connect, by the key of the option.
+    /// The differences for single options, by the option's key.
     pub options: BTreeMap<String, OptionConfig>,
 }
 
-/// How a workspace has configured one way to connect.
+/// A workspace's configuration of one connector option.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct OptionConfig {
-    /// Whether end users are not offered it.
+    /// Whether the option is hidden from end users.
     pub disabled: bool,
-    /// Over the parameters of the integration.
+    /// Overrides of the integration's parameters.
     pub parameters: Map<String, Value>,
 }
 
-/// What a change of an integration says of its parameters; what is not given stays.
+/// Changes to an integration's parameters. A `None` leaves the stored value as it is.
 #[derive(Default)]
 pub struct ParameterChanges {
-    /// In place of all parameters.
+    /// The new value of all parameters.
     pub parameters: Option<Map<String, Value>>,
-    /// In place of the configuration of all options.
+    /// The new configuration of all options.
     pub options: Option<BTreeMap<String, OptionConfig>>,
 }
 
@@ -77,7 +77,7 @@ pub struct Integrations {
     table: String,
     secrets: Arc<dyn SecretStore>,
     rng: Arc<dyn Rng>,
-    /// The parameters last read, by workspace and key, with the version of theirs.
+    /// The parameters last read, with their version, by workspace and key.
     cache: Mutex<HashMap<(String, String), StoredParameters>>,
 }
 
@@ -89,10 +89,10 @@ struct StoredParameters {
 }
 
 impl Integrations {
-    /// What a secret of Secrets Manager holds, in bytes; rows have room for more.
+    /// The largest secret in Secrets Manager, in bytes; rows have room for more.
     const MAX_BYTES: usize = 64 * 1024;
 
-    /// Integrations in the table of workspaces, with their parameters in `secrets`.
+    /// The integrations in the table of workspaces, with their parameters in `secrets`.
     pub fn new(client: Client, table: impl Into<String>, secrets: Arc<dyn SecretStore>, rng: Arc<dyn Rng>) -> Self {
         Self { client, table: table.into(), secrets, rng, cache: Mutex::default() }
     }
@@ -117,7 +117,7 @@ impl Integrations {
         output.item.map(|item| read(&Item(item))).transpose()
     }
 
-    /// All integrations of a workspace, by key.
+    /// Returns all integrations of a workspace, ordered by key.
     ///
     /// # Errors
     /// When DynamoDB fails or an item is damaged.
@@ -141,11 +141,10 @@ impl Integrations {
         Ok(integrations)
     }
 
-    /// Creates or replaces an integration. Of its parameters, what is not given stays as it is.
+    /// Creates or replaces an integration. Parameters without changes stay as they are.
     ///
     /// # Errors
-    /// 413 when its texts or its parameters are larger than 64 KiB; 503 when DynamoDB or the secret store
-    /// fails.
+    /// 413 when its name and URIs, or its parameters, are larger than 64 KiB; 503 when DynamoDB or the secret store fails.
     pub async fn put(&self, mut integration: Integration, changes: ParameterChanges) -> Result<Integration, Error> {
         let texts = integration.redirect_uris.iter().chain(&integration.name).chain(&integration.oauth_callback_uri);
         if texts.map(String::len).sum::<usize>() > Self::MAX_BYTES {
@@ -155,7 +154,7 @@ impl Integrations {
             let mut parameters = self.parameters(&integration).await?;
             parameters.parameters = changes.parameters.unwrap_or(parameters.parameters);
             parameters.options = changes.options.unwrap_or(parameters.options);
-            // The parameters go first: a row never names a version that is not there.
+            // The parameters are written first, so that a row never names a version that does not exist.
             integration.parameters_version = random::token::<12>(&*self.rng);
             let stored = StoredParameters { version: integration.parameters_version.clone(), parameters };
             let text = serde_json::to_string(&stored).map_err(Error::internal)?;
@@ -169,7 +168,7 @@ impl Integrations {
         Ok(integration)
     }
 
-    /// Removes an integration and its parameters; removing nothing succeeds.
+    /// Removes an integration and its parameters. Removing one that does not exist succeeds.
     ///
     /// # Errors
     /// 503 when DynamoDB or the secret store fails.
@@ -180,11 +179,11 @@ impl Integrations {
         let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(workspace, key)));
         delete.send().await.map_err(StoreError::dynamodb)?;
         self.secrets.remove(&secret_name(workspace, key)).await?;
-        self.cache.lock().expect("no panic holds it").remove(&(workspace.to_owned(), key.to_owned()));
+        self.cache.lock().expect("the lock is not poisoned").remove(&(workspace.to_owned(), key.to_owned()));
         Ok(())
     }
 
-    /// The parameters of an integration. They are read once for every change of them.
+    /// Returns an integration's parameters. They are cached until they change.
     ///
     /// # Errors
     /// 503 when the secret store fails.
@@ -193,7 +192,7 @@ impl Integrations {
             return Ok(IntegrationParameters::default());
         }
         let place = (integration.workspace.clone(), integration.key.clone());
-        if let Some(cached) = self.cache.lock().expect("no panic holds it").get(&place)
+        if let Some(cached) = self.cache.lock().expect("the lock is not poisoned").get(&place)
             && cached.version == integration.parameters_version
         {
             return Ok(cached.parameters.clone());
@@ -203,14 +202,14 @@ impl Integrations {
         };
         let stored: StoredParameters = serde_json::from_str(text.expose())
             .map_err(|_| Error::internal(format!("the stored parameters of {} are damaged", integration.key)))?;
-        self.cache.lock().expect("no panic holds it").insert(place, stored.clone());
+        self.cache.lock().expect("the lock is not poisoned").insert(place, stored.clone());
         Ok(stored.parameters)
     }
 }
 
 fn too_large(what: &str) -> Error {
     let most = Integrations::MAX_BYTES / 1024;
-    Error::too_large(format!("{what} of an integration have more than {most} KiB together"))
+    Error::too_large(format!("{what} of an integration must be at most {most} KiB in total"))
 }
 
 fn secret_name(workspace: &str, key: &str) -> String {

@@ -1,4 +1,4 @@
-//! Items as typed attributes.
+//! DynamoDB items with typed attributes.
 
 use std::collections::HashMap;
 
@@ -29,12 +29,12 @@ impl Item {
         self
     }
 
-    /// Milliseconds since 1970.
+    /// Adds a time, as milliseconds since 1970.
     pub(super) fn time(self, name: &str, value: OffsetDateTime) -> Self {
         self.number(name, milliseconds(value))
     }
 
-    /// Adds what is there by `add`; leaves the attribute out where there is nothing.
+    /// Adds a value with `add`, or leaves the attribute out if there is none.
     pub(super) fn maybe<T>(self, name: &str, value: Option<T>, add: impl FnOnce(Self, &str, T) -> Self) -> Self {
         match value {
             Some(value) => add(self, name, value),
@@ -59,7 +59,7 @@ impl Item {
     }
 }
 
-/// Makes an absent attribute an error that names it.
+/// Returns the value, or an error that names the missing attribute.
 pub(super) fn present<T>(value: Option<T>, table: &'static str, attribute: &'static str) -> Result<T, StoreError> {
     value.ok_or(StoreError::Damaged { table, attribute })
 }

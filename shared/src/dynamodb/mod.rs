@@ -1,6 +1,6 @@
-//! State in DynamoDB: connections, pending connect flows, and what a workspace has configured.
+//! State in DynamoDB: connections, pending connect flows, and the configuration of workspaces.
 //!
-//! The tables are described in [`schema`]. A global secondary index is read to find things, never to decide a lease.
+//! [`schema`] describes the tables. Global secondary indexes are used to find rows, never to decide a lease.
 
 mod connections;
 mod data_keys;
@@ -16,18 +16,18 @@ pub use sessions::{Session, SessionError, Sessions, Taken, Visit};
 
 use crate::error::Error;
 
-/// The outcome of a write under a condition. What is stored decides, so losing to another writer isn't an error.
+/// The outcome of a conditional write. Losing to another writer isn't an error.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    /// It is written.
+    /// The row was written.
     Done,
-    /// What is stored is not what the write expected. Nothing is written.
+    /// The stored row is not the one that the write expected. Nothing was written.
     Conflict,
 }
 
 impl Write {
-    /// The value for a write that is done.
+    /// Returns `value` if the write was done.
     pub fn then_some<T>(self, value: T) -> Option<T> {
         match self {
             Self::Done => Some(value),
@@ -39,11 +39,11 @@ impl Write {
 /// A table could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// DynamoDB did not answer, throttled, or refused.
+    /// DynamoDB did not answer, or throttled or rejected the request.
     #[error("DynamoDB failed")]
     DynamoDb(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// An item lacks an attribute or holds one of the wrong type.
-    #[error("an item of the table {table} is damaged: {attribute} is missing or of the wrong type")]
+    #[error("an item in the table {table} is damaged: {attribute} is missing or has the wrong type")]
     Damaged {
         /// The table.
         table: &'static str,

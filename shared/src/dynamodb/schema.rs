@@ -1,4 +1,4 @@
-//! The tables, as CreateTable takes them. The template in `infra/` declares the same ones for AWS.
+//! The tables, created with CreateTable. The template in `infra/` declares the same ones for AWS.
 
 use std::io;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct Tables {
     pub connections: String,
     /// Pending connect flows, by the digest of their state.
     pub sessions: String,
-    /// What a workspace has configured, by workspace and item: integrations and wrapped data keys.
+    /// The integrations and wrapped data keys of workspaces, by workspace and item.
     pub workspaces: String,
 }
 
@@ -34,65 +34,65 @@ impl Default for Tables {
     }
 }
 
-/// Lists a workspace's connections; projects only what a refresh never changes.
+/// The index of a workspace's connections. It projects only attributes that a refresh never changes.
 pub const BY_WORKSPACE: &str = "by_workspace";
-/// Lists a tenant's connections, by workspace and id; projects as little.
+/// The index of a tenant's connections, by workspace and id. It also projects only attributes that a refresh never changes.
 pub const BY_TENANT: &str = "by_tenant";
-/// Finds what is due; keys only.
+/// The index of due connections. It projects only keys.
 pub const BY_DUE: &str = "by_due";
 
-/// The longest name of a tenant, in bytes: it is the key of an index.
+/// The longest tenant name, in bytes: it is an index key.
 pub const MAX_TENANT_BYTES: usize = 2048;
 
-/// A table as it should be.
-struct Wanted<'a> {
+/// The specification of a table.
+struct TableSpec<'a> {
     name: &'a str,
     keys: &'a [(&'a str, ScalarAttributeType)],
-    indexes: Vec<Index<'a>>,
+    indexes: Vec<IndexSpec<'a>>,
 }
 
-struct Index<'a> {
+struct IndexSpec<'a> {
     name: &'a str,
     keys: [(&'a str, ScalarAttributeType); 2],
-    /// The attributes that it projects in addition to keys.
+    /// The projected attributes, in addition to keys.
     projected: &'a [&'a str],
 }
 
-/// Creates the tables that are missing, and the indexes that tables of an earlier version lack.
+/// Creates missing tables, and missing indexes of tables from earlier versions.
 ///
 /// # Errors
 /// When DynamoDB fails, or an index is not filled within a minute.
 pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> {
     use ScalarAttributeType::{N, S};
     let indexes = vec![
-        Index {
+        IndexSpec {
             name: BY_WORKSPACE,
             keys: [("workspace", S), ("created_at", N)],
             projected: &["tenant", "integration_key", "connector_key"],
         },
-        Index { name: BY_DUE, keys: [("due_shard", N), ("next_refresh_at", N)], projected: &[] },
-        Index { name: BY_TENANT, keys: [("tenant", S), ("id", S)], projected: &["integration_key"] },
+        IndexSpec { name: BY_DUE, keys: [("due_shard", N), ("next_refresh_at", N)], projected: &[] },
+        IndexSpec { name: BY_TENANT, keys: [("tenant", S), ("id", S)], projected: &["integration_key"] },
     ];
-    for wanted in [
-        Wanted { name: &tables.connections, keys: &[("id", S)], indexes },
-        Wanted { name: &tables.sessions, keys: &[("id", S)], indexes: Vec::new() },
-        Wanted { name: &tables.workspaces, keys: &[("workspace", S), ("item", S)], indexes: Vec::new() },
+    for table in [
+        TableSpec { name: &tables.connections, keys: &[("id", S)], indexes },
+        TableSpec { name: &tables.sessions, keys: &[("id", S)], indexes: Vec::new() },
+        TableSpec { name: &tables.workspaces, keys: &[("workspace", S), ("item", S)], indexes: Vec::new() },
     ] {
-        if !wanted.create(client).await? {
-            wanted.add_missing_indexes(client).await?;
+        if !table.create(client).await? {
+            table.add_missing_indexes(client).await?;
         }
     }
     Ok(())
 }
 
-impl Wanted<'_> {
-    /// `false` if there is such a table already.
+impl TableSpec<'_> {
+    /// Creates the table. Returns `false` if it exists.
     async fn create(&self, client: &Client) -> Result<bool, StoreError> {
         let mut keys = self.keys.to_vec();
         keys.extend(self.indexes.iter().flat_map(|index| index.keys.clone()));
         keys.sort_unstable_by_key(|(name, _)| *name);
         keys.dedup_by_key(|(name, _)| *name);
-        let indexes = self.indexes.iter().map(Index::definition).collect::<Result<Vec<_>, _>>()?;
+        let indexes = self.indexes.iter().map(IndexSpec::definition).collect::<Result<Vec<_>, _>>()?;
         let result = client
             .create_table()
             .table_name(self.name)
@@ -109,7 +109,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// DynamoDB takes one new index at a time.
+    /// Adds missing indexes one by one: DynamoDB accepts only one new index at a time.
     async fn add_missing_indexes(&self, client: &Client) -> Result<(), StoreError> {
         if self.indexes.is_empty() {
             return Ok(());
@@ -129,7 +129,7 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    async fn wait_until_filled(&self, client: &Client, index: &Index<'_>) -> Result<(), StoreError> {
+    async fn wait_until_filled(&self, client: &Client, index: &IndexSpec<'_>) -> Result<(), StoreError> {
         const PAUSE: Duration = Duration::from_millis(200);
         for _ in 0..300 {
             let states = self.index_states(client).await?;
@@ -138,7 +138,7 @@ impl Wanted<'_> {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(StoreError::dynamodb(io::Error::other(format!("the index {} is not filled within a minute", index.name))))
+        Err(StoreError::dynamodb(io::Error::other(format!("the index {} was not filled within a minute", index.name))))
     }
 
     async fn index_states(&self, client: &Client) -> Result<Vec<(String, IndexStatus)>, StoreError> {
@@ -148,7 +148,7 @@ impl Wanted<'_> {
     }
 }
 
-impl Index<'_> {
+impl IndexSpec<'_> {
     fn definition(&self) -> Result<GlobalSecondaryIndex, StoreError> {
         let index = GlobalSecondaryIndex::builder()
             .index_name(self.name)

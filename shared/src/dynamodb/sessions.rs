@@ -1,5 +1,5 @@
-//! Pending connect flows. A session is used once, within its life, by the browser that began it; for a moment after that,
-//! it keeps how the flow ended.
+//! Pending connect flows. A session is used once, before it expires, by the browser that started it. For a moment after that,
+//! it keeps the flow's outcome.
 
 use std::time::Duration;
 
@@ -16,42 +16,42 @@ use crate::clock::milliseconds;
 
 const TABLE: &str = "sessions";
 
-/// A pending flow, its contents sealed.
+/// A pending flow, with its contents sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The digest of the state parameter. The state itself is nowhere stored.
+    /// The digest of the state parameter. The state itself is not stored.
     pub id: String,
     /// The workspace whose key sealed the contents.
     pub workspace: String,
-    /// The digest of the cookie of the browser that began the flow.
+    /// The digest of the cookie in the browser that started the flow.
     pub browser: String,
-    /// The host that the browser began at, where it has the cookie.
+    /// The host at which the browser started, and for which it has the cookie.
     pub host: Option<String>,
     /// The sealed contents.
     pub sealed: Vec<u8>,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: OffsetDateTime,
 }
 
-/// A callback that asks for a session.
+/// A callback that requests a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Visit<'a> {
-    /// The id of the session.
+    /// The session's id.
     pub id: &'a str,
     /// The digest of the browser's cookie.
     pub browser: &'a str,
-    /// The digest of all that the callback says.
+    /// The digest of all the callback's parameters.
     pub callback: &'a str,
 }
 
-/// The answer to a callback that asks for a session.
+/// The result of taking a session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// The session, which nobody else gets.
+    /// The session, which no other callback gets.
     Session(Session),
-    /// The very same callback has the session and is at work.
+    /// The same callback has taken the session and is still running.
     Unfinished,
-    /// The very same callback came before, and this is what came of it.
+    /// The same callback has finished with this outcome.
     Finished {
         /// The workspace whose key sealed it.
         workspace: String,
@@ -63,13 +63,13 @@ pub enum Taken {
 /// Why a session could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// Unknown, used already, or over.
-    #[error("this connect flow is unknown, over, or finished already")]
+    /// It is unknown, used, or expired.
+    #[error("this connect flow is unknown, expired, or already finished")]
     Gone,
-    /// It was begun in another browser. It stays, so that a stranger cannot end it.
-    #[error("this connect flow was begun in another browser")]
+    /// It was started in another browser. It is kept, so that a stranger cannot end it.
+    #[error("this connect flow was started in another browser")]
     OtherBrowser {
-        /// The host at which it was begun.
+        /// The host at which it was started.
         host: Option<String>,
     },
     /// The table failed.
@@ -77,7 +77,7 @@ pub enum SessionError {
     Store(#[from] StoreError),
 }
 
-/// Keeps sessions.
+/// Reads and writes sessions.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     client: Client,
@@ -85,7 +85,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions in `table`.
+    /// The sessions in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
@@ -102,18 +102,18 @@ impl Sessions {
             .maybe("host", session.host.as_ref(), Item::string)
             .bytes("sealed", session.sealed.clone())
             .time("expires_at", session.expires_at)
-            // In seconds, for DynamoDB's own deletion, which may come days later.
+            // In seconds, for DynamoDB's own deletion, which may happen days later.
             .number("ttl", session.expires_at.unix_timestamp());
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item.0));
         put.send().await.map(drop).map_err(StoreError::dynamodb)
     }
 
-    /// Takes a session: of two takers, one gets it. Its sealed contents are then gone from the table.
+    /// Takes a session. Of two simultaneous callbacks, only one gets it. Its sealed contents are removed from the table.
     ///
-    /// The same callback from the same browser, within `again` of `now`, is shown the outcome once more.
+    /// If the same callback comes again from the same browser, within `again` of `now`, it gets the outcome.
     ///
     /// # Errors
-    /// When it is gone or another browser's, or DynamoDB fails.
+    /// When the session is gone or another browser's, or DynamoDB fails.
     pub async fn take(&self, visit: Visit<'_>, now: OffsetDateTime, again: Duration) -> Result<Taken, SessionError> {
         let result = self
             .update(visit.id, now + again)
@@ -138,7 +138,7 @@ impl Sessions {
         }
     }
 
-    /// Keeps how a flow ended with the session that was taken for this callback, until `until`.
+    /// Keeps a flow's outcome, until `until`, in the session that this callback took.
     ///
     /// # Errors
     /// When DynamoDB fails, or has deleted the session.
@@ -152,7 +152,7 @@ impl Sessions {
         update.send().await.map(drop).map_err(StoreError::dynamodb)
     }
 
-    /// An update of a session that is over then.
+    /// Starts an update of a session that will expire at `until`.
     fn update(
         &self,
         id: &str,
@@ -168,7 +168,7 @@ impl Sessions {
     }
 }
 
-/// The answer of a session that cannot be taken, or that is not there.
+/// Returns the result for a session that cannot be taken or does not exist.
 fn missed(item: &Item, visit: Visit<'_>, now: OffsetDateTime) -> Result<Taken, SessionError> {
     if item.0.is_empty() {
         return Err(SessionError::Gone);

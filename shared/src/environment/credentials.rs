@@ -1,4 +1,4 @@
-//! Where credentials are kept: the setting, and the store that it means.
+//! The setting that says where credentials are kept, and the store that it selects.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,35 +13,35 @@ const TYPE: &str = "CONNECTION_CREDENTIALS_STORAGE_TYPE";
 const FILE_DIR: &str = "CONNECTION_CREDENTIALS_FILE_DIR";
 const ENDPOINT: &str = "CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL";
 
-/// Where credentials are kept (`CONNECTION_CREDENTIALS_STORAGE_TYPE`).
+/// The location of credentials (`CONNECTION_CREDENTIALS_STORAGE_TYPE`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialsIn {
-    /// In the connections' rows (`database`).
+    /// The connections' rows (`database`).
     Database,
-    /// In the memory of this process (`memory`).
+    /// The memory of this process (`memory`).
     Memory,
-    /// In files of this folder (`file`, `CONNECTION_CREDENTIALS_FILE_DIR`).
+    /// Files in this folder (`file`, `CONNECTION_CREDENTIALS_FILE_DIR`).
     Files(PathBuf),
-    /// In AWS Secrets Manager, with names that begin so (`secrets_manager`, `SECRETS_PREFIX`).
-    SecretsManager(aws::Name),
-    /// Behind this URL (`external_api`, `CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL`).
+    /// AWS Secrets Manager, with names that have this prefix (`secrets_manager`, `SECRETS_PREFIX`).
+    SecretsManager(aws::ResourceName),
+    /// An API at this URL (`external_api`, `CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL`).
     ExternalApi(Url),
 }
 
 impl CredentialsIn {
-    /// Reads the environment. `base_uri` is where this Larder answers; `is_local` as in [`Settings`](super::Settings);
-    /// `secrets` is what the names in Secrets Manager begin with, if there is one.
+    /// Reads the setting from the environment. `base_uri` is this Larder's own; `is_local` is as in
+    /// [`Settings`](super::Settings); `secrets` is the prefix of names in Secrets Manager, if that is available.
     ///
     /// # Errors
-    /// When something is missing or wrong.
-    pub fn from_env(base_uri: &str, is_local: bool, secrets: Option<aws::Name>) -> Result<Self, SettingError> {
+    /// When a setting is missing or invalid.
+    pub fn from_env(base_uri: &str, is_local: bool, secrets: Option<aws::ResourceName>) -> Result<Self, SettingError> {
         Self::read(base_uri, is_local, secrets, optional)
     }
 
     fn read(
         base_uri: &str,
         is_local: bool,
-        secrets: Option<aws::Name>,
+        secrets: Option<aws::ResourceName>,
         get: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SettingError> {
         let required = |name| get(name).ok_or(SettingError::Missing(name));
@@ -54,25 +54,25 @@ impl CredentialsIn {
                 let url = Url::parse(&required(ENDPOINT)?).ok().filter(|url| is_endpoint(url, base_uri, is_local));
                 url.map(Self::ExternalApi).ok_or(SettingError::Wrong {
                     name: ENDPOINT,
-                    expected: "an https URL of another server (or http on this machine), without a user, a fragment and \
-                               a `connectionId`",
+                    expected: "an https URL of another server (or http on this machine) without user, fragment, or \
+                               `connectionId`",
                 })
             }
             (Some(_), Some(_)) => Err(SettingError::Wrong {
                 name: TYPE,
-                expected: "database, external_api, secrets_manager, file or memory",
+                expected: "database, external_api, secrets_manager, file, or memory",
             }),
             (Some(_), None) => Err(SettingError::Wrong {
                 name: TYPE,
-                expected: "database, external_api, file or memory; on this machine there is no Secrets Manager",
+                expected: "database, external_api, file, or memory (Secrets Manager is not available on this machine)",
             }),
         }
     }
 }
 
 impl Environment {
-    /// The store of credentials, if they are not in the rows. All that ask get the same one, so that they share what is in
-    /// memory.
+    /// Returns the credential store, if credentials are not kept in the rows. All callers get the same one, so that they share
+    /// its memory.
     ///
     /// # Errors
     /// When the key file cannot be used.
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_in_the_database_unless_a_setting_says_otherwise() {
+    fn credentials_are_in_the_database_by_default() {
         assert_eq!(read(&[]), Ok(CredentialsIn::Database));
         assert_eq!(read(&[(TYPE, "database")]), Ok(CredentialsIn::Database));
         assert_eq!(read(&[(TYPE, "memory")]), Ok(CredentialsIn::Memory));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn errors_name_the_missing_or_invalid_setting() {
         for (settings, named) in [
             (&[(TYPE, "Database")][..], TYPE),
             (&[(TYPE, "file")], FILE_DIR),
@@ -125,16 +125,16 @@ mod tests {
             (&[(TYPE, "external_api"), (ENDPOINT, "http://store.example/")], ENDPOINT),
             (&[(TYPE, "external_api"), (ENDPOINT, "https://larder.example/credentials")], ENDPOINT),
         ] {
-            let message = read(settings).expect_err("is wrong");
+            let message = read(settings).expect_err("is invalid");
             assert!(message.contains(named), "{message}");
-            assert!(!message.contains("store.example"), "a query may hold a key: {message}");
+            assert!(!message.contains("store.example"), "a URL may contain a key: {message}");
         }
     }
 
     #[test]
-    fn secrets_manager_is_an_error_where_there_is_none() {
+    fn secrets_manager_is_an_error_if_it_is_not_available() {
         let get = |name: &str| (name == TYPE).then(|| "secrets_manager".to_owned());
-        let error = CredentialsIn::read("http://127.0.0.1:9000", true, None, get).expect_err("is wrong");
-        assert!(error.to_string().contains("there is no Secrets Manager"), "{error}");
+        let error = CredentialsIn::read("http://127.0.0.1:9000", true, None, get).expect_err("is invalid");
+        assert!(error.to_string().contains("Secrets Manager is not available"), "{error}");
     }
 }

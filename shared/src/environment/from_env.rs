@@ -1,4 +1,4 @@
-//! The settings of a Lambda function: its environment variables.
+//! Reads the settings of a Lambda function from its environment variables.
 
 use std::env;
 use std::fs;
@@ -19,10 +19,10 @@ use crate::random::SystemRng;
 use crate::trust::Trust;
 
 impl Settings {
-    /// Reads the environment of a Lambda function.
+    /// Reads the environment variables of a Lambda function.
     ///
     /// # Errors
-    /// When something is missing or wrong.
+    /// When a setting is missing or invalid.
     pub fn from_env() -> Result<Self, SettingError> {
         let defaults = Tables::default();
         let secrets = match optional("SECRETS_FILE") {
@@ -57,7 +57,7 @@ impl Settings {
             give_up: match optional("REFRESH_GIVE_UP") {
                 Some(text) => duration(&text).ok_or(SettingError::Wrong {
                     name: "REFRESH_GIVE_UP",
-                    expected: "a duration such as 7d, 12h, 30m or 45s",
+                    expected: "a duration such as 7d, 12h, 30m, or 45s",
                 })?,
                 None => GIVE_UP,
             },
@@ -67,13 +67,13 @@ impl Settings {
 }
 
 impl Environment {
-    /// The environment of a Lambda function.
+    /// Creates the environment of a Lambda function.
     ///
     /// # Errors
-    /// When a setting is missing or wrong.
+    /// When a setting is missing or invalid.
     pub async fn from_env() -> Result<Self, SettingError> {
         let settings = Settings::from_env()?;
-        // Lambda gives its credentials in variables. The chain of all providers makes HTTP clients for each other way.
+        // Lambda passes its credentials in variables. The default provider chain would create HTTP clients for other sources.
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .timeout_config(aws_http::timeouts())
@@ -82,7 +82,7 @@ impl Environment {
         Ok(Self::new(settings, sdk, Arc::new(SystemClock), Arc::new(SystemRng)))
     }
 
-    /// The `refresh` function, to be invoked.
+    /// Returns a client of the `refresh` function.
     pub fn refresh_function(&self) -> RefreshFunction {
         RefreshFunction::new(self.sdk.clone(), &self.settings.refresh_function)
     }
@@ -111,7 +111,7 @@ fn refreshes_by() -> Result<RefreshesBy, SettingError> {
             role_arn: required("SCHEDULE_ROLE_ARN")?,
             dead_letter_arn: optional("SCHEDULE_DEAD_LETTER_ARN"),
         })),
-        Some(_) => Err(SettingError::Wrong { name: "REFRESH_SCHEDULER", expected: "eventbridge, sweep or none" }),
+        Some(_) => Err(SettingError::Wrong { name: "REFRESH_SCHEDULER", expected: "eventbridge, sweep, or none" }),
     }
 }
 
@@ -121,7 +121,7 @@ fn base_uri(text: &str) -> Result<String, SettingError> {
         .ok_or(SettingError::Wrong { name: "BASE_URI", expected: "an http(s) URL without a query" })
 }
 
-/// Reads `7d`, `12h`, `30m`, `45s`, or plain seconds. The crate `humantime` takes `30M` for thirty months, and no plain
+/// Parses `7d`, `12h`, `30m`, `45s`, or plain seconds. The crate `humantime` reads `30M` as thirty months and rejects plain
 /// seconds.
 fn duration(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_uri_has_no_slash_at_the_end_and_no_query() {
+    fn a_base_uri_has_no_trailing_slash_and_no_query() {
         assert_eq!(base_uri("https://larder.example/prod/").expect("fine"), "https://larder.example/prod");
         assert!(base_uri("larder.example").is_err());
         assert!(base_uri("https://larder.example/?a=b").is_err());

@@ -1,4 +1,4 @@
-//! Events that a function isn't made for: warm-up events are answered, all others get one sentence that says what to do.
+//! Handles events that a function does not expect. Warm-up events succeed; all others get an error that says what to do.
 
 use http::StatusCode;
 use serde::Serialize;
@@ -8,21 +8,21 @@ use crate::error::Error;
 use crate::http::Response;
 use crate::invocation::Invocation;
 
-/// An answer to an event: to one that the function takes, or to another.
+/// The response to an expected event or to a foreign one.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Answer<A> {
+pub(super) enum EventResponse<A> {
     Expected(A),
     Foreign(Value),
 }
 
-/// Answers an event that a function does not take. `takes` is the sentence that says which it takes.
+/// Responds to an event that a function does not expect. `takes` is the error message that says which events it accepts.
 ///
-/// A warm-up succeeds and does nothing. A caller over HTTP gets a response in the format of the service that asks, such as
-/// a REST API or a load balancer.
+/// A warm-up succeeds and does nothing. HTTP callers get a response in the format of the invoking service: a REST API or a load
+/// balancer.
 ///
 /// # Errors
-/// Any other event fails, so that whoever sent it keeps it.
+/// Any other event fails, so that its source keeps it.
 pub(super) async fn answer(event: &str, takes: &'static str, invocation: Invocation) -> Result<Value, Error> {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     let error = Error::foreign_event(takes);
@@ -36,7 +36,7 @@ pub(super) async fn answer(event: &str, takes: &'static str, invocation: Invocat
     }
 }
 
-/// Whether an event only keeps the function warm: an empty one, one of the common tools for that, or a schedule's.
+/// Whether an event only keeps the function warm: an empty one, or one from a schedule or a common warm-up tool.
 fn is_warm_up(event: &Value) -> bool {
     let sources = ["serverless-plugin-warmup", "aws.events", "aws.scheduler"];
     match event {
@@ -49,9 +49,9 @@ fn is_warm_up(event: &Value) -> bool {
     }
 }
 
-/// A response for whichever service made the event. None of them takes members that only others know. See the formats of
-/// [REST APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html) and of
-/// [load balancers](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html).
+/// Returns a response in the format of the service that sent the event. Each service rejects members of the others' formats. See
+/// the formats of [REST APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html)
+/// and [load balancers](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html).
 fn http_response(event: &Value, context: &Map<String, Value>, response: &Response) -> Value {
     let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
@@ -78,9 +78,9 @@ mod tests {
     use super::*;
     use crate::testing::Lines;
 
-    const TAKES: &str = "this function takes the events of the test";
+    const TAKES: &str = "this function accepts the test's events";
 
-    /// The answer, and the line of the invocation.
+    /// Returns the answer and the invocation's log line.
     async fn answered(event: Value) -> (Result<Value, Error>, Value) {
         let mut answered = None;
         let work = async { answered = Some(answer(&event.to_string(), TAKES, Invocation::default()).await) };
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_over_http_get_the_sentence_in_their_own_format() {
+    async fn http_callers_get_the_error_in_their_own_format() {
         let members = |answer: &Value| answer.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         let rest = json!({"resource": "/credentials", "path": "/credentials", "httpMethod": "GET",
                           "headers": {"authorization": "Bearer t"}, "requestContext": {"stage": "prod"}});
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_events_fail_with_the_sentence() {
+    async fn other_events_fail_with_the_error_message() {
         for event in
             [json!({"Records": []}), json!({"workspace": "w"}), json!([1]), json!("text"), json!({"source": "x"})]
         {

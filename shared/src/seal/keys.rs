@@ -1,4 +1,4 @@
-//! Data keys, and the key file of a single machine.
+//! Data keys, and the key file for a single machine.
 
 use std::fs;
 use std::io;
@@ -14,19 +14,19 @@ use super::SealError;
 use crate::random::Rng;
 use crate::secret_store::replace_file;
 
-/// 256 bits that seal the records of one workspace. `Debug` prints the id alone.
+/// A 256-bit key that seals the records of one workspace. `Debug` prints only its id.
 pub struct DataKey {
     id: String,
     bytes: [u8; 32],
 }
 
 impl DataKey {
-    /// A key and the id that envelopes carry (at most 255 bytes).
+    /// Creates a key from its bytes and the id that envelopes carry (at most 255 bytes).
     pub fn new(id: impl Into<String>, bytes: [u8; 32]) -> Self {
         Self { id: id.into(), bytes }
     }
 
-    /// What envelopes carry to find the key again.
+    /// Returns the id that envelopes carry to find the key again.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -42,42 +42,44 @@ impl std::fmt::Debug for DataKey {
     }
 }
 
-/// Where data keys come from.
+/// A source of data keys.
 #[async_trait]
 pub trait DataKeys: Send + Sync {
-    /// The key that seals the workspace's next record.
+    /// Returns the key that seals the workspace's next record.
     ///
     /// # Errors
     /// When the keys cannot be reached.
     async fn current(&self, workspace: &str) -> Result<Arc<DataKey>, SealError>;
 
-    /// The key of that id; `None` if there is none.
+    /// Returns the key with this id; `None` if there is none.
     ///
     /// # Errors
     /// When the keys cannot be reached, or the stored key does not open.
     async fn by_id(&self, workspace: &str, id: &str) -> Result<Option<Arc<DataKey>>, SealError>;
 
-    /// Has the key at hand that opens most records of the workspace, if there is one. Makes none; whatever fails will fail
-    /// again, and be told, where the key is needed.
+    /// Loads the key that opens most of the workspace's records, if there is one. Creates no key and reports no error: the
+    /// error recurs when the key is needed.
     async fn look_ahead(&self, _workspace: &str) {}
 }
 
-/// Keys derived from one 256-bit key in a file of mode 0600. Whoever loses the file loses the data.
+/// Keys derived from one 256-bit key in a file of mode 0600. Without the file, the data is lost.
 pub struct KeyFile {
     id: String,
     master: hkdf::Prk,
 }
 
 impl KeyFile {
-    /// Makes a key file with a new key, unless there is one already.
+    /// Creates a key file with a new key, unless the file exists.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn create(path: &Path, rng: &dyn Rng) -> io::Result<()> {
+        // A second key would make everything that is sealed unreadable.
         if path.exists() {
             return Ok(());
         }
-        // Written whole under another name first; a link never replaces what somebody else made meanwhile.
+        // Write it completely under another name first: unlike a rename, a link never replaces a file that another process has
+        // created meanwhile.
         let fresh = path.with_extension(crate::random::token::<9>(rng));
         replace_file(&fresh, crate::random::token::<32>(rng).as_bytes())?;
         let linked = fs::hard_link(&fresh, path);
@@ -91,7 +93,7 @@ impl KeyFile {
     /// Reads a key file.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no key file.
+    /// When the file cannot be read or isn't a key file.
     pub fn open(path: &Path) -> io::Result<Self> {
         let text = fs::read_to_string(path)?;
         let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().filter(|bytes| bytes.len() == 32);
@@ -99,6 +101,7 @@ impl KeyFile {
             let message = format!("{} is not a key file: it should hold 32 bytes in URL-safe base64", path.display());
             io::Error::new(io::ErrorKind::InvalidData, message)
         })?;
+        // The id is derived from the key, so that records sealed with another key file are recognized.
         let fingerprint = digest::digest(&digest::SHA256, &bytes);
         let fingerprint = fingerprint.as_ref().get(..6).unwrap_or_default();
         Ok(Self {
@@ -111,6 +114,7 @@ impl KeyFile {
 #[async_trait]
 impl DataKeys for KeyFile {
     async fn current(&self, workspace: &str) -> Result<Arc<DataKey>, SealError> {
+        // One key per workspace, so that a leaked data key opens only that workspace's records.
         let mut bytes = [0; 32];
         self.master
             .expand(&[workspace.as_bytes()], hkdf::HKDF_SHA256)

@@ -1,9 +1,9 @@
-//! Encryption at rest: AES-256-GCM under a data key of the workspace, bound to the one place where it belongs.
+//! Encryption at rest: AES-256-GCM with a data key of the workspace, bound to one record and version.
 //!
 //! A sealed envelope is `format (1 byte) ‖ length of the key id (1) ‖ key id ‖ nonce (12) ‖ ciphertext ‖ tag (16)`.
-//! Every record has a key of its own, derived from the data key by HKDF-SHA-256 (RFC 5869), so no AES-GCM key comes near
-//! its limit of messages (NIST SP 800-38D §8.3). The additional data names the record and its version: a ciphertext
-//! that is moved to another row, or to another version of its own row, does not open.
+//! Every record has its own key, derived from the data key with HKDF-SHA-256 (RFC 5869), so no AES-GCM key comes near its
+//! message limit (NIST SP 800-38D §8.3). The additional data names the record and its version: a ciphertext that is moved to
+//! another row, or to another version of its own row, does not open.
 
 mod keys;
 
@@ -17,29 +17,29 @@ use crate::connection::ConnectionKey;
 use crate::error::Error;
 use crate::random::Rng;
 
-/// The first byte of an envelope of the layout above.
+/// The first byte of an envelope with the layout above.
 const FORMAT: u8 = 1;
 
-/// The one place where a ciphertext belongs.
+/// The one place where a ciphertext may be opened.
 #[derive(Debug, Clone, Copy)]
 pub struct SealContext<'a> {
-    /// The key of the workspace.
+    /// The workspace's key.
     pub workspace: &'a str,
-    /// What kind of record it is, such as `connection`.
+    /// The kind of record, such as `connection`.
     pub kind: &'static str,
-    /// The id of the record in its workspace.
+    /// The record's id in its workspace.
     pub id: &'a str,
-    /// The version of the record.
+    /// The record's version.
     pub version: u64,
 }
 
 impl<'a> SealContext<'a> {
-    /// The place of a record of a connection at a version.
+    /// The context of a connection's record at a version.
     pub fn of(kind: &'static str, key: &'a ConnectionKey, version: u64) -> Self {
         Self { workspace: &key.workspace, kind, id: &key.id, version }
     }
 
-    /// An encoding of all parts that no other place shares: each is preceded by its length.
+    /// Returns an unambiguous encoding of all parts: each is preceded by its length.
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         for part in [self.workspace.as_bytes(), self.kind.as_bytes(), self.id.as_bytes(), &self.version.to_be_bytes()] {
@@ -53,11 +53,11 @@ impl<'a> SealContext<'a> {
 /// Why a record could not be sealed or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The key service did not answer. Nothing is ever stored or served unsealed instead.
+    /// The key service did not answer. Nothing is stored or served unsealed instead.
     #[error("the key service failed")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The envelope was changed, moved, cut, or sealed with a key that is gone.
-    #[error("a sealed record does not open: it was changed, moved, or its key is gone")]
+    /// The envelope was changed, moved, truncated, or sealed with a key that is gone.
+    #[error("a sealed record does not open: it was changed or moved, or its key is gone")]
     DoesNotOpen,
 }
 
@@ -78,12 +78,12 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer that takes its data keys from `keys`.
+    /// Creates a sealer with the data keys in `keys`.
     pub fn new(keys: Arc<dyn DataKeys>, rng: Arc<dyn Rng>) -> Self {
         Self { keys, rng }
     }
 
-    /// Has the key of a workspace at hand, so that sealing soon after does not need the key service.
+    /// Loads a workspace's current key, so that sealing soon after does not need the key service.
     ///
     /// # Errors
     /// When the key service fails.
@@ -91,21 +91,24 @@ impl Sealer {
         self.keys.current(workspace).await.map(drop)
     }
 
-    /// Has the key at hand that opens most records of a workspace; see [`DataKeys::look_ahead`].
+    /// Loads the key that opens most of a workspace's records; see [`DataKeys::look_ahead`].
     pub async fn look_ahead(&self, workspace: &str) {
         self.keys.look_ahead(workspace).await;
     }
 
-    /// Seals `plaintext` for one place, with the current data key of its workspace.
+    /// Seals `plaintext` for one place with the workspace's current data key.
     ///
     /// # Errors
     /// When the key service fails.
     pub async fn seal(&self, place: SealContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        // Always the current key: older ones only open records, so that keys can be rotated.
         let key = self.keys.current(place.workspace).await?;
         let aad = place.bytes();
+        // A random nonce is safe: each record version has its own key, which seals only a few messages.
         let mut nonce = [0; NONCE_LEN];
         self.rng.fill(&mut nonce);
 
+        // The key's id goes in front in the clear: the key must be found before anything can be opened.
         let mut envelope = Vec::with_capacity(plaintext.len() + key.id().len() + 30);
         envelope.push(FORMAT);
         envelope.push(u8::try_from(key.id().len()).map_err(|_| SealError::DoesNotOpen)?);
@@ -113,6 +116,7 @@ impl Sealer {
         envelope.extend(nonce);
         let header = envelope.len();
         envelope.extend(plaintext);
+        // Only the part behind the header is encrypted. A changed header leads to another key or nonce, so the tag fails.
         let tag = record_key(&key, &aad)?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
@@ -124,13 +128,15 @@ impl Sealer {
         Ok(envelope)
     }
 
-    /// Opens what was sealed for this place.
+    /// Opens an envelope that was sealed for this place.
     ///
     /// # Errors
-    /// When the key service fails, or the envelope is not what was sealed for this place.
+    /// When the key service fails, or the envelope was not sealed for this place.
     pub async fn open(&self, place: SealContext<'_>, envelope: &[u8]) -> Result<Vec<u8>, SealError> {
         let (key_id, nonce, sealed) = split(envelope).ok_or(SealError::DoesNotOpen)?;
+        // The envelope names the key, but the workspace is the caller's: no workspace opens another's records.
         let key = self.keys.by_id(place.workspace, key_id).await?.ok_or(SealError::DoesNotOpen)?;
+        // The place is the one expected, not one that the envelope claims: a moved record fails authentication.
         let aad = place.bytes();
         let mut buffer = sealed.to_vec();
         let length = record_key(&key, &aad)?
@@ -150,7 +156,7 @@ fn split(envelope: &[u8]) -> Option<(&str, Nonce, &[u8])> {
     (format == FORMAT).then_some((std::str::from_utf8(key_id).ok()?, Nonce::assume_unique_for_key(*nonce), sealed))
 }
 
-/// The key of one record: HKDF over the data key, with the record's place as `info`.
+/// Derives the key of one record: HKDF over the data key, with the record's place as `info`.
 fn record_key(key: &DataKey, place: &[u8]) -> Result<LessSafeKey, SealError> {
     let mut bytes = [0; 32];
     hkdf::Salt::new(hkdf::HKDF_SHA256, b"larder record key")
@@ -178,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sealed_opens_in_its_own_place_only() {
+    async fn sealed_records_open_only_in_their_own_place() {
         let (sealer, _folder) = sealer();
         let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
         assert_eq!(sealer.open(PLACE, &envelope).await.expect("opens"), b"a token");
@@ -192,7 +198,7 @@ mod tests {
         }
     }
 
-    /// One key for all workspaces, so that nothing but the place tells them apart.
+    /// One key for all workspaces, so that only the place distinguishes them.
     struct OneKey(Arc<DataKey>);
 
     #[async_trait::async_trait]
@@ -207,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_workspace_is_in_the_seal_and_not_only_in_the_key() {
+    async fn the_seal_is_bound_to_the_workspace() {
         let keys = OneKey(Arc::new(DataKey::new("one", [7; 32])));
         let sealer = Sealer::new(Arc::new(keys), Arc::new(SystemRng));
         let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
@@ -217,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_byte_of_an_envelope_can_be_changed_or_cut() {
+    async fn an_altered_or_truncated_envelope_does_not_open() {
         let (sealer, _folder) = sealer();
         let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");
         for at in 0..envelope.len() {
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_plaintext_is_not_in_the_envelope_and_no_two_envelopes_are_alike() {
+    async fn envelopes_hide_the_plaintext_and_are_never_equal() {
         let (sealer, _folder) = sealer();
         let one = sealer.seal(PLACE, b"a token").await.expect("seals");
         let two = sealer.seal(PLACE, b"a token").await.expect("seals");
@@ -238,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_key_does_not_open() {
+    async fn a_record_does_not_open_with_another_key() {
         let (sealer, _folder) = sealer();
         let (other, _other_folder) = self::sealer();
         let envelope = sealer.seal(PLACE, b"a token").await.expect("seals");

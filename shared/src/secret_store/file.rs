@@ -1,4 +1,4 @@
-//! Secrets in one file on this machine, readable by its owner alone.
+//! Secrets in one file on this machine, readable only by its owner.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use super::{SecretStore, SecretStoreError};
 use crate::secret::Secret;
 
-/// One JSON object, name to value, in a file of mode 0600.
+/// A JSON object of names and values in a file of mode 0600.
 ///
-/// It is replaced by an atomic rename under a lock, so several processes may share it.
+/// The file is replaced by an atomic rename under a lock, so several processes may share it.
 #[derive(Debug, Clone)]
 pub struct SecretFile {
     path: PathBuf,
@@ -22,7 +22,7 @@ pub struct SecretFile {
 type Entries = BTreeMap<String, Secret>;
 
 impl SecretFile {
-    /// Secrets in the file at `path`, which need not exist; its folder must.
+    /// The secrets in the file at `path`. The file need not exist, but its folder must.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -45,10 +45,10 @@ impl SecretFile {
     }
 }
 
-/// Writes a file of mode 0600 so that a reader sees the old bytes or the new ones, also after a crash.
+/// Writes a file of mode 0600 so that readers see either the old bytes or the new ones, even after a crash.
 ///
 /// # Errors
-/// Whatever the file system answers.
+/// When the file system fails.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = private_file(&fresh)?;
@@ -59,19 +59,19 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Makes what was renamed or removed in the folder of `path` last through a crash of the machine.
+/// Syncs the folder of `path`, so that renames and removals in it survive a crash of the machine.
 ///
 /// # Errors
-/// Whatever the file system answers.
+/// When the file system fails.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
-/// Opens a file for writing, or makes one of mode 0600; what is in it stays.
+/// Opens a file for writing and keeps its contents, or creates one of mode 0600.
 ///
 /// # Errors
-/// Whatever the file system answers.
+/// When the file system fails.
 pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_put_is_got_until_it_is_removed_and_only_the_owner_can_read_it() {
+    async fn secrets_round_trip_and_the_file_is_private() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secrets.json");
         let store = SecretFile::new(&path);

@@ -1,4 +1,4 @@
-//! Where workspace secrets and integration parameters are kept: AWS Secrets Manager, or a file on one machine.
+//! Stores for workspace secrets and integration parameters: AWS Secrets Manager, or a file on one machine.
 
 mod file;
 
@@ -16,10 +16,10 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// Named secret texts. Names use the characters that Secrets Manager allows: letters, digits and `/_+=.@-`.
+/// A store of named secrets. Names use the characters that Secrets Manager allows: letters, digits, and `/_+=.@-`.
 #[async_trait]
 pub trait SecretStore: Send + Sync {
-    /// The newest value; `None` if there is no such secret.
+    /// Returns the newest value; `None` if there is no such secret.
     ///
     /// # Errors
     /// When the store fails.
@@ -28,25 +28,25 @@ pub trait SecretStore: Send + Sync {
     /// Creates or replaces a secret.
     ///
     /// # Errors
-    /// When the store fails, or others are making or deleting the same secret for longer than it is tried. The secret may
-    /// be replaced all the same, unless [`SecretStoreError::is_answer`].
+    /// When the store fails, or others create or delete the same secret through all attempts. The secret may be replaced anyway,
+    /// unless [`SecretStoreError::is_answer`].
     async fn put(&self, name: &str, value: &Secret) -> Result<(), SecretStoreError>;
 
-    /// Removes a secret; removing nothing succeeds.
+    /// Removes a secret. Removing one that does not exist succeeds.
     ///
     /// # Errors
     /// When the store fails.
     async fn remove(&self, name: &str) -> Result<(), SecretStoreError>;
 }
 
-/// The secret store did not do what was asked.
+/// A failed request to the secret store.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret store failed")]
 pub struct SecretStoreError {
-    /// Why.
+    /// The cause.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
-    /// Whether it said so itself. Otherwise what was asked may still be carried out.
+    /// Whether the store itself returned the error. Otherwise the request may still be carried out.
     pub is_answer: bool,
 }
 
@@ -56,28 +56,28 @@ impl From<SecretStoreError> for Error {
     }
 }
 
-/// What signs and verifies the tokens of a workspace.
+/// The secret that signs and verifies a workspace's tokens.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceSecret {
-    /// Signs new tokens, and verifies.
+    /// The secret that signs new tokens and verifies tokens.
     pub secret: Secret,
-    /// Still verifies, while a rotation is under way.
+    /// The old secret, which still verifies tokens during a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<Secret>,
 }
 
 impl WorkspaceSecret {
-    /// The length of the shortest key that HS256 allows
+    /// The length of the shortest key that HS256 permits
     /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
     pub const MIN_BYTES: usize = 32;
 
-    /// Whether a secret may verify tokens: a shorter one can be guessed, above all an empty one.
+    /// Whether a secret may verify tokens. A shorter one, or even an empty one, could be guessed.
     pub fn is_long_enough(secret: &Secret) -> bool {
         secret.expose().len() >= Self::MIN_BYTES
     }
 
-    /// The secrets that verify callers' tokens.
+    /// Iterates over the secrets that verify callers' tokens.
     pub fn verifying(&self) -> impl Iterator<Item = &Secret> {
         [Some(&self.secret), self.previous_secret.as_ref()]
             .into_iter()
@@ -85,18 +85,14 @@ impl WorkspaceSecret {
             .filter(|secret| Self::is_long_enough(secret))
     }
 
-    /// Says in the log which of the secrets verify nothing.
+    /// Logs which of the secrets are too short to verify tokens.
     fn log_short_ones(&self, workspace: &str) {
         let least = Self::MIN_BYTES;
         if !Self::is_long_enough(&self.secret) {
-            tracing::error!(
-                workspace,
-                least,
-                "the secret of a workspace is too short; no token signed with it is accepted"
-            );
+            tracing::error!(workspace, least, "a workspace secret is too short; tokens signed with it are rejected");
         }
         if self.previous_secret.as_ref().is_some_and(|secret| !Self::is_long_enough(secret)) {
-            tracing::warn!(workspace, least, "the previous secret of a workspace is too short and is ignored");
+            tracing::warn!(workspace, least, "a previous workspace secret is too short and is ignored");
         }
     }
 }
@@ -109,20 +105,20 @@ pub struct Workspaces {
 }
 
 impl Workspaces {
-    /// How long a secret is used before it is read again.
+    /// How long a secret is cached.
     const FRESH: Duration = Duration::from_mins(5);
-    /// How long an unknown workspace stays unknown.
+    /// How long the absence of a workspace is cached.
     const UNKNOWN: Duration = Duration::from_secs(10);
 
-    /// Workspaces whose secrets are in `store`.
+    /// The workspaces whose secrets are in `store`.
     pub fn new(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>) -> Self {
         Self { store, cache: Cache::new(Arc::clone(&clock)), clock }
     }
 
-    /// The secret of a workspace; `None` if there is no such workspace.
+    /// Returns a workspace's secret; `None` if there is no such workspace.
     ///
     /// # Errors
-    /// When the secret store fails or holds something that is not a workspace secret.
+    /// When the secret store fails, or the stored value is not a workspace secret.
     pub async fn secret(&self, workspace: &str) -> Result<Option<WorkspaceSecret>, Error> {
         if !is_key(workspace) {
             return Ok(None);
@@ -145,7 +141,7 @@ impl Workspaces {
         Ok(secret)
     }
 
-    /// Whether [`Self::secret`] has to ask the secret store.
+    /// Whether [`Self::secret`] would have to call the secret store.
     pub fn must_ask(&self, workspace: &str) -> bool {
         is_key(workspace) && self.cache.get(workspace).is_none()
     }
@@ -166,35 +162,35 @@ fn secret_name(workspace: &str) -> String {
     format!("workspaces/{workspace}")
 }
 
-/// An OAuth client of whoever runs Larder, which connectors of the type `proxy` connect through: the secret
+/// An OAuth client of Larder's operator that connectors of the type `proxy` connect through. It is stored in the secret
 /// `proxies/{key}`.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
-    /// A connector of type oauth2 or oauth1.
+    /// The key of a connector of type oauth2 or oauth1.
     pub connector_key: String,
-    /// One of its options; none for the connector itself.
+    /// The key of one of its options; empty for the connector itself.
     #[serde(default)]
     pub option_key: String,
-    /// Its parameters, such as the client id and the client secret.
+    /// The connector's parameters, such as client id and secret.
     pub parameters: Map<String, Value>,
 }
 
-/// The auth proxies.
+/// Reads the auth proxies.
 pub struct Proxies {
     store: Arc<dyn SecretStore>,
 }
 
 impl Proxies {
-    /// Proxies whose secrets are in `store`.
+    /// The proxies whose secrets are in `store`.
     pub fn new(store: Arc<dyn SecretStore>) -> Self {
         Self { store }
     }
 
-    /// The proxy of a key; `None` if there is none.
+    /// Returns the proxy with this key; `None` if there is none.
     ///
     /// # Errors
-    /// When the secret store fails or holds something that is no proxy.
+    /// When the secret store fails, or the stored value is not a proxy.
     pub async fn get(&self, key: &str) -> Result<Option<Proxy>, Error> {
         if !is_key(key) {
             return Ok(None);
@@ -206,7 +202,7 @@ impl Proxies {
     }
 }
 
-/// Whether a text can be the key of a workspace, an integration or a connector: 1 to 100 of `[A-Za-z0-9_.-]`.
+/// Whether a string can be the key of a workspace, an integration, or a connector: 1 to 100 characters of `[A-Za-z0-9_.-]`.
 pub fn is_key(text: &str) -> bool {
     (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }

@@ -1,4 +1,4 @@
-//! Credentials that a caller brings: sealed on their way to whoever tests them, and stored.
+//! Credentials that a caller provides: sealed for the function that tests them, then stored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ use crate::refresh::ReplaceEvent;
 use crate::seal::SealContext;
 
 impl Vault {
-    /// Seals credentials for one connection at its present version, to be tested before they replace anything.
+    /// Seals credentials for one connection at its current version, so that they can be tested before they replace anything.
     ///
     /// # Errors
     /// 413 when they are too large; 503 when the key service fails.
@@ -23,26 +23,30 @@ impl Vault {
         connection: &Connection,
         credentials: &Credentials,
     ) -> Result<ReplaceEvent, Error> {
+        // Credentials that cannot be stored need not be tested.
         self.check_size(Some(credentials))?;
+        // They are bound to the version, so they cannot replace credentials that were written meanwhile.
         let &Connection { ref key, version, .. } = connection;
         let sealed = self.sealer.seal(place(key, version), credentials.as_json().as_bytes()).await?;
         Ok(ReplaceEvent { key: key.clone(), version, sealed: URL_SAFE_NO_PAD.encode(sealed) })
     }
 
-    /// Opens credentials that were sealed for a connection. Another of the same id has other versions.
+    /// Opens credentials that were sealed for a connection. A later connection with the same id has other versions.
     ///
     /// # Errors
     /// 503 when the key service fails; 500 when they were not sealed for this connection at this version.
     pub async fn open_candidate(&self, connection: &Connection, event: &ReplaceEvent) -> Result<Credentials, Error> {
         let damaged = "sealed credentials are damaged";
         let sealed = URL_SAFE_NO_PAD.decode(&event.sealed).map_err(|_| Error::internal(damaged))?;
+        // The version is the stored row's, not the event's: the seal proves that they are the same.
         let place = place(&connection.key, connection.version);
         let bytes = self.sealer.open(place, &sealed).await?;
         serde_json::from_slice(&bytes).map_err(|_| Error::internal(damaged))
     }
 
-    /// Stores credentials that a caller brought, whole, beside what [`Self::open_to_replace`] gave; none leaves the
-    /// connection waiting for its end user. Returns the connection as it is now, or `None` if what is stored is not what `expect` says.
+    /// Replaces the credentials with those of a caller and keeps the contents from [`Self::open_to_replace`]. Without
+    /// credentials, the end user must reconnect. Returns the new connection, or `None` if the stored one does not match
+    /// `expect`.
     ///
     /// # Errors
     /// As [`Self::prepare`] and [`Self::write`].
@@ -55,11 +59,13 @@ impl Vault {
         now: OffsetDateTime,
         rng: &dyn Rng,
     ) -> Result<Option<Connection>, Error> {
+        // Callers state a lifetime as providers do, so it is read the same way.
         let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
         let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
+        // A new series of versions, so that no refresh under way writes over these credentials.
         connection.apply_replacement(expiry, refresh_token(&value).is_some(), now, rng);
         if credentials.is_none() {
-            connection.problem = Some(Problem::new(None, "the credentials were deleted; connect again"));
+            connection.problem = Some(Problem::new(None, "the credentials were deleted; reconnect"));
             connection.require_action();
         }
         let contents = Contents { credentials, ..entered };

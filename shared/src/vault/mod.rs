@@ -1,8 +1,8 @@
-//! Connections with their contents: sealed on the way in, opened on the way out.
+//! Reads and writes connections with their contents, which it seals and opens.
 //!
-//! This is the one place that knows where credentials are: sealed in the row with the rest of the contents, or in a
-//! [`CredentialStore`] outside of it. Rows remember which, so a setting that changes strands nobody: a row is as it was
-//! until its credentials are written again.
+//! Only this module knows where credentials are kept: sealed in the row with the rest of the contents, or in a
+//! [`CredentialStore`] outside the row. Each row records which. A change of the setting therefore affects a row only when its
+//! credentials are next written.
 
 mod candidate;
 mod outside;
@@ -20,7 +20,7 @@ use crate::dynamodb::{Connections, Expect, Write};
 use crate::error::Error;
 use crate::seal::{SealContext, SealError, Sealer};
 
-/// The table of connections together with the key to what is sealed in it.
+/// The table of connections, together with the sealer and the store for their contents.
 #[derive(Clone)]
 pub struct Vault {
     connections: Connections,
@@ -28,21 +28,21 @@ pub struct Vault {
     outside: Option<Outside>,
 }
 
-/// A connection that is ready to be written, again and again if need be: it is sealed once, so that a write whose answer
-/// was lost is recognised by its bytes.
-pub struct Prepared {
+/// A connection that is ready to be written, more than once if necessary. It is sealed only once, so that a write whose
+/// response was lost can be recognized by its bytes.
+pub struct PreparedWrite {
     row: Connection,
-    outside: Option<Change>,
+    outside: Option<StoreChange>,
 }
 
-/// What is to become of the credentials outside.
-struct Change {
+/// A pending change of the credentials outside the row.
+struct StoreChange {
     /// `None` removes them.
     credentials: Option<Credentials>,
     write_id: String,
 }
 
-/// What is sealed in a row whose credentials are, or would be, outside: [`Contents`] without them.
+/// The sealed part of a row whose credentials are, or would be, outside: [`Contents`] without credentials.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Rest {
@@ -52,33 +52,33 @@ struct Rest {
     connector_parameters: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     given: Option<Given>,
-    /// The kind of store that has the credentials.
+    /// The kind of store that holds the credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials_in: Option<String>,
 }
 
 impl Vault {
-    /// The largest contents, in bytes: what an item of 400 KB leaves beside its other attributes.
+    /// The largest contents, in bytes: the room that an item of 400 KB has next to its other attributes.
     const MAX_BYTES: usize = 380 * 1024;
 
-    /// A vault over a table, and over a store of credentials if they are not in the rows.
+    /// Creates a vault over a table, and over a credential store if credentials are kept outside the rows.
     pub fn new(connections: Connections, sealer: Sealer, outside: Option<Outside>) -> Self {
         Self { connections, sealer, outside }
     }
 
-    /// What seals the contents.
+    /// Returns the sealer of the contents.
     pub fn sealer(&self) -> &Sealer {
         &self.sealer
     }
 
-    /// The largest credentials that can be stored, in bytes of JSON.
+    /// Returns the size of the largest credentials that can be stored, in bytes of JSON.
     pub fn max_bytes(&self) -> usize {
         self.outside.as_ref().map_or(Credentials::MAX_BYTES, |outside| outside.store.max_bytes())
     }
 
-    /// Whether these credentials can be stored, beside what else is in the contents.
+    /// Whether these credentials can be stored together with the other contents.
     pub fn fits(&self, contents: &Contents, credentials: &Credentials) -> bool {
-        // The names of the members of the contents, and what JSON needs around them.
+        // The member names of the contents and their JSON punctuation.
         const AROUND: usize = 100;
         let size = credentials.as_json().len();
         let beside = (&contents.input, &contents.connector_parameters, &contents.given);
@@ -86,18 +86,19 @@ impl Vault {
         size <= self.max_bytes() && (self.outside.is_some() || size + beside + AROUND <= Self::MAX_BYTES)
     }
 
-    /// Opens the contents of a connection.
+    /// Opens a connection's contents.
     ///
     /// # Errors
-    /// 503 when the key service or the credential store fails; 500 when the sealed bytes are not those that were sealed
-    /// for this connection.
+    /// 503 when the key service or the credential store fails; 500 when the sealed bytes were not sealed for this connection.
     pub async fn open(&self, connection: &Connection) -> Result<Contents, Error> {
+        // The row comes first: only it says whether the credentials are in it or in a store.
         let (mut contents, credentials_in) = self.open_row(connection).await?;
         if let Some(kind) = credentials_in {
+            // Another store may hold older credentials under this id, so only the recorded kind is read.
             let outside = self.outside.as_ref().filter(|outside| outside.store.kind() == kind);
             let Some(outside) = outside else { return Err(elsewhere(&kind)) };
             contents.credentials = outside.get(key(connection)).await?;
-            // The store knows ids only. If the row has gone meanwhile, this may be what another tenant has stored under its id.
+            // The store knows only ids. If the row was removed meanwhile, another tenant may have reused its id for these.
             let stored = self.connections.get(&connection.key).await?;
             if stored.is_none_or(|stored| stored.tenant != connection.tenant) {
                 contents.credentials = None;
@@ -106,16 +107,18 @@ impl Vault {
         Ok(contents)
     }
 
-    /// Opens the contents for whoever replaces the credentials (`PUT /credentials`): without these, but with what the
-    /// application gave ([`Given`]). Credentials that the store outside cannot show have given nothing.
+    /// Opens the contents so that their credentials can be replaced (`PUT /credentials`): without the credentials, but with
+    /// the identifiers that the provider gave ([`Given`]). If the store cannot return the credentials, there are none.
     ///
     /// # Errors
-    /// As [`Self::open`], except that a store which refuses, or which is not the one in use, does not count as an error.
+    /// As [`Self::open`], but neither a store that refuses nor a change of the store is an error.
     pub async fn open_to_replace(&self, connection: &Connection) -> Result<Contents, Error> {
         let (mut contents, credentials_in) = self.open_row(connection).await?;
+        // The old credentials are read only for their identifiers; after the first replacement, those are in the row.
         let outside = self.outside.as_ref().filter(|outside| credentials_in.as_deref() == Some(outside.store.kind()));
         if let Some(outside) = outside.filter(|_| contents.given.is_none()) {
             contents.credentials = match outside.get(key(connection)).await {
+                // Unreadable credentials must not prevent their replacement.
                 Err(CredentialStoreError::Refused(_)) => None,
                 read => read?,
             };
@@ -123,13 +126,14 @@ impl Vault {
         Ok(contents.without_credentials())
     }
 
-    /// Opens what was entered when connecting, for whoever connects again: the credentials may be unreadable, and are not
-    /// among the contents. `None` if what is sealed does not open, or is damaged.
+    /// Opens the values that were entered when connecting, for a reconnect. The credentials may be unreadable and are left
+    /// out. `None` if the seal does not open or the contents are damaged.
     ///
     /// # Errors
     /// 503 when the key service fails.
     pub async fn open_entered(&self, connection: &Connection) -> Result<Option<Contents>, Error> {
         match self.open_sealed(connection).await {
+            // Reconnecting is the way out of a broken row, so that must not be an error here.
             Err(SealError::DoesNotOpen) => Ok(None),
             Err(error) => Err(error.into()),
             Ok(bytes) => {
@@ -140,8 +144,8 @@ impl Vault {
     }
 
     async fn open_sealed(&self, connection: &Connection) -> Result<Vec<u8>, SealError> {
-        // Since it was sealed there were failures only, each of which was counted; or it is about to be written. Otherwise an
-        // older seal was put back without the rest of its row.
+        // Every write since the seal must be a counted failure, or the one that is about to happen. Otherwise an older seal was
+        // put back without the rest of its row.
         let writes = connection.version.saturating_add(1).checked_sub(connection.sealed_version);
         if writes.is_none_or(|writes| writes > u64::from(connection.retry_attempts) + 1) {
             return Err(SealError::DoesNotOpen);
@@ -149,11 +153,12 @@ impl Vault {
         self.sealer.open(place(connection, connection.sealed_version), &connection.sealed).await
     }
 
-    /// What is sealed in the row, and the kind of store that has the credentials if they are outside.
+    /// Opens the row's contents. Returns them with the kind of store that holds the credentials, if those are outside.
     async fn open_row(&self, connection: &Connection) -> Result<(Contents, Option<String>), Error> {
         let bytes = self.open_sealed(connection).await?;
         let damaged = |_| Error::internal("the contents of a connection are damaged");
         let contents: Contents = serde_json::from_slice(&bytes).map_err(damaged)?;
+        // Credentials in the row win: it was written before a store was configured, or there is none.
         if contents.credentials.is_some() {
             return Ok((contents, None));
         }
@@ -161,7 +166,8 @@ impl Vault {
         Ok((contents, rest.credentials_in))
     }
 
-    /// Seals the contents into the connection for its present version, credentials included wherever they are kept.
+    /// Seals the contents into the connection for its current version. The credentials are included even if they are
+    /// normally kept outside.
     ///
     /// # Errors
     /// 413 when they are too large; 503 when the key service fails.
@@ -170,16 +176,18 @@ impl Vault {
         self.seal_bytes(connection, serde_json::to_vec(contents).map_err(Error::internal)?).await
     }
 
-    /// Makes a connection and its new contents ready to be written.
+    /// Prepares a connection and its new contents for writing.
     ///
     /// # Errors
-    /// As [`Self::seal`]. Nothing has been written then.
-    pub async fn prepare(&self, mut connection: Connection, contents: &Contents) -> Result<Prepared, Error> {
+    /// As [`Self::seal`]. Nothing has been written in that case.
+    pub async fn prepare(&self, mut connection: Connection, contents: &Contents) -> Result<PreparedWrite, Error> {
         let Some(outside) = &self.outside else {
             self.seal(&mut connection, contents).await?;
-            return Ok(Prepared { row: connection, outside: None });
+            return Ok(PreparedWrite { row: connection, outside: None });
         };
+        // The store's limit is checked first, so that a write cannot fail halfway because of its size.
         self.check_size(contents.credentials.as_ref())?;
+        // The row records the kind of store, not a copy of the credentials.
         let rest = Rest {
             input: contents.input.clone(),
             connector_parameters: contents.connector_parameters.clone(),
@@ -187,34 +195,35 @@ impl Vault {
             credentials_in: contents.credentials.as_ref().map(|_| outside.store.kind().to_owned()),
         };
         self.seal_bytes(&mut connection, serde_json::to_vec(&rest).map_err(Error::internal)?).await?;
-        let change = Change { credentials: contents.credentials.clone(), write_id: outside.write_id() };
-        Ok(Prepared { row: connection, outside: Some(change) })
+        // One id for all retries of this write, so that the store can recognize a repeated one.
+        let change = StoreChange { credentials: contents.credentials.clone(), write_id: outside.write_id() };
+        Ok(PreparedWrite { row: connection, outside: Some(change) })
     }
 
-    /// Makes a connection ready to be written whose contents stay as they are.
-    pub fn prepare_unchanged(&self, connection: Connection) -> Prepared {
-        Prepared { row: connection, outside: None }
+    /// Prepares a connection whose contents have not changed for writing.
+    pub fn prepare_unchanged(&self, connection: Connection) -> PreparedWrite {
+        PreparedWrite { row: connection, outside: None }
     }
 
-    /// Writes what was prepared if what is stored is what `expect` says, or is already this.
+    /// Writes a prepared connection if the stored one matches `expect` or is already this one.
     ///
     /// # Errors
-    /// 503 when the table or the credential store fails, or somebody else does not finish writing the credentials. Then the
-    /// old credentials or the new ones are stored, never less, and it can be tried again.
-    pub async fn write(&self, prepared: &Prepared, expect: Expect<'_>) -> Result<Write, Error> {
-        let Prepared { row, outside: change } = prepared;
+    /// 503 when the table or the credential store fails, or another writer does not finish. The old credentials or the new
+    /// ones are stored in that case, and the write can be retried.
+    pub async fn write(&self, prepared: &PreparedWrite, expect: Expect<'_>) -> Result<Write, Error> {
+        let PreparedWrite { row, outside: change } = prepared;
         let written = match (&self.outside, change) {
             (Some(outside), Some(change)) => outside.write(&self.connections, row, change, expect).await?,
             _ => self.connections.put(row, expect).await?,
         };
         match written {
-            // Its answer was lost, and it was repeated.
+            // The response to the first try was lost, and its retry conflicts with itself.
             Write::Conflict if self.is_stored(row).await? => Ok(Write::Done),
             written => Ok(written),
         }
     }
 
-    /// Prepares and writes.
+    /// Prepares and writes a connection.
     ///
     /// # Errors
     /// As [`Self::prepare`] and [`Self::write`].
@@ -223,23 +232,23 @@ impl Vault {
         self.write(&prepared, expect).await
     }
 
-    /// Removes a connection as it was seen, and its credentials. Removing what is gone succeeds.
+    /// Removes a connection in the state that was seen, and its credentials. Removing one that is gone succeeds.
     ///
     /// # Errors
-    /// 503 when the table or the credential store fails, or somebody else does not finish writing the credentials.
+    /// 503 when the table or the credential store fails, or another writer does not finish.
     pub async fn remove(&self, seen: &Connection) -> Result<Write, Error> {
         let removed = match &self.outside {
             Some(outside) => outside.remove(&self.connections, seen).await?,
             None => self.connections.remove(seen, Expect::Version(seen.version)).await?,
         };
         match removed {
-            // A removal whose answer was lost is repeated, and finds nothing.
+            // The response to the first try was lost, and its retry finds nothing.
             Write::Conflict if self.connections.get(&seen.key).await?.is_none() => Ok(Write::Done),
             removed => Ok(removed),
         }
     }
 
-    /// Whether a write whose answer was lost has arrived all the same.
+    /// Whether a write whose response was lost has arrived anyway.
     async fn is_stored(&self, row: &Connection) -> Result<bool, Error> {
         let stored = self.connections.get(&row.key).await?;
         Ok(stored.is_some_and(|stored| stored.version == row.version && stored.sealed == row.sealed))
@@ -251,7 +260,7 @@ impl Vault {
         if size > most {
             let most = most / 1024;
             return Err(Error::too_large(format!(
-                "the credentials have {size} bytes of JSON; at most {most} KiB can be stored"
+                "the credentials are {size} bytes of JSON; at most {most} KiB can be stored"
             )));
         }
         Ok(())
@@ -259,8 +268,11 @@ impl Vault {
 
     async fn seal_bytes(&self, connection: &mut Connection, bytes: Vec<u8>) -> Result<(), Error> {
         if bytes.len() > Self::MAX_BYTES {
-            return Err(Error::too_large("the credentials and what was entered are together too large to be stored"));
+            return Err(Error::too_large(
+                "the credentials and the connection's parameters together are too large to store",
+            ));
         }
+        // The seal is bound to the row's version, so that an older seal in a newer row does not open.
         connection.sealed = self.sealer.seal(place(connection, connection.version), &bytes).await?;
         connection.sealed_version = connection.version;
         Ok(())
@@ -276,9 +288,8 @@ fn key(connection: &Connection) -> Key<'_> {
     Key { workspace, connection_id: id, tenant: tenant.as_deref() }
 }
 
-/// The setting was changed after this row was written.
+/// The error for a row that was written under another setting.
 fn elsewhere(kind: &str) -> Error {
-    let problem =
-        format!("the credentials of a connection are in the store `{kind}`, which is not the one that is set");
+    let problem = format!("a connection's credentials are in the store `{kind}`, but another store is configured");
     CredentialStoreError::Refused(problem.into()).into()
 }

@@ -1,10 +1,9 @@
-//! Credentials that are kept outside the row: first they are written there, then the row.
+//! Keeps credentials outside the row: writes them to the store first, then the row.
 //!
-//! Whoever writes or removes them holds the lease of the connection, which a refresh has anyway; so they are written by
-//! one at a time. Right before the write the lease is prolonged, on condition that it is still ours, so that it outlasts
-//! the write and clocks that disagree. Who has lost the lease writes nothing. Between the two writes, and for as long as a
-//! process that died there leaves it so, the newer credentials are with the older row: readers get them, and the next
-//! refresh goes on from them.
+//! A writer must hold the connection's lease (a refresh has it anyway), so there is only one at a time. Right before the write,
+//! the lease is extended on the condition that it is still ours, so that it outlasts the write and differences between clocks.
+//! A writer that has lost the lease writes nothing. Between the two writes, or after a crash there, the newer credentials go
+//! with the older row: readers get them, and the next refresh continues from them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Change, key};
+use super::{StoreChange, key};
 use crate::clock::Clock;
 use crate::connection::{Connection, Lease, LeaseHolder, Problem};
 use crate::credential_store::{CredentialStore, CredentialStoreError, Key};
@@ -21,25 +20,25 @@ use crate::dynamodb::{Connections, Expect, StoreError, Write};
 use crate::error::Error;
 use crate::random::{self, Rng};
 
-/// A store outside, and what is needed to hold leases.
+/// A credential store, with the means to hold leases.
 #[derive(Clone)]
 pub struct Outside {
-    /// Where the credentials are.
+    /// The store of the credentials.
     pub store: Arc<dyn CredentialStore>,
-    /// The time.
+    /// The clock that leases go by.
     pub clock: Arc<dyn Clock>,
-    /// Lease tokens and ids of writes.
+    /// The source of lease tokens and write ids.
     pub rng: Arc<dyn Rng>,
 }
 
-/// The right to change the credentials, and until when it is to be used.
-struct Held {
+/// A lease to change the credentials, and the deadline for using it.
+struct HeldLease {
     lease: Lease,
     deadline: Instant,
 }
 
 impl Outside {
-    /// From prolonging the lease to the end of what is done under it; also how long a reader waits.
+    /// The time from extending the lease to the end of the work under it. Readers wait this long too.
     const DEADLINE: Duration = Duration::from_secs(8);
 
     pub(super) fn write_id(&self) -> String {
@@ -55,19 +54,23 @@ impl Outside {
         &self,
         connections: &Connections,
         row: &Connection,
-        change: &Change,
+        change: &StoreChange,
         expect: Expect<'_>,
     ) -> Result<Write, Error> {
-        let Some(Held { lease, deadline }) = self.hold(connections, row, expect).await? else {
+        // The lease comes first: the store has no conditional writes, so two simultaneous writers would not notice each other.
+        let Some(HeldLease { lease, deadline }) = self.hold(connections, row, expect).await? else {
             return Ok(Write::Conflict);
         };
+        // The store comes before the row: newer credentials with an older row are usable, but not the reverse.
         let changed = match &change.credentials {
             Some(credentials) => within(deadline, self.store.set(key(row), credentials, &change.write_id)).await,
             None => within(deadline, self.store.remove(key(row))).await,
         };
         match changed {
+            // The row is written only by the holder of the lease, and that write releases it.
             Ok(()) => Ok(connections.put(row, Expect::Lease(&lease)).await?),
             Err(error) => {
+                // A refused change is over, so others need not wait for the lease to lapse.
                 if is_over(&error) {
                     let_go(connections, row, &lease, expect).await?;
                 }
@@ -76,13 +79,14 @@ impl Outside {
         }
     }
 
-    /// Removes the credentials, then the row, if it is as it was seen. While the lease is held, nobody can put another row
-    /// with credentials of its own in that place.
+    /// Removes the credentials, then the row, if it is still as seen. While the lease is held, nobody can create another row
+    /// with its own credentials in its place.
     pub(super) async fn remove(&self, connections: &Connections, seen: &Connection) -> Result<Write, Error> {
         let expect = Expect::Version(seen.version);
-        let Some(Held { lease, deadline }) = self.hold(connections, seen, expect).await? else {
+        let Some(HeldLease { lease, deadline }) = self.hold(connections, seen, expect).await? else {
             return Ok(Write::Conflict);
         };
+        // The credentials go first: without their row, nobody would ever remove them.
         if let Err(error) = within(deadline, self.store.remove(key(seen))).await {
             if is_over(&error) {
                 let_go(connections, seen, &lease, expect).await?;
@@ -92,13 +96,14 @@ impl Outside {
         Ok(connections.remove(seen, Expect::Lease(&lease)).await?)
     }
 
-    /// Takes the lease of a connection that is as `expect` says, or prolongs it. `None` if the connection has changed.
+    /// Takes or extends the lease of a connection that matches `expect`. `None` if the connection has changed.
     async fn hold(
         &self,
         connections: &Connections,
         row: &Connection,
         expect: Expect<'_>,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<HeldLease>, Error> {
+        // The lease outlasts the deadline by the clock skew: no other process takes it while the work may still arrive.
         let (now, deadline) = (self.clock.now(), Instant::now() + Self::DEADLINE);
         let until = now + Self::DEADLINE + Lease::CLOCK_SKEW;
         let lease = match expect {
@@ -106,7 +111,9 @@ impl Outside {
             _ => Lease::new(LeaseHolder::Refresher, until, &*self.rng),
         };
         let held = match expect {
+            // A refresh has held its lease for a while, so it may be about to lapse.
             Expect::Lease(_) => connections.prolong(row, &lease).await?,
+            // There is no row to lease yet, so a placeholder takes its place.
             Expect::Absent => connections.reserve(&placeholder(row), &lease).await?,
             Expect::Version(version) | Expect::Unleased(version, _) => {
                 let seen = Connection { version, ..Connection::new(row.key.clone(), now) };
@@ -114,36 +121,38 @@ impl Outside {
             }
         };
         if held == Write::Done {
-            return Ok(Some(Held { lease, deadline }));
+            return Ok(Some(HeldLease { lease, deadline }));
         }
-        // Whoever writes now is waited for.
+        // Wait for the current writer: its result decides whether ours is a conflict.
         let (Expect::Version(version) | Expect::Unleased(version, _)) = expect else { return Ok(None) };
         let settled = connections.settled(&row.key, version, &*self.clock).await?;
         let now = self.clock.now();
         let other = settled.filter(|it| it.version == version && it.is_leased(now)).and_then(|it| it.lease);
         let Some(other) = other else { return Ok(None) };
-        let message = "the credentials are being refreshed or written by somebody else; try again";
+        // It has not finished. Its lease says when a retry makes sense.
+        let message = "another request is refreshing or writing the credentials; try again";
         Err(Error { retry_after: (other.until - now).try_into().ok(), ..Error::unready(message) })
     }
 }
 
-/// A connection that holds its place while its first credentials are written. If that never ends, it says so.
+/// Returns a row that holds the connection's place while its first credentials are written, and that explains itself if they
+/// never are.
 fn placeholder(row: &Connection) -> Connection {
     let version = row.version.saturating_sub(1);
     let mut placeholder = Connection { version, expiry: None, refreshable: false, ..row.clone() };
-    let message = "the credentials could not be stored; store them again, or connect again";
+    let message = "the credentials could not be stored; store them again, or reconnect";
     placeholder.problem = Some(Problem::new(None, message));
     placeholder.require_action();
     placeholder
 }
 
-/// Whether nothing of what was asked is under way any more. What is must not meet another writer: then the lease ends by
-/// itself.
+/// Whether the failed request is over. If it may still be carried out, it must not meet another writer, so the lease is left
+/// to lapse.
 fn is_over(error: &CredentialStoreError) -> bool {
     matches!(error, CredentialStoreError::Refused(_))
 }
 
-/// Ends a lease under which nothing was done.
+/// Releases a lease under which nothing was done.
 async fn let_go(
     connections: &Connections,
     row: &Connection,
@@ -151,20 +160,21 @@ async fn let_go(
     expect: Expect<'_>,
 ) -> Result<(), StoreError> {
     match expect {
-        // It was held before, and whoever held it goes on.
+        // The caller held it before and goes on using it.
         Expect::Lease(_) => Ok(()),
+        // The row is only our placeholder.
         Expect::Absent => connections.remove(row, Expect::Lease(lease)).await.map(drop),
         Expect::Version(_) | Expect::Unleased(..) => connections.release(row, lease).await,
     }
 }
 
-/// Does it if there is time, and for so long.
+/// Does the work if there is time left, until the deadline.
 async fn within<T>(
     deadline: Instant,
     work: impl Future<Output = Result<T, CredentialStoreError>>,
 ) -> Result<T, CredentialStoreError> {
     if Instant::now() >= deadline {
-        return Err(CredentialStoreError::Refused("it was not asked: the database took too long".into()));
+        return Err(CredentialStoreError::Refused("the store was not called: the database took too long".into()));
     }
     let slow = |error| CredentialStoreError::NoAnswer(Box::new(error));
     timeout_at(deadline, work).await.map_err(slow)?

@@ -4,7 +4,7 @@ use connect::own_connection_id;
 use http::StatusCode;
 use larder::connection::ConnectionKey;
 use larder_local::WORKSPACE;
-use refresh::{Answer, Event, Refresh};
+use refresh::{Event, EventResult, Refresh};
 use serde_json::Value;
 
 use super::assert_untold;
@@ -36,7 +36,7 @@ pub fn refresh_event(data: &[u8]) {
         };
         let told = serde_json::to_value(&answer).expect("JSON");
         assert_untold(&told.to_string());
-        if let Answer::Queue { .. } = answer {
+        if let EventResult::Queue { .. } = answer {
             // Each message that must come again is one that came, in its order.
             let failures = told["batchItemFailures"].as_array().expect("a list");
             let mut rest = given.iter();

@@ -98,7 +98,7 @@ async fn integration_parameters_are_validated_by_field() {
     let answer = world.integrate_app(json!({"parameters": {"apiUri": 5}})).await.expect(StatusCode::BAD_REQUEST);
     assert_eq!(answer.json()["data"]["fields"][0]["field"], "apiUri");
     let answer = world.integrate_app(json!({"parameters": {}})).await.expect(StatusCode::BAD_REQUEST);
-    assert_eq!(answer.json()["message"], "`parameters` does not fit: `apiUri` is missing");
+    assert_eq!(answer.json()["message"], "`parameters` is invalid: `apiUri` is missing");
 }
 
 #[tokio::test]

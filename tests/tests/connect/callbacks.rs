@@ -200,7 +200,7 @@ async fn a_denial_without_a_state_is_shown_but_ends_no_flow() {
         ("denied=hh5s93j4hdidpola", "(access_denied)"),
     ] {
         let page = browser.get(&world, &format!("/oauth-callback?{query}")).await.expect(StatusCode::BAD_REQUEST);
-        assert!(page.text().contains(hint) && page.text().contains("begin again"), "{query}: {}", page.text());
+        assert!(page.text().contains(hint) && page.text().contains("start over"), "{query}: {}", page.text());
         assert!(!page.text().contains("hh5s93j4hdidpola"));
     }
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
@@ -218,7 +218,7 @@ async fn a_denial_in_any_spelling_is_shown_and_ends_the_flow() {
         let page = browser.get(&world, &provider.come_back(&location, &parameters)).await;
         assert!(page.expect(StatusCode::BAD_REQUEST).text().contains(hint), "{hint}");
         let page = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::BAD_REQUEST);
-        assert!(page.text().contains("begin again"), "{}", page.text());
+        assert!(page.text().contains("start over"), "{}", page.text());
     }
     assert_eq!(provider.token_requests().len(), 0);
 }
@@ -230,12 +230,12 @@ async fn a_flow_started_under_another_host_name_is_explained() {
         (
             "localhost:9000",
             "127.0.0.1:9000",
-            Some(["begun at http://localhost:9000,", "begin again at http://127.0.0.1:9000"]),
+            Some(["started at http://localhost:9000,", "start over at http://127.0.0.1:9000"]),
         ),
         (
             "evil.example",
             "larder.example",
-            Some(["begun at another address,", "begin again at https://larder.example"]),
+            Some(["started at another address,", "start over at https://larder.example"]),
         ),
         ("larder.example:443", "larder.example", None),
     ] {

@@ -382,14 +382,14 @@ async fn a_repeated_callback_exchanges_the_code_once() {
         assert_eq!(page.text(), first.text());
         let other_code = callback.replace("the-code", "another");
         let page = browser.get(&world, &other_code).await.expect(StatusCode::BAD_REQUEST);
-        assert!(page.text().contains("begin again"), "{}", page.text());
+        assert!(page.text().contains("start over"), "{}", page.text());
         leaks_nothing(page.text());
     }
     let page = Browser::default().get(&world, &callback).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("another browser"), "{}", page.text());
     world.advance(60);
     let page = again.get(&world, &callback).await.expect(StatusCode::BAD_REQUEST);
-    assert!(page.text().contains("begin again"), "{}", page.text());
+    assert!(page.text().contains("start over"), "{}", page.text());
     assert_eq!(provider.token_requests().len(), 1);
     assert_eq!(connections(&world).await.len(), 1);
 }
@@ -421,7 +421,7 @@ async fn a_denial_by_the_end_user_is_shown_and_ends_the_flow() {
     insta::assert_snapshot!("denied", hidden(&page.snapshot(), &[(&name, "cookie"), (&value, "value")]));
     // The state is used up.
     let page = browser.get(&world, &provider.approve(&location)).await;
-    refused(&world, page, StatusCode::BAD_REQUEST, "begin again").await;
+    refused(&world, page, StatusCode::BAD_REQUEST, "start over").await;
     assert_eq!(provider.token_requests().len(), 0);
 }
 
@@ -433,9 +433,9 @@ async fn a_callback_without_a_flow_is_rejected() {
     for (query, hint) in [
         ("code=the-code", "no state"),
         ("code=the-code&state=", "no state"),
-        ("code=the-code&state=wrong", "begin again"),
-        (&format!("code=the-code&state=x{state}"), "begin again"),
-        (&format!("code=the-code&state={}", state.to_lowercase()), "begin again"),
+        ("code=the-code&state=wrong", "start over"),
+        (&format!("code=the-code&state=x{state}"), "start over"),
+        (&format!("code=the-code&state={}", state.to_lowercase()), "start over"),
         ("", "no state"),
         ("state=", "no state"),
     ] {
@@ -475,7 +475,7 @@ async fn a_flow_expires_after_fifteen_minutes() {
     in_time.get(&world, &provider.approve(&other)).await.expect(StatusCode::OK);
     world.advance(1);
     let page = late.get(&world, &provider.approve(&location)).await.expect(StatusCode::BAD_REQUEST);
-    assert!(page.text().contains("begin again"), "{}", page.text());
+    assert!(page.text().contains("start over"), "{}", page.text());
     assert_eq!((provider.token_requests().len(), connections(&world).await.len()), (1, 1));
 }
 
@@ -634,7 +634,7 @@ async fn callbacks_are_checked_by_state_then_issuer_then_content() {
         refused(&world, browser.get(&world, &callback).await, StatusCode::BAD_REQUEST, hint).await;
         // Any such error uses up the state.
         let right = provider.come_back(&location, &[code, right]);
-        refused(&world, browser.get(&world, &right).await, StatusCode::BAD_REQUEST, "begin again").await;
+        refused(&world, browser.get(&world, &right).await, StatusCode::BAD_REQUEST, "start over").await;
     }
     assert_eq!(provider.token_requests().len(), 0);
 }
@@ -833,7 +833,7 @@ async fn connecting_needs_a_valid_token() {
     let mut pages = Vec::new();
     for token in ["", "garbage", &expired, &world.alice[..world.alice.len() - 2]] {
         let page = Browser::default().get(&world, &format!("/connect?integrationKey=crm&token={token}")).await;
-        let page = refused(&world, page, StatusCode::UNAUTHORIZED, "access token").await;
+        let page = refused(&world, page, StatusCode::UNAUTHORIZED, "not valid or has expired").await;
         assert!(page.header("set-cookie").is_none());
         pages.push(page.snapshot());
     }

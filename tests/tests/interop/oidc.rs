@@ -108,7 +108,7 @@ async fn a_code_is_exchanged_once_however_often_the_callback_is_opened() {
     }
     world.advance(60);
     let late = browser.clone().get(&world, &back).await.expect(StatusCode::BAD_REQUEST);
-    assert!(late.text().contains("begin again"), "{}", late.text());
+    assert!(late.text().contains("start over"), "{}", late.text());
     assert_eq!(server.exchanges().await.len(), 1);
     // A second exchange of the code would have cost the grant.
     let id = connect::own_connection_id("local", "crm", Some("alice"));

@@ -105,8 +105,8 @@ async fn after_a_kill_before_saving_a_strict_provider_error_is_explained() {
     let shown = answer.expect(StatusCode::BAD_REQUEST).json();
     let connection = larder.get(&format!("/connections/{id}"), &larder.admin).await.expect(StatusCode::OK).json();
     assert_eq!(connection["state"], "CLIENT_ACTION_REQUIRED");
-    let message = "a refresh before this one did not come to its end and may have used up the refresh token, which the \
-                   provider no longer takes; the end user must connect again (the provider permanently rejected the grant: \
+    let message = "an earlier refresh was interrupted and may have used up the refresh token, which the provider no \
+                   longer accepts; the end user must reconnect (the provider permanently rejected the grant: \
                    invalid_grant (the token was used before))";
     assert_eq!(connection["error"], json!({"key": "access_token_expired", "message": message}));
     assert!(shown["message"].as_str().is_some_and(|shown| shown.contains(message)), "{shown}");

@@ -243,7 +243,7 @@ impl RefreshConnection for Invocations {
         });
         let failed = |why: &str| Error::unavailable("the refresh function", &std::io::Error::other(why.to_owned()));
         match timeout(MOST, async { (invoked.await, outcome.await) }).await {
-            Ok((Ok(()), Ok(Some(Ok(refresh::Answer::Refresh(outcome)))))) => Ok(outcome),
+            Ok((Ok(()), Ok(Some(Ok(refresh::EventResult::Refresh(outcome)))))) => Ok(outcome),
             Ok((Ok(()), Ok(Some(Err(error))))) => Err(failed(&error.to_string())),
             Ok((Ok(()), _)) => Err(failed("it was killed")),
             Ok((Err(_), _)) => Err(failed("it was not invoked, or not heard of")),

@@ -14,7 +14,7 @@ use larder::error::Error;
 use larder::secret::Secret;
 use larder::secret_store::WorkspaceSecret;
 use larder_engine::refresh::LEASE;
-use refresh::{Answer, Event};
+use refresh::{Event, EventResult};
 use serde_json::{Value, json};
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
@@ -248,7 +248,7 @@ impl Life {
     }
 
     /// Invokes `refresh` with an event, as JSON.
-    pub(super) async fn refresh(self: &Arc<Self>, event: Value) -> Option<Result<Answer, Error>> {
+    pub(super) async fn refresh(self: &Arc<Self>, event: Value) -> Option<Result<EventResult, Error>> {
         let is_it = self.is_due(0) && self.refreshes.fetch_add(1, Ordering::Relaxed) == self.plan.before_it;
         let fate = self.fate().or(self.plan.interruption.filter(|_| is_it));
         let answer = self.invoke(Self::REFRESH, fate, |instance| async move {
@@ -379,7 +379,7 @@ impl Life {
             let answer = self.refresh(json!({ "Records": [record] })).await;
             let again = self.cloud.take_visibility(&name);
             match answer {
-                Some(Ok(Answer::Queue { failures })) if failures.is_empty() => {
+                Some(Ok(EventResult::Queue { failures })) if failures.is_empty() => {
                     if self.network.is_quiet() || !self.network.chance.per_mille(30) {
                         return;
                     }

@@ -1,4 +1,4 @@
-//! Every spelling of a lifetime, and what becomes of it at the refreshes after.
+//! Every spelling of a lifetime, and how later refreshes change it.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,26 +13,26 @@ fn map(value: &Value) -> &Map<String, Value> {
     value.as_object().expect("an object")
 }
 
-/// The seconds until credentials expire that were asked for at 0.
+/// Returns how many seconds after 0, when they were requested, credentials expire.
 fn expires_in(credentials: &Value) -> Option<i64> {
     expiry_of(map(credentials), Asked::at(at(0))).map(|expiry| (expiry.at - at(0)).whole_seconds())
 }
 
 #[test]
-fn a_time_is_read_by_the_clock_that_wrote_it() {
+fn expiry_times_are_corrected_for_the_providers_clock() {
     let credentials = json!({ "expires_at": at(300 + 3600).unix_timestamp() });
     let expires_in = |date: Option<OffsetDateTime>| {
         let expiry = expiry_of(map(&credentials), Asked { at: at(0), date });
         (expiry.expect("an expiry").at - at(0)).whole_seconds()
     };
-    assert_eq!(expires_in(Some(at(300))), 3600, "a clock that is five minutes ahead");
-    assert_eq!(expires_in(Some(at(-300))), 4200, "a clock that is five minutes behind");
+    assert_eq!(expires_in(Some(at(300))), 3600, "the clock is five minutes ahead");
+    assert_eq!(expires_in(Some(at(-300))), 4200, "the clock is five minutes behind");
     assert_eq!(expires_in(None), 3900);
-    assert_eq!(expires_in(Some(at(7200))), 3900, "a date that was not meant");
+    assert_eq!(expires_in(Some(at(7200))), 3900, "the date is implausible");
 }
 
 #[test]
-fn a_lifetime_is_read_in_every_spelling() {
+fn lifetimes_are_read_in_every_spelling() {
     // 1,700,000,000 is 2023-11-14T22:13:20Z.
     let rows = [
         (json!({"expires_in": 3600}), Some(3600)),
@@ -80,7 +80,7 @@ fn jwt(claims: &Value) -> String {
 }
 
 #[test]
-fn the_exp_of_a_json_web_token_counts_where_nothing_else_does() {
+fn the_exp_claim_counts_only_if_nothing_else_is_stated() {
     let hour = jwt(&json!({"exp": 1_700_003_600}));
     assert_eq!(expires_in(&json!({"access_token": hour})), Some(3600));
     assert_eq!(expires_in(&json!({"access_token": hour, "expires_in": 60})), Some(60));
@@ -94,7 +94,7 @@ fn the_exp_of_a_json_web_token_counts_where_nothing_else_does() {
 }
 
 #[test]
-fn a_lifetime_that_cannot_be_read_is_named() {
+fn an_unreadable_lifetime_is_reported_by_its_key() {
     let unreadable = |credentials: Value| unreadable_lifetime(map(&credentials), Asked::at(at(0)));
     assert_eq!(unreadable(json!({"access_token": "a", "expires_at": "in an hour"})), Some("expires_at"));
     assert_eq!(unreadable(json!({"expires_in": ["3600"]})), Some("expires_in"));
@@ -104,7 +104,7 @@ fn a_lifetime_that_cannot_be_read_is_named() {
     }
 }
 
-/// Refreshes, at 3300, a token of an hour that was got at 0; gives from, at and whether it is the rest of a lifetime.
+/// Refreshes, at 3300, a one-hour token issued at 0. Returns `from`, `at`, and `is_rest` of its new expiry.
 fn refreshed(changes: Value) -> Option<(i64, i64, bool)> {
     refreshed_at(3300, Some(Expiry::new(at(0), at(3600))), changes)
 }
@@ -116,7 +116,7 @@ fn refreshed_at(seconds: i64, before: Option<Expiry>, changes: Value) -> Option<
 }
 
 #[test]
-fn the_lifetime_stated_last_goes_on_counting() {
+fn the_last_stated_lifetime_still_applies() {
     assert_eq!(refreshed(json!({"access_token": "new"})), Some((3300, 6900, false)));
     assert_eq!(refreshed(json!({"access_token": "new", "expires_in": 60})), Some((3300, 3360, false)));
     assert_eq!(refreshed(json!({"access_token": "new", "expires_at": 1_700_003_600})), Some((3300, 6900, false)));
@@ -132,24 +132,24 @@ fn the_lifetime_stated_last_goes_on_counting() {
 }
 
 #[test]
-fn the_same_token_keeps_its_end() {
+fn the_same_token_keeps_its_expiry() {
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 300})), Some((0, 3600, true)));
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 299})), Some((0, 3600, true)));
-    // By another of our clocks.
+    // Requested by a process whose clock is ahead.
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 329})), Some((0, 3600, true)));
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 200})), Some((0, 3500, true)));
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 0})), Some((0, 3300, true)));
     assert_eq!(refreshed(json!({"access_token": "old"})), Some((0, 3600, true)));
     assert_eq!(refreshed(json!({})), Some((0, 3600, true)));
-    // Twice the same token within a second.
+    // The same token twice within a second.
     let twice = refreshed_at(1, Some(Expiry::new(at(0), at(3600))), json!({"access_token": "old", "expires_in": 3600}));
     assert_eq!(twice, Some((1, 3601, false)));
-    // A lifetime that begins again is stated.
+    // The provider has extended the token.
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 3600})), Some((3300, 6900, false)));
 }
 
 #[test]
-fn other_credentials_than_tokens_are_new_where_they_differ() {
+fn credentials_without_a_token_are_new_if_they_differ() {
     let stored = json!({"session": "old", "expires_in": 60});
     let is_new = |changes: Value| brings_new_token(&stored, map(&changes));
     assert!(is_new(json!({"session": "new"})) && is_new(json!({"accessToken": "new"})));
@@ -157,7 +157,7 @@ fn other_credentials_than_tokens_are_new_where_they_differ() {
 }
 
 #[test]
-fn a_token_is_not_served_in_its_last_seconds_unless_nothing_can_replace_it() {
+fn a_token_is_not_served_in_its_last_five_seconds() {
     let hour = Expiry::new(at(0), at(3600));
     assert!(!hour.is_over(at(3594)) && hour.is_over(at(3595)));
     let second = Expiry::new(at(0), at(1));
@@ -169,7 +169,7 @@ fn a_token_is_not_served_in_its_last_seconds_unless_nothing_can_replace_it() {
 
 proptest! {
     #[test]
-    fn no_statement_makes_it_overflow(
+    fn no_stated_lifetime_overflows(
         key in proptest::sample::select(spellings().collect::<Vec<_>>()),
         number in any::<f64>(),
         text in "\\PC{0,40}",

@@ -1,19 +1,20 @@
-//! Changing a connection that others may change at the same time.
+//! Changes a connection that others may change at the same time.
 
 use super::Connections;
 use crate::connection::{Connection, ConnectionKey};
 use crate::error::Error;
 
 impl Connections {
-    /// How often a change is tried. A try is lost to a write that was done, and Larder's own are a minute apart. More
-    /// losses than this within a request come from callers who overwrite each other, and should hear of it.
+    /// The number of attempts at a change. Each failed attempt means that another write succeeded, and Larder's own writes are
+    /// a minute apart. More conflicts than this in one request come from callers that overwrite each other; they should get an
+    /// error.
     const ATTEMPTS: usize = 5;
 
-    /// Reads a connection and has `change` write over what was read; again if it gives `None`, because somebody else's
-    /// write came first. `None` if one did each time.
+    /// Reads a connection and calls `change` to write a new version of it. Repeats this while `change` returns `None`, which
+    /// means that another write came first. Returns `None` if that happened each time.
     ///
     /// # Errors
-    /// When DynamoDB fails or the item is damaged; and those of `change`, after which it is not tried again.
+    /// When DynamoDB fails or the item is damaged, and the errors of `change`, which are not retried.
     pub async fn change<T, F>(
         &self,
         key: &ConnectionKey,
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_reads_again_after_each_conflict_and_ends() {
+    async fn a_change_is_retried_after_a_conflict_a_limited_number_of_times() {
         let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
         let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
         let (key, mut tries) = (ConnectionKey::new("acme", "c1"), 0);
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_fails_is_not_tried_again() {
+    async fn a_failed_change_is_not_retried() {
         let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
         let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
         let key = ConnectionKey::new("acme", "c1");

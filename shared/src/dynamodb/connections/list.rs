@@ -1,4 +1,4 @@
-//! Lists of connections. An index yields candidates; the rows decide.
+//! Lists connections. An index yields candidates; the rows decide.
 
 use std::collections::HashMap;
 
@@ -21,9 +21,9 @@ use crate::error::Error;
 /// One page of connections.
 #[derive(Debug)]
 pub struct Page {
-    /// The connections of all tenants oldest first, or those of one tenant by their ids.
+    /// The connections: of all tenants, oldest first; or of one tenant, by id.
     pub items: Vec<Connection>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page, if there is one.
     pub cursor: Option<String>,
 }
 
@@ -32,17 +32,17 @@ pub struct Page {
 pub struct Due {
     /// Its key.
     pub key: ConnectionKey,
-    /// Since when, in milliseconds since 1970.
+    /// The time it became due, in milliseconds since 1970.
     pub at: i64,
 }
 
-/// The reason that a page is missing.
+/// Why a page could not be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The cursor is not one of this list.
+    /// The cursor belongs to another list.
     #[error("the cursor does not belong to this list")]
     Cursor,
-    /// The table.
+    /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -51,14 +51,14 @@ impl From<ListError> for Error {
     fn from(error: ListError) -> Self {
         match error {
             ListError::Cursor => {
-                Error::bad_request("`cursor` is not one of this list; begin again without it, at the first page")
+                Error::bad_request("`cursor` does not belong to this list; omit it to start at the first page")
             }
             ListError::Store(error) => error.into(),
         }
     }
 }
 
-/// The place behind which a page begins. Workspace and tenant are always the caller's own.
+/// The position after which a page starts. Workspace and tenant are always the caller's own.
 enum Cursor {
     /// In the list of a workspace: creation time and id.
     OfWorkspace(i64, String),
@@ -66,20 +66,20 @@ enum Cursor {
     OfTenant(String),
 }
 
-/// The keys of rows that an index has for a page, and where it stopped.
+/// The keys of the rows that an index yields for a page, and its last position.
 struct Candidates {
     keys: Vec<String>,
     last: Option<Item>,
 }
 
 impl Connections {
-    /// A page of a workspace's connections, of all tenants or of one. Index reads may lag by a moment.
+    /// Returns a page of a workspace's connections, of all tenants or of one. Index reads may lag by a moment.
     ///
-    /// While the index of tenants is missing or being filled, as after an upgrade, a tenant's connections are searched among
-    /// all those of the workspace, oldest first.
+    /// While the tenant index is missing or being filled (after an upgrade), a tenant's connections are searched among all those
+    /// of the workspace, oldest first.
     ///
     /// # Errors
-    /// When the cursor is not one of this list, or DynamoDB fails.
+    /// When the cursor belongs to another list, or DynamoDB fails.
     pub async fn list(
         &self,
         workspace: &str,
@@ -102,12 +102,12 @@ impl Connections {
             (None, cursor) => self.of_workspace(workspace, tenant, limit, cursor.as_ref()).await?,
         };
         let mut items = self.get_many(&keys).await?;
-        // The index may still have a connection that was deleted and whose id somebody else has used since.
+        // The index may still have a deleted connection whose id another tenant has reused.
         items.retain(|connection| tenant.is_none() || connection.tenant.as_deref() == tenant);
         Ok(Page { items, cursor: last.and_then(|key| Some(Cursor::behind(&key)?.write())) })
     }
 
-    /// Candidates of one tenant, in the order of their ids. `None` if the index cannot be read yet.
+    /// Returns candidates of one tenant, ordered by id. `None` if the index cannot be read yet.
     async fn of_tenant(
         &self,
         workspace: &str,
@@ -128,14 +128,16 @@ impl Connections {
         match collect(query, limit, start).await {
             Ok(candidates) => Ok(Some(candidates)),
             Err(error) if is_without_index(&error) => {
-                tracing::warn!("the index {BY_TENANT} is missing or still being filled; lists of tenants are slow");
+                tracing::warn!(
+                    "the index {BY_TENANT} is missing or still being filled; listing a tenant's connections is slow"
+                );
                 Ok(None)
             }
             Err(error) => Err(StoreError::dynamodb(error)),
         }
     }
 
-    /// Candidates of the workspace, of all tenants or of one, oldest first.
+    /// Returns candidates of the workspace, of all tenants or of one, oldest first.
     async fn of_workspace(
         &self,
         workspace: &str,
@@ -160,8 +162,7 @@ impl Connections {
         collect(query, limit, start).await.map_err(StoreError::dynamodb)
     }
 
-    /// How many connections of a workspace there are for each value of an attribute: `connector_key` or
-    /// `integration_key`.
+    /// Counts a workspace's connections by the value of an attribute: `connector_key` or `integration_key`.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -183,8 +184,8 @@ impl Connections {
             .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
     }
 
-    /// Up to `limit` connections of one shard that were due at `now`, the longest due first, behind the one that is
-    /// `after`. What is given may have changed meanwhile.
+    /// Returns up to `limit` connections of one shard that were due at `now`, those due longest first, starting behind `after`.
+    /// They may have changed meanwhile.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -219,7 +220,7 @@ impl Connections {
             .collect())
     }
 
-    /// Reads up to [`Self::MAX_PAGE`] connections, in the order of their keys.
+    /// Reads up to [`Self::MAX_PAGE`] connections, in the order of `keys`.
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Connection>, StoreError> {
         let mut found = HashMap::new();
         for item in self.table.get_many(keys).await? {
@@ -233,7 +234,7 @@ fn key(key: &ConnectionKey) -> Item {
     Item::default().string("id", key.to_string())
 }
 
-/// Asks until there is a page or nothing is left.
+/// Queries until the page is full or nothing is left.
 async fn collect(
     query: QueryFluentBuilder,
     limit: usize,
@@ -271,7 +272,7 @@ impl Cursor {
         }
     }
 
-    /// The place behind an entry of an index.
+    /// The position behind an index entry.
     fn behind(key: &Item) -> Option<Self> {
         let ConnectionKey { id, .. } = key.get_string("id")?.parse().ok()?;
         match key.get_number("created_at") {

@@ -1,4 +1,4 @@
-//! Rows of the table, and the connections that they are.
+//! Converts connections to and from rows of the table.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) fn write(connection: &Connection) -> Item {
         .maybe("integration_key", connection.integration.as_ref().map(|it| &it.key), Item::string)
         .maybe("connector_key", connection.integration.as_ref().map(|it| &it.connector_key), Item::string)
         .maybe("auth_option", connection.integration.as_ref().map(|it| &it.option_key), Item::string)
-        .string("state", state_text(connection.state))
+        .string("state", state_name(connection.state))
         .maybe("problem", connection.problem.as_ref().map(|it| &it.message), Item::string)
         .maybe("problem_key", connection.problem.as_ref().and_then(|it| it.key.as_ref()), Item::string)
         .maybe("obtained_at", connection.expiry.map(|it| it.from), Item::time)
@@ -86,7 +86,7 @@ pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
 }
 
 /// The attribute `lease_holder`.
-pub(super) fn holder_text(holder: LeaseHolder) -> &'static str {
+pub(super) fn holder_name(holder: LeaseHolder) -> &'static str {
     match holder {
         LeaseHolder::Refresher => "refresher",
         LeaseHolder::RecoveryQueue => "recovery",
@@ -94,17 +94,17 @@ pub(super) fn holder_text(holder: LeaseHolder) -> &'static str {
 }
 
 fn holder_of(item: &Item, token: &str) -> LeaseHolder {
-    /// Rows of earlier versions have no `lease_holder`: the token of a lease for the recovery queue began so.
+    /// The prefix of the recovery queue's tokens in rows of earlier versions, which have no `lease_holder`.
     const FORMER_RECOVERY_TOKEN: &str = "grace.";
     let holder = item.get_string("lease_holder");
     let is_recovery = match &holder {
-        Some(text) => text == holder_text(LeaseHolder::RecoveryQueue),
+        Some(text) => text == holder_name(LeaseHolder::RecoveryQueue),
         None => token.starts_with(FORMER_RECOVERY_TOKEN),
     };
     if is_recovery { LeaseHolder::RecoveryQueue } else { LeaseHolder::Refresher }
 }
 
-fn state_text(state: State) -> &'static str {
+fn state_name(state: State) -> &'static str {
     match state {
         State::Ready => "READY",
         State::ClientActionRequired => "CLIENT_ACTION_REQUIRED",
@@ -112,7 +112,7 @@ fn state_text(state: State) -> &'static str {
 }
 
 fn state_of(text: &str) -> Option<State> {
-    [State::Ready, State::ClientActionRequired].into_iter().find(|state| state_text(*state) == text)
+    [State::Ready, State::ClientActionRequired].into_iter().find(|state| state_name(*state) == text)
 }
 
 #[cfg(test)]
@@ -128,15 +128,15 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_has_the_holder_that_its_row_names() {
+    fn a_lease_keeps_its_holder() {
         for expected in [LeaseHolder::Refresher, LeaseHolder::RecoveryQueue] {
-            let found = holder(|row| row.string("lease_token", "t").string("lease_holder", holder_text(expected)));
+            let found = holder(|row| row.string("lease_token", "t").string("lease_holder", holder_name(expected)));
             assert_eq!(found, Some(expected));
         }
     }
 
     #[test]
-    fn leases_of_earlier_versions_keep_their_holders() {
+    fn leases_from_earlier_versions_keep_their_holders() {
         let holder = |token: &str| holder(|row| row.string("lease_token", token));
         assert_eq!(holder("grace.AAAA"), Some(LeaseHolder::RecoveryQueue));
         assert_eq!(holder("AAAA"), Some(LeaseHolder::Refresher));

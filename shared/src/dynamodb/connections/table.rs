@@ -1,4 +1,4 @@
-//! The table itself. Rows are only ever changed under a condition on what is stored: each write is made here, and takes one.
+//! The table itself. All writes are made here, and each takes a condition on the stored row.
 
 use std::collections::HashMap;
 
@@ -15,33 +15,33 @@ use super::super::item::Item;
 use super::super::{StoreError, Write};
 use crate::connection::{ConnectionKey, Lease};
 
-/// Rows by key, and writes under a condition.
+/// Rows by key, and conditional writes.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     client: Client,
     name: String,
 }
 
-/// The row that must be stored for a write to happen. A row that was removed and made again has another version.
+/// The stored row that a write requires. A row that was removed and created again has another version.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Condition<'a> {
     /// No row.
     Absent,
-    /// No row, or one that is leased to this holder.
+    /// No row, or one under this lease.
     AbsentOrLeased(&'a Lease),
     /// The row at this version.
     Version(u64),
-    /// The row at this version, leased to nobody at this time.
+    /// The row at this version, not leased at this time.
     Unleased(u64, OffsetDateTime),
-    /// As [`Self::Unleased`], or leased to this holder at whatever version.
+    /// As [`Self::Unleased`], or under this lease at any version.
     UnleasedOrLeased(u64, OffsetDateTime, &'a Lease),
-    /// The row, leased to this holder.
+    /// The row under this lease.
     Leased(&'a Lease),
     /// A row that was due at this time.
     Due(OffsetDateTime),
 }
 
-/// Expressions and the values in them.
+/// The values of an expression, by their placeholders.
 type Values = HashMap<String, AttributeValue>;
 
 impl Table {
@@ -55,7 +55,7 @@ impl Table {
         Ok(get.send().await.map_err(StoreError::dynamodb)?.item.map(Item))
     }
 
-    /// Reads rows by their keys with strong consistency, in no order.
+    /// Reads rows by their keys with strong consistency, in no particular order.
     pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Item>, StoreError> {
         let mut found = Vec::new();
         let mut wanted: Vec<_> =
@@ -72,7 +72,7 @@ impl Table {
         Ok(found)
     }
 
-    /// A query of an index, to be completed.
+    /// Starts a query of an index.
     pub(super) fn query(&self, index: &str) -> QueryFluentBuilder {
         self.client.query().table_name(&self.name).index_name(index)
     }
@@ -138,12 +138,12 @@ fn attribute(key: &ConnectionKey) -> AttributeValue {
     AttributeValue::S(key.to_string())
 }
 
-/// DynamoDB takes no empty map.
+/// Returns `None` for no values: DynamoDB does not accept an empty map.
 fn some(values: Values) -> Option<Values> {
     (!values.is_empty()).then_some(values)
 }
 
-/// The outcome of a write; `is_condition` recognizes the error of a condition that does not hold.
+/// Returns a write's outcome. `is_condition` recognizes the error of a failed condition.
 fn outcome<T, E>(result: Result<T, SdkError<E>>, is_condition: fn(&E) -> bool) -> Result<Write, StoreError>
 where
     E: std::error::Error + Send + Sync + 'static,

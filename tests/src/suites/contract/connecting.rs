@@ -86,7 +86,7 @@ pub(super) async fn a_callback_works_once(target: &Target) {
     visitor.get(&callback).await.expect(StatusCode::OK);
     // A reload shows the same; a code does not work twice.
     assert!(visitor.get(&callback).await.expect(StatusCode::OK).text().contains("Connected"));
-    refused(visitor.get(&callback.replace("the-code", "another")).await, StatusCode::BAD_REQUEST, "begin again");
+    refused(visitor.get(&callback.replace("the-code", "another")).await, StatusCode::BAD_REQUEST, "start over");
     assert_eq!(account.provider.token_requests().len(), 1);
     let unknown = callback.replace(&parameter(&authorize, "state"), &"A".repeat(43));
     refused(visitor.get(&unknown).await, StatusCode::BAD_REQUEST, "");

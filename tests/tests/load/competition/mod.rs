@@ -38,7 +38,7 @@ const DONE: &str = "https://app.example/done";
 /// How many connections are competed for at once.
 const AT_ONCE: usize = 12;
 /// What an end user is told whose refresh token was lost with a process.
-const INTERRUPTED: &str = "a refresh before this one did not come to its end";
+const INTERRUPTED: &str = "an earlier refresh was interrupted";
 
 /// Eight programs, a certified authorization server that takes no refresh token twice, and a proxy between them.
 struct Competition {
@@ -260,7 +260,7 @@ async fn what_is_lost_with_a_process_between_answer_and_save_is_flagged_in_words
             assert_eq!((&connection["state"], status), (&json!("CLIENT_ACTION_REQUIRED"), 400), "{connection}");
             assert_eq!(connection["error"]["key"], "access_token_expired");
             let message = connection["error"]["message"].as_str().unwrap_or_default();
-            assert!(message.contains(INTERRUPTED) && message.contains("must connect again"), "{message}");
+            assert!(message.contains(INTERRUPTED) && message.contains("must reconnect"), "{message}");
         } else {
             assert_eq!((&connection["state"], status, accepted), (&json!("READY"), 200, 200), "{connection}");
         }
