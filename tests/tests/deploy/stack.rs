@@ -111,7 +111,8 @@ async fn armed_schedule(stack: &Stack, target: &Target, id: &str) -> (String, u6
     let connection = target.get(&format!("/connections/{id}"), &target.admin()).await.expect(StatusCode::OK).json();
     let due = OffsetDateTime::parse(connection["nextCredentialsRefreshAt"].as_str().expect("a time"), &Rfc3339);
     let due = due.expect("a time") + Duration::from_millis(999);
-    let at = due.format(format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])")).expect("a formatted time");
+    let at =
+        due.format(format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])")).expect("a formatted time");
     assert_eq!(schedule.expression, at);
     (schedule.name.clone(), version)
 }

@@ -309,7 +309,10 @@ fn every_variable_set_is_documented_and_read() {
         assert!(documented.contains(&name.as_str()), "{name} is not in the table of README.md");
         assert!(name == "RUST_LOG" || environment.contains(&format!("\"{name}\"")), "{name} is not read");
     }
-    assert!(!read("infra/template.yaml").contains("LARDER_LOCAL"), "deployed functions must not reach their own network");
+    assert!(
+        !read("infra/template.yaml").contains("LARDER_LOCAL"),
+        "deployed functions must not reach their own network"
+    );
 }
 
 #[test]
@@ -317,9 +320,14 @@ fn undelivered_and_failed_events_end_in_a_queue() {
     let template = Template::read();
     // Lambda catches failures of `refresh`, which schedules and rules invoke asynchronously.
     let configs = template.resources("AWS::Lambda::EventInvokeConfig");
-    let [(_, config)] = configs.into_iter().collect::<Vec<_>>()[..] else { panic!("exactly one function takes asynchronous events") };
+    let [(_, config)] = configs.into_iter().collect::<Vec<_>>()[..] else {
+        panic!("exactly one function takes asynchronous events")
+    };
     let config = &config["Properties"];
-    assert_eq!((&config["FunctionName"], &config["Qualifier"]), (&json!(template.functions()["refresh"]), &json!("$LATEST")));
+    assert_eq!(
+        (&config["FunctionName"], &config["Qualifier"]),
+        (&json!(template.functions()["refresh"]), &json!("$LATEST"))
+    );
     assert_eq!(config["DestinationConfig"]["OnFailure"]["Destination"], "FailedInvocations.Arn");
     assert!(config["MaximumRetryAttempts"].as_u64().is_some() && config["MaximumEventAgeInSeconds"].as_u64().is_some());
     // Scheduler catches undelivered schedules. The module `scheduler` tests how the code uses this variable.

@@ -144,7 +144,11 @@ async fn credentials_that_fail_the_connectors_test_are_not_stored() {
     let forged = json!({"credentials": {"access_token": "forged", "refresh_token": "forged", "expires_in": 3600}});
     let uri = format!("/credentials?connectionId={id}");
     let rejection = world.send(Method::PUT, &uri, &world.admin, Some(&forged)).await.expect(StatusCode::BAD_REQUEST);
-    assert!(rejection.text().contains("nothing was stored") && rejection.text().contains("401"), "{}", rejection.text());
+    assert!(
+        rejection.text().contains("nothing was stored") && rejection.text().contains("401"),
+        "{}",
+        rejection.text()
+    );
     assert_eq!(test(&world, &id).await, json!({"success": true}));
     let untested = format!("{uri}&test=false");
     world.send(Method::PUT, &untested, &world.admin, Some(&forged)).await.expect(StatusCode::CREATED);

@@ -211,7 +211,11 @@ async fn eight_killed_processes_never_reuse_or_lose_a_refresh_token() {
         assert_eq!(accepted, 200, "{connection}");
     }
     let grants = competition.server.ask("grants").await;
-    assert_eq!((&grants["grants"], &grants["refreshTokens"]), (&json!(competition.ids.len()), &json!(competition.ids.len())), "{grants}");
+    assert_eq!(
+        (&grants["grants"], &grants["refreshTokens"]),
+        (&json!(competition.ids.len()), &json!(competition.ids.len())),
+        "{grants}"
+    );
     drop(Arc::into_inner(competition).expect("the last reference").data);
 }
 
@@ -232,7 +236,7 @@ async fn kill_between_windows(competition: Arc<Competition>, refreshes: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
-async fn tokens_lost_between_answer_and_save_are_flagged_and_explained() {
+async fn tokens_lost_between_answer_and_save_are_flagged_clearly() {
     const REFRESHES: usize = 120;
     const STRIKES: usize = 12;
 

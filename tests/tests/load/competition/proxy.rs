@@ -77,8 +77,12 @@ impl TokenProxy {
     pub(crate) async fn start(upstream: String, rows: Arc<Rows>, http: reqwest::Client, seed: u64) -> Arc<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let token_uri = format!("http://{}/token", listener.local_addr().expect("an address"));
-        let state =
-            ProxyState { rng: Seeded::new(seed), owners: HashMap::new(), forwarded: HashSet::new(), seen: Seen::default() };
+        let state = ProxyState {
+            rng: Seeded::new(seed),
+            owners: HashMap::new(),
+            forwarded: HashSet::new(),
+            seen: Seen::default(),
+        };
         let (windows, strikes, state) = (RwLock::new(()), OnceLock::new(), Mutex::new(state));
         let proxy = Arc::new(Self { token_uri, upstream, http, rows, windows, strikes, state });
         let serving = Arc::clone(&proxy);

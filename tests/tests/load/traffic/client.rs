@@ -209,7 +209,7 @@ impl LoadClient {
             (None, Some(error), _) => {
                 let error: Value = serde_json::from_str(&error).unwrap_or_default();
                 if error["type"] != "connection" || !self.shared.provider.has_failed(grant) {
-                    self.violation(format!("connecting failed, though the provider did not: {error}"));
+                    self.violation(format!("connecting failed, though no provider call did: {error}"));
                 }
             }
             (None, None, _) => self.unexpected("/oauth-callback", &arrival),

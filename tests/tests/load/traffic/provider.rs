@@ -116,7 +116,13 @@ impl FlakyProvider {
         let mut state = self.state();
         let grant = state.grants.len();
         let lifetime = Duration::from_secs(LIFETIMES[state.rng.below(LIFETIMES.len())]);
-        state.grants.push(Grant { lifetime, tokens: Vec::new(), refreshes: Vec::new(), was_cut: false, has_failed: false });
+        state.grants.push(Grant {
+            lifetime,
+            tokens: Vec::new(),
+            refreshes: Vec::new(),
+            was_cut: false,
+            has_failed: false,
+        });
         let url = Url::parse(authorize_url).expect("a URL");
         let get = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let mut back = Url::parse(&get("redirect_uri").expect("a redirect_uri")).expect("a URL");
@@ -277,7 +283,8 @@ impl ProviderState {
             });
             if token.is_refreshed || !may_be_lost {
                 let newer = number + 1 + after;
-                self.violations.push(format!("grant {grant} was refreshed with token {number}, but already has {newer}"));
+                self.violations
+                    .push(format!("grant {grant} was refreshed with token {number}, but already has {newer}"));
             }
         }
         self.grants[grant].tokens[number].is_refreshed = true;
