@@ -37,7 +37,7 @@ use super::sandbox::Sandbox;
 /// The workspace of all runs.
 pub(super) const WORKSPACE: &str = "sim";
 
-/// What triggers refreshes.
+/// How refreshes are triggered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Sweeper,

@@ -49,7 +49,7 @@ struct ProxyState {
     seen: Seen,
 }
 
-/// What the proxy has seen.
+/// Everything the proxy has seen.
 #[derive(Default, Clone)]
 pub(crate) struct Seen {
     /// Refreshes that the provider answered with tokens.
