@@ -1,4 +1,4 @@
-//! What a call of a connector's JavaScript costs, the start of its engine included.
+//! Measures a call of a connector's JavaScript, including the start of the engine.
 #![expect(clippy::print_stdout, reason = "measurements are printed")]
 
 use std::sync::Arc;
