@@ -18,7 +18,8 @@ const DIGEST_INFO: [u8; 15] =
 pub struct PrivateKey(RsaPrivateKey);
 
 impl PrivateKey {
-    /// Parses a PEM key: PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`). Returns `None` if it is neither.
+    /// Parses a PEM key: PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`). Returns `None` if it is
+    /// neither.
     pub fn from_pem(pem: &str) -> Option<Self> {
         let pem = pem.trim();
         RsaPrivateKey::from_pkcs8_pem(pem).ok().or_else(|| RsaPrivateKey::from_pkcs1_pem(pem).ok()).map(Self)
@@ -29,7 +30,8 @@ impl PrivateKey {
         RsaPrivateKey::from_pkcs8_der(der).ok().or_else(|| RsaPrivateKey::from_pkcs1_der(der).ok()).map(Self)
     }
 
-    /// Signs a message, blinded with `rng` so that the timing does not leak the key. Returns `None` if the key is too short.
+    /// Signs a message, blinded with `rng` so that the timing does not leak the key. Returns `None` if the key is too
+    /// short.
     pub fn sign(&self, message: &[u8], rng: &dyn Rng) -> Option<Vec<u8>> {
         let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, message);
         let scheme = Pkcs1v15Sign { hash_len: Some(hash.as_ref().len()), prefix: DIGEST_INFO.into() };

@@ -144,7 +144,7 @@ async fn an_answer_that_is_cut_off_or_malformed_is_none() {
     ] {
         let shown = format!("{answer:.120?}");
         let Err(error) = ask(answer, limits).await else { panic!("{shown} is whole") };
-        assert!(matches!(error, EgressError::AnswerLost { .. }), "{shown}: {error}");
+        assert!(matches!(error, EgressError::ResponseLost { .. }), "{shown}: {error}");
         assert_silent(&error);
     }
 }
@@ -238,8 +238,8 @@ async fn a_token_endpoint_that_answers_too_much_too_little_or_packed_costs_no_co
     let cut = format!("{HEAD}content-length: 100\r\n\r\n{{\"access_token\":\"marker\",\"refresh_token\":\"marker\"");
     for (answer, hint, times) in [
         (Answer::Endless(ANNOUNCED, bytes("x".repeat(64 * 1024)), Duration::ZERO), "more than 1048576 bytes", 1),
-        (Answer::Bytes(bytes(cut)), "answer of 127.0.0.1 was lost", 2),
-        (Answer::HangUp, "answer of 127.0.0.1 was lost", 2),
+        (Answer::Bytes(bytes(cut)), "response from 127.0.0.1 was lost", 2),
+        (Answer::HangUp, "response from 127.0.0.1 was lost", 2),
         (Answer::Bytes(packed.into()), "neither a JSON object nor a form", 1),
     ] {
         told(answer, hint, times).await;

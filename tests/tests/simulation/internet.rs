@@ -50,7 +50,7 @@ impl Transport for Internet {
         let is_losing = application.loses > 0 && !is_second && may(application.loses);
         let lost = |reason: &str| {
             applications.lost(sandbox.id, number, is_second);
-            EgressError::AnswerLost { host: host.clone(), reason: reason.into() }
+            EgressError::ResponseLost { host: host.clone(), reason: reason.into() }
         };
         let mut under_way = UnderWay { applications, answer: None };
         let mut asked_at = Duration::ZERO;

@@ -24,8 +24,8 @@ pub fn build_request_token(
     build(config, &config.request_token_uri, None, &[("oauth_callback", callback_uri)], stamp)
 }
 
-/// Builds the URL for the browser (RFC 5849 §2.2): `authorizeUri` with `oauth_token`, `scope` if there are `scopes`, then
-/// `extra`, which cannot set `oauth_token`. Each key appears only once.
+/// Builds the URL for the browser (RFC 5849 §2.2): `authorizeUri` with `oauth_token`, `scope` if there are `scopes`,
+/// then `extra`, which cannot set `oauth_token`. Each key appears only once.
 pub fn build_authorize_url(config: &OAuth1Config, request_token: &OAuth1Token) -> Url {
     let mut ours = Parameters::default();
     ours.add(Some("oauth_token"), request_token.token.expose());

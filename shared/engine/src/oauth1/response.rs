@@ -35,8 +35,8 @@ const CONFIGURATION: [&str; 9] = [
 ///
 /// # Errors
 ///
-/// A [`TokenError`]. No token is involved yet, so a 401 or a 403 means that the integration is misconfigured. A response
-/// without `oauth_callback_confirmed=true` is [`Malformed::Unconfirmed`], unless the connector allows it.
+/// A [`TokenError`]. No token is involved yet, so a 401 or a 403 means that the integration is misconfigured. A
+/// response without `oauth_callback_confirmed=true` is [`Malformed::Unconfirmed`], unless the connector allows it.
 pub fn parse_request_token(config: &OAuth1Config, status: u16, body: &[u8]) -> Result<OAuth1Token, TokenError> {
     let map = read(status, body).map_err(|error| match error {
         TokenError::Transient { status: 401 | 403, code: None, description, .. } => {

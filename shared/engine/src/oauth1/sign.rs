@@ -24,8 +24,8 @@ pub struct Stamp<'a> {
 }
 
 impl<'a> Stamp<'a> {
-    /// Returns a stamp with the time and a nonce of 128 random bits, written in letters and digits, which every provider
-    /// accepts.
+    /// Returns a stamp with the time and a nonce of 128 random bits, written in letters and digits, which every
+    /// provider accepts.
     pub fn new(now: OffsetDateTime, rng: &'a dyn Rng) -> Self {
         let mut bytes = [0; 16];
         rng.fill(&mut bytes);

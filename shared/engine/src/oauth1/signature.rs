@@ -45,7 +45,8 @@ pub(super) struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// Returns the `oauth_signature` of a base string, not yet encoded, or `None` if the RSA key is missing or cannot sign.
+    /// Returns the `oauth_signature` of a base string, not yet encoded, or `None` if the RSA key is missing or cannot
+    /// sign.
     pub(super) fn sign(&self, base_string: &str, rng: &dyn Rng) -> Option<String> {
         let shared = format!("{}&{}", encode(self.consumer_secret), encode(self.token_secret));
         let hmac = |algorithm| {

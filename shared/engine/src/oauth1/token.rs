@@ -14,7 +14,8 @@ pub struct OAuth1Token {
 }
 
 impl OAuth1Token {
-    /// Reads `oauth_token` and `oauth_token_secret` from a connection's credentials. Returns `None` if either is missing.
+    /// Reads `oauth_token` and `oauth_token_secret` from a connection's credentials. Returns `None` if either is
+    /// missing.
     pub fn of(credentials: &Value) -> Option<Self> {
         let text = |key: &str| credentials.get(key)?.as_str();
         let token = text("oauth_token").filter(|token| !token.is_empty())?;
