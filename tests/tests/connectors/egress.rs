@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
-use larder_engine::egress::{Egress, EgressError, Limits, Reach};
+use larder_engine::egress::{AddressPolicy, Egress, EgressError, Limits};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -63,7 +63,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: Arc<Mutex<Vec<String
 
 /// Asks a server of this answer.
 async fn ask(answer: Answer, limits: Limits) -> Result<larder_engine::egress::Response, EgressError> {
-    let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
     let (url, _) = server(answer).await;
     let request = http::Request::post(url).header("authorization", "marker-in-a-header");
     egress.send(request.body(b"secret=marker-in-the-body".to_vec()).unwrap(), limits).await
@@ -155,7 +155,7 @@ async fn a_compressed_answer_that_nobody_asked_for_is_decoded_up_to_the_limit() 
     let bomb = STANDARD.decode(BOMB).unwrap();
     let head = format!("{HEAD}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
     let (url, requests) = server(Answer::Bytes([head.as_bytes(), &bomb].concat().into())).await;
-    let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
     let send = async |max_body_bytes| {
         let limits = Limits { max_body_bytes, ..Limits::TOKEN };
         egress.send(http::Request::get(&url).body(Vec::new()).unwrap(), limits).await
@@ -185,13 +185,13 @@ async fn a_request_whose_answer_is_lost_is_sent_once_more_if_that_is_wanted() {
     ] {
         let shown = format!("{answer:.120?}");
         let (url, requests) = server(answer).await;
-        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
         drop(egress.send(http::Request::post(url).body(b"refresh".to_vec()).unwrap(), limits).await);
         assert_eq!(requests.lock().unwrap().len(), times, "{shown}");
     }
     // Nobody listens there: nothing was sent, so there is nothing to repeat, and the error says so.
     let address = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
-    let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
     let request = http::Request::post(format!("http://{address}/")).body(Vec::new()).unwrap();
     let Err(error) = egress.send(request, Limits::CREDENTIALS).await else { panic!("nobody answers") };
     assert!(matches!(error, EgressError::Unreachable { .. }), "{error}");
@@ -248,7 +248,7 @@ async fn a_token_endpoint_that_answers_too_much_too_little_or_packed_costs_no_co
 
 #[test]
 fn no_special_address_is_reached_however_it_is_written_and_its_neighbours_are() {
-    let allowed = |host: &str| Reach::Public.allows_uri(&format!("https://{host}/").parse().unwrap()).is_ok();
+    let allowed = |host: &str| AddressPolicy::Public.allows_uri(&format!("https://{host}/").parse().unwrap()).is_ok();
     // The first and the last of every range of IANA's special-purpose registries that is not globally reachable.
     for host in [
         ["0.0.0.0", "0.255.255.255"],
@@ -305,7 +305,7 @@ fn no_special_address_is_reached_however_it_is_written_and_its_neighbours_are() 
         ] {
             // What is no URI at all asks for nothing.
             if let Ok(uri) = format!("https://{host}/").parse() {
-                assert!(Reach::Public.allows_uri(&uri).is_err(), "{host}");
+                assert!(AddressPolicy::Public.allows_uri(&uri).is_err(), "{host}");
             }
         }
     }
@@ -336,7 +336,7 @@ fn no_special_address_is_reached_however_it_is_written_and_its_neighbours_are() 
         assert!(allowed(host), "{host}");
     }
     for uri in ["http://example.com/", "ftp://example.com/", "ws://example.com/", "https:///", "/path"] {
-        let refused = uri.parse().is_ok_and(|uri| Reach::Public.allows_uri(&uri).is_ok());
+        let refused = uri.parse().is_ok_and(|uri| AddressPolicy::Public.allows_uri(&uri).is_ok());
         assert!(!refused, "{uri}");
     }
 }

@@ -124,7 +124,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::egress::Reach;
+    use crate::egress::AddressPolicy;
 
     const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -150,13 +150,13 @@ mod tests {
     }
 
     async fn verify_error(login: &Login, deadline: Duration) -> LoginError {
-        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
         verify(&egress, login, deadline).await.unwrap_err()
     }
 
     #[tokio::test]
     async fn private_addresses_are_never_contacted() {
-        let egress = Egress::new(Reach::Public).unwrap();
+        let egress = Egress::new(AddressPolicy::Public).unwrap();
         for driver in [Driver::Postgres, Driver::MySql] {
             for host in ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "::ffff:127.0.0.1", "0x7f.1"] {
                 let error = verify(&egress, &login(driver, host, 5432), DEADLINE).await.unwrap_err();

@@ -26,7 +26,7 @@ pub(super) fn decode(response: &mut Response, limit: usize) -> Result<(), &'stat
         return Err("the body is encoded several times");
     }
     let mut whole = response.body.clone();
-    // The last encoding was applied last, so undo it first.
+    // The encoding that is listed last was applied last, so undo it first.
     for encoding in encodings.iter().rev() {
         let body: &[u8] = &whole;
         let decoded = match encoding.as_str() {

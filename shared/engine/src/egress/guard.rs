@@ -14,7 +14,7 @@ pub(super) const REFUSED: &str = "the address is not on the public internet";
 
 /// The addresses that requests may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum AddressPolicy {
     /// Public addresses over HTTPS.
     Public,
     /// Public addresses over HTTPS, and this machine over HTTP or HTTPS. Only for `cargo run` and `cargo lambda watch`.
@@ -27,13 +27,13 @@ pub enum Reach {
 /// The header of rerouted requests with the original URL's origin: `scheme://host`, with the port if it has one.
 pub const ORIGIN: &str = "x-larder-origin";
 
-impl Reach {
+impl AddressPolicy {
     /// Checks whether a URL may be requested, as far as possible without resolving its name.
     ///
     /// # Errors
     /// The reason why it may not.
     pub fn allows_uri(self, uri: &Uri) -> Result<(), &'static str> {
-        // Use the HTTP client's parser: it recognizes hosts like 0x7f.1 as the addresses that they are.
+        // Use the HTTP client's parser: it also recognizes hosts like 0x7f.1 as addresses.
         let url = Url::parse(&uri.to_string()).map_err(|_| "the URL is malformed")?;
         let address = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
@@ -73,7 +73,7 @@ impl Reach {
         }
     }
 
-    /// Redirects a request to this machine if this is [`Self::Rerouted`].
+    /// Sends a request to this machine instead if this is [`Self::Rerouted`].
     pub(super) fn reroute(self, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
         let Self::Rerouted(port) = self else { return request };
         let uri = request.uri();
@@ -97,21 +97,21 @@ fn look_up(host: String, port: u16) -> LookingUp {
 
 /// The system's resolver, without forbidden addresses. The client connects to exactly the addresses checked here.
 pub(super) struct GuardedResolver {
-    reach: Reach,
+    policy: AddressPolicy,
     look_up: fn(String, u16) -> LookingUp,
 }
 
 impl GuardedResolver {
-    pub(super) fn new(reach: Reach) -> Self {
-        Self { reach, look_up }
+    pub(super) fn new(policy: AddressPolicy) -> Self {
+        Self { policy, look_up }
     }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { reach, look_up } = *self;
+        let Self { policy, look_up } = *self;
         Box::pin(async move {
-            let allowed = reach.checked(look_up(name.as_str().to_owned(), 0)).await?;
+            let allowed = policy.checked(look_up(name.as_str().to_owned(), 0)).await?;
             if allowed.is_empty() {
                 return Err(REFUSED.into());
             }
@@ -195,8 +195,8 @@ mod tests {
 
     use super::*;
 
-    fn allowed(reach: Reach, uri: &str) -> bool {
-        reach.allows_uri(&uri.parse().expect("a URI")).is_ok()
+    fn allowed(policy: AddressPolicy, uri: &str) -> bool {
+        policy.allows_uri(&uri.parse().expect("a URI")).is_ok()
     }
 
     #[tokio::test]
@@ -207,7 +207,7 @@ mod tests {
             let address = if LOOKED_UP.fetch_add(1, Ordering::Relaxed) == 0 { [8, 8, 8, 8] } else { [127, 0, 0, 1] };
             Box::pin(async move { Ok(vec![SocketAddr::from((address, port))]) })
         }
-        let resolver = GuardedResolver { reach: Reach::Public, look_up: rebinding };
+        let resolver = GuardedResolver { policy: AddressPolicy::Public, look_up: rebinding };
         let resolved = resolver.resolve("app.example".parse().expect("a name")).await.expect("an address");
         assert_eq!(resolved.collect::<Vec<_>>(), [SocketAddr::from(([8, 8, 8, 8], 0))]);
         assert!(resolver.resolve("app.example".parse().expect("a name")).await.is_err());
@@ -246,10 +246,10 @@ mod tests {
             "[::127.0.0.1]",
             "[2001::1]",
         ] {
-            assert!(!allowed(Reach::Public, &format!("https://{host}/")), "{host}");
+            assert!(!allowed(AddressPolicy::Public, &format!("https://{host}/")), "{host}");
         }
         for host in ["8.8.8.8", "example.com", "[2606:4700::1111]", "[64:ff9b::8.8.8.8]", "172.32.0.1", "100.128.0.1"] {
-            assert!(allowed(Reach::Public, &format!("https://{host}/")), "{host}");
+            assert!(allowed(AddressPolicy::Public, &format!("https://{host}/")), "{host}");
         }
     }
 
@@ -285,37 +285,37 @@ mod tests {
             ("[2001:db8:ffff::]", "[2001:db9::]"),
             ("[3fff::]", "[3ffe:ffff::]"),
         ] {
-            assert!(!allowed(Reach::Public, &format!("https://{special}/")), "{special}");
-            assert!(allowed(Reach::Public, &format!("https://{public}/")), "{public}");
+            assert!(!allowed(AddressPolicy::Public, &format!("https://{special}/")), "{special}");
+            assert!(allowed(AddressPolicy::Public, &format!("https://{public}/")), "{public}");
         }
     }
 
     #[test]
     fn http_is_allowed_only_to_this_machine_in_local_mode() {
-        assert!(!allowed(Reach::Public, "http://example.com/"));
-        assert!(!allowed(Reach::Public, "http://127.0.0.1/"));
-        assert!(!allowed(Reach::PublicAndLoopback, "http://example.com/"));
-        assert!(!allowed(Reach::PublicAndLoopback, "http://192.168.1.1/"));
+        assert!(!allowed(AddressPolicy::Public, "http://example.com/"));
+        assert!(!allowed(AddressPolicy::Public, "http://127.0.0.1/"));
+        assert!(!allowed(AddressPolicy::PublicAndLoopback, "http://example.com/"));
+        assert!(!allowed(AddressPolicy::PublicAndLoopback, "http://192.168.1.1/"));
         for host in ["127.0.0.1:9000", "[::1]:9000", "localhost:9000"] {
-            assert!(allowed(Reach::PublicAndLoopback, &format!("http://{host}/")), "{host}");
+            assert!(allowed(AddressPolicy::PublicAndLoopback, &format!("http://{host}/")), "{host}");
         }
     }
 
     #[test]
     fn rerouted_requests_go_to_this_machine_with_an_origin_header() {
         let request = Request::get("https://api.example.com:8443/v1/me?a=b").body(Vec::new()).expect("a request");
-        let request = Reach::Rerouted(9000).reroute(request);
+        let request = AddressPolicy::Rerouted(9000).reroute(request);
         assert_eq!(request.uri(), "http://127.0.0.1:9000/v1/me?a=b");
         assert_eq!(request.headers()[ORIGIN], "https://api.example.com:8443");
-        assert!(allowed(Reach::Rerouted(9000), "https://api.example.com/"));
-        assert!(!allowed(Reach::Rerouted(9000), "https://8.8.8.8/"));
+        assert!(allowed(AddressPolicy::Rerouted(9000), "https://api.example.com/"));
+        assert!(!allowed(AddressPolicy::Rerouted(9000), "https://8.8.8.8/"));
     }
 
     #[tokio::test]
     async fn names_that_resolve_to_this_machine_are_forbidden() {
         let name: Name = "localhost".parse().expect("a name");
-        assert!(GuardedResolver::new(Reach::Public).resolve(name).await.is_err());
+        assert!(GuardedResolver::new(AddressPolicy::Public).resolve(name).await.is_err());
         let name: Name = "localhost".parse().expect("a name");
-        assert!(GuardedResolver::new(Reach::PublicAndLoopback).resolve(name).await.is_ok());
+        assert!(GuardedResolver::new(AddressPolicy::PublicAndLoopback).resolve(name).await.is_ok());
     }
 }

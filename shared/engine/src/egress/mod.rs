@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use guard::GuardedResolver;
-pub use guard::{ORIGIN, Reach};
+pub use guard::{AddressPolicy, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use larder::error::chain;
 use larder::record;
@@ -36,7 +36,7 @@ use tracing::Instrument as _;
 #[derive(Clone)]
 pub struct Egress {
     transport: Arc<dyn Transport>,
-    reach: Reach,
+    policy: AddressPolicy,
     large_responses: Arc<Semaphore>,
 }
 
@@ -95,7 +95,7 @@ impl Limits {
         repeats_lost: false,
         has_permit: false,
     };
-    /// The limits of requests for new tokens. Their responses have less than a thousand values.
+    /// The limits of requests for new tokens. Their responses have fewer than a thousand values.
     pub const CREDENTIALS: Self = Self { max_values: 2_000, repeats_lost: true, ..Self::TOKEN };
     /// The limits of other API calls, like testing a connection.
     pub const API: Self = Self { max_body_bytes: 10 * 1024 * 1024, max_values: 200_000, ..Self::TOKEN };
@@ -199,10 +199,10 @@ impl Egress {
     ///
     /// # Errors
     /// If this machine's root certificates cannot be read.
-    pub fn new(reach: Reach) -> Result<Self, reqwest::Error> {
+    pub fn new(policy: AddressPolicy) -> Result<Self, reqwest::Error> {
         #[expect(clippy::disallowed_methods, reason = "the only place that creates a client")]
         let client = reqwest::Client::builder()
-            .dns_resolver(GuardedResolver::new(reach))
+            .dns_resolver(GuardedResolver::new(policy))
             .redirect(Policy::none())
             .no_proxy()
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
@@ -210,12 +210,12 @@ impl Egress {
             .build()?;
         let large_responses = Arc::new(Semaphore::new(LARGE_RESPONSES));
         let internet = Internet { client, large_responses: Arc::clone(&large_responses) };
-        Ok(Self { transport: Arc::new(internet), reach, large_responses })
+        Ok(Self { transport: Arc::new(internet), policy, large_responses })
     }
 
     /// Creates a client that sends requests to public addresses over `transport`.
     pub fn over(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, reach: Reach::Public, large_responses: Arc::new(Semaphore::new(LARGE_RESPONSES)) }
+        Self { transport, policy: AddressPolicy::Public, large_responses: Arc::new(Semaphore::new(LARGE_RESPONSES)) }
     }
 
     /// Sends a request and reads the whole response.
@@ -224,14 +224,14 @@ impl Egress {
     /// If the address is forbidden, the network fails, or a limit is exceeded.
     pub async fn send(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        if let Err(reason) = self.reach.allows_uri(request.uri()) {
+        if let Err(reason) = self.policy.allows_uri(request.uri()) {
             return Err(EgressError::Refused { host, reason });
         }
         // Do not log the path and the query: they may contain secrets.
         let span = tracing::debug_span!("request to a provider", host, method = request.method().as_str());
         let exchange = async {
             let started = tokio::time::Instant::now();
-            let request = self.reach.reroute(request);
+            let request = self.policy.reroute(request);
             let exchange = self.exchange(request, limits);
             let result = match tokio::time::timeout(limits.deadline, exchange).await {
                 Ok(result) => result,
@@ -287,7 +287,7 @@ impl Egress {
     /// If the name does not resolve, or only to forbidden addresses.
     pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, EgressError> {
         let host = host.to_owned();
-        match self.reach.resolve(&host, port).await {
+        match self.policy.resolve(&host, port).await {
             Ok(addresses) if addresses.is_empty() => Err(EgressError::Refused { host, reason: guard::REFUSED }),
             Ok(addresses) => Ok(addresses),
             Err(error) => Err(EgressError::Unreachable { host, reason: error.to_string() }),
@@ -347,7 +347,7 @@ mod tests {
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
         let lines = Lines::of("larder=debug", async {
-            let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+            let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
             let span = tracing::info_span!(target: "larder", "invocation", xrayTraceId = "Root=1-5759e988-bd86");
             let request = http::Request::get(uri).body(Vec::new()).unwrap();
             let response = egress.send(request, Limits::API).instrument(span).await.unwrap();
@@ -365,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_never_returns_a_forbidden_address() {
-        let egress = Egress::new(Reach::Public).unwrap();
+        let egress = Egress::new(AddressPolicy::Public).unwrap();
         for host in ["localhost", "127.0.0.1", "0x7f.1", "2130706433", "::1", "::ffff:10.0.0.1", "169.254.169.254"] {
             let error = egress.addresses(host, 5432).await.unwrap_err();
             assert!(matches!(error, EgressError::Refused { .. }), "{host}: {error}");
@@ -375,7 +375,7 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_returns_this_machine_only_in_local_mode() {
-        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
         let addresses = egress.addresses("localhost", 5432).await.unwrap();
         assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 5432));
         assert!(egress.addresses("10.0.0.1", 5432).await.is_err());

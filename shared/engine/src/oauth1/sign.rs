@@ -33,7 +33,7 @@ impl<'a> Stamp<'a> {
     }
 }
 
-/// Why a request cannot be signed.
+/// The reason why a request cannot be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
     /// The request's URI has no scheme or no host.

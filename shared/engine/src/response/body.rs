@@ -11,7 +11,7 @@ pub fn text(body: &[u8]) -> Cow<'_, str> {
 }
 
 /// Parses a JSON body. Returns `None` if it is something else. Bytes that are not UTF-8 and lone surrogates (as in a
-/// string that was cut within an emoji) become U+FFFD and do not affect the rest.
+/// string that was cut inside an emoji) become U+FFFD and do not affect the rest.
 pub fn json(body: &[u8]) -> Option<Value> {
     let body = without_mark(body);
     serde_json::from_slice(body).ok().or_else(|| {
