@@ -7,7 +7,7 @@ use larder::random::SystemRng;
 use serde_json::Map;
 
 use super::error::JavaScriptError;
-use super::host::Setting;
+use super::host::CallSettings;
 use super::host::console::Log;
 use super::limits::THREAD_STACK_BYTES;
 use super::masking::Masking;
@@ -40,7 +40,7 @@ pub struct ScriptProblem {
 pub fn check(script: &Script) -> Result<(), Vec<ScriptProblem>> {
     let limits = Limits { wall_clock: LOAD_TIMEOUT, ..Limits::default() };
     let (sender, events) = std::sync::mpsc::channel();
-    let setting = Setting {
+    let settings = CallSettings {
         network: None,
         rng: Arc::new(SystemRng),
         limits,
@@ -52,7 +52,7 @@ pub fn check(script: &Script) -> Result<(), Vec<ScriptProblem>> {
     let checked = script.clone();
     let thread = std::thread::Builder::new()
         .stack_size(THREAD_STACK_BYTES)
-        .spawn(move || engine::load(&checked, setting, &events))
+        .spawn(move || engine::load(&checked, settings, &events))
         .map(std::thread::JoinHandle::join);
     let (outcome, files) = match thread {
         Ok(Ok(loaded)) => loaded,

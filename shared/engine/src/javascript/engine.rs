@@ -9,7 +9,7 @@ use rquickjs::{Coerced, Context, Ctx, Error, Function, Object, Promise, Runtime,
 use serde_json::Map;
 
 use super::error::{JavaScriptError, MAX_MESSAGE_LENGTH, Thrown, Unshown};
-use super::host::{Event, Host, Setting};
+use super::host::{CallSettings, Event, Host};
 use super::masking::deciding_bytes;
 use super::modules::{INDEX, Modules};
 use super::{ApiClientSetup, ClientConfig, OpenApi};
@@ -20,7 +20,7 @@ pub(super) struct Task {
     pub(super) script: Script,
     pub(super) arguments: Arc<Map<String, serde_json::Value>>,
     pub(super) client: Option<ApiClientSetup>,
-    pub(super) setting: Setting,
+    pub(super) settings: CallSettings,
     pub(super) events: Receiver<Event>,
 }
 
@@ -41,13 +41,17 @@ pub(super) fn run(task: Task) -> ScriptResult<Option<serde_json::Value>> {
         scripts.push(script.clone());
     }
     let config = task.client.map(|client| client.config);
-    start(task.setting, open, scripts, &task.events, |call| call.run(&task.script, &task.arguments, config))
+    start(task.settings, open, scripts, &task.events, |call| call.run(&task.script, &task.arguments, config))
 }
 
 /// Loads a script without calling its function. Also returns the files that were loaded.
-pub(super) fn load(script: &Script, setting: Setting, events: &Receiver<Event>) -> (ScriptResult<()>, Vec<String>) {
+pub(super) fn load(
+    script: &Script,
+    settings: CallSettings,
+    events: &Receiver<Event>,
+) -> (ScriptResult<()>, Vec<String>) {
     let mut files = Vec::new();
-    let outcome = start(setting, None, vec![script.clone()], events, |call| {
+    let outcome = start(settings, None, vec![script.clone()], events, |call| {
         let loaded = call.install().and_then(|_| call.function(script));
         files = call.modules.files();
         loaded.map(drop)
@@ -57,17 +61,17 @@ pub(super) fn load(script: &Script, setting: Setting, events: &Receiver<Event>) 
 
 /// Creates an engine, does the work, and cleans up.
 fn start<T>(
-    setting: Setting,
+    settings: CallSettings,
     open: Option<Arc<dyn OpenApi>>,
     scripts: Vec<Script>,
     events: &Receiver<Event>,
     work: impl FnOnce(RunningScript<'_, '_>) -> ScriptResult<T>,
 ) -> ScriptResult<T> {
     let runtime = Runtime::new().map_err(JavaScriptError::engine)?;
-    runtime.set_memory_limit(setting.limits.heap_bytes);
-    runtime.set_max_stack_size(setting.limits.stack_bytes);
+    runtime.set_memory_limit(settings.limits.heap_bytes);
+    runtime.set_max_stack_size(settings.limits.stack_bytes);
     let context = Context::full(&runtime).map_err(JavaScriptError::engine)?;
-    let host = Host::new(setting, open);
+    let host = Host::new(settings, open);
     let modules = Modules::new(scripts);
     runtime.set_loader(modules.clone(), modules.clone());
     let guard = Rc::clone(&host);
@@ -209,7 +213,7 @@ impl<'js> RunningScript<'_, 'js> {
                 });
             }
         };
-        let max = self.host.setting.limits.result_bytes;
+        let max = self.host.settings.limits.result_bytes;
         if text.len() > max {
             return Err(JavaScriptError::Limit { what: format!("a result of more than {max} bytes") });
         }
@@ -224,7 +228,7 @@ impl<'js> RunningScript<'_, 'js> {
     fn error(&self, error: Error) -> JavaScriptError {
         if !matches!(error, Error::Exception) {
             return match error {
-                Error::Allocation => JavaScriptError::out_of_memory(&self.host.setting.limits),
+                Error::Allocation => JavaScriptError::out_of_memory(&self.host.settings.limits),
                 other => self.host.check().err().unwrap_or_else(|| JavaScriptError::engine(other)),
             };
         }
@@ -234,7 +238,7 @@ impl<'js> RunningScript<'_, 'js> {
         }
         let Some(error) = value.as_object() else {
             if value.is_null() {
-                return JavaScriptError::out_of_memory(&self.host.setting.limits);
+                return JavaScriptError::out_of_memory(&self.host.settings.limits);
             }
             let message = value.get::<Coerced<String>>().map_or_else(|_| String::new(), |text| cut(text.0));
             return JavaScriptError::Thrown(Box::new(Thrown { message, ..Thrown::default() }));
@@ -251,7 +255,7 @@ impl<'js> RunningScript<'_, 'js> {
         let at = whole("stack").and_then(|stack| self.place(&stack));
         match (name.as_deref(), message.as_str()) {
             (Some("InternalError"), "out of memory") => {
-                return JavaScriptError::out_of_memory(&self.host.setting.limits);
+                return JavaScriptError::out_of_memory(&self.host.settings.limits);
             }
             (Some("InternalError" | "RangeError"), "stack overflow" | "Maximum call stack size exceeded") => {
                 return JavaScriptError::StackOverflow { at };
@@ -305,7 +309,7 @@ impl<'js> RunningScript<'_, 'js> {
 
     /// Converts a value with `JSON.stringify`. Returns `None` if that fails or exceeds the limit for results.
     fn as_json(&self, value: Value<'js>) -> Option<serde_json::Value> {
-        let text = self.json_text(value).filter(|text| text.len() <= self.host.setting.limits.result_bytes)?;
+        let text = self.json_text(value).filter(|text| text.len() <= self.host.settings.limits.result_bytes)?;
         crate::response::json(text.as_bytes())
     }
 

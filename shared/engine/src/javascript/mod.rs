@@ -153,7 +153,7 @@ impl JavaScript {
             caller: TaskContext::current(),
             exchange,
         };
-        let setting = host::Setting {
+        let settings = host::CallSettings {
             network: Some(network),
             rng: Arc::clone(&self.rng),
             limits: self.limits,
@@ -163,7 +163,7 @@ impl JavaScript {
             is_over: Arc::clone(&guard.is_over),
         };
         let script = script.clone();
-        let outcome = self.run(engine::Task { script, arguments, client, setting, events: inbox }, &guard).await;
+        let outcome = self.run(engine::Task { script, arguments, client, settings, events: inbox }, &guard).await;
         let logs = log.take();
         match outcome {
             Ok(value) => Ok(Returned { value, logs }),
@@ -178,7 +178,7 @@ impl JavaScript {
             .name("javascript".to_owned())
             .stack_size(limits::THREAD_STACK_BYTES)
             .spawn(move || {
-                let log = Arc::clone(&task.setting.log);
+                let log = Arc::clone(&task.settings.log);
                 // Mask on this thread, not the caller's: the script determines how long it takes.
                 let outcome = engine::run(task).map_err(|error| error.masked(log.masking()));
                 drop(thread);

@@ -32,7 +32,7 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     })?;
     let host = Rc::clone(functions.host);
     functions.add("apiRequest", move |ctx: Ctx<'js>, client: usize, request: String, body: Opt<Option<Bytes>>| {
-        let limits = host.setting.limits;
+        let limits = host.settings.limits;
         let body = body.0.flatten().map(|bytes| bytes.0);
         let bytes = request.len() + body.as_ref().map_or(0, Vec::len);
         if bytes > limits.request_bytes {

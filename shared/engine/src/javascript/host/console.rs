@@ -67,6 +67,6 @@ impl Log {
 
 /// Adds `log(level, text)`.
 pub(super) fn add(functions: &Functions<'_, '_>) -> Result<()> {
-    let log = Arc::clone(&functions.host.setting.log);
+    let log = Arc::clone(&functions.host.settings.log);
     functions.add("log", move |level: String, text: String| log.write(level, &text))
 }

@@ -28,7 +28,7 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
         },
     })?;
     functions.add("equal", |a: Bytes, b: Bytes| constant_time::verify_slices_are_equal(&a.0, &b.0).is_ok())?;
-    let rng = Arc::clone(&functions.host.setting.rng);
+    let rng = Arc::clone(&functions.host.settings.rng);
     functions.add("random", move |ctx: Ctx<'js>, length: usize| {
         if length > MAX_RANDOM_BYTES {
             let message = format!("more than {MAX_RANDOM_BYTES} random bytes at once");

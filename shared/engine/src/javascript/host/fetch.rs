@@ -166,7 +166,7 @@ fn read<'js>(ctx: &Ctx<'js>, host: &Host, request: &Object<'js>) -> Result<Reque
         }
         Ok(())
     })?;
-    let max = host.setting.limits.request_bytes;
+    let max = host.settings.limits.request_bytes;
     let body = request.get::<_, Option<Object<'js>>>("body")?;
     if body.as_ref().map_or(Ok(0), |body| body.get::<_, usize>("length"))? > max {
         return Err(host.stop_at(ctx, format!("a request body of more than {max} bytes")));

@@ -39,7 +39,7 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
         Ok((der, false)) => describe(&ctx, "public", public_kind(&der), &der),
         Err(error) => describe(&ctx, "", Err(error), &[]),
     })?;
-    let rng = Arc::clone(&functions.host.setting.rng);
+    let rng = Arc::clone(&functions.host.settings.rng);
     functions.add(
         "sign",
         move |ctx: Ctx<'js>, scheme: String, hash: String, key: Bytes<KEY_BYTES>, bytes: Bytes| match sign(

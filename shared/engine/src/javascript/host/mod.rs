@@ -30,7 +30,7 @@ use super::{Api, OpenApi};
 use crate::egress::{Egress, Limits as Exchange};
 
 /// The settings of a call.
-pub(super) struct Setting {
+pub(super) struct CallSettings {
     /// `None` if a script is only checked.
     pub(super) network: Option<Network>,
     pub(super) rng: Arc<dyn Rng>,
@@ -77,7 +77,7 @@ pub(super) enum OperationError {
 
 /// The state of a call that native functions share.
 pub(super) struct Host {
-    pub(super) setting: Setting,
+    pub(super) settings: CallSettings,
     /// The reason why the script must stop, if it must.
     fatal: RefCell<Option<JavaScriptError>>,
     /// The prelude's function that creates an operation's error.
@@ -100,10 +100,10 @@ struct Operation {
 }
 
 impl Host {
-    pub(super) fn new(setting: Setting, open: Option<Arc<dyn OpenApi>>) -> Rc<Self> {
+    pub(super) fn new(settings: CallSettings, open: Option<Arc<dyn OpenApi>>) -> Rc<Self> {
         Rc::new(Self {
-            traffic: Arc::new(fetch::Traffic::new(&setting.limits)),
-            setting,
+            traffic: Arc::new(fetch::Traffic::new(&settings.limits)),
+            settings,
             fatal: RefCell::default(),
             failure: RefCell::default(),
             operations: RefCell::default(),
@@ -114,8 +114,8 @@ impl Host {
         })
     }
 
-    /// Creates the object with the native functions. To add functions, write a `pub(super) fn add(functions:
-    /// &Functions<'_, '_>)` in a file in this folder and call it below.
+    /// Creates the object with the native functions. To add functions, write another `add` in a file in this folder and
+    /// call it below.
     pub(super) fn object<'js>(self: &Rc<Self>, ctx: &Ctx<'js>) -> Result<Object<'js>> {
         let functions = Functions { object: Object::new(ctx.clone())?, host: self };
         functions.object.set_prototype(None)?;
@@ -150,15 +150,15 @@ impl Host {
     /// Returns whether the script must stop. The engine checks this every few thousand steps.
     pub(super) fn must_stop(&self) -> bool {
         self.fatal.borrow().is_some()
-            || self.setting.is_over.load(Ordering::Relaxed)
-            || Instant::now() >= self.setting.deadline
+            || self.settings.is_over.load(Ordering::Relaxed)
+            || Instant::now() >= self.settings.deadline
     }
 
     /// Returns an error if the script must stop.
     pub(super) fn check(&self) -> std::result::Result<(), JavaScriptError> {
         match self.fatal.borrow().as_ref() {
             Some(error) => Err(error.clone()),
-            None if self.must_stop() => Err(JavaScriptError::timeout(&self.setting.limits)),
+            None if self.must_stop() => Err(JavaScriptError::timeout(&self.settings.limits)),
             None => Ok(()),
         }
     }
@@ -191,7 +191,7 @@ impl Host {
         let error = Persistent::save(ctx, error);
         let id = self.last_operation.get() + 1;
         self.last_operation.set(id);
-        let events = self.setting.events.clone();
+        let events = self.settings.events.clone();
         let task = runtime.spawn(caller.clone().run(async move {
             drop(events.send(Event::Done(id, work.await)));
         }));
@@ -202,7 +202,7 @@ impl Host {
     }
 
     fn network(&self, ctx: &Ctx<'_>) -> Result<&Network> {
-        let network = self.setting.network.as_ref();
+        let network = self.settings.network.as_ref();
         network.ok_or_else(|| {
             rquickjs::Exception::throw_type(ctx, "a script cannot send requests while it is being checked")
         })
@@ -226,7 +226,7 @@ impl Host {
         if self.operations.borrow().is_empty() && next_timer.is_none() {
             return Ok(false);
         }
-        let until = next_timer.unwrap_or(self.setting.deadline).min(self.setting.deadline);
+        let until = next_timer.unwrap_or(self.settings.deadline).min(self.settings.deadline);
         match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Event::Done(id, outcome)) => self.settle(ctx, id, outcome)?,
             Ok(Event::Abandoned) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -267,7 +267,7 @@ impl Host {
 
     /// Returns the remaining time.
     fn remaining(&self) -> Duration {
-        self.setting.deadline.saturating_duration_since(Instant::now())
+        self.settings.deadline.saturating_duration_since(Instant::now())
     }
 }
 

@@ -43,7 +43,7 @@ impl Timers {
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     let host = Rc::clone(functions.host);
     functions.add("setTimer", move |ctx: Ctx<'js>, function: Function<'js>, milliseconds: f64, repeats: bool| {
-        let max = host.setting.limits.timers;
+        let max = host.settings.limits.timers;
         if host.timers.borrow().waiting.len() >= max {
             return Err(host.stop_at(&ctx, format!("more than {max} timers at once")));
         }

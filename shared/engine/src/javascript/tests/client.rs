@@ -64,7 +64,7 @@ async fn run(text: &str, config: ClientConfig, limits: Limits) -> (Result<Return
     (outcome, config)
 }
 
-async fn with(text: &str) -> Option<Value> {
+async fn result_of(text: &str) -> Option<Value> {
     let config = ClientConfig::Value(json!({"baseUri": "https://api.example"}));
     run(text, config, Limits::default()).await.0.unwrap().value
 }
@@ -87,7 +87,7 @@ async fn methods_take_a_path_data_or_query_and_options() {
         await apiClient.get('/a', undefined, { returnFullResponse: true }),
     ]";
     assert_eq!(
-        with(text).await,
+        result_of(text).await,
         Some(json!([
             true,
             {"path": "/a", "method": "GET", "query": {"q": 1}, "headers": {"h": "x"}, "baseUri": "https://b.example"},
@@ -109,7 +109,7 @@ async fn bytes_can_be_sent_and_received() {
         for await (const chunk of await apiClient.get('/bytes', {}, { responseType: 'stream' })) chunks.push(...chunk)
         return [dataBase64, Array.from(new Uint8Array(bytes)), chunks]
     }";
-    assert_eq!(with(text).await, Some(json!(["AQID", [0, 1, 2, 255], [0, 1, 2, 255]])));
+    assert_eq!(result_of(text).await, Some(json!(["AQID", [0, 1, 2, 255], [0, 1, 2, 255]])));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn failed_requests_throw_with_type_key_and_location() {
         ("the access token has expired", Some("auth/test.js:3:19"))
     );
     let caught = "export default async ({ apiClient }) => { try { await apiClient.get('/401') } catch (e) { return [e instanceof Error, e.status, e.response.data.error, e.key] } }";
-    assert_eq!(with(caught).await, Some(json!([true, 401, "expired", "access_token_expired"])));
+    assert_eq!(result_of(caught).await, Some(json!([true, 401, "expired", "access_token_expired"])));
 }
 
 #[tokio::test]

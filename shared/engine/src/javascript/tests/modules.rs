@@ -2,7 +2,7 @@
 
 use super::*;
 
-async fn of(files: &[(&str, &str)]) -> Option<Value> {
+async fn result_of(files: &[(&str, &str)]) -> Option<Value> {
     call(&folder(files), json!({"a": 1})).await.unwrap().value
 }
 
@@ -22,7 +22,7 @@ async fn every_style_of_export_works() {
         "Object.defineProperty(exports, '__esModule', { value: true }); exports.default = ({ a }) => a + 1",
         "function main({ a }) { return a + 1 }\nexport { main as default }",
     ] {
-        assert_eq!(of(&[("auth/test.js", text)]).await, Some(json!(2)), "{text}");
+        assert_eq!(result_of(&[("auth/test.js", text)]).await, Some(json!(2)), "{text}");
         assert_eq!(crate::javascript::check(&script(text)), Ok(()), "{text}");
     }
 }
@@ -59,7 +59,7 @@ async fn es_modules_and_commonjs_can_import_each_other() {
             ("lib/transpiled.js", "exports.__esModule = true; exports.default = () => 'transpiled'"),
             ("data.json", r#"{"list": [5, 6]}"#),
         ];
-        assert_eq!(of(&files).await, Some(expected), "{entry}");
+        assert_eq!(result_of(&files).await, Some(expected), "{entry}");
         assert_eq!(crate::javascript::check(&folder(&files)), Ok(()), "{entry}");
     }
 }
@@ -71,14 +71,14 @@ async fn circular_requires_see_partial_exports() {
         ("auth/a.js", "exports.early = 1; exports.late = require('./b').seen + 1"),
         ("auth/b.js", "exports.seen = require('./a').early"),
     ];
-    assert_eq!(of(&files).await, Some(json!(3)));
+    assert_eq!(result_of(&files).await, Some(json!(3)));
 }
 
 #[tokio::test]
 async fn sloppy_code_runs_as_commonjs() {
     let text =
         "undeclared = 5; var that = this; module.exports = function () { return undeclared + (that === exports) }";
-    assert_eq!(of(&[("auth/test.js", text)]).await, Some(json!(6)));
+    assert_eq!(result_of(&[("auth/test.js", text)]).await, Some(json!(6)));
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ export default async function <T extends object>({ a }: Arguments<T>): Promise<R
 async fn typescript_runs_with_types_stripped() {
     let double = "export const double = (n: number): number => { if (n > 1) throw new Error(`no`); return n * 2 }";
     let files = [("auth/test.ts", TYPED), ("auth/double.ts", double)];
-    assert_eq!(of(&files).await, Some(json!({"b": 2})));
+    assert_eq!(result_of(&files).await, Some(json!({"b": 2})));
     assert_eq!(crate::javascript::check(&folder(&files)), Ok(()));
     let error = call(&folder(&files), json!({"a": 2})).await.unwrap_err().error;
     assert!(error.to_string().starts_with("auth/double.ts:1:69: no"), "{error}");

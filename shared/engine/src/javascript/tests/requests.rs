@@ -63,13 +63,13 @@ async fn read(stream: &mut tokio::net::TcpStream) -> String {
     }
 }
 
-async fn with(server: &Server, text: &str, limits: Limits) -> Result<Returned, ScriptFailure> {
+async fn call_with(server: &Server, text: &str, limits: Limits) -> Result<Returned, ScriptFailure> {
     let arguments = Map::from_iter([("base".to_owned(), json!(server.base))]);
     engine(limits).call(ScriptCall { script: &script(text), arguments, client: None, exchange: Exchange::API }).await
 }
 
 async fn result(server: &Server, text: &str) -> Value {
-    with(server, text, Limits::default()).await.unwrap().value.unwrap()
+    call_with(server, text, Limits::default()).await.unwrap().value.unwrap()
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn names_that_resolve_to_private_addresses_are_forbidden() {
 async fn failed_requests_have_the_scripts_location_after_an_await() {
     let server = Server::start(|_| "302 Found\nlocation: https://10.0.0.1/".to_owned()).await;
     let text = "export default async ({ base }) => {\n  await null\n  await fetch(base)\n}";
-    let failure = with(&server, text, Limits::default()).await.unwrap_err();
+    let failure = call_with(&server, text, Limits::default()).await.unwrap_err();
     let JavaScriptError::Thrown(thrown) = failure.error else { panic!("{failure:?}") };
     assert_eq!(thrown.at.as_deref(), Some("auth/test.js:3:15"), "{thrown:?}");
 }
@@ -213,7 +213,7 @@ async fn floods_of_requests_or_responses_end_the_call() {
             "a request body of more than 1000 bytes",
         ),
     ] {
-        let error = with(&server, text, limits).await.unwrap_err().error;
+        let error = call_with(&server, text, limits).await.unwrap_err().error;
         assert!(matches!(&error, JavaScriptError::Limit { what } if what.contains(part)), "{text}: {error:?}");
     }
 }
@@ -231,7 +231,7 @@ async fn aborted_requests_end_at_once() {
     assert_eq!(result(&server, text).await, json!("AbortError"));
     let text = "export default ({ base }) => fetch(base)";
     let limits = Limits { wall_clock: Duration::from_millis(300), ..Limits::default() };
-    let error = with(&server, text, limits).await.unwrap_err().error;
+    let error = call_with(&server, text, limits).await.unwrap_err().error;
     assert_eq!(error, JavaScriptError::Timeout { seconds: 0.3 });
 }
 
@@ -283,7 +283,7 @@ async fn pending_requests_have_a_total_size_limit() {
     // Completed requests no longer count.
     let server = Server::start(|_| "200 OK\n\nok".to_owned()).await;
     let text = "export default async ({ base }) => { for (let i = 0; i < 40; i++) await fetch(base, { method: 'POST', body: 'x'.repeat(10_000) }); return 1 }";
-    assert_eq!(with(&server, text, limits).await.unwrap().value, Some(json!(1)));
+    assert_eq!(call_with(&server, text, limits).await.unwrap().value, Some(json!(1)));
 }
 
 #[tokio::test]
