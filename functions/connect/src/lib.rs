@@ -28,7 +28,7 @@ use larder_engine::connect::{
 use larder_engine::connector::AuthType;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
-use larder_engine::oauth1::Token;
+use larder_engine::oauth1::OAuth1Token;
 use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
@@ -266,7 +266,7 @@ struct Departure {
     authorize_url: Url,
     redirect_uri: String,
     code_verifier: Option<Secret>,
-    request_token: Option<Token>,
+    request_token: Option<OAuth1Token>,
 }
 
 /// The longest host that is stored: a DNS name and a port.

@@ -8,7 +8,7 @@ use larder::environment::{RefreshesBy, SettingError};
 use crate::connect::ConnectionWriter;
 use crate::connector::{Catalog, Folder};
 use crate::connector_setup::ConnectorSetup;
-use crate::egress::{Egress, Reach, Transport};
+use crate::egress::{AddressPolicy, Egress, Transport};
 use crate::javascript::{JavaScript, Limits};
 use crate::provider::Provider;
 use crate::refresh::{RecoveryQueue, RefreshQueue, Refresher, Slots};
@@ -68,15 +68,15 @@ impl Environment {
         if let Some(provider) = self.provider.get() {
             return Ok(provider.clone());
         }
-        let reach = match self.settings.egress_reroute {
-            Some(port) => Reach::Rerouted(port),
-            None if self.settings.is_local => Reach::PublicAndLoopback,
-            None => Reach::Public,
+        let policy = match self.settings.egress_reroute {
+            Some(port) => AddressPolicy::Rerouted(port),
+            None if self.settings.is_local => AddressPolicy::PublicAndLoopback,
+            None => AddressPolicy::Public,
         };
         let egress = match &self.transport {
             Some(transport) => Egress::over(Arc::clone(transport)),
             None => {
-                Egress::trusting(&self.settings.trust, reach).map_err(|error| SettingError::Egress(Box::new(error)))?
+                Egress::trusting(&self.settings.trust, policy).map_err(|error| SettingError::Egress(Box::new(error)))?
             }
         };
         let javascript = JavaScript::new(egress.clone(), Arc::clone(&self.rng), Limits::default());

@@ -128,7 +128,7 @@ async fn no_secret_appears_in_logs_or_answers() {
     assert!(answer.0.status().is_server_error());
 
     let text = log.text();
-    let kinds = ["a refresh failed", "internal error", "a dependency failed", "the exchange is over", "entered"];
+    let kinds = ["a refresh failed", "internal error", "a dependency failed", "the exchange finished", "entered"];
     let members = ["function=\"connect\"", "status=401", "refusal=", "errorKey=", "outcome=\"refreshed\"", "due="];
     for part in kinds.into_iter().chain(members) {
         assert!(text.contains(part), "the log never contains {part:?}, so this test proves nothing: {text}");

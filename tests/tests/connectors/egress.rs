@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
-use larder_engine::egress::{Egress, EgressError, Limits, Reach};
+use larder_engine::egress::{AddressPolicy, Egress, EgressError, Limits};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -63,7 +63,7 @@ async fn serve(mut stream: TcpStream, behavior: ServerBehavior, seen: Arc<Mutex<
 
 /// Sends a request to a server with this behavior.
 async fn send_to(behavior: ServerBehavior, limits: Limits) -> Result<larder_engine::egress::Response, EgressError> {
-    let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
     let (url, _) = server(behavior).await;
     let request = http::Request::post(url).header("authorization", "marker-in-a-header");
     egress.send(request.body(b"secret=marker-in-the-body".to_vec()).unwrap(), limits).await
@@ -144,7 +144,7 @@ async fn truncated_and_malformed_answers_are_never_used() {
     ] {
         let shown = format!("{behavior:.120?}");
         let Err(error) = send_to(behavior, limits).await else { panic!("{shown} was accepted") };
-        assert!(matches!(error, EgressError::AnswerLost { .. }), "{shown}: {error}");
+        assert!(matches!(error, EgressError::ResponseLost { .. }), "{shown}: {error}");
         assert_silent(&error);
     }
 }
@@ -155,7 +155,7 @@ async fn an_unrequested_compressed_answer_is_decoded_up_to_the_limit() {
     let bomb = STANDARD.decode(BOMB).unwrap();
     let head = format!("{HEAD}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
     let (url, requests) = server(ServerBehavior::Bytes([head.as_bytes(), &bomb].concat().into())).await;
-    let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
     let send = async |max_body_bytes| {
         let limits = Limits { max_body_bytes, ..Limits::TOKEN };
         egress.send(http::Request::get(&url).body(Vec::new()).unwrap(), limits).await
@@ -185,13 +185,13 @@ async fn a_request_with_a_lost_answer_is_resent_once_if_allowed() {
     ] {
         let shown = format!("{behavior:.120?}");
         let (url, requests) = server(behavior).await;
-        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
         drop(egress.send(http::Request::post(url).body(b"refresh".to_vec()).unwrap(), limits).await);
         assert_eq!(requests.lock().unwrap().len(), times, "{shown}");
     }
     // Nobody listens on this port, so nothing was sent, nothing is repeated, and the error says so.
     let address = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
-    let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
     let request = http::Request::post(format!("http://{address}/")).body(Vec::new()).unwrap();
     let Err(error) = egress.send(request, Limits::CREDENTIALS).await else { panic!("nobody listens there") };
     assert!(matches!(error, EgressError::Unreachable { .. }), "{error}");
@@ -243,8 +243,8 @@ async fn bad_token_endpoint_answers_never_cost_a_connection() {
             "more than 1048576 bytes",
             1,
         ),
-        (ServerBehavior::Bytes(bytes(cut)), "answer of 127.0.0.1 was lost", 2),
-        (ServerBehavior::HangUp, "answer of 127.0.0.1 was lost", 2),
+        (ServerBehavior::Bytes(bytes(cut)), "response from 127.0.0.1 was lost", 2),
+        (ServerBehavior::HangUp, "response from 127.0.0.1 was lost", 2),
         (ServerBehavior::Bytes(packed.into()), "neither a JSON object nor a form", 1),
     ] {
         check_errors(behavior, hint, times).await;
@@ -253,7 +253,7 @@ async fn bad_token_endpoint_answers_never_cost_a_connection() {
 
 #[test]
 fn special_addresses_are_blocked_in_every_notation() {
-    let allowed = |host: &str| Reach::Public.allows_uri(&format!("https://{host}/").parse().unwrap()).is_ok();
+    let allowed = |host: &str| AddressPolicy::Public.allows_uri(&format!("https://{host}/").parse().unwrap()).is_ok();
     // The first and the last of every range of IANA's special-purpose registries that is not globally reachable.
     for host in [
         ["0.0.0.0", "0.255.255.255"],
@@ -310,7 +310,7 @@ fn special_addresses_are_blocked_in_every_notation() {
         ] {
             // An invalid URI cannot be requested.
             if let Ok(uri) = format!("https://{host}/").parse() {
-                assert!(Reach::Public.allows_uri(&uri).is_err(), "{host}");
+                assert!(AddressPolicy::Public.allows_uri(&uri).is_err(), "{host}");
             }
         }
     }
@@ -341,7 +341,7 @@ fn special_addresses_are_blocked_in_every_notation() {
         assert!(allowed(host), "{host}");
     }
     for uri in ["http://example.com/", "ftp://example.com/", "ws://example.com/", "https:///", "/path"] {
-        let refused = uri.parse().is_ok_and(|uri| Reach::Public.allows_uri(&uri).is_ok());
+        let refused = uri.parse().is_ok_and(|uri| AddressPolicy::Public.allows_uri(&uri).is_ok());
         assert!(!refused, "{uri}");
     }
 }

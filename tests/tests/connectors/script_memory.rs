@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use larder::random::SystemRng;
 use larder_engine::connector::{Files, Script};
-use larder_engine::egress::{Egress, Limits as Exchange, Reach};
-use larder_engine::javascript::{Call, JavaScript, JavaScriptError, Limits};
+use larder_engine::egress::{AddressPolicy, Egress, Limits as Exchange};
+use larder_engine::javascript::{JavaScript, JavaScriptError, Limits, ScriptCall};
 use larder_tests::memory::{forget_peak, status};
 use larder_tests::{is_alone, say};
 use serde_json::{Map, json};
@@ -22,7 +22,7 @@ async fn unawaited_requests_take_bounded_memory() {
     // A server that accepts connections and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("its address"));
-    let egress = Egress::new(Reach::PublicAndLoopback).expect("a client");
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).expect("a client");
     let engine = JavaScript::new(egress, Arc::new(SystemRng), Limits::default());
     for (what, text) in [
         (
@@ -57,7 +57,7 @@ async fn unawaited_requests_take_bounded_memory() {
         let arguments = Map::from_iter([("base".to_owned(), json!(base))]);
         forget_peak();
         let before = status("VmRSS");
-        let call = Call { script: &script, arguments, client: None, exchange: Exchange::API };
+        let call = ScriptCall { script: &script, arguments, client: None, exchange: Exchange::API };
         let error = engine.call(call).await.expect_err(what).error;
         // The previous call's memory may be released during this one.
         let peak = status("VmHWM").saturating_sub(before);

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use larder::random::SystemRng;
 use larder_engine::connector::Files;
 use larder_engine::connector::script::Script;
-use larder_engine::egress::{Egress, Reach};
-use larder_engine::javascript::{Call, JavaScript, Limits};
+use larder_engine::egress::{AddressPolicy, Egress};
+use larder_engine::javascript::{JavaScript, Limits, ScriptCall};
 use larder_tests::Server;
 use serde_json::{Map, Value, json};
 
@@ -68,7 +68,7 @@ impl JsConnector {
             ("main.js".to_owned(), main.to_owned()),
         ]);
         files.extend(more.iter().map(|(name, code)| ((*name).to_owned(), code.clone())));
-        let egress = Egress::new(Reach::PublicAndLoopback).expect("a client");
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).expect("a client");
         Self { engine: JavaScript::new(egress, Arc::new(SystemRng), Limits::default()), files: Arc::new(files) }
     }
 
@@ -77,7 +77,7 @@ impl JsConnector {
         let arguments: Map<String, Value> = serde_json::from_value(arguments).expect("an object");
         let returned = self
             .engine
-            .call(Call { script: &script, arguments, client: None, exchange: larder_engine::egress::Limits::API })
+            .call(ScriptCall { script: &script, arguments, client: None, exchange: larder_engine::egress::Limits::API })
             .await;
         returned.unwrap_or_else(|failure| panic!("{function}: {failure:?}")).value.unwrap_or(Value::Null)
     }

@@ -29,7 +29,7 @@ async fn check_logins(driver: Driver, [wrong, unknown_user, unknown_database, fo
     let mut server = Database::start(driver, None).await;
     let login = server.login();
     log_in(&login).await.expect("the server accepts the login");
-    let expect = |message: &str| format!("localhost refused the login: {message}");
+    let expect = |message: &str| format!("localhost rejected the login: {message}");
 
     let mistyped = Login { password: Secret::new("letmein"), ..login.clone() };
     assert_eq!(rejection(&server, mistyped).await, expect(wrong));
@@ -51,7 +51,7 @@ async fn check_encryption(driver: Driver) {
     log_in(&with(&plain, Tls::Prefer)).await.expect("a login without encryption");
     log_in(&with(&plain, Tls::Disable)).await.expect("a login without encryption");
     let error = log_in(&with(&plain, Tls::Require)).await.expect_err("the server offers no encryption");
-    assert_eq!(error.to_string(), "localhost offers no secure connection: it does not encrypt connections");
+    assert_eq!(error.to_string(), "no secure connection to localhost: the server does not support encryption");
 
     let encrypting = Database::start(driver, Some(&Certificate::generate())).await;
     log_in(&with(&encrypting, Tls::Prefer)).await.expect("any certificate is good enough");
@@ -100,7 +100,7 @@ async fn postgresql_logs_in_or_says_why_not() {
         "the user or the password is wrong (SQLSTATE 28P01)",
         "the user or the password is wrong (SQLSTATE 28P01)",
         "the database does not exist (SQLSTATE 3D000)",
-        "the user may not use this database (SQLSTATE 42501)",
+        "the user may not access this database (SQLSTATE 42501)",
     ];
     check_logins(Driver::Postgres, codes).await;
 }
@@ -112,7 +112,7 @@ async fn mysql_logs_in_or_says_why_not() {
         "the user or the password is wrong (error 1045)",
         "the user or the password is wrong (error 1045)",
         "the database does not exist (error 1049)",
-        "the user may not use this database (error 1044)",
+        "the user may not access this database (error 1044)",
     ];
     check_logins(Driver::MySql, codes).await;
 }

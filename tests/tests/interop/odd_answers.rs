@@ -148,7 +148,7 @@ const NO_TOKENS: [(&str, u16, &str); 18] = [
     ("no_access_token", 503, "has no access_token"),
     ("no_refresh_token", 400, "noRefreshToken: true"),
     ("huge", 503, "more than 1048576 bytes"),
-    ("hang_up", 503, "answer of 127.0.0.1 was lost"),
+    ("hang_up", 503, "response from 127.0.0.1 was lost"),
 ];
 
 #[tokio::test]

@@ -50,7 +50,7 @@ impl Transport for Internet {
         let is_losing = provider.loses_answers > 0 && !is_retry && may(provider.loses_answers);
         let lost = |reason: &str| {
             providers.lost(sandbox.id, number, is_retry);
-            EgressError::AnswerLost { host: host.clone(), reason: reason.into() }
+            EgressError::ResponseLost { host: host.clone(), reason: reason.into() }
         };
         let mut under_way = UnderWay { providers, answer: None };
         let mut requested_at = Duration::ZERO;

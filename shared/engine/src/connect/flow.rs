@@ -11,7 +11,7 @@ use larder::secret::Secret;
 use serde::{Deserialize, Serialize};
 
 use super::{Delivery, NewConnection};
-use crate::oauth1::Token;
+use crate::oauth1::OAuth1Token;
 
 /// How long an end user has to approve access.
 pub const FLOW_LIFETIME: Duration = Duration::from_mins(15);
@@ -24,7 +24,7 @@ pub struct Flow {
     /// The PKCE verifier, unless the connector skips PKCE.
     pub code_verifier: Option<Secret>,
     /// The request token, for OAuth 1.0a.
-    pub request_token: Option<Token>,
+    pub request_token: Option<OAuth1Token>,
     /// The redirect URI of the authorization request, which the token request must repeat exactly (RFC 6749 §4.1.3).
     pub redirect_uri: String,
     /// The destination of the result.

@@ -9,7 +9,7 @@ use super::session::ApiSession;
 use super::{ConnectorContext, Provider, ProviderError};
 use crate::connector::{ApiClient, Function, FunctionName, RestMapping};
 use crate::egress::Limits;
-use crate::javascript::{Call, Client, ClientConfig, Failure, JavaScriptError, LogLine, OpenApi};
+use crate::javascript::{ApiClientSetup, ClientConfig, JavaScriptError, LogLine, OpenApi, ScriptCall, ScriptFailure};
 use crate::response::{ErrorReport, ErrorRules, check_credentials};
 
 impl Provider {
@@ -52,7 +52,7 @@ impl Provider {
                     Some(api) => Some(self.client_of(api).await?),
                     None => None,
                 };
-                let call = Call { script, arguments: all, client, exchange: limits_of(name) };
+                let call = ScriptCall { script, arguments: all, client, exchange: limits_of(name) };
                 let returned = self.javascript.call(call).await.map_err(|failure| self.failed(auth, name, failure))?;
                 log(auth, name, &returned.logs);
                 returned.value
@@ -126,7 +126,7 @@ impl Provider {
 
     /// Returns the client that a script uses as `apiClient`. If `makeApiClient` is JavaScript, it runs in the script's own
     /// runtime, because the client may contain functions.
-    async fn client_of(&self, api: &Arc<ApiSession>) -> Result<Client, ProviderError> {
+    async fn client_of(&self, api: &Arc<ApiSession>) -> Result<ApiClientSetup, ProviderError> {
         let auth = api.auth();
         let arguments = with_credentials(api.credentials());
         let config = match auth.function(FunctionName::MakeApiClient) {
@@ -138,10 +138,10 @@ impl Provider {
                 ClientConfig::Value(Value::Object(config.unwrap_or_default()))
             }
         };
-        Ok(Client { config, open: Arc::new(Arc::clone(api)) as Arc<dyn OpenApi> })
+        Ok(ApiClientSetup { config, open: Arc::new(Arc::clone(api)) as Arc<dyn OpenApi> })
     }
 
-    fn failed(&self, auth: &ConnectorContext, name: FunctionName, failure: Failure) -> ProviderError {
+    fn failed(&self, auth: &ConnectorContext, name: FunctionName, failure: ScriptFailure) -> ProviderError {
         log(auth, name, &failure.logs);
         let message = format!("{}: {}", name.spec_key(), failure.error);
         match failure.error {

@@ -11,7 +11,7 @@ use super::lifetime::first_expiry;
 use super::{ConnectorContext, ObtainedCredentials, Provider, ProviderError};
 use crate::egress::{Limits, Response};
 use crate::oauth1::{
-    OAuth1Config, SignError, Stamp, Token, build_access_token, build_authorize_url, build_request_token,
+    OAuth1Config, OAuth1Token, SignError, Stamp, build_access_token, build_authorize_url, build_request_token,
     check_callback, parse_access_token, parse_request_token, sign,
 };
 use crate::oauth2::{TokenError, TokenRequest};
@@ -36,7 +36,7 @@ impl Provider {
         &self,
         auth: &Arc<ConnectorContext>,
         state: &str,
-    ) -> Result<(Token, Url), ProviderError> {
+    ) -> Result<(OAuth1Token, Url), ProviderError> {
         let config = self.oauth1_config(auth, Some(state)).await?;
         let mut callback = Url::parse(&auth.callback_uri)
             .map_err(|_| ProviderError::configuration("the callback URI is not a valid URL"))?;
@@ -54,7 +54,7 @@ impl Provider {
     pub async fn exchange_verifier(
         &self,
         auth: &Arc<ConnectorContext>,
-        request_token: &Token,
+        request_token: &OAuth1Token,
         parameters: &Map<String, Value>,
     ) -> Result<ObtainedCredentials, ProviderError> {
         let config = self.oauth1_config(auth, None).await?;
@@ -82,7 +82,7 @@ impl Provider {
         credentials: &Value,
         request: &mut Request<Vec<u8>>,
     ) -> Result<(), ProviderError> {
-        let token = Token::of(credentials)
+        let token = OAuth1Token::of(credentials)
             .ok_or_else(|| ProviderError::configuration("the credentials lack oauth_token or oauth_token_secret"))?;
         Ok(sign(request, config, &token, &self.stamp())?)
     }
