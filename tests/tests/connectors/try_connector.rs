@@ -73,5 +73,5 @@ async fn what_changes_something_runs_only_when_it_is_named() {
     let (passed, text) = trial(&provider, &named).await;
     assert!(!passed && text.contains("not now"), "{text}");
     let (passed, text) = trial(&provider, &["--function", "refresh"]).await;
-    assert!(!passed && text.contains("there is no function `refresh`, but getOAuthConfig"), "{text}");
+    assert!(!passed && text.contains("there is no function `refresh`; the functions are getOAuthConfig"), "{text}");
 }
