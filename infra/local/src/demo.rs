@@ -233,6 +233,6 @@ impl DemoProvider {
     /// Verifies a code or a refresh token, and marks it as used: each works once.
     fn redeem(&self, kind: DemoTokenKind, token: Option<&str>) -> Option<DemoToken> {
         let token = self.verify(kind, token?)?;
-        self.used.lock().expect("no panic holds it").insert(token.id.clone()).then_some(token)
+        self.used.lock().expect("the lock is not poisoned").insert(token.id.clone()).then_some(token)
     }
 }

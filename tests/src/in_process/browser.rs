@@ -1,4 +1,4 @@
-//! A browser within this process: it keeps cookies. A real one is [`Chromium`](crate::Chromium)..
+//! A browser in this process, which only keeps cookies. [`Chromium`](crate::Chromium) is a real one.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::{Answer, World};
 
-/// Cookies by name.
+/// A browser with its cookies.
 #[derive(Debug, Default, Clone)]
 pub struct Browser {
     cookies: BTreeMap<String, String>,
@@ -19,7 +19,7 @@ impl Browser {
         self.send(world, Method::GET, uri, None, None).await
     }
 
-    /// Opens a path or a URL of Larder with a header that browsers send at times.
+    /// Opens a path or a URL of Larder with an extra header.
     pub async fn get_with(&mut self, world: &World, uri: &str, header: (&str, &str)) -> Answer {
         self.send(world, Method::GET, uri, Some(header), None).await
     }

@@ -188,7 +188,7 @@ async fn rotated_tokens_that_the_store_does_not_take_wait_on_the_recovery_queue(
     let unsaved: Unsaved = serde_json::from_str(&messages[0]).unwrap();
     let recover = async || world.bundle.refresher().recover(&unsaved).await;
     assert!(recover().await.unwrap_err().is_transient());
-    api.mend();
+    api.restore();
     // As if another had gone on from here, stored what it got, and died before it wrote the row.
     let refreshed = api.stored(&id).unwrap();
     api.store(&id, r#"{"access_token":"newer"}"#);

@@ -178,7 +178,7 @@ async fn a_token_is_used_by_other_processes_and_renewed_for_all() {
     assert_eq!(second.call("show").await, json!({"status": 200}));
     assert_eq!(setting.grants().await, ["client_credentials"]);
 
-    setting.sharetribe.tell("expire", &json!({})).await;
+    setting.sharetribe.post_control("expire", &json!({})).await;
     assert_eq!(second.call("show").await, json!({"status": 200}));
     assert_eq!(setting.grants().await, ["client_credentials", "refresh_token"]);
     let renewed = setting.stored().await.expect("a token");
@@ -192,7 +192,7 @@ async fn a_token_is_used_by_other_processes_and_renewed_for_all() {
     assert_eq!(setting.grants().await.len(), 2);
 
     // Where the refresh token is dead too, the client's own credentials bring another.
-    setting.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
+    setting.sharetribe.post_control("expire", &json!({"refreshTokens": true})).await;
     assert_eq!(first.call("show").await, json!({"status": 200}));
     assert_eq!(setting.grants().await[2..], ["refresh_token", "client_credentials"]);
     assert_eq!(second.call("show").await, json!({"status": 200}));
@@ -212,7 +212,7 @@ async fn a_revoked_token_is_removed_and_so_is_one_that_was_dead_already() {
     assert_eq!(app.call("revoke").await, json!({}));
 
     assert_eq!(app.call("show").await, json!({"status": 200}));
-    setting.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
+    setting.sharetribe.post_control("expire", &json!({"refreshTokens": true})).await;
     let outcome = setting.start().call("revoke").await;
     assert_eq!(outcome["error"], Value::Null, "{outcome}");
     assert_eq!(setting.stored().await, None);
@@ -247,11 +247,11 @@ async fn a_token_that_comes_while_larder_goes_down_is_stored_by_the_next_call() 
     let mut app = setting.start();
     // The first token, then one that replaces it.
     for (grants, error) in [(1, "Larder does not answer at"), (2, "Request failed with status code 401")] {
-        setting.sharetribe.tell("hold", &json!({"isHeld": true})).await;
+        setting.sharetribe.post_control("hold", &json!({"isHeld": true})).await;
         app.begin("show").await;
         setting.wait_for_grants(grants).await;
         setting.kill_larder().await;
-        setting.sharetribe.tell("hold", &json!({"isHeld": false})).await;
+        setting.sharetribe.post_control("hold", &json!({"isHeld": false})).await;
         let outcome = app.end().await;
         assert!(outcome["error"].as_str().is_some_and(|message| message.starts_with(error)), "{outcome}");
         // It says so until Larder is there again.
@@ -263,7 +263,7 @@ async fn a_token_that_comes_while_larder_goes_down_is_stored_by_the_next_call() 
         assert_eq!(app.call("show").await, json!({"status": 200}));
         assert_eq!(setting.start().call("show").await, json!({"status": 200}));
         assert_eq!(setting.grants().await.len(), asked);
-        setting.sharetribe.tell("expire", &json!({})).await;
+        setting.sharetribe.post_control("expire", &json!({})).await;
     }
     // The refresh token that was stored is alive.
     assert_eq!(app.call("show").await, json!({"status": 200}));

@@ -156,7 +156,7 @@ async fn the_real_axios_in_a_connectors_folder_works() {
 async fn our_jsonwebtoken_makes_and_judges_tokens_as_the_real_one_does() {
     let server = Server::axios().await;
     let connector = Connector::new(CONNECTOR, &[]);
-    let answer = server.ask("jwt").await;
+    let answer = server.get_control("jwt").await;
     let expected = answer["outcomes"].as_object().expect("outcomes by name");
     assert!(expected.len() >= 80, "{} calls", expected.len());
     for (name, real) in expected {
@@ -164,7 +164,7 @@ async fn our_jsonwebtoken_makes_and_judges_tokens_as_the_real_one_does() {
         assert_eq!(ours["comparable"], connector.call("comparable", json!({"outcome": real})).await, "{name}");
         // A signature that is another each time: the real one must verify it.
         if ours["outcome"]["result"]["isRandom"] == true {
-            server.tell("verify", &json!({"token": ours["outcome"]["result"]["token"]})).await;
+            server.post_control("verify", &json!({"token": ours["outcome"]["result"]["token"]})).await;
         }
     }
 }

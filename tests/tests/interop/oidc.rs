@@ -113,7 +113,7 @@ async fn a_code_is_exchanged_once_however_often_the_callback_is_opened() {
     // A second exchange of the code would have cost the grant.
     let id = connect::own_connection_id("local", "crm", Some("alice"));
     assert_eq!(test(&world, &id).await, json!({"success": true}));
-    assert_eq!(server.ask("grants").await["refreshTokens"], 1);
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 1);
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn twenty_refreshes_send_no_refresh_token_twice_and_leave_the_grant_alive(
     assert_eq!(sent.len(), 20);
     assert_eq!(sent[..], stored[..20], "what is sent is what was stored last");
     assert_eq!(stored.iter().collect::<HashSet<_>>().len(), 21, "every refresh token is new");
-    let grants = server.ask("grants").await;
+    let grants = server.get_control("grants").await;
     assert_eq!((&grants["grants"], &grants["refreshTokens"]), (&json!(1), &json!(1)), "{grants}");
     assert_eq!(test(&world, &id).await, json!({"success": true}));
 }
@@ -246,7 +246,7 @@ async fn fifty_refreshes_at_once_make_one_token_call() {
         assert_eq!(answer.expect(StatusCode::OK).json()["lastRefreshedAt"], "2026-01-01T00:00:00Z");
     }
     assert_eq!(server.refreshes().await.len(), 1);
-    assert_eq!(server.ask("grants").await["refreshTokens"], 1);
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 1);
     assert_eq!(test(&world, &id).await, json!({"success": true}));
 }
 
@@ -259,7 +259,7 @@ async fn fifty_readers_of_an_expired_token_make_one_token_call() {
     let answers = join_all((0..50).map(|_| world.credentials(&id))).await;
     assert!(answers.iter().all(|it| it == &answers[0] && it["access_token"] != old["access_token"]));
     assert_eq!(server.refreshes().await.len(), 1);
-    assert_eq!(server.ask("grants").await["refreshTokens"], 1);
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 1);
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn a_client_secret_that_goes_wrong_later_costs_nothing_once_it_is_mended()
 async fn a_provider_that_is_down_is_backed_off_from_and_heals() {
     let (world, server, id) = connected(json!({})).await;
     let before = world.credentials(&id).await;
-    server.tell("fail", &json!({"status": 503, "times": 2})).await;
+    server.post_control("fail", &json!({"status": 503, "times": 2})).await;
     let mut calls = Vec::new();
     advance_and_sweep(&world, 3299).await;
     for _ in 0..295 {
@@ -329,7 +329,7 @@ async fn a_provider_that_is_down_is_backed_off_from_and_heals() {
 #[ignore = "needs tests/run"]
 async fn a_provider_that_is_down_at_the_exchange_leaves_nothing_behind() {
     let (world, server) = integrated(json!({}), json!({})).await;
-    server.tell("fail", &json!({"status": 503})).await;
+    server.post_control("fail", &json!({"status": 503})).await;
     let page = server.connect(&world).await.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.text().contains("503"), "{}", page.text());
     assert_eq!(connections(&world).await, json!([]));
@@ -346,8 +346,8 @@ async fn a_grant_that_the_provider_revoked_asks_for_the_end_user_and_a_reconnect
     // A thief uses the first one.
     let stolen = [("grant_type", "refresh_token"), ("refresh_token", &first)];
     assert_eq!(server.call_token(&stolen).await.json()["error"], "invalid_grant");
-    assert_eq!(server.ask("grants").await["refreshTokens"], 0);
-    server.tell("reset", &json!({})).await;
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 0);
+    server.post_control("reset", &json!({})).await;
 
     advance_and_sweep(&world, 3300).await;
     let view = world.connection(&id).await;

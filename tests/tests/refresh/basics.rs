@@ -351,7 +351,7 @@ async fn a_grant_that_is_refused_after_the_connection_has_changed_is_no_failure(
     provider.script(400, &json!({"error": "invalid_grant"}));
     world.advance(3300);
     let put = async {
-        provider.until_asked().await;
+        provider.until_refresh_requested().await;
         let body = json!({"credentials": {"access_token": "newer", "refresh_token": "newer", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
@@ -445,7 +445,7 @@ async fn credentials_that_are_replaced_during_a_refresh_win() {
     provider.set_delay(Duration::from_millis(400));
     world.advance(3300);
     let put = async {
-        provider.until_asked().await;
+        provider.until_refresh_requested().await;
         let body = json!({"credentials": {"access_token": "by hand", "refresh_token": "mine", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
@@ -467,7 +467,7 @@ async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_le
     // The invocation is cut off while the provider thinks.
     tokio::select! {
         () = world.sweep() => panic!("the provider has answered"),
-        () = provider.until_asked() => {}
+        () = provider.until_refresh_requested() => {}
     }
     provider.set_delay(Duration::ZERO);
     world.sweep().await;
@@ -490,7 +490,7 @@ async fn a_refresh_by_hand_that_died_is_taken_up_again_long_before_one_is_due() 
     let uri = format!("/connections/{id}/refresh-credentials");
     tokio::select! {
         _ = world.post(&uri) => panic!("the provider has answered"),
-        () = provider.until_asked() => {}
+        () = provider.until_refresh_requested() => {}
     }
     provider.set_delay(Duration::ZERO);
     world.advance(70);

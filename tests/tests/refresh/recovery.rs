@@ -40,7 +40,7 @@ impl Deployment {
         aws.take_events();
         aws.fail("PutItem");
         world.sweep().await;
-        aws.mend("PutItem");
+        aws.restore("PutItem");
         assert_eq!(provider.refreshes().len(), 1);
         assert_eq!(world.credentials(&id).await["access_token"], "access-1");
         Self { world, aws, provider, id }
@@ -112,7 +112,7 @@ async fn each_try_to_save_a_result_keeps_others_away_until_the_next_one() {
     it.world.advance(80);
     it.aws.fail("PutItem");
     assert_eq!(it.deliver(&messages).await, 1);
-    it.aws.mend("PutItem");
+    it.aws.restore("PutItem");
     it.world.advance(60);
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 1);
@@ -150,7 +150,7 @@ async fn a_grace_of_an_earlier_version_is_not_granted_again() {
     it.world.advance(80);
     it.aws.fail("PutItem");
     assert_eq!(it.deliver(&messages).await, 1);
-    it.aws.mend("PutItem");
+    it.aws.restore("PutItem");
     it.world.advance(60);
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 1);
@@ -211,7 +211,7 @@ async fn a_table_that_stays_away_keeps_the_result_on_the_queue() {
     let messages = it.aws.take_messages();
     assert_eq!(it.deliver(&messages).await, 1);
     assert_eq!(it.aws.retried(), 1);
-    it.aws.mend("PutItem");
+    it.aws.restore("PutItem");
     assert_eq!(it.deliver(&messages).await, 0);
     assert_eq!(it.access_token().await, "access-2");
 }
@@ -240,7 +240,7 @@ async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
     aws.fail("SendMessage");
     let back = async {
         tokio::time::sleep(Duration::from_secs(8)).await;
-        aws.mend("PutItem");
+        aws.restore("PutItem");
     };
     tokio::join!(world.sweep(), back);
     assert_eq!(world.credentials(id).await["access_token"], "access-2");
@@ -257,7 +257,7 @@ async fn a_connection_from_the_queue_that_somebody_else_refreshes_comes_again_so
     it.provider.set_delay(Duration::from_secs(3600));
     tokio::select! {
         _ = it.deliver(&messages) => panic!("the provider has answered"),
-        () = it.provider.until_asked() => {}
+        () = it.provider.until_refresh_requested() => {}
     }
     it.provider.set_delay(Duration::ZERO);
     assert_eq!((it.deliver(&messages).await, it.aws.retried()), (1, 1));

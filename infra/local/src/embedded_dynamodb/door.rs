@@ -77,8 +77,8 @@ async fn answer(database: &EmbeddedDynamoDb, secret: &Secret, request: hyper::Re
     respond(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), body)
 }
 
-/// Browsers send `Origin` with whatever a page of another origin can make them POST, and no program sends it.
-fn is_of_a_page(parts: &Parts) -> bool {
+/// Whether a page sent the request. Browsers add `Origin` to every POST to another origin, and SDKs never send it.
+fn is_from_a_page(parts: &Parts) -> bool {
     parts.headers.contains_key(header::ORIGIN) || parts.headers.contains_key("sec-fetch-site")
 }
 

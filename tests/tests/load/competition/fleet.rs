@@ -61,7 +61,7 @@ impl Fleet {
     /// Kills a program at once; it is to be taken out afterwards.
     pub(crate) fn strike(&self, slot: usize) {
         if let Some(program) = self.slot(slot).as_mut() {
-            program.strike();
+            program.start_kill();
         }
     }
 

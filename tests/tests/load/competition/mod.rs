@@ -210,7 +210,7 @@ async fn eight_processes_that_are_killed_use_no_refresh_token_twice_and_lose_non
         assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null), "{connection}");
         assert_eq!(accepted, 200, "{connection}");
     }
-    let grants = it.server.ask("grants").await;
+    let grants = it.server.get_control("grants").await;
     assert_eq!((&grants["grants"], &grants["refreshTokens"]), (&json!(it.ids.len()), &json!(it.ids.len())), "{grants}");
     drop(Arc::into_inner(it).expect("nobody else has it").data);
 }
