@@ -53,7 +53,7 @@ impl Browser {
         let request = request.body(form.unwrap_or_default().into()).expect("a request");
         let response = world.bundle.handle(request).await;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
-            let cookie = cookie.to_str().expect("text");
+            let cookie = cookie.to_str().expect("UTF-8");
             let (name, rest) = cookie.split_once('=').expect("a cookie");
             let value = rest.split(';').next().unwrap_or_default();
             if cookie.contains("Max-Age=0;") {

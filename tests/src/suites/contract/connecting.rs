@@ -1,4 +1,4 @@
-//! Connecting an account in a browser: to the provider, back, and to whoever wants the result.
+//! Connecting an account in a browser: to the provider, back, and on to the recipient of the result.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -19,9 +19,9 @@ fn parameter(url: &str, name: &str) -> String {
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-/// A page that says what is wrong, with the headers that every page has.
+/// Checks an error page: its status, its message, and the headers that every page has.
 #[track_caller]
-fn refused(page: Answer, status: StatusCode, hint: &str) {
+fn assert_error_page(page: Answer, status: StatusCode, hint: &str) {
     let page = page.expect(status);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
@@ -34,7 +34,7 @@ fn refused(page: Answer, status: StatusCode, hint: &str) {
     }
 }
 
-/// The message on a page, and the origins that it is posted to.
+/// Returns the message on a page, and the origins to which it is posted.
 fn posted(page: &Answer) -> (Value, Vec<String>) {
     let rest = page.text().split_once(r#"<script type="application/json" id="result">"#).expect("a message").1;
     let (data, _) = rest.split_once("</script>").expect("an end");
@@ -42,7 +42,7 @@ fn posted(page: &Answer) -> (Value, Vec<String>) {
     (data["message"].take(), serde_json::from_value(data["origins"].take()).expect("origins"))
 }
 
-pub(super) async fn a_connect_goes_to_the_provider_and_back(target: &Target) {
+pub(super) async fn connecting_goes_to_the_provider_and_back(target: &Target) {
     let account = Account::open(target, "there-and-back").await;
     let (mut visitor, authorize) = account.begin(&[("name", "Näme & more"), ("customState", "mine")]).await;
     let redirect_uri = target.uri("/oauth-callback");
@@ -84,24 +84,28 @@ pub(super) async fn a_callback_works_once(target: &Target) {
     let (mut visitor, authorize) = account.begin(&[]).await;
     let callback = account.provider.approve(&authorize);
     visitor.get(&callback).await.expect(StatusCode::OK);
-    // A reload shows the same; a code does not work twice.
+    // A reload shows the same page; a code does not work twice.
     assert!(visitor.get(&callback).await.expect(StatusCode::OK).text().contains("Connected"));
-    refused(visitor.get(&callback.replace("the-code", "another")).await, StatusCode::BAD_REQUEST, "begin again");
+    assert_error_page(
+        visitor.get(&callback.replace("the-code", "another")).await,
+        StatusCode::BAD_REQUEST,
+        "begin again",
+    );
     assert_eq!(account.provider.token_requests().len(), 1);
     let unknown = callback.replace(&parameter(&authorize, "state"), &"A".repeat(43));
-    refused(visitor.get(&unknown).await, StatusCode::BAD_REQUEST, "");
+    assert_error_page(visitor.get(&unknown).await, StatusCode::BAD_REQUEST, "");
 }
 
-pub(super) async fn only_the_browser_that_began_finishes(target: &Target) {
+pub(super) async fn only_the_browser_that_started_a_flow_can_finish_it(target: &Target) {
     let account = Account::open(target, "one-browser").await;
     let (mut visitor, authorize) = account.begin(&[]).await;
     let callback = account.provider.approve(&authorize);
-    refused(Visitor::default().get(&callback).await, StatusCode::BAD_REQUEST, "");
+    assert_error_page(Visitor::default().get(&callback).await, StatusCode::BAD_REQUEST, "");
     assert_eq!(account.provider.token_requests().len(), 0);
     visitor.get(&callback).await.expect(StatusCode::OK);
 }
 
-pub(super) async fn a_payload_in_a_form_says_the_same_as_a_query(target: &Target) {
+pub(super) async fn a_payload_form_is_equivalent_to_a_query(target: &Target) {
     let account = Account::open(target, "form").await;
     let payload = json!({"token": account.token(), "integrationKey": "form", "name": "by form, ü+%", "customState": "mine",
                          "redirectUri": Account::DONE, "input": {"a": {"b": 1}}, "unknown": [1]});
@@ -130,7 +134,7 @@ pub(super) async fn the_result_reaches_an_allowed_redirect_uri(target: &Target) 
 
     for evil in ["https://evil.example/done", "https://app.example/done", "//evil.example", "javascript:alert(1)"] {
         let page = Visitor::default().get(&account.link(&[("redirectUri", evil)])).await;
-        refused(page, StatusCode::BAD_REQUEST, "is not allowed");
+        assert_error_page(page, StatusCode::BAD_REQUEST, "is not allowed");
     }
 }
 
@@ -150,11 +154,11 @@ pub(super) async fn the_result_reaches_the_opener_as_a_message(target: &Target) 
     assert_eq!((&message["type"], &message["requestId"]), (&json!("newConnectionFailure"), &json!("request-2")));
 }
 
-pub(super) async fn who_denies_is_told_and_may_think_again(target: &Target) {
+pub(super) async fn a_denial_is_shown_and_can_be_retried(target: &Target) {
     let account = Account::open(target, "denied").await;
     let (mut visitor, authorize) = account.begin(&[]).await;
     let page = visitor.get(&account.provider.come_back(&authorize, &DENIED)).await;
-    refused(page, StatusCode::BAD_REQUEST, "access_denied");
+    assert_error_page(page, StatusCode::BAD_REQUEST, "access_denied");
     assert_eq!(account.connections().await, Vec::<Value>::new());
     account.connect().await;
     assert_eq!(account.connections().await.len(), 1);
@@ -164,15 +168,15 @@ pub(super) async fn credentials_that_do_not_work_are_not_stored(target: &Target)
     let account = Account::open(target, "untested").await;
     for (status, expected) in [(403, StatusCode::BAD_REQUEST), (500, StatusCode::SERVICE_UNAVAILABLE)] {
         account.provider.set_test_status(status);
-        refused(account.go(&[]).await, expected, &status.to_string());
+        assert_error_page(account.go(&[]).await, expected, &status.to_string());
     }
     account.provider.set_test_status(200);
     account.provider.script(401, &json!({"error": "invalid_client"}));
-    refused(account.go(&[]).await, StatusCode::BAD_REQUEST, "invalid_client");
+    assert_error_page(account.go(&[]).await, StatusCode::BAD_REQUEST, "invalid_client");
     assert_eq!(account.connections().await, Vec::<Value>::new());
 }
 
-pub(super) async fn connecting_again_renews_the_same_connection(target: &Target) {
+pub(super) async fn connecting_again_updates_the_same_connection(target: &Target) {
     let account = Account::open(target, "reconnected").await;
     let id = account.connect().await;
     let made = account.connection(&id).await;
@@ -187,8 +191,8 @@ pub(super) async fn connecting_again_renews_the_same_connection(target: &Target)
     assert_eq!(account.access_token(&id).await, "access-3");
 }
 
-/// A login to a database, which is tried at once.
-pub(super) async fn what_needs_no_approval_is_connected_at_once(target: &Target) {
+/// The example is a database login, which is verified immediately.
+pub(super) async fn connections_that_need_no_approval_are_made_at_once(target: &Target) {
     let server = Database::start(Driver::Postgres, None).await;
     let Login { host, port, user, database, .. } = server.login();
     let input = |password: &str| json!({"host": host, "port": port, "database": database, "username": user, "password": password, "tls": "prefer"});
@@ -203,8 +207,12 @@ pub(super) async fn what_needs_no_approval_is_connected_at_once(target: &Target)
     let path = format!("/credentials?connectionId={id}");
 
     let without_a_host = Visitor::default().get(&link(&json!({"port": port}))).await;
-    refused(without_a_host, StatusCode::BAD_REQUEST, "host");
-    refused(Visitor::default().get(&link(&input("letmein"))).await, StatusCode::BAD_REQUEST, "refused the login");
+    assert_error_page(without_a_host, StatusCode::BAD_REQUEST, "host");
+    assert_error_page(
+        Visitor::default().get(&link(&input("letmein"))).await,
+        StatusCode::BAD_REQUEST,
+        "refused the login",
+    );
     target.get(&path, &tenant).await.expect(StatusCode::NOT_FOUND);
     let page = Visitor::default().get(&link(&input(Database::PASSWORD))).await.expect(StatusCode::OK);
     assert!(page.text().contains("Connected") && !page.text().contains(Database::PASSWORD), "{}", page.text());
@@ -212,7 +220,7 @@ pub(super) async fn what_needs_no_approval_is_connected_at_once(target: &Target)
     assert_eq!(stored["credentials"], input(Database::PASSWORD));
 }
 
-pub(super) async fn what_is_wrong_with_a_connect_is_told_on_a_page(target: &Target) {
+pub(super) async fn connect_errors_are_shown_on_a_page(target: &Target) {
     let account = Account::open(target, "pages").await;
     let token = account.token();
     for (query, status, hint) in [
@@ -224,12 +232,12 @@ pub(super) async fn what_is_wrong_with_a_connect_is_told_on_a_page(target: &Targ
         (format!("integrationKey=pages&input=%7B&token={token}"), StatusCode::BAD_REQUEST, "`input`"),
         (format!("integrationKey=pages&connectionId=unknown&token={token}"), StatusCode::NOT_FOUND, "unknown"),
     ] {
-        refused(Visitor::default().get(&target.uri(&format!("/connect?{query}"))).await, status, hint);
+        assert_error_page(Visitor::default().get(&target.uri(&format!("/connect?{query}"))).await, status, hint);
     }
     for form in [vec![("payload", "{")], vec![("payload", "[]")], vec![("payload", "{}"), ("payload", "{}")]] {
         let page = Visitor::default().post(&target.uri("/connect"), &form).await;
-        refused(page, StatusCode::BAD_REQUEST, "`payload`");
+        assert_error_page(page, StatusCode::BAD_REQUEST, "`payload`");
     }
-    refused(Visitor::default().get(&target.uri("/oauth-callback?code=c")).await, StatusCode::BAD_REQUEST, "");
+    assert_error_page(Visitor::default().get(&target.uri("/oauth-callback?code=c")).await, StatusCode::BAD_REQUEST, "");
     assert_eq!(account.provider.token_requests().len(), 0);
 }
