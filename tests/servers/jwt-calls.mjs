@@ -1,14 +1,14 @@
-// The calls by which Larder's `jsonwebtoken` is compared with the real one, loaded and described as in axios-calls.mjs.
+// Calls that compare Larder's `jsonwebtoken` with the real one, loaded and described as in axios-calls.mjs.
 //
-// A call gets `jwt` and `it`: keys, and tokens that the real one made with them. What is random in a token that a call
-// returns is its signature with PS and ES; such calls return `signed(token)`, and the real one verifies the token.
+// A call gets `jwt` and `it`: keys, and tokens that the real one signed with them. PS and ES signatures are random, so calls
+// that return such a token return `signed(token)`, and the real one verifies it.
 
 const NOW = 1_700_000_000;
 const claims = { name: "Zoë", admin: true, iat: NOW };
 const at = { clockTimestamp: NOW + 100 };
 const signed = (token) => ({ token, isRandom: true });
 
-// Keys for one run, and tokens of the real one.
+// Keys for one run, and tokens signed with the real one.
 export function fixtures(jwt, crypto) {
   const pair = (type, options) =>
     crypto.generateKeyPairSync(type, {
@@ -197,7 +197,7 @@ export const calls = {
     "a function without a callback": (jwt, it) => jwt.verify(it.tokens.HS256, () => it.secret),
   }),
 
-  // The rest.
+  // Everything else.
   decode: (jwt, it) => [
     jwt.decode(it.tokens.full),
     jwt.decode(it.tokens.ES256),
@@ -219,7 +219,7 @@ function refusals(verb, them) {
   return Object.fromEntries(Object.entries(them).map(([name, call]) => [`${verb} refuses: ${name}`, call]));
 }
 
-// What `name` comes to: {result} or {error}.
+// Returns the outcome of the call `name`: {result} or {error}.
 export async function run(jwt, it, name) {
   try {
     return JSON.parse(JSON.stringify({ result: await calls[name](jwt, it) }));
@@ -239,7 +239,7 @@ export async function runAll(jwt, it) {
   return outcomes;
 }
 
-// An outcome without what is random in it.
+// Returns an outcome without its random parts.
 export function comparable(outcome) {
   if (!outcome.result?.isRandom) return outcome;
   const [head, body, signature] = outcome.result.token.split(".");
