@@ -2,7 +2,7 @@
 
 use larder_engine::egress::{EgressError, Limits};
 
-use super::answer::Answer;
+use super::answer::CannedAnswer;
 use super::assert_no_secret;
 
 /// Takes a response: a status, headers, an empty line and a body. Three headers, which are not sent, control how the body is
