@@ -28,7 +28,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How long running refreshes may take to finish when the program is stopped.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// The port of `cargo lambda watch` in the printed command.
+/// The port of `cargo lambda watch` in `infra/README.md`.
 const LAMBDA_PORT: u16 = 9100;
 
 /// Keeps connection credentials fresh. Without a command, runs all of Larder on this machine: the functions, an embedded

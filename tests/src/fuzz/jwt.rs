@@ -40,7 +40,7 @@ pub fn jwt(data: &[u8]) {
     }
 }
 
-/// The expected caller according to RFC 7515 §5.2 and the documentation of claims.
+/// The expected caller according to RFC 7515 §5.2 and the claims in `functions/README.md`.
 fn expected(token: &str) -> Option<Caller> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;

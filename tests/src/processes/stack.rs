@@ -1,5 +1,11 @@
 //! The template, deployed with `sam` to an emulator of AWS (ministack), which runs the functions' binaries and enforces the
 //! roles' permissions.
+//!
+//! # Decisions
+//!
+//! The template is changed for the emulator in a few places, all in this file, each with its reason. The emulator does not
+//! support encryption, TTL, point-in-time recovery, API destinations or alarms on metric math, and it checks schedules every
+//! ten seconds. The template's test covers these instead.
 
 use std::env;
 use std::fs;

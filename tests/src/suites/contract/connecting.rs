@@ -21,7 +21,7 @@ fn parameter(url: &str, name: &str) -> String {
 
 /// Checks an error page: its status, its message, and the headers that every page has.
 #[track_caller]
-fn assert_error_page(page: Answer, status: StatusCode, hint: &str) {
+fn refused(page: Answer, status: StatusCode, hint: &str) {
     let page = page.expect(status);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
@@ -86,21 +86,21 @@ pub(super) async fn a_callback_works_once(target: &Target) {
     visitor.get(&callback).await.expect(StatusCode::OK);
     // A reload shows the same page; a code does not work twice.
     assert!(visitor.get(&callback).await.expect(StatusCode::OK).text().contains("Connected"));
-    assert_error_page(
+    refused(
         visitor.get(&callback.replace("the-code", "another")).await,
         StatusCode::BAD_REQUEST,
         "begin again",
     );
     assert_eq!(account.provider.token_requests().len(), 1);
     let unknown = callback.replace(&parameter(&authorize, "state"), &"A".repeat(43));
-    assert_error_page(visitor.get(&unknown).await, StatusCode::BAD_REQUEST, "");
+    refused(visitor.get(&unknown).await, StatusCode::BAD_REQUEST, "");
 }
 
 pub(super) async fn only_the_browser_that_started_a_flow_can_finish_it(target: &Target) {
     let account = Account::open(target, "one-browser").await;
     let (mut visitor, authorize) = account.begin(&[]).await;
     let callback = account.provider.approve(&authorize);
-    assert_error_page(Visitor::default().get(&callback).await, StatusCode::BAD_REQUEST, "");
+    refused(Visitor::default().get(&callback).await, StatusCode::BAD_REQUEST, "");
     assert_eq!(account.provider.token_requests().len(), 0);
     visitor.get(&callback).await.expect(StatusCode::OK);
 }
@@ -134,7 +134,7 @@ pub(super) async fn the_result_reaches_an_allowed_redirect_uri(target: &Target) 
 
     for evil in ["https://evil.example/done", "https://app.example/done", "//evil.example", "javascript:alert(1)"] {
         let page = Visitor::default().get(&account.link(&[("redirectUri", evil)])).await;
-        assert_error_page(page, StatusCode::BAD_REQUEST, "is not allowed");
+        refused(page, StatusCode::BAD_REQUEST, "is not allowed");
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) async fn a_denial_is_shown_and_can_be_retried(target: &Target) {
     let account = Account::open(target, "denied").await;
     let (mut visitor, authorize) = account.begin(&[]).await;
     let page = visitor.get(&account.provider.come_back(&authorize, &DENIED)).await;
-    assert_error_page(page, StatusCode::BAD_REQUEST, "access_denied");
+    refused(page, StatusCode::BAD_REQUEST, "access_denied");
     assert_eq!(account.connections().await, Vec::<Value>::new());
     account.connect().await;
     assert_eq!(account.connections().await.len(), 1);
@@ -168,11 +168,11 @@ pub(super) async fn credentials_that_do_not_work_are_not_stored(target: &Target)
     let account = Account::open(target, "untested").await;
     for (status, expected) in [(403, StatusCode::BAD_REQUEST), (500, StatusCode::SERVICE_UNAVAILABLE)] {
         account.provider.set_test_status(status);
-        assert_error_page(account.go(&[]).await, expected, &status.to_string());
+        refused(account.go(&[]).await, expected, &status.to_string());
     }
     account.provider.set_test_status(200);
     account.provider.script(401, &json!({"error": "invalid_client"}));
-    assert_error_page(account.go(&[]).await, StatusCode::BAD_REQUEST, "invalid_client");
+    refused(account.go(&[]).await, StatusCode::BAD_REQUEST, "invalid_client");
     assert_eq!(account.connections().await, Vec::<Value>::new());
 }
 
@@ -207,8 +207,8 @@ pub(super) async fn connections_that_need_no_approval_are_made_at_once(target: &
     let path = format!("/credentials?connectionId={id}");
 
     let without_a_host = Visitor::default().get(&link(&json!({"port": port}))).await;
-    assert_error_page(without_a_host, StatusCode::BAD_REQUEST, "host");
-    assert_error_page(
+    refused(without_a_host, StatusCode::BAD_REQUEST, "host");
+    refused(
         Visitor::default().get(&link(&input("letmein"))).await,
         StatusCode::BAD_REQUEST,
         "refused the login",
@@ -232,12 +232,12 @@ pub(super) async fn connect_errors_are_shown_on_a_page(target: &Target) {
         (format!("integrationKey=pages&input=%7B&token={token}"), StatusCode::BAD_REQUEST, "`input`"),
         (format!("integrationKey=pages&connectionId=unknown&token={token}"), StatusCode::NOT_FOUND, "unknown"),
     ] {
-        assert_error_page(Visitor::default().get(&target.uri(&format!("/connect?{query}"))).await, status, hint);
+        refused(Visitor::default().get(&target.uri(&format!("/connect?{query}"))).await, status, hint);
     }
     for form in [vec![("payload", "{")], vec![("payload", "[]")], vec![("payload", "{}"), ("payload", "{}")]] {
         let page = Visitor::default().post(&target.uri("/connect"), &form).await;
-        assert_error_page(page, StatusCode::BAD_REQUEST, "`payload`");
+        refused(page, StatusCode::BAD_REQUEST, "`payload`");
     }
-    assert_error_page(Visitor::default().get(&target.uri("/oauth-callback?code=c")).await, StatusCode::BAD_REQUEST, "");
+    refused(Visitor::default().get(&target.uri("/oauth-callback?code=c")).await, StatusCode::BAD_REQUEST, "");
     assert_eq!(account.provider.token_requests().len(), 0);
 }
