@@ -63,7 +63,7 @@ struct CredentialApiState {
     delete: Delete,
 }
 
-type ApiResponse = hyper::Response<BoxBody<Bytes, io::Error>>;
+type BoxedResponse = hyper::Response<BoxBody<Bytes, io::Error>>;
 
 impl CredentialApi {
     /// Starts an empty API.
@@ -137,7 +137,7 @@ impl CredentialApi {
         self.state.lock().expect("the lock is not poisoned")
     }
 
-    async fn answer(&self, request: hyper::Request<Incoming>) -> ApiResponse {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> BoxedResponse {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
@@ -224,7 +224,7 @@ fn workspace(token: &str) -> Option<String> {
     serde_json::from_slice::<Value>(&claims).ok()?.get("iss")?.as_str().map(ToOwned::to_owned)
 }
 
-fn respond(status: StatusCode, body: Full<Bytes>) -> ApiResponse {
+fn respond(status: StatusCode, body: Full<Bytes>) -> BoxedResponse {
     let body = body.map_err(|never| match never {}).boxed();
     hyper::Response::builder().status(status).header("content-type", "application/json").body(body).expect("a response")
 }
