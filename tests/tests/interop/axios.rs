@@ -89,7 +89,7 @@ fn read(path: &str) -> String {
 
 /// What the real one makes of each call, by name.
 async fn expected(server: &Server, which: &str) -> BTreeMap<String, Value> {
-    serde_json::from_value(server.ask(which).await).expect("outcomes by name")
+    serde_json::from_value(server.get_control(which).await).expect("outcomes by name")
 }
 
 #[tokio::test]
