@@ -86,11 +86,7 @@ pub(super) async fn a_callback_works_once(target: &Target) {
     visitor.get(&callback).await.expect(StatusCode::OK);
     // A reload shows the same page; a code does not work twice.
     assert!(visitor.get(&callback).await.expect(StatusCode::OK).text().contains("Connected"));
-    refused(
-        visitor.get(&callback.replace("the-code", "another")).await,
-        StatusCode::BAD_REQUEST,
-        "begin again",
-    );
+    refused(visitor.get(&callback.replace("the-code", "another")).await, StatusCode::BAD_REQUEST, "begin again");
     assert_eq!(account.provider.token_requests().len(), 1);
     let unknown = callback.replace(&parameter(&authorize, "state"), &"A".repeat(43));
     refused(visitor.get(&unknown).await, StatusCode::BAD_REQUEST, "");
@@ -208,11 +204,7 @@ pub(super) async fn connections_that_need_no_approval_are_made_at_once(target: &
 
     let without_a_host = Visitor::default().get(&link(&json!({"port": port}))).await;
     refused(without_a_host, StatusCode::BAD_REQUEST, "host");
-    refused(
-        Visitor::default().get(&link(&input("letmein"))).await,
-        StatusCode::BAD_REQUEST,
-        "refused the login",
-    );
+    refused(Visitor::default().get(&link(&input("letmein"))).await, StatusCode::BAD_REQUEST, "refused the login");
     target.get(&path, &tenant).await.expect(StatusCode::NOT_FOUND);
     let page = Visitor::default().get(&link(&input(Database::PASSWORD))).await.expect(StatusCode::OK);
     assert!(page.text().contains("Connected") && !page.text().contains(Database::PASSWORD), "{}", page.text());
