@@ -84,7 +84,7 @@ pub(super) async fn a_callback_works_once(target: &Target) {
     let (mut visitor, authorize) = account.begin(&[]).await;
     let callback = account.provider.approve(&authorize);
     visitor.get(&callback).await.expect(StatusCode::OK);
-    // A reload shows the same page; a code does not work twice.
+    // A reload shows the same; a code does not work twice.
     assert!(visitor.get(&callback).await.expect(StatusCode::OK).text().contains("Connected"));
     refused(visitor.get(&callback.replace("the-code", "another")).await, StatusCode::BAD_REQUEST, "begin again");
     assert_eq!(account.provider.token_requests().len(), 1);
