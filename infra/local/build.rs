@@ -1,4 +1,4 @@
-//! A connector that is added or removed is a reason to build anew: `include_dir!` watches only the files it has found.
+//! Rebuilds when a connector is added or removed: `include_dir!` only watches the files it found.
 
 fn main() {
     println!("cargo::rerun-if-changed=../../shared/connectors");

@@ -1,8 +1,8 @@
-// The calls by which Larder's `axios` is compared with the real one. This file is loaded three times: by the server under
-// Node with the real axios, by axios-compare.mjs with ours, and by a connector in Larder's engine with ours.
+// Calls that compare Larder's `axios` with the real one. This file is loaded three times: with the real axios by the server
+// under Node.js, with ours by axios-compare.mjs, and with ours by a connector in Larder's engine.
 //
-// A call gets `axios` (a fresh module's default export, so its defaults are untouched) and the server's base URI. What it
-// gives, or throws, is described as plain JSON together with the requests that the server got meanwhile.
+// A call gets `axios` (the default export of a fresh module, whose defaults are untouched) and the server's base URI. Its
+// result or error is described as plain JSON, together with the requests that the server received.
 
 const seen = (response) => ({
   isResponse: true,
@@ -19,7 +19,7 @@ const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const bytes = (...values) => new Uint8Array(values);
 
 export const calls = {
-  // How a request is written.
+  // Forms of calls.
   "axios(config)": (axios, base) => axios({ url: `${base}/echo` }),
   "axios(url)": (axios, base) => axios(`${base}/echo`),
   "axios(url, config)": (axios, base) => axios(`${base}/echo`, { method: "post", data: { a: 1 } }),
@@ -33,12 +33,12 @@ export const calls = {
   post: (axios, base) => axios.post(`${base}/echo`, { name: "Zoë", list: [1, null, { deep: true }] }),
   put: (axios, base) => axios.put(`${base}/echo`, { a: undefined, b: new Date(0) }),
   patch: (axios, base) => axios.patch(`${base}/echo`, [1, 2]),
-  "a method in odd case": (axios, base) => axios({ url: `${base}/echo`, method: "pOsT", data: {} }),
+  "a method in mixed case": (axios, base) => axios({ url: `${base}/echo`, method: "pOsT", data: {} }),
   "get with a body": (axios, base) =>
     axios({ url: `${base}/echo`, method: "get", data: { a: 1 } }).then((it) => it.status),
-  "an own method": (axios, base) => axios({ url: `${base}/echo`, method: "PURGE" }),
+  "a custom method": (axios, base) => axios({ url: `${base}/echo`, method: "PURGE" }),
 
-  // Where it goes.
+  // URLs.
   baseURL: (axios, base) => axios.get("echo", { baseURL: base }),
   "baseURL with slashes": (axios, base) => axios.get("/echo", { baseURL: `${base}/` }),
   "baseURL with a path": (axios, base) => axios.get("/echo", { baseURL: `${base}/v1/` }),
@@ -261,7 +261,7 @@ export const calls = {
     ),
   maxBodyLength: (axios, base) => axios.post(`${base}/echo`, "x".repeat(20), { maxBodyLength: 10 }),
 
-  // What comes back.
+  // Responses.
   "answer JSON": (axios, base) => axios.get(`${base}/answer?type=application/json&body=${json({ a: [1, "ü"] })}`),
   "answer JSON as text/plain": (axios, base) => axios.get(`${base}/answer?type=text/plain&body=${json({ a: 1 })}`),
   "answer JSON number": (axios, base) => axios.get(`${base}/answer?body=17`),
@@ -376,7 +376,7 @@ export const calls = {
     axios.get(`${base}/answer?delay=2000`, { timeout: 100, transitional: { clarifyTimeoutError: true } }),
   "timeout not reached": (axios, base) => axios.get(`${base}/answer?delay=10&body=ok`, { timeout: 5000 }),
   "timeout of an instance": (axios, base) => axios.create({ timeout: 100, baseURL: base }).get("/answer?delay=2000"),
-  "timeout that is no number": (axios, base) => axios.get(`${base}/echo`, { timeout: "soon" }),
+  "timeout that is not a number": (axios, base) => axios.get(`${base}/echo`, { timeout: "soon" }),
   "connection refused": (axios) => axios.get("http://127.0.0.1:2/"),
   "connection closed": (axios, base) => axios.get(`${base}/hangup`),
   "connection closed in the body": (axios, base) => axios.get(`${base}/hangup?after=10`),
@@ -411,7 +411,7 @@ export const calls = {
       },
     }),
 
-  // Cancelling.
+  // Canceling.
   "signal aborted before": (axios, base) => {
     const controller = new AbortController();
     controller.abort();
@@ -553,7 +553,7 @@ export const calls = {
       .get("/x", { adapter: (config) => Promise.reject(new axios.AxiosError("own", "E_OWN", config)) })
       .catch((error) => [error.message, error.code, error.config.url]),
 
-  // The rest of the module.
+  // Other exports of the module.
   "all and spread": (axios, base) =>
     axios
       .all([axios.get(`${base}/echo?1`).then((it) => it.data.url), 2])
@@ -696,7 +696,7 @@ export const calls = {
   },
 };
 
-// What `name` comes to: {requests, result} or {requests, error}.
+// Returns the outcome of the call `name`: {requests, result} or {requests, error}.
 export async function run(axios, base, name) {
   await requests(base);
   try {
@@ -718,7 +718,7 @@ export async function runAll(axios, base) {
 
 const requests = async (base) => (await (await fetch(`${base}/_control/requests`)).json()).map(describeRequest);
 
-// Headers of the connection, not of axios; and what Node's own fetch adds.
+// Headers of the connection, not of axios, and headers that Node.js's fetch adds.
 const OF_THE_CONNECTION = [
   "host",
   "connection",
@@ -735,7 +735,7 @@ function describeRequest({ method, url, headers, body }) {
   const sent = {};
   for (const [name, value] of headers)
     if (!OF_THE_CONNECTION.includes(name)) sent[name] = name in sent ? `${sent[name]}, ${value}` : value;
-  // Only some clients say that a request without a body has none, and that they accept anything.
+  // Only some clients send the length of an empty body, and `accept: */*`.
   if (sent["content-length"] === "0") delete sent["content-length"];
   if (sent.accept === "*/*") delete sent.accept;
   let text = Buffer.from(body, "base64").toString("latin1");
@@ -748,7 +748,7 @@ function describeRequest({ method, url, headers, body }) {
   return { method, url, headers: sent, body: text };
 }
 
-// The parts: the boundary is random, and the order of a part's headers means nothing.
+// Describes the parts without the random boundary, and with a part's headers in a fixed order.
 function describeMultipart(text, boundary) {
   return text
     .split(`--${boundary}`)
@@ -797,7 +797,7 @@ function describeError(error, axios) {
   };
 }
 
-// Any value as JSON that tells apart what JSON does not.
+// Describes any value as JSON, including distinctions that JSON does not make.
 function describe(value) {
   if (value === undefined) return { undefined: true };
   if (typeof value === "function") return { function: true };
@@ -808,7 +808,7 @@ function describe(value) {
   if (value instanceof Uint8Array) return { uint8Array: Buffer.from(value).toString("base64") };
   if (value instanceof Date) return { date: value.toISOString() };
   if (value instanceof URLSearchParams) return { searchParams: String(value) };
-  // Under Node, the real one makes forms with a package that is a stream.
+  // Under Node.js, the real axios's forms are streams.
   if (value instanceof FormData || typeof value.getBoundary === "function") return { form: true };
   if (value instanceof Blob) return { blob: value.size, type: value.type };
   if (typeof value.pipe === "function" || typeof value.getReader === "function") return { stream: true };
@@ -816,7 +816,7 @@ function describe(value) {
   return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, describe(it)]));
 }
 
-// Boundaries of echoed multipart bodies, and other things that differ from one run to the next.
+// Replaces boundaries of echoed multipart bodies and other parts that differ between runs.
 function tidy(outcome) {
   const text = JSON.stringify(outcome).replace(/boundary=[\w.-]+/g, "boundary=BOUNDARY");
   return JSON.parse(text);

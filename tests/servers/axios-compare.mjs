@@ -1,6 +1,6 @@
-// Runs the calls with our module under Node, against what the real one made of them, and prints what differs.
+// Runs the calls with our module under Node.js, and prints differences from the results of the real one.
 //
-//   node axios-compare.mjs axios|jwt PATH/TO/MODULE.js [NAME OF A CALL]
+//   node axios-compare.mjs axios|jwt PATH/TO/MODULE.js [CALL]
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,16 +1,17 @@
-// What axios talks to in tests: it says back what it was asked, and answers as it is told. It also runs the calls of
-// axios-calls.mjs with the real axios, and those of jwt-calls.mjs with the real jsonwebtoken, so that ours can be compared.
+// A server for tests of axios: it echoes requests and answers as they specify. It also runs the calls of axios-calls.mjs with
+// the real axios, and those of jwt-calls.mjs with the real jsonwebtoken, to compare ours with them.
 //
-// Start and end: serve.mjs. No options. Every path takes every method:
+// See serve.mjs for how to start and stop it. It has no options. Every path accepts every method:
 //
-//   /echo             the request as JSON: method, url, type (of the content)
-//   /answer?…         status, reason, type (of the content), body, base64, header (`name: value`, often), gzip (for who asks), delay (ms)
-//   /redirect?…       status (302), to, times: redirects to itself so often, and then to `to`
-//   /hangup           closes the connection without an answer; /hangup?after=N after so many bytes of the body
+//   /echo             the request as JSON: method, url, content type
+//   /answer?…         status, reason, type (content type), body, base64, header (`name: value`, repeatable), gzip (if the
+//                     client accepts it), delay (ms)
+//   /redirect?…       status (302), to, times: redirects to itself this many times, then to `to`
+//   /hangup           closes the connection without an answer; /hangup?after=N after N bytes of the body
 //
-//   GET /_control/requests   the requests since it was asked last
-//   GET /_control/axios      what the real axios makes of all calls: {name: outcome}
-//   GET /_control/jwt        {fixtures, outcomes}: what the calls are made with, and what the real jsonwebtoken makes of them
+//   GET /_control/requests   the requests since the last call
+//   GET /_control/axios      the real axios's outcomes of all calls: {name: outcome}
+//   GET /_control/jwt        {fixtures, outcomes}: the calls' fixtures, and the real jsonwebtoken's outcomes
 //   POST /_control/verify    {token}: its payload, if the real jsonwebtoken verifies it with the fixtures' key for its algorithm
 
 import crypto from "node:crypto";
@@ -83,7 +84,7 @@ await serve((issuer) => async (req, res) => {
     return; // The client went away.
   }
   const headers = req.rawHeaders.flatMap((name, at) => (at % 2 ? [] : [[name.toLowerCase(), req.rawHeaders[at + 1]]]));
-  // Some clients encode this character in a query, some do not.
+  // Only some clients encode this character in queries.
   const seen = {
     method: req.method,
     url: req.url.replaceAll("%27", "'"),

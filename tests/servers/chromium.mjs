@@ -1,6 +1,6 @@
-// Chromium, driven by lines of JSON: a step on stdin, its result on stdout. It ends when stdin does.
+// Drives Chromium with lines of JSON: steps on stdin, results on stdout. Exits when stdin closes.
 //
-// A step has a `do` that names one of the functions below, and their parameters. The result is `{ok}` or `{error}`.
+// A step has the name of a function below in `do`, and the function's parameters. The result is `{ok}` or `{error}`.
 
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -13,7 +13,7 @@ const executablePath = process.env.PATH.split(":")
   .find(existsSync);
 if (!executablePath) throw new Error("chromium is not on the PATH: apt-get install chromium");
 
-// Over a pipe: when this process ends, however it does, so does Chromium. Its sandbox does not work for root.
+// With a pipe, Chromium ends together with this process, however that happens. The sandbox does not work for root.
 const browser = await puppeteer.launch({
   executablePath,
   pipe: true,
@@ -21,10 +21,10 @@ const browser = await puppeteer.launch({
   args: ["--no-sandbox", "--disable-quic", ...args],
 });
 
-/** What pages wrote to the console, violations of their policies included, and what became of their requests. */
+/** The pages' console messages, including policy violations, and the results of their requests. */
 const log = [];
-const note = (what, request) =>
-  request.url().startsWith("data:") || log.push(`${what} ${request.method()} ${request.url()}`);
+const note = (result, request) =>
+  request.url().startsWith("data:") || log.push(`${result} ${request.method()} ${request.url()}`);
 const pages = await browser.pages();
 pages.forEach(watch);
 browser.on("targetcreated", async (target) => {
@@ -57,9 +57,9 @@ const steps = {
   async fill({ selector, text }) {
     await (await page.waitForSelector(selector)).type(text);
   },
-  /** A script in the page; of a promise, what comes of it. */
+  /** Runs a script in the page, and returns its value or its promise's. */
   evaluate: ({ script }) => page.evaluate(script),
-  /** Waits until the page shows a text, and gives all that it shows then. */
+  /** Waits until the page contains a string, and returns the page's whole text. */
   async shows({ text }) {
     const shown = await page.waitForFunction(
       (text) => document.body?.innerText.includes(text) && document.body.innerText,
@@ -68,7 +68,7 @@ const steps = {
     );
     return shown.jsonValue();
   },
-  /** Waits until the page is at a URL that begins so, and gives the whole. */
+  /** Waits until the page's URL starts with `prefix`, and returns the whole URL. */
   async arrives({ prefix }) {
     const url = await page.waitForFunction(
       (prefix) => location.href.startsWith(prefix) && location.href,
@@ -78,7 +78,7 @@ const steps = {
     return url.jsonValue();
   },
   url: () => page.url(),
-  /** Goes on with the page that was opened as this one of all, from 0. */
+  /** Waits for the page with this number, in the order of opening and from 0, and switches to it. */
   async page({ number }) {
     for (let waited = 0; !pages[number] && waited < TIMEOUT; waited += 50) {
       await new Promise((resolve) => setTimeout(resolve, 50));

@@ -1,14 +1,14 @@
-// The calls by which Larder's `jsonwebtoken` is compared with the real one, loaded and described as in axios-calls.mjs.
+// Calls that compare Larder's `jsonwebtoken` with the real one, loaded and described as in axios-calls.mjs.
 //
-// A call gets `jwt` and `it`: keys, and tokens that the real one made with them. What is random in a token that a call
-// returns is its signature with PS and ES; such calls return `signed(token)`, and the real one verifies the token.
+// A call gets `jwt` and `it`: keys, and tokens that the real one signed with them. PS and ES signatures are random, so calls
+// that return such a token return `signed(token)`, and the real one verifies it.
 
 const NOW = 1_700_000_000;
 const claims = { name: "Zoë", admin: true, iat: NOW };
 const at = { clockTimestamp: NOW + 100 };
 const signed = (token) => ({ token, isRandom: true });
 
-// Keys for one run, and tokens of the real one.
+// Keys for one run, and tokens signed with the real one.
 export function fixtures(jwt, crypto) {
   const pair = (type, options) =>
     crypto.generateKeyPairSync(type, {
@@ -67,31 +67,31 @@ export const calls = {
       keyid: "k",
       header: { x: 1, typ: "at+jwt" },
     }),
-  "sign as a service account does": (jwt, it) =>
+  "sign like a service account": (jwt, it) =>
     jwt.sign(
       { iss: "me@project", scope: "a b", aud: "https://provider.example/token", iat: NOW, exp: NOW + 3600 },
       it.rsa.privateKey,
       { algorithm: "RS256", header: { kid: "key-1" } },
     ),
-  "sign for spans": (jwt, it) =>
+  "sign with time spans": (jwt, it) =>
     ["1h", "1.5h", "2 days", "10 s", "7d", "1w", "1y", "5m", "3 minutes", "1 hr", "500ms", "120000", "1Y", 90].map(
       (span) => jwt.sign({ iat: NOW }, it.secret, { expiresIn: span }),
     ),
-  "sign without a time": (jwt, it) => [
+  "sign without iat": (jwt, it) => [
     jwt.sign(claims, it.secret, { noTimestamp: true }),
     jwt.sign({ a: 1 }, it.secret, { noTimestamp: true }),
   ],
-  "sign at the present time": (jwt, it) => {
+  "sign at the current time": (jwt, it) => {
     const { iat, exp, nbf } = jwt.decode(jwt.sign({}, it.secret, { expiresIn: "1h", notBefore: 0 }));
     return [Math.abs(iat - Date.now() / 1000) < 5, exp - iat, nbf - iat];
   },
-  "sign text": (jwt, it) => [
+  "sign a string": (jwt, it) => [
     jwt.sign("text", it.secret),
     jwt.sign('{"a":1}', it.secret),
     jwt.sign(Buffer.from("bytes"), it.secret),
     jwt.sign(5, it.secret),
   ],
-  "sign leaves the payload alone": (jwt, it) => {
+  "sign does not change the payload": (jwt, it) => {
     const [kept, changed] = [{ iat: NOW }, { iat: NOW }];
     jwt.sign(kept, it.secret, { expiresIn: 5 });
     jwt.sign(changed, it.secret, { expiresIn: 5, mutatePayload: true });
@@ -107,12 +107,12 @@ export const calls = {
     "without a key": (jwt) => jwt.sign(claims, ""),
     "without a payload": (jwt, it) => jwt.sign(undefined, it.secret),
     "a list": (jwt, it) => jwt.sign([1], it.secret),
-    "text that expires": (jwt, it) => jwt.sign("text", it.secret, { expiresIn: 1 }),
-    "a span that is none": (jwt, it) => jwt.sign(claims, it.secret, { expiresIn: "soon" }),
-    "a span in parts of a second": (jwt, it) => jwt.sign(claims, it.secret, { expiresIn: 1.5 }),
-    "two ends": (jwt, it) => jwt.sign({ ...claims, exp: NOW }, it.secret, { expiresIn: "1h" }),
+    "a string with expiresIn": (jwt, it) => jwt.sign("text", it.secret, { expiresIn: 1 }),
+    "an invalid time span": (jwt, it) => jwt.sign(claims, it.secret, { expiresIn: "soon" }),
+    "a fractional time span": (jwt, it) => jwt.sign(claims, it.secret, { expiresIn: 1.5 }),
+    "exp and expiresIn": (jwt, it) => jwt.sign({ ...claims, exp: NOW }, it.secret, { expiresIn: "1h" }),
     "two issuers": (jwt, it) => jwt.sign({ ...claims, iss: "i" }, it.secret, { issuer: "j" }),
-    "an end that is text": (jwt, it) => jwt.sign({ ...claims, exp: "later" }, it.secret),
+    "exp as a string": (jwt, it) => jwt.sign({ ...claims, exp: "later" }, it.secret),
     "an unknown option": (jwt, it) => jwt.sign(claims, it.secret, { expiresln: 1 }),
     "an unknown algorithm": (jwt, it) => jwt.sign(claims, it.secret, { algorithm: "HS1" }),
     "a number for an audience": (jwt, it) => jwt.sign(claims, it.secret, { audience: 5 }),
@@ -145,9 +145,9 @@ export const calls = {
   "verify complete": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { ...at, complete: true }),
   "verify with a tolerance": (jwt, it) =>
     jwt.verify(it.tokens.full, it.secret, { clockTimestamp: NOW + 3630, clockTolerance: 60 }).sub,
-  "verify whenever": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { ignoreExpiration: true }).sub,
+  "verify with expiry ignored": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { ignoreExpiration: true }).sub,
   "verify none": (jwt, it) => jwt.verify(it.tokens.none, "", { algorithms: ["none"] }),
-  "verify text": (jwt, it) => jwt.verify(it.tokens.plain, it.secret),
+  "verify a string payload": (jwt, it) => jwt.verify(it.tokens.plain, it.secret),
   "verify with a callback": (jwt, it) =>
     new Promise((resolve) => jwt.verify(it.tokens.HS256, it.secret, (...result) => resolve(result))),
   "verify with a function for a key": (jwt, it) =>
@@ -174,7 +174,7 @@ export const calls = {
     "a changed payload": (jwt, it) =>
       jwt.verify(it.tokens.HS256.replace(/\.[^.]*\./, ".eyJhZG1pbiI6dHJ1ZX0."), it.secret),
     "an expired token": (jwt, it) => jwt.verify(it.tokens.full, it.secret),
-    "a token of the future": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { clockTimestamp: NOW - 10 }),
+    "a token from the future": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { clockTimestamp: NOW - 10 }),
     "another audience": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { ...at, audience: [/q/, "z"] }),
     "another issuer": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { ...at, issuer: ["q", "r"] }),
     "another subject": (jwt, it) => jwt.verify(it.tokens.full, it.secret, { ...at, subject: "q" }),
@@ -187,7 +187,7 @@ export const calls = {
     "HS256 made with a public key": (jwt, it) => jwt.verify(it.tokens.HS256, it.rsa.publicKey),
     "a secret for a public key": (jwt, it) => jwt.verify(it.tokens.RS256, it.secret),
     "two parts": (jwt, it) => jwt.verify("a.b", it.secret),
-    "no JSON": (jwt, it) => jwt.verify("a.b.c", it.secret),
+    "not JSON": (jwt, it) => jwt.verify("a.b.c", it.secret),
     nothing: (jwt, it) => jwt.verify("", it.secret),
     "a number": (jwt, it) => jwt.verify(5, it.secret),
     "without a key": (jwt, it) => jwt.verify(it.tokens.HS256),
@@ -197,7 +197,7 @@ export const calls = {
     "a function without a callback": (jwt, it) => jwt.verify(it.tokens.HS256, () => it.secret),
   }),
 
-  // The rest.
+  // Everything else.
   decode: (jwt, it) => [
     jwt.decode(it.tokens.full),
     jwt.decode(it.tokens.ES256),
@@ -207,7 +207,7 @@ export const calls = {
     jwt.decode(null),
   ],
   "decode complete": (jwt, it) => jwt.decode(it.tokens.full, { complete: true }),
-  "what it exports": (jwt) => [
+  "exports": (jwt) => [
     Object.keys(jwt).sort(),
     new jwt.TokenExpiredError("m", new Date(0)) instanceof jwt.JsonWebTokenError,
     new jwt.NotBeforeError("m", new Date(0)) instanceof Error,
@@ -219,7 +219,7 @@ function refusals(verb, them) {
   return Object.fromEntries(Object.entries(them).map(([name, call]) => [`${verb} refuses: ${name}`, call]));
 }
 
-// What `name` comes to: {result} or {error}.
+// Returns the outcome of the call `name`: {result} or {error}.
 export async function run(jwt, it, name) {
   try {
     return JSON.parse(JSON.stringify({ result: await calls[name](jwt, it) }));
@@ -239,7 +239,7 @@ export async function runAll(jwt, it) {
   return outcomes;
 }
 
-// An outcome without what is random in it.
+// Returns an outcome without its random parts.
 export function comparable(outcome) {
   if (!outcome.result?.isRandom) return outcome;
   const [head, body, signature] = outcome.result.token.split(".");

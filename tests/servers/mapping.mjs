@@ -1,11 +1,11 @@
-// Membrane's own evaluator of the mapping language, for the differential test.
+// Membrane's own evaluator of the mapping language, for differential tests.
 //
-// Start: `node mapping.mjs`. Each line of stdin is `{"expression": …, "variables": …}`, and is answered by a line: what
-// the synchronous evaluator says, `{"value": …}`, `{}` for undefined, or `{"error": "…"}`. End: stdin closes.
+// Run `node mapping.mjs`. For each line `{"expression": …, "variables": …}` on stdin, it prints the result of the synchronous
+// evaluator: `{"value": …}`, `{}` for undefined, or `{"error": "…"}`. It stops when stdin closes.
 
 import { createInterface } from "node:readline";
 
-// Stdout belongs to the answers; whatever the library has to say goes to stderr.
+// Stdout is for results only; messages of the library go to stderr.
 console.log = console.info = console.warn = console.error;
 const { buildData } = await import("@membranehq/sdk");
 

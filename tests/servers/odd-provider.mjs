@@ -1,26 +1,26 @@
-// A provider that answers the way real ones sometimes do: against the specification, or not at all like an OAuth server.
-// It is oauth2-mock-server, which takes any client and any code, and gives tokens to everybody (PKCE is verified when the
-// authorization request had a challenge). Endpoints: GET /authorize (redirects at once), POST /token, GET /userinfo.
-// Start and end: serve.mjs. No options.
+// A provider that answers the way real ones sometimes do: against the specification, or nothing like an OAuth server.
+// It is based on oauth2-mock-server, which accepts any client and any code (it verifies PKCE if the authorization request had
+// a challenge). Endpoints: GET /authorize (redirects immediately), POST /token, GET /userinfo.
+// See serve.mjs for how to start and stop it. It has no options.
 //
-// For tests, not part of OAuth:
+// Control endpoints for tests, not part of OAuth:
 //
-//   POST /_control/answers   {"answers": [ANSWER, …]}: how the next token calls are answered; replaces what was set before
-//   GET  /_control/requests  every request at /authorize, /token and /elsewhere; fields as in oidc-provider.mjs
-//   POST /_control/reset     forget both
+//   POST /_control/answers   {"answers": [ANSWER, …]}: sets the answers to the next token calls, replacing earlier ones
+//   GET  /_control/requests  all requests to /authorize, /token and /elsewhere; fields as in oidc-provider.mjs
+//   POST /_control/reset     forgets both
 //
-// An ANSWER is the name of one below, or an object of its fields, or {"name": …} with fields that differ from it:
+// An ANSWER is a name from ANSWERS, an object with the fields below, or {"name": …} with fields to override:
 //
-//   grantType    only for this grant_type; other token calls pass it by
-//   times        how many calls it answers (default 1; null: all)
+//   grantType    only applies to this grant_type
+//   times        the number of calls that it answers (default 1; null: all)
 //   status       default 200
-//   headers      added to the answer
-//   set, remove  members to set in, or leave out of, the mock's own JSON answer
-//   form         the mock's own answer, form-encoded
-//   body         this text instead, with contentType
-//   hugeBytes    a JSON string of so many bytes instead, never closed
-//   hangUp       the connection closed without an answer
-//   dripSecs     the mock's own answer, one byte per so many seconds
+//   headers      extra headers
+//   set, remove  members to set in, or remove from, the mock's JSON
+//   form         the mock's answer, form-encoded
+//   body         this body instead, with contentType
+//   hugeBytes    an unterminated JSON string of this many bytes instead
+//   hangUp       closes the connection without an answer
+//   dripSecs     the mock's answer, with this many seconds between bytes
 
 import { Journal, readJson, sendJson, serve } from "./serve.mjs";
 import { Readable, pipeline } from "node:stream";
@@ -61,12 +61,12 @@ const ANSWERS = {
 
 function resolve(answer) {
   const given = typeof answer === "string" ? { name: answer } : answer;
-  if (given.name !== undefined && !(given.name in ANSWERS)) throw new Error(`no answer is called ${given.name}`);
+  if (given.name !== undefined && !(given.name in ANSWERS)) throw new Error(`unknown answer ${given.name}`);
   const resolved = { times: 1, status: 200, headers: {}, ...ANSWERS[given.name], ...given };
   return { ...resolved, times: resolved.times ?? Infinity };
 }
 
-// The first answer with calls left that is meant for this grant_type.
+// Returns the first answer for this grant_type that has calls left.
 function take(answers, grantType) {
   const answer = answers.find((a) => a.times > 0 && (a.grantType === undefined || a.grantType === grantType));
   if (!answer) return resolve("normal");
@@ -74,7 +74,7 @@ function take(answers, grantType) {
   return answer;
 }
 
-// Sends the answer when the library is about to send its own, which is `content`, or a part of it.
+// Sends the answer in place of the library's own, `content`, which it may include.
 function send(answer, res, content) {
   res.removeHeader("content-length");
   res.statusCode = answer.status;
@@ -97,7 +97,7 @@ function sendHuge(res, bytes) {
     yield '{"access_token":"';
     for (let sent = 0; sent < bytes; sent += chunk.length) yield chunk;
   };
-  pipeline(Readable.from(parts()), res, () => {}); // a client that hangs up is right to
+  pipeline(Readable.from(parts()), res, () => {}); // clients may hang up
 }
 
 function drip(res, bytes, secs) {

@@ -1,21 +1,21 @@
-// A certified authorization server with the strictness of the real world: PKCE required, refresh tokens that rotate,
-// reuse of a rotated one revokes the whole grant. Login and consent happen by following redirects with a cookie jar.
-// Start and end: serve.mjs. Options, all optional:
+// A certified authorization server that is as strict as real ones: it requires PKCE, rotates refresh tokens, and revokes the
+// whole grant if a rotated one is reused. Following redirects with a cookie jar logs in and consents.
+// See serve.mjs for how to start and stop it. Options, all optional:
 //
-//   clients             client metadata as of OpenID dynamic registration; default: one, `larder` / `larder-secret`
-//   redirectUris        redirect_uris of the default client
-//   tokenEndpointAuthMethod  of the default client: client_secret_basic | client_secret_post
-//   accessTokenTtlSecs  lifetime of access tokens
-//   rotate              rotate refresh tokens
-//   omitExpiresIn       leave expires_in out of token responses
+//   clients             client metadata of OpenID dynamic registration; default: one client, `larder` / `larder-secret`
+//   redirectUris        the default client's redirect_uris
+//   tokenEndpointAuthMethod  the default client's: client_secret_basic | client_secret_post
+//   accessTokenTtlSecs  the lifetime of access tokens
+//   rotate              whether to rotate refresh tokens
+//   omitExpiresIn       whether to leave expires_in out of token responses
 //
-// For tests, not part of OAuth:
+// Control endpoints for tests, not part of OAuth:
 //
-//   GET  /_control/requests  every request at /auth and /token: at (Unix ms), method, path, query and body as ordered
-//                            pairs, authorization (was the header there), contentType, status
-//   POST /_control/reset     forget requests and pending failures; tokens stay
-//   POST /_control/fail      {"status", "times", "body", "contentType", "headers"}: answer the next token calls so
-//   GET  /_control/grants    {"grants", "refreshTokens", "accessTokens"}: how many are alive
+//   GET  /_control/requests  all requests to /auth and /token: at (Unix ms), method, path, query and body as ordered
+//                            pairs, authorization (whether it had the header), contentType, status
+//   POST /_control/reset     forgets requests and pending failures; tokens stay
+//   POST /_control/fail      {"status", "times", "body", "contentType", "headers"}: the answer to the next token calls
+//   GET  /_control/grants    {"grants", "refreshTokens", "accessTokens"}: the numbers of valid ones
 
 import { Journal, options, readJson, sendJson, serve } from "./serve.mjs";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
@@ -32,7 +32,7 @@ const opts = options({
 });
 const DAY_SECS = 24 * 60 * 60;
 
-// The library's own store forgets after 1,000 entries, and cannot be counted.
+// The library's own store drops entries beyond 1,000 and cannot count them.
 class Storage {
   #entries = new Map();
 
@@ -65,7 +65,7 @@ setStorage(storage);
 function configuration() {
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   return {
-    // A subclass, because the library swaps the class itself for one with a store of its own.
+    // A subclass, because the library replaces the class itself with one that has its own store.
     adapter: class extends MemoryAdapter {},
     clients: opts.clients ?? [
       {
@@ -88,11 +88,11 @@ function configuration() {
     features: { devInteractions: { enabled: false } },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     pkce: { required: () => true },
-    // Without prompt=consent the library drops offline_access, and would tie refresh tokens to the login session.
+    // Without prompt=consent, the library drops offline_access and would tie refresh tokens to the login session.
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed("refresh_token"),
     expiresWithSession: () => false,
     rotateRefreshToken: opts.rotate,
-    // Each authorization is a grant of its own, so that revoking one connection leaves the others alone.
+    // Each authorization has its own grant, so that revoking one connection does not affect others.
     loadExistingGrant: (ctx) =>
       ctx.oidc.result?.consent?.grantId && ctx.oidc.provider.Grant.find(ctx.oidc.result.consent.grantId),
     ttl: {
@@ -107,7 +107,7 @@ function configuration() {
   };
 }
 
-// Says yes to whatever is asked: alice is at the keyboard.
+// Logs in as alice and consents to everything.
 async function interact(provider, req, res) {
   const { prompt, params } = await provider.interactionDetails(req, res);
   if (prompt.name === "login") {
@@ -168,7 +168,7 @@ await serve((issuer) => {
       if (pathname === "/auth" || pathname === "/token") journal.record(req, res);
       if (pathname === "/token" && failure?.times > 0) {
         failure.times -= 1;
-        for await (const _ of req); // so that its body is in the journal
+        for await (const _ of req); // so that the journal has its body
         res.writeHead(failure.status, { "content-type": failure.contentType, ...failure.headers });
         return res.end(failure.body);
       }

@@ -1,21 +1,21 @@
-// What both servers share: how they start, end, and remember the requests they got.
+// Shared by all servers: starting, stopping and recording requests.
 //
-// Start: `node NAME.mjs '<json options>'` prints one JSON line, `{"issuer": "http://127.0.0.1:PORT"}`, once it listens.
-// End: stdin closes, or SIGTERM. A test that is killed closes the pipe, so it leaves no server behind.
+// To start one, run `node NAME.mjs '<json options>'`. Once it listens, it prints `{"issuer": "http://127.0.0.1:PORT"}`.
+// It stops when stdin closes, or on SIGTERM. A killed test closes the pipe, so it leaves no server behind.
 
 import { createServer } from "node:http";
 
-// Stdout belongs to the start line; whatever a library has to say goes to stderr.
+// Stdout is for the start line only; messages of libraries go to stderr.
 console.log = console.info = console.warn = console.error;
 
 export function options(defaults) {
   return { ...defaults, ...JSON.parse(process.argv[2] || "{}") };
 }
 
-// Listens on a free port of the loopback interface; `build(issuer)` gives the request handler for it.
+// Listens on a free loopback port, with the request handler that `build(issuer)` returns.
 export async function serve(build) {
   const server = createServer();
-  // Longer than Larder keeps a connection: Node.js's five seconds would end some just as a request is sent on them.
+  // Longer than Larder keeps connections: with Node.js's five seconds, some would close just as a request is sent on them.
   server.keepAliveTimeout = 75_000;
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const issuer = `http://127.0.0.1:${server.address().port}`;
@@ -27,11 +27,11 @@ export async function serve(build) {
   process.on("SIGTERM", end);
 }
 
-// Remembers requests, in the order in which they arrived.
+// Records requests in the order of arrival.
 export class Journal {
   entries = [];
 
-  // Starts an entry; its body and status are filled in when they are known. Nothing is taken away from the handler.
+  // Starts an entry. Its body and status are filled in later. The handler can still read the request.
   record(req, res) {
     const url = new URL(req.url, "http://localhost");
     const entry = {

@@ -1,18 +1,18 @@
-// Sharetribe's Authentication API and one call of its Integration API, as sharetribe-flex-integration-sdk uses them:
+// A fake of Sharetribe's Authentication API and one call of its Integration API, for sharetribe-flex-integration-sdk:
 // https://www.sharetribe.com/api-reference/authentication.html
 //
 //   POST /v1/auth/token                            client_credentials with the secret, or refresh_token without it
-//   POST /v1/auth/revoke                           ends a refresh token and its access tokens
-//   GET  /v1/integration_api/marketplace/show      needs a live access token
+//   POST /v1/auth/revoke                           revokes a refresh token and its access tokens
+//   GET  /v1/integration_api/marketplace/show      requires a valid access token
 //
-// A refresh token works once: each refresh gives another. Only the first answer of a grant has a `scope`.
-// Start and end: serve.mjs. No options: the client is `larder`, its secret `larder-secret`.
+// A refresh token works once: each refresh returns a new one. Only the first response of a grant has a `scope`.
+// See serve.mjs for how to start and stop it. It has no options: the client is `larder`, its secret `larder-secret`.
 //
-// For tests, not part of Sharetribe:
+// Control endpoints for tests, not part of Sharetribe:
 //
-//   GET  /_control/requests  every request, in order; fields as in oidc-provider.mjs
-//   POST /_control/expire    every access token ends now; {"refreshTokens": true} ends the refresh tokens too
-//   POST /_control/hold      {"isHeld": true}: what the token endpoint answers waits until it is told {"isHeld": false}
+//   GET  /_control/requests  all requests, in order; fields as in oidc-provider.mjs
+//   POST /_control/expire    expires all access tokens; with {"refreshTokens": true}, also all refresh tokens
+//   POST /_control/hold      {"isHeld": true} holds the token endpoint's answers back until {"isHeld": false}
 
 import { randomUUID } from "node:crypto";
 import { Journal, readJson, sendJson, serve } from "./serve.mjs";
@@ -21,7 +21,7 @@ const CLIENT = { id: "larder", secret: "larder-secret" };
 
 await serve(async () => {
   const journal = new Journal();
-  // What is alive: access tokens by value to their refresh token.
+  // Valid tokens. Access tokens map to their refresh tokens.
   let accessTokens = new Map();
   let refreshTokens = new Set();
   let held = Promise.resolve();

@@ -1,11 +1,11 @@
-//! The harness of the tests. They use it by the names below, whichever folder a name comes from:
+//! The test harness. Tests use the names that are exported below, not the modules' paths:
 //!
-//! - `in_process`: a whole Larder in the process of the test, with a clock that the test sets. Start here.
-//! - `processes`: programs that run as processes of their own, and clients that reach them over the network.
-//! - `doubles`: stand-ins for providers, AWS and an API that keeps credentials.
-//! - `suites`: checks that several tests apply to different subjects.
-//! - `documents`: the files of the repository that tests read.
-//! - [`fuzz`]: one entry for each kind of input that comes from outside.
+//! - `in_process`: a whole Larder in the test's process, with a clock that the test sets. Start here.
+//! - `processes`: programs that run in their own processes, and clients that reach them over the network
+//! - `doubles`: test doubles for providers, AWS and an external credential API
+//! - `suites`: checks that several tests apply to different subjects
+//! - `documents`: files of the repository that tests read
+//! - [`fuzz`]: one entry point for each kind of external input
 
 mod documents;
 mod doubles;
@@ -26,8 +26,8 @@ pub use processes::{
 };
 pub use suites::{conformance, contract, scenario};
 
-/// Tells something that every run of the tests shows, whether they pass or not.
+/// Prints a message that every test run shows, even if the tests pass.
 pub fn say(text: &str) {
-    // Past the capture of what tests print.
+    // Written directly, since the test runner captures `println!`.
     drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n")));
 }

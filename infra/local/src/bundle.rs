@@ -1,4 +1,4 @@
-//! All functions over the state of one folder.
+//! All functions in one process, with their state in one data folder.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -38,33 +38,33 @@ use crate::{TENANT, WORKSPACE};
 
 static CONNECTORS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../shared/connectors");
 
-/// The state of one folder.
+/// The data folder, which holds all state.
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
 
-/// Something on this machine stands in the way.
+/// The reasons why Larder does not run on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// A file or a port.
+    /// A file or a port cannot be used.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
-    /// A setting.
+    /// A setting is invalid.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The embedded database.
-    #[error("the embedded database does not work")]
+    /// The embedded database failed.
+    #[error("the embedded database failed")]
     Store(#[from] larder::dynamodb::StoreError),
-    /// Larder itself.
+    /// An error of Larder itself.
     #[error(transparent)]
     Larder(#[from] Error),
 }
 
 impl DataDir {
-    /// Opens a folder, or makes one that only its owner can read. A folder that exists keeps its mode, but what Larder has
-    /// written there becomes its owner's alone.
+    /// Opens a folder, or creates one that only its owner can read. An existing folder keeps its mode, but Larder's own files
+    /// in it become private to their owner.
     ///
     /// # Errors
-    /// When it cannot be made, or a file in it is somebody else's.
+    /// When the folder cannot be created, or a file in it belongs to another user.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.and_then(|()| path.canonicalize())
@@ -96,37 +96,37 @@ impl DataDir {
         Ok(())
     }
 
-    /// The database file.
+    /// The path of the database file.
     pub fn database(&self) -> PathBuf {
         self.0.join("larder.sqlite")
     }
 
-    /// The file of secrets.
+    /// The path of the secrets file.
     pub fn secrets(&self) -> PathBuf {
         self.0.join("secrets.json")
     }
 
-    /// The file of the key that seals.
+    /// The path of the sealing key's file.
     pub fn seal_key(&self) -> PathBuf {
         self.0.join("seal.key")
     }
 
-    /// The environment of the Lambda binaries over the same data.
+    /// The path of `lambda.env`, the environment of Lambda binaries that use the same data.
     pub fn lambda_env(&self) -> PathBuf {
         self.0.join("lambda.env")
     }
 
-    /// Writes that file. It holds the key of the embedded database.
+    /// Writes `lambda.env`, which holds the key of the embedded database.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn write_lambda_env(&self, text: &str) -> io::Result<()> {
+    /// When the file cannot be written.
+    pub fn write_lambda_env(&self, contents: &str) -> io::Result<()> {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.lambda_env())?;
-        file.write_all(text.as_bytes())
+        file.write_all(contents.as_bytes())
     }
 
-    /// The settings of a Larder that keeps its state here.
+    /// The settings of a Larder that keeps its state in this folder.
     pub fn settings(&self, base_uri: &str, connectors: Vec<PathBuf>) -> Settings {
         Settings {
             base_uri: base_uri.to_owned(),
@@ -148,7 +148,7 @@ impl DataDir {
     }
 }
 
-/// The functions, wired.
+/// The functions with all their ports.
 pub struct Bundle {
     environment: Environment,
     workspaces: Arc<Workspaces>,
@@ -161,10 +161,10 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Wires all functions over a data folder and a database, with the workspace of this machine.
+    /// Wires all functions to their ports, and creates the tables and this machine's workspace if they are missing.
     ///
     /// # Errors
-    /// When a file cannot be used or the database does not work.
+    /// When a file cannot be used or the database fails.
     pub async fn open(
         settings: Settings,
         sdk: SdkConfig,
@@ -192,7 +192,7 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Answers a request as API Gateway and the function behind the route would.
+    /// Answers a request like API Gateway and the function behind the route.
     pub async fn handle(&self, request: Request) -> Response {
         let Some(function) = function_of(request.method(), request.uri().path()) else {
             let (method, path) = (request.method(), request.uri().path());
@@ -210,17 +210,17 @@ impl Bundle {
         invocation.answer(handler.handle(request)).await
     }
 
-    /// Refreshes connections, for the sweeper.
+    /// The refresher, for the sweeper.
     pub fn refresher(&self) -> &Arc<Refresher> {
         &self.refresher
     }
 
-    /// The ports.
+    /// The settings and ports that the functions share.
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// A token of this machine's workspace.
+    /// Signs a token for this machine's workspace.
     ///
     /// # Errors
     /// When the secrets file cannot be read.
@@ -228,10 +228,10 @@ impl Bundle {
         Ok(mint(&self.workspaces, grant, &*self.environment.clock).await?)
     }
 
-    /// Makes or changes an integration, as an admin would.
+    /// Creates or updates an integration, as an admin.
     ///
     /// # Errors
-    /// What the route answers if it does not accept it.
+    /// The route's response, if it rejects the integration.
     pub async fn put_integration(&self, key: &str, body: &serde_json::Value) -> Result<(), LocalError> {
         let token = self.token(&Grant { is_admin: true, ..Grant::default() }).await?;
         let request = http::Request::builder()
@@ -253,14 +253,14 @@ impl Bundle {
     }
 }
 
-/// What a token allows.
+/// The rights and the lifetime of a token.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// The end user.
+    /// The end user; `None` for a token of the workspace.
     pub tenant: Option<String>,
-    /// Whether it may manage.
+    /// Whether the token has an admin's rights.
     pub is_admin: bool,
-    /// Seconds until it expires; a negative number makes an expired one.
+    /// Seconds until the token expires; negative for one that has expired.
     pub expires_in: i64,
 }
 
@@ -270,13 +270,13 @@ impl Default for Grant {
     }
 }
 
-/// Signs a token of this machine's workspace.
+/// Signs a token for this machine's workspace.
 ///
 /// # Errors
-/// 503 when the secrets file cannot be read; 404 when there is no workspace in it yet.
+/// 503 when the secrets file cannot be read; 404 when it has no workspace yet.
 pub async fn mint(workspaces: &Workspaces, grant: &Grant, clock: &dyn Clock) -> Result<String, Error> {
     let Some(WorkspaceSecret { secret, .. }) = workspaces.secret(WORKSPACE).await? else {
-        return Err(Error::not_found("there is no workspace in this data folder yet; start Larder there once"));
+        return Err(Error::not_found("there is no workspace in this data folder yet; run Larder with it once"));
     };
     let claims = Claims {
         workspace_key: Some(WORKSPACE.into()),
@@ -288,13 +288,13 @@ pub async fn mint(workspaces: &Workspaces, grant: &Grant, clock: &dyn Clock) -> 
     sign(&claims, &secret)
 }
 
-/// Where the bundled connectors are in the source tree that this program was built from.
+/// The folder of the bundled connectors in the source tree that this program was built from.
 pub fn bundled_connectors_dir() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/connectors");
     path.canonicalize().unwrap_or(path)
 }
 
-/// The connectors that come with Larder. In AWS they are a layer.
+/// The bundled connectors. In AWS they are a Lambda layer.
 fn bundled_connectors() -> Vec<Folder> {
     CONNECTORS
         .dirs()

@@ -1,4 +1,4 @@
-//! `larder check`: looks through connector folders.
+//! `larder check`: checks connector folders for mistakes.
 
 use std::path::{Path, PathBuf};
 
@@ -8,24 +8,24 @@ use larder_engine::connector::folder::{self, Files, FolderProblem};
 use larder_engine::lint::{Finding, Severity, lint};
 use serde_json::{Value, json};
 
-/// What was found. The files of its problems begin with the folder as it was given.
+/// The findings. Their file names start with the folder as it was given.
 #[derive(Debug)]
-pub struct Report(Vec<Finding>);
+pub struct CheckReport(Vec<Finding>);
 
-/// Looks through folders, each a connector or a folder of connectors.
+/// Checks folders, each of which is a connector or contains connectors.
 #[must_use]
-pub fn check(dirs: &[PathBuf]) -> Report {
-    Report(dirs.iter().flat_map(|dir| check_dir(dir)).collect())
+pub fn check(dirs: &[PathBuf]) -> CheckReport {
+    CheckReport(dirs.iter().flat_map(|dir| check_dir(dir)).collect())
 }
 
-impl Report {
-    /// Whether nothing must be mended.
+impl CheckReport {
+    /// Whether there are no errors. Warnings are allowed.
     #[must_use]
     pub fn passes(&self) -> bool {
         self.0.iter().all(|finding| finding.severity != Severity::Error)
     }
 
-    /// A line for each finding: `file:line: error: message; help`.
+    /// One line per finding: `file:line: error: message; help`.
     #[must_use]
     pub fn to_text(&self) -> String {
         let line = |Finding { problem, severity }: &Finding| {
@@ -37,7 +37,7 @@ impl Report {
         self.0.iter().map(line).collect()
     }
 
-    /// One array of objects with `file`, `line`, `severity`, `message` and `help`.
+    /// An array of objects with `file`, `line`, `severity`, `message` and `help`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let object = |Finding { problem, severity }: &Finding| {
@@ -57,7 +57,7 @@ fn check_dir(dir: &Path) -> Vec<Finding> {
     }
     let (folders, broken) = find(&[dir.to_owned()]);
     if folders.is_empty() && broken.is_empty() {
-        let help = "name a folder with a spec.yml, or one that holds such folders";
+        let help = "give a folder with a spec.yml, or one that contains such folders";
         return vec![failure(dir, "there is no connector in this folder".to_owned(), help)];
     }
     let found = folders.iter().flat_map(|folder| match folder.files() {
@@ -73,7 +73,7 @@ fn failures(broken: BrokenConnector) -> Vec<Finding> {
     problems.map(|problem| failure(Path::new(&location), problem.message, &problem.help)).collect()
 }
 
-/// Looks through one connector. The files are named so that they can be opened from where the program was started.
+/// Checks one connector. File names are relative to the current directory, so that editors can open them.
 fn check_files(name: &str, dir: &Path, files: &Files) -> Vec<Finding> {
     let mut findings = lint(name, files);
     for Finding { problem, .. } in &mut findings {

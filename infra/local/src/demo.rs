@@ -1,6 +1,7 @@
-//! A small OAuth2 provider for trying Larder out: PKCE, rotating refresh tokens, access tokens that live 90 seconds.
+//! A small OAuth2 provider for trying Larder out, with PKCE, rotating refresh tokens, and access tokens that expire after
+//! 90 seconds.
 //!
-//! Its tokens are signed rather than stored, so they survive a restart as long as the key in the secrets file does.
+//! Tokens are signed, not stored, so they survive a restart as long as the key in the secrets file does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -23,18 +24,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-/// The provider.
+/// The demo provider.
 pub struct DemoProvider {
     key: Secret,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    /// The ids of codes and refresh tokens that were used.
+    /// The ids of used codes and refresh tokens.
     used: Mutex<HashSet<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Token {
-    kind: Kind,
+struct DemoToken {
+    kind: DemoTokenKind,
     id: String,
     exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +45,7 @@ struct Token {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Kind {
+enum DemoTokenKind {
     Code,
     Access,
     Refresh,
@@ -57,20 +58,20 @@ struct ApprovePage<'a> {
     query: &'a str,
 }
 
-/// An error of RFC 6749 §5.2.
-struct Refusal(StatusCode, &'static str);
+/// An error response (RFC 6749 §5.2).
+struct GrantError(StatusCode, &'static str);
 
 impl DemoProvider {
-    /// Where its endpoints are.
+    /// The path prefix of the endpoints.
     pub const PREFIX: &str = "/demo/";
-    /// How long an access token lives.
-    pub const LIFE: Duration = Duration::from_secs(90);
+    /// The lifetime of an access token.
+    pub const ACCESS_LIFETIME: Duration = Duration::from_secs(90);
     const CLIENT_ID: &str = "demo-client";
     const CLIENT_SECRET: &str = "demo-secret-for-this-machine-only";
-    const CODE_LIFE: Duration = Duration::from_mins(1);
-    const REFRESH_LIFE: Duration = Duration::from_hours(24 * 30);
+    const CODE_LIFETIME: Duration = Duration::from_mins(1);
+    const REFRESH_LIFETIME: Duration = Duration::from_hours(24 * 30);
 
-    /// A provider whose key is in the secrets file.
+    /// Opens the provider with its key from the secrets file, creating the key if it is missing.
     ///
     /// # Errors
     /// 503 when the file cannot be used.
@@ -87,11 +88,11 @@ impl DemoProvider {
         Ok(Self { key, clock, rng, used: Mutex::default() })
     }
 
-    /// The usual ports of web applications under development.
+    /// The usual ports of web applications in development.
     const DEVELOPMENT_PORTS: [u16; 3] = [3000, 5173, 8080];
 
-    /// The integration that leads here: what `PUT /integrations/demo` takes. Results may go to applications under
-    /// development, and to the URIs that were listed before.
+    /// The body of `PUT /integrations/demo`. It allows redirects to applications in development and to the URIs that the
+    /// integration listed before.
     pub fn integration(base_uri: &str, redirect_uris: Vec<String>) -> Value {
         let usual = Self::DEVELOPMENT_PORTS
             .into_iter()
@@ -117,15 +118,15 @@ impl DemoProvider {
     /// Answers a request.
     pub fn handle(&self, request: &Request) -> Response {
         match (request.method(), request.uri().path()) {
-            (&Method::GET, "/demo/authorize") => Self::ask(request),
+            (&Method::GET, "/demo/authorize") => Self::approve_page(request),
             (&Method::POST, "/demo/authorize") => self.decide(request),
             (&Method::POST, "/demo/token") => self.issue(request),
-            (&Method::GET, "/demo/me") => self.who(request),
+            (&Method::GET, "/demo/me") => self.user_info(request),
             _ => Error::not_found("the demo provider has /demo/authorize, /demo/token and /demo/me").into(),
         }
     }
 
-    fn ask(request: &Request) -> Response {
+    fn approve_page(request: &Request) -> Response {
         let query = request.uri().query().unwrap_or_default();
         let client = Parameters::parse(query.as_bytes());
         match client.optional("client_id") {
@@ -138,39 +139,39 @@ impl DemoProvider {
     }
 
     fn decide(&self, request: &Request) -> Response {
-        // Only the person before the page decides, and no page of another origin.
+        // The decision must come from the person at this page, not from a page of another origin.
         if request.headers().get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-            return Error::access_denied("the decision comes from the page of the demo provider").into();
+            return Error::access_denied("only the demo provider's own page can approve or deny").into();
         }
-        let asked = Parameters::of_query(request);
-        let get = |name| asked.optional(name).ok().flatten();
+        let query = Parameters::of_query(request);
+        let get = |name| query.optional(name).ok().flatten();
         let target = get("redirect_uri").and_then(|uri| Url::parse(uri).ok());
         let Some(mut target) = target.filter(|url| matches!(url.scheme(), "http" | "https")) else {
-            return Error::bad_request("redirect_uri is missing, or no http(s) URL").into();
+            return Error::bad_request("redirect_uri is missing or not an http(s) URL").into();
         };
         let answer = Parameters::parse(request.body());
         if answer.optional("decision").ok().flatten() == Some("approve") {
-            let code = Token {
+            let code = DemoToken {
                 challenge: get("code_challenge").map(ToOwned::to_owned),
                 redirect_uri: get("redirect_uri").map(ToOwned::to_owned),
-                ..self.token(Kind::Code, Self::CODE_LIFE)
+                ..self.token(DemoTokenKind::Code, Self::CODE_LIFETIME)
             };
             target.query_pairs_mut().append_pair("code", &self.sign(&code));
         } else {
             target.query_pairs_mut().append_pair("error", "access_denied");
         }
         target.query_pairs_mut().append_pair("state", get("state").unwrap_or_default());
-        page::onward(StatusCode::OK, "Demo provider", "You are being sent back.", Duration::ZERO, target.as_str())
+        page::onward(StatusCode::OK, "Demo provider", "Taking you back …", Duration::ZERO, target.as_str())
     }
 
     fn issue(&self, request: &Request) -> Response {
         match self.grant(request) {
             Ok(tokens) => json(StatusCode::OK, &tokens),
-            Err(Refusal(status, code)) => json(status, &json!({ "error": code })),
+            Err(GrantError(status, code)) => json(status, &json!({ "error": code })),
         }
     }
 
-    fn grant(&self, request: &Request) -> Result<Value, Refusal> {
+    fn grant(&self, request: &Request) -> Result<Value, GrantError> {
         let form = Parameters::parse(request.body());
         let get = |name| form.optional(name).ok().flatten();
         let basic = STANDARD.encode(format!("{}:{}", Self::CLIENT_ID, Self::CLIENT_SECRET));
@@ -178,60 +179,60 @@ impl DemoProvider {
         let is_known = header == Some(&format!("Basic {basic}"))
             || (get("client_id"), get("client_secret")) == (Some(Self::CLIENT_ID), Some(Self::CLIENT_SECRET));
         if !is_known {
-            return Err(Refusal(StatusCode::UNAUTHORIZED, "invalid_client"));
+            return Err(GrantError(StatusCode::UNAUTHORIZED, "invalid_client"));
         }
-        let dead = Refusal(StatusCode::BAD_REQUEST, "invalid_grant");
+        let invalid_grant = GrantError(StatusCode::BAD_REQUEST, "invalid_grant");
         match get("grant_type") {
             Some("authorization_code") => {
-                let code = self.redeem(Kind::Code, get("code")).ok_or(dead)?;
+                let code = self.redeem(DemoTokenKind::Code, get("code")).ok_or(invalid_grant)?;
                 let challenge = get("code_verifier").map(sha256_base64url);
                 if code.challenge != challenge || code.redirect_uri.as_deref() != get("redirect_uri") {
-                    return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_grant"));
+                    return Err(GrantError(StatusCode::BAD_REQUEST, "invalid_grant"));
                 }
             }
             Some("refresh_token") => {
-                self.redeem(Kind::Refresh, get("refresh_token")).ok_or(dead)?;
+                self.redeem(DemoTokenKind::Refresh, get("refresh_token")).ok_or(invalid_grant)?;
             }
-            _ => return Err(Refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type")),
+            _ => return Err(GrantError(StatusCode::BAD_REQUEST, "unsupported_grant_type")),
         }
         Ok(json!({
-            "access_token": self.sign(&self.token(Kind::Access, Self::LIFE)),
+            "access_token": self.sign(&self.token(DemoTokenKind::Access, Self::ACCESS_LIFETIME)),
             "token_type": "Bearer",
-            "expires_in": Self::LIFE.as_secs(),
-            "refresh_token": self.sign(&self.token(Kind::Refresh, Self::REFRESH_LIFE)),
+            "expires_in": Self::ACCESS_LIFETIME.as_secs(),
+            "refresh_token": self.sign(&self.token(DemoTokenKind::Refresh, Self::REFRESH_LIFETIME)),
         }))
     }
 
-    fn who(&self, request: &Request) -> Response {
+    fn user_info(&self, request: &Request) -> Response {
         let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match token.and_then(|token| self.verify(Kind::Access, token.strip_prefix("Bearer ")?)) {
+        match token.and_then(|token| self.verify(DemoTokenKind::Access, token.strip_prefix("Bearer ")?)) {
             Some(token) => json(StatusCode::OK, &json!({ "name": "Demo user", "tokenExpiresAt": token.exp })),
             None => json(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_token" })),
         }
     }
 
-    fn token(&self, kind: Kind, life: Duration) -> Token {
-        let exp = (self.clock.now() + life).unix_timestamp();
-        Token { kind, id: random::token::<12>(&*self.rng), exp, challenge: None, redirect_uri: None }
+    fn token(&self, kind: DemoTokenKind, lifetime: Duration) -> DemoToken {
+        let exp = (self.clock.now() + lifetime).unix_timestamp();
+        DemoToken { kind, id: random::token::<12>(&*self.rng), exp, challenge: None, redirect_uri: None }
     }
 
-    fn sign(&self, token: &Token) -> String {
+    fn sign(&self, token: &DemoToken) -> String {
         let key = EncodingKey::from_secret(self.key.expose().as_bytes());
         jsonwebtoken::encode(&Header::default(), token, &key).unwrap_or_default()
     }
 
-    fn verify(&self, kind: Kind, text: &str) -> Option<Token> {
+    fn verify(&self, kind: DemoTokenKind, token: &str) -> Option<DemoToken> {
         let mut rules = Validation::new(Algorithm::HS256);
         rules.validate_exp = false;
         rules.required_spec_claims.clear();
         let key = DecodingKey::from_secret(self.key.expose().as_bytes());
-        let token = jsonwebtoken::decode::<Token>(text, &key, &rules).ok()?.claims;
+        let token = jsonwebtoken::decode::<DemoToken>(token, &key, &rules).ok()?.claims;
         (token.kind == kind && token.exp > self.clock.now().unix_timestamp()).then_some(token)
     }
 
-    /// A code or a refresh token is good once.
-    fn redeem(&self, kind: Kind, text: Option<&str>) -> Option<Token> {
-        let token = self.verify(kind, text?)?;
-        self.used.lock().expect("no panic holds it").insert(token.id.clone()).then_some(token)
+    /// Verifies a code or a refresh token, and marks it as used: each works once.
+    fn redeem(&self, kind: DemoTokenKind, token: Option<&str>) -> Option<DemoToken> {
+        let token = self.verify(kind, token?)?;
+        self.used.lock().expect("the lock is not poisoned").insert(token.id.clone()).then_some(token)
     }
 }

@@ -1,12 +1,12 @@
-//! The whole of Larder on one machine: the same functions as in AWS, in one process.
+//! All of Larder on one machine: the same functions as in AWS, in one process.
 //!
-//! - [`bundle`]: the functions over an embedded DynamoDB, a secrets file and a key file;
-//! - [`server`]: HTTP in front of them; [`route`] tells which path is whose;
-//! - [`embedded_dynamodb`]: the database;
-//! - [`sweeper`]: what the rule of one minute is in AWS;
-//! - [`demo`]: a small OAuth2 provider, so that there is something to connect;
-//! - [`check`]: what is wrong with a connector's folder;
-//! - [`try_connector`]: its functions, run one by one.
+//! - [`bundle`]: the functions with an embedded DynamoDB, a secrets file and a key file
+//! - [`server`]: the HTTP server in front of them; [`route`] maps paths to functions
+//! - [`embedded_dynamodb`]: the database
+//! - [`sweeper`]: the counterpart of the one-minute rule in AWS
+//! - [`demo`]: a small OAuth2 provider, so that there is something to connect
+//! - [`check`]: `larder check`, which finds mistakes in connector folders
+//! - [`try_connector`]: `larder try`, which runs a connector's functions one by one
 
 pub mod bundle;
 pub mod check;
@@ -18,7 +18,7 @@ pub mod server;
 pub mod sweeper;
 pub mod try_connector;
 
-/// The workspace of this machine.
+/// The key of this machine's workspace.
 pub const WORKSPACE: &str = "local";
-/// The end user where none is named: whom the printed connect link connects.
+/// The default end user, whom the printed connect link connects.
 pub const TENANT: &str = "demo";

@@ -1,4 +1,4 @@
-//! Connections to a port of this machine. A client that says nothing, or says it slowly, does not keep one.
+//! Connections to a local port. Silent and slow clients are disconnected.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use larder::http::Response;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// How many connections are served at once. More wait until one of them ends.
+/// The most connections that are served at once. Others wait until one ends.
 const MAX_CONNECTIONS: usize = 256;
-/// How long a client may take for the headers of a request, or stay silent between two requests.
+/// How long a client may take to send a request's headers, or stay silent between two requests.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client may take for a body: as long as the API waits in AWS.
+/// How long a client may take to send a body: as long as the API waits in AWS.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Answers every request until the process ends.
+/// Serves requests until the process ends.
 pub(crate) async fn serve<F>(
     listener: TcpListener,
     answer: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -35,7 +35,7 @@ pub(crate) async fn serve<F>(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
+                tracing::warn!(%error, "could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -56,17 +56,17 @@ pub(crate) async fn serve<F>(
     }
 }
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 when it is larger; 400 when it does not come to its end.
+/// 413 when it is larger; 400 when it is cut off or too slow.
 pub(crate) async fn read(body: Incoming, limit: usize) -> Result<Bytes, Error> {
     match tokio::time::timeout(BODY_WITHIN, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Error::too_large(format!("a request has at most {limit} bytes")))
+            Err(Error::too_large(format!("the request body is larger than {limit} bytes")))
         }
         Ok(Err(_)) => Err(Error::bad_request("the request body was cut off")),
-        Err(_) => Err(Error::bad_request(format!("the request body takes longer than {} s", BODY_WITHIN.as_secs()))),
+        Err(_) => Err(Error::bad_request(format!("the request body took longer than {} s", BODY_WITHIN.as_secs()))),
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo run`: the whole of Larder on one machine.
+//! `cargo run`: all of Larder on one machine, and the command line around it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,67 +26,67 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How long refreshes have to end when the program is asked to.
-const FAREWELL: Duration = Duration::from_secs(10);
-/// Where the README lets `cargo lambda watch` listen.
+/// How long running refreshes may take to finish when the program is stopped.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// The port of `cargo lambda watch` in `infra/README.md`.
 const LAMBDA_PORT: u16 = 9100;
 
-/// Larder keeps connection credentials fresh. Without a command, it runs here: all functions, an embedded database and a
-/// demo provider.
+/// Keeps connection credentials fresh. Without a command, runs all of Larder on this machine: the functions, an embedded
+/// database and a demo provider.
 #[derive(Parser)]
 #[command(name = "larder", version)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Where to listen; port 0 picks a free one
+    /// Address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
-    /// The folder of all state
+    /// Data folder, which holds all state
     #[arg(long, value_name = "DIR", default_value = ".larder")]
     data: PathBuf,
-    /// A folder of connector folders; repeatable, later ones win
+    /// Folder of connector folders; repeatable, later ones win
     #[arg(long, value_name = "DIR")]
     connectors: Vec<PathBuf>,
-    /// Leave the demo provider out
+    /// Run without the demo provider
     #[arg(long)]
     no_demo: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print a caller token
+    /// Print a token for calling the API
     Token {
-        /// The folder of all state
+        /// Data folder, which holds all state
         #[arg(long, value_name = "DIR", default_value = ".larder")]
         data: PathBuf,
-        /// The end user [default: demo, unless --admin]
+        /// End user to act as [default: demo, unless --admin]
         #[arg(long, value_name = "ID")]
         tenant: Option<String>,
-        /// May manage integrations and see all connections
+        /// Allow managing integrations and seeing all connections
         #[arg(long)]
         admin: bool,
-        /// The life of the token in seconds
+        /// Lifetime of the token in seconds
         #[arg(long, value_name = "SECS", default_value_t = 7200, allow_negative_numbers = true)]
         expires_in: i64,
     },
-    /// Look through connector folders for mistakes
+    /// Check connector folders for mistakes
     Check {
-        /// A connector folder, or a folder of them
+        /// Connector folder, or a folder of connector folders
         #[arg(value_name = "DIR", required = true)]
         dirs: Vec<PathBuf>,
-        /// Print one JSON array
+        /// Print the findings as a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Run a connector's functions one by one against the real application
+    /// Run a connector's functions one by one against the real provider
     Try {
-        /// A connector folder
+        /// Connector folder
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        /// What the functions get, as JSON or YAML: connectorParameters, connectionParameters, credentials, …
+        /// Input of the functions, as JSON or YAML: connectorParameters, connectionParameters, credentials, …
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
-        /// Only this function; repeatable. refreshCredentials and disconnect run only when they are named
+        /// Run only this function; repeatable. refreshCredentials and disconnect run only when named
         #[arg(long, value_name = "NAME")]
         function: Vec<String>,
     },
@@ -104,7 +104,7 @@ async fn main() -> ExitCode {
             token(&data, &Grant { tenant, is_admin: admin, expires_in }).await
         }
         Some(Command::Check { dirs, json }) => return check(&dirs, json),
-        Some(Command::Try { dir, input, function }) => return trial(&dir, &input, &function).await,
+        Some(Command::Try { dir, input, function }) => return try_connector(&dir, &input, &function).await,
         None => run(cli).await,
     };
     match result {
@@ -132,7 +132,7 @@ fn check(dirs: &[PathBuf], json: bool) -> ExitCode {
     if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn trial(dir: &Path, input: &Path, functions: &[String]) -> ExitCode {
+async fn try_connector(dir: &Path, input: &Path, functions: &[String]) -> ExitCode {
     let mut report = String::new();
     let result = larder_local::try_connector::run(dir, input, functions, &mut report).await;
     print(report.trim_end());
@@ -147,7 +147,7 @@ async fn trial(dir: &Path, input: &Path, functions: &[String]) -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), LocalError> {
-    let failed = |what: String| move |error| LocalError::Io(what, error);
+    let failed = |subject: String| move |error| LocalError::Io(subject, error);
     let listener = TcpListener::bind(cli.listen).await.map_err(failed(format!("cannot listen on {}", cli.listen)))?;
     let address = listener.local_addr().map_err(failed("the listener".into()))?;
     let base_uri = base_uri(address);
@@ -162,7 +162,7 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let settings = Settings { credentials, ..data.settings(&base_uri, cli.connectors) };
     let bundle =
         Arc::new(Bundle::open(settings, database.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
-    // Each is logged as it is met: now, for whoever writes one sits here.
+    // Loads every connector now, so that broken ones are logged at the start, while their author is watching.
     bundle.refresher().connector_setup.catalog.broken().for_each(drop);
     let demo = if cli.no_demo {
         None
@@ -189,13 +189,13 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated.recv() => {}
     }
-    // A provider may have replaced the token that a refresh has sent: its answer is worth some seconds.
-    drop(tokio::time::timeout(FAREWELL, refresher.idle()).await);
-    // The end of the runtime would wait for threads that stand still.
+    // The provider may already have replaced the refresh token: losing its answer would cost the connection.
+    drop(tokio::time::timeout(SHUTDOWN_GRACE, refresher.idle()).await);
+    // Shutting the runtime down would wait for blocked threads.
     std::process::exit(0)
 }
 
-/// An address that a browser on this machine can open.
+/// The base URI that a browser on this machine can open.
 fn base_uri(mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
@@ -204,24 +204,24 @@ fn base_uri(mut address: SocketAddr) -> String {
 }
 
 fn welcome(base_uri: &str, data: &DataDir, door: &Door, demo_id: Option<&str>, admin: &str, tenant: &str) -> String {
-    let mut text = format!("Larder is running at {base_uri}\n\nAn admin token, good for two hours:\n{admin}\n");
+    let mut text = format!("Larder is running at {base_uri}\n\nAn admin token, valid for two hours:\n{admin}\n");
     if let Some(id) = demo_id {
         text += &format!(
             "\nConnect the demo account in a browser:\n{base_uri}/connect?integrationKey=demo&token={tenant}\n\
-             \nThen look at the connection, and read its credentials, now and in two minutes:\n\
+             \nThen list connections and read the credentials, now and again in two minutes:\n\
              curl -H 'Authorization: Bearer {admin}' {base_uri}/connections\n\
              curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId={id}'\n"
         );
     }
     text += &format!(
-        "\nStore and read credentials of your own:\n\
+        "\nStore and read your own credentials:\n\
          curl -X PUT -H 'Authorization: Bearer {admin}' -d '{{\"credentials\": {{\"apiKey\": \"k\"}}}}' \
          '{base_uri}/credentials?connectionId=mine'\n\
          curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId=mine'\n"
     );
     text += &format!(
-        "\nRun the real Lambda binaries over the same data:\n\
-         AWS_ENDPOINT_URL_DYNAMODB={} and the rest are in {file}\n\
+        "\nRun the real Lambda binaries on the same data:\n\
+         AWS_ENDPOINT_URL_DYNAMODB={} and other variables are in {file}\n\
          cargo lambda watch --invoke-address 127.0.0.1 --invoke-port {LAMBDA_PORT} --env-file {file}\n",
         door.endpoint(),
         file = data.lambda_env().display(),
@@ -247,7 +247,7 @@ fn lambda_env(data: &DataDir, connectors: &[PathBuf], door: &Door) -> io::Result
         ("SEAL_KEY_FILE", data.seal_key().display().to_string()),
         ("SECRETS_FILE", data.secrets().display().to_string()),
     ];
-    // The same credentials, wherever they are kept.
+    // The binaries must use the same credential store.
     let credentials = [
         "CONNECTION_CREDENTIALS_STORAGE_TYPE",
         "CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL",
@@ -257,7 +257,7 @@ fn lambda_env(data: &DataDir, connectors: &[PathBuf], door: &Door) -> io::Result
     Ok(lines.into_iter().chain(credentials).map(|(name, value)| format!("{name}=\"{value}\"\n")).collect())
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the program is for")]
+#[expect(clippy::print_stdout, reason = "printing is what these commands are for")]
 fn print(text: &str) {
     println!("{text}");
 }

@@ -1,12 +1,12 @@
-//! Which function a path belongs to, by the routes that the template and the router of `cargo lambda watch` have too.
+//! Maps a path to its function, with the same routes as the template and the router of `cargo lambda watch`.
 
 use http::Method;
 use larder::routes::{Function, ROUTES};
 
-/// The function of a path, whatever comes before it there.
+/// The function behind a path, which may have any prefix.
 pub fn function_of(method: &Method, path: &str) -> Option<Function> {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    // Ids follow these, and an id may be called anything.
+    // The connections function comes first: ids follow its roots, and an id may look like another route.
     let is_managed = |segment| Function::Connections.routes().any(|route| route.root() == segment);
     if segments.clone().any(is_managed) {
         return Some(Function::Connections);
@@ -14,7 +14,7 @@ pub fn function_of(method: &Method, path: &str) -> Option<Function> {
     let last = segments.next_back()?;
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut routes = ROUTES.iter().filter(|route| route.root() == last);
-    // The last one tells the caller that it has no such method.
+    // If no method matches, the last route's function answers 405.
     routes.clone().find(|route| route.method == method).or_else(|| routes.next_back()).map(|route| route.function)
 }
 
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_has_its_function_behind_any_prefix() {
+    fn paths_map_to_functions_behind_any_prefix() {
         for (method, path, function) in [
             (Method::GET, "/credentials", Some(Function::GetCredentials)),
             (Method::HEAD, "/credentials", Some(Function::GetCredentials)),

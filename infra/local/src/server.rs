@@ -1,8 +1,8 @@
-//! HTTP in front of the functions, with the limits that Lambda has.
+//! The HTTP server in front of the functions, with Lambda's limits.
 //!
-//! Other origins' scripts may send requests here, as they may in AWS, and read no answer: no CORS header allows it. A page
-//! that reaches this port under a name of its own (DNS rebinding) can read answers, but gains nothing: every route needs a
-//! token, or the state and the cookie of a flow, and cookies are kept by name. `demo` guards its own form.
+//! As in AWS, scripts of other origins can send requests but not read the responses, since no CORS header allows it. A page
+//! that reaches this port under its own host name (DNS rebinding) can read responses but gains nothing: every route needs a
+//! token, or a flow's state and cookie, and browsers keep cookies by host name. `demo` guards its own form.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::bundle::Bundle;
 use crate::demo::DemoProvider;
 use crate::listener;
 
-/// The largest request that a Lambda function takes.
+/// The largest request that Lambda accepts.
 const MAX_BODY: usize = 6 * 1024 * 1024;
 
 /// Serves the functions, and the demo provider if there is one, until the process ends.
@@ -38,8 +38,8 @@ async fn answer(bundle: &Arc<Bundle>, demo: Option<&DemoProvider>, request: hype
     match demo {
         Some(demo) if request.uri().path().starts_with(DemoProvider::PREFIX) => demo.handle(&request),
         _ => {
-            // As in Lambda, requests do not disturb each other, and the function goes on when its caller does not wait for
-            // it: what a provider gave is saved.
+            // As in Lambda, requests are isolated from each other, and the function finishes even if its caller hangs up,
+            // so that tokens from the provider are saved.
             let bundle = Arc::clone(bundle);
             let handled = isolated(async move { bundle.handle(request).await });
             handled.await.unwrap_or_else(|panicked| Error::internal(panicked).into())

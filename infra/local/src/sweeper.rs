@@ -1,4 +1,4 @@
-//! Refreshes what is due, every second: locally, the sweeper is all there is.
+//! Refreshes due connections every second. Locally, nothing else triggers refreshes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use larder_engine::refresh::Refresher;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Sweeps until the process ends. A sweep begins when the one before has begun all that was due: one slow provider keeps
-/// nobody else waiting.
+/// Sweeps until the process ends. The next sweep starts once the previous one has started all of its refreshes, so a slow
+/// provider does not delay other connections.
 pub async fn run(refresher: Arc<Refresher>) {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -16,7 +16,7 @@ pub async fn run(refresher: Arc<Refresher>) {
         ticks.tick().await;
         let (beginning, mut begun) = mpsc::channel(1);
         tokio::spawn(sweep(Arc::clone(&refresher), beginning));
-        // Nothing is ever sent.
+        // Nothing is ever sent: this waits until the sweep drops its sender.
         begun.recv().await;
     }
 }

@@ -1,5 +1,5 @@
-//! `larder try DIR --input FILE`: runs a connector's functions one by one against the real application, and prints what
-//! each got and returned, secrets masked.
+//! `larder try DIR --input FILE`: runs a connector's functions one by one against the real provider, and prints the
+//! arguments and the result of each, with secrets masked.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ use larder_engine::provider::{ConnectorContext, Provider};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// What is given to the functions: a JSON or YAML file.
+/// The input of the functions, from a JSON or YAML file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TrialInput {
@@ -24,41 +24,41 @@ pub struct TrialInput {
     connector_parameters: Map<String, Value>,
     #[serde(alias = "connectionInput", alias = "input")]
     connection_parameters: Map<String, Value>,
-    /// Without them, only functions that come before there are credentials are run, and what they return is used.
+    /// If missing, the results of functions that produce credentials are used.
     credentials: Option<Map<String, Value>>,
     /// For `getCredentialsFromAccessTokenResponse` and `getCredentialsFromRefreshTokenResponse`.
     token_response: Option<Map<String, Value>>,
-    /// For `getTokenData`, such as `code`.
+    /// For `getTokenData`: `code`, for example.
     query_parameters: Option<Map<String, Value>>,
     code_verifier: Option<String>,
     redirect_uri: Option<String>,
 }
 
-/// Why nothing could be tried.
+/// The reasons why nothing could be run.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// A file or a folder cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, std::io::Error),
-    /// The input is not what is wanted.
+    /// The input is invalid.
     #[error("{0}")]
     Input(String),
-    /// The folder is no connector.
-    #[error("the connector does not load:\n{0}\n`larder check` says more")]
+    /// The folder is not a valid connector.
+    #[error("the connector does not load:\n{0}\nrun `larder check` for details")]
     Connector(String),
-    /// No HTTP client could be made.
-    #[error("no HTTP client could be made")]
+    /// The HTTP client could not be created.
+    #[error("the HTTP client could not be created")]
     Egress(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Functions that change something at the application; they run only when they are named.
+/// Functions that change something at the provider. They run only when named.
 const NAMED_ONLY: [FunctionName; 2] = [FunctionName::RefreshCredentials, FunctionName::Disconnect];
 
-/// Runs the functions and writes about each to `report`. `only` names functions; none means all that can run without
-/// harm. `Ok(false)` says that one of them failed.
+/// Runs the functions and appends an entry for each to `report`. `only` selects functions by name; empty means all that
+/// change nothing. Returns `false` if one of them failed.
 ///
 /// # Errors
-/// When nothing could be tried.
+/// When nothing could be run.
 pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String) -> Result<bool, TrialError> {
     let unreadable = |path: &Path| {
         let path = path.display().to_string();
@@ -74,7 +74,7 @@ pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String)
     let input: TrialInput = folder::parse_data(&text)
         .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()))
         .map_err(|error| TrialError::Input(format!("{}: {error}", input.display())))?;
-    let wanted = wanted(only)?;
+    let selected = selected(only)?;
 
     let egress = Egress::new(AddressPolicy::PublicAndLoopback).map_err(|error| TrialError::Egress(Box::new(error)))?;
     let javascript = JavaScript::new(egress.clone(), Arc::new(SystemRng), Limits::default());
@@ -82,15 +82,15 @@ pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String)
     let mut trial = Trial::new(connector, input)?;
     let mut all_passed = true;
     for name in ORDER {
-        let is_wanted = if wanted.is_empty() { !NAMED_ONLY.contains(&name) } else { wanted.contains(&name) };
-        if is_wanted && trial.auth.option.function(name).is_some() {
+        let is_selected = if selected.is_empty() { !NAMED_ONLY.contains(&name) } else { selected.contains(&name) };
+        if is_selected && trial.auth.option.function(name).is_some() {
             all_passed &= trial.run(&provider, name, report).await;
         }
     }
     Ok(all_passed)
 }
 
-/// In the order of a connection's life.
+/// The order of execution, which follows a connection's life cycle.
 const ORDER: [FunctionName; 9] = [
     FunctionName::GetOAuthConfig,
     FunctionName::GetTokenData,
@@ -103,11 +103,11 @@ const ORDER: [FunctionName; 9] = [
     FunctionName::Disconnect,
 ];
 
-fn wanted(only: &[String]) -> Result<Vec<FunctionName>, TrialError> {
+fn selected(only: &[String]) -> Result<Vec<FunctionName>, TrialError> {
     let find = |name: &String| {
         FunctionName::ALL.into_iter().find(|each| each.spec_key() == name).ok_or_else(|| {
             let names: Vec<&str> = FunctionName::ALL.iter().map(|each| each.spec_key()).collect();
-            TrialError::Input(format!("there is no function `{name}`, but {}", names.join(", ")))
+            TrialError::Input(format!("there is no function `{name}`; the functions are {}", names.join(", ")))
         })
     };
     only.iter().map(find).collect()
@@ -134,14 +134,14 @@ impl Trial {
             trimmed(std::mem::take(&mut input.connection_parameters)),
         );
         input.connector_parameters = trimmed(std::mem::take(&mut input.connector_parameters));
-        for (what, schema, object) in [
+        for (name, schema, object) in [
             ("connectorParameters", &option.parameters_schema, &input.connector_parameters),
             ("connectionParameters", &option.input_schema, &entered),
         ] {
             let errors =
                 schema::validate(schema.as_ref(), object).map_err(|error| TrialError::Input(error.to_string()))?;
             if !errors.is_empty() {
-                return Err(TrialError::Input(format!("`{what}` does not fit: {}", schema::summary(&errors))));
+                return Err(TrialError::Input(format!("`{name}` is invalid: {}", schema::summary(&errors))));
             }
         }
         let mut secrets = Vec::new();
@@ -165,12 +165,12 @@ impl Trial {
         Ok(trial)
     }
 
-    /// Runs one function, if what it needs is there. `false` if it failed.
+    /// Runs one function if the input has what it needs. Returns `false` if it failed.
     async fn run(&mut self, provider: &Provider, name: FunctionName, report: &mut String) -> bool {
         let arguments = match self.arguments(name) {
             Ok(arguments) => arguments,
             Err(missing) => {
-                writeln!(report, "- {}: skipped, for there is no `{missing}` in the input", name.spec_key()).ok();
+                writeln!(report, "- {}: skipped because the input has no `{missing}`", name.spec_key()).ok();
                 return true;
             }
         };
@@ -195,7 +195,7 @@ impl Trial {
         result.is_ok()
     }
 
-    /// What a function gets besides the parameters; the name of what is missing otherwise.
+    /// The function's arguments apart from the parameters, or the name of the first missing one.
     fn arguments(&self, name: FunctionName) -> Result<Map<String, Value>, &'static str> {
         let object = |key: &'static str, value: &Option<Map<String, Value>>| {
             value.clone().map(|value| (key.to_owned(), Value::Object(value))).ok_or(key)
@@ -222,7 +222,7 @@ impl Trial {
         }))
     }
 
-    /// What later functions need of a result.
+    /// Keeps the parts of a result that later functions need.
     fn keep(&mut self, name: FunctionName, result: &Map<String, Value>) {
         collect_secrets(result, None, &mut self.secrets);
         match name {
@@ -249,7 +249,7 @@ impl Trial {
     }
 }
 
-/// The texts that are secret: by the schema, or by how they are called.
+/// Collects the secret strings: those that the schema marks, and those whose names sound secret.
 fn collect_secrets(object: &Map<String, Value>, schema: Option<&Value>, secrets: &mut Vec<String>) {
     const WORDS: [&str; 7] = ["secret", "token", "password", "key", "auth", "cookie", "session"];
     for (name, value) in object {
@@ -262,7 +262,7 @@ fn collect_secrets(object: &Map<String, Value>, schema: Option<&Value>, secrets:
         let is_named = WORDS.iter().any(|word| lower.contains(word)) && !lower.ends_with("type");
         match value {
             Value::String(text) if (is_marked || is_named) && !text.is_empty() => {
-                // As it stands in JSON.
+                // As it is written in JSON.
                 let escaped = Value::from(text.as_str()).to_string();
                 secrets.push(escaped.trim_matches('"').to_owned());
                 secrets.push(text.clone());

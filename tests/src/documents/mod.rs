@@ -1,4 +1,4 @@
-//! The files of the repository that tests read: documents with their tables, the manifest's routes, the deployment template.
+//! Files of the repository that tests read: documents with tables, the manifest's routes, and the deployment template.
 
 pub mod document;
 pub mod template;

@@ -7,20 +7,20 @@ use serde_json::Value;
 
 use super::document::root;
 
-/// The template. What has a tag, such as `!Sub` or `!GetAtt`, is read as if it had none.
+/// The template. Tags like `!Sub` and `!GetAtt` are ignored.
 #[derive(Debug)]
 pub struct Template(Value);
 
-/// One thing that a role allows: whose role it is, the action, the resource, and the parameter that it depends on.
+/// A permission in a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allowed {
-    /// The function, or whoever else has the role.
+    /// The function or service that has the role.
     pub who: String,
-    /// `dynamodb:GetItem`, for instance.
+    /// The action, for example `dynamodb:GetItem`.
     pub action: String,
-    /// The end of the ARN without the name of the stack, or the name of a resource of the template.
+    /// The end of the ARN without the stack's name, or the name of a resource in the template.
     pub resource: String,
-    /// `RefreshScheduler=eventbridge`, for instance; empty if it is always allowed.
+    /// The condition, for example `RefreshScheduler=eventbridge`; empty if there is none.
     pub only_if: String,
 }
 
@@ -28,13 +28,13 @@ impl Template {
     /// Reads the template.
     ///
     /// # Panics
-    /// If it is not YAML.
+    /// If it is not valid YAML.
     pub fn read() -> Self {
         let text = fs::read_to_string(root().join("infra/template.yaml")).expect("the template");
         Self(serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}")))
     }
 
-    /// A section, such as `Globals`.
+    /// A top-level section, for example `Globals`.
     pub fn section(&self, name: &str) -> &Value {
         &self.0[name]
     }
@@ -44,26 +44,26 @@ impl Template {
         &self.0["Resources"][name]["Properties"]
     }
 
-    /// The resources of a type, by their names.
+    /// The resources of a type, by name.
     pub fn resources(&self, kind: &str) -> BTreeMap<&str, &Value> {
         let resources = self.0["Resources"].as_object().expect("resources");
         let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);
         of_kind.map(|(name, resource)| (name.as_str(), resource)).collect()
     }
 
-    /// The functions: the names of their resources, by the names of their binaries.
+    /// The resource names of the functions, by the names of their binaries.
     pub fn functions(&self) -> BTreeMap<&str, &str> {
         let functions = self.resources("AWS::Serverless::Function").into_iter();
         functions.map(|(name, it)| (text(&it["Metadata"]["BuildProperties"]["Binary"]), name)).collect()
     }
 
-    /// A property of a function, its own or that of all.
+    /// A property of a function, either its own or the global one.
     pub fn of_function(&self, name: &str, property: &str) -> &Value {
         let own = &self.properties(name)[property];
         if own.is_null() { &self.0["Globals"]["Function"][property] } else { own }
     }
 
-    /// Everything that roles allow.
+    /// All permissions in all roles.
     pub fn allowed(&self) -> BTreeSet<Allowed> {
         let mut allowed = BTreeSet::new();
         for role in self.resources("AWS::IAM::Role").into_values() {
@@ -84,7 +84,7 @@ impl Template {
         allowed
     }
 
-    /// A statement, and the parameter that it depends on.
+    /// Splits a statement from the parameter that it depends on.
     fn statement<'a>(&self, statement: &'a Value) -> (String, &'a Value) {
         let Some([condition, statement, _nothing]) = statement["Fn::If"].as_array().map(Vec::as_slice) else {
             return (String::new(), statement);
@@ -97,18 +97,18 @@ impl Template {
     }
 }
 
-/// A text of the template.
+/// Reads a string.
 ///
 /// # Panics
-/// If it is none.
+/// If the value has another type.
 pub fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
 }
 
-/// A list of the template.
+/// Reads a list.
 ///
 /// # Panics
-/// If it is none.
+/// If the value has another type.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
 }
@@ -120,7 +120,7 @@ fn one_or_many(value: &Value) -> Vec<&str> {
     }
 }
 
-/// `arn:…:table/${AWS::StackName}-sessions` is `table/sessions`, `Key.Arn` is `Key`.
+/// Shortens `arn:…:table/${AWS::StackName}-sessions` to `table/sessions`, and `Key.Arn` to `Key`.
 fn short(resource: &str) -> String {
     let end = resource.split_once("${AWS::AccountId}:").map_or(resource, |(_, end)| end);
     let end = end.strip_suffix(".Arn").unwrap_or(end);

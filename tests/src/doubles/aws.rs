@@ -1,5 +1,5 @@
-//! AWS in front of the embedded database: it passes DynamoDB on, or fails it where it is told to, and remembers what was
-//! sent to the services that are not here.
+//! A fake of AWS: it forwards DynamoDB requests to the embedded database or fails them on demand, and records the requests
+//! to other services.
 
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
@@ -16,16 +16,16 @@ use serde_json::{Value, json};
 
 use super::loopback::{listen, serve};
 
-/// The services, on a loopback port, until the test ends.
+/// AWS services on a loopback port. They stop with the test.
 #[derive(Clone)]
 pub struct Aws {
     database: EmbeddedDynamoDb,
     endpoint: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<AwsState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct AwsState {
     failing: HashSet<String>,
     messages: Vec<String>,
     batches: usize,
@@ -35,7 +35,7 @@ struct State {
 }
 
 impl Aws {
-    /// Services around a database.
+    /// Starts services in front of a database.
     pub async fn start(database: EmbeddedDynamoDb) -> Self {
         let (listener, address) = listen().await;
         let endpoint = format!("http://{address}");
@@ -48,7 +48,7 @@ impl Aws {
         aws
     }
 
-    /// An SDK configuration that leads here.
+    /// An SDK configuration with this fake as its endpoint.
     pub fn sdk_config(&self) -> SdkConfig {
         self.database
             .sdk_config()
@@ -58,48 +58,48 @@ impl Aws {
             .build()
     }
 
-    /// Has an operation, such as `PutItem`, fail until it is mended.
+    /// Makes an operation, for example `PutItem`, fail until [`Self::restore`] is called.
     pub fn fail(&self, operation: &str) {
         self.state().failing.insert(operation.to_owned());
     }
 
-    /// Has an operation work again.
-    pub fn mend(&self, operation: &str) {
+    /// Makes an operation work again.
+    pub fn restore(&self, operation: &str) {
         self.state().failing.remove(operation);
     }
 
-    /// Takes the bodies of the messages that were sent to queues, oldest first.
+    /// Takes the bodies of the messages sent to queues, oldest first.
     pub fn take_messages(&self) -> Vec<String> {
         std::mem::take(&mut self.state().messages)
     }
 
-    /// How many batches of messages were sent.
+    /// The number of message batches sent.
     pub fn batches(&self) -> usize {
         self.state().batches
     }
 
-    /// How many messages were to be delivered again soon.
+    /// The number of messages whose visibility was changed for redelivery.
     pub fn retried(&self) -> usize {
         self.state().retried
     }
 
-    /// Takes the events that were published: `detail-type` and `detail`.
+    /// Takes the published events: `detail-type` and `detail`.
     pub fn take_events(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut self.state().events)
     }
 
-    /// The schedules that are there, by name.
+    /// The existing schedules, by name.
     pub fn schedules(&self) -> BTreeMap<String, Value> {
         self.state().schedules.clone()
     }
 
-    /// Has a schedule fire: it is gone then.
+    /// Fires a schedule, which deletes it.
     pub fn fire(&self, name: &str) {
         assert!(self.state().schedules.remove(name).is_some(), "there is no schedule {name}");
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> std::sync::MutexGuard<'_, AwsState> {
+        self.state.lock().expect("the lock is not poisoned")
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -117,7 +117,7 @@ impl Aws {
             return reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "__type": "InternalServerError" }));
         }
         if service.starts_with("DynamoDB") {
-            return self.pass_on(target, &body);
+            return self.forward(target, &body);
         }
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let mut state = self.state();
@@ -157,12 +157,12 @@ impl Aws {
                 }
                 json!({ "FailedEntryCount": 0, "Entries": [{ "EventId": "e" }] })
             }
-            _ => panic!("nobody expected {service} {operation} {}", parts.uri),
+            _ => panic!("unexpected call: {service} {operation} {}", parts.uri),
         };
         reply(StatusCode::OK, &answer)
     }
 
-    fn pass_on(&self, target: &str, body: &[u8]) -> Response<Full<Bytes>> {
+    fn forward(&self, target: &str, body: &[u8]) -> Response<Full<Bytes>> {
         let (status, body) = self.database.answer(target, body);
         let mut answer = Response::new(Full::from(body));
         *answer.status_mut() = StatusCode::from_u16(status).expect("a status");

@@ -1,4 +1,4 @@
-//! An API that stores credentials as `seeds/credentials-storage.txt` says, and fails as it is told to.
+//! A fake of the external credential API, which follows `seeds/credentials-storage.txt` and fails on demand.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -21,56 +21,61 @@ use url::Url;
 use super::loopback::{listen, serve};
 use crate::ApiCall;
 
-/// What is done in place of the usual.
+/// A fault in place of the usual response.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// This status, and nothing else.
+    /// Answers this status and does nothing.
     Status(StatusCode),
-    /// The usual is done, but this is the status.
+    /// Does the usual work but answers this status.
     DoneBut(StatusCode),
-    /// This body with 200.
+    /// Answers 200 with this body.
     Body(String),
-    /// A redirect to where it would be answered.
+    /// Redirects to the same URL.
     Redirect,
-    /// The usual answer, but cut in the middle.
+    /// Cuts the usual response off in the middle.
     Cut,
-    /// No answer.
+    /// Never answers.
     Hang,
 }
 
-/// How an API takes `DELETE`.
+/// The API's behavior on `DELETE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delete {
-    /// It removes.
+    /// It removes the credentials.
     Works,
-    /// It answers this, and removes nothing.
+    /// It answers this status and removes nothing.
     Unknown(StatusCode),
 }
 
-/// An API on a loopback port. It ends with the test.
+/// An external credential API on a loopback port. It stops with the test.
 #[derive(Clone)]
 pub struct CredentialApi {
     url: Url,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CredentialApiState>>,
 }
 
-struct State {
-    /// By workspace and connection.
+struct CredentialApiState {
+    /// Credentials by workspace and connection id.
     stored: HashMap<(String, String), Credentials>,
     calls: Vec<ApiCall>,
-    /// For a method, or for any.
+    /// The next faults, each for one method or for any.
     faults: VecDeque<(Option<Method>, Fault)>,
     delete: Delete,
 }
 
-type Answer = hyper::Response<BoxBody<Bytes, io::Error>>;
+type BoxedResponse = hyper::Response<BoxBody<Bytes, io::Error>>;
 
 impl CredentialApi {
-    /// Starts an empty one.
+    /// Starts an empty API.
     pub async fn start() -> Self {
         let (listener, address) = listen().await;
         let url = Url::parse(&format!("http://{address}/a/path?key=marker-of+its+owner&x=%20")).expect("a URL");
-        let state = State { stored: HashMap::new(), calls: Vec::new(), faults: VecDeque::new(), delete: Delete::Works };
+        let state = CredentialApiState {
+            stored: HashMap::new(),
+            calls: Vec::new(),
+            faults: VecDeque::new(),
+            delete: Delete::Works,
+        };
         let api = Self { url, state: Arc::new(Mutex::new(state)) };
         let serving = api.clone();
         serve(listener, move |request| {
@@ -80,37 +85,37 @@ impl CredentialApi {
         api
     }
 
-    /// Where it is: a path and a query belong to it.
+    /// The API's URL, which has a path and a query.
     pub fn url(&self) -> Url {
         self.url.clone()
     }
 
-    /// Has the next requests fail.
+    /// Makes the next requests fail.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults.into_iter().map(|fault| (None, fault)));
     }
 
-    /// Has the next requests of a method fail.
+    /// Makes the next requests with a method fail.
     pub fn fail_on(&self, method: &Method, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults.into_iter().map(|fault| (Some(method.clone()), fault)));
     }
 
-    /// Has no more requests fail.
-    pub fn mend(&self) {
+    /// Removes all remaining faults.
+    pub fn restore(&self) {
         self.state().faults.clear();
     }
 
-    /// How many requests are still to fail.
+    /// The number of faults that have not happened yet.
     pub fn faults_left(&self) -> usize {
         self.state().faults.len()
     }
 
-    /// Says how it takes `DELETE`.
+    /// Sets the behavior on `DELETE`.
     pub fn set_delete(&self, delete: Delete) {
         self.state().delete = delete;
     }
 
-    /// The JSON that is stored for a connection of the workspace `local`.
+    /// The JSON stored for a connection of the workspace `local`.
     pub fn stored(&self, id: &str) -> Option<String> {
         self.state()
             .stored
@@ -118,21 +123,21 @@ impl CredentialApi {
             .map(|credentials| credentials.as_json().to_owned())
     }
 
-    /// Puts JSON there, as its owner may.
+    /// Stores JSON directly, as the API's owner could.
     pub fn store(&self, id: &str, json: &str) {
         self.state().stored.insert(("local".to_owned(), id.to_owned()), serde_json::from_str(json).expect("JSON"));
     }
 
-    /// The requests so far.
+    /// The recorded requests.
     pub fn calls(&self) -> Vec<ApiCall> {
         self.state().calls.clone()
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> std::sync::MutexGuard<'_, CredentialApiState> {
+        self.state.lock().expect("the lock is not poisoned")
     }
 
-    async fn answer(&self, request: hyper::Request<Incoming>) -> Answer {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> BoxedResponse {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
@@ -179,7 +184,7 @@ impl CredentialApi {
 
     fn usual(&self, method: &Method, query: &str, workspace: Option<&str>, body: &[u8]) -> (StatusCode, String) {
         #[derive(Deserialize)]
-        struct Body {
+        struct PutBody {
             credentials: Credentials,
         }
         let ids: Vec<_> = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "connectionId").collect();
@@ -188,8 +193,8 @@ impl CredentialApi {
         let key = (workspace.to_owned(), id.clone().into_owned());
         let mut state = self.state();
         match *method {
-            Method::PUT => match serde_json::from_slice::<Body>(body) {
-                Ok(Body { credentials }) => {
+            Method::PUT => match serde_json::from_slice::<PutBody>(body) {
+                Ok(PutBody { credentials }) => {
                     state.stored.insert(key, credentials);
                     (StatusCode::CREATED, String::new())
                 }
@@ -213,18 +218,18 @@ impl CredentialApi {
     }
 }
 
-/// The workspace that a token names.
+/// The workspace in a token's claims.
 fn workspace(token: &str) -> Option<String> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice::<Value>(&claims).ok()?.get("iss")?.as_str().map(ToOwned::to_owned)
 }
 
-fn respond(status: StatusCode, body: Full<Bytes>) -> Answer {
+fn respond(status: StatusCode, body: Full<Bytes>) -> BoxedResponse {
     let body = body.map_err(|never| match never {}).boxed();
     hyper::Response::builder().status(status).header("content-type", "application/json").body(body).expect("a response")
 }
 
-/// A body that breaks off.
+/// A body that is cut off.
 struct Cut(Option<Bytes>);
 
 impl Body for Cut {

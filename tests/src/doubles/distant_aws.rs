@@ -1,5 +1,5 @@
-//! AWS at a distance: Secrets Manager and KMS that know the calls that functions make when they read, and the embedded
-//! DynamoDB, all behind the same delays, with TLS or without. Each service is a port of its own, as in AWS it is a host.
+//! A fake of AWS with network delays: DynamoDB (the embedded database), and the Secrets Manager and KMS calls that functions
+//! make on a read, with or without TLS. Each service has its own port, like the hosts in AWS.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,26 +29,26 @@ use tokio_rustls::TlsAcceptor;
 
 use super::loopback::listen;
 
-/// Services on ports of this machine. They end with the test.
+/// AWS services on local ports. They stop with the test.
 #[derive(Clone)]
 pub struct DistantAws {
-    state: Arc<State>,
-    /// Of the services: their names as they are in environment variables, and their addresses.
+    state: Arc<DistantAwsState>,
+    /// The services' names as in environment variables, and their addresses.
     addresses: Vec<(&'static str, SocketAddr)>,
-    /// Root certificates: those of the machine, and ours.
+    /// A file of root certificates: the machine's and ours.
     roots: Arc<NamedTempFile>,
 }
 
-struct State {
+struct DistantAwsState {
     dynamodb: EmbeddedDynamoDb,
     tls: TlsAcceptor,
-    /// What the database answered to the reads since the last write, so that its own time is not what is measured.
+    /// The database's answers to reads since the last write. With this cache, its own time is not measured.
     read: Mutex<HashMap<(String, Bytes), Bytes>>,
     secrets: Mutex<HashMap<String, String>>,
     delay_micros: AtomicU64,
-    /// The names of the operations so far, in the order in which they came.
+    /// The names of the recorded operations, in order.
     calls: Mutex<Vec<String>>,
-    /// How many calls are under way, and how many were at most.
+    /// The number of running calls, and its maximum.
     under_way: Mutex<(usize, usize)>,
 }
 
@@ -58,7 +58,7 @@ impl DistantAws {
     /// Starts the services in front of a database.
     pub async fn start(dynamodb: &EmbeddedDynamoDb) -> Self {
         let (tls, roots) = certificate();
-        let state = Arc::new(State {
+        let state = Arc::new(DistantAwsState {
             dynamodb: dynamodb.clone(),
             tls,
             read: Mutex::default(),
@@ -74,7 +74,7 @@ impl DistantAws {
         Self { state, addresses, roots: Arc::new(roots) }
     }
 
-    /// The environment variables that lead a function here, by `http` or `https`.
+    /// The environment variables that make a function use these services, over `http` or `https`.
     pub fn variables(&self, scheme: &str) -> Vec<(String, String)> {
         let named = [
             ("AWS_ACCESS_KEY_ID", "id".to_owned()),
@@ -87,34 +87,34 @@ impl DistantAws {
         named.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(endpoints).collect()
     }
 
-    /// Where the services answer in this process: any of the addresses is all of them.
+    /// An endpoint for clients in this process. Every address serves all services.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.addresses[0].1)
     }
 
-    /// How long every new connection takes until it is served, and again every call.
+    /// Sets the delay of every new connection and of every call.
     pub fn set_delay(&self, delay: Duration) {
         let micros = delay.as_micros().try_into().expect("a short delay");
         self.state.delay_micros.store(micros, Ordering::Relaxed);
     }
 
-    /// Writes a secret.
+    /// Stores a secret.
     pub fn put_secret(&self, name: &str, value: &Value) {
-        self.state.secrets.lock().expect("no panic holds it").insert(name.to_owned(), value.to_string());
+        self.state.secrets.lock().expect("the lock is not poisoned").insert(name.to_owned(), value.to_string());
     }
 
-    /// The names of the operations since the last time, such as `DynamoDB_20120810.GetItem`.
+    /// Takes the names of the operations since the last call, for example `DynamoDB_20120810.GetItem`.
     pub fn take_calls(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.calls.lock().expect("no panic holds it"))
+        std::mem::take(&mut self.state.calls.lock().expect("the lock is not poisoned"))
     }
 
-    /// How many calls were under way at once since the last time, at most.
-    pub fn take_most_at_once(&self) -> usize {
-        std::mem::take(&mut self.state.under_way.lock().expect("no panic holds it").1)
+    /// Takes the largest number of concurrent calls since the last call.
+    pub fn take_max_concurrency(&self) -> usize {
+        std::mem::take(&mut self.state.under_way.lock().expect("the lock is not poisoned").1)
     }
 }
 
-async fn serve(state: Arc<State>) -> SocketAddr {
+async fn serve(state: Arc<DistantAwsState>) -> SocketAddr {
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -124,8 +124,8 @@ async fn serve(state: Arc<State>) -> SocketAddr {
     address
 }
 
-/// Serves a connection, whose first byte tells whether it is to be TLS.
-async fn greet(state: Arc<State>, stream: TcpStream) {
+/// Serves a connection. Its first byte shows whether it is TLS.
+async fn greet(state: Arc<DistantAwsState>, stream: TcpStream) {
     const HANDSHAKE: u8 = 22;
     stream.set_nodelay(true).expect("a TCP socket");
     state.wait().await;
@@ -133,20 +133,20 @@ async fn greet(state: Arc<State>, stream: TcpStream) {
     match stream.peek(&mut first).await {
         Ok(1) if first[0] == HANDSHAKE => match state.tls.accept(stream).await {
             Ok(stream) => talk(state, stream).await,
-            Err(error) => panic!("no TLS: {error}"),
+            Err(error) => panic!("the TLS handshake failed: {error}"),
         },
         Ok(_) => talk(state, stream).await,
         Err(_) => {}
     }
 }
 
-async fn talk(state: Arc<State>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn talk(state: Arc<DistantAwsState>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(|request| async { Ok::<_, Infallible>(state.answer(request).await) });
-    // A function ends when it is told to, whatever it still has open.
+    // A function may exit while its connections are open.
     drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
 }
 
-/// A certificate for this machine, and a file of root certificates with it.
+/// Generates a certificate for this machine, and a file of root certificates that includes it.
 fn certificate() -> (TlsAcceptor, NamedTempFile) {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -156,7 +156,7 @@ fn certificate() -> (TlsAcceptor, NamedTempFile) {
     let config = config.expect("TLS 1.2 and 1.3").with_no_client_auth();
     let config = config.with_single_cert(vec![cert.der().clone()], key).expect("a certificate and its key");
     let mut roots = NamedTempFile::new().expect("a file");
-    // Where Debian and Amazon Linux keep theirs.
+    // The locations on Debian and Amazon Linux.
     for machine in ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"] {
         roots.write_all(&std::fs::read(machine).unwrap_or_default()).expect("a file");
     }
@@ -164,7 +164,7 @@ fn certificate() -> (TlsAcceptor, NamedTempFile) {
     (TlsAcceptor::from(Arc::new(config)), roots)
 }
 
-impl State {
+impl DistantAwsState {
     async fn wait(&self) {
         let delay = self.delay_micros.load(Ordering::Relaxed);
         if delay > 0 {
@@ -177,7 +177,7 @@ impl State {
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let Some(target) = target else { return answer(StatusCode::NOT_FOUND, &json!({})) };
-        self.calls.lock().expect("no panic holds it").push(target.to_owned());
+        self.calls.lock().expect("the lock is not poisoned").push(target.to_owned());
         self.count(1);
         self.wait().await;
         self.count(-1);
@@ -209,7 +209,7 @@ impl State {
     }
 
     fn count(&self, change: isize) {
-        let (now, most) = &mut *self.under_way.lock().expect("no panic holds it");
+        let (now, most) = &mut *self.under_way.lock().expect("the lock is not poisoned");
         *now = now.saturating_add_signed(change);
         *most = (*most).max(*now);
     }
@@ -217,12 +217,12 @@ impl State {
     fn database(&self, target: String, body: Bytes) -> Response<Full<Bytes>> {
         let is_read = target.ends_with(".GetItem") || target.ends_with(".Query");
         let call = (target, body.clone());
-        if let Some(answer) = self.read.lock().expect("no panic holds it").get(&call) {
+        if let Some(answer) = self.read.lock().expect("the lock is not poisoned").get(&call) {
             return dynamodb_answer(StatusCode::OK, answer.clone());
         }
         let (status, answer) = self.dynamodb.answer(&call.0, &body);
         let (status, answer) = (StatusCode::from_u16(status).expect("a status"), Bytes::from(answer));
-        let mut read = self.read.lock().expect("no panic holds it");
+        let mut read = self.read.lock().expect("the lock is not poisoned");
         if is_read && status.is_success() {
             read.insert(call, answer.clone());
         } else {
@@ -232,7 +232,7 @@ impl State {
     }
 
     fn secret(&self, name: &str) -> Result<Value, &'static str> {
-        let secrets = self.secrets.lock().expect("no panic holds it");
+        let secrets = self.secrets.lock().expect("the lock is not poisoned");
         let value = secrets.get(name).ok_or("ResourceNotFoundException")?;
         Ok(json!({"Name": name, "SecretString": value, "VersionId": "1"}))
     }
@@ -243,7 +243,7 @@ impl State {
     }
 
     fn write_secret(&self, name: &str, value: &str) -> Value {
-        self.secrets.lock().expect("no panic holds it").insert(name.to_owned(), value.to_owned());
+        self.secrets.lock().expect("the lock is not poisoned").insert(name.to_owned(), value.to_owned());
         json!({"Name": name, "VersionId": "1"})
     }
 }

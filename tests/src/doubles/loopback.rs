@@ -1,4 +1,4 @@
-//! Where the servers of tests listen.
+//! HTTP servers on loopback ports.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// A port of this machine that nobody else has.
+/// Listens on a free local port.
 pub async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
     (listener, address)
 }
 
-/// Answers every request over HTTP/1.1 until the runtime ends. An error ends its connection.
+/// Serves HTTP/1.1 requests until the runtime ends. An error closes its connection.
 pub fn serve<F, B, E>(listener: TcpListener, answer: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static)
 where
     F: Future<Output = Result<Response<B>, E>> + Send + 'static,

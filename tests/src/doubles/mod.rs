@@ -1,4 +1,4 @@
-//! Stand-ins for what Larder talks to, in this process: they answer as the test says, and remember what they were asked.
+//! Test doubles for the services that Larder calls, in this process. They answer as the test says and record the requests.
 
 mod aws;
 mod credential_api;

@@ -1,4 +1,4 @@
-//! A provider that answers what it is told to, and remembers what it was asked.
+//! A mock provider that answers as the test says and records the requests.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,74 +13,74 @@ use url::Url;
 
 use super::loopback::{listen, serve};
 
-/// What the token endpoint was sent.
+/// A request to the token endpoint.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
     /// The `Authorization` header.
     pub authorization: Option<String>,
     /// The names of all headers.
     pub headers: Vec<String>,
-    /// The form, in order.
+    /// The form's fields, in order.
     pub form: Vec<(String, String)>,
 }
 
 impl TokenRequest {
-    /// A field of the form.
+    /// Returns a field of the form.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// What the API was sent: any path but the token endpoint.
+/// A request to the provider's API: any path except the token endpoint.
 #[derive(Debug, Clone)]
 pub struct ApiCall {
-    /// Method and path with query, such as `GET /me`.
+    /// The method, and the path with its query, for example `GET /me`.
     pub what: String,
-    /// The headers, names in lower case.
+    /// The headers, with lowercase names.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
 }
 
 impl ApiCall {
-    /// A header.
+    /// Returns a header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// A provider on a loopback port. Unless it is told otherwise, it gives numbered tokens that live an hour, with a new
-/// refresh token each time.
+/// A provider on a loopback port. By default, it issues numbered access tokens with a lifetime of an hour, each with a new
+/// refresh token.
 #[derive(Clone)]
 pub struct MockProvider {
     base: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MockProviderState>>,
 }
 
-/// Status, body and headers.
+/// A status, a body and headers.
 type Scripted = (u16, String, Vec<(String, String)>);
 
-struct State {
-    /// What the next token requests are answered, before the usual answers.
+struct MockProviderState {
+    /// The answers to the next token requests. After these, the provider answers as usual.
     scripted: VecDeque<Scripted>,
     requests: Vec<TokenRequest>,
     issued: u64,
     expires_in: Value,
     delay: Duration,
-    /// Without permits, the token endpoint answers nobody.
+    /// If set, the token endpoint waits for a permit before each answer.
     gate: Option<Arc<Semaphore>>,
     test_status: u16,
     api_calls: Vec<ApiCall>,
-    /// What the next API calls are answered, by the beginning of [`ApiCall::what`].
+    /// The answers to the next API calls, by the start of [`ApiCall::what`].
     api_answers: VecDeque<(String, u16, String)>,
 }
 
 impl MockProvider {
-    /// Starts a provider; it ends with the test.
+    /// Starts a provider, which stops with the test.
     pub async fn start() -> Self {
         let (listener, address) = listen().await;
         let base = format!("http://{address}");
-        let state = State {
+        let state = MockProviderState {
             scripted: VecDeque::new(),
             requests: Vec::new(),
             issued: 0,
@@ -100,12 +100,12 @@ impl MockProvider {
         provider
     }
 
-    /// A URL of the provider.
+    /// Returns a URL of the provider.
     pub fn uri(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// The parameters of an integration of the bundled `oauth2` connector that leads here.
+    /// The parameters of an integration of the bundled `oauth2` connector with this provider.
     pub fn parameters(&self) -> Value {
         json!({
             "clientId": "the-client",
@@ -117,12 +117,12 @@ impl MockProvider {
         })
     }
 
-    /// What the end user's approval of an authorize URL leads to.
+    /// Approves an authorize URL as the end user, and returns the callback URL.
     pub fn approve(&self, authorize_url: &str) -> String {
         self.come_back(authorize_url, &[("code", "the-code")])
     }
 
-    /// The redirect from an authorize URL back to Larder, with these parameters and the state.
+    /// Returns the callback URL for an authorize URL, with these parameters and the state.
     pub fn come_back(&self, authorize_url: &str, parameters: &[(&str, &str)]) -> String {
         let url = Url::parse(authorize_url).expect("a URL");
         let get = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
@@ -131,81 +131,81 @@ impl MockProvider {
         back.into()
     }
 
-    /// Answers the next token request with this status and JSON.
+    /// Scripts the answer to the next token request: a status and JSON.
     pub fn script(&self, status: u16, body: &Value) {
         self.script_raw(status, &body.to_string(), &[("content-type", "application/json")]);
     }
 
-    /// Answers the next token request with this status, body and headers.
+    /// Scripts the answer to the next token request: a status, a body and headers.
     pub fn script_raw(&self, status: u16, body: &str, headers: &[(&str, &str)]) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.state().scripted.push_back((status, body.to_owned(), headers));
     }
 
-    /// How many scripted answers are still to be given.
+    /// The number of scripted answers that have not been sent yet.
     pub fn pending_answers(&self) -> usize {
         self.state().scripted.len()
     }
 
-    /// What the usual answers say of the tokens' life; null leaves it out.
+    /// Sets `expires_in` of the usual answers; null leaves it out.
     pub fn set_expires_in(&self, expires_in: Value) {
         self.state().expires_in = expires_in;
     }
 
-    /// How long the token endpoint thinks.
+    /// Sets how long the token endpoint waits before it answers.
     pub fn set_delay(&self, delay: Duration) {
         self.state().delay = delay;
     }
 
-    /// Has the token endpoint hold its answers back: there is one for each permit that is added.
+    /// Makes the token endpoint hold back its answers: each permit added releases one.
     pub fn hold(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         self.state().gate = Some(Arc::clone(&gate));
         gate
     }
 
-    /// What the test endpoint `/me` answers.
+    /// Sets the status of the test endpoint `/me`.
     pub fn set_test_status(&self, status: u16) {
         self.state().test_status = status;
     }
 
-    /// The token requests so far.
+    /// The recorded token requests.
     pub fn token_requests(&self) -> Vec<TokenRequest> {
         self.state().requests.clone()
     }
 
-    /// The refresh requests so far.
+    /// The recorded refresh requests.
     pub fn refreshes(&self) -> Vec<TokenRequest> {
         let requests = self.token_requests().into_iter();
         requests.filter(|request| request.get("grant_type") == Some("refresh_token")).collect()
     }
 
-    /// Waits until it has been asked for a refresh.
-    pub async fn until_asked(&self) {
+    /// Waits for the first refresh request.
+    pub async fn until_refresh_requested(&self) {
         while self.refreshes().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// The `Authorization` headers that the test endpoint got.
+    /// The `Authorization` headers of the requests to the test endpoint.
     pub fn tests(&self) -> Vec<Option<String>> {
         let calls = self.api_calls();
         let tests = calls.iter().filter(|call| call.what.split(' ').nth(1) == Some("/me"));
         tests.map(|call| call.header("authorization").map(ToOwned::to_owned)).collect()
     }
 
-    /// Everything that came but for token requests.
+    /// All recorded requests except token requests.
     pub fn api_calls(&self) -> Vec<ApiCall> {
         self.state().api_calls.clone()
     }
 
-    /// Answers the next API call that begins so, such as `POST /revoke`, with this status and JSON.
+    /// Scripts the answer to the next API call that starts with `what`, for example `POST /revoke`.
     pub fn script_api(&self, what: &str, status: u16, body: &Value) {
         self.state().api_answers.push_back((what.to_owned(), status, body.to_string()));
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> std::sync::MutexGuard<'_, MockProviderState> {
+        self.state.lock().expect("the lock is not poisoned")
     }
 
     async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
@@ -239,7 +239,7 @@ impl MockProvider {
         };
         let gate = self.state().gate.clone();
         if let Some(gate) = gate.filter(|_| parts.uri.path() == "/token") {
-            gate.acquire().await.expect("nobody closes it").forget();
+            gate.acquire().await.expect("the gate stays open").forget();
         }
         tokio::time::sleep(delay).await;
         let mut response = hyper::Response::builder().status(status);

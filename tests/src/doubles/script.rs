@@ -1,4 +1,4 @@
-//! All providers at once, on a loopback port: requests must come as a script says, and are answered as it says.
+//! A mock of all providers, on a loopback port: it expects the requests of a script, and answers as the script says.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,17 +19,17 @@ use url::{Url, form_urlencoded};
 
 use crate::suites::scenario::{Authorize, Exchange, Request, Response};
 
-/// The providers, for a [`World::rerouted`](crate::World::rerouted). Whatever is not as the script says is answered 500
-/// and remembered.
+/// The providers, for a [`World::rerouted`](crate::World::rerouted). Requests that differ from the script are answered with
+/// 500 and recorded as mismatches.
 #[derive(Clone)]
 pub struct Script {
-    /// Where they listen.
+    /// The port they listen on.
     pub port: u16,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ScriptState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct ScriptState {
     step: &'static str,
     expected: VecDeque<Exchange>,
     answered: usize,
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Script {
-    /// Starts the providers; they end with the test.
+    /// Starts the providers, which stop with the test.
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -64,7 +64,7 @@ impl Script {
         script
     }
 
-    /// What must be requested from now on.
+    /// Starts a step, and sets the exchanges that are expected in it.
     pub fn expect(&self, step: &'static str, exchanges: &[Exchange]) {
         let mut state = self.state();
         state.step = step;
@@ -72,24 +72,24 @@ impl Script {
         state.answered = 0;
     }
 
-    /// Ends a step: what was not requested is a mismatch too.
+    /// Ends a step. Missing requests are mismatches, too.
     pub fn end(&self) {
         let mut state = self.state();
         for exchange in std::mem::take(&mut state.expected) {
             let Request { method, uri, .. } = exchange.request;
-            state.mismatch(format!("no request came where {method} {uri} should have"));
+            state.mismatch(format!("expected {method} {uri}, but no request came"));
         }
     }
 
-    /// Whether something else holds, as a mismatch of this step if it does not.
+    /// Compares two values, and records differences as mismatches of this step.
     pub fn check(&self, what: &str, expected: &Value, actual: &Value) {
         let mut state = self.state();
         let found = state.differences(what, expected, actual, false);
         found.into_iter().for_each(|difference| state.mismatch(difference));
     }
 
-    /// Checks where the browser is sent. Gives where it is to come back to: with OAuth 1 the request token's callback,
-    /// with OAuth 2 the redirect URI and the state.
+    /// Checks the browser's redirect to the provider, and returns the callback URL: with OAuth 1 the request token's callback,
+    /// with OAuth 2 the redirect URI with the state.
     pub fn authorized(&self, expected: &Authorize, location: &str) -> Url {
         let mut state = self.state();
         let url = Url::parse(location).unwrap_or_else(|error| panic!("{error}: {location}"));
@@ -103,13 +103,13 @@ impl Script {
         back.unwrap_or_else(|| Url::parse_with_params(text("redirect_uri"), [("state", text("state"))])).expect("a URL")
     }
 
-    /// All that was not as it should be.
+    /// All differences from the script.
     pub fn mismatches(&self) -> Vec<String> {
         self.state().mismatches.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> MutexGuard<'_, ScriptState> {
+        self.state.lock().expect("the lock is not poisoned")
     }
 
     fn answer(&self, parts: &Parts, body: &[u8]) -> hyper::Response<Full<Bytes>> {
@@ -117,11 +117,8 @@ impl Script {
         let Some(exchange) = state.expected.pop_front() else {
             let origin = parts.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
             let body = String::from_utf8_lossy(body);
-            state.mismatch(format!(
-                "{} {origin}{} came where no request should have; body: {body}",
-                parts.method, parts.uri
-            ));
-            return refuse();
+            state.mismatch(format!("unexpected request: {} {origin}{}; body: {body}", parts.method, parts.uri));
+            return mismatch_response();
         };
         state.answered += 1;
         state.oauth_callback = oauth_callback(parts).or(state.oauth_callback.take());
@@ -129,14 +126,15 @@ impl Script {
         if found.is_empty() {
             return answer(&exchange.response);
         }
-        let head = format!("request {} is not {} {}", state.answered, exchange.request.method, exchange.request.uri);
+        let head =
+            format!("request {} differs from {} {}", state.answered, exchange.request.method, exchange.request.uri);
         let found: String = found.iter().map(|difference| format!("\n    {difference}")).collect();
         state.mismatch(head + &found);
-        refuse()
+        mismatch_response()
     }
 }
 
-impl State {
+impl ScriptState {
     fn mismatch(&mut self, text: String) {
         self.mismatches.push(format!("{}: {text}", self.step));
     }
@@ -166,7 +164,8 @@ impl State {
         found
     }
 
-    /// What differs, by path. If not exact, the actual objects may hold more; null is then what must not be there.
+    /// Lists the differences by path. If not `exact`, the actual objects may have more members, and an expected null means
+    /// that the member must be absent.
     fn differences(&self, at: &str, expected: &Value, actual: &Value, exact: bool) -> Vec<String> {
         match (expected, actual) {
             (Value::String(pattern), _) if pattern == "<any>" => Vec::new(),
@@ -180,33 +179,33 @@ impl State {
                 })
                 .collect()
             }
-            (Value::String(pattern), Value::String(text)) if self.fits(pattern, text) => Vec::new(),
+            (Value::String(pattern), Value::String(text)) if self.matches(pattern, text) => Vec::new(),
             _ if expected == actual => Vec::new(),
-            _ => vec![format!("{at} should be {}, and is {}", shown(expected), shown(actual))],
+            _ => vec![format!("expected {at} to be {}, found {}", shown(expected), shown(actual))],
         }
     }
 
-    fn fits(&self, pattern: &str, text: &str) -> bool {
+    fn matches(&self, pattern: &str, text: &str) -> bool {
         match pattern {
             "<state>" | "<challenge>" => text.len() >= 43,
             "<verifier>" => Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))) == self.challenge,
-            _ => fits(pattern, text),
+            _ => matches(pattern, text),
         }
     }
 }
 
-/// Whether a text fits a pattern, in which `<any>` stands for anything.
-fn fits(pattern: &str, text: &str) -> bool {
+/// Whether a string matches a pattern, in which `<any>` stands for anything.
+fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once("<any>") {
         None => pattern == text,
         Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
             let mut ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
-            ends.any(|at| fits(after, &rest[at..]))
+            ends.any(|at| matches(after, &rest[at..]))
         }),
     }
 }
 
-/// The callback that a request for a request token names (RFC 5849 §2.1).
+/// The callback in a request for a request token (RFC 5849 §2.1).
 fn oauth_callback(parts: &Parts) -> Option<String> {
     let header = parts.headers.get("authorization")?.to_str().ok()?;
     let (encoded, _) = header.split_once("oauth_callback=\"")?.1.split_once('"')?;
@@ -224,7 +223,7 @@ fn without_query(url: &Url) -> String {
     url.into()
 }
 
-/// The pairs of a form or a query; a name that comes twice has a list of values.
+/// Parses a form or a query. A repeated name gets a list of values.
 fn pairs(form: &[u8]) -> Value {
     let mut object = Map::new();
     for (name, value) in form_urlencoded::parse(form) {
@@ -251,7 +250,7 @@ fn answer(response: &Response) -> hyper::Response<Full<Bytes>> {
     builder.body(Full::from(body)).expect("a response")
 }
 
-fn refuse() -> hyper::Response<Full<Bytes>> {
-    let body = Full::from("not what the script says");
+fn mismatch_response() -> hyper::Response<Full<Bytes>> {
+    let body = Full::from("this request differs from the script");
     hyper::Response::builder().status(500).body(body).expect("a response")
 }

@@ -1,4 +1,4 @@
-//! HTTP answers in a form that people can write, and the checks that apply to every answer.
+//! HTTP responses in a format that people can write, and checks that apply to every response.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{planted, with_secrets};
 
-/// An answer: the status in the first line, one header in each line after it, an empty line, and the body.
-pub(super) struct Answer {
+/// A response: the status on the first line, then one header per line, an empty line, and the body.
+pub(super) struct CannedAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
-    /// The URL that is answered. Its query holds a secret.
+impl CannedAnswer {
+    /// The request's URL. Its query contains a secret.
     pub(super) const URL: &str = "https://api.example:8443/v1/token?key=MARKER-7Fjfp0ZBr1KtDRbnfVdmIw";
 
-    /// Reads an answer. Lines that are not headers are ignored, as are headers that HTTP does not allow.
+    /// Parses a response. Lines that are not valid headers are ignored.
     pub(super) fn read(data: &[u8]) -> Option<Self> {
         let (first, mut rest) = line(data);
         let status = first.split(' ').next()?.parse().ok().and_then(|code| StatusCode::from_u16(code).ok())?;
@@ -41,12 +41,12 @@ impl Answer {
         Some(Self { status, headers, body: rest.to_vec() })
     }
 
-    /// The same answer with secrets in its body.
+    /// Returns the response with secrets in its body.
     pub(super) fn planted(self) -> Self {
         Self { body: planted(&self.body), ..self }
     }
 
-    /// The answer as it arrives through the guarded client, which decodes it.
+    /// Receives the response through the guarded client, which decodes it.
     pub(super) fn receive(&self, limits: Limits) -> Result<Response, EgressError> {
         thread_local! {
             static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -57,7 +57,7 @@ impl Answer {
     }
 }
 
-/// A line as text, and what follows it.
+/// Splits off the first line as a string.
 pub(super) fn line(data: &[u8]) -> (String, &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (line, rest) = data.split_at(end);
@@ -77,7 +77,7 @@ impl Transport for Canned {
     }
 }
 
-/// The codes after which Larder asks the end user to reconnect, unless a connector says otherwise.
+/// The error codes that make Larder ask the end user to reconnect, unless a connector says otherwise.
 const PERMANENT: [&str; 8] = [
     "invalid_grant",
     "bad_refresh_token",
@@ -89,7 +89,7 @@ const PERMANENT: [&str; 8] = [
     "code_already_used",
 ];
 
-/// Whether a body names one of those codes or one of these, anywhere. Entries with a space may be part of a sentence.
+/// Whether a body contains one of those codes or of the `listed` ones. Entries with a space may be part of a sentence.
 pub(super) fn is_permanent_somewhere(body: &Value, listed: &[String]) -> bool {
     let is_code = |text: &str| {
         let text = text.trim().to_lowercase();
@@ -105,7 +105,7 @@ pub(super) fn is_permanent_somewhere(body: &Value, listed: &[String]) -> bool {
     }
 }
 
-/// A message for people is short and fits on one line.
+/// Asserts that a message is short and fits on one line.
 #[track_caller]
 pub(super) fn assert_brief(message: &str) {
     assert!(message.chars().count() < 1200, "the message is too long: {message}");

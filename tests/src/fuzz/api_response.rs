@@ -1,4 +1,4 @@
-//! Answers of an application's API to the REST functions of a connector.
+//! Responses of a provider's API to a connector's REST functions.
 
 use std::time::Duration;
 
@@ -23,17 +23,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use time::macros::datetime;
 
-use super::answer::{Answer, assert_brief, is_permanent_somewhere, line};
-use super::assert_untold;
+use super::answer::{CannedAnswer, assert_brief, is_permanent_somewhere, line};
+use super::assert_no_secret;
 
 const NOW: OffsetDateTime = datetime!(2026-06-20 02:57:58 UTC);
 const DAY: Duration = Duration::from_hours(24);
 const TEN_YEARS: Duration = Duration::from_hours(24 * 365 * 10);
 
-/// An answer: a status, headers, an empty line and a body. The body may be preceded by a line of JSON with
+/// Takes a response: a status, headers, an empty line and a body. The body may start with a line of JSON with
 /// `responseHandlers` and `responseMapping`.
 pub fn api_response(data: &[u8]) {
-    let Some(mut answer) = Answer::read(data) else { return };
+    let Some(mut answer) = CannedAnswer::read(data) else { return };
     let settings = take_settings(&mut answer.body);
     let answer = answer.planted();
     check_count(&answer.body);
@@ -47,7 +47,7 @@ pub fn api_response(data: &[u8]) {
             check_answer(&answer, redirect.as_deref(), &settings);
         }
         Err(error) => {
-            assert_untold(&format!("{error:?} {error}"));
+            assert_no_secret(&format!("{error:?} {error}"));
             let error = ProviderError::from(error);
             assert_brief(&error.to_string());
             check_consequence(error, true);
@@ -55,7 +55,7 @@ pub fn api_response(data: &[u8]) {
     }
 }
 
-/// Takes the line of settings off the body, if there is one.
+/// Removes the line of settings from the body, if there is one, and returns it.
 fn take_settings(body: &mut Vec<u8>) -> Value {
     let (first, rest) = line(body);
     let Ok(Value::Object(settings)) = serde_json::from_str(&first) else { return Value::Null };
@@ -66,7 +66,7 @@ fn take_settings(body: &mut Vec<u8>) -> Value {
     Value::Object(settings)
 }
 
-/// An answer after it was decoded.
+/// A decoded response.
 struct Received {
     status: u16,
     headers: Vec<(String, String)>,
@@ -81,7 +81,7 @@ impl Received {
 
 fn check_answer(answer: &Received, redirect: Option<&str>, settings: &Value) {
     let response = answer.response();
-    assert_untold(&format!("{response:?}"));
+    assert_no_secret(&format!("{response:?}"));
     let data = response.data().clone();
     check_data(&data);
     if let Value::Object(members) = &data {
@@ -115,7 +115,7 @@ fn check_answer(answer: &Received, redirect: Option<&str>, settings: &Value) {
             }
         }
         let Some(client) = &handling else { continue };
-        assert_untold(&format!("{client:?}"));
+        assert_no_secret(&format!("{client:?}"));
         let is_plain = !settings.to_string().contains("jsonata");
         match client.judge(answer.response(), reading) {
             Ok(response) => {
@@ -131,14 +131,14 @@ fn check_answer(answer: &Received, redirect: Option<&str>, settings: &Value) {
     }
 }
 
-/// Whether a handler has a message of its own, which may repeat what the body says.
+/// Whether a handler has its own message, which may repeat the body.
 fn writes_messages(settings: &Value) -> bool {
     let handlers = settings["responseHandlers"].as_array().into_iter().flatten();
     let mut errors = handlers.filter_map(|handler| handler.get("error")).map(Value::to_string);
     errors.any(|error| error.contains("message") || error.contains('$'))
 }
 
-/// The body is JSON or text, and is the same when it is read again.
+/// Checks that data is JSON or a string, and that it survives a round trip.
 fn check_data(data: &Value) {
     if data.is_string() {
         return;
@@ -149,7 +149,7 @@ fn check_data(data: &Value) {
     assert!(!has_too_many_values(text.as_bytes(), 2 * count(data)), "{text}");
 }
 
-/// No body with too many values passes.
+/// Checks that every body with too many values is noticed.
 fn check_count(body: &[u8]) {
     let values = response::json(body).as_ref().map_or(0, count);
     for most in [1, 2, values.saturating_sub(1).max(1)] {
@@ -166,7 +166,7 @@ fn count(value: &Value) -> usize {
     }
 }
 
-fn check_headers(answer: &Answer) {
+fn check_headers(answer: &CannedAnswer) {
     let text = |name: http::HeaderName| response::header_text(&answer.headers, name).unwrap_or_default();
     for now in [NOW, datetime!(9999-12-31 23:59:59 UTC), datetime!(-9999-01-01 0:00 UTC)] {
         let wait = parse_retry_after(text(http::header::RETRY_AFTER), now);
@@ -181,9 +181,9 @@ fn check_headers(answer: &Answer) {
     }
 }
 
-/// The target of a redirect holds neither a query nor a fragment nor a password.
+/// Returns the target of a redirect, which must not contain a query, a fragment or a password.
 fn redirect(headers: &http::HeaderMap, status: u16) -> Option<String> {
-    let target = redirect_target(status, headers, &http::Uri::from_static(Answer::URL))?;
+    let target = redirect_target(status, headers, &http::Uri::from_static(CannedAnswer::URL))?;
     assert!((300..400).contains(&status));
     assert!(target.chars().count() <= 200 && !target.contains(['?', '#']), "{target}");
     assert_brief(&target);
@@ -192,7 +192,7 @@ fn redirect(headers: &http::HeaderMap, status: u16) -> Option<String> {
     Some(target)
 }
 
-/// Checks the result that a function makes of the answer.
+/// Checks a function's result from the response.
 fn check_result(answer: &Received, data: &Value, settings: &Value) {
     let rest = |mapping: Value| {
         RestMapping::parse(&json!({"path": "/token", "method": "post", "responseMapping": mapping})).ok()
@@ -219,7 +219,7 @@ fn check_result(answer: &Received, data: &Value, settings: &Value) {
 
 fn check_error(answer: &Received, data: &Value, error: &ResponseError, reading: Reading<'_>, is_ours: bool) {
     assert_eq!(error.status, answer.status);
-    // A handler's key says it all.
+    // Errors with a handler's key have no meaning.
     assert!(error.meaning.is_none() || reading.rules.is_some());
     assert!(error.meaning.is_some() || reading.rules.is_none() || error.key.is_some());
     let wait = answer.response().header("retry-after").and_then(|header| parse_retry_after(header, NOW));
@@ -237,17 +237,17 @@ fn check_error(answer: &Received, data: &Value, error: &ResponseError, reading: 
             assert!(!is_outage && is_permanent_somewhere(data, rules.permanent), "{error} of {data}");
         }
     }
-    assert_untold(&format!("{error:?}"));
+    assert_no_secret(&format!("{error:?}"));
     if is_ours {
         assert_brief(&error.message);
-        // People see where a redirect points, whatever the provider has put into the path.
+        // The message shows a redirect's target, including whatever the provider put into the path.
         let target = reading.redirect.unwrap_or_default();
         let message = if target.is_empty() { error.message.clone() } else { error.message.replace(target, "") };
-        assert_untold(&message);
+        assert_no_secret(&message);
     }
 
-    let is_told = !is_ours || reading.redirect.is_some();
-    let failure = check_consequence(ProviderError::from(error.clone()), !is_told);
+    let is_secret_free = is_ours && reading.redirect.is_none();
+    let failure = check_consequence(ProviderError::from(error.clone()), is_secret_free);
     if let Failure::Permanent(problem) = failure {
         assert!(is_defunct || (!is_outage && error.meaning == Some(Meaning::Permanent)), "{error}");
         assert!(problem.key.is_some());
@@ -256,12 +256,12 @@ fn check_error(answer: &Received, data: &Value, error: &ResponseError, reading: 
     }
 }
 
-/// Checks the consequence of an error for a connection. `is_untold`: the message must not hold any secret.
-fn check_consequence(error: ProviderError, is_untold: bool) -> Failure {
+/// Checks the consequence of an error for a connection. With `is_secret_free`, no message may contain a secret.
+fn check_consequence(error: ProviderError, is_secret_free: bool) -> Failure {
     let shown = Response::from(Error::from(error.clone()));
     assert!(matches!(shown.status().as_u16(), 400 | 503), "{}", shown.status());
-    if is_untold {
-        assert_untold(&format!("{error:?} {error} {}", shown.body()));
+    if is_secret_free {
+        assert_no_secret(&format!("{error:?} {error} {}", shown.body()));
     }
     let failure = error.into_failure();
     for (attempts, jitter) in [(0, 0.0), (0, 1.0), (40, 0.5)] {
@@ -277,8 +277,8 @@ fn check_consequence(error: ProviderError, is_untold: bool) -> Failure {
             (State::ClientActionRequired, Failure::Permanent(_)) => assert_eq!(connection.next_refresh_at, None),
             (state, failure) => panic!("{state:?} after {failure:?}"),
         }
-        if is_untold {
-            assert_untold(&connection.view().to_string());
+        if is_secret_free {
+            assert_no_secret(&connection.view().to_string());
         }
     }
     failure
@@ -292,12 +292,12 @@ fn connection() -> Connection {
     connection
 }
 
-/// An expiry with so many minutes behind it and before it.
+/// An expiry of a token issued `behind` minutes ago that expires in `before` minutes.
 fn lasting(at: OffsetDateTime, behind: u64, before: u64) -> Expiry {
     Expiry::new(earlier(at, Duration::from_mins(behind)), later(at, Duration::from_mins(before)))
 }
 
-/// The next refresh is neither too early nor too late, whatever a body states.
+/// Checks that the next refresh is neither too early nor too late, whatever lifetime a body states.
 fn check_lifetime(data: &Map<String, Value>, date: Option<OffsetDateTime>) {
     for at in [NOW, datetime!(9999-12-31 23:59:59 UTC), datetime!(1900-01-01 0:00 UTC), datetime!(-9999-01-01 0:00 UTC)]
     {

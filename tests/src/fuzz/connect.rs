@@ -1,14 +1,14 @@
-//! What `/connect` is asked.
+//! Requests to `/connect`.
 
 use http::StatusCode;
 use larder::http::Response;
 use larder_engine::oauth2::{OAuthState, PROTECTED_PARAMETERS};
 use url::Url;
 
-use super::assert_untold;
-use super::stand::{Stand, header, on_stand};
+use super::assert_no_secret;
+use super::test_bed::{TestBed, header, on_test_bed};
 
-/// `GET` or `POST` and a query in the first line, the rest is a form; `ALICE` stands for a token.
+/// Takes `GET` or `POST` and a query on the first line, followed by a form. `ALICE` is a placeholder for a token.
 pub fn connect(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (head, body) = text.split_once('\n').unwrap_or((&text, ""));
@@ -16,11 +16,11 @@ pub fn connect(data: &[u8]) {
     if !matches!(method, "GET" | "POST") {
         return;
     }
-    on_stand(async |stand| {
-        let fill = |text: &str| text.replace("ALICE", &stand.world.alice);
+    on_test_bed(async |bed| {
+        let fill = |text: &str| text.replace("ALICE", &bed.world.alice);
         let form = Some(("content-type", "application/x-www-form-urlencoded"));
-        let response = stand.request(method, ("/connect", &fill(query)), form, &fill(body)).await;
-        assert_untold(&format!("{:?} {}", response.headers(), response.body()));
+        let response = bed.request(method, ("/connect", &fill(query)), form, &fill(body)).await;
+        assert_no_secret(&format!("{:?} {}", response.headers(), response.body()));
         if response.status() == StatusCode::FOUND {
             check_redirect(&response);
         }
@@ -30,7 +30,7 @@ pub fn connect(data: &[u8]) {
 fn check_redirect(response: &Response) {
     let location = header(response.headers(), "location");
     let Some(url) = location.strip_prefix("https://auth.example/") else { return check_delivery(location) };
-    // What the URL of the provider has in its query stays as it is, but for what is ours.
+    // The query of the provider's URL is kept, except for Larder's own parameters.
     assert!(url.starts_with("authorize?tenant=a%20b&prompt=consent&client_id=the-client&"), "{location}");
     let url = Url::parse(location).expect("a URL");
     let values = |name: &str| -> Vec<String> {
@@ -46,11 +46,12 @@ fn check_redirect(response: &Response) {
     assert!(cookie.starts_with("__Host-larder-") && cookie.contains("; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
 }
 
-/// A result goes to a redirect of the integration, to the letter, with parameters of ours behind it.
+/// Checks that a result goes to one of the integration's redirect URIs, character for character, with Larder's parameters
+/// appended.
 fn check_delivery(location: &str) {
     let begins = ["https://app.example/done?from=larder&", "https://other.example/?"];
     let rest = begins.iter().find_map(|begin| location.strip_prefix(begin));
-    let rest = rest.unwrap_or_else(|| panic!("a redirect to {location}, which is none of {:?}", Stand::REDIRECTS));
+    let rest = rest.unwrap_or_else(|| panic!("a redirect to {location}, which is not one of {:?}", TestBed::REDIRECTS));
     let names: Vec<_> = url::form_urlencoded::parse(rest.as_bytes()).map(|(name, _)| name.into_owned()).collect();
     assert!(names == ["connectionId"] || names == ["error", "errorData"], "{location}");
 }

@@ -1,15 +1,15 @@
-//! Bodies that a server has encoded, although nobody asked it to.
+//! Bodies that a server encoded without being asked to.
 
 use larder_engine::egress::{EgressError, Limits};
 
-use super::answer::Answer;
-use super::assert_untold;
+use super::answer::CannedAnswer;
+use super::assert_no_secret;
 
-/// An answer: a status, headers, an empty line and a body. The body is packed here, as three headers say that are not sent:
-/// `pack` is a list of `gzip`, `zlib` and `deflate`; after that, `flip` changes bits of a byte (`flip: 12 255`), and `cut`
-/// drops everything from a byte on.
+/// Takes a response: a status, headers, an empty line and a body. Three headers, which are not sent, control how the body is
+/// encoded: `pack` is a list of `gzip`, `zlib` and `deflate`; then `flip` flips bits of a byte (`flip: 12 255`), and `cut`
+/// truncates the body at a byte.
 pub fn content_encoding(data: &[u8]) {
-    let Some(answer) = Answer::read(data) else { return };
+    let Some(answer) = CannedAnswer::read(data) else { return };
     let mut answer = answer.planted();
     let mut take =
         |name: &str| answer.headers.remove(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -30,31 +30,31 @@ pub fn content_encoding(data: &[u8]) {
     let packed = answer.body.clone();
     damage(&mut answer.body, flip.as_deref(), cut.as_deref());
     let is_whole = answer.body == packed;
-    let said = said(&answer);
+    let stated = stated_encodings(&answer);
     let done: Vec<&str> = packs.iter().map(|pack| if pack == "gzip" { "gzip" } else { "deflate" }).collect();
-    let is_true = said == done;
+    let is_true = stated == done;
 
     let limits = Limits { max_body_bytes: LIMIT, ..Limits::TOKEN };
     match answer.receive(limits) {
         Ok(response) => {
-            let is_decoded = !said.is_empty() && !answer.body.is_empty();
+            let is_decoded = !stated.is_empty() && !answer.body.is_empty();
             assert!(!is_decoded || !response.headers.contains_key("content-encoding"), "{:?}", response.headers);
             assert!(response.body.len() <= LIMIT || response.body == answer.body, "{} bytes", response.body.len());
-            if said.is_empty() {
+            if stated.is_empty() {
                 assert_eq!(response.body, answer.body);
             } else if is_true && is_whole {
                 assert_eq!(response.body, text);
             } else if is_true && done == ["gzip"] {
-                // Its checksum does not allow anything else.
+                // The checksum rules anything else out.
                 assert!(response.body == text || response.body == answer.body, "{:?}", response.body);
             }
         }
-        // That is for `api_response`.
+        // `api_response` covers this error.
         Err(EgressError::TooManyValues { .. }) => {}
         Err(error) => {
-            assert_untold(&format!("{error:?} {error}"));
+            assert_no_secret(&format!("{error:?} {error}"));
             assert!(error.to_string().contains("api.example") && error.to_string().len() < 200, "{error}");
-            assert!(!said.is_empty(), "{error}");
+            assert!(!stated.is_empty(), "{error}");
             let is_too_large = matches!(error, EgressError::TooLarge { limit: LIMIT, .. });
             assert!(is_too_large || matches!(error, EgressError::Undecodable { .. }), "{error}");
             if is_true && is_whole && done.len() <= 2 {
@@ -65,11 +65,11 @@ pub fn content_encoding(data: &[u8]) {
     }
 }
 
-/// The most bytes after decoding.
+/// The limit of a decoded body, in bytes.
 const LIMIT: usize = 1000;
 
-/// The encodings that the headers name, under their usual names.
-fn said(answer: &Answer) -> Vec<String> {
+/// Returns the encodings in the headers, by their usual names.
+fn stated_encodings(answer: &CannedAnswer) -> Vec<String> {
     let values = answer.headers.get_all("content-encoding").iter();
     let names = values.flat_map(|value| value.to_str().unwrap_or("unreadable").split(','));
     let names =

@@ -1,4 +1,4 @@
-//! Sealed records.
+//! Sealed data.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -12,34 +12,36 @@ use larder::seal::{DataKey, DataKeys, SealContext, SealError, Sealer};
 use larder_engine::connect::Flow;
 use time::OffsetDateTime;
 
-use super::assert_untold;
+use super::assert_no_secret;
 
-/// The number of an envelope among `PLACES` in the first line, then what is done to it, each in a line: `flip AT BITS`,
-/// `cut AT`, `drop AT COUNT`, `insert AT HEX`, `splice AT OTHER` (from there on another envelope). What is not that is an
-/// envelope itself, and the contents of one.
+/// Takes the number of an envelope among `CONTEXTS` on the first line, then one change per line: `flip AT BITS`, `cut AT`,
+/// `drop AT COUNT`, `insert AT HEX`, or `splice AT OTHER` (continues with another envelope). Other input is used both as an
+/// envelope and as the contents of one.
 pub fn envelope(data: &[u8]) {
     let changed = std::str::from_utf8(data).ok().and_then(changed);
     let envelope = changed.unwrap_or_else(|| {
         check_contents(data);
         data.to_vec()
     });
-    for (place, sealed) in PLACES.iter().zip(&*SEALED) {
-        match block_on(SEALER.open(*place, &envelope)) {
-            Ok(opened) => assert!(envelope == *sealed && opened == TEXT, "{place:?} opens what is not its own"),
-            Err(SealError::DoesNotOpen) => assert_ne!(envelope, *sealed, "{place:?} does not open its own"),
+    for (context, sealed) in CONTEXTS.iter().zip(&*SEALED) {
+        match block_on(SEALER.open(*context, &envelope)) {
+            Ok(opened) => {
+                assert!(envelope == *sealed && opened == TEXT, "{context:?} opens another context's envelope")
+            }
+            Err(SealError::DoesNotOpen) => assert_ne!(envelope, *sealed, "{context:?} does not open its own envelope"),
             Err(error) => panic!("{error}"),
         }
     }
 }
 
-/// Whatever is sealed opens, and is a flow or an error.
+/// Checks that sealed data opens, and that it is a flow or an error.
 fn check_contents(data: &[u8]) {
-    let place = PLACES[SESSION];
-    let sealed = block_on(SEALER.seal(place, data)).expect("it is sealed");
-    assert_eq!(block_on(SEALER.open(place, &sealed)).expect("it opens"), data);
+    let context = CONTEXTS[SESSION];
+    let sealed = block_on(SEALER.seal(context, data)).expect("it is sealed");
+    assert_eq!(block_on(SEALER.open(context, &sealed)).expect("it opens"), data);
     let session = Session {
-        id: place.id.to_owned(),
-        workspace: place.workspace.to_owned(),
+        id: context.id.to_owned(),
+        workspace: context.workspace.to_owned(),
         browser: String::new(),
         host: None,
         sealed,
@@ -47,17 +49,17 @@ fn check_contents(data: &[u8]) {
     };
     match block_on(Flow::open(&SEALER, &session)) {
         Ok(flow) => {
-            // What a flow says of itself is the same after it is stored once more, if it belongs there.
-            if flow.connection.workspace == place.workspace {
-                let sealed = block_on(flow.seal(&SEALER, place.id)).expect("it is sealed");
+            // A flow of this workspace survives another round trip.
+            if flow.connection.workspace == context.workspace {
+                let sealed = block_on(flow.seal(&SEALER, context.id)).expect("it is sealed");
                 let again = block_on(Flow::open(&SEALER, &Session { sealed, ..session })).expect("it opens");
-                let texts = [flow, again].map(|flow| serde_json::to_value(flow).expect("JSON"));
-                assert_eq!(texts[0], texts[1]);
+                let values = [flow, again].map(|flow| serde_json::to_value(flow).expect("JSON"));
+                assert_eq!(values[0], values[1]);
             }
         }
         Err(error) => {
             assert_eq!(error.class, ErrorClass::Internal);
-            assert_untold(&format!("{error:?}"));
+            assert_no_secret(&format!("{error:?}"));
         }
     }
 }
@@ -102,8 +104,8 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
     digits.map(|digits| u8::from_str_radix(digits?, 16).ok()).collect()
 }
 
-/// Places that differ in one part each, or only in where one part ends.
-const PLACES: [SealContext<'_>; 8] = [
+/// Contexts that each differ in one part, or only in where one part ends.
+const CONTEXTS: [SealContext<'_>; 8] = [
     SealContext { workspace: "acme", kind: "connection", id: "c1", version: 1 },
     SealContext { workspace: "acme", kind: "connection", id: "c1", version: 2 },
     SealContext { workspace: "acme", kind: "connection", id: "c2", version: 1 },
@@ -113,15 +115,16 @@ const PLACES: [SealContext<'_>; 8] = [
     SealContext { workspace: "acme", kind: "session", id: "c1", version: 0 },
     SealContext { workspace: "acme", kind: "connection", id: "", version: 1 },
 ];
-/// The one of a session.
+/// The index of a session's context.
 const SESSION: usize = 6;
 const TEXT: &[u8] = b"MARKER-7Fjfp0ZBr1KtDRbnfVdmIw, the same everywhere";
 
 static SEALER: LazyLock<Sealer> = LazyLock::new(|| Sealer::new(Arc::new(Keys), Arc::new(Counter::default())));
-static SEALED: LazyLock<Vec<Vec<u8>>> =
-    LazyLock::new(|| PLACES.iter().map(|place| block_on(SEALER.seal(*place, TEXT)).expect("it is sealed")).collect());
+static SEALED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    CONTEXTS.iter().map(|context| block_on(SEALER.seal(*context, TEXT)).expect("it is sealed")).collect()
+});
 
-/// One key for all workspaces, so that nothing but the place keeps them apart.
+/// One key for all workspaces, so that only the context separates them.
 struct Keys;
 
 #[async_trait]
@@ -135,7 +138,7 @@ impl DataKeys for Keys {
     }
 }
 
-/// Nonces that differ, and are the same in every run.
+/// Nonces that are unique, but the same in every run.
 #[derive(Default)]
 struct Counter(AtomicU64);
 

@@ -1,20 +1,20 @@
-//! Events of API Gateway, as all HTTP functions get them.
+//! Events of API Gateway, as the HTTP functions receive them.
 
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 
-use super::assert_untold;
-use super::stand::on_stand;
+use super::assert_no_secret;
+use super::test_bed::on_test_bed;
 
-/// An event of an HTTP API (payload 2.0) as JSON, in which `ADMIN` and `ALICE` stand for tokens.
+/// Takes an event of an HTTP API (payload format 2.0) as JSON, in which `ADMIN` and `ALICE` are placeholders for tokens.
 pub fn events(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    on_stand(async |stand| {
-        let filled = text.replace("ADMIN", &stand.world.admin).replace("ALICE", &stand.world.alice);
+    on_test_bed(async |bed| {
+        let filled = text.replace("ADMIN", &bed.world.admin).replace("ALICE", &bed.world.alice);
         let Ok(event) = serde_json::from_str::<ApiGatewayV2httpRequest>(&filled) else { return };
-        let response = stand.answer(event).await;
-        // Parameters are write-only, and only an admin and bob may read what is bob's.
+        let response = bed.answer(event).await;
+        // Parameters are write-only, and only an admin and bob can read bob's credentials.
         if !text.contains("ADMIN") {
-            assert_untold(&format!("{:?} {}", response.headers(), response.body()));
+            assert_no_secret(&format!("{:?} {}", response.headers(), response.body()));
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Tokens of callers.
+//! Callers' tokens.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,8 +17,8 @@ const NOW: i64 = 1_767_225_600;
 const SECRET: &str = "the secret of the workspace, which is long enough";
 const PREVIOUS: &str = "the secret before that, which is long enough";
 
-/// A token; or a line with a secret, then the header and the claims as JSON, each on its line, which are signed here. In
-/// claims, `NOW` is the time.
+/// Takes a token; or three lines that are signed here: a secret, the header and the claims as JSON. `NOW` is a placeholder
+/// for the current time.
 pub fn jwt(data: &[u8]) {
     let text = String::from_utf8_lossy(data).replace("NOW", &NOW.to_string());
     let lines: Vec<&str> = text.splitn(3, '\n').collect();
@@ -34,13 +34,13 @@ pub fn jwt(data: &[u8]) {
         }
         Err(error) => {
             assert_eq!((error.class.code(), error.key), (401, Some("not_authenticated")));
-            // Members of the header that nobody needs may be refused.
+            // Larder may reject unneeded header members.
             assert!(expected(&token).is_none() || !is_plain(&token), "{token}");
         }
     }
 }
 
-/// The caller by the book: RFC 7515 §5.2, and what the README says of claims.
+/// The expected caller according to RFC 7515 §5.2 and the claims in `functions/README.md`.
 fn expected(token: &str) -> Option<Caller> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;
@@ -69,7 +69,7 @@ fn expected(token: &str) -> Option<Caller> {
     is_caller.then_some(Caller { workspace, tenant, admin: claims.is_admin, keeps_credentials: false })
 }
 
-/// Whether the header is what most tokens have.
+/// Whether the header has only the usual members.
 fn is_plain(token: &str) -> bool {
     let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok()).unwrap_or_default();
     let header = String::from_utf8_lossy(&header).replace(char::is_whitespace, "");

@@ -1,10 +1,10 @@
-//! Mappings over variables.
+//! Mappings with variables.
 
 use larder_engine::connector::Mapping;
 use larder_engine::connector::mapping::unknown_formulas;
 use serde_json::{Value, json};
 
-/// A JSON object with `mapping` and `variables`.
+/// Takes a JSON object with `mapping` and `variables`.
 pub fn mapping(data: &[u8]) {
     let Ok(input) = serde_json::from_slice::<Value>(data) else { return };
     let (expression, variables) = (&input["mapping"], &input["variables"]);
@@ -13,20 +13,20 @@ pub fn mapping(data: &[u8]) {
         Ok(mapping) => check_value(&mapping, expression, variables),
         Err(malformed) => {
             for each in malformed {
-                assert!(expression.pointer(&each.pointer).is_some(), "{each} leads nowhere in {expression}");
+                assert!(expression.pointer(&each.pointer).is_some(), "{each} is not in {expression}");
             }
         }
     }
-    check_text(variables);
+    check_variables(variables);
 }
 
 fn check_value(mapping: &Mapping, expression: &Value, variables: &Value) {
     let value = mapping.evaluate(variables);
-    // JSONata has a clock and dice.
+    // JSONata expressions may use the time or random numbers.
     if !expression.to_string().contains("jsonata") {
         assert_eq!(mapping.evaluate(variables), value, "{expression}");
     }
-    // Marks of copies that are still to be made come out of nothing but marks that went in.
+    // The result only contains marks of pending copies if the input does.
     let has_mark = |value: &Value| value.to_string().contains("$copy\\u0000");
     if !has_mark(expression) && !has_mark(variables) {
         assert!(!value.as_ref().is_some_and(has_mark), "{value:?}");
@@ -37,8 +37,8 @@ fn check_value(mapping: &Mapping, expression: &Value, variables: &Value) {
     }
 }
 
-/// What is in the variables is never evaluated.
-fn check_text(variables: &Value) {
+/// Checks that the contents of variables are never evaluated.
+fn check_variables(variables: &Value) {
     let mapping = |expression: Value| Mapping::parse(expression).expect("a mapping");
     let given = json!({ "given": variables });
     if !variables.to_string().contains("$copy\\u0000") {

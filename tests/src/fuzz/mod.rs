@@ -1,7 +1,7 @@
-//! What fuzzers and tests throw bytes at: one function for each kind of input that comes from outside.
+//! Entry points for fuzzers: one function for each kind of external input.
 //!
-//! Each reads its bytes in a form that people can write, too, and panics where what came of them is not what must hold.
-//! `tests/fuzz` calls them from libFuzzer, `tests/tests/fuzz/main.rs` with the same seeds and with variants of these.
+//! Each takes bytes in a format that people can write, too, and panics if an invariant does not hold. `tests/fuzz` calls them
+//! from libFuzzer, and `tests/tests/fuzz/main.rs` calls them with the same seeds and with variants of the seeds.
 
 mod answer;
 mod api_response;
@@ -17,7 +17,7 @@ mod refresh_event;
 mod row;
 mod script_result;
 mod spec;
-mod stand;
+mod test_bed;
 mod token_response;
 
 pub use api_response::api_response;
@@ -33,22 +33,22 @@ pub use refresh_event::refresh_event;
 pub use row::row;
 pub use script_result::script_result;
 pub use spec::spec;
-pub use stand::answered;
+pub use test_bed::answered;
 pub use token_response::token_response;
 
-/// What stands for a secret in an input, and must not be told.
+/// The placeholder for the secret in an input.
 const SECRET: &str = "SECRET";
-/// The secret itself.
+/// The secret, which must not be disclosed.
 const MARKER: &str = "MARKER-7Fjfp0ZBr1KtDRbnfVdmIw";
-/// Stands for the secret with characters in it that nobody sees, as JSON has them.
+/// The placeholder for the secret with invisible characters in it, and its JSON form.
 const HIDDEN_SECRET: (&str, &str) = ("HIDDEN", r"\u0000MARKER\u200b-7Fjfp0ZBr1KtDRbnfVdmIw");
 
-/// The input as text, and its placeholders for secrets replaced.
+/// Replaces the placeholders for secrets.
 fn with_secrets(text: &str) -> String {
     text.replace(SECRET, MARKER).replace(HIDDEN_SECRET.0, HIDDEN_SECRET.1)
 }
 
-/// The same for bytes, which stay as they are where they are not text.
+/// Like [`with_secrets`], for bytes. Bytes that are not UTF-8 stay unchanged.
 fn planted(body: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(body) {
         Ok(text) => with_secrets(text).into_bytes(),
@@ -57,6 +57,6 @@ fn planted(body: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn assert_untold(text: &str) {
-    assert!(!text.contains("MARKER"), "a secret is told: {text}");
+fn assert_no_secret(text: &str) {
+    assert!(!text.contains("MARKER"), "a secret is disclosed: {text}");
 }

@@ -1,4 +1,4 @@
-//! Answers and callbacks of providers that speak OAuth 1.0a.
+//! Responses and callbacks of OAuth 1.0a providers.
 
 use larder::secret::Secret;
 use larder_engine::oauth1::{
@@ -7,9 +7,9 @@ use larder_engine::oauth1::{
 use larder_engine::oauth2::{TokenError, parse_callback};
 use serde_json::{Value, json};
 
-use super::{assert_untold, with_secrets};
+use super::{assert_no_secret, with_secrets};
 
-/// The first line is a status, the rest is the body, and also the query of a callback.
+/// Takes a status on the first line. The rest is used both as a body and as the query of a callback.
 pub fn oauth1(data: &[u8]) {
     let text = with_secrets(&String::from_utf8_lossy(data));
     let (head, body) = text.split_once('\n').unwrap_or((&text, ""));
@@ -18,7 +18,7 @@ pub fn oauth1(data: &[u8]) {
     let [strict, lax] = [false, true].map(config);
     let confirmed = parse_request_token(&strict, status, body.as_bytes());
     let any = parse_request_token(&lax, status, body.as_bytes());
-    assert!(any.is_ok() || confirmed.is_err(), "the stricter one allows more");
+    assert!(any.is_ok() || confirmed.is_err(), "the strict configuration allows more");
     match parse_access_token(status, body.as_bytes()) {
         Ok(credentials) => {
             assert!((200..300).contains(&status) && any.is_ok());
@@ -31,7 +31,7 @@ pub fn oauth1(data: &[u8]) {
         match result {
             Ok(token) => {
                 assert!(!token.token.expose().is_empty());
-                assert_untold(&format!("{token:?}"));
+                assert_no_secret(&format!("{token:?}"));
             }
             Err(error) => check_failure(&error),
         }
@@ -41,26 +41,26 @@ pub fn oauth1(data: &[u8]) {
 
 fn check_failure(error: &TokenError) {
     let text = format!("{error:?} {error}");
-    assert_untold(&text);
-    assert!(text.chars().count() < 1200, "more is told than a code and a description: {text}");
+    assert_no_secret(&text);
+    assert!(text.chars().count() < 1200, "the message has more than a code and a description: {text}");
 }
 
-/// Only a callback with the flow's own token, a verifier and no refusal is accepted.
+/// Checks that a callback is only accepted with the flow's own token, a verifier and no error.
 fn check_callbacks([strict, lax]: &[OAuth1Config; 2], query: &str) {
     let Ok(callback) = parse_callback(query) else { return };
     let token = OAuth1Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("s") };
     let get = |name: &str| callback.parameters.get(name).and_then(Value::as_str).unwrap_or_default();
     let is_ours = get("oauth_token") == token.token.expose();
-    let is_refused = ["denied", "oauth_problem", "error"].iter().any(|name| !get(name).is_empty());
+    let is_denied = ["denied", "oauth_problem", "error"].iter().any(|name| !get(name).is_empty());
     let verifier = Some(get("oauth_verifier")).filter(|verifier| !verifier.is_empty());
     let given = check_callback(strict, &token, &callback.parameters);
-    assert_eq!(given.is_ok(), is_ours && !is_refused && verifier.is_some(), "{query}");
+    assert_eq!(given.is_ok(), is_ours && !is_denied && verifier.is_some(), "{query}");
     let lax = check_callback(lax, &token, &callback.parameters);
     match &lax {
         Ok(found) => assert_eq!(found.as_ref().map(Secret::expose), verifier),
-        Err(error) => assert_eq!(*error == OAuth1CallbackError::Denied, is_refused),
+        Err(error) => assert_eq!(*error == OAuth1CallbackError::Denied, is_denied),
     }
-    assert_eq!(lax.is_ok(), is_ours && !is_refused, "{query}");
+    assert_eq!(lax.is_ok(), is_ours && !is_denied, "{query}");
 }
 
 fn config(allows_unconfirmed: bool) -> OAuth1Config {
@@ -68,5 +68,5 @@ fn config(allows_unconfirmed: bool) -> OAuth1Config {
         "consumerKey": "c", "consumerSecret": "s", "requestTokenUri": "https://h/r", "authorizeUri": "https://h/a",
         "tokenUri": "https://h/t", "allowUnconfirmedCallback": allows_unconfirmed,
     });
-    OAuth1Config::from_value(&config).expect("a connector_setup")
+    OAuth1Config::from_value(&config).expect("a configuration")
 }

@@ -1,4 +1,4 @@
-//! Rows of the tables whose attributes are not what Larder writes.
+//! Table rows with unexpected attributes.
 
 use std::collections::HashMap;
 
@@ -13,34 +13,34 @@ use larder_local::WORKSPACE;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 
-use super::stand::{Stand, on_stand};
+use super::test_bed::{TestBed, on_test_bed};
 
-/// A JSON object: the attributes of a row of `connections`, or with the member `table` of another, are put over those of
-/// one that is as it should be, as DynamoDB writes them (`{"N": "7"}`); `null` takes one away.
+/// Takes a JSON object of attributes in DynamoDB's notation (`{"N": "7"}`). They replace attributes of a valid row of
+/// `connections`, or of the table that the member `table` names. `null` removes an attribute.
 pub fn row(data: &[u8]) {
     let Ok(Value::Object(mut changes)) = serde_json::from_slice(data) else { return };
-    on_stand(async |stand| match changes.remove("table").as_ref().and_then(Value::as_str) {
-        None => check_connection(stand, &changes).await,
-        Some("sessions") => check_session(stand, &changes).await,
-        Some("integrations") => check_integration(stand, &changes).await,
+    on_test_bed(async |bed| match changes.remove("table").as_ref().and_then(Value::as_str) {
+        None => check_connection(bed, &changes).await,
+        Some("sessions") => check_session(bed, &changes).await,
+        Some("integrations") => check_integration(bed, &changes).await,
         Some(_) => {}
     });
 }
 
 const ID: &str = "row";
 
-async fn check_connection(stand: &Stand, changes: &Map<String, Value>) {
+async fn check_connection(bed: &TestBed, changes: &Map<String, Value>) {
     let uri = format!("/credentials?connectionId={ID}");
-    let admin = &stand.world.admin;
-    let environment = stand.world.bundle.environment();
+    let admin = &bed.world.admin;
+    let environment = bed.world.bundle.environment();
     let (connections, table) = (environment.connections(), &environment.settings.tables.connections);
-    stand.world.send(Method::PUT, &uri, admin, Some(&json!({"credentials": {"a": 1}}))).await;
-    if change(stand, table, &[("id", format!("{WORKSPACE}#{ID}"))], changes).await {
+    bed.world.send(Method::PUT, &uri, admin, Some(&json!({"credentials": {"a": 1}}))).await;
+    if change(bed, table, &[("id", format!("{WORKSPACE}#{ID}"))], changes).await {
         match connections.get(&ConnectionKey::new(WORKSPACE, ID)).await {
             Ok(read) => {
                 let read = read.expect("it is there");
                 assert_eq!(read.key, ConnectionKey::new(WORKSPACE, ID));
-                // What was understood is understood the same when it is written again, without its lease.
+                // The row survives a round trip, except for its lease.
                 let written = connections.put(&read, Expect::Version(read.version)).await.expect("it is written");
                 assert_eq!(written, Write::Done);
                 let again = connections.get(&ConnectionKey::new(WORKSPACE, ID)).await.expect("it is read");
@@ -50,16 +50,16 @@ async fn check_connection(stand: &Stand, changes: &Map<String, Value>) {
             Err(error) => panic!("{error}"),
         }
         for path in [&*uri, &format!("/connections/{ID}")] {
-            let status = stand.world.get(path).await.0.status();
+            let status = bed.world.get(path).await.0.status();
             assert!(matches!(status.as_u16(), 200 | 400 | 404 | 500 | 503), "{path}: {status}");
         }
     }
-    let remove = stand.dynamodb().delete_item().table_name(table);
+    let remove = bed.dynamodb().delete_item().table_name(table);
     remove.key("id", AttributeValue::S(format!("{WORKSPACE}#{ID}"))).send().await.expect("it is removed");
 }
 
-async fn check_session(stand: &Stand, changes: &Map<String, Value>) {
-    let environment = stand.world.bundle.environment();
+async fn check_session(bed: &TestBed, changes: &Map<String, Value>) {
+    let environment = bed.world.bundle.environment();
     let (sessions, table) = (environment.sessions(), &environment.settings.tables.sessions);
     let start = OffsetDateTime::UNIX_EPOCH;
     let session = larder::dynamodb::Session {
@@ -71,7 +71,7 @@ async fn check_session(stand: &Stand, changes: &Map<String, Value>) {
         expires_at: start + Duration::minutes(15),
     };
     sessions.put(&session).await.expect("it is written");
-    if change(stand, table, &[("id", ID.to_owned())], changes).await {
+    if change(bed, table, &[("id", ID.to_owned())], changes).await {
         let visit = Visit { id: ID, browser: "browser", callback: "callback" };
         let take = || sessions.take(visit, start, std::time::Duration::from_mins(1));
         let first = take().await;
@@ -79,7 +79,7 @@ async fn check_session(stand: &Stand, changes: &Map<String, Value>) {
             Ok(Taken::Session(taken)) => {
                 assert!(taken.browser == "browser" && taken.expires_at > start, "{taken:?}");
             }
-            // A row may look as if it had been taken before.
+            // The row may look as if its session had been taken before.
             Ok(Taken::Unfinished | Taken::Finished { .. }) => {}
             Err(SessionError::Gone | SessionError::OtherBrowser { .. }) => {}
             Err(SessionError::Store(StoreError::Damaged { .. })) => {}
@@ -95,25 +95,25 @@ async fn check_session(stand: &Stand, changes: &Map<String, Value>) {
     }
 }
 
-async fn check_integration(stand: &Stand, changes: &Map<String, Value>) {
+async fn check_integration(bed: &TestBed, changes: &Map<String, Value>) {
     let uri = format!("/integrations/{ID}");
     let body = json!({"connectorKey": "app", "parameters": {}});
-    stand.world.send(Method::PUT, &uri, &stand.world.admin, Some(&body)).await;
-    let table = &stand.world.bundle.environment().settings.tables.workspaces;
+    bed.world.send(Method::PUT, &uri, &bed.world.admin, Some(&body)).await;
+    let table = &bed.world.bundle.environment().settings.tables.workspaces;
     let key = [("workspace", WORKSPACE.to_owned()), ("item", format!("integration/{ID}"))];
-    if change(stand, table, &key, changes).await {
+    if change(bed, table, &key, changes).await {
         for path in [&*uri, "/integrations"] {
-            let status = stand.world.get(path).await.0.status();
+            let status = bed.world.get(path).await.0.status();
             assert!(matches!(status.as_u16(), 200 | 500), "{path}: {status}");
         }
     }
-    stand.world.send(Method::DELETE, &uri, &stand.world.admin, None).await.expect(StatusCode::NO_CONTENT);
+    bed.world.send(Method::DELETE, &uri, &bed.world.admin, None).await.expect(StatusCode::NO_CONTENT);
 }
 
-/// Writes the row with its changes. `false` if DynamoDB does not take it.
-async fn change(stand: &Stand, table: &str, key: &[(&str, String)], changes: &Map<String, Value>) -> bool {
+/// Writes the changed row. Returns `false` if DynamoDB rejects it.
+async fn change(bed: &TestBed, table: &str, key: &[(&str, String)], changes: &Map<String, Value>) -> bool {
     let key = || key.iter().map(|(name, text)| ((*name).to_owned(), AttributeValue::S(text.clone())));
-    let stored = stand.dynamodb().get_item().table_name(table).set_key(Some(key().collect())).send().await;
+    let stored = bed.dynamodb().get_item().table_name(table).set_key(Some(key().collect())).send().await;
     let mut item = stored.expect("it is read").item.expect("it is there");
     for (name, value) in changes {
         match attribute(value) {
@@ -122,7 +122,7 @@ async fn change(stand: &Stand, table: &str, key: &[(&str, String)], changes: &Ma
         }
     }
     item.extend(key());
-    stand.dynamodb().put_item().table_name(table).set_item(Some(item)).send().await.is_ok()
+    bed.dynamodb().put_item().table_name(table).set_item(Some(item)).send().await.is_ok()
 }
 
 fn attribute(value: &Value) -> Option<AttributeValue> {

@@ -1,4 +1,4 @@
-//! Results and errors of a connector's `refreshCredentials` in JavaScript.
+//! Results and errors of a connector's JavaScript `refreshCredentials`.
 
 use std::time::Duration;
 
@@ -11,16 +11,17 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::answer::is_permanent_somewhere;
-use super::stand::{Stand, on_stand};
-use super::{SECRET, assert_untold, with_secrets};
+use super::test_bed::{TestBed, on_test_bed};
+use super::{SECRET, assert_no_secret, with_secrets};
 
-/// A JSON object with `returns` or `throws`. `stored` are the credentials before the refresh, and with `rules` the connector
-/// lists error codes of its own. In what is returned, `<NaN>`, `<undefined>` and the like stand for values that JSON lacks.
+/// Takes a JSON object with `returns` or `throws`. `stored` are the credentials before the refresh. With `rules`, the
+/// connector lists its own error codes. In results, `<NaN>`, `<undefined>` and so on are placeholders for values that JSON
+/// lacks.
 pub fn script_result(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(Value::Object(plain)) = serde_json::from_str(text) else { return };
     let Ok(Value::Object(mut input)) = serde_json::from_str(&with_secrets(text)) else { return };
-    // A connector answers for its own words, but what it was given is masked in them.
+    // A connector's own messages are shown, but secrets that Larder gave it are masked.
     let is_given =
         plain.get("stored").and_then(Value::as_object).is_some_and(|stored| stored.values().any(|it| it == SECRET));
     if let Some(own) = plain.get("throws").filter(|_| !is_given) {
@@ -40,44 +41,44 @@ pub fn script_result(data: &[u8]) {
     let outcome = Value::Object(input);
     stored.insert("outcome".to_owned(), outcome.to_string().into());
     let (option, tenant) = if has_rules { ("listed", "dave") } else { ("script", "carol") };
-    on_stand(async |stand| {
+    on_test_bed(async |bed| {
         let id = own_connection_id(WORKSPACE, "app", Some(tenant));
         let key = ConnectionKey::new(WORKSPACE, &id);
-        if stand.world.bundle.environment().connections().get(&key).await.is_ok_and(|it| it.is_none()) {
-            connect(stand, option, tenant).await;
+        if bed.world.bundle.environment().connections().get(&key).await.is_ok_and(|it| it.is_none()) {
+            connect(bed, option, tenant).await;
         }
-        check_refresh(stand, &id, &Value::Object(stored), &outcome, has_rules).await;
+        check_refresh(bed, &id, &Value::Object(stored), &outcome, has_rules).await;
     });
 }
 
-async fn connect(stand: &Stand, option: &str, tenant: &str) {
-    let token = stand.world.token(tenant).await;
+async fn connect(bed: &TestBed, option: &str, tenant: &str) {
+    let token = bed.world.token(tenant).await;
     let payload = json!({"integrationKey": "app", "authOptionKey": option, "token": token, "input": {}});
     let form = form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish();
     let header = Some(("content-type", "application/x-www-form-urlencoded"));
-    let response = stand.request("POST", ("/connect", ""), header, &form).await;
+    let response = bed.request("POST", ("/connect", ""), header, &form).await;
     assert_eq!(response.status(), StatusCode::OK, "{}", response.body());
 }
 
-async fn check_refresh(stand: &Stand, id: &str, stored: &Value, outcome: &Value, has_rules: bool) {
-    let token = format!("Bearer {}", stand.world.admin);
+async fn check_refresh(bed: &TestBed, id: &str, stored: &Value, outcome: &Value, has_rules: bool) {
+    let token = format!("Bearer {}", bed.world.admin);
     let admin = Some(("authorization", token.as_str()));
     let body = json!({ "credentials": stored }).to_string();
-    let put = stand.request("PUT", ("/credentials", &format!("connectionId={id}")), admin, &body).await;
+    let put = bed.request("PUT", ("/credentials", &format!("connectionId={id}")), admin, &body).await;
     if put.status() != StatusCode::CREATED {
         return;
     }
-    let (before, _) = read(stand, id).await;
+    let (before, _) = read(bed, id).await;
     // The shortest interval between two attempts.
-    stand.world.advance(60);
-    let now = stand.world.seconds();
+    bed.world.advance(60);
+    let now = bed.world.seconds();
     let path = format!("/connections/{id}/refresh-credentials");
-    let response = stand.request("POST", (&path, ""), admin, "").await;
+    let response = bed.request("POST", (&path, ""), admin, "").await;
     assert!(matches!(response.status().as_u16(), 200 | 400 | 503), "{} {}", response.status(), response.body());
-    assert_untold(response.body());
-    assert_eq!(stand.world.seconds(), now, "nothing waits by the clock");
+    assert_no_secret(response.body());
+    assert_eq!(bed.world.seconds(), now, "a refresh must not wait on the clock");
 
-    let (connection, credentials) = read(stand, id).await;
+    let (connection, credentials) = read(bed, id).await;
     assert!(connection.version > before.version && connection.lease.is_none(), "{}", response.body());
     assert_eq!(response.status() == StatusCode::OK, connection.problem.is_none());
     let message = connection.problem.as_ref().map_or("", |problem| problem.message.as_str());
@@ -86,18 +87,18 @@ async fn check_refresh(stand: &Stand, id: &str, stored: &Value, outcome: &Value,
     if connection.problem.is_none() {
         check_saved(&outcome["returns"], &credentials);
     }
-    check_schedule(stand, &connection);
+    check_schedule(bed, &connection);
     check_state(&connection, outcome, has_rules);
-    let view = stand.request("GET", (&format!("/connections/{id}"), ""), admin, "").await;
+    let view = bed.request("GET", (&format!("/connections/{id}"), ""), admin, "").await;
     assert_eq!(view.status(), StatusCode::OK);
-    assert_untold(view.body());
-    let read = stand.request("GET", ("/credentials", &format!("connectionId={id}")), admin, "").await;
+    assert_no_secret(view.body());
+    let read = bed.request("GET", ("/credentials", &format!("connectionId={id}")), admin, "").await;
     assert!(matches!(read.status().as_u16(), 200 | 400 | 503), "{} {}", read.status(), read.body());
 }
 
-/// A connection and its credentials.
-async fn read(stand: &Stand, id: &str) -> (Connection, Value) {
-    let environment = stand.world.bundle.environment();
+/// Reads a connection and its credentials.
+async fn read(bed: &TestBed, id: &str) -> (Connection, Value) {
+    let environment = bed.world.bundle.environment();
     let key = ConnectionKey::new(WORKSPACE, id);
     let connection = environment.connections().get(&key).await.expect("the database").expect("a connection");
     let contents = environment.vault().expect("a vault").open(&connection).await.expect("it opens");
@@ -105,7 +106,7 @@ async fn read(stand: &Stand, id: &str) -> (Connection, Value) {
     (connection, credentials)
 }
 
-/// Tokens are kept, or replaced by usable ones; everything else that was there is still there.
+/// Checks that tokens are kept or replaced by usable ones, and that all other members still exist.
 fn check_credentials(stored: &Value, credentials: &Value) {
     for name in ["access_token", "accessToken", "refresh_token", "refreshToken"] {
         let (old, new) = (stored.get(name), credentials.get(name));
@@ -117,7 +118,7 @@ fn check_credentials(stored: &Value, credentials: &Value) {
     }
 }
 
-/// After a success, the tokens that were returned are the ones that are stored.
+/// Checks that the returned tokens are stored after a success.
 fn check_saved(returned: &Value, credentials: &Value) {
     for name in ["access_token", "refresh_token", "accessToken", "refreshToken"] {
         let token = returned.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -127,8 +128,8 @@ fn check_saved(returned: &Value, credentials: &Value) {
     }
 }
 
-fn check_schedule(stand: &Stand, connection: &Connection) {
-    let now = stand.world.bundle.environment().clock.now();
+fn check_schedule(bed: &TestBed, connection: &Connection) {
+    let now = bed.world.bundle.environment().clock.now();
     let Some(next) = connection.next_refresh_at else {
         return assert_eq!(connection.state, State::ClientActionRequired);
     };
@@ -140,7 +141,7 @@ fn check_schedule(stand: &Stand, connection: &Connection) {
     assert!(range.contains(&next), "{next} at {now}");
 }
 
-/// An end user has to act only after a code that stands for a dead grant.
+/// Checks that only an error code for a dead grant makes the end user reconnect.
 fn check_state(connection: &Connection, outcome: &Value, has_rules: bool) {
     if connection.state == State::Ready {
         return;
@@ -151,9 +152,9 @@ fn check_state(connection: &Connection, outcome: &Value, has_rules: bool) {
     let listed: Vec<String> = listed.iter().map(|code| (*code).to_owned()).collect();
     let is_dead = match outcome.get("throws") {
         None => is_permanent_somewhere(&outcome["returns"], &listed),
-        // The second is where axios puts it.
+        // axios puts it into `response`.
         Some(thrown) => [&thrown["data"]["response"], &thrown["response"]].into_iter().any(|response| {
-            // One that cannot be a status may be one of an outage.
+            // An invalid status may stand for an outage.
             let status = match &response["status"] {
                 Value::Null => 0.0,
                 Value::String(status) => status.trim().parse().unwrap_or(f64::MAX),

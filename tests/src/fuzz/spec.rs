@@ -4,7 +4,7 @@ use larder_engine::connector::folder::parse;
 use larder_engine::connector::{Catalog, Files, Folder};
 use larder_engine::lint::{Severity, lint};
 
-/// The folder's files one after the other, each behind a line `=== its path`. What stands before is `spec.yml`.
+/// Takes the folder's files, each after a line `=== PATH`. The part before the first such line is `spec.yml`.
 pub fn spec(data: &[u8]) {
     let files = files(&String::from_utf8_lossy(data));
     let findings = lint("folder", &files);
@@ -16,7 +16,7 @@ pub fn spec(data: &[u8]) {
             for option in &connector.options {
                 assert!(option.functions.keys().all(|name| name.belongs_to(&option.kind)), "{option:?}");
             }
-            // A catalog finds it by its key, also where it only looks at the head of `spec.yml`.
+            // The catalog, which only reads the head of `spec.yml`, finds the connector by its key.
             let catalog = Catalog::new([Folder::in_memory("folder", "here", files.clone())]);
             assert_eq!(catalog.get(&connector.key).map(|found| &found.key), Some(&connector.key));
         }
@@ -24,8 +24,8 @@ pub fn spec(data: &[u8]) {
             assert!(!problems.is_empty());
             assert!(problems.is_sorted_by(|a, b| (&a.file, a.line) <= (&b.file, b.line)), "{problems:?}");
             for problem in &problems {
-                let is_told = findings.iter().any(|it| it.severity == Severity::Error && it.problem == *problem);
-                assert!(is_told, "lint does not tell {problem:?}");
+                let is_reported = findings.iter().any(|it| it.severity == Severity::Error && it.problem == *problem);
+                assert!(is_reported, "lint does not report {problem:?}");
             }
         }
     }

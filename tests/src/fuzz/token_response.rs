@@ -1,4 +1,4 @@
-//! Answers of token endpoints.
+//! Responses of token endpoints.
 
 use larder::connection::{Asked, expiry_of};
 use larder_engine::oauth2::{OAuthConfig, TokenError, TokenResponse, parse_revocation, parse_token_response};
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use super::answer::{assert_brief, is_permanent_somewhere};
-use super::{assert_untold, planted};
+use super::{assert_no_secret, planted};
 
-/// The first line is a status, the rest is the body.
+/// Takes a status on the first line, followed by the body.
 pub fn token_response(data: &[u8]) {
     let head = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (head, body) = data.split_at(head);
@@ -37,7 +37,7 @@ fn check_success(config: &OAuthConfig, status: u16, response: TokenResponse) {
     if let Some(expiry) = expiry_of(&members, Asked::at(now)) {
         assert!(expiry.from == now && (now..=now + ten_years).contains(&expiry.at), "{expiry:?}");
     }
-    // What was understood once is understood the same again.
+    // Parsing is stable.
     let text = Value::Object(members.clone()).to_string();
     let again = parse_token_response(config, 200, text.as_bytes());
     assert_eq!(again.map(TokenResponse::into_map), Ok(members));
@@ -45,7 +45,7 @@ fn check_success(config: &OAuthConfig, status: u16, response: TokenResponse) {
 
 fn check_failure(status: u16, body: &[u8], error: &TokenError) {
     let text = format!("{error:?} {error}");
-    assert_untold(&text);
+    assert_no_secret(&text);
     assert_brief(&text);
     if error.is_permanent() {
         assert!(status < 500 && status != 429 && error.code().is_some(), "{error:?}");
@@ -54,15 +54,15 @@ fn check_failure(status: u16, body: &[u8], error: &TokenError) {
     }
 }
 
-/// The codes that the second configuration adds.
+/// The error codes that the second configuration adds.
 const LISTED: [&str; 4] = ["temporarily_unavailable", "gone", "190", "is over"];
 
-/// The usual configuration, and one with everything that changes how answers are read.
+/// The usual configuration, and one with all settings that change how responses are read.
 fn configs() -> [OAuthConfig; 2] {
     let usual = json!({"clientId": "c", "clientSecret": "s", "authorizeUri": "https://h/a", "tokenUri": "https://h/t"});
     let mut other = usual.clone();
     other["tokenResponsePath"] = json!("data.token");
     other["defaultExpiresIn"] = json!(7200);
     other["permanentErrors"] = json!(LISTED);
-    [usual, other].map(|config| OAuthConfig::from_value(&config).expect("a connector_setup"))
+    [usual, other].map(|config| OAuthConfig::from_value(&config).expect("a configuration"))
 }

@@ -1,4 +1,4 @@
-//! A browser within this process: it keeps cookies. A real one is [`Chromium`](crate::Chromium)..
+//! A browser in this process, which only keeps cookies. [`Chromium`](crate::Chromium) is a real one.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::{Answer, World};
 
-/// Cookies by name.
+/// A browser with its cookies.
 #[derive(Debug, Default, Clone)]
 pub struct Browser {
     cookies: BTreeMap<String, String>,
@@ -19,7 +19,7 @@ impl Browser {
         self.send(world, Method::GET, uri, None, None).await
     }
 
-    /// Opens a path or a URL of Larder with a header that browsers send at times.
+    /// Opens a path or a URL of Larder with an extra header.
     pub async fn get_with(&mut self, world: &World, uri: &str, header: (&str, &str)) -> Answer {
         self.send(world, Method::GET, uri, Some(header), None).await
     }
@@ -53,7 +53,7 @@ impl Browser {
         let request = request.body(form.unwrap_or_default().into()).expect("a request");
         let response = world.bundle.handle(request).await;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
-            let cookie = cookie.to_str().expect("text");
+            let cookie = cookie.to_str().expect("UTF-8");
             let (name, rest) = cookie.split_once('=').expect("a cookie");
             let value = rest.split(';').next().unwrap_or_default();
             if cookie.contains("Max-Age=0;") {

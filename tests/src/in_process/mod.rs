@@ -1,5 +1,4 @@
-//! A whole Larder in this process, over an embedded database and with a clock that the test sets, and the browser of its
-//! end users.
+//! A whole Larder in this process, with an embedded database and a clock that the test sets, and its end users' browser.
 
 mod browser;
 mod requests;

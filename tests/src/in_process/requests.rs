@@ -1,4 +1,4 @@
-//! The requests of a Larder to DynamoDB, seen on their way. None may change a row of `connections` unconditionally.
+//! Observes Larder's requests to DynamoDB, and fails the test if one changes a row of `connections` unconditionally.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -11,58 +11,58 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-/// The operations that were asked for, in their order.
+/// The recorded operations, in order.
 #[derive(Default, Clone)]
-pub struct Requests(Arc<Mutex<State>>);
+pub struct Requests(Arc<Mutex<RequestsState>>);
 
 #[derive(Default)]
-struct State {
+struct RequestsState {
     seen: Vec<String>,
     before: Option<(&'static str, BoxFuture<'static, ()>)>,
 }
 
 impl Requests {
-    /// An SDK configuration that leads where the other does, past here.
+    /// Returns a copy of an SDK configuration whose requests are recorded here.
     pub fn of(&self, sdk: &SdkConfig) -> SdkConfig {
         let (requests, inner) = (self.clone(), sdk.http_client().unwrap_or_else(|| Builder::new().build_http()));
         let client = http_client_fn(move |settings, components| {
             let inner = inner.http_connector(settings, components);
-            SharedHttpConnector::new(Passing { requests: requests.clone(), inner })
+            SharedHttpConnector::new(RecordingConnector { requests: requests.clone(), inner })
         });
         sdk.to_builder().http_client(client).build()
     }
 
-    /// Takes the operations since the last time.
+    /// Takes the operations since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.state().seen)
     }
 
-    /// Has something happen when the next request for this operation is about to be carried out.
+    /// Runs a future just before the next request for this operation.
     pub fn before(&self, operation: &'static str, meanwhile: impl Future<Output = ()> + Send + 'static) {
         self.state().before = Some((operation, Box::pin(meanwhile)));
     }
 
-    /// Whether that is still to come.
+    /// Whether that future has not run yet.
     pub fn is_waiting(&self) -> bool {
         self.state().before.is_some()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no panic holds it")
+    fn state(&self) -> MutexGuard<'_, RequestsState> {
+        self.0.lock().expect("the lock is not poisoned")
     }
 }
 
-/// Whether a request would change a row of `connections` whatever is stored there.
+/// Whether a request changes a row of `connections` without a condition.
 pub fn is_unconditional(operation: &str, request: &Value) -> bool {
     let is_of_connections = |it: &Value| it["TableName"].as_str().is_some_and(|name| name.ends_with("-connections"));
-    let is_free = |it: &Value| is_of_connections(it) && !it["ConditionExpression"].is_string();
+    let is_unconditional = |it: &Value| is_of_connections(it) && !it["ConditionExpression"].is_string();
     match operation {
-        "PutItem" | "UpdateItem" | "DeleteItem" => is_free(request),
+        "PutItem" | "UpdateItem" | "DeleteItem" => is_unconditional(request),
         "TransactWriteItems" => {
             let items = request["TransactItems"].as_array().into_iter().flatten();
-            items.flat_map(|item| ["Put", "Update", "Delete"].map(|kind| &item[kind])).any(is_free)
+            items.flat_map(|item| ["Put", "Update", "Delete"].map(|kind| &item[kind])).any(is_unconditional)
         }
-        // It takes no conditions.
+        // It has no conditions.
         "BatchWriteItem" => request["RequestItems"]
             .as_object()
             .is_some_and(|tables| tables.keys().any(|it| it.ends_with("-connections"))),
@@ -70,18 +70,18 @@ pub fn is_unconditional(operation: &str, request: &Value) -> bool {
     }
 }
 
-struct Passing {
+struct RecordingConnector {
     requests: Requests,
     inner: SharedHttpConnector,
 }
 
-impl std::fmt::Debug for Passing {
+impl std::fmt::Debug for RecordingConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Passing")
+        f.write_str("RecordingConnector")
     }
 }
 
-impl HttpConnector for Passing {
+impl HttpConnector for RecordingConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         if let Some(operation) = target.strip_prefix("DynamoDB_20120810.") {

@@ -22,52 +22,52 @@ use tempfile::TempDir;
 
 use crate::{Aws, Browser, MockProvider, Requests};
 
-/// The functions over an embedded database, at a time of our choice.
+/// The functions with an embedded database and a manual clock.
 pub struct World {
     /// The functions.
     pub bundle: Arc<Bundle>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<ManualClock>,
-    /// A token that may do everything in the workspace.
+    /// An admin's token.
     pub admin: String,
-    /// A token of the end user `alice`.
+    /// The token of the end user `alice`.
     pub alice: String,
     /// The embedded database.
     pub database: EmbeddedDynamoDb,
-    /// The requests of the functions to it.
+    /// The functions' requests to the database.
     pub requests: Requests,
     settings: Settings,
     sdk: SdkConfig,
     folder: TempDir,
-    /// Read when it is first used.
+    /// Kept because the connector's files are read when it is first used.
     _connector: Option<TempConnector>,
     metrics: Arc<Mutex<Vec<u8>>>,
 }
 
-/// A response that tests read.
+/// A response with helpers for tests.
 #[derive(Debug)]
 pub struct Answer(pub Response);
 
 impl World {
-    /// Where this Larder believes to be.
+    /// This Larder's own base URI.
     pub const BASE_URI: &str = "https://larder.example";
-    /// Its first second, 2026-01-01T00:00:00Z.
+    /// The time at the start, 2026-01-01T00:00:00Z.
     pub const START: i64 = 1_767_225_600;
 
-    /// The last redirect that the integration `crm` allows, encoded for a query.
+    /// The redirect URI that the integration `crm` allows, percent-encoded.
     const DONE: &str = "https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder";
 
-    /// A fresh Larder with the bundled connectors.
+    /// Starts a new Larder with the bundled connectors.
     pub async fn new() -> Self {
         Self::with_connectors(Vec::new()).await
     }
 
-    /// A fresh Larder whose requests to providers, whatever their URL, all go to a port of this machine.
+    /// Starts a new Larder that sends all requests to providers to a local port.
     pub async fn rerouted(port: u16, connectors: Vec<PathBuf>) -> Self {
         Self::open(connectors, Some(port)).await
     }
 
-    /// A fresh Larder with connector folders besides the bundled ones.
+    /// Starts a new Larder with extra connector folders.
     pub async fn with_connectors(connectors: Vec<PathBuf>) -> Self {
         Self::open(connectors, None).await
     }
@@ -79,27 +79,27 @@ impl World {
         Self::over(folder, database, &sdk, change).await
     }
 
-    /// A fresh Larder with other settings, and the services of AWS around it.
+    /// Starts a new Larder with changed settings and a fake of AWS.
     pub async fn deployed(change: impl FnOnce(Settings) -> Settings) -> (Self, Aws) {
         let (folder, database) = Self::data();
         let aws = Aws::start(database.clone()).await;
         (Self::over(folder, database, &aws.sdk_config(), change).await, aws)
     }
 
-    /// A fresh Larder that keeps credentials there.
+    /// Starts a new Larder with this credential store.
     pub async fn keeping(credentials: CredentialsIn) -> Self {
         let (folder, database) = Self::data();
         let sdk = database.sdk_config();
         Self::over(folder, database, &sdk, |settings| Settings { credentials, ..settings }).await
     }
 
-    /// A fresh Larder that keeps credentials there, with an SDK configuration that leads to all of AWS.
+    /// Starts a new Larder with this credential store and this SDK configuration.
     pub async fn keeping_in_aws(credentials: CredentialsIn, sdk: &SdkConfig) -> Self {
         let (folder, database) = Self::data();
         Self::over(folder, database, sdk, |settings| Settings { credentials, ..settings }).await
     }
 
-    /// A fresh Larder that keeps credentials there, whose workspaces have the secrets that they have at another.
+    /// Starts a new Larder with this credential store and another Larder's workspace secrets.
     pub async fn keeping_beside(credentials: CredentialsIn, other: &Self) -> Self {
         let (folder, database) = Self::data();
         let secrets = [other.folder(), folder.path()].map(|folder| DataDir::open(folder).expect("a folder").secrets());
@@ -108,7 +108,7 @@ impl World {
         Self::over(folder, database, &sdk, |settings| Settings { credentials, ..settings }).await
     }
 
-    /// A fresh Larder over a database file that was made beforehand.
+    /// Starts a new Larder with a database file that `make` creates.
     pub async fn over_database(make: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = DataDir::open(folder.path()).expect("a data folder").database();
@@ -150,34 +150,34 @@ impl World {
         Self { bundle, clock, admin, alice, database, requests, settings, sdk, folder, _connector: None, metrics }
     }
 
-    /// A fresh Larder with one connector `app` besides the bundled ones, given as paths and texts.
+    /// Starts a new Larder with one extra connector `app`, whose files are given as paths and contents.
     pub async fn with_connector(files: &[(&str, &str)]) -> Self {
         let connector = TempConnector::new(files);
         let world = Self::with_connectors(vec![connector.path().to_owned()]).await;
         Self { _connector: Some(connector), ..world }
     }
 
-    /// Another Larder over the same data, as after a restart.
+    /// Restarts Larder with the same data.
     pub async fn restart(&mut self) {
         let (settings, clock) = (self.settings.clone(), Arc::clone(&self.clock));
         let bundle = Bundle::open(settings, self.sdk.clone(), clock, Arc::new(SystemRng)).await;
         self.bundle = Arc::new(bundle.expect("a bundle"));
     }
 
-    /// As after a restart with another setting for where credentials are kept.
+    /// Restarts Larder with another credential store.
     pub async fn restart_keeping(&mut self, credentials: CredentialsIn) {
         self.settings.credentials = credentials;
         self.restart().await;
     }
 
-    /// A token of another end user.
+    /// Returns a token for an end user.
     pub async fn token(&self, tenant: &str) -> String {
         let grant = Grant { tenant: Some(tenant.to_owned()), ..Grant::default() };
         self.bundle.token(&grant).await.expect("a token")
     }
 
-    /// A token with these claims and an hour of life, signed with the secret of the workspace that it names, which is made
-    /// if there is none.
+    /// Signs a token with these claims and a lifetime of an hour, with the workspace's secret, which is created if it is
+    /// missing.
     pub async fn sign(&self, workspace: &str, claims: Claims) -> String {
         let workspaces = self.bundle.environment().workspaces();
         let secret = match workspaces.secret(workspace).await.expect("a secret store") {
@@ -193,49 +193,49 @@ impl World {
         sign(&Claims { workspace_key: Some(workspace.to_owned()), exp, ..claims }, &secret).expect("a token")
     }
 
-    /// The tables, for somebody who may write them without Larder.
+    /// A client that bypasses Larder.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.database.sdk_config())
     }
 
-    /// A way to the tables for other processes.
+    /// Opens the database to other processes.
     pub async fn door(&self) -> Door {
         Door::open(self.database.clone(), &SystemRng).await.expect("a port")
     }
 
-    /// Writes a secret, as whoever runs Larder would.
+    /// Stores a secret, as Larder's operator would.
     pub async fn put_secret(&self, name: &str, value: &Secret) {
         let path = DataDir::open(self.folder.path()).expect("a data folder").secrets();
         SecretFile::new(path).put(name, value).await.expect("a secret store");
     }
 
-    /// The lines of metrics since the last time that they were asked for.
+    /// Takes the lines of metrics since the last call.
     pub fn metrics(&self) -> Vec<Value> {
-        let written = std::mem::take(&mut *self.metrics.lock().expect("no panic holds it"));
+        let written = std::mem::take(&mut *self.metrics.lock().expect("the lock is not poisoned"));
         String::from_utf8_lossy(&written).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// The folder with everything that this Larder keeps.
+    /// The data folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Moves the clock.
+    /// Advances the clock.
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Seconds since the first one.
+    /// The seconds since the start.
     pub fn seconds(&self) -> i64 {
         self.clock.now().unix_timestamp() - Self::START
     }
 
-    /// The time, in seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub fn clock_time(&self) -> i64 {
         self.clock.now().unix_timestamp()
     }
 
-    /// Sends a request with a token and a JSON body, if there is one.
+    /// Sends a request with a token and an optional JSON body.
     pub async fn send(&self, method: Method, uri: &str, token: &str, body: Option<&Value>) -> Answer {
         self.send_raw(method, uri, token, body.map(Value::to_string).unwrap_or_default()).await
     }
@@ -261,8 +261,8 @@ impl World {
         self.send(Method::POST, uri, &self.admin, None).await
     }
 
-    /// Makes or changes an integration `crm` of the bundled `oauth2` connector that leads to a mock provider; `parameters` are put
-    /// over the usual ones.
+    /// Creates or updates the integration `crm`, which connects to a mock provider with the bundled `oauth2` connector.
+    /// `parameters` override the usual ones.
     pub async fn integrate(&self, provider: &MockProvider, parameters: Value) {
         let mut all = provider.parameters();
         for (key, value) in parameters.as_object().expect("an object") {
@@ -274,7 +274,7 @@ impl World {
         assert!(answer.0.status().is_success(), "{}", answer.text());
     }
 
-    /// Makes an integration `app` of the connector `app`; `settings` are put over its body.
+    /// Creates an integration `app` of the connector `app`. `settings` override members of its body.
     pub async fn integrate_app(&self, settings: Value) -> Answer {
         let mut body = json!({"connectorKey": "app", "redirectUris": ["https://app.example/done"]});
         for (key, value) in settings.as_object().expect("an object") {
@@ -283,7 +283,7 @@ impl World {
         self.send(Method::PUT, "/integrations/app", &self.admin, Some(&body)).await
     }
 
-    /// Has alice connect through `app` with this payload; the answer is the page or the redirect that she sees.
+    /// Connects alice through `app` with this payload. Returns the page or redirect that she gets.
     pub async fn connect_app(&self, payload: Value) -> Answer {
         let mut payload = payload;
         payload["token"] = json!(self.alice);
@@ -291,7 +291,7 @@ impl World {
         Browser::default().post(self, "/connect", &[("payload", &payload.to_string())]).await
     }
 
-    /// Connects alice through `crm`: to the provider and back. Gives the id of the connection.
+    /// Connects alice through `crm`: to the provider and back. Returns the connection's id.
     pub async fn connect(&self, provider: &MockProvider) -> String {
         let mut browser = Browser::default();
         let uri = format!("/connect?integrationKey=crm&token={}", self.alice);
@@ -301,7 +301,7 @@ impl World {
         connect::own_connection_id("local", "crm", Some("alice"))
     }
 
-    /// Makes one more connection of alice through `crm`. Gives its id, which anybody may use when it is free.
+    /// Makes another connection of alice through `crm`. Returns its id, which anyone may reuse once the connection is gone.
     pub async fn connect_one_more(&self, provider: &MockProvider) -> String {
         let mut browser = Browser::default();
         let uri = format!(
@@ -321,28 +321,28 @@ impl World {
         connection.expect("a connection").version
     }
 
-    /// What `GET /credentials` gives an admin.
+    /// Returns an admin's `GET /credentials`.
     pub async fn credentials(&self, id: &str) -> Value {
         let answer = self.get(&format!("/credentials?connectionId={id}")).await;
         answer.expect(StatusCode::OK).json()["credentials"].clone()
     }
 
-    /// What `GET /connections/{id}` gives an admin.
+    /// Returns an admin's `GET /connections/{id}`.
     pub async fn connection(&self, id: &str) -> Value {
         self.get(&format!("/connections/{id}")).await.expect(StatusCode::OK).json()
     }
 
-    /// One tick of the sweeper.
+    /// Runs one sweep.
     pub async fn sweep(&self) {
         self.bundle.refresher().sweep(Duration::ZERO, None).await.expect("a sweep");
     }
 }
 
-/// A folder with one connector `app` in it, gone with this value.
+/// A temporary folder with one connector `app`.
 pub struct TempConnector(TempDir);
 
 impl TempConnector {
-    /// A connector of these paths and texts.
+    /// Creates a connector from paths and contents of files.
     pub fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for (path, text) in files {
@@ -353,7 +353,7 @@ impl TempConnector {
         Self(folder)
     }
 
-    /// Where the connector's folder is.
+    /// The folder that contains the connector's folder.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
@@ -365,8 +365,10 @@ impl TempConnector {
 }
 
 impl Answer {
+    /// Asserts the status.
+    ///
     /// # Panics
-    /// If the status is another one.
+    /// If the status differs.
     #[track_caller]
     pub fn expect(self, status: StatusCode) -> Self {
         assert_eq!(self.0.status(), status, "{}", self.0.body());
@@ -376,7 +378,7 @@ impl Answer {
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(self.0.body()).unwrap_or_else(|_| panic!("no JSON: {}", self.0.body()))
+        serde_json::from_str(self.0.body()).unwrap_or_else(|_| panic!("not JSON: {}", self.0.body()))
     }
 
     /// The body.
@@ -384,20 +386,20 @@ impl Answer {
         self.0.body()
     }
 
-    /// A header.
+    /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.0.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Where a redirect leads.
+    /// The target of a redirect.
     #[track_caller]
     pub fn location(&self) -> String {
         self.header("location")
-            .unwrap_or_else(|| panic!("no redirect: {:?} {}", self.0.status(), self.text()))
+            .unwrap_or_else(|| panic!("not a redirect: {:?} {}", self.0.status(), self.text()))
             .to_owned()
     }
 
-    /// The whole response as a text for snapshots: status, headers, body.
+    /// Formats the whole response for snapshots: status, headers, body.
     pub fn snapshot(&self) -> String {
         let headers =
             self.0.headers().iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap_or("?")));

@@ -1,17 +1,17 @@
-//! Tests that need a process of their own: they count its memory, take its log, or need other variables in its environment.
+//! Tests that need their own process because they measure memory, capture the log, or set environment variables.
 //!
-//! Tests of a theme share a process. Such a test runs itself once more, alone, and passes if that run passes.
+//! Tests of a theme share a process. A test that needs its own runs itself again, alone, and passes if that run passes.
 
 use std::env;
 use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// Names the test that a process was started for.
+/// The environment variable that names the test that a process was started for.
 const ALONE: &str = "LARDER_TEST_ALONE";
 
-/// Whether this process was started for this test, such as `logs::no_secret_is_logged`. Otherwise the test is run in one that
-/// is, and there is nothing left to do.
+/// Whether this process was started for this test, for example `logs::no_secret_is_logged`. If not, runs the test in its
+/// own process and returns `false`: there is nothing left to do.
 ///
 /// # Panics
 /// If the test fails there.
@@ -23,10 +23,10 @@ pub async fn is_alone(test: &str) -> bool {
     false
 }
 
-/// Runs a test of this program once more, in a process whose environment has these variables, too.
+/// Runs a test of this program again in a new process, with these extra environment variables.
 ///
 /// # Panics
-/// If the test fails there, or is not found by this name.
+/// If the test fails there or does not exist.
 pub async fn repeat(test: &str, variables: &[(&str, &str)]) {
     let process = Command::new(env::current_exe().expect("a path"))
         .args(["--exact", test, "--include-ignored"])
@@ -37,5 +37,5 @@ pub async fn repeat(test: &str, variables: &[(&str, &str)]) {
         .spawn();
     let output = process.expect("it starts").wait_with_output().await.expect("it ends");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{test} in a process of its own: {text}");
+    assert!(output.status.success() && text.contains("1 passed"), "{test} failed in its own process: {text}");
 }

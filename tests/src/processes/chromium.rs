@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::Server;
 
-/// A running Chromium with one page, and those that pages open. It ends with this value.
+/// A running Chromium with one page, and the pages that pages open. It stops when dropped.
 #[derive(Debug)]
 pub struct Chromium {
     steps: ChildStdin,
@@ -20,7 +20,7 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// Starts Chromium with a fresh profile.
+    /// Starts Chromium with a new profile.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
@@ -42,69 +42,69 @@ impl Chromium {
         Self { steps, results, _process: process, _profile: profile }
     }
 
-    /// Opens a URL. Gives the status of the answer.
+    /// Opens a URL. Returns the response's status.
     pub async fn goto(&mut self, url: &str) -> u64 {
         self.step(json!({ "do": "goto", "url": url })).await.as_u64().expect("a status")
     }
 
-    /// Opens the page that is there once more. Gives the status of the answer.
+    /// Reloads the page. Returns the response's status.
     pub async fn reload(&mut self) -> u64 {
         self.step(json!({ "do": "reload" })).await.as_u64().expect("a status")
     }
 
-    /// Clicks on the first element of a CSS selector, once there is one.
+    /// Waits for an element that matches a CSS selector, and clicks on it.
     pub async fn click(&mut self, selector: &str) {
         self.step(json!({ "do": "click", "selector": selector })).await;
     }
 
-    /// Types into the first element of a CSS selector, once there is one.
+    /// Waits for an element that matches a CSS selector, and types into it.
     pub async fn fill(&mut self, selector: &str, text: &str) {
         self.step(json!({ "do": "fill", "selector": selector, "text": text })).await;
     }
 
-    /// Runs a script in the page. Gives its value; of a promise, what comes of it.
+    /// Runs a script in the page. Returns its value, or the value of its promise.
     pub async fn evaluate(&mut self, script: &str) -> Value {
         self.step(json!({ "do": "evaluate", "script": script })).await
     }
 
-    /// Waits until the page shows a text. Gives all that it shows then.
+    /// Waits until the page contains a string. Returns the page's whole text.
     pub async fn shows(&mut self, text: &str) -> String {
-        self.step(json!({ "do": "shows", "text": text })).await.as_str().expect("a text").to_owned()
+        self.step(json!({ "do": "shows", "text": text })).await.as_str().expect("a string").to_owned()
     }
 
-    /// Waits until the page is at a URL that begins so. Gives the whole URL.
+    /// Waits until the page's URL starts with `prefix`. Returns the whole URL.
     pub async fn arrives(&mut self, prefix: &str) -> String {
         self.step(json!({ "do": "arrives", "prefix": prefix })).await.as_str().expect("a URL").to_owned()
     }
 
-    /// The URL of the page.
+    /// Returns the page's URL.
     pub async fn url(&mut self) -> String {
         self.step(json!({ "do": "url" })).await.as_str().expect("a URL").to_owned()
     }
 
-    /// Goes on with the page that was opened as this one of all, from 0, once it is there.
+    /// Waits for the page with this number, in the order of opening and from 0, and switches to it.
     pub async fn page(&mut self, number: usize) {
         self.step(json!({ "do": "page", "number": number })).await;
     }
 
-    /// Takes a picture of the page as PNG, so many pixels wide, in the scheme `light` or `dark`.
+    /// Takes a PNG screenshot of the page with this width in pixels, in the color scheme `light` or `dark`.
     pub async fn screenshot(&mut self, path: &Path, width: u32, scheme: &str) {
         self.step(json!({ "do": "screenshot", "path": path, "width": width, "scheme": scheme })).await;
     }
 
-    /// The console of all pages, violations of policies included, and their requests, such as `200 GET http://…`.
+    /// Returns all pages' console messages, including policy violations, and their requests, for example `200 GET http://…`.
     pub async fn log(&mut self) -> Vec<String> {
-        serde_json::from_value(self.step(json!({ "do": "log" })).await).expect("texts")
+        serde_json::from_value(self.step(json!({ "do": "log" })).await).expect("strings")
     }
 
     #[track_caller]
     fn step(&mut self, step: Value) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
         async move {
-            self.steps.write_all(format!("{step}\n").as_bytes()).await.expect("chromium.mjs runs");
-            let line = self.results.next_line().await.expect("text");
-            let line =
-                line.unwrap_or_else(|| panic!("{caller}: chromium.mjs has ended; is chromium there? See tests/run"));
+            self.steps.write_all(format!("{step}\n").as_bytes()).await.expect("chromium.mjs is running");
+            let line = self.results.next_line().await.expect("UTF-8");
+            let line = line
+                .unwrap_or_else(|| panic!("{caller}: chromium.mjs has ended; is chromium installed? See tests/run"));
             let mut result: Value = serde_json::from_str(&line).expect("JSON");
             assert!(result["error"].is_null(), "{caller}: {step}: {}", result["error"]);
             result["ok"].take()

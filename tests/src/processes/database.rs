@@ -1,4 +1,4 @@
-//! Database servers, each a process of its own with a folder of its own.
+//! Database servers, each in its own process with its own folder.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use super::port::free_port;
 
-/// The certificate and the key of a server, as PEM.
+/// A server's certificate and key, as PEM.
 #[derive(Debug)]
 pub struct Certificate {
     /// The certificate.
@@ -25,7 +25,7 @@ pub struct Certificate {
     pub key: String,
 }
 
-/// A running server. It ends with this value.
+/// A running server. It stops when dropped.
 #[derive(Debug)]
 pub struct Database {
     driver: Driver,
@@ -34,7 +34,7 @@ pub struct Database {
     process: Child,
 }
 
-/// `nobody`, for the servers refuse to run as root.
+/// The user `nobody`, since the servers refuse to run as root.
 const NOBODY: u32 = 65534;
 
 const POSTGRES_SETUP: &str = "\
@@ -53,10 +53,10 @@ CREATE USER guest@'%' IDENTIFIED BY 'hunter2';
 ";
 
 impl Database {
-    /// The password of all users: `larder`, who may use the database `crm`, and `guest`, who may not.
+    /// The password of all users: `larder`, who can use the database `crm`, and `guest`, who cannot.
     pub const PASSWORD: &str = "hunter2";
 
-    /// Starts a server, with encryption if there is a certificate, and waits until it lets `larder` in.
+    /// Starts a server, with TLS if there is a certificate, and waits until `larder` can log in.
     pub async fn start(driver: Driver, certificate: Option<&Certificate>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         give_away(folder.path());
@@ -87,7 +87,7 @@ impl Database {
         panic!("the server does not answer: {last:?}\n{}", self.log());
     }
 
-    /// What lets `larder` in.
+    /// The login of `larder`.
     pub fn login(&self) -> Login {
         Login {
             driver: self.driver,
@@ -100,12 +100,12 @@ impl Database {
         }
     }
 
-    /// What the server has logged so far.
+    /// The server's log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).expect("a log")
     }
 
-    /// Ends the server, and waits until nobody answers there. Killed at once, PostgreSQL would leave shared memory behind.
+    /// Stops the server and waits for it to exit. If it were killed, PostgreSQL would leave shared memory behind.
     pub fn stop(&mut self) {
         let Some(id) = self.process.id() else { return };
         let asked = std::process::Command::new("sh").args(["-c", &format!("kill {id}")]).status();
@@ -125,7 +125,7 @@ impl Drop for Database {
     }
 }
 
-/// Logs in, as in local mode.
+/// Logs in, with the egress rules of local mode.
 ///
 /// # Errors
 /// Those of [`verify`].
@@ -135,7 +135,7 @@ pub async fn log_in(login: &Login) -> Result<(), LoginError> {
 }
 
 impl Certificate {
-    /// A certificate for `localhost` that nobody vouches for but itself.
+    /// Generates a self-signed certificate for `localhost`.
     pub fn generate() -> Self {
         let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         Self { certificate: generated.cert.pem(), key: generated.signing_key.serialize_pem() }
@@ -173,7 +173,7 @@ async fn mariadb(folder: &Path, port: u16, is_encrypted: bool) -> Command {
         "--skip-test-db",
         "--skip-name-resolve",
     ]);
-    // In the common folder, servers that start at once could take each other's temporary tables away.
+    // In a shared folder, servers that start at the same time could remove each other's temporary tables.
     install.env("TMPDIR", folder);
     run(install.arg(path("datadir", "data")), "").await;
     let mut command = unprivileged("mariadbd");
@@ -191,7 +191,7 @@ async fn mariadb(folder: &Path, port: u16, is_encrypted: bool) -> Command {
     command
 }
 
-/// A program of the servers', as `nobody` if this is root. `tests/run` puts them on the PATH.
+/// A command for one of the servers' programs, run as `nobody` if this is root. `tests/run` puts them on the PATH.
 fn unprivileged(program: &str) -> Command {
     let mut command = if is_root() { Command::new("setpriv") } else { Command::new(program) };
     if is_root() {
@@ -207,18 +207,18 @@ fn is_root() -> bool {
 
 fn give_away(path: &Path) {
     if is_root() {
-        chown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("root can change owners");
     }
 }
 
-/// Writes a file that the server alone can read.
+/// Writes a file that only the server can read.
 fn write(path: &Path, text: &str) {
     fs::write(path, text).expect("it is written");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
     give_away(path);
 }
 
-/// Runs a program to its end.
+/// Runs a program until it exits.
 async fn run(command: &mut Command, input: &str) {
     let mut process = command
         .stdin(Stdio::piped())

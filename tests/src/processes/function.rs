@@ -1,4 +1,4 @@
-//! The binary of a function, as Lambda runs it: a process of its own that takes its events from a [`RuntimeApi`].
+//! A function's binary, run as in Lambda: in its own process, with events from a [`RuntimeApi`].
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,10 +16,10 @@ use tokio::process::{Child, Command};
 
 use super::runtime_api::{Invocation, RuntimeApi};
 
-/// A running function. It ends with this value.
+/// A running function. It stops when dropped.
 #[derive(Debug)]
 pub struct Function {
-    /// When its process was started.
+    /// The time at which its process was started.
     pub started_at: Instant,
     api: RuntimeApi,
     output: Arc<Mutex<Vec<String>>>,
@@ -27,7 +27,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts a binary with Lambda's environment variables and these, and no others.
+    /// Starts a binary. Its environment has only Lambda's variables and these.
     pub async fn start<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         binary: &Path,
         variables: impl IntoIterator<Item = (K, V)>,
@@ -45,7 +45,7 @@ impl Function {
         Self { started_at, api, output, process }
     }
 
-    /// Waits until it asks for its first event.
+    /// Waits until the function requests its first event.
     pub async fn ready(&mut self) -> Instant {
         let ready = tokio::select! {
             ready = self.api.ready() => ready,
@@ -54,46 +54,46 @@ impl Function {
         ready.unwrap_or_else(|error| panic!("the function did not start: {error} {:#?}", self.output()))
     }
 
-    /// Gives it an event, and waits for what it makes of it.
+    /// Sends an event to the function and waits for the result.
     pub async fn invoke(&mut self, event: &str) -> Invocation {
         let invocation = tokio::select! {
             invocation = tokio::time::timeout(RuntimeApi::TIMEOUT, self.api.invoke(event)) => {
-                invocation.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+                invocation.unwrap_or_else(|_| Err("no response in time".to_owned()))
             }
             ended = self.process.wait() => Err(format!("{ended:?}")),
         };
         invocation.unwrap_or_else(|error| panic!("the function ended: {error} {:#?}", self.output()))
     }
 
-    /// The API that it takes its events from.
+    /// The API that serves its events.
     pub fn api(&self) -> &RuntimeApi {
         &self.api
     }
 
-    /// The lines that it has written so far, to stdout and to stderr.
+    /// The lines that it has written to stdout and stderr.
     pub fn output(&self) -> Vec<String> {
-        self.output.lock().expect("no panic holds it").clone()
+        self.output.lock().expect("the lock is not poisoned").clone()
     }
 
-    /// The time that processors have spent on it so far.
+    /// The processor time that it has used.
     pub fn processor_time(&self) -> Duration {
         let tasks = fs::read_dir(self.proc("task")).expect("a process");
         let nanoseconds = tasks.map(|task| {
-            // A thread may end meanwhile.
+            // A thread may end in the meantime.
             let schedstat = task.and_then(|task| fs::read_to_string(task.path().join("schedstat"))).unwrap_or_default();
             schedstat.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0)
         });
         Duration::from_nanos(nanoseconds.sum())
     }
 
-    /// The most memory that it has had resident so far, in bytes.
+    /// Its peak resident memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(self.proc("status")).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak");
         line.trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024
     }
 
-    /// Ends it.
+    /// Kills it.
     pub async fn stop(mut self) {
         self.process.kill().await.expect("it is killed");
     }
@@ -103,7 +103,7 @@ impl Function {
     }
 }
 
-/// The binary that is deployed as a function, out of its archive.
+/// Unpacks the deployed binary of a function from its archive, and returns its path.
 pub fn deployed(name: &str) -> PathBuf {
     let folder = env::var_os("LARDER_TEST_FUNCTIONS").expect("LARDER_TEST_FUNCTIONS is not set; run tests/run");
     let folder = PathBuf::from(folder).join(name);
@@ -117,7 +117,7 @@ pub fn deployed(name: &str) -> PathBuf {
     binary
 }
 
-/// An event of an HTTP API (payload 2.0). `target` is a path with its query.
+/// An event of an HTTP API (payload format 2.0). `target` is a path with its query.
 pub fn http_event(method: &Method, target: &str, token: &str, body: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let route = format!("{method} {path}");
@@ -136,12 +136,12 @@ pub fn http_event(method: &Method, target: &str, token: &str, body: &str) -> Str
     event.to_string()
 }
 
-/// Reads the lines of a pipe as they come, so that it never fills up.
+/// Keeps reading lines from a pipe, so that it never fills up.
 fn collect(pipe: impl AsyncRead + Unpin + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
     tokio::spawn(async move {
         let mut pipe = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = pipe.next_line().await {
-            lines.lock().expect("no panic holds it").push(line);
+            lines.lock().expect("the lock is not poisoned").push(line);
         }
     });
 }

@@ -1,8 +1,8 @@
-//! The memory of this process.
+//! This process's memory use.
 
 use std::fs;
 
-/// A line of `/proc/self/status` in bytes, such as `VmRSS` (now) or `VmHWM` (at most).
+/// Reads a value of `/proc/self/status` in bytes, for example `VmRSS` (current) or `VmHWM` (peak).
 pub fn status(name: &str) -> u64 {
     let text = fs::read_to_string("/proc/self/status").expect("Linux");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a number");
@@ -10,7 +10,7 @@ pub fn status(name: &str) -> u64 {
     kibibytes.parse::<u64>().expect("a number") * 1024
 }
 
-/// Lets the peak begin at what is used now.
-pub fn forget_peak() {
+/// Resets the peak to the current use.
+pub fn reset_peak() {
     fs::write("/proc/self/clear_refs", "5").expect("Linux");
 }

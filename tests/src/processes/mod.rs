@@ -1,5 +1,5 @@
-//! Programs that run as processes of their own, and clients that reach them over the network: the program of `cargo run`,
-//! the binaries of the functions with the runtime API of Lambda, the deployed stack, and the servers and browsers of others.
+//! Programs that run in their own processes, and clients that reach them over the network: the program of `cargo run`, the
+//! functions' binaries with Lambda's runtime API, the deployed stack, and third-party servers and browsers.
 
 mod alone;
 mod chromium;

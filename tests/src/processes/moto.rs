@@ -1,4 +1,4 @@
-//! AWS on this machine: `moto_server`, a process of its own.
+//! AWS on this machine: `moto_server` in its own process.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::port::free_port;
 
-/// A running server, empty at first. It ends with this value.
+/// A running server, empty at first. It stops when dropped.
 #[derive(Debug)]
 pub struct Moto {
     endpoint: String,
@@ -19,7 +19,7 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// Starts it on a free port of 127.0.0.1.
+    /// Starts the server on a free port of 127.0.0.1.
     pub async fn start() -> Self {
         let port = free_port();
         let process = Command::new("moto_server")
@@ -39,7 +39,7 @@ impl Moto {
         panic!("moto_server does not answer");
     }
 
-    /// An SDK configuration that leads to it.
+    /// An SDK configuration with this server as its endpoint.
     pub fn sdk_config(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())

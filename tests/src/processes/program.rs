@@ -13,14 +13,14 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::visitor::{answer, http_client};
 use crate::{Answer, root};
 
-/// A running Larder. It ends with this value.
+/// A running Larder. It stops when dropped.
 #[derive(Debug)]
 pub struct Program {
-    /// Where it answers.
+    /// Its base URI.
     pub base_uri: String,
     /// The admin token that it printed.
     pub admin: String,
-    /// The link that connects the demo account, if there is one.
+    /// The connect link of the demo account, if there is one.
     pub connect_link: Option<String>,
     client: reqwest::Client,
     stdout: Lines<BufReader<ChildStdout>>,
@@ -31,30 +31,30 @@ pub struct Program {
 type Log = Arc<Mutex<Vec<String>>>;
 
 impl Program {
-    /// Starts it with these arguments and waits until it has printed where it is.
+    /// Starts the program with these arguments and waits until it has printed its welcome.
     pub async fn start(arguments: &[&str]) -> Self {
         Self::start_with(arguments, &[]).await
     }
 
-    /// Starts it with these environment variables besides.
+    /// Starts the program with these arguments and extra environment variables.
     pub async fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut process = command(arguments).envs(variables.iter().copied()).spawn().expect("larder starts");
         let log = collect(process.stderr.take().expect("it is piped"));
         let mut stdout = BufReader::new(process.stdout.take().expect("it is piped")).lines();
         let mut printed = Vec::new();
         let welcome = async {
-            // How to run the Lambda binaries comes last.
+            // The command that runs the Lambda binaries is the last line.
             while !printed.last().is_some_and(|line: &String| line.starts_with("cargo lambda watch")) {
-                match stdout.next_line().await.expect("text") {
+                match stdout.next_line().await.expect("UTF-8") {
                     Some(line) => printed.push(line),
                     None => return false,
                 }
             }
             true
         };
-        // A debug build reads the connectors slowly where many processes want the processor.
+        // A debug build loads the connectors slowly when many processes compete for the processor.
         let has_started = tokio::time::timeout(Duration::from_secs(180), welcome).await == Ok(true);
-        assert!(has_started, "larder did not start: {printed:#?} {:#?}", log.lock().expect("no panic holds it"));
+        assert!(has_started, "larder did not start: {printed:#?} {:#?}", log.lock().expect("the lock is not poisoned"));
         let after = |text: &str| {
             let line = printed.iter().position(|line| line.starts_with(text));
             printed.get(line.unwrap_or_else(|| panic!("{text:?} is not in {printed:#?}")) + 1).expect("a line").clone()
@@ -72,7 +72,7 @@ impl Program {
         }
     }
 
-    /// A URL here.
+    /// Returns a URL of this Larder.
     pub fn uri(&self, path: &str) -> String {
         format!("{}{path}", self.base_uri)
     }
@@ -88,22 +88,22 @@ impl Program {
         self.send(Method::GET, path, token, "").await
     }
 
-    /// Ends it with SIGKILL. Gives what it printed after the welcome, and what it logged.
+    /// Kills the program with SIGKILL. Returns its output after the welcome, and its log.
     pub async fn kill(mut self) -> (String, String) {
         self.process.kill().await.expect("it is killed");
         let mut printed = String::new();
-        while let Some(line) = self.stdout.next_line().await.expect("text") {
+        while let Some(line) = self.stdout.next_line().await.expect("UTF-8") {
             printed += line.trim();
         }
         (printed, self.log())
     }
 
-    /// The id of its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
-        self.process.id().expect("it was not waited for")
+        self.process.id().expect("it is running")
     }
 
-    /// Whether it has a connection to this machine from this port.
+    /// Whether it has a loopback connection from this port.
     pub fn has_connection_from(&self, port: u16) -> bool {
         let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets of this machine");
         let address = format!("0100007F:{port:04X}");
@@ -116,12 +116,12 @@ impl Program {
         files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == socket.as_str()))
     }
 
-    /// Sends SIGKILL and does not wait for its end; [`Self::kill`] does, afterwards.
-    pub fn strike(&mut self) {
+    /// Sends SIGKILL without waiting for the program to exit; [`Self::kill`] waits.
+    pub fn start_kill(&mut self) {
         self.process.start_kill().expect("it is killed");
     }
 
-    /// How much memory it has in use, in bytes.
+    /// Its resident memory, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
@@ -129,13 +129,13 @@ impl Program {
         kilobytes * 1024
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("no panic holds it").join("\n")
+        self.log.lock().expect("the lock is not poisoned").join("\n")
     }
 }
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 pub async fn run(arguments: &[&str]) -> Output {
     let ended = tokio::time::timeout(Duration::from_secs(60), command(arguments).output()).await;
     ended.unwrap_or_else(|_| panic!("larder {arguments:?} does not end")).expect("larder starts")
@@ -148,14 +148,13 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// The program that LARDER_TEST_PROGRAM names, else the one of this workspace, built once for all tests of a process.
+/// The program in LARDER_TEST_PROGRAM, or else this workspace's, built once per test process.
 fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| env::var_os("LARDER_TEST_PROGRAM").map_or_else(|| built("larder"), PathBuf::from))
 }
 
-/// A binary of this workspace: the one that `tests/run` has built, or else built now, as `cargo run` or `cargo lambda watch`
-/// does.
+/// Returns a binary of this workspace. Unless `tests/run` has built it, builds it like `cargo run` or `cargo lambda watch`.
 pub fn built(name: &str) -> PathBuf {
     if let Some(binaries) = env::var_os("LARDER_TEST_BINARIES") {
         return PathBuf::from(binaries).join(name);
@@ -174,14 +173,14 @@ pub fn built(name: &str) -> PathBuf {
     profile.join(name)
 }
 
-/// Reads the lines of a pipe as they come, so that it never fills up.
+/// Keeps reading lines from a pipe, so that it never fills up.
 fn collect(pipe: impl AsyncRead + Unpin + Send + 'static) -> Log {
     let lines = Log::default();
     let collected = Arc::clone(&lines);
     tokio::spawn(async move {
         let mut pipe = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = pipe.next_line().await {
-            collected.lock().expect("no panic holds it").push(line);
+            collected.lock().expect("the lock is not poisoned").push(line);
         }
     });
     lines

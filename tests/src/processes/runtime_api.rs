@@ -1,6 +1,6 @@
-//! The Lambda Runtime API on a port of this machine: it hands events to one function and takes what it makes of them.
+//! A fake of the Lambda runtime API on a local port. It sends events to one function and receives the results.
 //!
-//! See [the API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+//! See [the API's documentation](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,39 +16,39 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::doubles::loopback::{listen, serve};
 
-/// A running API. It ends with the test.
+/// A running API. It stops with the test.
 #[derive(Debug, Clone)]
 pub struct RuntimeApi {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<RuntimeApiState>,
 }
 
-/// What a function made of an event.
+/// The result of an invocation.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// What it answered; `Err` if it posted an error.
+    /// The function's response, or `Err` with the error it posted.
     pub result: Result<String, String>,
     /// The request id.
     pub id: String,
-    /// When it was given the event.
+    /// The time at which the function got the event.
     pub given_at: Instant,
-    /// When its answer was here.
+    /// The time at which its result arrived.
     pub posted_at: Instant,
 }
 
-/// How far a function has come.
+/// The state of a function's initialization.
 #[derive(Debug, Clone)]
 enum Init {
-    /// It has not asked yet.
+    /// It has not requested an event yet.
     Starting,
-    /// It asked for its first event.
+    /// It requested its first event.
     Ready(Instant),
-    /// It posted an error in place of that.
+    /// It posted an initialization error.
     Failed(String),
 }
 
 #[derive(Debug)]
-struct State {
+struct RuntimeApiState {
     init: watch::Sender<Init>,
     queue: mpsc::UnboundedSender<Event>,
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Event>>,
@@ -65,16 +65,16 @@ struct Event {
 }
 
 impl RuntimeApi {
-    /// How long after it is given an event a function is told to be done.
+    /// The function's timeout, from which its deadline is computed.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
-    /// The ARN that the function is told to be invoked by.
+    /// The function's ARN.
     pub const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:larder";
 
     /// Starts an API for one function.
     pub async fn start() -> Self {
         let (listener, address) = listen().await;
         let (queue, waiting) = mpsc::unbounded_channel();
-        let state = Arc::new(State {
+        let state = Arc::new(RuntimeApiState {
             init: watch::Sender::new(Init::Starting),
             queue,
             waiting: tokio::sync::Mutex::new(waiting),
@@ -101,32 +101,32 @@ impl RuntimeApi {
         ]
     }
 
-    /// Waits until the function asks for its first event.
+    /// Waits until the function requests its first event.
     ///
     /// # Errors
-    /// What it posted in place of that.
+    /// The initialization error that it posted.
     pub async fn ready(&self) -> Result<Instant, String> {
         let mut init = self.state.init.subscribe();
         let init = init.wait_for(|init| !matches!(init, Init::Starting)).await.expect("the sender is in `state`");
         match &*init {
             Init::Ready(at) => Ok(*at),
             Init::Failed(error) => Err(error.clone()),
-            Init::Starting => unreachable!("it was waited for"),
+            Init::Starting => unreachable!("the function has started or failed"),
         }
     }
 
-    /// Gives the function an event, and waits for what it makes of it.
+    /// Sends an event to the function and waits for the result.
     ///
     /// # Errors
-    /// What the function posted if it could not start.
+    /// The initialization error that the function posted.
     pub async fn invoke(&self, event: &str) -> Result<Invocation, String> {
         self.invoke_traced(event, "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1").await
     }
 
-    /// As [`Self::invoke`], with a value of the trace header.
+    /// Like [`Self::invoke`], with a value for the trace header.
     ///
     /// # Errors
-    /// What the function posted if it could not start.
+    /// The initialization error that the function posted.
     pub async fn invoke_traced(&self, event: &str, trace: &str) -> Result<Invocation, String> {
         let number = self.state.count.fetch_add(1, Ordering::Relaxed);
         let (done, invocation) = oneshot::channel();
@@ -134,11 +134,11 @@ impl RuntimeApi {
         let event = Event { id, body: event.to_owned(), trace: trace.to_owned(), done };
         self.state.queue.send(event).expect("the receiver is in `state`");
         self.ready().await?;
-        Ok(invocation.await.expect("the sender stays until it is used"))
+        Ok(invocation.await.expect("the sender is kept until the result arrives"))
     }
 }
 
-impl State {
+impl RuntimeApiState {
     async fn answer(&self, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let path = path.strip_prefix("/2018-06-01/runtime/").unwrap_or_default();
@@ -153,9 +153,9 @@ impl State {
                 let result = body(request).await;
                 let posted_at = Instant::now();
                 let result = if *what == "response" { Ok(result) } else { Err(result) };
-                let under_way = self.under_way.lock().expect("no panic holds it").remove(*id);
+                let under_way = self.under_way.lock().expect("the lock is not poisoned").remove(*id);
                 let Some((given_at, done)) = under_way else { return status(StatusCode::FORBIDDEN) };
-                // Whoever asked may not wait any more.
+                // The caller may have stopped waiting.
                 drop(done.send(Invocation { result, id: (*id).to_owned(), given_at, posted_at }));
             }
             _ => return status(StatusCode::NOT_FOUND),
@@ -163,7 +163,7 @@ impl State {
         status(StatusCode::ACCEPTED)
     }
 
-    /// Answers with the next event as soon as there is one.
+    /// Waits for the next event and returns it to the function.
     async fn next(&self) -> Response<Full<Bytes>> {
         self.init.send_if_modified(|init| {
             let is_first = matches!(init, Init::Starting);
@@ -175,7 +175,7 @@ impl State {
         let Some(Event { id, body, trace, done }) = self.waiting.lock().await.recv().await else {
             return status(StatusCode::GONE);
         };
-        #[expect(clippy::disallowed_methods, reason = "Lambda's deadline is a time of the machine's clock")]
+        #[expect(clippy::disallowed_methods, reason = "Lambda's deadline is on the machine's clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
         let response = Response::builder()
             .header("Lambda-Runtime-Aws-Request-Id", &id)
@@ -183,7 +183,7 @@ impl State {
             .header("Lambda-Runtime-Invoked-Function-Arn", RuntimeApi::FUNCTION_ARN)
             .header("Lambda-Runtime-Trace-Id", trace)
             .header("Content-Type", "application/json");
-        self.under_way.lock().expect("no panic holds it").insert(id, (Instant::now(), done));
+        self.under_way.lock().expect("the lock is not poisoned").insert(id, (Instant::now(), done));
         response.body(Full::from(body)).expect("valid headers")
     }
 }

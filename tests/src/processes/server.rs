@@ -1,4 +1,4 @@
-//! The servers of `tests/servers`, each a process of its own.
+//! The servers in `tests/servers`, each in its own process.
 
 use std::env;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use super::visitor::{answer, http_client};
 use crate::{Answer, Browser, Visitor, World};
 
-/// A running server. It ends with this value: its stdin closes.
+/// A running server. It stops when dropped, because its stdin closes.
 #[derive(Debug)]
 pub struct Server {
     issuer: String,
@@ -20,33 +20,33 @@ pub struct Server {
     process: Child,
 }
 
-/// A request that a server got.
+/// A request that a server recorded.
 #[derive(Debug, Clone)]
 pub struct Recorded {
-    /// `/token`, for instance.
+    /// The path, for example `/token`.
     pub path: String,
-    /// The parameters of the query, in order.
+    /// The query's parameters, in order.
     pub query: Vec<(String, String)>,
-    /// The fields of the form, in order.
+    /// The form's fields, in order.
     pub form: Vec<(String, String)>,
-    /// Whether there was an `Authorization` header.
+    /// Whether the request had an `Authorization` header.
     pub has_authorization: bool,
     /// The `Content-Type` header.
     pub content_type: Option<String>,
 }
 
 impl Server {
-    /// The client that the servers know.
+    /// The client id that is registered with the servers.
     pub const CLIENT_ID: &str = "larder";
-    /// Its secret.
+    /// The client's secret.
     pub const CLIENT_SECRET: &str = "larder-secret";
 
-    /// Starts `oidc-provider.mjs` with these options, for a client that comes back to [`World::BASE_URI`].
+    /// Starts `oidc-provider.mjs` with these options, for a client at [`World::BASE_URI`].
     pub async fn oidc(options: Value) -> Self {
         Self::oidc_for(World::BASE_URI, options).await
     }
 
-    /// Starts `oidc-provider.mjs` with these options, for a client that comes back to the Larder at this URI.
+    /// Starts `oidc-provider.mjs` with these options, for a client at this base URI.
     pub async fn oidc_for(base_uri: &str, mut options: Value) -> Self {
         options["redirectUris"] = json!([format!("{base_uri}/oauth-callback")]);
         Self::start("oidc-provider.mjs", &options).await
@@ -82,24 +82,24 @@ impl Server {
             .spawn()
             .expect("node starts");
         let mut lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        let line = lines.next_line().await.expect("text").unwrap_or_else(|| panic!("{program} did not start"));
+        let line = lines.next_line().await.expect("UTF-8").unwrap_or_else(|| panic!("{program} did not start"));
         let started: Value = serde_json::from_str(&line).expect("the start line is JSON");
         let issuer = started["issuer"].as_str().expect("an issuer").to_owned();
         Self { issuer, client: http_client(), process }
     }
 
-    /// Ends the server, and waits until nobody answers there.
+    /// Kills the server and waits for it to exit.
     pub async fn stop(mut self) {
         self.process.kill().await.expect("it is killed");
     }
 
-    /// A URL of the server; its issuer, if the path is empty.
+    /// Returns a URL of the server, or its issuer if the path is empty.
     pub fn uri(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
     }
 
-    /// Makes or changes the integration `crm` of the bundled `oauth2` connector. It leads here, with `parameters` put over
-    /// those that every integration has.
+    /// Creates or updates the integration `crm`, which connects to this server with the bundled `oauth2` connector.
+    /// `parameters` override the usual ones.
     pub async fn integrate(&self, world: &World, parameters: &[&Value]) {
         let mut all = json!({
             "clientId": Self::CLIENT_ID, "clientSecret": Self::CLIENT_SECRET, "tokenUri": self.uri("/token"),
@@ -112,44 +112,44 @@ impl Server {
         assert!(answer.0.status().is_success(), "{}", answer.text());
     }
 
-    /// What the end user's approval of an authorize URL leads to.
+    /// Approves an authorize URL as the end user, and returns the callback URL.
     pub async fn approve(&self, authorize_url: &str) -> String {
         Visitor::default().follow_out_of(&self.issuer, authorize_url).await
     }
 
-    /// Sends alice through the integration `crm` to the provider and back. Gives the page that she ends on.
+    /// Connects alice through the integration `crm`: to the provider and back. Returns the last page.
     pub async fn connect(&self, world: &World) -> Answer {
         let mut browser = Browser::default();
         let back = self.go(world, &mut browser).await;
         browser.get(world, &back).await
     }
 
-    /// The first half of [`Self::connect`]: gives the callback, not yet opened.
+    /// The first half of [`Self::connect`]: returns the callback URL without opening it.
     pub async fn go(&self, world: &World, browser: &mut Browser) -> String {
         let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
         let authorize = browser.get(world, &uri).await.location();
         self.approve(&authorize).await
     }
 
-    /// Calls the token endpoint by hand, as the client.
+    /// Calls the token endpoint directly, as the client.
     pub async fn call_token(&self, form: &[(&str, &str)]) -> Answer {
         let request = self.client.post(self.uri("/token")).basic_auth(Self::CLIENT_ID, Some(Self::CLIENT_SECRET));
         answer(request.form(form).send().await.expect("a response")).await
     }
 
-    /// Asks a control endpoint.
-    pub async fn ask(&self, name: &str) -> Value {
+    /// Gets a control endpoint.
+    pub async fn get_control(&self, name: &str) -> Value {
         let request = self.client.get(self.uri(&format!("/_control/{name}")));
         answer(request.send().await.expect("a response")).await.expect(StatusCode::OK).json()
     }
 
-    /// Tells a control endpoint.
-    pub async fn tell(&self, name: &str, body: &Value) {
+    /// Posts to a control endpoint.
+    pub async fn post_control(&self, name: &str, body: &Value) {
         let request = self.client.post(self.uri(&format!("/_control/{name}"))).body(body.to_string());
         answer(request.send().await.expect("a response")).await.expect(StatusCode::OK);
     }
 
-    /// The requests so far, in the order in which they came.
+    /// The recorded requests, in order.
     pub async fn requests(&self) -> Vec<Recorded> {
         let pairs = |value: &Value| serde_json::from_value(value.clone()).expect("pairs");
         let recorded = |entry: &Value| Recorded {
@@ -159,15 +159,15 @@ impl Server {
             has_authorization: entry["authorization"] == true,
             content_type: entry["contentType"].as_str().map(ToOwned::to_owned),
         };
-        self.ask("requests").await.as_array().expect("a list").iter().map(recorded).collect()
+        self.get_control("requests").await.as_array().expect("a list").iter().map(recorded).collect()
     }
 
-    /// The code exchanges so far.
+    /// The recorded code exchanges.
     pub async fn exchanges(&self) -> Vec<Recorded> {
         self.grants_of_type("authorization_code").await
     }
 
-    /// The refreshes so far.
+    /// The recorded refreshes.
     pub async fn refreshes(&self) -> Vec<Recorded> {
         self.grants_of_type("refresh_token").await
     }
@@ -179,12 +179,12 @@ impl Server {
 }
 
 impl Recorded {
-    /// A field of the form.
+    /// Returns a field of the form.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The names of the fields of the form, in order.
+    /// The names of the form's fields, in order.
     pub fn fields(&self) -> Vec<&str> {
         self.form.iter().map(|(name, _)| name.as_str()).collect()
     }

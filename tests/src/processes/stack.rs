@@ -1,5 +1,11 @@
-//! The template, deployed by `sam` to an emulator of AWS (ministack) that runs the release binaries and enforces what the
-//! roles allow.
+//! The template, deployed with `sam` to an emulator of AWS (ministack), which runs the functions' binaries and enforces the
+//! roles' permissions.
+//!
+//! # Decisions
+//!
+//! The template is changed for the emulator in a few places, all in this file, each with its reason. The emulator does not
+//! support encryption, TTL, point-in-time recovery, API destinations or alarms on metric math, and it checks schedules every
+//! ten seconds. The template's test covers these instead.
 
 use std::env;
 use std::fs;
@@ -25,15 +31,15 @@ use super::port::free_port;
 use super::visitor::http_client;
 use crate::{Target, root};
 
-/// A deployed stack. It ends with this value.
+/// A deployed stack. It stops when dropped.
 #[derive(Debug)]
 pub struct Stack {
-    /// Where the HTTP API answers.
+    /// The base URI of the HTTP API.
     pub base_uri: String,
-    /// The secret that CloudFormation made for the workspace.
+    /// The workspace's secret, which CloudFormation generated.
     pub secret: Secret,
     emulator: Emulator,
-    /// The template as it is deployed, and what the functions see as `/opt`.
+    /// The folder with the deployed template and the functions' `/opt`.
     folder: TempDir,
 }
 
@@ -45,26 +51,26 @@ struct Emulator {
     process: Child,
 }
 
-/// A schedule that is armed.
+/// A schedule that has not fired yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// A digest of the connection, and its version.
+    /// A digest of the connection's key, and its version.
     pub name: String,
     /// `at(…)`, in UTC.
     pub expression: String,
-    /// The event for `refresh`.
+    /// The event for the `refresh` function.
     pub event: Value,
 }
 
 impl Stack {
     /// The name of the stack.
     pub const NAME: &str = "larder";
-    /// The key of its workspace.
+    /// The key of the workspace.
     pub const WORKSPACE: &str = "main";
     const REGION: &str = "eu-west-1";
     const KEY: &str = "test";
 
-    /// Starts an emulator and deploys the template there.
+    /// Starts an emulator and deploys the template to it.
     pub async fn deploy() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let emulator = Emulator::start(folder.path()).await;
@@ -81,24 +87,24 @@ impl Stack {
         Self { base_uri: api, secret, emulator, folder }
     }
 
-    /// Deploys again, with these parameters changed.
+    /// Deploys again with these parameters.
     pub async fn update(&self, parameters: &[(&str, &str)]) {
         sam_deploy(&self.emulator, self.folder.path(), parameters).await;
     }
 
-    /// The stack as a Larder that is reached over the network.
+    /// The stack as a target for suites.
     pub fn target(&self) -> Target {
         Target::new("the deployed stack", &self.base_uri, Self::WORKSPACE, self.secret.clone())
     }
 
-    /// The schedules that are armed.
+    /// The schedules that have not fired yet.
     pub async fn schedules(&self) -> Vec<Schedule> {
         let client = aws_sdk_scheduler::Client::new(&self.emulator.sdk);
         let listed = client.list_schedules().group_name(Self::NAME).send().await.expect("schedules");
         let mut schedules = Vec::new();
         for name in listed.schedules().iter().filter_map(|it| it.name()) {
             let schedule = client.get_schedule().group_name(Self::NAME).name(name).send().await;
-            // One that has fired meanwhile is gone.
+            // A schedule that has fired in the meantime is gone.
             let Ok(schedule) = schedule else { continue };
             let event = schedule.target().and_then(|it| it.input()).expect("an event");
             schedules.push(Schedule {
@@ -110,17 +116,17 @@ impl Stack {
         schedules
     }
 
-    /// Invokes a function as a schedule does: without waiting for it.
+    /// Invokes a function without waiting for it, like a schedule.
     pub async fn invoke_async(&self, function: &str, event: &str) {
         let invoke = aws_sdk_lambda::Client::new(&self.emulator.sdk).invoke();
         let invoke = invoke.function_name(format!("{}-{function}", Self::NAME)).invocation_type(InvocationType::Event);
         invoke.payload(Blob::new(event)).send().await.expect("is accepted");
     }
 
-    /// Waits for a message in a queue, and takes it.
+    /// Waits for a message in a queue, and returns it.
     ///
     /// # Panics
-    /// If none comes within half a minute.
+    /// If no message arrives within half a minute.
     pub async fn receive(&self, queue: &str) -> Value {
         let client = aws_sdk_sqs::Client::new(&self.emulator.sdk);
         let name = format!("{}-{queue}", Self::NAME);
@@ -132,10 +138,10 @@ impl Stack {
                 return serde_json::from_str(message.body().expect("a body")).expect("JSON");
             }
         }
-        panic!("nothing came to {queue}");
+        panic!("no message arrived in {queue}");
     }
 
-    /// Ends the emulator and the functions that it started.
+    /// Kills the emulator and the functions that it started.
     pub async fn stop(mut self) {
         self.emulator.process.kill().await.expect("it is killed");
     }
@@ -148,7 +154,7 @@ impl Emulator {
         let log = fs::File::create(folder.join("emulator.log")).expect("a file");
         let process = Command::new("ministack")
             .envs(aws_environment(&endpoint, folder))
-            // Policies are enforced; nothing listens but on this port of this machine.
+            // Enforce policies, and listen only on this local port.
             .envs([("AUTH", "true"), ("BIND_HOST", "127.0.0.1"), ("MINISTACK_HOST", "127.0.0.1")])
             .envs([("IOT_MTLS_ENABLED", "0"), ("SFTP_ENABLED", "0"), ("MINISTACK_REGION", Stack::REGION)])
             .env("GATEWAY_PORT", port.to_string())
@@ -179,7 +185,7 @@ impl Emulator {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// An output of the stack.
+    /// Returns an output of the stack.
     async fn output(&self, folder: &Path, name: &str) -> String {
         let listed =
             sam(self, folder, &["list", "stack-outputs", "--stack-name", Stack::NAME, "--output", "json"]).await;
@@ -189,7 +195,7 @@ impl Emulator {
     }
 }
 
-/// What the emulator and `sam` find in the environment. Nothing of them stays outside the folder.
+/// The environment of the emulator and `sam`. They leave no files outside the folder.
 fn aws_environment(endpoint: &str, folder: &Path) -> Vec<(&'static str, String)> {
     let folder = folder.to_str().expect("UTF-8");
     [
@@ -205,25 +211,25 @@ fn aws_environment(endpoint: &str, folder: &Path) -> Vec<(&'static str, String)>
     .to_vec()
 }
 
-/// The template with what an emulator on this machine needs to be different, and nothing else.
+/// Returns the template with the changes that the emulator needs, and no others.
 fn for_emulator(emulator: &Emulator, folder: &Path) -> String {
     let mut template = fs::read_to_string(root().join("infra/template.yaml")).expect("the template");
     let mut replace = |from: &str, to: &str| {
         assert!(template.contains(from), "the template has no {from:?}");
         template = template.replace(from, to);
     };
-    // Its APIs are behind a path.
+    // The emulator serves APIs behind a path.
     let api = format!("{}/_aws/execute-api/${{Api}}/$default", emulator.endpoint());
     replace("https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}", &api);
-    // The providers are on this machine. No parameter does this: it would let a deployed Larder reach its own network.
+    // The providers are on this machine. This is not a parameter, since it would let a deployed Larder reach its own network.
     replace("        RUST_LOG: !Ref LogLevel\n", "        RUST_LOG: !Ref LogLevel\n        LARDER_LOCAL: \"1\"\n");
-    // It starts functions without a container, so nothing is at /opt.
+    // The emulator runs functions without a container, so /opt does not exist.
     replace("/opt/connectors", folder.join("opt/connectors").to_str().expect("UTF-8"));
-    // It takes every schedule to be in the group `default`, when it looks for a policy.
+    // When it checks policies, the emulator assumes that every schedule is in the group `default`.
     replace(":schedule/${AWS::StackName}/*", ":schedule/default/*");
-    // It knows SendMessageBatch as an action of its own; in AWS it is allowed by SendMessage.
+    // The emulator treats SendMessageBatch as a separate action; in AWS, SendMessage covers it.
     replace("[sqs:SendMessage, sqs:ReceiveMessage,", "[sqs:SendMessage, sqs:SendMessageBatch, sqs:ReceiveMessage,");
-    // What `sam build` would do.
+    // The work of `sam build`.
     replace("    CodeUri: ..\n", "");
     replace("ContentUri: layer\n", &format!("ContentUri: {}\n", root().join("infra/layer").display()));
     for function in ["connect", "oauth-callback", "get-credentials", "put-credentials", "connections", "refresh"] {
@@ -233,11 +239,11 @@ fn for_emulator(emulator: &Emulator, folder: &Path) -> String {
         let built = functions().join(function).join("bootstrap.zip");
         replace(&build, &format!("    Properties:\n      CodeUri: {}\n", built.display()));
     }
-    // It knows no alarms on a sum of metrics.
+    // The emulator does not support alarms on metric math.
     without(&without(&template, "FunctionErrorsAlarm"), "FunctionThrottlesAlarm")
 }
 
-/// A template without a resource.
+/// Removes a resource from a template.
 fn without(template: &str, resource: &str) -> String {
     let (before, rest) = template.split_once(&format!("  {resource}:\n")).unwrap_or_else(|| panic!("no {resource}"));
     let is_next = |line: &str| line.starts_with("  ") && !line.starts_with("   ");
@@ -245,7 +251,7 @@ fn without(template: &str, resource: &str) -> String {
     before.to_owned() + &after.collect::<String>()
 }
 
-/// The folder with a `bootstrap.zip` for each function, as `cargo lambda build --output-format zip` makes them.
+/// The folder with a `bootstrap.zip` for each function, as created by `cargo lambda build --output-format zip`.
 fn functions() -> PathBuf {
     env::var_os("LARDER_TEST_FUNCTIONS").expect("LARDER_TEST_FUNCTIONS is not set; run tests/run").into()
 }
@@ -262,7 +268,7 @@ async fn sam_deploy(emulator: &Emulator, folder: &Path, parameters: &[(&str, &st
     sam(emulator, folder, &arguments).await;
 }
 
-/// Runs `sam` to its end. Gives what it printed.
+/// Runs `sam` until it exits. Returns its output.
 async fn sam(emulator: &Emulator, folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("sam");
     command
@@ -285,7 +291,7 @@ async fn sam(emulator: &Emulator, folder: &Path, arguments: &[&str]) -> String {
     printed
 }
 
-/// Puts what the layer holds where the functions look for it.
+/// Unpacks the layer into the folder where the functions look for it.
 async fn unpack_layer(emulator: &Emulator, folder: &Path) {
     let client = aws_sdk_lambda::Client::new(&emulator.sdk);
     let layer = client.get_layer_version().layer_name(format!("{}-connectors", Stack::NAME)).version_number(1);
@@ -293,5 +299,5 @@ async fn unpack_layer(emulator: &Emulator, folder: &Path) {
     let zip = http_client().get(layer).send().await.expect("a response").bytes().await.expect("a file");
     fs::write(folder.join("layer.zip"), zip).expect("is written");
     let unzip = Command::new("python3").args(["-m", "zipfile", "-e", "layer.zip", "opt"]).current_dir(folder).status();
-    assert!(unzip.await.expect("python3 starts").success(), "the layer is no zip");
+    assert!(unzip.await.expect("python3 starts").success(), "the layer is not a zip");
 }

@@ -1,4 +1,4 @@
-//! A Larder that is reached over the network, wherever it runs.
+//! A Larder that tests reach over the network.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use larder_local::bundle::DataDir;
 use super::visitor::{answer, http_client};
 use crate::{Answer, Program, Watch};
 
-/// A Larder, with a workspace of it whose tokens we sign. Providers on this machine can be reached from there.
+/// A Larder and a workspace for which tests sign tokens. It can reach providers on this machine.
 #[derive(Debug)]
 pub struct Target {
-    /// What a failure calls it.
+    /// The name in failure messages.
     pub name: &'static str,
-    /// Where it answers.
+    /// The base URI.
     pub base_uri: String,
     /// The key of the workspace.
     pub workspace: String,
@@ -29,45 +29,45 @@ pub struct Target {
 }
 
 impl Target {
-    /// The Larder at `base_uri`.
+    /// A Larder at `base_uri`.
     pub fn new(name: &'static str, base_uri: &str, workspace: &str, secret: Secret) -> Self {
         let (base_uri, workspace) = (base_uri.to_owned(), workspace.to_owned());
         Self { name, base_uri, workspace, secret, client: http_client() }
     }
 
-    /// What `cargo run` started over a data folder.
+    /// The program of `cargo run` with its data folder.
     pub async fn local(program: &Program, data: &Path) -> Self {
         Self::new("local", &program.base_uri, WORKSPACE, local_secret(data).await)
     }
 
-    /// The Lambda binaries over a data folder.
+    /// The Lambda binaries with a data folder.
     pub async fn watch(watch: &Watch, data: &Path) -> Self {
         Self::new("cargo lambda watch", &watch.base_uri, WORKSPACE, local_secret(data).await)
     }
 
-    /// A URL here.
+    /// Returns a URL of this Larder.
     pub fn uri(&self, path: &str) -> String {
         format!("{}{path}", self.base_uri)
     }
 
-    /// A token that may do everything in the workspace.
+    /// Returns an admin's token.
     pub fn admin(&self) -> String {
         self.sign(Claims { is_admin: true, ..Claims::default() })
     }
 
-    /// A token of an end user.
+    /// Returns an end user's token.
     pub fn tenant(&self, key: &str) -> String {
         self.sign(Claims { tenant_key: Some(key.to_owned()), ..Claims::default() })
     }
 
-    /// A token with these claims. It is of the workspace and lives an hour, unless they say otherwise.
+    /// Signs a token with these claims. By default, it is for the workspace and expires in an hour.
     pub fn sign(&self, claims: Claims) -> String {
         let exp = if claims.exp == 0 { now() + 3600 } else { claims.exp };
         let workspace_key = claims.workspace_key.or_else(|| Some(self.workspace.clone()));
         sign(&Claims { workspace_key, exp, ..claims }, &self.secret).expect("a token")
     }
 
-    /// A request to a path, without a token.
+    /// Builds a request to a path, without a token.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, self.uri(path))
     }
@@ -103,7 +103,7 @@ pub(crate) async fn respond(request: reqwest::RequestBuilder) -> Answer {
     answer(request.send().await.expect("a response")).await
 }
 
-/// The machine's time, in seconds since 1970.
+/// The current time, in seconds since 1970.
 pub(crate) fn now() -> i64 {
     SystemClock.now().unix_timestamp()
 }

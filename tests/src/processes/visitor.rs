@@ -1,4 +1,4 @@
-//! A browser that goes over the network: it keeps cookies, and goes nowhere by itself.
+//! A browser on the network, which keeps cookies but does not follow redirects by itself.
 
 use http::{Method, header};
 use larder::http::Response;
@@ -6,8 +6,8 @@ use url::Url;
 
 use crate::Answer;
 
-/// An HTTP client that follows no redirect.
-#[expect(clippy::disallowed_methods, reason = "a test's own client")]
+/// An HTTP client that does not follow redirects.
+#[expect(clippy::disallowed_methods, reason = "this is a test's own client")]
 pub(crate) fn http_client() -> reqwest::Client {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
     client.expect("an HTTP client")
@@ -22,7 +22,7 @@ pub(crate) async fn answer(response: reqwest::Response) -> Answer {
     Answer(answer)
 }
 
-/// A browser with the cookies of one host.
+/// A browser with one host's cookies.
 #[derive(Debug, Clone)]
 pub struct Visitor {
     client: reqwest::Client,
@@ -53,7 +53,7 @@ impl Visitor {
         self.send(Method::POST, url, form).await
     }
 
-    /// Opens a page and follows its redirects within `origin`. Gives the first URL that leads elsewhere.
+    /// Opens a page and follows redirects within `origin`. Returns the first URL outside it.
     pub async fn follow_out_of(&mut self, origin: &str, url: &str) -> String {
         let mut at = Url::parse(url).expect("a URL");
         for _ in 0..10 {
@@ -63,7 +63,7 @@ impl Visitor {
                 return at.into();
             }
         }
-        panic!("redirects without end at {origin}");
+        panic!("too many redirects at {origin}");
     }
 
     async fn send(&mut self, method: Method, url: &str, form: &[(&str, &str)]) -> Answer {
@@ -79,7 +79,7 @@ impl Visitor {
         }
         let answer = answer(request.send().await.expect("a response")).await;
         for line in answer.0.headers().get_all(header::SET_COOKIE) {
-            self.keep(line.to_str().expect("text"));
+            self.keep(line.to_str().expect("UTF-8"));
         }
         answer
     }

@@ -1,4 +1,4 @@
-//! The real Lambda binaries under `cargo lambda watch`, over the data of a running [`Program`](crate::Program).
+//! The real Lambda binaries under `cargo lambda watch`, with the data of a running [`Program`](crate::Program).
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -11,17 +11,17 @@ use tokio::process::{Child, Command};
 use super::port::free_port;
 use crate::root;
 
-/// A running emulator. It ends with this value.
+/// A running emulator. It stops when dropped.
 #[derive(Debug)]
 pub struct Watch {
-    /// Where it answers.
+    /// Its base URI.
     pub base_uri: String,
     port: u16,
     process: Child,
 }
 
 impl Watch {
-    /// Starts the emulator as the README says, but on a free port, with the environment file of a data folder.
+    /// Starts the emulator as `infra/README.md` says, but on a free port, with the environment file of a data folder.
     pub async fn start(data: &Path) -> Self {
         let port = free_port();
         let environment = fs::read_to_string(data.join("lambda.env")).expect("the environment file");
@@ -52,7 +52,7 @@ impl Watch {
         self.run_invoke(function, &["--data-ascii", event]).await
     }
 
-    /// Invokes a function with an event in a file.
+    /// Invokes a function with an event from a file.
     pub async fn invoke_file(&self, function: &str, file: &Path) -> Output {
         self.run_invoke(function, &["--data-file", file.to_str().expect("UTF-8")]).await
     }
@@ -64,7 +64,7 @@ impl Watch {
         command.output().await.expect("cargo-lambda starts")
     }
 
-    /// Ends the emulator and the functions that it started.
+    /// Kills the emulator and the functions that it started.
     pub async fn stop(mut self) {
         self.process.kill().await.expect("it is killed");
     }
@@ -73,7 +73,7 @@ impl Watch {
 fn cargo_lambda() -> Command {
     let mut command = Command::new("cargo-lambda");
     command.arg("lambda").current_dir(root());
-    // `tests/run` has built what the emulator would build once more.
+    // `tests/run` has already built the binaries that the emulator would build again.
     if let Some(shims) = env::var_os("LARDER_TEST_SHIMS") {
         command.env("CARGO", PathBuf::from(shims).join("cargo"));
     }

@@ -1,4 +1,4 @@
-//! What every place that keeps credentials has in common. One suite for all of them, at the port and at the routes.
+//! The conformance suite for credential stores. It runs against a store directly and through the routes.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use larder::random::{self, SystemRng};
 
 use crate::World;
 
-/// Somebody who keeps credentials, as JSON text. All of them are in one place.
+/// Something that stores credentials as JSON strings.
 #[expect(async_fn_in_trait, reason = "only tests implement and use it, in one task")]
 pub trait Keeper {
-    /// The JSON that was set; `None` if there is none.
+    /// Returns the stored JSON, if any.
     async fn get(&self, workspace: &str, id: &str) -> Option<String>;
-    /// Stores JSON whole.
+    /// Stores JSON in place of any previous value.
     async fn set(&self, workspace: &str, id: &str, json: &str);
-    /// Removes what is there, or nothing.
+    /// Removes the stored value, if any.
     async fn remove(&self, workspace: &str, id: &str);
 }
 
-/// A store by itself.
+/// A credential store, called directly.
 pub struct Port(pub Arc<dyn CredentialStore>);
 
 impl Keeper for Port {
@@ -46,7 +46,7 @@ fn key<'a>(workspace: &'a str, id: &'a str) -> Key<'a> {
     Key { workspace, connection_id: id, tenant: None }
 }
 
-/// The routes of a whole Larder, called as an admin.
+/// The routes of a Larder, called as an admin.
 pub struct Routes<'a>(pub &'a World);
 
 impl Routes<'_> {
@@ -77,19 +77,19 @@ impl Keeper for Routes<'_> {
     }
 }
 
-/// Holds a keeper to all of it. `most` is the largest JSON that it takes, in bytes.
-pub async fn conform(keeper: &impl Keeper, most: usize) {
-    every_value_comes_back_to_the_byte(keeper, most).await;
-    a_set_replaces_wholly(keeper).await;
-    what_is_removed_is_gone_and_removing_nothing_succeeds(keeper).await;
-    others_are_untouched(keeper).await;
-    every_id_is_one_of_its_own(keeper).await;
-    writers_at_once_leave_one_value_whole(keeper).await;
+/// Runs the suite. `max_bytes` is the size of the largest JSON that the keeper accepts.
+pub async fn conform(keeper: &impl Keeper, max_bytes: usize) {
+    every_value_comes_back_byte_for_byte(keeper, max_bytes).await;
+    a_set_replaces_the_whole_value(keeper).await;
+    a_removal_is_idempotent(keeper).await;
+    other_entries_are_untouched(keeper).await;
+    similar_ids_are_distinct(keeper).await;
+    parallel_writers_leave_one_whole_value(keeper).await;
 }
 
-async fn every_value_comes_back_to_the_byte(keeper: &impl Keeper, most: usize) {
-    let large = format!(r#"{{"key":"{}"}}"#, "x".repeat(most - 10));
-    assert_eq!(large.len(), most);
+async fn every_value_comes_back_byte_for_byte(keeper: &impl Keeper, max_bytes: usize) {
+    let large = format!(r#"{{"key":"{}"}}"#, "x".repeat(max_bytes - 10));
+    assert_eq!(large.len(), max_bytes);
     for json in [
         r#"{"accessToken":"test-access-token","refreshToken":"test-refresh-token","expiresAt":"2024-12-31T23:59:59Z"}"#,
         r#"{"z":1,"a":2,"m":{"y":1,"b":2}}"#,
@@ -114,18 +114,18 @@ async fn every_value_comes_back_to_the_byte(keeper: &impl Keeper, most: usize) {
     }
 }
 
-async fn a_set_replaces_wholly(keeper: &impl Keeper) {
+async fn a_set_replaces_the_whole_value(keeper: &impl Keeper) {
     keeper.set("local", "replaced", r#"{"a":1,"nested":{"b":2}}"#).await;
     keeper.set("local", "replaced", r#"{"nested":{"c":3}}"#).await;
     assert_eq!(keeper.get("local", "replaced").await.as_deref(), Some(r#"{"nested":{"c":3}}"#));
-    // Also by what was there before.
+    // The new value may equal an earlier one.
     for json in ["1", "2", "1"] {
         keeper.set("local", "replaced", json).await;
         assert_eq!(keeper.get("local", "replaced").await.as_deref(), Some(json));
     }
 }
 
-async fn what_is_removed_is_gone_and_removing_nothing_succeeds(keeper: &impl Keeper) {
+async fn a_removal_is_idempotent(keeper: &impl Keeper) {
     assert_eq!(keeper.get("local", "removed").await, None);
     keeper.remove("local", "removed").await;
     for json in ["1", "2", "1"] {
@@ -137,7 +137,7 @@ async fn what_is_removed_is_gone_and_removing_nothing_succeeds(keeper: &impl Kee
     }
 }
 
-async fn others_are_untouched(keeper: &impl Keeper) {
+async fn other_entries_are_untouched(keeper: &impl Keeper) {
     for (workspace, id, json) in [("local", "one", "1"), ("local", "two", "2"), ("other", "one", "3")] {
         keeper.set(workspace, id, json).await;
     }
@@ -148,7 +148,7 @@ async fn others_are_untouched(keeper: &impl Keeper) {
     assert_eq!(keeper.get("other", "two").await, None);
 }
 
-async fn every_id_is_one_of_its_own(keeper: &impl Keeper) {
+async fn similar_ids_are_distinct(keeper: &impl Keeper) {
     let (long, longer) = ("é".repeat(256), format!("{}f", "é".repeat(255)));
     let ids = [
         ".",
@@ -196,7 +196,7 @@ async fn every_id_is_one_of_its_own(keeper: &impl Keeper) {
     }
 }
 
-async fn writers_at_once_leave_one_value_whole(keeper: &impl Keeper) {
+async fn parallel_writers_leave_one_whole_value(keeper: &impl Keeper) {
     let values: Vec<_> = (0..4).map(|number| format!("[{}]", vec![number.to_string(); 4000].join(","))).collect();
     for _ in 0..3 {
         join_all(values.iter().map(|json| keeper.set("local", "contended", json))).await;

@@ -1,5 +1,5 @@
-//! Checks that several tests apply to different subjects: one contract for every deployment, one suite for every store of
-//! credentials, one script for every provider.
+//! Checks that several tests apply to different subjects: the contract for every deployment, the conformance suite for every
+//! credential store, and the scenarios of the providers.
 
 pub mod conformance;
 pub mod contract;

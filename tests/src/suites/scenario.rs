@@ -1,4 +1,4 @@
-//! What a provider's documentation says, as data: `tests/providers/<connector>.yml`.
+//! Scenarios from the providers' documentation: `tests/providers/<connector>.yml`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,33 +7,33 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// One life of a connection. A text in it may hold `<any>`, which stands for anything; a whole text may be `<state>`,
-/// `<challenge>` or `<verifier>`, which stand for this flow's own.
+/// The life cycle of a connection. Strings may contain `<any>`, which matches anything. The strings `<state>`, `<challenge>`
+/// and `<verifier>` match this flow's own values.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// The parameters of the integration.
+    /// The integration's parameters.
     pub parameters: Map<String, Value>,
-    /// What the end user enters.
+    /// The end user's input.
     #[serde(default)]
     pub input: Map<String, Value>,
-    /// Where the browser is sent; nowhere without OAuth.
+    /// The redirect to the provider; `None` without OAuth.
     pub authorize: Option<Authorize>,
-    /// What the browser brings back, besides the state.
+    /// The callback's parameters apart from the state.
     #[serde(default)]
     pub callback: BTreeMap<String, String>,
-    /// What is requested to connect; without it, there is only the refusal.
+    /// The requests when connecting; `None` if the scenario only has a rejected connect.
     pub connect: Option<Vec<Exchange>>,
-    /// What the credentials then hold; null for what they must not hold.
+    /// Members of the credentials after connecting; null for members that must be absent.
     #[serde(default = "any")]
     pub credentials: Value,
-    /// A refresh; without one nothing is refreshed, ever.
+    /// A refresh. Without one, the connection must never be refreshed.
     pub refresh: Option<Refresh>,
-    /// A refresh after it, which fails, or the end of credentials that cannot be refreshed.
-    pub failure: Option<Failure>,
-    /// Connecting in vain.
-    pub refused: Option<Refused>,
-    /// What is requested when the connection is deleted.
+    /// A failing refresh after it, or the expiry of credentials that cannot be refreshed.
+    pub failure: Option<FailedRefresh>,
+    /// A rejected connect.
+    pub refused: Option<RejectedConnect>,
+    /// The requests when the connection is deleted.
     #[serde(default)]
     pub disconnect: Vec<Exchange>,
 }
@@ -42,9 +42,9 @@ pub struct Scenario {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authorize {
-    /// Without its query.
+    /// The URL without its query.
     pub uri: String,
-    /// All parameters.
+    /// All query parameters.
     pub query: Value,
 }
 
@@ -52,83 +52,83 @@ pub struct Authorize {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
-    /// When it is due, in seconds after the last step, and not a second earlier.
+    /// The exact time at which it is due, in seconds after the previous step.
     pub after: u64,
-    /// What is requested.
+    /// The requests.
     pub requests: Vec<Exchange>,
-    /// What the credentials then hold.
+    /// Members of the credentials after the refresh.
     pub credentials: Value,
 }
 
-/// A refresh that fails, or the end of credentials that cannot be refreshed.
+/// A refresh that fails, or the expiry of credentials that cannot be refreshed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Failure {
-    /// When it is due, in seconds after the last step; as with the refresh before it, if it is left out.
+pub struct FailedRefresh {
+    /// The time at which it is due, in seconds after the previous step; by default the same as for the refresh before it.
     pub after: Option<u64>,
-    /// What is requested.
+    /// The requests.
     pub requests: Vec<Exchange>,
-    /// The state of the connection then.
+    /// The resulting state of the connection.
     pub state: String,
-    /// What its error says, among other things.
+    /// A part of the connection's error message.
     pub message: String,
 }
 
 /// A connect that fails.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Refused {
-    /// Another input.
+pub struct RejectedConnect {
+    /// A different input.
     pub input: Option<Map<String, Value>>,
-    /// Another callback.
+    /// Different callback parameters.
     pub callback: Option<BTreeMap<String, String>>,
-    /// What is requested.
+    /// The requests.
     #[serde(default)]
     pub requests: Vec<Exchange>,
-    /// What the end user hears, among other things.
+    /// A part of the message that the end user sees.
     pub message: String,
 }
 
-/// A request as it must be, and its answer.
+/// An expected request and its response.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
     /// The request.
     pub request: Request,
-    /// The answer.
+    /// The response.
     pub response: Response,
 }
 
-/// A request. Without a form, JSON or text it has no body.
+/// An expected request. It has no body if `form`, `json` and `text` are missing.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The method.
     pub method: String,
-    /// The URL; the order of its parameters does not count.
+    /// The URL. The order of its parameters does not matter.
     pub uri: String,
-    /// Some of the headers, names in lower case; null for one that must not be there.
+    /// Some of the headers, with lowercase names; null for headers that must be absent.
     #[serde(default)]
     pub headers: Map<String, Value>,
-    /// The whole form.
+    /// The whole body as a form.
     pub form: Option<Value>,
-    /// The whole JSON.
+    /// The whole body as JSON.
     pub json: Option<Value>,
-    /// The whole text.
+    /// The whole body as a string.
     pub text: Option<String>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Response {
     /// The status.
     #[serde(default = "ok")]
     pub status: u16,
-    /// The headers; the content type follows from the body if it is not among them.
+    /// The headers. Without a content type, it is set according to the body.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A body of JSON.
+    /// A JSON body.
     pub json: Option<Value>,
     /// Any other body.
     pub text: Option<String>,
@@ -142,10 +142,10 @@ fn ok() -> u16 {
     200
 }
 
-/// Reads all files of a folder: by connector, then by title.
+/// Reads all files in a folder into a map by connector, then by title.
 ///
 /// # Panics
-/// If a file is not as it should be.
+/// If a file is invalid.
 pub fn read_all(folder: &Path) -> BTreeMap<String, BTreeMap<String, Scenario>> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries

@@ -93,11 +93,11 @@ async fn a_cold_read_calls_aws_in_parallel_and_a_warm_one_once() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     deployment.aws.set_delay(Duration::from_millis(200));
-    deployment.aws.take_most_at_once();
+    deployment.aws.take_max_concurrency();
     let read = send(&reader, Method::GET, &token("acme", SECRET), "").await;
     assert_eq!((read.status(), read.body().as_str()), (StatusCode::OK, STORED));
     assert_eq!(deployment.calls(), ["Decrypt", "GetItem", "GetSecretValue", "Query"]);
-    assert_eq!(deployment.aws.take_most_at_once(), 3);
+    assert_eq!(deployment.aws.take_max_concurrency(), 3);
 
     let read = send(&reader, Method::GET, &token("acme", SECRET), "").await;
     assert_eq!((read.status(), read.body().as_str()), (StatusCode::OK, STORED));

@@ -188,7 +188,7 @@ async fn rotated_tokens_the_store_rejects_go_to_the_recovery_queue() {
     let unsaved: Unsaved = serde_json::from_str(&messages[0]).unwrap();
     let recover = async || world.bundle.refresher().recover(&unsaved).await;
     assert!(recover().await.unwrap_err().is_transient());
-    api.mend();
+    api.restore();
     // Simulates another refresh that continued from here, stored its result, and died before writing the row.
     let refreshed = api.stored(&id).unwrap();
     api.store(&id, r#"{"access_token":"newer"}"#);

@@ -458,7 +458,7 @@ async fn notify_services(evidence: &mut Evidence) {
     world.advance(3300);
     aws.fail("PutItem");
     world.sweep().await;
-    aws.mend("PutItem");
+    aws.restore("PutItem");
     provider.script_raw(400, &json!({"error": "invalid_grant", "error_description": marker("echo")}).to_string(), &[]);
     world.advance(161);
     world.sweep().await;

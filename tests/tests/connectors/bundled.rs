@@ -5,7 +5,7 @@ use std::fs;
 
 use futures::StreamExt as _;
 use http::{Method, StatusCode};
-use larder_tests::scenario::{self, Refused, Scenario};
+use larder_tests::scenario::{self, RejectedConnect, Scenario};
 use larder_tests::{Browser, Script, World, root};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -122,7 +122,7 @@ impl ScenarioRun<'_> {
         self.script.check("the status", &json!(204), &json!(answer.0.status().as_u16()));
     }
 
-    async fn check_rejection(&self, refused: &Refused) {
+    async fn check_rejection(&self, refused: &RejectedConnect) {
         let input = refused.input.as_ref().unwrap_or(&self.scenario.input);
         let callback = refused.callback.as_ref().unwrap_or(&self.scenario.callback);
         self.script.expect("refused", &refused.requests);

@@ -6,7 +6,7 @@ use larder::random::SystemRng;
 use larder_engine::connector::{Files, Script};
 use larder_engine::egress::{AddressPolicy, Egress, Limits as Exchange};
 use larder_engine::javascript::{JavaScript, JavaScriptError, Limits, ScriptCall};
-use larder_tests::memory::{forget_peak, status};
+use larder_tests::memory::{reset_peak, status};
 use larder_tests::{is_alone, say};
 use serde_json::{Map, json};
 use tokio::net::TcpListener;
@@ -55,7 +55,7 @@ async fn unawaited_requests_take_bounded_memory() {
         let files = Files::from([("auth/test.js".to_owned(), text.to_owned())]);
         let script = Script::new(Arc::new(files), "auth/test.js", "test");
         let arguments = Map::from_iter([("base".to_owned(), json!(base))]);
-        forget_peak();
+        reset_peak();
         let before = status("VmRSS");
         let call = ScriptCall { script: &script, arguments, client: None, exchange: Exchange::API };
         let error = engine.call(call).await.expect_err(what).error;

@@ -73,5 +73,5 @@ async fn functions_with_side_effects_run_only_when_named() {
     let (passed, text) = try_with(&provider, &named).await;
     assert!(!passed && text.contains("not now"), "{text}");
     let (passed, text) = try_with(&provider, &["--function", "refresh"]).await;
-    assert!(!passed && text.contains("there is no function `refresh`, but getOAuthConfig"), "{text}");
+    assert!(!passed && text.contains("there is no function `refresh`; the functions are getOAuthConfig"), "{text}");
 }

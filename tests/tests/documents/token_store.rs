@@ -178,7 +178,7 @@ async fn processes_share_one_token_and_its_refreshes() {
     assert_eq!(second.call("show").await, json!({"status": 200}));
     assert_eq!(setup.grants().await, ["client_credentials"]);
 
-    setup.sharetribe.tell("expire", &json!({})).await;
+    setup.sharetribe.post_control("expire", &json!({})).await;
     assert_eq!(second.call("show").await, json!({"status": 200}));
     assert_eq!(setup.grants().await, ["client_credentials", "refresh_token"]);
     let renewed = setup.stored().await.expect("a token");
@@ -192,7 +192,7 @@ async fn processes_share_one_token_and_its_refreshes() {
     assert_eq!(setup.grants().await.len(), 2);
 
     // If the refresh token has expired too, the client credentials obtain a new token.
-    setup.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
+    setup.sharetribe.post_control("expire", &json!({"refreshTokens": true})).await;
     assert_eq!(first.call("show").await, json!({"status": 200}));
     assert_eq!(setup.grants().await[2..], ["refresh_token", "client_credentials"]);
     assert_eq!(second.call("show").await, json!({"status": 200}));
@@ -212,7 +212,7 @@ async fn revoking_removes_the_token_even_if_it_had_expired() {
     assert_eq!(app.call("revoke").await, json!({}));
 
     assert_eq!(app.call("show").await, json!({"status": 200}));
-    setup.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
+    setup.sharetribe.post_control("expire", &json!({"refreshTokens": true})).await;
     let outcome = setup.start().call("revoke").await;
     assert_eq!(outcome["error"], Value::Null, "{outcome}");
     assert_eq!(setup.stored().await, None);
@@ -247,11 +247,11 @@ async fn a_token_obtained_while_larder_is_down_is_stored_later() {
     let mut app = setup.start();
     // First the initial token, then one that replaces it.
     for (grants, error) in [(1, "Larder does not answer at"), (2, "Request failed with status code 401")] {
-        setup.sharetribe.tell("hold", &json!({"isHeld": true})).await;
+        setup.sharetribe.post_control("hold", &json!({"isHeld": true})).await;
         app.begin("show").await;
         setup.wait_for_grants(grants).await;
         setup.kill_larder().await;
-        setup.sharetribe.tell("hold", &json!({"isHeld": false})).await;
+        setup.sharetribe.post_control("hold", &json!({"isHeld": false})).await;
         let outcome = app.end().await;
         assert!(outcome["error"].as_str().is_some_and(|message| message.starts_with(error)), "{outcome}");
         // The error remains until Larder is back.
@@ -263,7 +263,7 @@ async fn a_token_obtained_while_larder_is_down_is_stored_later() {
         assert_eq!(app.call("show").await, json!({"status": 200}));
         assert_eq!(setup.start().call("show").await, json!({"status": 200}));
         assert_eq!(setup.grants().await.len(), before);
-        setup.sharetribe.tell("expire", &json!({})).await;
+        setup.sharetribe.post_control("expire", &json!({})).await;
     }
     // The stored refresh token works.
     assert_eq!(app.call("show").await, json!({"status": 200}));

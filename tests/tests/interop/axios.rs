@@ -89,7 +89,7 @@ fn read(path: &str) -> String {
 
 /// The real library's outcome of each call, by the call's name.
 async fn expected(server: &Server, which: &str) -> BTreeMap<String, Value> {
-    serde_json::from_value(server.ask(which).await).expect("outcomes by name")
+    serde_json::from_value(server.get_control(which).await).expect("outcomes by name")
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn the_real_axios_works_from_a_connectors_folder() {
 async fn our_jsonwebtoken_signs_and_verifies_like_the_real_one() {
     let server = Server::axios().await;
     let connector = JsConnector::new(CONNECTOR, &[]);
-    let answer = server.ask("jwt").await;
+    let answer = server.get_control("jwt").await;
     let expected = answer["outcomes"].as_object().expect("outcomes by name");
     assert!(expected.len() >= 80, "{} calls", expected.len());
     for (name, real) in expected {
@@ -164,7 +164,7 @@ async fn our_jsonwebtoken_signs_and_verifies_like_the_real_one() {
         assert_eq!(ours["comparable"], connector.call("comparable", json!({"outcome": real})).await, "{name}");
         // Some signatures differ each time, so the real library verifies them instead.
         if ours["outcome"]["result"]["isRandom"] == true {
-            server.tell("verify", &json!({"token": ours["outcome"]["result"]["token"]})).await;
+            server.post_control("verify", &json!({"token": ours["outcome"]["result"]["token"]})).await;
         }
     }
 }

@@ -24,7 +24,7 @@ async fn integrated(server: &Server, parameters: Value) -> World {
 
 /// A new Larder with one connection, after a reset of the server.
 async fn connected(server: &Server) -> (World, String) {
-    server.tell("reset", &json!({})).await;
+    server.post_control("reset", &json!({})).await;
     let world = integrated(server, json!({})).await;
     server.connect(&world).await.expect(StatusCode::OK);
     (world, id())
@@ -36,7 +36,7 @@ fn id() -> String {
 
 /// Sets the server's next token responses.
 async fn answer_next(server: &Server, answers: Value) {
-    server.tell("answers", &json!({ "answers": answers })).await;
+    server.post_control("answers", &json!({ "answers": answers })).await;
 }
 
 async fn advance_and_sweep(world: &World, seconds: u64) {
@@ -86,7 +86,7 @@ async fn stated_or_of_token(world: &World, expires_at: Option<&str>, due_at: &st
 async fn any_lifetime_at_connect_is_refreshed_in_time() {
     let server = Server::odd().await;
     for (name, expires_at, due_at) in LIFETIMES {
-        server.tell("reset", &json!({})).await;
+        server.post_control("reset", &json!({})).await;
         answer_next(&server, json!([name])).await;
         let world = integrated(&server, json!({})).await;
         server.connect(&world).await.expect(StatusCode::OK);
@@ -156,7 +156,7 @@ const NO_TOKENS: [(&str, u16, &str); 18] = [
 async fn an_exchange_without_tokens_is_explained_and_stores_nothing() {
     let server = Server::odd().await;
     for (name, status, text) in NO_TOKENS.into_iter().filter(|(name, ..)| *name != "hang_up") {
-        server.tell("reset", &json!({})).await;
+        server.post_control("reset", &json!({})).await;
         answer_next(&server, json!([name])).await;
         let world = integrated(&server, json!({})).await;
         let page = server.connect(&world).await;

@@ -113,7 +113,7 @@ async fn reopening_the_callback_never_exchanges_the_code_again() {
     // A second exchange of the code would have revoked the grant.
     let id = connect::own_connection_id("local", "crm", Some("alice"));
     assert_eq!(test(&world, &id).await, json!({"success": true}));
-    assert_eq!(server.ask("grants").await["refreshTokens"], 1);
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 1);
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn twenty_refreshes_never_reuse_a_token_or_lose_the_grant() {
     assert_eq!(sent.len(), 20);
     assert_eq!(sent[..], stored[..20], "each refresh sends the last stored token");
     assert_eq!(stored.iter().collect::<HashSet<_>>().len(), 21, "every refresh token is new");
-    let grants = server.ask("grants").await;
+    let grants = server.get_control("grants").await;
     assert_eq!((&grants["grants"], &grants["refreshTokens"]), (&json!(1), &json!(1)), "{grants}");
     assert_eq!(test(&world, &id).await, json!({"success": true}));
 }
@@ -250,7 +250,7 @@ async fn fifty_refreshes_at_once_make_one_token_call() {
         assert_eq!(answer.expect(StatusCode::OK).json()["lastRefreshedAt"], "2026-01-01T00:00:00Z");
     }
     assert_eq!(server.refreshes().await.len(), 1);
-    assert_eq!(server.ask("grants").await["refreshTokens"], 1);
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 1);
     assert_eq!(test(&world, &id).await, json!({"success": true}));
 }
 
@@ -263,7 +263,7 @@ async fn fifty_readers_of_an_expired_token_make_one_token_call() {
     let answers = join_all((0..50).map(|_| world.credentials(&id))).await;
     assert!(answers.iter().all(|it| it == &answers[0] && it["access_token"] != old["access_token"]));
     assert_eq!(server.refreshes().await.len(), 1);
-    assert_eq!(server.ask("grants").await["refreshTokens"], 1);
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 1);
 }
 
 #[tokio::test]
@@ -304,7 +304,7 @@ async fn a_wrong_client_secret_costs_no_connection_once_it_is_fixed() {
 async fn refreshes_back_off_and_recover_when_the_provider_is_down() {
     let (world, server, id) = connected(json!({})).await;
     let before = world.credentials(&id).await;
-    server.tell("fail", &json!({"status": 503, "times": 2})).await;
+    server.post_control("fail", &json!({"status": 503, "times": 2})).await;
     let mut calls = Vec::new();
     advance_and_sweep(&world, 3299).await;
     for _ in 0..295 {
@@ -333,7 +333,7 @@ async fn refreshes_back_off_and_recover_when_the_provider_is_down() {
 #[ignore = "needs tests/run"]
 async fn a_provider_down_at_the_exchange_leaves_nothing_behind() {
     let (world, server) = integrated(json!({}), json!({})).await;
-    server.tell("fail", &json!({"status": 503})).await;
+    server.post_control("fail", &json!({"status": 503})).await;
     let page = server.connect(&world).await.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.text().contains("503"), "{}", page.text());
     assert_eq!(connections(&world).await, json!([]));
@@ -350,8 +350,8 @@ async fn a_revoked_grant_needs_a_reconnect_which_fixes_it() {
     // A thief uses the first refresh token.
     let stolen = [("grant_type", "refresh_token"), ("refresh_token", &first)];
     assert_eq!(server.call_token(&stolen).await.json()["error"], "invalid_grant");
-    assert_eq!(server.ask("grants").await["refreshTokens"], 0);
-    server.tell("reset", &json!({})).await;
+    assert_eq!(server.get_control("grants").await["refreshTokens"], 0);
+    server.post_control("reset", &json!({})).await;
 
     advance_and_sweep(&world, 3300).await;
     let view = world.connection(&id).await;

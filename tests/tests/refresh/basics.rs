@@ -352,7 +352,7 @@ async fn a_rejected_grant_is_ignored_if_the_connection_has_changed() {
     provider.script(400, &json!({"error": "invalid_grant"}));
     world.advance(3300);
     let put = async {
-        provider.until_asked().await;
+        provider.until_refresh_requested().await;
         let body = json!({"credentials": {"access_token": "newer", "refresh_token": "newer", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
@@ -446,7 +446,7 @@ async fn credentials_put_during_a_refresh_win() {
     provider.set_delay(Duration::from_millis(400));
     world.advance(3300);
     let put = async {
-        provider.until_asked().await;
+        provider.until_refresh_requested().await;
         let body = json!({"credentials": {"access_token": "newer", "refresh_token": "mine", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
@@ -468,7 +468,7 @@ async fn a_dead_refreshers_lease_is_taken_over_when_it_expires() {
     // The invocation is cut off while the provider prepares its answer.
     tokio::select! {
         () = world.sweep() => panic!("the provider has answered"),
-        () = provider.until_asked() => {}
+        () = provider.until_refresh_requested() => {}
     }
     provider.set_delay(Duration::ZERO);
     world.sweep().await;
@@ -491,7 +491,7 @@ async fn an_interrupted_manual_refresh_is_retried_soon() {
     let uri = format!("/connections/{id}/refresh-credentials");
     tokio::select! {
         _ = world.post(&uri) => panic!("the provider has answered"),
-        () = provider.until_asked() => {}
+        () = provider.until_refresh_requested() => {}
     }
     provider.set_delay(Duration::ZERO);
     world.advance(70);

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use http_body_util::Full;
 use hyper::Response;
 use larder_tests::loopback::{listen, serve};
-use larder_tests::memory::{forget_peak, status};
+use larder_tests::memory::{reset_peak, status};
 use larder_tests::{Browser, World, is_alone, say};
 use serde_json::json;
 use tokio::sync::watch;
@@ -104,7 +104,7 @@ async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
             }
             answer.send_replace(body);
             world.advance(3300);
-            forget_peak();
+            reset_peak();
             let before = status("VmRSS");
             world.sweep().await;
             let peak = status("VmHWM");

@@ -40,7 +40,7 @@ impl Deployment {
         aws.take_events();
         aws.fail("PutItem");
         world.sweep().await;
-        aws.mend("PutItem");
+        aws.restore("PutItem");
         assert_eq!(provider.refreshes().len(), 1);
         assert_eq!(world.credentials(&id).await["access_token"], "access-1");
         Self { world, aws, provider, id }
@@ -112,7 +112,7 @@ async fn each_recovery_attempt_extends_the_lease() {
     it.world.advance(80);
     it.aws.fail("PutItem");
     assert_eq!(it.deliver(&messages).await, 1);
-    it.aws.mend("PutItem");
+    it.aws.restore("PutItem");
     it.world.advance(60);
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 1);
@@ -150,7 +150,7 @@ async fn a_grace_period_from_an_earlier_version_is_not_repeated() {
     it.world.advance(80);
     it.aws.fail("PutItem");
     assert_eq!(it.deliver(&messages).await, 1);
-    it.aws.mend("PutItem");
+    it.aws.restore("PutItem");
     it.world.advance(60);
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 1);
@@ -211,7 +211,7 @@ async fn a_result_stays_queued_while_the_table_is_unavailable() {
     let messages = it.aws.take_messages();
     assert_eq!(it.deliver(&messages).await, 1);
     assert_eq!(it.aws.retried(), 1);
-    it.aws.mend("PutItem");
+    it.aws.restore("PutItem");
     assert_eq!(it.deliver(&messages).await, 0);
     assert_eq!(it.access_token().await, "access-2");
 }
@@ -240,7 +240,7 @@ async fn table_and_queue_are_both_retried_until_one_is_back() {
     aws.fail("SendMessage");
     let back = async {
         tokio::time::sleep(Duration::from_secs(8)).await;
-        aws.mend("PutItem");
+        aws.restore("PutItem");
     };
     tokio::join!(world.sweep(), back);
     assert_eq!(world.credentials(id).await["access_token"], "access-2");
@@ -257,7 +257,7 @@ async fn a_queued_connection_being_refreshed_elsewhere_is_retried_soon() {
     it.provider.set_delay(Duration::from_secs(3600));
     tokio::select! {
         _ = it.deliver(&messages) => panic!("the provider has answered"),
-        () = it.provider.until_asked() => {}
+        () = it.provider.until_refresh_requested() => {}
     }
     it.provider.set_delay(Duration::ZERO);
     assert_eq!((it.deliver(&messages).await, it.aws.retried()), (1, 1));

@@ -1,7 +1,7 @@
-//! The way of other processes to the embedded database: a loopback port.
+//! The loopback port through which other processes reach the embedded database.
 //!
-//! Any program of the machine, and any page in its browser, can reach that port. So a request must be signed with a key
-//! that is made at every start and stands nowhere but in `lambda.env`, and must not come from a page.
+//! Any program on this machine, and any page in its browser, can reach the port. So a request must be signed with a key
+//! that is generated at every start and written only to `lambda.env`, and it must not come from a page.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,10 +20,10 @@ use url::Url;
 use super::{CONTENT_TYPE, EmbeddedDynamoDb, signature};
 use crate::listener;
 
-/// The largest request that DynamoDB takes.
+/// The largest request that DynamoDB accepts.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// An open door. It is open until the process ends.
+/// An open port, served until the process ends.
 #[derive(Debug, Clone)]
 pub struct Door {
     address: SocketAddr,
@@ -31,7 +31,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// The id of the key that requests are signed with.
+    /// The access key id that requests are signed with.
     pub const ACCESS_KEY_ID: &str = "larder";
 
     /// Serves a database on a free port of 127.0.0.1.
@@ -62,8 +62,8 @@ impl Door {
 
 async fn answer(database: &EmbeddedDynamoDb, secret: &Secret, request: hyper::Request<Incoming>) -> Response {
     let (parts, body) = request.into_parts();
-    if parts.method != Method::POST || is_of_a_page(&parts) || !is_for_this_machine(&parts) {
-        return refusal("AccessDeniedException", "only programs of this machine that have its key are answered");
+    if parts.method != Method::POST || is_from_a_page(&parts) || !is_for_this_machine(&parts) {
+        return refusal("AccessDeniedException", "only programs on this machine that sign their requests are served");
     }
     let body = match listener::read(body, MAX_BODY).await {
         Ok(body) => body,
@@ -77,13 +77,13 @@ async fn answer(database: &EmbeddedDynamoDb, secret: &Secret, request: hyper::Re
     respond(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), body)
 }
 
-/// Browsers send `Origin` with whatever a page of another origin can make them POST, and no program sends it.
-fn is_of_a_page(parts: &Parts) -> bool {
+/// Whether a page sent the request. Browsers add `Origin` to every POST to another origin, and SDKs never send it.
+fn is_from_a_page(parts: &Parts) -> bool {
     parts.headers.contains_key(header::ORIGIN) || parts.headers.contains_key("sec-fetch-site")
 }
 
-/// A page that has this address under a name of its own is of the same origin as its requests (DNS rebinding), and names
-/// itself in `Host`.
+/// Whether `Host` is this machine. A page whose own host name resolves to this address (DNS rebinding) sends same-origin
+/// requests, but its `Host` is that name.
 fn is_for_this_machine(parts: &Parts) -> bool {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let url = host.and_then(|host| Url::parse(&format!("http://{host}")).ok());
@@ -95,7 +95,7 @@ fn is_for_this_machine(parts: &Parts) -> bool {
     })
 }
 
-/// As plain JSON, which a browser shows.
+/// An error as plain JSON, which a browser displays.
 fn refusal(kind: &str, message: &str) -> Response {
     raw_json(StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": message }).to_string())
 }

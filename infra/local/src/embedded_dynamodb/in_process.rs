@@ -1,8 +1,8 @@
-//! The way of this process to its own database: the HTTP client of the SDK is a call.
+//! Calls from this process to its own database: the SDK's HTTP client is a function call.
 //!
-//! The work is done where the request is polled, on no thread of its own. An operation takes some hundred microseconds, and
-//! `cargo run` polls requests and refreshes on threads that may stand still (`larder::isolation`). Besides, it is
-//! deterministic: the simulation depends on that.
+//! The work is done on the thread that polls the request. An operation takes a few hundred microseconds, and `cargo run`
+//! polls requests and refreshes on threads that may block (`larder::isolation`). It is also deterministic, which the
+//! simulation depends on.
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -16,9 +16,9 @@ use aws_types::region::Region;
 use super::{CONTENT_TYPE, EmbeddedDynamoDb};
 
 #[derive(Debug)]
-struct Connector(EmbeddedDynamoDb);
+struct InProcessConnector(EmbeddedDynamoDb);
 
-impl HttpConnector for Connector {
+impl HttpConnector for InProcessConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let Self(database) = self;
         let database = database.clone();
@@ -30,17 +30,17 @@ impl HttpConnector for Connector {
     }
 }
 
-/// A response as DynamoDB sends it, for the SDK.
+/// A DynamoDB response in the form that the SDK expects.
 pub fn response(status: u16, body: String) -> HttpResponse {
-    let status = status.try_into().unwrap_or_else(|_| unreachable!("DynamoDB answers with a status of HTTP"));
+    let status = status.try_into().unwrap_or_else(|_| unreachable!("DynamoDB answers with an HTTP status"));
     let mut response = HttpResponse::new(status, SdkBody::from(body));
     response.headers_mut().insert("content-type", CONTENT_TYPE);
     response
 }
 
 pub(super) fn sdk_config(database: &EmbeddedDynamoDb) -> SdkConfig {
-    let connector = SharedHttpConnector::new(Connector(database.clone()));
-    // Requests are signed, though nobody looks.
+    let connector = SharedHttpConnector::new(InProcessConnector(database.clone()));
+    // The SDK signs requests even though nothing verifies them here.
     let credentials = Credentials::new("larder", "", None, None, "larder");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

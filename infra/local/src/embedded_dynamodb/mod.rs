@@ -1,6 +1,6 @@
-//! DynamoDB in this program: a SQLite file behind the real API.
+//! DynamoDB inside this program: a SQLite file behind the real API.
 //!
-//! This process calls it by [`EmbeddedDynamoDb::sdk_config`], without a network. Others on this machine need a [`Door`].
+//! This process calls it through [`EmbeddedDynamoDb::sdk_config`], without a network. Other processes need a [`Door`].
 
 mod door;
 mod in_process;
@@ -20,25 +20,25 @@ use serde_json::json;
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
-/// An open database. Its clones are the same one.
+/// An open database. Clones share it.
 #[derive(Clone)]
 pub struct EmbeddedDynamoDb(Database);
 
 impl EmbeddedDynamoDb {
-    /// Opens the database file, or makes one that only its owner can read.
+    /// Opens the database file, or creates one that only its owner can read.
     ///
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(file: &Path) -> io::Result<Self> {
-        // SQLite gives the files beside it the mode of this one.
+        // SQLite gives its other files the mode of this one.
         let private = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file)?;
         private.set_permissions(Permissions::from_mode(0o600))?;
-        // Before SQLite opens the file: closing any descriptor of it would end the locks of the process.
+        // Close it before SQLite opens the file: closing any descriptor of a file releases the process's locks on it.
         drop(private);
         Database::new(&file.to_string_lossy()).map(Self).map_err(io::Error::other)
     }
 
-    /// An empty database that is gone with its last clone.
+    /// An empty in-memory database that is gone when its last clone is dropped.
     ///
     /// # Errors
     /// When the database cannot be created.
@@ -46,20 +46,20 @@ impl EmbeddedDynamoDb {
         Database::memory().map(Self).map_err(io::Error::other)
     }
 
-    /// An SDK configuration that leads here, without a network.
+    /// An SDK configuration that calls this database without a network.
     pub fn sdk_config(&self) -> SdkConfig {
         in_process::sdk_config(self)
     }
 
-    /// Carries out an operation, such as `GetItem`: its answer, or the status and the body of its error.
+    /// Runs an operation, for example `GetItem`, and returns its response body.
     ///
     /// # Errors
-    /// Those of DynamoDB, and one for operations that nothing here needs.
+    /// The status and body of DynamoDB's error; also for operations that are not implemented here.
     pub fn execute(&self, operation: &str, body: &str) -> Result<String, (u16, String)> {
         operations::execute(&self.0, operation, body)
     }
 
-    /// The status and the body that a request is answered with. `target` is its header `X-Amz-Target`.
+    /// Answers a request with a status and a body. `target` is the request's `X-Amz-Target` header.
     pub fn answer(&self, target: &str, body: &[u8]) -> (u16, String) {
         match (target.strip_prefix("DynamoDB_20120810."), std::str::from_utf8(body)) {
             (Some(operation), Ok(body)) => match self.execute(operation, body) {
@@ -67,7 +67,7 @@ impl EmbeddedDynamoDb {
                 Err(failure) => failure,
             },
             _ => {
-                let error = json!({ "__type": "UnknownOperationException", "message": "this is DynamoDB alone" });
+                let error = json!({ "__type": "UnknownOperationException", "message": "only DynamoDB operations are supported" });
                 (400, error.to_string())
             }
         }

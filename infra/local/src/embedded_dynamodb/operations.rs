@@ -1,14 +1,14 @@
-//! The operations of DynamoDB that Larder and its tests ask for.
+//! The DynamoDB operations that Larder and its tests use.
 
 use dynoxide::Database;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// Carries out an operation: its answer, or the status and the body of its error.
+/// Runs an operation and returns its response body.
 ///
 /// # Errors
-/// Those of DynamoDB, and one for operations that nothing here needs.
+/// The status and body of DynamoDB's error; also for operations that are not implemented here.
 pub(super) fn execute(database: &Database, operation: &str, body: &str) -> Result<String, (u16, String)> {
     fn with<T: DeserializeOwned, R: Serialize>(
         body: &str,

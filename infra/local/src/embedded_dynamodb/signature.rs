@@ -1,7 +1,7 @@
-//! Whether a request to the embedded database was signed with its key (AWS Signature Version 4).
+//! Verifies that a request to the embedded database is signed with its key (AWS Signature Version 4).
 //!
-//! Only requests as the SDKs send them to DynamoDB are taken: `POST /` without a query. A signature stays good as long as
-//! the key, which changes with every start: to see one on the loopback interface takes more rights than to read the files.
+//! Only requests in the SDKs' form are accepted: `POST /` without a query. A signature stays valid as long as the key, which
+//! changes at every start: seeing one on the loopback interface takes more rights than reading the files.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use http::header;
@@ -10,14 +10,14 @@ use larder::secret::Secret;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Whether the signature in `Authorization` is one of `access_key_id` and `secret` over this request.
+/// Whether `Authorization` has this request's signature by `access_key_id` and `secret`.
 pub(crate) fn verify(parts: &Parts, body: &[u8], access_key_id: &str, secret: &Secret) -> bool {
     expected(parts, body, access_key_id, secret).is_some_and(|(expected, given)| {
         constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).is_ok()
     })
 }
 
-/// The signature that the request should have, and the one that it has.
+/// The signature that the request should have, and the one it has.
 fn expected<'a>(parts: &'a Parts, body: &[u8], access_key_id: &str, secret: &Secret) -> Option<(String, &'a str)> {
     let fields = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix(ALGORITHM)?;
     let field = |name: &str| {
@@ -44,8 +44,8 @@ fn expected<'a>(parts: &'a Parts, body: &[u8], access_key_id: &str, secret: &Sec
     Some((hex(&sign(&key, &format!("{ALGORITHM}\n{at}\n{scope}\n{digest}"))), field("Signature")?))
 }
 
-fn sign(key: &[u8], text: &str) -> Vec<u8> {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
+fn sign(key: &[u8], data: &str) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data.as_bytes()).as_ref().to_vec()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -56,9 +56,9 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// `post-vanilla` of AWS's test suite for Signature Version 4.
+    /// `post-vanilla` from AWS's test suite for Signature Version 4.
     #[test]
-    fn the_published_example_verifies_and_nothing_close_to_it() {
+    fn the_published_example_verifies_but_no_variation_does() {
         let verify = |authorization: &str, uri: &str, date: &str, body: &[u8], id: &str, secret: &str| {
             let request = http::Request::post(uri)
                 .header("host", "example.amazonaws.com")

@@ -1,23 +1,23 @@
-//! An end user's account at a provider, and the integration through which it is connected.
+//! An end user's account at a provider, and the integration that connects it.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{Answer, MockProvider, Target, Visitor};
 
-/// A provider, an integration that leads there, and an end user.
+/// A provider, its integration, and an end user.
 pub(super) struct Account<'a> {
     pub(super) target: &'a Target,
     pub(super) provider: MockProvider,
-    /// The key of the integration, and of the end user.
+    /// The key of both the integration and the end user.
     pub(super) key: &'static str,
 }
 
 impl<'a> Account<'a> {
-    /// What the integration allows as the last redirect.
+    /// The redirect URI that the integration allows.
     pub(super) const DONE: &'static str = "https://app.example/done?from=larder";
 
-    /// A fresh provider and an integration of this key.
+    /// Starts a new provider and creates an integration with this key.
     pub(super) async fn open(target: &'a Target, key: &'static str) -> Self {
         let account = Self { target, provider: MockProvider::start().await, key };
         let body = account.integration();
@@ -25,7 +25,7 @@ impl<'a> Account<'a> {
         account
     }
 
-    /// The body that makes the integration.
+    /// The body of the request that creates the integration.
     pub(super) fn integration(&self) -> Value {
         json!({"connectorKey": "oauth2", "parameters": self.provider.parameters(), "redirectUris": [Self::DONE]})
     }
@@ -35,7 +35,7 @@ impl<'a> Account<'a> {
         self.target.tenant(self.key)
     }
 
-    /// The connect link, with these parameters besides.
+    /// The connect link with these extra parameters.
     pub(super) fn link(&self, parameters: &[(&str, &str)]) -> String {
         let mut link = format!("/connect?integrationKey={}&token={}", self.key, self.token());
         for (name, value) in parameters {
@@ -44,7 +44,7 @@ impl<'a> Account<'a> {
         self.target.uri(&link)
     }
 
-    /// Begins to connect: the browser, and where it is sent.
+    /// Starts a flow. Returns the browser and the authorize URL.
     pub(super) async fn begin(&self, parameters: &[(&str, &str)]) -> (Visitor, String) {
         let mut visitor = Visitor::default();
         let location = visitor.get(&self.link(parameters)).await.expect(StatusCode::FOUND).location();
@@ -52,35 +52,35 @@ impl<'a> Account<'a> {
         (visitor, location)
     }
 
-    /// Goes to the provider and back. Gives what the browser ends on.
+    /// Goes to the provider and back. Returns the last response.
     pub(super) async fn go(&self, parameters: &[(&str, &str)]) -> Answer {
         let (mut visitor, authorize) = self.begin(parameters).await;
         visitor.get(&self.provider.approve(&authorize)).await
     }
 
-    /// Connects. Gives the id of the connection.
+    /// Connects, and returns the connection's id.
     pub(super) async fn connect(&self) -> String {
         self.go(&[]).await.expect(StatusCode::OK);
         connect::own_connection_id(&self.target.workspace, self.key, Some(self.key))
     }
 
-    /// What `GET /credentials` answers the end user.
+    /// Reads the credentials as the end user.
     pub(super) async fn read(&self, id: &str) -> Answer {
         self.target.get(&format!("/credentials?connectionId={id}"), &self.token()).await
     }
 
-    /// The access token that is served.
+    /// Reads the access token as the end user.
     pub(super) async fn access_token(&self, id: &str) -> Value {
         self.read(id).await.expect(StatusCode::OK).json()["credentials"]["access_token"].take()
     }
 
-    /// The connection, as the end user sees it.
+    /// Shows the connection as the end user.
     pub(super) async fn connection(&self, id: &str) -> Value {
         let answer = self.target.get(&format!("/connections/{id}"), &self.token()).await;
         answer.expect(StatusCode::OK).json()
     }
 
-    /// The connections of the end user.
+    /// Lists the end user's connections.
     pub(super) async fn connections(&self) -> Vec<Value> {
         let answer = self.target.get("/connections", &self.token()).await.expect(StatusCode::OK);
         answer.json()["items"].as_array().expect("a list").clone()

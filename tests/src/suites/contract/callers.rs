@@ -1,4 +1,4 @@
-//! Who is let in, and who sees what.
+//! Authentication and authorization of callers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,8 +25,8 @@ async fn ids(target: &Target, token: &str) -> Vec<String> {
     items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// What all refusals of a token have in common.
-fn refusal(answer: Answer) -> (Value, Option<String>) {
+/// Checks that a token was rejected, and returns the response's body and `WWW-Authenticate` header.
+fn rejection(answer: Answer) -> (Value, Option<String>) {
     let answer = answer.expect(StatusCode::UNAUTHORIZED);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     (answer.json(), answer.header("www-authenticate").map(ToOwned::to_owned))
@@ -34,7 +34,7 @@ fn refusal(answer: Answer) -> (Value, Option<String>) {
 
 pub(super) async fn every_bad_token_gets_the_same_answer(target: &Target) {
     put(target, &target.admin(), "guarded").await;
-    let expected = refusal(respond(target.request(Method::GET, GUARDED)).await);
+    let expected = rejection(respond(target.request(Method::GET, GUARDED)).await);
     assert_eq!((&expected.0["key"], expected.1.as_deref()), (&json!("not_authenticated"), Some("Bearer")));
 
     let admin = || Claims { is_admin: true, ..Claims::default() };
@@ -63,7 +63,7 @@ pub(super) async fn every_bad_token_gets_the_same_answer(target: &Target) {
             (Method::GET, "/connectors"),
         ] {
             let answer = target.send(method.clone(), path, &token, r#"{"credentials":0}"#).await;
-            assert_eq!(refusal(answer), expected, "{name}: {method} {path}");
+            assert_eq!(rejection(answer), expected, "{name}: {method} {path}");
         }
     }
     assert_eq!(target.get(GUARDED, &good).await.json(), json!({"credentials": {"of": "guarded"}}));
@@ -86,7 +86,7 @@ pub(super) async fn both_headers_and_all_three_algorithms_are_accepted(target: &
     }
 }
 
-pub(super) async fn a_tenant_reaches_nothing_of_another(target: &Target) {
+pub(super) async fn a_tenant_cannot_reach_another_tenants_connections(target: &Target) {
     let account = Account::open(target, "owner").await;
     let connected = account.connect().await;
     put(target, &account.token(), "owned").await;
@@ -115,14 +115,14 @@ pub(super) async fn a_tenant_reaches_nothing_of_another(target: &Target) {
     assert_eq!(account.read("owned").await.json(), json!({"credentials": {"of": "owned"}}));
 }
 
-pub(super) async fn an_admin_sees_everything_and_takes_nothing(target: &Target) {
+pub(super) async fn admins_see_all_connections_without_taking_them_over(target: &Target) {
     let (admin, tenant) = (target.admin(), target.tenant("overseen"));
     put(target, &tenant, "seen").await;
     target.get("/connections/seen", &admin).await.expect(StatusCode::OK);
     put(target, &admin, "seen").await;
     let view = target.get("/connections/seen", &tenant).await.expect(StatusCode::OK).json();
     assert_eq!(view["tenantId"], "overseen");
-    // What an admin without a tenant puts is nobody's.
+    // Credentials stored by an admin without a tenant do not belong to any tenant.
     put(target, &admin, "the-workspaces").await;
     target.get("/credentials?connectionId=the-workspaces", &tenant).await.expect(StatusCode::NOT_FOUND);
 }

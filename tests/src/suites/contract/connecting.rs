@@ -1,4 +1,4 @@
-//! Connecting an account in a browser: to the provider, back, and to whoever wants the result.
+//! Connecting an account in a browser: to the provider, back, and on to the recipient of the result.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -19,7 +19,7 @@ fn parameter(url: &str, name: &str) -> String {
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-/// A page that says what is wrong, with the headers that every page has.
+/// Checks an error page: its status, its message, and the headers that every page has.
 #[track_caller]
 fn refused(page: Answer, status: StatusCode, hint: &str) {
     let page = page.expect(status);
@@ -34,7 +34,7 @@ fn refused(page: Answer, status: StatusCode, hint: &str) {
     }
 }
 
-/// The message on a page, and the origins that it is posted to.
+/// Returns the message on a page, and the origins to which it is posted.
 fn posted(page: &Answer) -> (Value, Vec<String>) {
     let rest = page.text().split_once(r#"<script type="application/json" id="result">"#).expect("a message").1;
     let (data, _) = rest.split_once("</script>").expect("an end");
@@ -42,7 +42,7 @@ fn posted(page: &Answer) -> (Value, Vec<String>) {
     (data["message"].take(), serde_json::from_value(data["origins"].take()).expect("origins"))
 }
 
-pub(super) async fn a_connect_goes_to_the_provider_and_back(target: &Target) {
+pub(super) async fn connecting_goes_to_the_provider_and_back(target: &Target) {
     let account = Account::open(target, "there-and-back").await;
     let (mut visitor, authorize) = account.begin(&[("name", "Näme & more"), ("customState", "mine")]).await;
     let redirect_uri = target.uri("/oauth-callback");
@@ -92,7 +92,7 @@ pub(super) async fn a_callback_works_once(target: &Target) {
     refused(visitor.get(&unknown).await, StatusCode::BAD_REQUEST, "");
 }
 
-pub(super) async fn only_the_browser_that_began_finishes(target: &Target) {
+pub(super) async fn only_the_browser_that_started_a_flow_can_finish_it(target: &Target) {
     let account = Account::open(target, "one-browser").await;
     let (mut visitor, authorize) = account.begin(&[]).await;
     let callback = account.provider.approve(&authorize);
@@ -101,7 +101,7 @@ pub(super) async fn only_the_browser_that_began_finishes(target: &Target) {
     visitor.get(&callback).await.expect(StatusCode::OK);
 }
 
-pub(super) async fn a_payload_in_a_form_says_the_same_as_a_query(target: &Target) {
+pub(super) async fn a_payload_form_is_equivalent_to_a_query(target: &Target) {
     let account = Account::open(target, "form").await;
     let payload = json!({"token": account.token(), "integrationKey": "form", "name": "by form, ü+%", "customState": "mine",
                          "redirectUri": Account::DONE, "input": {"a": {"b": 1}}, "unknown": [1]});
@@ -150,7 +150,7 @@ pub(super) async fn the_result_reaches_the_opener_as_a_message(target: &Target) 
     assert_eq!((&message["type"], &message["requestId"]), (&json!("newConnectionFailure"), &json!("request-2")));
 }
 
-pub(super) async fn who_denies_is_told_and_may_think_again(target: &Target) {
+pub(super) async fn a_denial_is_shown_and_can_be_retried(target: &Target) {
     let account = Account::open(target, "denied").await;
     let (mut visitor, authorize) = account.begin(&[]).await;
     let page = visitor.get(&account.provider.come_back(&authorize, &DENIED)).await;
@@ -172,7 +172,7 @@ pub(super) async fn credentials_that_do_not_work_are_not_stored(target: &Target)
     assert_eq!(account.connections().await, Vec::<Value>::new());
 }
 
-pub(super) async fn connecting_again_renews_the_same_connection(target: &Target) {
+pub(super) async fn connecting_again_updates_the_same_connection(target: &Target) {
     let account = Account::open(target, "reconnected").await;
     let id = account.connect().await;
     let made = account.connection(&id).await;
@@ -187,8 +187,8 @@ pub(super) async fn connecting_again_renews_the_same_connection(target: &Target)
     assert_eq!(account.access_token(&id).await, "access-3");
 }
 
-/// A login to a database, which is tried at once.
-pub(super) async fn what_needs_no_approval_is_connected_at_once(target: &Target) {
+/// The example is a database login, which is verified immediately.
+pub(super) async fn connections_that_need_no_approval_are_made_at_once(target: &Target) {
     let server = Database::start(Driver::Postgres, None).await;
     let Login { host, port, user, database, .. } = server.login();
     let input = |password: &str| json!({"host": host, "port": port, "database": database, "username": user, "password": password, "tls": "prefer"});
@@ -212,7 +212,7 @@ pub(super) async fn what_needs_no_approval_is_connected_at_once(target: &Target)
     assert_eq!(stored["credentials"], input(Database::PASSWORD));
 }
 
-pub(super) async fn what_is_wrong_with_a_connect_is_told_on_a_page(target: &Target) {
+pub(super) async fn connect_errors_are_shown_on_a_page(target: &Target) {
     let account = Account::open(target, "pages").await;
     let token = account.token();
     for (query, status, hint) in [

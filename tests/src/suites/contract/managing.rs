@@ -1,4 +1,4 @@
-//! Integrations, connectors, and connections as they are shown.
+//! Integrations, connectors, and views of connections.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::account::Account;
 use super::encode;
 use crate::Target;
 
-pub(super) async fn an_integration_is_made_read_changed_and_removed(target: &Target) {
+pub(super) async fn integrations_can_be_created_read_changed_and_removed(target: &Target) {
     let admin = target.admin();
     let path = "/integrations/changing";
     target.get(path, &admin).await.expect(StatusCode::NOT_FOUND);
@@ -19,7 +19,7 @@ pub(super) async fn an_integration_is_made_read_changed_and_removed(target: &Tar
     let items = listed.json()["items"].as_array().expect("a list").clone();
     assert!(items.contains(&read.json()), "{items:?}");
 
-    // The other members are replaced; parameters that are not given stay.
+    // A PUT replaces all members except parameters that it does not give.
     let renamed = json!({"connectorKey": "oauth2", "name": "Renamed"});
     let replaced = target.put(path, &admin, &renamed).await.expect(StatusCode::OK);
     assert_eq!((&replaced.json()["name"], &replaced.json()["redirectUris"]), (&json!("Renamed"), &json!([])));
@@ -34,7 +34,7 @@ pub(super) async fn an_integration_is_made_read_changed_and_removed(target: &Tar
     assert!(error.text().contains("unknown field `colour`"), "{}", error.text());
 }
 
-pub(super) async fn an_integration_in_use_is_not_removed(target: &Target) {
+pub(super) async fn an_integration_in_use_cannot_be_removed(target: &Target) {
     let (account, admin) = (Account::open(target, "in-use").await, target.admin());
     let id = account.connect().await;
     let error = target.delete("/integrations/in-use", &admin).await.expect(StatusCode::CONFLICT).json();
@@ -46,7 +46,7 @@ pub(super) async fn an_integration_in_use_is_not_removed(target: &Target) {
     }
 }
 
-pub(super) async fn parameters_that_do_not_fit_are_named(target: &Target) {
+pub(super) async fn invalid_parameters_are_named(target: &Target) {
     let body = json!({"connectorKey": "oauth2", "parameters": {"clientId": 7, "scopes": "read"}});
     let answer = target.put("/integrations/misfit", &target.admin(), &body).await.expect(StatusCode::BAD_REQUEST);
     let fields = answer.json()["data"]["fields"].to_string();
@@ -67,7 +67,7 @@ pub(super) async fn connectors_are_listed_with_their_schemas(target: &Target) {
     assert!(oauth2["connectionCount"].is_u64(), "{oauth2}");
 }
 
-pub(super) async fn pages_of_connections_come_one_after_another(target: &Target) {
+pub(super) async fn connections_are_listed_page_by_page(target: &Target) {
     let tenant = target.tenant("paged");
     let ids = ["p0", "p1", "p2", "p3", "p4"];
     for id in ids.iter().rev() {
@@ -83,14 +83,14 @@ pub(super) async fn pages_of_connections_come_one_after_another(target: &Target)
         let Some(next) = page["cursor"].as_str() else { break };
         cursor = format!("&cursor={}", encode(next));
     }
-    // By id, whenever they were made.
+    // They are sorted by id, not by creation time.
     assert_eq!(seen, ids);
     for query in ["limit=x", "limit=-1", "limit=1&limit=2", "cursor=a&cursor=b", "cursor=nonsense"] {
         target.get(&format!("/connections?{query}"), &tenant).await.expect(StatusCode::BAD_REQUEST);
     }
 }
 
-pub(super) async fn a_connection_shows_its_state_and_no_secret(target: &Target) {
+pub(super) async fn a_connection_shows_its_state_but_no_secrets(target: &Target) {
     let account = Account::open(target, "shown").await;
     let id = account.connect().await;
     let answer = target.get(&format!("/connections/{id}"), &account.token()).await.expect(StatusCode::OK);
@@ -115,7 +115,7 @@ pub(super) async fn a_connection_shows_its_state_and_no_secret(target: &Target) 
     assert_eq!(account.connections().await, [view]);
 }
 
-pub(super) async fn a_test_tells_whether_the_credentials_work(target: &Target) {
+pub(super) async fn a_test_reports_whether_the_credentials_work(target: &Target) {
     let account = Account::open(target, "tested").await;
     let id = account.connect().await;
     let before = account.connection(&id).await;
@@ -127,7 +127,7 @@ pub(super) async fn a_test_tells_whether_the_credentials_work(target: &Target) {
     assert_eq!(account.connection(&id).await, before);
 }
 
-pub(super) async fn a_connection_is_removed(target: &Target) {
+pub(super) async fn a_connection_can_be_removed(target: &Target) {
     let account = Account::open(target, "removed").await;
     let id = account.connect().await;
     let path = format!("/connections/{id}");

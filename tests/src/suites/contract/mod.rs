@@ -1,7 +1,7 @@
-//! What Larder promises over HTTP, wherever it runs. There is one list of it, and every kind of deployment is held to it.
+//! The contract: the promises of Larder's HTTP interface. Every kind of deployment is checked against it.
 //!
-//! The promises are kept at the same time by one Larder, which may have other users: each has connections, integrations
-//! and end users of its own.
+//! Promises are checked in parallel on one Larder, which may have other users. So each promise uses its own connections,
+//! integrations and end users.
 
 mod account;
 mod callers;
@@ -19,8 +19,8 @@ use futures::{FutureExt as _, StreamExt as _};
 
 use crate::Target;
 
-/// How long one promise may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// The time limit of one promise.
+const TIME_LIMIT: Duration = Duration::from_secs(90);
 
 struct Promise {
     name: &'static str,
@@ -33,80 +33,80 @@ macro_rules! promises {
     };
 }
 
-/// The list. Each promise is told by its name, and by the function of that name.
+/// All promises. Each is checked by the function of the same name.
 #[rustfmt::skip]
 const PROMISES: &[Promise] = promises! {
     storing {
         any_json_value_comes_back_byte_for_byte,
-        a_body_is_read_whatever_type_it_claims_to_be,
-        a_put_replaces_wholly,
-        what_is_deleted_is_gone_and_deleting_nothing_succeeds,
-        what_was_never_stored_is_not_found,
-        a_malformed_body_is_refused_with_what_is_wrong,
-        the_connection_id_is_given_once_and_not_empty,
+        a_body_is_read_whatever_its_content_type,
+        a_put_replaces_the_whole_value,
+        a_delete_removes_credentials_and_is_idempotent,
+        unknown_credentials_are_not_found,
+        a_malformed_body_is_rejected_with_the_reason,
+        the_connection_id_is_required_exactly_once,
         other_query_parameters_are_ignored,
-        every_id_is_a_name_of_its_own,
-        every_id_can_be_in_a_path,
-        what_is_too_large_is_refused_and_leaves_what_was_there,
-        parallel_puts_leave_one_of_them_whole,
-        other_methods_are_refused_and_change_nothing,
+        similar_ids_are_distinct,
+        ids_with_special_characters_work_in_paths,
+        oversized_credentials_are_rejected_and_change_nothing,
+        parallel_puts_leave_one_whole_value,
+        other_methods_are_rejected_and_change_nothing,
     }
     callers {
         every_bad_token_gets_the_same_answer,
         both_headers_and_all_three_algorithms_are_accepted,
-        a_tenant_reaches_nothing_of_another,
-        an_admin_sees_everything_and_takes_nothing,
+        a_tenant_cannot_reach_another_tenants_connections,
+        admins_see_all_connections_without_taking_them_over,
         only_admins_manage_integrations,
     }
     connecting {
-        a_connect_goes_to_the_provider_and_back,
+        connecting_goes_to_the_provider_and_back,
         a_callback_works_once,
-        only_the_browser_that_began_finishes,
-        a_payload_in_a_form_says_the_same_as_a_query,
+        only_the_browser_that_started_a_flow_can_finish_it,
+        a_payload_form_is_equivalent_to_a_query,
         the_result_reaches_an_allowed_redirect_uri,
         the_result_reaches_the_opener_as_a_message,
-        who_denies_is_told_and_may_think_again,
+        a_denial_is_shown_and_can_be_retried,
         credentials_that_do_not_work_are_not_stored,
-        connecting_again_renews_the_same_connection,
-        what_needs_no_approval_is_connected_at_once,
-        what_is_wrong_with_a_connect_is_told_on_a_page,
+        connecting_again_updates_the_same_connection,
+        connections_that_need_no_approval_are_made_at_once,
+        connect_errors_are_shown_on_a_page,
     }
     refreshing {
         a_reader_of_an_expired_token_gets_a_new_one,
         many_readers_of_an_expired_token_make_one_provider_call,
-        a_refresh_that_is_asked_for_is_made_once_a_minute,
+        requested_refreshes_run_at_most_once_a_minute,
         an_expired_token_is_not_served_while_its_provider_is_down,
-        a_dead_grant_asks_for_the_end_user_and_a_reconnect_heals_it,
+        a_dead_grant_needs_a_reconnect_which_repairs_it,
         a_put_on_a_connection_replaces_its_tokens,
-        new_credentials_of_a_connection_are_tested_before_they_are_stored,
+        new_credentials_are_tested_before_they_are_stored,
     }
     managing {
-        an_integration_is_made_read_changed_and_removed,
-        an_integration_in_use_is_not_removed,
-        parameters_that_do_not_fit_are_named,
+        integrations_can_be_created_read_changed_and_removed,
+        an_integration_in_use_cannot_be_removed,
+        invalid_parameters_are_named,
         connectors_are_listed_with_their_schemas,
-        pages_of_connections_come_one_after_another,
-        a_connection_shows_its_state_and_no_secret,
-        a_test_tells_whether_the_credentials_work,
-        a_connection_is_removed,
+        connections_are_listed_page_by_page,
+        a_connection_shows_its_state_but_no_secrets,
+        a_test_reports_whether_the_credentials_work,
+        a_connection_can_be_removed,
     }
 };
 
-/// Holds a Larder to the list, with so many promises at a time.
+/// Checks a Larder against the contract, with up to `concurrency` promises at a time.
 ///
 /// # Panics
-/// With the target, the name and the reason of each promise that is not kept.
-pub async fn check(target: &Target, at_a_time: usize) {
+/// If a promise is broken, with the target, the name and the reason of each.
+pub async fn check(target: &Target, concurrency: usize) {
     let outcomes = futures::stream::iter(PROMISES).map(async |promise| {
         let check = AssertUnwindSafe((promise.check)(target)).catch_unwind();
-        match tokio::time::timeout(PATIENCE, check).await {
+        match tokio::time::timeout(TIME_LIMIT, check).await {
             Ok(Ok(())) => None,
             Ok(Err(panic)) => Some(format!("{}: {}: {}\n", target.name, promise.name, message(&*panic))),
-            Err(_) => Some(format!("{}: {}: no end after {PATIENCE:?}\n", target.name, promise.name)),
+            Err(_) => Some(format!("{}: {}: timed out after {TIME_LIMIT:?}\n", target.name, promise.name)),
         }
     });
-    let broken: Vec<_> = outcomes.buffer_unordered(at_a_time).filter_map(std::future::ready).collect().await;
-    assert!(broken.is_empty(), "{} of {} promises:\n{}", broken.len(), PROMISES.len(), broken.concat());
+    let broken: Vec<_> = outcomes.buffer_unordered(concurrency).filter_map(std::future::ready).collect().await;
+    assert!(broken.is_empty(), "{} of {} promises are broken:\n{}", broken.len(), PROMISES.len(), broken.concat());
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
@@ -114,7 +114,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked")
 }
 
-/// A value of a query, or a segment of a path.
+/// Percent-encodes a query value or a path segment.
 fn encode(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }

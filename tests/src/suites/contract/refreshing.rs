@@ -1,4 +1,4 @@
-//! Tokens that expire, in real time: those here live a second.
+//! Tokens that expire in real time. Here, tokens have a lifetime of a second.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::account::Account;
 use crate::Target;
 
-/// Connects with a token that has expired when this returns; those that follow live an hour.
+/// Connects with a token that has expired when this returns. The next tokens have a lifetime of an hour.
 async fn expired(account: &Account<'_>) -> String {
     account.provider.set_expires_in(json!(1));
     let id = account.connect().await;
@@ -39,7 +39,7 @@ pub(super) async fn many_readers_of_an_expired_token_make_one_provider_call(targ
     assert_eq!(account.provider.refreshes().len(), 1);
 }
 
-pub(super) async fn a_refresh_that_is_asked_for_is_made_once_a_minute(target: &Target) {
+pub(super) async fn requested_refreshes_run_at_most_once_a_minute(target: &Target) {
     let account = Account::open(target, "asked").await;
     let id = account.connect().await;
     for _ in 0..2 {
@@ -67,7 +67,7 @@ pub(super) async fn an_expired_token_is_not_served_while_its_provider_is_down(ta
     assert!(view["error"]["message"].as_str().is_some_and(|message| message.contains("503")), "{view}");
 }
 
-pub(super) async fn a_dead_grant_asks_for_the_end_user_and_a_reconnect_heals_it(target: &Target) {
+pub(super) async fn a_dead_grant_needs_a_reconnect_which_repairs_it(target: &Target) {
     let account = Account::open(target, "dead").await;
     let id = expired(&account).await;
     account.provider.script(400, &json!({"error": "invalid_grant"}));
@@ -99,7 +99,7 @@ pub(super) async fn a_put_on_a_connection_replaces_its_tokens(target: &Target) {
     assert_eq!(account.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
 }
 
-pub(super) async fn new_credentials_of_a_connection_are_tested_before_they_are_stored(target: &Target) {
+pub(super) async fn new_credentials_are_tested_before_they_are_stored(target: &Target) {
     let account = Account::open(target, "put-tested").await;
     let id = account.connect().await;
     let before = account.connection(&id).await;

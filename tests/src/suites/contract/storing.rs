@@ -1,4 +1,4 @@
-//! Credentials that a caller brings: any JSON value under any id.
+//! Credentials that callers store: any JSON value under any id.
 
 use futures::future::join_all;
 use http::{Method, StatusCode, header};
@@ -18,7 +18,7 @@ async fn put(target: &Target, id: &str, credentials: &str) -> Answer {
     target.send(Method::PUT, &path(id), &target.admin(), body).await
 }
 
-/// PUT with a body of a type. Gateways encode the bodies of some types (base64).
+/// PUT with a content type. Gateways encode bodies of some types as base64.
 async fn put_as(target: &Target, id: &str, content_type: &str, body: &[u8]) -> Answer {
     let request = target.request(Method::PUT, &path(id)).bearer_auth(target.admin());
     respond(request.header(header::CONTENT_TYPE, content_type).body(body.to_vec())).await
@@ -28,9 +28,9 @@ async fn read(target: &Target, id: &str) -> Answer {
     target.get(&path(id), &target.admin()).await
 }
 
-/// The message of a refusal, which is JSON of the documented form.
+/// Checks an error response, which has the documented JSON, and returns its message.
 #[track_caller]
-fn refusal(answer: Answer, status: StatusCode) -> String {
+fn error_message(answer: Answer, status: StatusCode) -> String {
     let error = answer.expect(status).json();
     assert_eq!(error["type"], "bad_request", "{error}");
     error["message"].as_str().expect("a message").to_owned()
@@ -62,7 +62,7 @@ pub(super) async fn any_json_value_comes_back_byte_for_byte(target: &Target) {
     }
 }
 
-pub(super) async fn a_body_is_read_whatever_type_it_claims_to_be(target: &Target) {
+pub(super) async fn a_body_is_read_whatever_its_content_type(target: &Target) {
     let types = [
         "application/json; charset=utf-8",
         "text/plain",
@@ -76,13 +76,13 @@ pub(super) async fn a_body_is_read_whatever_type_it_claims_to_be(target: &Target
     }
 }
 
-pub(super) async fn a_put_replaces_wholly(target: &Target) {
+pub(super) async fn a_put_replaces_the_whole_value(target: &Target) {
     put(target, "replaced", r#"{"a":1,"nested":{"b":2}}"#).await.expect(StatusCode::CREATED);
     put(target, "replaced", r#"{"nested":{"c":3}}"#).await.expect(StatusCode::CREATED);
     assert_eq!(read(target, "replaced").await.text(), r#"{"credentials":{"nested":{"c":3}}}"#);
 }
 
-pub(super) async fn what_is_deleted_is_gone_and_deleting_nothing_succeeds(target: &Target) {
+pub(super) async fn a_delete_removes_credentials_and_is_idempotent(target: &Target) {
     put(target, "deleted", "1").await.expect(StatusCode::CREATED);
     for _ in 0..2 {
         let answer = target.delete(&path("deleted"), &target.admin()).await.expect(StatusCode::NO_CONTENT);
@@ -94,12 +94,12 @@ pub(super) async fn what_is_deleted_is_gone_and_deleting_nothing_succeeds(target
     assert_eq!(read(target, "deleted").await.text(), r#"{"credentials":2}"#);
 }
 
-pub(super) async fn what_was_never_stored_is_not_found(target: &Target) {
+pub(super) async fn unknown_credentials_are_not_found(target: &Target) {
     let error = read(target, "never-stored").await.expect(StatusCode::NOT_FOUND).json();
     assert_eq!((&error["type"], &error["key"]), (&json!("bad_request"), &json!("not_found")), "{error}");
 }
 
-pub(super) async fn a_malformed_body_is_refused_with_what_is_wrong(target: &Target) {
+pub(super) async fn a_malformed_body_is_rejected_with_the_reason(target: &Target) {
     for (body, hint) in [
         ("", "not a JSON object"),
         ("{", "line 1"),
@@ -111,16 +111,16 @@ pub(super) async fn a_malformed_body_is_refused_with_what_is_wrong(target: &Targ
         (r#""credentials""#, "not a JSON object"),
     ] {
         let answer = target.send(Method::PUT, &path("malformed"), &target.admin(), body).await;
-        let message = refusal(answer, StatusCode::BAD_REQUEST);
+        let message = error_message(answer, StatusCode::BAD_REQUEST);
         assert!(message.contains(hint), "{body}: {message}");
     }
     let answer = put_as(target, "malformed", "application/octet-stream", b"{\"credentials\":\"\xff\"}").await;
-    let message = refusal(answer, StatusCode::BAD_REQUEST);
+    let message = error_message(answer, StatusCode::BAD_REQUEST);
     assert!(message.contains("request body"), "{message}");
     read(target, "malformed").await.expect(StatusCode::NOT_FOUND);
 }
 
-pub(super) async fn the_connection_id_is_given_once_and_not_empty(target: &Target) {
+pub(super) async fn the_connection_id_is_required_exactly_once(target: &Target) {
     for (query, hint) in [
         ("", "`connectionId` is missing"),
         ("?connectionid=c1", "`connectionId` is missing"),
@@ -131,7 +131,7 @@ pub(super) async fn the_connection_id_is_given_once_and_not_empty(target: &Targe
         for method in [Method::GET, Method::PUT, Method::DELETE] {
             let (uri, body) = (format!("/credentials{query}"), r#"{"credentials":1}"#);
             let answer = target.send(method.clone(), &uri, &target.admin(), body).await;
-            let message = refusal(answer, StatusCode::BAD_REQUEST);
+            let message = error_message(answer, StatusCode::BAD_REQUEST);
             assert!(message.contains(hint), "{method} {uri}: {message}");
         }
     }
@@ -147,7 +147,7 @@ pub(super) async fn other_query_parameters_are_ignored(target: &Target) {
     }
 }
 
-pub(super) async fn every_id_is_a_name_of_its_own(target: &Target) {
+pub(super) async fn similar_ids_are_distinct(target: &Target) {
     let longest = "x".repeat(512);
     let ids = [
         "Id",
@@ -173,12 +173,12 @@ pub(super) async fn every_id_is_a_name_of_its_own(target: &Target) {
         let answer = read(target, id).await.expect(StatusCode::OK);
         assert_eq!(answer.json(), json!({ "credentials": id }));
     }
-    let message = refusal(put(target, &"x".repeat(513), "1").await, StatusCode::BAD_REQUEST);
+    let message = error_message(put(target, &"x".repeat(513), "1").await, StatusCode::BAD_REQUEST);
     assert!(message.contains("512 bytes"), "{message}");
 }
 
-/// But for `/` and `?`: gateways take an encoded one in a path for a real one.
-pub(super) async fn every_id_can_be_in_a_path(target: &Target) {
+/// All characters except `/` and `?`, since gateways decode these in paths.
+pub(super) async fn ids_with_special_characters_work_in_paths(target: &Target) {
     let path = |id: &str| format!("/connections/{}", encode(id));
     let ids = ["in path", "in+path", "in#path", "in%2Fpath", "in%path", "in&path=x", "ïn path", "日本の道"];
     for id in ids {
@@ -194,18 +194,18 @@ pub(super) async fn every_id_can_be_in_a_path(target: &Target) {
     read(target, "in").await.expect(StatusCode::OK);
 }
 
-pub(super) async fn what_is_too_large_is_refused_and_leaves_what_was_there(target: &Target) {
+pub(super) async fn oversized_credentials_are_rejected_and_change_nothing(target: &Target) {
     let of_size = |size: usize| format!(r#""{}""#, "x".repeat(size - 2));
     let most = of_size(Credentials::MAX_BYTES);
     put(target, "large", &most).await.expect(StatusCode::CREATED);
     for size in [Credentials::MAX_BYTES + 1, 1024 * 1024, 4 * 1024 * 1024] {
-        let message = refusal(put(target, "large", &of_size(size)).await, StatusCode::PAYLOAD_TOO_LARGE);
+        let message = error_message(put(target, "large", &of_size(size)).await, StatusCode::PAYLOAD_TOO_LARGE);
         assert!(message.contains("350 KiB") && message.contains(&size.to_string()), "{message}");
     }
     assert!(read(target, "large").await.text() == format!(r#"{{"credentials":{most}}}"#));
 }
 
-pub(super) async fn parallel_puts_leave_one_of_them_whole(target: &Target) {
+pub(super) async fn parallel_puts_leave_one_whole_value(target: &Target) {
     let puts = (0..4).map(async |number| {
         let credentials = json!({"number": number, "same": number}).to_string();
         put(target, "parallel", &credentials).await.expect(StatusCode::CREATED);
@@ -215,8 +215,8 @@ pub(super) async fn parallel_puts_leave_one_of_them_whole(target: &Target) {
     assert_eq!(credentials["number"], credentials["same"]);
 }
 
-/// Where a gateway has a list of routes, it says 404 itself.
-pub(super) async fn other_methods_are_refused_and_change_nothing(target: &Target) {
+/// Gateways with a list of routes answer 404 themselves.
+pub(super) async fn other_methods_are_rejected_and_change_nothing(target: &Target) {
     for method in [Method::POST, Method::PATCH] {
         let answer = target.send(method, &path("methods"), &target.admin(), r#"{"credentials":1}"#).await;
         let status = answer.0.status();

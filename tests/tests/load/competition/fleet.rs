@@ -62,7 +62,7 @@ impl Fleet {
     /// Kills a program immediately and leaves it in its slot: the caller must take it out afterwards.
     pub(crate) fn strike(&self, slot: usize) {
         if let Some(program) = self.slot(slot).as_mut() {
-            program.strike();
+            program.start_kill();
         }
     }
 

@@ -210,7 +210,7 @@ async fn eight_killed_processes_never_reuse_or_lose_a_refresh_token() {
         assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null), "{connection}");
         assert_eq!(accepted, 200, "{connection}");
     }
-    let grants = competition.server.ask("grants").await;
+    let grants = competition.server.get_control("grants").await;
     assert_eq!(
         (&grants["grants"], &grants["refreshTokens"]),
         (&json!(competition.ids.len()), &json!(competition.ids.len())),

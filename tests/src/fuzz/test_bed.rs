@@ -1,4 +1,4 @@
-//! A Larder in this process for each thread, with a provider that it reaches whatever the URL, and a few things in it.
+//! A Larder for each thread, with a mock provider for all URLs, an integration and a connection.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,49 +16,49 @@ use url::Url;
 use super::MARKER;
 use crate::{MockProvider, TempConnector, World};
 
-/// A Larder with the integration `app`.
-pub(super) struct Stand {
+/// A Larder with the integration `app` and a mock provider.
+pub(super) struct TestBed {
     pub(super) world: World,
     pub(super) provider: MockProvider,
     dynamodb: Client,
     _connector: TempConnector,
 }
 
-/// After so many inputs, the next begins anew: what they leave behind is kept small.
+/// The number of inputs after which a thread gets a new test bed, so that leftovers do not pile up.
 const INPUTS: usize = 1000;
 
 thread_local! {
     static ANSWERED: RefCell<BTreeSet<u16>> = const { RefCell::new(BTreeSet::new()) };
-    static STAND: RefCell<Option<(Runtime, Stand, usize)>> = const { RefCell::new(None) };
+    static TEST_BED: RefCell<Option<(Runtime, TestBed, usize)>> = const { RefCell::new(None) };
 }
 
-/// The statuses of all responses on this thread so far: whether inputs got anywhere.
+/// Returns the statuses of all responses on this thread, which show whether inputs reached deeper code.
 pub fn answered() -> BTreeSet<u16> {
     ANSWERED.with_borrow(Clone::clone)
 }
 
-/// Runs on this thread's stand.
-pub(super) fn on_stand<T>(run: impl AsyncFnOnce(&Stand) -> T) -> T {
-    STAND.with_borrow_mut(|kept| {
-        let (runtime, stand, left) = kept.take().unwrap_or_else(|| {
+/// Runs a future with this thread's test bed.
+pub(super) fn on_test_bed<T>(run: impl AsyncFnOnce(&TestBed) -> T) -> T {
+    TEST_BED.with_borrow_mut(|kept| {
+        let (runtime, bed, left) = kept.take().unwrap_or_else(|| {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let stand = runtime.block_on(Stand::new());
-            (runtime, stand, INPUTS)
+            let bed = runtime.block_on(TestBed::new());
+            (runtime, bed, INPUTS)
         });
-        let result = runtime.block_on(run(&stand));
+        let result = runtime.block_on(run(&bed));
         if left > 1 {
-            *kept = Some((runtime, stand, left - 1));
+            *kept = Some((runtime, bed, left - 1));
         }
         result
     })
 }
 
-impl Stand {
-    /// What an integration lets results be redirected to.
+impl TestBed {
+    /// The integration's redirect URIs.
     pub(super) const REDIRECTS: [&str; 2] = ["https://app.example/done?from=larder", "https://other.example/"];
-    /// Where end users approve.
+    /// The provider's authorize URI.
     pub(super) const AUTHORIZE_URI: &str = "https://auth.example/authorize?tenant=a%20b&state=theirs&prompt=consent";
-    /// The connection of another end user than `alice`; [`MARKER`] is in its credentials.
+    /// The connection of the end user `bob`, whose credentials contain [`MARKER`].
     pub(super) const BOBS: &str = "bobs";
 
     async fn new() -> Self {
@@ -79,20 +79,20 @@ impl Stand {
         Self { dynamodb: world.dynamodb(), world, provider, _connector: connector }
     }
 
-    /// Sends alice to the provider.
-    pub(super) async fn begin(&self) -> Begun {
+    /// Starts a flow as alice.
+    pub(super) async fn begin(&self) -> StartedFlow {
         let begin = format!("integrationKey=app&authOptionKey=oauth&customState=custom&token={}", self.world.alice);
         let response = self.request("GET", ("/connect", &begin), None, "").await;
         assert_eq!(response.status(), StatusCode::FOUND, "{}", response.body());
         let url = Url::parse(header(response.headers(), "location")).expect("a URL");
         let state = url.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
         let cookie = header(response.headers(), "set-cookie").split(';').next().unwrap_or_default().to_owned();
-        Begun { state, cookie }
+        StartedFlow { state, cookie }
     }
 
     /// Connects alice.
     pub(super) async fn connect(&self) {
-        let Begun { state, cookie } = self.begin().await;
+        let StartedFlow { state, cookie } = self.begin().await;
         let query = format!("code=the-code&state={state}");
         let response = self.request("GET", ("/oauth-callback", &query), Some(("cookie", &cookie)), "").await;
         assert_eq!(response.status(), StatusCode::OK, "{}", response.body());
@@ -102,7 +102,7 @@ impl Stand {
         &self.dynamodb
     }
 
-    /// Answers an event as the functions do behind API Gateway.
+    /// Answers an event, like the functions behind API Gateway.
     pub(super) async fn answer(&self, event: ApiGatewayV2httpRequest) -> Response {
         let response = match read_request(event) {
             Ok(request) => self.world.bundle.handle(request).await,
@@ -112,7 +112,7 @@ impl Stand {
         response
     }
 
-    /// Answers a request to a path with a query, a header if there is one, and a body.
+    /// Answers a request to a path with a query, an optional header, and a body.
     pub(super) async fn request(
         &self,
         method: &str,
@@ -134,19 +134,19 @@ impl Stand {
     }
 }
 
-/// A flow that waits for its end user.
-pub(super) struct Begun {
+/// A flow that waits for its end user's approval.
+pub(super) struct StartedFlow {
     pub(super) state: String,
-    /// The cookie of the browser.
+    /// The browser's cookie.
     pub(super) cookie: String,
 }
 
-/// What holds of every response, whatever was asked.
+/// Checks the invariants of every response.
 fn check(response: &Response) {
     let (status, headers, body) = (response.status(), response.headers(), response.body());
     ANSWERED.with_borrow_mut(|statuses| statuses.insert(status.as_u16()));
-    let told = response.extensions().get::<ErrorSummary>();
-    let is_providers = told.is_some_and(|told| told.kind == ErrorType::Connection);
+    let error = response.extensions().get::<ErrorSummary>();
+    let is_providers = error.is_some_and(|error| error.kind == ErrorType::Connection);
     assert!(!status.is_server_error() || (status == 503 && is_providers), "{status} {body}");
     let header = |name: &str| header(headers, name);
     assert_eq!(header("cache-control"), "no-store");
@@ -156,7 +156,7 @@ fn check(response: &Response) {
     if header("content-type").starts_with("text/html") {
         assert!(header("content-security-policy").starts_with("default-src 'none'; "), "{headers:?}");
         assert_eq!(header("referrer-policy"), "no-referrer");
-        // The page's own script, and the data that it reads.
+        // The page's own script and its data.
         let scripts = body.matches("<script").count();
         assert!(scripts <= 2 && body.matches("</script").count() == scripts, "{body}");
         assert!(!["<img", "<iframe", "<svg", "<object"].iter().any(|tag| body.contains(tag)), "{body}");
@@ -209,7 +209,7 @@ auth:
         defaultExpiresIn: 600
 ";
 
-/// Does what the credentials say.
+/// A script that returns or throws what the credentials say.
 const CODE: &str = r#"
 const cycle = {};
 cycle.cycle = cycle;
