@@ -28,7 +28,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How long refreshes have to end when the program is asked to.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// Where the README lets `cargo lambda watch` listen.
+/// The port of `cargo lambda watch` in `infra/README.md`.
 const LAMBDA_PORT: u16 = 9100;
 
 /// Larder keeps connection credentials fresh. Without a command, it runs here: all functions, an embedded database and a

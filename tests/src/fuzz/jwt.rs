@@ -40,7 +40,7 @@ pub fn jwt(data: &[u8]) {
     }
 }
 
-/// The caller by the book: RFC 7515 §5.2, and what the README says of claims.
+/// The caller by the book: RFC 7515 §5.2, and the claims of `functions/README.md`.
 fn expected(token: &str) -> Option<Caller> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;

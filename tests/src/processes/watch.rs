@@ -21,7 +21,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts the emulator as the README says, but on a free port, with the environment file of a data folder.
+    /// Starts the emulator as `infra/README.md` says, but on a free port, with the environment file of a data folder.
     pub async fn start(data: &Path) -> Self {
         let port = free_port();
         let environment = fs::read_to_string(data.join("lambda.env")).expect("the environment file");

@@ -1,10 +1,12 @@
-//! Documents that are held to the code: SECURITY.md's citations, the examples of the format, the README's token store, the
-//! routes wherever they are named, and the sample events.
+//! Documents that are held to the code: SECURITY.md's citations, the examples of the format, the token store, the routes
+//! wherever they are named, the sample events, and the documents' own prose, links and names.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
 
 mod examples;
 mod floors;
+mod names;
+mod prose;
 mod routes;
 mod sample_events;
 mod security_md;

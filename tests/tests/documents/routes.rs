@@ -1,4 +1,4 @@
-//! The router of `cargo lambda watch`, the local server and the README have the same routes.
+//! The router of `cargo lambda watch`, the local server and `functions/README.md` have the same routes.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +27,8 @@ fn cargo_lambda_and_the_local_server_send_every_route_to_the_same_function() {
 }
 
 #[test]
-fn the_readme_has_every_route_and_says_for_whom_it_is() {
-    let readme = read("README.md");
+fn the_readme_of_the_functions_has_every_route_and_its_audience() {
+    let readme = read("functions/README.md");
     let mut documented = BTreeSet::new();
     for row in rows(&readme, "\n## Routes\n") {
         let [route, audience, _] = row[..] else { panic!("{row:?}") };

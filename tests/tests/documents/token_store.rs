@@ -1,4 +1,4 @@
-//! The token store in the README, as it stands there, in the real SDK that it is for.
+//! The token store of `functions/README.md`, as it stands there, in the real SDK that it is for.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -65,7 +65,7 @@ impl Setting {
         let larder = start_larder(data.path(), "127.0.0.1:0").await;
         let target = Target::local(&larder, data.path()).await;
         let sharetribe = Server::sharetribe().await;
-        let readme = fs::read_to_string(root().join("README.md")).expect("a file");
+        let readme = fs::read_to_string(root().join("functions/README.md")).expect("a file");
         let sdk = block_after(&readme, "`sharetribe.mjs` uses it.");
         let begin = "sharetribe.createInstance({";
         assert!(sdk.contains(begin), "{sdk}");
