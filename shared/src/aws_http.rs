@@ -2,6 +2,14 @@
 //!
 //! Left to themselves, each of them reads the machine's root certificates twice before its first call. This one reads them
 //! once, when the first call goes to an https URL, and calls to one host share their connections.
+//!
+//! # Decisions
+//!
+//! Credentials come only from Lambda's environment variables: the SDK's default chain makes an HTTP client for every
+//! other place where there could be some.
+//!
+//! Connections to AWS are not opened during a cold start. A call ahead of the first event costs as much as it saves if
+//! the event is already there, as in every start on demand, and would mean three more requests per start.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -2,6 +2,11 @@
 //!
 //! An event is published once the change is stored, and at most once: what counts is the state of the connection, which
 //! `GET /connections/{id}` tells.
+//!
+//! # Decisions
+//!
+//! A stream of the table would lose no event, but would invoke a function for every refresh, and almost none of these
+//! changes anything that a listener waits for.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};

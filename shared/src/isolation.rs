@@ -4,6 +4,13 @@
 //! back, holds up nothing else: each piece of work is polled on a thread of its own, while sockets, timers and pooled
 //! connections stay with the runtime, whose threads run none of it. An abort cannot be contained: running out of memory, an
 //! overflow of the stack, an assertion in native code.
+//!
+//! # Decisions
+//!
+//! Threads rather than tasks: Tokio's workers are few, so a handful of refreshes that stand still would stop all
+//! others. A blocking thread that drives one future costs a stack. On a runtime with one thread, as in the simulation
+//! and in functions that handle one request at a time, work runs in place. `cargo run` begins a sweep when the one
+//! before has started everything that was due, and refreshes of all sweeps share 64 slots.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

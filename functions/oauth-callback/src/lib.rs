@@ -3,6 +3,11 @@
 //! The checks come in this order: form of the query, state (single use, in time, the same browser), issuer, error, code.
 //! Then the code is exchanged, the credentials are tested, and only what passed is stored. The answer is kept for a minute,
 //! for the same browser and the very same callback.
+//!
+//! # Decisions
+//!
+//! The state is checked before `iss` because the expected issuer belongs to the integration, which only the state leads
+//! to. A malformed query is rejected before the state is consumed.
 
 mod form_post;
 

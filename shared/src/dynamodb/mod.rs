@@ -1,6 +1,11 @@
 //! State in DynamoDB: connections, pending connect flows, and what a workspace has configured.
 //!
 //! The tables are described in [`schema`]. A global secondary index is read to find things, never to decide a lease.
+//!
+//! # Decisions
+//!
+//! Integrations and wrapped data keys share a third table, `workspaces`, as rows under their workspace. So listing them
+//! is one strongly consistent Query and needs no index.
 
 mod connections;
 mod data_keys;

@@ -3,6 +3,15 @@
 //! This is the one place that knows where credentials are: sealed in the row with the rest of the contents, or in a
 //! [`CredentialStore`] outside of it. Rows remember which, so a setting that changes strands nobody: a row is as it was
 //! until its credentials are written again.
+//!
+//! # Decisions
+//!
+//! Credentials, input and connector parameters are sealed together, so they cannot be of different versions.
+//!
+//! `sealed_version` is separate from `version`, and the seal is bound to it. So a failed refresh can be recorded
+//! without opening or sealing anything, even while the key service or the credential store is down. Every failure
+//! counts in `version` and `retry_attempts`, so an older pair of `sealed` and `sealed_version`, put back alone, does
+//! not open.
 
 mod candidate;
 mod outside;

@@ -1,5 +1,11 @@
 //! The template, deployed by `sam` to an emulator of AWS (ministack) that runs the release binaries and enforces what the
 //! roles allow.
+//!
+//! # Decisions
+//!
+//! The template's text is changed for the emulator in a few places, all in this file, each with its reason. The
+//! emulator leaves out encryption, TTL, point-in-time recovery, API destinations and alarms on sums, and checks
+//! schedules every ten seconds; the template's test reads these instead.
 
 use std::env;
 use std::fs;

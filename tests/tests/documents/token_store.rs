@@ -1,4 +1,10 @@
 //! The token store of `functions/README.md`, as it stands there, in the real SDK that it is for.
+//!
+//! # Decisions
+//!
+//! The token store is published as a listing rather than a package: it is short enough to be read before it is trusted
+//! with tokens. A token that Larder cannot store at the moment stays in the process and is stored by its next call; a
+//! refresh token that works once would be lost otherwise.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,9 @@
 //! How the result of a connect flow reaches whoever began it: a redirect, a message to the opener, or a page.
+//!
+//! # Decisions
+//!
+//! Messages go to the origins of `redirectUris` and to Larder's own. The workspace already trusts them with results, so
+//! no further configuration is needed.
 
 use http::StatusCode;
 use larder::connection::Connection;

@@ -1,5 +1,10 @@
 //! Data schemas: what parameters and inputs must look like. A subset of JSON Schema with some words of its own, which
 //! say nothing about validity.
+//!
+//! # Decisions
+//!
+//! Schemas are checked when connecting, not when refreshing: a schema that became stricter does not stop existing
+//! connections.
 
 use serde_json::{Map, Value};
 

@@ -13,6 +13,16 @@
 //! - `host`: what native code does for the prelude; scripts never see it.
 //! - `prelude/*.js`: the web's interfaces, written over `host`.
 //! - `modules/*.js`: what scripts can import by name.
+//!
+//! # Decisions
+//!
+//! If more than four threads have not come back from such native calls, new calls are rejected. The prelude and the
+//! modules are compiled once per process and kept as bytecode.
+//!
+//! Bytecode is not made at build time. That would save about 5 ms in a process's first call, but rquickjs would also be
+//! a build-dependency, so QuickJS would be compiled twice (for both processors when arm64 is built on x86_64), and
+//! reading foreign bytecode is `unsafe`: a wrong version, word size or byte order goes unnoticed. Code that was
+//! compiled in the same process cannot be wrong.
 
 mod check;
 mod engine;

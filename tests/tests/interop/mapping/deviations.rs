@@ -1,4 +1,5 @@
-//! Where the two evaluators are known to differ, and why ours stays as it is. ARCHITECTURE.md has the same list.
+//! Where the two evaluators are known to differ, and why ours stays as it is. `shared/connectors/README.md` has
+//! the same list.
 
 use serde_json::Value;
 
