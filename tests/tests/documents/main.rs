@@ -5,6 +5,8 @@
 
 mod examples;
 mod floors;
+mod links;
+mod markdown;
 mod names;
 mod prose;
 mod routes;
