@@ -122,9 +122,9 @@ fn paths<'a>(code: &'a str, top: &BTreeSet<&str>) -> Vec<&'a str> {
     let is_ours = |word: &&str| {
         let first = word.split('/').next().unwrap_or_default();
         let is_source = [".rs", ".md", ".toml"].iter().any(|end| word.ends_with(end) && word.len() > end.len());
+        let mut parts = word.trim_end_matches("README.md").split(['/', '.']);
         let is_placeholder = word.contains(['<', '{', '*', '$', '…', '|'])
-            || word.split(['/', '.']).any(|part| part.len() > 2 && part.chars().all(|c| c.is_ascii_uppercase()))
-                && !word.ends_with(".md");
+            || (word.contains('/') && parts.any(|part| part.len() > 2 && part.chars().all(|c| c.is_ascii_uppercase())));
         ((word.contains('/') && top.contains(first)) || is_source) && !is_placeholder && !word.contains("://")
     };
     words.filter(is_ours).collect()
