@@ -1,4 +1,4 @@
-//! Documents that are held to the code: SECURITY.md's citations, the examples of the format, the token store, the routes
+//! Documents checked against the code: SECURITY.md's citations, the examples of the format, the token store, the routes
 //! wherever they are named, the sample events, and the documents' own prose, links and names.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]

@@ -27,7 +27,7 @@ fn cargo_lambda_and_the_local_server_send_every_route_to_the_same_function() {
 }
 
 #[test]
-fn the_readme_of_the_functions_has_every_route_and_its_audience() {
+fn the_readme_lists_every_route_and_its_audience() {
     let readme = read("functions/README.md");
     let mut documented = BTreeSet::new();
     for row in rows(&readme, "\n## Routes\n") {
