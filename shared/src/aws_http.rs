@@ -6,6 +6,14 @@
 //! In a Lambda function, calls to AWS trust only Amazon's own certificate authorities, which are compiled in
 //! ([`Trust::CompiledIn`]): parsing these five takes a few microseconds, reading the machine's store two to three milliseconds
 //! of every cold start. AWS asks clients to trust these five: <https://www.amazontrust.com/repository/>.
+//!
+//! # Decisions
+//!
+//! Credentials come only from Lambda's environment variables: the SDK's default chain makes an HTTP client for every
+//! other place where there could be some.
+//!
+//! Connections to AWS are not opened during a cold start. A call ahead of the first event costs as much as it saves if
+//! the event is already there, as in every start on demand, and would mean three more requests per start.
 
 use std::sync::OnceLock;
 use std::time::Duration;

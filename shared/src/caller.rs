@@ -1,4 +1,12 @@
 //! Identifies callers by access tokens that are signed with a workspace secret (RFC 7519).
+//!
+//! # Decisions
+//!
+//! Tokens must expire: `exp` is required and has no leeway, while `nbf` has a minute.
+//!
+//! Tokens that connectors of the type `membrane-token` send to a provider are signed with the workspace's secret, as
+//! the format requires, so the provider could use them here as the end user. They carry the claim `forApplication`, and
+//! are rejected.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,10 @@
 //! Credentials: any JSON value, kept byte for byte.
+//!
+//! # Decisions
+//!
+//! Credentials are serde_json's `RawValue`, the string as it came. The feature `arbitrary_precision` would also keep
+//! long numbers, but it breaks numbers in buffered types, such as Lambda events, for the whole build. In mappings,
+//! numbers are 64-bit integers or doubles.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

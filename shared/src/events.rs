@@ -2,6 +2,11 @@
 //!
 //! An event is published after the change is stored, and at most once. The authoritative state is that of `GET
 //! /connections/{id}`.
+//!
+//! # Decisions
+//!
+//! A stream of the table would lose no event, but would invoke a function for every refresh, and almost none of these
+//! changes anything that a listener waits for.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};

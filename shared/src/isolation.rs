@@ -3,6 +3,13 @@
 //! A panic ends only the work that it happens in. A computation that never yields its thread does not block anything else: each
 //! piece of work is polled on its own thread, while sockets, timers, and pooled connections stay with the runtime's threads,
 //! which run none of it. An abort (out of memory, a stack overflow, an assertion in native code) cannot be contained.
+//!
+//! # Decisions
+//!
+//! Threads rather than tasks: Tokio's workers are few, so a handful of refreshes that stand still would stop all
+//! others. A blocking thread that drives one future costs a stack. On a runtime with one thread, as in the simulation
+//! and in functions that handle one request at a time, work runs in place. `cargo run` begins a sweep when the one
+//! before has started everything that was due, and refreshes of all sweeps share 64 slots.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,9 @@
 //! Connects functions to the Lambda runtime: logging, and the adapters for HTTP functions and for event functions.
+//!
+//! # Decisions
+//!
+//! Events of HTTP APIs are read here rather than by `lambda_http`, which builds a URL from headers of the caller's
+//! choice and panics if that fails, ending the process.
 
 mod foreign;
 

@@ -1,4 +1,12 @@
 //! The record of an invocation or a part of it, to which any code that runs inside can add.
+//!
+//! # Decisions
+//!
+//! The members of a log line are known in many places: the workspace in `caller`, the connection in `dynamodb`, the
+//! connector in `connector_setup`, the provider's time in `egress`. They `note` it in a task-local record, so no
+//! signature carries it. `recorded` opens a nested record: a refresh has one, from which its metrics are made, so the
+//! many refreshes of a sweep do not mix. Only the provider's time counts in all surrounding records. Work in another
+//! task takes the record along.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

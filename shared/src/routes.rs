@@ -9,7 +9,7 @@
 //! | the route in infra/template.yaml | `deploy::template` |
 //! | the route in `router` of Cargo.toml, for `cargo lambda watch` | `documents::routes` |
 //! | a sample in events/ | `documents::sample_events` |
-//! | a row in README.md, "Routes" | `documents::routes` |
+//! | a row in functions/README.md, "Routes" | `documents::routes` |
 //! | a row in SECURITY.md, "Who can do what" | `api::callers` |
 
 use http::Method;

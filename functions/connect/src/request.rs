@@ -1,4 +1,9 @@
 //! Requests to `/connect`: query parameters, or one form field `payload` with the same members as JSON.
+//!
+//! # Decisions
+//!
+//! Only admins can send `connectorParameters`. They override the integration's own, including `tokenUri`, and an end
+//! user who could set that would be sent the client secret.
 
 use http::Method;
 use larder::error::Error;

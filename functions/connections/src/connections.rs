@@ -1,4 +1,10 @@
 //! The routes of connections.
+//!
+//! # Decisions
+//!
+//! `DELETE /connections/{id}` calls the provider first, which takes up to ten seconds. If the connection is refreshed
+//! meanwhile, it is read again and removed. If it is reconnected, or its credentials are replaced, it is kept and the
+//! answer is 409: the provider revoked another grant than the one stored now.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

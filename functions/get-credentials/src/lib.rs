@@ -2,6 +2,13 @@
 //!
 //! A warm read is one GetItem; a cold one makes its calls in parallel. An expired access token is refreshed first, by the
 //! `refresh` function. Other readers wait for that one refresh.
+//!
+//! # Decisions
+//!
+//! A cold read looks ahead only for a token that could be valid: well-formed, not expired, of a workspace whose secret
+//! is not in memory. The newest data key is a guess, because only the row names the right one. It is wrong for rows not
+//! written since the last rotation, and then costs two more calls. Looking ahead never makes a key, so
+//! `get-credentials` needs no right to.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,6 +3,11 @@
 //! The checks are, in this order: query syntax, state (used once, in time, by the same browser), issuer, error, code. Then the
 //! code is exchanged and the credentials are tested; they are stored only if they pass. For a minute, the same callback from
 //! the same browser gets the same response.
+//!
+//! # Decisions
+//!
+//! The state is checked before `iss` because the expected issuer belongs to the integration, which only the state leads
+//! to. A malformed query is rejected before the state is consumed.
 
 mod form_post;
 

@@ -1,4 +1,11 @@
 //! Everything a connection needs: an integration, its parameters, a connector, and one of its auth options.
+//!
+//! # Decisions
+//!
+//! Auth proxies are the operator's secrets. In Membrane's format a `proxyKey` names one of Membrane's own clients; here
+//! it names a secret `proxies/KEY`, with a connector and its parameters. They are lent to `getOAuthConfig` and to every
+//! function that obtains, refreshes or revokes credentials. `makeApiClient` and `test` are the connector's own and
+//! never receive them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,10 @@
 //! RSASSA-PKCS1-v1_5 with SHA-1, which OAuth 1.0 calls RSA-SHA1 (RFC 5849 §3.4.3). AWS-LC verifies these signatures but
 //! cannot create them.
+//!
+//! # Decisions
+//!
+//! The `rsa` crate signs, for OAuth 1.0 and for JavaScript's `createSign`. Signing is blinded with our own `Rng`;
+//! `deny.toml` says why the advisory about its timing does not apply.
 
 use std::fmt;
 

@@ -1,4 +1,10 @@
 //! Credentials in AWS Secrets Manager, one secret for each connection.
+//!
+//! # Decisions
+//!
+//! Secrets hold plain JSON: Secrets Manager encrypts them, and operators who choose it want to read them there.
+//! `ClientRequestToken` is a random id per write, the same for all its retries; one derived from the value would keep
+//! the old value current when a value comes back. Deletions are forced, so a name is free at once.
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;

@@ -2,6 +2,12 @@
 //!
 //! It is computed, so that two simultaneous flows write one row. Only connecting can create an id of this form: `PUT
 //! /credentials` rejects it for a new connection, so that nobody can occupy somebody else's id in advance.
+//!
+//! # Decisions
+//!
+//! An id of this form can be created by `PUT /credentials` only on behalf of another Larder that keeps its credentials
+//! here. Ids of earlier versions had no prefix and could be taken by others; they are still looked up. With
+//! `allowMultipleConnections`, ids are random.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;

@@ -1,4 +1,10 @@
 //! When credentials are refreshed, and how long to wait after a failure.
+//!
+//! # Decisions
+//!
+//! A connection without a refresh token stays `READY` until its access token expires, and is then flagged so that its
+//! end user learns of it. Without an expiry it is never due. Credentials stored through `PUT /credentials` without an
+//! integration are not interpreted: they are never due and never expire.
 
 use std::time::Duration;
 

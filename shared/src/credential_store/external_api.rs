@@ -1,4 +1,13 @@
 //! Credentials in an external HTTP API, such as another Larder's `/credentials`.
+//!
+//! # Decisions
+//!
+//! The protocol has no `DELETE`. A 404 may mean "already removed" or "no such route", so the credentials are read once
+//! more; if they still exist they are replaced by `null`, after which the row says that there are none.
+//!
+//! The token names one connection and no admin. Otherwise the API could act as the end user, or read all connections,
+//! at the Larder that signed it. Only a Larder that keeps its credentials itself accepts such tokens, so none accepts
+//! its own, and two cannot call each other in a circle.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,12 @@
 //! Credentials in files, one for each connection, in a folder that several processes on one machine may share.
+//!
+//! # Decisions
+//!
+//! Files are sealed, because a folder of plain tokens is copied too easily. The seal names workspace and id but no
+//! version, since a file is written before its row has one. File names are digests: ids may differ only in case, and
+//! not every file system distinguishes case.
+//!
+//! The folder holds `{SHA-256 of workspace and id}.sealed`, `….new` while one is written, and `lock`.
 
 use std::fs::{self, DirBuilder};
 use std::io;

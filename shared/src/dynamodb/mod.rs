@@ -1,6 +1,11 @@
 //! State in DynamoDB: connections, pending connect flows, and the configuration of workspaces.
 //!
 //! [`schema`] describes the tables. Global secondary indexes are used to find rows, never to decide a lease.
+//!
+//! # Decisions
+//!
+//! Integrations and wrapped data keys share a third table, `workspaces`, as rows under their workspace. So listing them
+//! is one strongly consistent Query and needs no index.
 
 mod connections;
 mod data_keys;

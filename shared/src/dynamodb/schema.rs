@@ -1,4 +1,18 @@
 //! The tables, created with CreateTable. The template in `infra/` declares the same ones for AWS.
+//!
+//! # Tables and indexes
+//!
+//! `connections` has three indexes. `by_workspace` (`workspace`, `created_at`) projects `tenant`, `integration_key` and
+//! `connector_key`. `by_tenant` (`tenant`, `id`) projects `integration_key`: a tenant's list is one Query and one
+//! BatchGetItem, however many connections others have; while the index is missing or being filled, `by_workspace` is
+//! filtered instead. `by_due` (`due_shard`, `next_refresh_at`) has keys only; the shard is one of 8, by a hash of the
+//! id.
+//!
+//! `sessions` has the key `id`, the digest of the state, and `workspace`, `browser` (the cookie's digest), `sealed`
+//! (the flow), `expires_at`, and `ttl` in seconds for DynamoDB's own deletion, which only cleans up.
+//!
+//! `workspaces` has the keys `workspace` and `item`. `integration/{key}` is an integration without its parameters, and
+//! `data-key/{id}` a data key as KMS wrapped it.
 
 use std::io;
 use std::time::Duration;

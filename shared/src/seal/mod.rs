@@ -4,6 +4,12 @@
 //! Every record has its own key, derived from the data key with HKDF-SHA-256 (RFC 5869), so no AES-GCM key comes near its
 //! message limit (NIST SP 800-38D §8.3). The additional data names the record and its version: a ciphertext that is moved to
 //! another row, or to another version of its own row, does not open.
+//!
+//! # Decisions
+//!
+//! An envelope names its data key by id, and the wrapped key is one row in a key ring. Envelopes stay small, a wrapped
+//! key is stored once, and a reader with a warm cache needs neither DynamoDB nor KMS. Rows of the ring are never
+//! removed. After 90 days a new data key is made, which takes over as records are next written.
 
 mod keys;
 

@@ -1,4 +1,9 @@
 //! Stores for workspace secrets and integration parameters: AWS Secrets Manager, or a file on one machine.
+//!
+//! # Names
+//!
+//! `workspaces/{workspace}` holds `{"secret", "previousSecret"?}`, `integrations/{workspace}/{key}` holds `{"version",
+//! "parameters", "options"}`, and `proxies/{key}` holds `{"connectorKey", "optionKey"?, "parameters"}`.
 
 mod file;
 

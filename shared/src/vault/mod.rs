@@ -3,6 +3,15 @@
 //! Only this module knows where credentials are kept: sealed in the row with the rest of the contents, or in a
 //! [`CredentialStore`] outside the row. Each row records which. A change of the setting therefore affects a row only when its
 //! credentials are next written.
+//!
+//! # Decisions
+//!
+//! Credentials, input and connector parameters are sealed together, so they cannot be of different versions.
+//!
+//! `sealed_version` is separate from `version`, and the seal is bound to it. So a failed refresh can be recorded
+//! without opening or sealing anything, even while the key service or the credential store is down. Every failure
+//! counts in `version` and `retry_attempts`, so an older pair of `sealed` and `sealed_version`, put back alone, does
+//! not open.
 
 mod candidate;
 mod outside;

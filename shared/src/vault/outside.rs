@@ -4,6 +4,14 @@
 //! the lease is extended on the condition that it is still ours, so that it outlasts the write and differences between clocks.
 //! A writer that has lost the lease writes nothing. Between the two writes, or after a crash there, the newer credentials go
 //! with the older row: readers get them, and the next refresh continues from them.
+//!
+//! # Decisions
+//!
+//! A new connection is first stored without credentials and leased, so two flows that create it at once cannot write
+//! under each other's row. If its credentials are never stored, it says so (`CLIENT_ACTION_REQUIRED`). A rejected write
+//! returns the lease; a write without an answer keeps it until it can no longer arrive. Prolonging the lease before
+//! each write checks ownership and limits the time in one conditional update, so a refresh may retry as long as it
+//! likes and never writes late.
 
 use std::future::Future;
 use std::sync::Arc;

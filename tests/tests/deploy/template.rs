@@ -299,14 +299,14 @@ fn routes_match_the_documents_and_the_local_server() {
 #[test]
 fn every_variable_set_is_documented_and_read() {
     let template = Template::read();
-    let readme = read("README.md");
+    let readme = read("infra/README.md");
     let parts = fs::read_dir(root().join("shared/src/environment")).into_iter().flatten();
     let parts = parts.map(|part| fs::read_to_string(part.unwrap().path()).unwrap());
     let environment: String = parts.collect();
     let documented: Vec<_> =
         rows(&readme, "The Lambda functions read the environment").into_iter().flat_map(|row| quoted(row[0])).collect();
     for (name, _) in template.section("Globals")["Function"]["Environment"]["Variables"].as_object().unwrap() {
-        assert!(documented.contains(&name.as_str()), "{name} is not in the table of README.md");
+        assert!(documented.contains(&name.as_str()), "{name} is not in the table of infra/README.md");
         assert!(name == "RUST_LOG" || environment.contains(&format!("\"{name}\"")), "{name} is not read");
     }
     assert!(

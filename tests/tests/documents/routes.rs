@@ -1,4 +1,4 @@
-//! `cargo lambda watch`, the local server and the README have the same routes.
+//! `cargo lambda watch`, the local server and `functions/README.md` have the same routes.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ fn cargo_lambda_and_the_local_server_route_alike() {
 
 #[test]
 fn the_readme_lists_every_route_and_its_audience() {
-    let readme = read("README.md");
+    let readme = read("functions/README.md");
     let mut documented = BTreeSet::new();
     for row in rows(&readme, "\n## Routes\n") {
         let [route, audience, _] = row[..] else { panic!("{row:?}") };

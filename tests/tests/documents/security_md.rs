@@ -142,7 +142,7 @@ fn tests_that_need_other_programs_run_too() {
 
 #[test]
 fn the_price_and_pace_of_secrets_manager_are_documented() {
-    let readme = read("README.md");
+    let readme = read("infra/README.md");
     let offered = readme.lines().find(|line| line.starts_with("Secrets Manager costs")).expect("a paragraph");
     assert!(offered.contains("$0.40 a month for each secret") && offered.contains("once in ten minutes"), "{offered}");
     let before = readme.split_once(offered).unwrap().0;

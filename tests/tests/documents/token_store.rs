@@ -1,4 +1,10 @@
-//! The README's token store, unchanged, in the real SDK that it is written for.
+//! The token store of `functions/README.md`, as it stands there, in the real SDK that it is for.
+//!
+//! # Decisions
+//!
+//! The token store is published as a listing rather than a package: it is short enough to be read before it is trusted
+//! with tokens. A token that Larder cannot store at the moment stays in the process and is stored by its next call; a
+//! refresh token that works once would be lost otherwise.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -65,7 +71,7 @@ impl Setup {
         let larder = start_larder(data.path(), "127.0.0.1:0").await;
         let target = Target::local(&larder, data.path()).await;
         let sharetribe = Server::sharetribe().await;
-        let readme = fs::read_to_string(root().join("README.md")).expect("a file");
+        let readme = fs::read_to_string(root().join("functions/README.md")).expect("a file");
         let sdk = block_after(&readme, "`sharetribe.mjs` uses it.");
         let begin = "sharetribe.createInstance({";
         assert!(sdk.contains(begin), "{sdk}");

@@ -1,4 +1,9 @@
 //! Delivers the result of a connect flow: as a redirect, as a message to the opener, or on a page.
+//!
+//! # Decisions
+//!
+//! Messages go to the origins of `redirectUris` and to Larder's own. The workspace already trusts them with results, so
+//! no further configuration is needed.
 
 use http::StatusCode;
 use larder::connection::Connection;

@@ -1,5 +1,13 @@
 //! All connectors by key, each read when it is first needed. A broken folder is skipped and its problems are kept; the
 //! other folders still work.
+//!
+//! # Decisions
+//!
+//! A process lists the folders when it starts and parses one for the connection at hand; `GET /connectors`, `larder
+//! check` and `cargo run` read all. To find a folder's key, the head of its `spec.yml` is enough if the key is a plain
+//! line before anything but comments and plain strings, as in every bundled connector. Otherwise the folder is parsed.
+//! So the order of folders, and keys that differ from folder names, mean the same as if all were read. Problems of a
+//! folder are logged when it is first read.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,14 @@
 //! Reads a connector's folder from disk, and parses it into a [`Connector`].
+//!
+//! # Decisions
+//!
+//! Options are merged into `auth` when the folder is loaded, so afterwards there is a list of complete `AuthOption`s
+//! and no fallback. The option's values win, and schemas are merged by properties and required ones. The format does
+//! not say where an option's files are: `auth/OPTION/` comes before `auth/`, and an explicit `filePath` before both. A
+//! function of `auth` that the option's type doesn't have is skipped, because it may belong to another option.
+//!
+//! Inline `code` becomes a file, `auth/NAME.inline.js`, so that it can import its neighbors and its errors have a
+//! location.
 
 use std::collections::BTreeMap;
 use std::path::Path;

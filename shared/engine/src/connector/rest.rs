@@ -1,4 +1,10 @@
 //! REST mappings: an HTTP request described in YAML, and a mapping of its response.
+//!
+//! # Decisions
+//!
+//! The format has REST mappings only for `test`, and wants JavaScript for everything else. But looking up an account,
+//! minting a token and revoking one are one request each. As data they are short, are checked when the folder is
+//! loaded, and start no engine, so no bundled connector needs JavaScript.
 
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

@@ -1,5 +1,10 @@
 //! Data schemas, which describe parameters and inputs: a subset of JSON Schema with extra keywords that do not affect
 //! validity.
+//!
+//! # Decisions
+//!
+//! Schemas are checked when connecting, not when refreshing: a schema that became stricter does not stop existing
+//! connections.
 
 use serde_json::{Map, Value};
 

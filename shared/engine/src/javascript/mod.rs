@@ -14,6 +14,16 @@
 //! - `host`: native functions for the prelude, invisible to scripts.
 //! - `prelude/*.js`: the web APIs, written on top of `host`.
 //! - `modules/*.js`: the modules that scripts can import by name.
+//!
+//! # Decisions
+//!
+//! If more than four threads have not come back from such native calls, new calls are rejected. The prelude and the
+//! modules are compiled once per process and kept as bytecode.
+//!
+//! Bytecode is not made at build time. That would save about 5 ms in a process's first call, but rquickjs would also be
+//! a build-dependency, so QuickJS would be compiled twice (for both processors when arm64 is built on x86_64), and
+//! reading foreign bytecode is `unsafe`: a wrong version, word size or byte order goes unnoticed. Code that was
+//! compiled in the same process cannot be wrong.
 
 mod check;
 mod engine;

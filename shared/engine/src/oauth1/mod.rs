@@ -14,6 +14,13 @@
 //! ```
 //!
 //! The flow follows RFC 5849 §2, the signatures §3. HMAC-SHA256 works like HMAC-SHA1, with the other hash.
+//!
+//! # Decisions
+//!
+//! OAuth 1.0 signs bytes. Queries and forms are decoded as bytes rather than UTF-8, because a lossy decoding would be
+//! another request. Only form bodies are signed. The nonce is hexadecimal, because some providers reject other
+//! characters than letters and digits. Errors are `TokenError`s, with the codes of the `oauth_problem` extension. A
+//! bare 401 for a request token is the integration's fault, because no token is involved yet.
 
 mod authorization;
 mod base_string;

@@ -1,4 +1,10 @@
 //! The authorization response, which the browser brings back from the provider.
+//!
+//! # Decisions
+//!
+//! A callback is read in two steps. The query gives the state, and only the flow that it leads to knows the name of the
+//! code. So `parse_callback` checks the form, and `Callback::outcome` takes the configuration. A callback without a
+//! code therefore ends its flow.
 
 use std::fmt;
 

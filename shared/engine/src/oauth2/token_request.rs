@@ -1,4 +1,17 @@
 //! Requests to `tokenUri`.
+//!
+//! # Decisions
+//!
+//! `clientAuthLocation` governs both requests if it is given. If not, the code exchange uses HTTP Basic and the refresh
+//! the body, as the connector format documents. Sending both is left to `both`: RFC 6749 forbids it, and strict servers
+//! reject it.
+//!
+//! Builders return a request together with its secret strings. With renamed parameters, JSON and queries, nothing could
+//! find those in the finished request. They come raw and encoded, longest first; the connector's own parameters and
+//! headers count as secret from eight bytes on.
+//!
+//! A `GET` that is too long for a URL is an error, because with `tokenRequestFormat: query` a stored token determines
+//! its length.
 
 use std::fmt;
 

@@ -1,4 +1,16 @@
 //! The OAuth 2.0 flow: exchanging the code, refreshing, and revoking.
+//!
+//! # Decisions
+//!
+//! After the code exchange, four results are merged, each overriding the ones before:
+//! `getCredentialsFromConnectionParameters`, the callback's fields, the token response, and
+//! `getCredentialsFromAccessTokenResponse`. A function that returns only additional fields loses nothing, and
+//! `expires_in` stays readable. The callback's fields come before the token response because they passed through the
+//! browser.
+//!
+//! After a refresh, the function's result, or else the token response, is merged into the stored credentials. A rotated
+//! `refresh_token` is kept even if the function forgets it, and the tokens even if it fails; an empty one does not
+//! replace the old one.
 
 use std::sync::Arc;
 

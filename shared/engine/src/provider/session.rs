@@ -1,5 +1,12 @@
 //! The API client that a connector's functions use. It sends requests with the connection's credentials, interprets the
 //! responses, and refreshes expired credentials once.
+//!
+//! # Decisions
+//!
+//! If a `test` or `disconnect` of a stored connection finds the access token expired, the session obtains new
+//! credentials through `Reauthorize` and tries once more. That is a forced refresh with a lease of its own, so it
+//! observes the minimum interval and stores its result. While a connection is being made or refreshed there is nothing
+//! to renew, and the failure is reported.
 
 use std::sync::{Arc, Mutex};
 

@@ -9,6 +9,19 @@
 //! 6. Schedule the next refresh. If that fails, the sweep finds the connection.
 //!
 //! Every step can be repeated, and a crash between any two steps leaves a connection that the sweep picks up again.
+//!
+//! # Decisions
+//!
+//! A failure, `invalid_grant` included, is saved under the fencing token like a success. If the row has moved on, the
+//! write fails and the newer row stands, so no second read is needed.
+//!
+//! If a refresh ends before the provider is called (a seal that doesn't open, a key service that is down), the sweeper
+//! retries after five minutes, so such rows do not block others at the head of the index.
+//!
+//! If a provider's answer would make the credentials larger than an item, only its tokens are merged.
+//!
+//! A refresh requested within a minute of the last attempt returns the present state, so simultaneous requests share
+//! the result of one call.
 
 mod queues;
 mod recovery;

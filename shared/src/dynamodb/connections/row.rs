@@ -1,4 +1,22 @@
 //! Converts connections to and from rows of the table.
+//!
+//! | attribute | meaning |
+//! |---|---|
+//! | `id` | the key: `{workspace}#{connection id}` |
+//! | `workspace`, `tenant`, `name`, `integration_key`, `connector_key`, `auth_option` | its owner, its origin and its option |
+//! | `version` | starts at a random number with credentials from outside, and counts the refreshes since; schedules are bound to it |
+//! | `sealed`, `sealed_version` | the envelope, and the version it was sealed for |
+//! | `state`, `problem`, `problem_key` | its state, and the last failure |
+//! | `obtained_at`, `expires_at`, `expiry_is_rest`, `refreshable` | the access token's lifetime, and whether its provider hands it out until its end |
+//! | `refresh_margin` | seconds before the expiry when it is due, if the connector says so |
+//! | `renews_itself` | whether it can be refreshed without a refresh token: by `refreshCredentials`, or with the access token |
+//! | `next_refresh_at`, `due_shard` | when it is due; absent if never |
+//! | `last_refreshed_at`, `last_attempt_at`, `failing_since`, `retry_attempts` | its history |
+//! | `lease_token`, `lease_until` | the refresh in progress |
+//! | `lease_holder` | `refresher`, or `recovery` while the connection is left to the recovery queue; absent in rows of earlier versions, where a token that begins with `grace.` means the latter |
+//! | `created_at`, `updated_at` | times |
+//!
+//! Times are milliseconds since 1970.
 
 use std::time::Duration;
 

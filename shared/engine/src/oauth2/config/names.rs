@@ -1,4 +1,11 @@
 //! A provider's own names for the standard parameters.
+//!
+//! # Decisions
+//!
+//! A renamed parameter is protected under its new name; its old name is free for the connector. Standard names are
+//! renamed first, then `extra` is merged by the provider's names. Two parameters that would get the same name are a
+//! `ConfigError`, so renaming never loses a value. `state` and the challenge cannot be renamed. `code`,
+//! `code_verifier`, `redirect_uri` and `refresh_token` belong to the flow, and no extra can set them.
 
 use std::collections::BTreeMap;
 
