@@ -89,7 +89,7 @@ impl Connect {
             wanted.request_id.clone(),
             &self.connector_setup.base_uri,
         )?;
-        // From here on, failures are delivered to the caller, which waits for a result there.
+        // From here on, failures are delivered where the caller expects the result.
         let connection_id = wanted.connection_id.clone();
         match self.begin(&caller, &integration, wanted, delivery.clone(), host(request)).await {
             Ok(response) => Ok(response),
@@ -149,7 +149,7 @@ impl Connect {
         // The state ties the callback to this flow (RFC 6749 §10.12). Your application's own state travels along with it.
         let state = State::generate(&*self.rng);
         let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
-        // The callback finishes the flow from this record alone, so the provider returns nothing but the state.
+        // The callback finishes the flow from this record, so that neither browser nor provider can change its parameters.
         let flow = Flow {
             connection,
             code_verifier: departure.code_verifier,
@@ -171,7 +171,7 @@ impl Connect {
         // The session must exist before the browser leaves: the provider may send it back at once.
         self.sessions.put(&session).await?;
 
-        // The cookie ties the flow to this browser, so that nobody can have somebody else finish it.
+        // The cookie ties the flow to this browser, so that nobody can lure somebody else into finishing it.
         let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFE);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
@@ -192,7 +192,7 @@ impl Connect {
             });
         }
         let config = provider.oauth2_config(auth, Some(state)).await?;
-        // PKCE protects the code from whoever sees the callback (RFC 7636). Only providers that reject it go without.
+        // PKCE makes a leaked code useless (RFC 7636). It is skipped only for providers that reject it.
         let pkce = (!config.skip_pkce).then(|| Pkce::generate(&*self.rng));
         let challenge = pkce.as_ref().map(Pkce::challenge);
         let redirect_uri = auth.redirect_uri(config.redirect_uri.as_ref());

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_is_retried_after_a_conflict_a_limited_number_of_times() {
+    async fn a_conflicting_change_is_retried_a_limited_number_of_times() {
         let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
         let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
         let (key, mut tries) = (ConnectionKey::new("acme", "c1"), 0);
