@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn only_changes_that_an_end_user_notices_are_events() {
         use State::{ClientActionRequired, Ready};
-        assert_eq!(Change::between(None, Ready), Some(Change::Created));
-        assert_eq!(Change::between(Some(Ready), Ready), None);
-        assert_eq!(Change::between(Some(Ready), ClientActionRequired), Some(Change::Disconnected));
-        assert_eq!(Change::between(Some(ClientActionRequired), ClientActionRequired), None);
-        assert_eq!(Change::between(Some(ClientActionRequired), Ready), Some(Change::Reconnected));
+        assert_eq!(ConnectionEvent::between(None, Ready), Some(ConnectionEvent::Created));
+        assert_eq!(ConnectionEvent::between(Some(Ready), Ready), None);
+        assert_eq!(ConnectionEvent::between(Some(Ready), ClientActionRequired), Some(ConnectionEvent::Disconnected));
+        assert_eq!(ConnectionEvent::between(Some(ClientActionRequired), ClientActionRequired), None);
+        assert_eq!(ConnectionEvent::between(Some(ClientActionRequired), Ready), Some(ConnectionEvent::Reconnected));
     }
 }

@@ -182,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_gets_a_response_and_a_log_line() {
         let line = Lines::of("larder::invocation=info", async {
-            let panic = || -> Response { panic!("as a test wants it") };
+            let panic = || -> Response { panic!("intended by the test") };
             let response = invocation().answer(async { panic() }).await;
             assert_eq!(response.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
         });

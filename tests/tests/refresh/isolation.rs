@@ -119,7 +119,7 @@ impl Stand {
         };
         let (state, message) = tokio::time::timeout(Duration::from_secs(60), flag).await.expect("it is flagged");
         assert_eq!(state, "READY");
-        assert!(message.contains("the log of the process says where"), "{message}");
+        assert!(message.contains("the process's log has the details"), "{message}");
         let asked = self.asked.lock().unwrap().clone();
         assert!(!asked.contains_key("panic") && !asked.contains_key("standstill"), "{asked:?}");
     }
