@@ -26,6 +26,7 @@ use crate::random::Rng;
 use crate::scheduler::{Scheduler, SweepOnly};
 use crate::seal::{DataKeys, KeyFile, Sealer};
 use crate::secret_store::{Proxies, SecretFile, SecretStore, Workspaces};
+use crate::trust::Trust;
 use crate::vault::{Outside, Vault};
 
 /// The settings of one deployment of Larder.
@@ -53,6 +54,8 @@ pub struct Settings {
     pub connectors: Vec<PathBuf>,
     /// Whether providers may be on this machine and use http (`LARDER_LOCAL=1`).
     pub is_local: bool,
+    /// The certificate authorities that TLS connections trust (`AWS_CA_BUNDLE`, `SSL_CERT_FILE`, `SSL_CERT_DIR`).
+    pub trust: Trust,
     /// A port on this machine that receives every request to a provider, whatever its URL. For tests; no environment variable
     /// sets it.
     pub egress_reroute: Option<u16>,

@@ -11,6 +11,7 @@ pub mod secret;
 pub mod values;
 pub mod digest;
 mod cache;
+pub mod trust;
 pub mod error;
 pub mod routes;
 

@@ -1,7 +1,7 @@
-//! What a cold start of every function costs, from the start of its process to its first answer, next to the smallest
-//! function there is; and what the calls after it cost.
+//! Measures each function's cold start, from the start of its process to its first response, compared with the smallest
+//! possible function, and then its warm calls.
 //!
-//! The binaries are those of the folder LARDER_TEST_FUNCTIONS, as `tests/run --bench` builds them. Arguments name the
+//! The binaries come from the folder `LARDER_TEST_FUNCTIONS`, as `tests/run --bench` builds them. Arguments select the
 //! functions to measure.
 #![expect(clippy::print_stdout, reason = "measurements are printed")]
 
@@ -21,20 +21,20 @@ use larder_tests::function::{Function, http_event};
 use larder_tests::runtime_api::Invocation;
 use serde_json::{Value, json};
 
-/// Cold starts of each function; they take turns, so that whatever else the machine does meets all of them.
+/// Cold starts of each function. The functions take turns, so that other load on the machine affects all of them.
 const ROUNDS: usize = 41;
-/// Calls after the first one.
+/// Calls after the cold start.
 const WARM_CALLS: usize = 500;
-/// What every connection and every call costs in the second table: about what AWS's own take.
+/// The latency of every connection and every call in the second table, about as on AWS.
 const DELAY: Duration = Duration::from_millis(10);
 
-/// The smallest function.
-const FLOOR: &str = "hello";
+/// The smallest function, the baseline.
+const BASELINE: &str = "hello";
 
 const SECRET: &str = "the secret of the workspace, which is long enough";
 const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/connectors");
 
-/// A function, and the event that it is measured with.
+/// A function, and the event to measure it with.
 struct Subject {
     name: &'static str,
     binary: PathBuf,
@@ -45,11 +45,11 @@ struct Subject {
 
 /// One cold start.
 struct Start {
-    /// Until the function asks for its first event.
+    /// The time until the function requests its first event.
     init: Duration,
-    /// Until its first answer is there.
+    /// The time until its first response.
     answered: Duration,
-    /// What processors have spent on it until then.
+    /// The CPU time until then.
     processor: Duration,
 }
 
@@ -65,13 +65,14 @@ async fn main() {
     let token = token();
     let mut subjects = subjects(&token);
     let wanted: Vec<_> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    subjects.retain(|subject| subject.name == FLOOR || wanted.is_empty() || wanted.iter().any(|it| it == subject.name));
+    subjects
+        .retain(|subject| subject.name == BASELINE || wanted.is_empty() || wanted.iter().any(|it| it == subject.name));
     prepare(&subjects, &token, &variables).await;
 
     let rounds = env::var("ROUNDS").ok().map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
     let starts = measure(&subjects, &variables, rounds).await;
     let over_tls = measure(&subjects, &self::variables(&aws, "https"), rounds).await;
-    let floor = median(&starts[0], |start| start.answered);
+    let baseline = median(&starts[0], |start| start.answered);
     print_row(&["", "zipped", "binary", "init", "cold start", "10–90 %", "× `hello`", "processor", "with TLS"], true);
     for ((subject, starts), over_tls) in subjects.iter().zip(&starts).zip(&over_tls) {
         let answered = median(starts, |start| start.answered);
@@ -83,7 +84,7 @@ async fn main() {
                 &milliseconds(median(starts, |start| start.init)),
                 &milliseconds(answered),
                 &spread(starts),
-                &format!("{:.2}", answered.as_secs_f64() / floor.as_secs_f64()),
+                &format!("{:.2}", answered.as_secs_f64() / baseline.as_secs_f64()),
                 &milliseconds(median(starts, |start| start.processor)),
                 &milliseconds(median(over_tls, |start| start.processor)),
             ],
@@ -93,7 +94,7 @@ async fn main() {
 
     aws.set_delay(DELAY);
     let starts = measure(&subjects, &variables, rounds).await;
-    println!("\nWith {} for each connection and each call:", milliseconds(DELAY));
+    println!("\nWith {} of latency for each connection and each call:", milliseconds(DELAY));
     print_row(&["", "init", "first answer", "together", "10–90 %"], true);
     for (subject, starts) in subjects.iter().zip(&starts) {
         print_row(
@@ -109,7 +110,7 @@ async fn main() {
     }
 
     aws.set_delay(Duration::ZERO);
-    println!("\nThe {WARM_CALLS} calls after it:");
+    println!("\nThe next {WARM_CALLS} calls:");
     print_row(&["", "median", "99 %", "memory"], true);
     for subject in &subjects {
         let (mut times, memory) = warm(subject, &variables).await;
@@ -118,20 +119,20 @@ async fn main() {
     }
 }
 
-/// Prints a row of a table in Markdown; a head starts a new one.
+/// Prints a row of a Markdown table. A head row starts a new table.
 fn print_row(cells: &[&str], is_head: bool) {
     let row = format!("| {} |", cells.join(" | "));
     if is_head { println!("\n{row}\n|{}", "---|".repeat(cells.len())) } else { println!("{row}") }
 }
 
-/// The environment of all functions.
+/// The environment variables of all functions.
 fn variables(aws: &DistantAws, scheme: &str) -> Vec<(String, String)> {
     let ours = [("BASE_URI", "https://larder.example"), ("CONNECTORS_DIR", CONNECTORS)];
     let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
     aws.variables(scheme).into_iter().chain(ours).collect()
 }
 
-/// A token that may do everything in the workspace.
+/// A token with full access to the workspace.
 fn token() -> String {
     let claims = Claims {
         workspace_key: Some("acme".to_owned()),
@@ -143,7 +144,7 @@ fn token() -> String {
     sign(&claims, &Secret::new(SECRET)).expect("a token")
 }
 
-/// Stores what the measured events read.
+/// Stores the data that the measured events read.
 async fn prepare(subjects: &[Subject], token: &str, variables: &[(String, String)]) {
     let credentials = json!({"credentials": {"access_token": "a".repeat(40), "refresh_token": "r".repeat(40)}});
     let integration = json!({"connectorKey": "oauth2", "parameters": {
@@ -165,14 +166,14 @@ async fn prepare(subjects: &[Subject], token: &str, variables: &[(String, String
     }
 }
 
-/// The floor, then the functions with what each does most.
+/// The baseline, then each function with its most common event.
 fn subjects(token: &str) -> Vec<Subject> {
     let get = |target: &str| http_event(&Method::GET, target, token, "");
     let credentials = json!({"credentials": {"apiKey": "k"}}).to_string();
     let put = http_event(&Method::PUT, "/credentials?connectionId=other", token, &credentials);
     let one = json!({"workspace": "acme", "connectionId": "mine", "version": 1}).to_string();
     [
-        (FLOOR, get("/"), Some(200)),
+        (BASELINE, get("/"), Some(200)),
         ("get-credentials", get("/credentials?connectionId=mine"), Some(200)),
         ("put-credentials", put, Some(201)),
         ("connect", get("/connect?integrationKey=crm"), Some(302)),
@@ -196,7 +197,7 @@ fn files(name: &str) -> (PathBuf, PathBuf) {
 
 async fn measure(subjects: &[Subject], variables: &[(String, String)], rounds: usize) -> Vec<Vec<Start>> {
     let mut starts: Vec<Vec<Start>> = subjects.iter().map(|_| Vec::new()).collect();
-    // The first round brings the files into memory.
+    // The first round only loads the files into memory.
     for round in 0..=rounds {
         for (subject, starts) in subjects.iter().zip(&mut starts) {
             let start = start(subject, variables).await;
@@ -219,7 +220,7 @@ async fn start(subject: &Subject, variables: &[(String, String)]) -> Start {
     Start { init, answered, processor }
 }
 
-/// Times of warm calls, and the most memory that the function had.
+/// The times of warm calls, and the function's peak memory.
 async fn warm(subject: &Subject, variables: &[(String, String)]) -> (Vec<Duration>, u64) {
     let mut function = Function::start(&subject.binary, variables.iter().cloned()).await;
     subject.check(&function.invoke(&subject.event).await);
@@ -240,7 +241,7 @@ impl Subject {
     }
 }
 
-/// The status of a response to API Gateway.
+/// The HTTP status of a response for API Gateway.
 fn status(invocation: &Invocation) -> Option<u16> {
     let response: Value = serde_json::from_str(invocation.result.as_ref().ok()?).ok()?;
     response["statusCode"].as_u64().and_then(|status| status.try_into().ok())
@@ -269,7 +270,7 @@ fn milliseconds(time: Duration) -> String {
     if milliseconds < 1.0 { format!("{milliseconds:.2} ms") } else { format!("{milliseconds:.1} ms") }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a size is printed with two digits")]
+#[expect(clippy::cast_precision_loss, reason = "sizes are printed with two decimals")]
 fn megabytes(bytes: u64) -> String {
     format!("{:.2} MB", bytes as f64 / 1e6)
 }

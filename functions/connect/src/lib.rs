@@ -23,13 +23,13 @@ use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
-    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
+    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFETIME, Flow, NewConnection, browser_cookie, browser_digest,
 };
 use larder_engine::connector::AuthType;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
-use larder_engine::oauth1::Token;
-use larder_engine::oauth2::{Pkce, State, build_authorize_url};
+use larder_engine::oauth1::OAuth1Token;
+use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
 use request::ConnectRequest;
@@ -147,7 +147,7 @@ impl Connect {
         }
 
         // The state ties the callback to this flow (RFC 6749 §10.12). Your application's own state travels along with it.
-        let state = State::generate(&*self.rng);
+        let state = OAuthState::generate(&*self.rng);
         let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
         // The callback finishes the flow from this record, so that neither browser nor provider can change its parameters.
         let flow = Flow {
@@ -165,14 +165,14 @@ impl Connect {
             browser: browser_digest(&browser),
             host: host.filter(|host| host.len() <= MAX_HOST).map(ToOwned::to_owned),
             sealed: flow.seal(&self.sealer, &id).await?,
-            expires_at: self.clock.now() + FLOW_LIFE,
+            expires_at: self.clock.now() + FLOW_LIFETIME,
             id,
         };
         // The session must exist before the browser leaves: the provider may send it back at once.
         self.sessions.put(&session).await?;
 
         // The cookie ties the flow to this browser, so that nobody can lure somebody else into finishing it.
-        let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFE);
+        let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFETIME);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
         Ok(response)
@@ -266,7 +266,7 @@ struct Departure {
     authorize_url: Url,
     redirect_uri: String,
     code_verifier: Option<Secret>,
-    request_token: Option<Token>,
+    request_token: Option<OAuth1Token>,
 }
 
 /// The longest host that is stored: a DNS name and a port.

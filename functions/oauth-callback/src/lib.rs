@@ -21,12 +21,12 @@ use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
-    ConnectFailure, ConnectionWriter, Delivery, Flow, OUTCOME_LIFE, Outcome, browser_cookie, browser_cookie_name,
-    browser_digest, callback_digest, page,
+    ConnectFailure, ConnectionWriter, Delivery, Flow, FlowOutcome, OUTCOME_LIFETIME, browser_cookie,
+    browser_cookie_name, browser_digest, callback_digest, page,
 };
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
-use larder_engine::oauth2::{Callback, CallbackOutcome, State, parse_callback, refusal};
+use larder_engine::oauth2::{Callback, CallbackOutcome, OAuthState, parse_callback, refusal};
 use larder_engine::provider::{Authorization, ConnectorContext, ObtainedCredentials};
 
 /// How often a callback waits for an identical one that is still running, and how long each time.
@@ -75,16 +75,16 @@ impl OAuthCallback {
         // A malformed callback is rejected before it can use up a session.
         let callback = read_callback(query)?;
         // The session's id is the digest of the state, so a leaked table reveals no state.
-        let id = State::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
+        let id = OAuthState::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
         // The cookie proves that this browser started the flow. Otherwise, a victim could be lured into finishing an attacker's.
         let cookie_name = browser_cookie_name(&self.connector_setup.base_uri, &id);
         let browser = cookie(request.headers(), &cookie_name).unwrap_or_default();
         let visit = Visit { id: &id, browser: &browser_digest(browser), callback: &callback_digest(query) };
         for _ in 0..WAITS {
-            match self.sessions.take(visit, self.clock.now(), OUTCOME_LIFE).await {
+            match self.sessions.take(visit, self.clock.now(), OUTCOME_LIFETIME).await {
                 Ok(Taken::Session(session)) => return self.conclude(&session, visit, browser, callback).await,
                 Ok(Taken::Finished { workspace, outcome }) => {
-                    return Outcome::open(&self.sealer, &workspace, &id, &outcome).await?.into_response();
+                    return FlowOutcome::open(&self.sealer, &workspace, &id, &outcome).await?.into_response();
                 }
                 // Browsers may open a callback twice. The second one waits for the outcome of the first.
                 Ok(Taken::Unfinished) => tokio::time::sleep(WAIT).await,
@@ -117,7 +117,7 @@ impl OAuthCallback {
         // The code is used up, so a reload can only be answered from memory.
         self.keep(session, visit, &response).await;
         // The cookie gives access to that outcome and expires with it.
-        let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFE);
+        let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFETIME);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(last).map_err(Error::internal)?);
         Ok(response)
     }
@@ -125,8 +125,8 @@ impl OAuthCallback {
     /// Keeps the response so that it can be shown again. Does not delay the response for long.
     async fn keep(&self, session: &Session, visit: Visit<'_>, response: &Response) {
         let keep = async {
-            let outcome = Outcome::of(response).seal(&self.sealer, &session.workspace, visit.id).await?;
-            Ok::<_, Error>(self.sessions.keep(visit, outcome, self.clock.now() + OUTCOME_LIFE).await?)
+            let outcome = FlowOutcome::of(response).seal(&self.sealer, &session.workspace, visit.id).await?;
+            Ok::<_, Error>(self.sessions.keep(visit, outcome, self.clock.now() + OUTCOME_LIFETIME).await?)
         };
         match tokio::time::timeout(KEEP_WITHIN, keep).await {
             Ok(Ok(())) => {}

@@ -26,6 +26,7 @@ use larder::routes::Function;
 use larder::seal::KeyFile;
 use larder::secret::Secret;
 use larder::secret_store::{WorkspaceSecret, Workspaces};
+use larder::trust::Trust;
 use larder_engine::connector::{Files, Folder};
 use larder_engine::environment::Environment;
 use larder_engine::refresh::Refresher;
@@ -139,6 +140,7 @@ impl DataDir {
             refresh_function: "refresh".into(),
             connectors,
             is_local: true,
+            trust: Trust::Machine,
             egress_reroute: None,
             give_up: GIVE_UP,
             metrics: Metrics::nowhere(),

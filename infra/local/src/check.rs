@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use larder_engine::connector::BrokenConnector;
 use larder_engine::connector::catalog::find;
-use larder_engine::connector::folder::{self, Files, Problem};
+use larder_engine::connector::folder::{self, Files, FolderProblem};
 use larder_engine::lint::{Finding, Severity, lint};
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ impl Report {
     #[must_use]
     pub fn to_text(&self) -> String {
         let line = |Finding { problem, severity }: &Finding| {
-            let Problem { file, line, message, help } = problem;
+            let FolderProblem { file, line, message, help } = problem;
             let line = line.map_or_else(String::new, |line| format!(":{line}"));
             let help = if help.is_empty() { String::new() } else { format!("; {help}") };
             format!("{file}{line}: {severity}: {message}{help}\n")
@@ -41,7 +41,7 @@ impl Report {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let object = |Finding { problem, severity }: &Finding| {
-            let Problem { file, line, message, help } = problem;
+            let FolderProblem { file, line, message, help } = problem;
             json!({"file": file, "line": line, "severity": severity.to_string(), "message": message, "help": help})
         };
         self.0.iter().map(object).collect()
@@ -83,6 +83,6 @@ fn check_files(name: &str, dir: &Path, files: &Files) -> Vec<Finding> {
 }
 
 fn failure(dir: &Path, message: String, help: &str) -> Finding {
-    let problem = Problem { file: dir.display().to_string(), line: None, message, help: help.to_owned() };
+    let problem = FolderProblem { file: dir.display().to_string(), line: None, message, help: help.to_owned() };
     Finding { problem, severity: Severity::Error }
 }

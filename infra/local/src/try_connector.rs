@@ -9,7 +9,7 @@ use std::time::Instant;
 use larder::clock::SystemClock;
 use larder::random::SystemRng;
 use larder_engine::connector::{Connector, FunctionName, folder, schema};
-use larder_engine::egress::{Egress, Reach};
+use larder_engine::egress::{AddressPolicy, Egress};
 use larder_engine::javascript::{JavaScript, Limits};
 use larder_engine::pasted::trimmed;
 use larder_engine::provider::{ConnectorContext, Provider};
@@ -76,7 +76,7 @@ pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String)
         .map_err(|error| TrialError::Input(format!("{}: {error}", input.display())))?;
     let wanted = wanted(only)?;
 
-    let egress = Egress::new(Reach::PublicAndLoopback).map_err(|error| TrialError::Egress(Box::new(error)))?;
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).map_err(|error| TrialError::Egress(Box::new(error)))?;
     let javascript = JavaScript::new(egress.clone(), Arc::new(SystemRng), Limits::default());
     let provider = Provider::new(egress, javascript, Arc::new(SystemClock), Arc::new(SystemRng));
     let mut trial = Trial::new(connector, input)?;

@@ -1,4 +1,4 @@
-//! What a call of a connector's JavaScript costs, the start of its engine included.
+//! Measures a call of a connector's JavaScript, including the start of the engine.
 #![expect(clippy::print_stdout, reason = "measurements are printed")]
 
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use larder::random::SystemRng;
 use larder_engine::connector::{Files, Script};
-use larder_engine::egress::{Egress, Reach};
-use larder_engine::javascript::{Call, JavaScript, Limits};
+use larder_engine::egress::{AddressPolicy, Egress};
+use larder_engine::javascript::{JavaScript, Limits, ScriptCall};
 use serde_json::{Map, json};
 
 const CALLS: usize = 500;
@@ -26,7 +26,7 @@ const SCRIPTS: [(&str, &str); 3] = [
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let egress = Egress::new(Reach::Public).expect("a client");
+    let egress = Egress::new(AddressPolicy::Public).expect("a client");
     let engine = JavaScript::new(egress, Arc::new(SystemRng), Limits::default());
     println!("{:<24}{:>12}{:>12}{:>12}{:>12}", "", "first", "median", "90 %", "99 %");
     for (name, code) in SCRIPTS {
@@ -45,7 +45,7 @@ async fn call(engine: &JavaScript, script: &Script) -> Duration {
     let arguments = Map::from_iter([("a".to_owned(), json!(1))]);
     let started = Instant::now();
     let returned =
-        engine.call(Call { script, arguments, client: None, exchange: larder_engine::egress::Limits::API }).await;
+        engine.call(ScriptCall { script, arguments, client: None, exchange: larder_engine::egress::Limits::API }).await;
     let took = started.elapsed();
     assert!(returned.is_ok_and(|returned| returned.value.is_some()), "the function returns something");
     took

@@ -1,4 +1,4 @@
-//! What a connection is made with: an integration, its parameters, a connector, and one of its ways to connect.
+//! Everything a connection needs: an integration, its parameters, a connector, and one of its auth options.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,35 +24,35 @@ pub struct ConnectorSetup {
     pub integrations: Integrations,
     /// The connectors.
     pub catalog: Catalog,
-    /// Where this Larder answers, without a slash at the end (`BASE_URI`).
+    /// The base URI of this Larder, without a trailing slash (`BASE_URI`).
     pub base_uri: String,
-    /// Their secrets sign what connectors of the type membrane-token send.
+    /// The workspaces, whose secrets sign the tokens that membrane-token connectors send.
     pub workspaces: Arc<Workspaces>,
     /// The operator's own OAuth clients.
     pub proxies: Proxies,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What one connection brings: whose it is, which way it connects, and what was entered.
+/// One connection's inputs: its end user, its auth option, and the values the end user entered.
 pub struct ConnectInputs<'a> {
-    /// The key of the way to connect; where it is empty, the only one there is.
+    /// The auth option's key; empty if the connector has only one.
     pub option_key: &'a str,
     /// The end user.
     pub tenant: Option<&'a str>,
     /// Overrides of the integration's parameters.
     pub connector_parameters: &'a Map<String, Value>,
-    /// What the end user entered.
+    /// The values the end user entered.
     pub input: &'a Map<String, Value>,
-    /// The identifiers that the application gave, if the credentials have been replaced since.
+    /// The identifiers that the provider returned, if the credentials have been replaced since.
     pub given: Option<&'a Given>,
 }
 
 impl ConnectorSetup {
-    /// How long a token for a connected application lives.
-    const TOKEN_LIFE: Duration = Duration::from_hours(1);
+    /// The lifetime of a signed token for a provider.
+    const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
-    /// An integration of a workspace.
+    /// Loads an integration of a workspace.
     ///
     /// # Errors
     /// 404 if there is none; 503 when the table fails.
@@ -62,10 +62,10 @@ impl ConnectorSetup {
         })
     }
 
-    /// A connector of this deployment.
+    /// Returns a connector of this deployment.
     ///
     /// # Errors
-    /// 400 (configuration) that says whether it is missing or broken.
+    /// 400 (configuration); the message says whether the connector is missing or broken.
     pub fn connector(&self, key: &str) -> Result<Arc<Connector>, Error> {
         if let Some(connector) = self.catalog.get(key) {
             return Ok(Arc::clone(connector));
@@ -75,15 +75,15 @@ impl ConnectorSetup {
                 let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
                 format!("the connector `{key}` is broken: {}", problems.join("; "))
             }
-            None => format!("there is no connector `{key}`; GET /connectors lists those that there are"),
+            None => format!("there is no connector `{key}`; GET /connectors lists the available ones"),
         }))
     }
 
-    /// What the functions of a connector get for a new connection through an integration. Everything is checked against
-    /// the connector's schemas before anything is called; `choice.input` gets the defaults of its schema.
+    /// The context in which a connector's functions run for a new connection. Everything is validated against the
+    /// connector's schemas before the provider is called; missing inputs get the defaults of the input schema.
     ///
     /// # Errors
-    /// 400 with a message for each field, or when the connector or the way to connect is missing, broken or switched off;
+    /// 400 with a message for each field, or when the connector or the auth option is missing, broken, or disabled;
     /// 503 when the secret store fails.
     pub async fn auth_for(
         &self,
@@ -100,20 +100,22 @@ impl ConnectorSetup {
         Ok(auth)
     }
 
-    /// What the functions of a connector get for a stored connection.
+    /// The context in which a connector's functions run for a stored connection.
     ///
     /// # Errors
-    /// As [`Self::integration`] and [`Self::connector`]; 400 when the way it was made is not there any more.
+    /// As [`Self::integration`] and [`Self::connector`]; 400 when the connection's auth option no longer exists.
     pub async fn auth_of(&self, connection: &Connection, contents: &Contents) -> Result<Arc<ConnectorContext>, Error> {
         let Some(reference) = &connection.integration else {
-            return Err(Error::bad_request("these credentials were stored by hand; no integration belongs to them"));
+            return Err(Error::bad_request(
+                "these credentials were stored manually and don't belong to an integration",
+            ));
         };
         let integration = self.integration(&connection.key.workspace, &reference.key).await?;
         let connector = self.connector(&integration.connector_key)?;
         let stored = self.integrations.parameters(&integration).await?;
         let Some(option) = connector.option(&reference.option_key) else {
             let message = format!(
-                "the connector `{}` has no way to connect `{}` any more; the end user must connect again",
+                "the connector `{}` no longer has the auth option `{}`; the end user must reconnect",
                 connector.key, reference.option_key
             );
             return Err(Error::configuration(message));
@@ -162,7 +164,7 @@ impl ConnectorSetup {
         }))
     }
 
-    /// The OAuth client that an auth proxy lends.
+    /// Returns the context of the OAuth client that an auth proxy lends.
     async fn lender(
         &self,
         key: &str,
@@ -171,7 +173,7 @@ impl ConnectorSetup {
     ) -> Result<ConnectorContext, Error> {
         let missing = || {
             Error::configuration(format!(
-                "there is no auth proxy `{key}`; whoever runs this Larder adds it as the secret `proxies/{key}`"
+                "there is no auth proxy `{key}`; the operator can add it as the secret `proxies/{key}`"
             ))
         };
         let Proxy { connector_key, option_key, parameters } = self.proxies.get(key).await?.ok_or_else(missing)?;
@@ -193,7 +195,7 @@ impl ConnectorSetup {
         })
     }
 
-    /// A token by which an application knows the workspace and its end user.
+    /// Signs a token that tells the provider the workspace and the end user.
     async fn sign(&self, workspace: &str, tenant: Option<&str>) -> Result<Secret, Error> {
         let secret = self.workspaces.secret(workspace).await?;
         let secret = secret.ok_or_else(|| Error::not_found(format!("there is no workspace `{workspace}`")))?;
@@ -201,14 +203,14 @@ impl ConnectorSetup {
             iss: Some(workspace.to_owned()),
             sub: tenant.map(str::to_owned),
             for_application: true,
-            exp: (self.clock.now() + Self::TOKEN_LIFE).unix_timestamp(),
+            exp: (self.clock.now() + Self::TOKEN_LIFETIME).unix_timestamp(),
             ..Claims::default()
         };
         sign(&claims, &secret.secret).map(Secret::new)
     }
 }
 
-/// The integration's parameters, over them those of the option, over them the connection's own.
+/// Merges the integration's parameters, the option's, and the connection's own; later ones win.
 fn parameters_of(option_key: &str, stored: IntegrationParameters, own: &Map<String, Value>) -> Map<String, Value> {
     let IntegrationParameters { mut parameters, mut options } = stored;
     parameters.extend(options.remove(option_key).unwrap_or_default().parameters);
@@ -216,7 +218,7 @@ fn parameters_of(option_key: &str, stored: IntegrationParameters, own: &Map<Stri
     trimmed(parameters)
 }
 
-/// The ways to connect that are open to end users.
+/// The auth options that end users may choose from.
 pub fn open_options(connector: &Connector, stored: &IntegrationParameters) -> Vec<Arc<AuthOption>> {
     let own = Map::new();
     let is_open = |option: &&Arc<AuthOption>| {
@@ -240,7 +242,7 @@ fn choose(
     match open.as_slice() {
         [only] if choice.option_key.is_empty() => Ok(Arc::clone(only)),
         [] => Err(Error::configuration(format!(
-            "no way to connect is open for `{}`; look at the parameters of the integration",
+            "the connector `{}` has no enabled auth option; check the integration's parameters",
             connector.key
         ))),
         _ => {
@@ -249,34 +251,35 @@ fn choose(
             let message = if wanted.is_empty() {
                 format!("`authOptionKey` is missing; send one of {}", keys.join(", "))
             } else {
-                format!("there is no way to connect `{wanted}`; `authOptionKey` can be {}", keys.join(", "))
+                format!("there is no auth option `{wanted}`; `authOptionKey` must be one of {}", keys.join(", "))
             };
             Err(Error::bad_request(message).with_data(json!({ "authOptionKeys": keys })))
         }
     }
 }
 
-/// What the schemas say of the parameters and of the input.
+/// Validates the parameters and the input against their schemas.
 fn check(auth: &ConnectorContext) -> Result<(), Error> {
     let option = &auth.option;
     check_fields(option.parameters_schema.as_ref(), &auth.connector_parameters, |errors| {
-        let message = format!("the parameters of the integration are incomplete: {}", schema::summary(errors));
+        let message = format!("the integration's parameters are invalid: {}", schema::summary(errors));
         Error::configuration(message)
     })?;
     let of_input =
-        |errors: &[FieldError]| Error::bad_request(format!("the input does not fit: {}", schema::summary(errors)));
+        |errors: &[FieldError]| Error::bad_request(format!("the input is invalid: {}", schema::summary(errors)));
     check_fields(option.input_schema.as_ref(), &auth.connection_parameters, of_input)?;
     match &auth.lender {
-        // The lender's patterns keep what is entered out of the hosts that its secret goes to.
+        // The lender's patterns keep user input from choosing the hosts that receive its secret.
         Some(lender) => check_fields(lender.option.input_schema.as_ref(), &lender.connection_parameters, of_input),
         None => Ok(()),
     }
 }
 
-/// Checks an object, and turns what does not fit into an error whose `data` names each field.
+/// Validates an object against its schema.
 ///
 /// # Errors
-/// What `error` makes of the fields; 400 (configuration) when the schema itself is malformed.
+/// The error that `error` builds from the invalid fields, with each field in its `data`; 400 (configuration) when the
+/// schema itself is malformed.
 pub fn check_fields(
     schema: Option<&Value>,
     object: &Map<String, Value>,

@@ -1,4 +1,4 @@
-//! The wiring of functions that speak to providers.
+//! Wiring for the functions that talk to providers.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -8,12 +8,12 @@ use larder::environment::{RefreshesBy, SettingError};
 use crate::connect::ConnectionWriter;
 use crate::connector::{Catalog, Folder};
 use crate::connector_setup::ConnectorSetup;
-use crate::egress::{Egress, Reach, Transport};
+use crate::egress::{AddressPolicy, Egress, Transport};
 use crate::javascript::{JavaScript, Limits};
 use crate::provider::Provider;
 use crate::refresh::{RecoveryQueue, RefreshQueue, Refresher, Slots};
 
-/// The ports of one process: those that every function has, and those of the engine.
+/// The ports of one process: those every function has, plus the engine's.
 pub struct Environment {
     ports: larder::environment::Environment,
     provider: OnceLock<Provider>,
@@ -29,26 +29,26 @@ impl Deref for Environment {
 }
 
 impl Environment {
-    /// The environment of a Lambda function.
+    /// Reads the environment of a Lambda function.
     ///
     /// # Errors
-    /// When a setting is missing or wrong.
+    /// When a setting is missing or invalid.
     #[cfg(feature = "aws")]
     pub async fn from_env() -> Result<Self, SettingError> {
         Ok(Self::new(larder::environment::Environment::from_env().await?))
     }
 
-    /// The engine over the ports that every function has.
+    /// Adds the engine to the ports every function has.
     pub fn new(ports: larder::environment::Environment) -> Self {
         Self { ports, provider: OnceLock::new(), transport: None }
     }
 
-    /// The same, but for what carries requests to providers; for tests.
+    /// Replaces the transport of requests to providers, for tests.
     pub fn with_transport(self, transport: Arc<dyn Transport>) -> Self {
         Self { transport: Some(transport), ..self }
     }
 
-    /// Integrations and connectors. Of the same key, those in the settings' folders win over `bundled`.
+    /// Integrations and connectors. When two connectors share a key, the one in the settings' folders wins over `bundled`.
     pub fn connector_setup(&self, bundled: Vec<Folder>) -> Arc<ConnectorSetup> {
         Arc::new(ConnectorSetup {
             integrations: self.integrations(),
@@ -60,32 +60,34 @@ impl Environment {
         })
     }
 
-    /// Speaks to providers. All that ask get the same one: its HTTP client reads the machine's root certificates.
+    /// The client for all providers. It is created once, because its HTTP client loads the machine's root certificates.
     ///
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When the HTTP client cannot be created.
     pub fn provider(&self) -> Result<Provider, SettingError> {
         if let Some(provider) = self.provider.get() {
             return Ok(provider.clone());
         }
-        let reach = match self.settings.egress_reroute {
-            Some(port) => Reach::Rerouted(port),
-            None if self.settings.is_local => Reach::PublicAndLoopback,
-            None => Reach::Public,
+        let policy = match self.settings.egress_reroute {
+            Some(port) => AddressPolicy::Rerouted(port),
+            None if self.settings.is_local => AddressPolicy::PublicAndLoopback,
+            None => AddressPolicy::Public,
         };
         let egress = match &self.transport {
             Some(transport) => Egress::over(Arc::clone(transport)),
-            None => Egress::new(reach).map_err(|error| SettingError::Egress(Box::new(error)))?,
+            None => {
+                Egress::trusting(&self.settings.trust, policy).map_err(|error| SettingError::Egress(Box::new(error)))?
+            }
         };
         let javascript = JavaScript::new(egress.clone(), Arc::clone(&self.rng), Limits::default());
         let provider = Provider::new(egress, javascript, Arc::clone(&self.clock), Arc::clone(&self.rng));
         Ok(self.provider.get_or_init(|| provider).clone())
     }
 
-    /// Tests and stores connections.
+    /// Tests new connections and stores them.
     ///
     /// # Errors
-    /// When the key file cannot be used or no HTTP client can be made.
+    /// When the key file cannot be used or the HTTP client cannot be created.
     pub fn connection_writer(&self) -> Result<ConnectionWriter, SettingError> {
         Ok(ConnectionWriter {
             connections: self.connections(),
@@ -100,7 +102,7 @@ impl Environment {
     /// Refreshes connections.
     ///
     /// # Errors
-    /// When the key file cannot be used or no HTTP client can be made.
+    /// When the key file cannot be used or the HTTP client cannot be created.
     pub fn refresher(&self, connector_setup: Arc<ConnectorSetup>) -> Result<Refresher, SettingError> {
         let queue = match &self.settings.refreshes {
             RefreshesBy::Queue(url) => Some(RefreshQueue::new(self.queue(url))),

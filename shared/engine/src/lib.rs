@@ -1,9 +1,9 @@
-//! The engine of Larder: connectors, the protocols they speak, and all that is done with a provider's answers. Only functions
-//! that speak to providers link it; [`larder`] is what all functions share.
+//! Larder's engine: connectors, their protocols, and everything that handles a provider's responses. Only functions that
+//! talk to providers link it; all functions share [`larder`].
 //!
-//! The modules stand in reading order: each uses those above it and none below, which a test holds them to.
+//! Modules are listed in reading order: each uses only modules above it, and a test enforces this.
 
-// Pure: texts and values.
+// Pure: strings and values.
 pub mod pasted;
 pub mod rsa_sha1;
 pub mod response;
@@ -11,7 +11,7 @@ pub mod oauth2;
 pub mod oauth1;
 pub mod connector;
 
-// Out into the world.
+// I/O.
 pub mod egress;
 pub mod database_login;
 pub mod javascript;
@@ -20,10 +20,10 @@ pub mod javascript;
 pub mod provider;
 pub mod connector_setup;
 
-// What functions do, and the checks for authors of connectors.
+// The work of the functions, and lints for connector authors.
 pub mod connect;
 pub mod refresh;
 pub mod lint;
 
-// All of it put together.
+// Wiring.
 pub mod environment;

@@ -1,9 +1,9 @@
-//! Pasted texts: keys with a line break behind them, or with characters that cannot be seen.
+//! Cleans up pasted strings: keys with a trailing line break or invisible characters.
 
 use serde_json::{Map, Value};
 
-/// An object whose texts begin and end with something that can be seen: whoever pastes a key brings spaces and line breaks
-/// along. A password may begin or end with a space, so that it only loses line breaks. A text that is blank as a whole stays.
+/// Trims all strings in an object, because pasted keys often come with spaces, line breaks, or invisible characters. A
+/// password may start or end with a space, so it loses only line breaks. Blank strings are kept.
 pub fn trimmed(object: Map<String, Value>) -> Map<String, Value> {
     let trim = |(name, value): (String, Value)| {
         let value = trim(&name, value);
@@ -37,32 +37,33 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || is_invisible(c)
 }
 
-/// Characters of no width, as they come along from web pages and word processors.
+/// Zero-width characters, often copied from web pages and word processors.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
-/// The reason why a text does not fit into a header (RFC 9110 §5.5), in words that follow the name of the text. Letters beyond ASCII are let
-/// be: some servers read them. Those that a word processor makes of ASCII are not, for no server means them.
+/// Returns why a string does not fit into a header (RFC 9110 §5.5), worded to follow the string's name. Letters beyond
+/// ASCII are allowed, because some servers accept them. Typographic dashes and quotation marks are not: word processors
+/// insert them, and no server expects them.
 pub fn flaw(text: &str) -> Option<&'static str> {
     text.chars().find_map(|c| match c {
-        _ if is_line_break(c) => Some("has a line break in it"),
-        _ if is_invisible(c) => Some("has an invisible character in it"),
+        _ if is_line_break(c) => Some("contains a line break"),
+        _ if is_invisible(c) => Some("contains an invisible character"),
         '\t' => None,
-        _ if c.is_control() => Some("has a control character in it"),
-        _ if c != ' ' && c.is_whitespace() => Some("has a space in it that is not a plain one"),
-        '\u{2010}'..='\u{2015}' => Some("has a typographic dash in it"),
-        '\u{2018}'..='\u{201f}' => Some("has a typographic quotation mark in it"),
+        _ if c.is_control() => Some("contains a control character"),
+        _ if c != ' ' && c.is_whitespace() => Some("contains a non-standard space"),
+        '\u{2010}'..='\u{2015}' => Some("contains a typographic dash"),
+        '\u{2018}'..='\u{201f}' => Some("contains a typographic quotation mark"),
         _ => None,
     })
 }
 
-/// The same for the credentials of HTTP Basic (RFC 7617 §2): passwords may have any letters and spaces.
+/// Like [`flaw`], for HTTP Basic credentials (RFC 7617 §2): passwords may contain any letters and spaces.
 pub fn flaw_of_basic(text: &str) -> Option<&'static str> {
     text.chars().find_map(|c| match c {
-        _ if is_line_break(c) => Some("has a line break in it"),
-        _ if is_invisible(c) => Some("has an invisible character in it"),
-        _ if c.is_control() => Some("has a control character in it"),
+        _ if is_line_break(c) => Some("contains a line break"),
+        _ if is_invisible(c) => Some("contains an invisible character"),
+        _ if c.is_control() => Some("contains a control character"),
         _ => None,
     })
 }
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pasted_texts_lose_what_cannot_be_seen_at_their_ends() {
+    fn pasted_strings_lose_invisible_characters_at_both_ends() {
         let pasted = json!({
             "apiKey": " \u{feff}key\u{200b}\r\n", "password": " pass word \n", "list": ["a\n"], "nested": {"key": "\u{a0}k"},
             "pem": "-----BEGIN\nX\n-----END\n", "blank": " ", "number": 5, "inner": "a b",
@@ -88,19 +89,19 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_no_header_should_hold_are_named() {
+    fn characters_not_allowed_in_headers_are_named() {
         for (text, expected) in [
-            ("a\nb", Some("has a line break in it")),
-            ("a\u{200b}b", Some("has an invisible character in it")),
-            ("a\u{a0}b", Some("has a space in it that is not a plain one")),
-            ("a\u{7f}b", Some("has a control character in it")),
-            ("\u{201c}a\u{201d}", Some("has a typographic quotation mark in it")),
-            ("a\u{2013}b", Some("has a typographic dash in it")),
+            ("a\nb", Some("contains a line break")),
+            ("a\u{200b}b", Some("contains an invisible character")),
+            ("a\u{a0}b", Some("contains a non-standard space")),
+            ("a\u{7f}b", Some("contains a control character")),
+            ("\u{201c}a\u{201d}", Some("contains a typographic quotation mark")),
+            ("a\u{2013}b", Some("contains a typographic dash")),
             ("Jos\u{e9} a\tb", None),
         ] {
             assert_eq!(flaw(text), expected, "{text:?}");
         }
         assert_eq!(flaw_of_basic("p\u{a0}\u{201c}"), None);
-        assert_eq!(flaw_of_basic("p\u{200b}"), Some("has an invisible character in it"));
+        assert_eq!(flaw_of_basic("p\u{200b}"), Some("contains an invisible character"));
     }
 }

@@ -1,5 +1,5 @@
-//! RSASSA-PKCS1-v1_5 with SHA-1, which OAuth 1.0 has as RSA-SHA1 (RFC 5849 §3.4.3). AWS-LC verifies such signatures, but
-//! does not make them.
+//! RSASSA-PKCS1-v1_5 with SHA-1, which OAuth 1.0 calls RSA-SHA1 (RFC 5849 §3.4.3). AWS-LC verifies these signatures but
+//! cannot create them.
 
 use std::fmt;
 
@@ -9,27 +9,29 @@ use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 
-/// The DER of SHA-1's `DigestInfo` up to the hash (RFC 8017 §9.2, note 1).
+/// The DER encoding of SHA-1's `DigestInfo`, up to the hash (RFC 8017 §9.2, note 1).
 const DIGEST_INFO: [u8; 15] =
     [0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14];
 
-/// An RSA key that signs. Its `Debug` says nothing.
+/// An RSA signing key. Its `Debug` output reveals nothing.
 #[derive(Clone)]
 pub struct PrivateKey(RsaPrivateKey);
 
 impl PrivateKey {
-    /// Reads PEM: PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`). `None` if it is neither.
+    /// Parses a PEM key: PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`). Returns `None` if it is
+    /// neither.
     pub fn from_pem(pem: &str) -> Option<Self> {
         let pem = pem.trim();
         RsaPrivateKey::from_pkcs8_pem(pem).ok().or_else(|| RsaPrivateKey::from_pkcs1_pem(pem).ok()).map(Self)
     }
 
-    /// Reads the DER of PKCS#8 or PKCS#1. `None` if it is neither.
+    /// Parses a DER key, PKCS#8 or PKCS#1. Returns `None` if it is neither.
     pub fn from_der(der: &[u8]) -> Option<Self> {
         RsaPrivateKey::from_pkcs8_der(der).ok().or_else(|| RsaPrivateKey::from_pkcs1_der(der).ok()).map(Self)
     }
 
-    /// Signs, blinded by `rng` so that the timing does not tell of the key. `None` if the key is too short.
+    /// Signs a message, blinded with `rng` so that the timing does not leak the key. Returns `None` if the key is too
+    /// short.
     pub fn sign(&self, message: &[u8], rng: &dyn Rng) -> Option<Vec<u8>> {
         let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, message);
         let scheme = Pkcs1v15Sign { hash_len: Some(hash.as_ref().len()), prefix: DIGEST_INFO.into() };
@@ -43,7 +45,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// Our randomness as the `rsa` crate wants it.
+/// Adapts our [`Rng`] to the `rsa` crate.
 struct Blinding<'a>(&'a dyn Rng);
 
 impl rsa::rand_core::RngCore for Blinding<'_> {
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_signed_is_verified() {
+    fn aws_lc_verifies_our_signatures() {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let key = PrivateKey::from_der(pair.as_der().unwrap().as_ref()).unwrap();
         let signature = key.sign(b"a base string", &SystemRng).unwrap();

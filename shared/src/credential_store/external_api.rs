@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::secret_store::Workspaces;
+use crate::trust::Trust;
 
 /// A client of an API that stores credentials:
 ///
@@ -53,9 +54,9 @@ impl ExternalApi {
     const MAX_RESPONSE: usize = 2 * 1024 * 1024;
 
     /// Creates a client of the API at `endpoint`, which [`is_endpoint`] must have accepted.
-    pub fn new(endpoint: Url, workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(endpoint: Url, workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>, trust: Trust) -> Self {
         // Every function links this HTTP client anyway.
-        Self { endpoint, workspaces, clock, http: aws_http::connector_for_all() }
+        Self { endpoint, workspaces, clock, http: aws_http::connector_for_all(trust) }
     }
 
     async fn token(&self, key: Key<'_>) -> Result<String, Error> {

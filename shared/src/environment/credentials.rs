@@ -86,7 +86,8 @@ impl Environment {
             CredentialsIn::Files(folder) => Arc::new(CredentialFiles::new(folder, self.sealer()?)),
             CredentialsIn::SecretsManager(prefix) => aws::credential_store(&self.sdk, prefix, self.settings.keys.kms()),
             CredentialsIn::ExternalApi(url) => {
-                Arc::new(ExternalApi::new(url.clone(), self.workspaces(), Arc::clone(&self.clock)))
+                let (clock, trust) = (Arc::clone(&self.clock), self.settings.trust.clone());
+                Arc::new(ExternalApi::new(url.clone(), self.workspaces(), clock, trust))
             }
         };
         Ok(Some(Arc::clone(self.credential_store.get_or_init(|| store))))

@@ -1,6 +1,7 @@
 //! Reads the settings of a Lambda function from its environment variables.
 
 use std::env;
+use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::clock::SystemClock;
 use crate::dynamodb::schema::Tables;
 use crate::metrics::Metrics;
 use crate::random::SystemRng;
+use crate::trust::Trust;
 
 impl Settings {
     /// Reads the environment variables of a Lambda function.
@@ -50,6 +52,7 @@ impl Settings {
             connectors: env::split_paths(&optional("CONNECTORS_DIR").unwrap_or_else(|| "/opt/connectors".into()))
                 .collect(),
             is_local,
+            trust: trust(optional)?,
             egress_reroute: None,
             give_up: match optional("REFRESH_GIVE_UP") {
                 Some(text) => duration(&text).ok_or(SettingError::Wrong {
@@ -69,13 +72,14 @@ impl Environment {
     /// # Errors
     /// When a setting is missing or invalid.
     pub async fn from_env() -> Result<Self, SettingError> {
+        let settings = Settings::from_env()?;
         // Lambda passes its credentials in variables. The default provider chain would create HTTP clients for other sources.
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .timeout_config(aws_http::timeouts())
-            .http_client(aws_http::client());
+            .http_client(aws_http::client(settings.trust.clone()));
         let sdk = sdk.load().await;
-        Ok(Self::new(Settings::from_env()?, sdk, Arc::new(SystemClock), Arc::new(SystemRng)))
+        Ok(Self::new(settings, sdk, Arc::new(SystemClock), Arc::new(SystemRng)))
     }
 
     /// Returns a client of the `refresh` function.
@@ -83,6 +87,19 @@ impl Environment {
         RefreshFunction::new(self.sdk.clone(), &self.settings.refresh_function)
     }
 }
+
+/// Compiled-in authorities, unless a variable of OpenSSL or of the AWS SDKs names others.
+fn trust(get: impl Fn(&str) -> Option<String>) -> Result<Trust, SettingError> {
+    if let Some(path) = get("AWS_CA_BUNDLE") {
+        let pem = fs::read(path).ok().filter(|pem| pem.windows(PEM.len()).any(|window| window == PEM));
+        let expected = "the path of a file of PEM certificates";
+        return pem.map(|pem| Trust::Bundle(pem.into())).ok_or(SettingError::Wrong { name: "AWS_CA_BUNDLE", expected });
+    }
+    let names_others = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(|name| get(name).is_some());
+    Ok(if names_others { Trust::Machine } else { Trust::CompiledIn })
+}
+
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 fn refreshes_by() -> Result<RefreshesBy, SettingError> {
     match optional("REFRESH_SCHEDULER").as_deref() {
@@ -131,7 +148,8 @@ fn required(name: &'static str) -> Result<String, SettingError> {
 mod tests {
     use std::time::Duration;
 
-    use super::{base_uri, duration};
+    use super::{PEM, base_uri, duration, trust};
+    use crate::trust::Trust;
 
     #[test]
     fn a_duration_has_a_unit_or_is_in_seconds() {
@@ -147,5 +165,20 @@ mod tests {
         assert_eq!(base_uri("https://larder.example/prod/").expect("fine"), "https://larder.example/prod");
         assert!(base_uri("larder.example").is_err());
         assert!(base_uri("https://larder.example/?a=b").is_err());
+    }
+
+    #[test]
+    fn authorities_are_compiled_in_unless_a_variable_names_others() {
+        let only = |name: &'static str, path: String| move |asked: &str| (asked == name).then(|| path.clone());
+        assert_eq!(trust(|_| None).expect("fine"), Trust::CompiledIn);
+        assert_eq!(trust(only("SSL_CERT_FILE", "/ca.pem".into())).expect("fine"), Trust::Machine);
+        assert_eq!(trust(only("SSL_CERT_DIR", "/certs".into())).expect("fine"), Trust::Machine);
+
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let path = file.path().display().to_string();
+        assert!(trust(only("AWS_CA_BUNDLE", path.clone())).is_err(), "the file is empty");
+        assert!(trust(only("AWS_CA_BUNDLE", "/nowhere.pem".into())).is_err());
+        std::fs::write(&path, PEM).expect("a file");
+        assert_eq!(trust(only("AWS_CA_BUNDLE", path)).expect("fine"), Trust::Bundle(PEM.into()));
     }
 }

@@ -1,4 +1,4 @@
-//! The smallest Lambda function behind an HTTP API: what no cold start in Rust can be faster than.
+//! The smallest Lambda function behind an HTTP API: a lower bound for cold starts in Rust.
 
 use std::convert::Infallible;
 

@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use larder::aws_http;
+use larder::trust::Trust;
 use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use serde_json::{Value, json};
 
@@ -49,7 +50,12 @@ impl Aws {
 
     /// An SDK configuration that leads here.
     pub fn sdk_config(&self) -> SdkConfig {
-        self.database.sdk_config().into_builder().endpoint_url(&self.endpoint).http_client(aws_http::client()).build()
+        self.database
+            .sdk_config()
+            .into_builder()
+            .endpoint_url(&self.endpoint)
+            .http_client(aws_http::client(Trust::Machine))
+            .build()
     }
 
     /// Has an operation, such as `PutItem`, fail until it is mended.

@@ -2,7 +2,7 @@
 
 use larder::secret::Secret;
 use larder_engine::oauth1::{
-    OAuth1CallbackError, OAuth1Config, Token, check_callback, parse_access_token, parse_request_token,
+    OAuth1CallbackError, OAuth1Config, OAuth1Token, check_callback, parse_access_token, parse_request_token,
 };
 use larder_engine::oauth2::{TokenError, parse_callback};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn check_failure(error: &TokenError) {
 /// Only a callback with the flow's own token, a verifier and no refusal is accepted.
 fn check_callbacks([strict, lax]: &[OAuth1Config; 2], query: &str) {
     let Ok(callback) = parse_callback(query) else { return };
-    let token = Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("s") };
+    let token = OAuth1Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("s") };
     let get = |name: &str| callback.parameters.get(name).and_then(Value::as_str).unwrap_or_default();
     let is_ours = get("oauth_token") == token.token.expose();
     let is_refused = ["denied", "oauth_problem", "error"].iter().any(|name| !get(name).is_empty());

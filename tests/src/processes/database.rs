@@ -9,7 +9,7 @@ use std::time::Duration;
 use larder::secret::Secret;
 use larder_engine::connector::database_login::{Driver, Login, Tls};
 use larder_engine::database_login::{LoginError, verify};
-use larder_engine::egress::{Egress, Reach};
+use larder_engine::egress::{AddressPolicy, Egress};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
@@ -130,7 +130,7 @@ impl Drop for Database {
 /// # Errors
 /// Those of [`verify`].
 pub async fn log_in(login: &Login) -> Result<(), LoginError> {
-    let egress = Egress::new(Reach::PublicAndLoopback).expect("roots");
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).expect("roots");
     verify(&egress, login, Duration::from_secs(20)).await
 }
 

@@ -1,5 +1,5 @@
-//! Every route and every kind of caller: who is let in, who is not, and what each of them sees. What must come of it is
-//! the table "Who can do what" of SECURITY.md.
+//! Every route and every kind of caller: who is admitted, who is rejected, and what each of them sees. The expected answers
+//! are the table "Who can do what" in SECURITY.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,14 +20,14 @@ use larder_tests::document::{quoted, read, routes, rows};
 use larder_tests::{Answer, CredentialApi, MockProvider, World};
 use serde_json::{Value, json};
 
-/// Alice's connection that she made by hand.
-const HERS: &str = "c-alice";
-/// Bob's.
-const HIS: &str = "c-bob";
-/// What the workspace `other` has.
-const THEIRS: &str = "c-other";
+/// The connection that alice created with `PUT /credentials`.
+const ALICES_CONNECTION: &str = "c-alice";
+/// Bob's connection.
+const BOBS_CONNECTION: &str = "c-bob";
+/// The connection in the workspace `other`.
+const OTHERS_CONNECTION: &str = "c-other";
 
-/// A row of the table: a route, whether it names a connection in a parameter, and the answers.
+/// A row of the table: a route, whether a parameter names a connection, and the expected statuses.
 struct Row {
     method: Method,
     path: String,
@@ -35,7 +35,7 @@ struct Row {
     expected: [StatusCode; 5],
 }
 
-/// The callers, in the order of the columns.
+/// The callers, in the order of the table's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
     Nobody,
@@ -62,8 +62,8 @@ impl Row {
         self.with_connection || self.path == "/credentials" || self.path.contains("{id}")
     }
 
-    /// What is asked of the connection `id`, as this caller.
-    async fn ask(&self, world: &World, id: &str, caller: &Presented) -> Answer {
+    /// Calls the route for the connection `id`, as this caller.
+    async fn call(&self, world: &World, id: &str, caller: &PresentedToken) -> Answer {
         let mut query = Vec::new();
         let mut payload = json!({});
         if self.is_connect() {
@@ -113,17 +113,17 @@ impl std::fmt::Display for Row {
     }
 }
 
-/// The table. What removes comes last, and connections before their integration.
+/// The table, ordered so that deletions come last, and connections are deleted before their integration.
 fn table() -> Vec<Row> {
     let document = read("SECURITY.md");
     let parse = |cells: Vec<&str>| {
-        let [what, expected @ ..] = &cells[..] else { panic!("{cells:?}") };
-        let (method, path) = quoted(what)[0].split_once(' ').unwrap();
+        let [route, expected @ ..] = &cells[..] else { panic!("{cells:?}") };
+        let (method, path) = quoted(route)[0].split_once(' ').unwrap();
         let expected: Vec<StatusCode> = expected.iter().map(|status| status.parse().unwrap()).collect();
         Row {
             method: method.parse().unwrap(),
             path: path.to_owned(),
-            with_connection: what.contains(" with "),
+            with_connection: route.contains(" with "),
             expected: expected.try_into().unwrap(),
         }
     };
@@ -133,15 +133,15 @@ fn table() -> Vec<Row> {
     table
 }
 
-/// A token and where it stands.
+/// A token and where the request carries it.
 #[derive(Default)]
-struct Presented {
+struct PresentedToken {
     headers: Vec<(&'static str, String)>,
-    /// The parameter `token`: of `/connect`, or of the query of another route, which does not take it.
+    /// The parameter `token`, which only `/connect` accepts. Other routes get it in the query.
     parameter: Option<String>,
 }
 
-impl Presented {
+impl PresentedToken {
     fn bearer(token: &str) -> Self {
         Self::header("authorization", format!("Bearer {token}"))
     }
@@ -160,16 +160,16 @@ impl Presented {
     }
 }
 
-/// A world with two workspaces. In `local`, alice has a connection through the integration `crm` and one by hand, and bob
-/// has one by hand; `other` has one, and no integration.
-struct Furnished {
+/// A world with two workspaces. In `local`, alice has a connection through the integration `crm` and one from
+/// `PUT /credentials`, and bob has one from `PUT /credentials`. `other` has one connection and no integration.
+struct Fixture {
     world: World,
     /// The id of alice's connection through `crm`.
     connected: String,
     _provider: MockProvider,
 }
 
-impl Furnished {
+impl Fixture {
     async fn new() -> Self {
         Self::of(World::new().await).await
     }
@@ -179,9 +179,9 @@ impl Furnished {
         world.integrate(&provider, json!({})).await;
         let connected = world.connect_one_more(&provider).await;
         let theirs = world.sign("other", admin()).await;
-        put(&world, &world.alice, HERS).await;
-        put(&world, &world.token("bob").await, HIS).await;
-        put(&world, &theirs, THEIRS).await;
+        put(&world, &world.alice, ALICES_CONNECTION).await;
+        put(&world, &world.token("bob").await, BOBS_CONNECTION).await;
+        put(&world, &theirs, OTHERS_CONNECTION).await;
         Self { world, connected, _provider: provider }
     }
 
@@ -189,7 +189,7 @@ impl Furnished {
         self.world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap().secret
     }
 
-    /// Everything that is stored, item by item.
+    /// Everything that is stored, one string per item.
     async fn stored(&self) -> BTreeSet<String> {
         let environment = self.world.bundle.environment();
         let tables = &environment.settings.tables;
@@ -206,8 +206,8 @@ impl Furnished {
     }
 }
 
-/// What is not of the workspace `other`.
-fn outside_of_other(stored: BTreeSet<String>) -> BTreeSet<String> {
+/// The items that do not belong to the workspace `other`.
+fn without_other_workspace(stored: BTreeSet<String>) -> BTreeSet<String> {
     stored.into_iter().filter(|item| !item.contains("\"other") && !item.contains("/other")).collect()
 }
 
@@ -232,7 +232,7 @@ fn ids(answer: &Answer) -> Vec<String> {
 /// The last second of the year 9999.
 const LAST_EXPIRY: i64 = 253_402_300_799;
 
-/// A token of this header and these claims. Whatever the header says, its signature is an HMAC with SHA-256.
+/// A token with this header and these claims. The signature is always an HMAC with SHA-256, whatever the header says.
 fn token(header: &Value, claims: &Value, key: &[u8]) -> String {
     let unsigned = unsigned(header, claims);
     let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), unsigned.as_bytes());
@@ -244,7 +244,7 @@ fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", encode(header), encode(claims))
 }
 
-/// Claims with others over them; null leaves one out.
+/// These claims with some replaced, or removed by null.
 fn with(claims: &Value, changes: &Value) -> Value {
     let mut claims = claims.as_object().unwrap().clone();
     for (name, value) in changes.as_object().unwrap() {
@@ -256,8 +256,8 @@ fn with(claims: &Value, changes: &Value) -> Value {
     claims.into()
 }
 
-/// A token that a stranger has signed with an RSA key, and its public half.
-#[expect(clippy::disallowed_methods, reason = "the library asks for its own randomness here")]
+/// A token signed with a stranger's RSA key, and the public key.
+#[expect(clippy::disallowed_methods, reason = "the library requires its own randomness here")]
 fn signed_by_a_strangers_rsa_key(header: &Value, claims: &Value) -> (String, Vec<u8>) {
     use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
     use aws_lc_rs::signature::KeyPair as _;
@@ -269,8 +269,8 @@ fn signed_by_a_strangers_rsa_key(header: &Value, claims: &Value) -> (String, Vec
     (format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(&signature)), public.as_ref().to_vec())
 }
 
-/// Everything that is no valid token, as it is presented, by its name. `good` is a valid one.
-fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)> {
+/// Every kind of invalid token, in every place that a request can carry it, with a description. `good` is a valid token.
+fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, PresentedToken)> {
     let header = json!({"alg": "HS256", "typ": "JWT"});
     let alg = |alg: &str| json!({"alg": alg, "typ": "JWT"});
     let extended = |crit: Value| json!({"alg": "HS256", "typ": "JWT", "crit": crit, "https://example.com/x": true});
@@ -291,82 +291,76 @@ fn invalid(good: &str, secret: &str, now: i64) -> Vec<(&'static str, Presented)>
         ("alg none with a signature", token(&alg("none"), &claims, secret.as_bytes())),
         ("no alg", token(&json!({"typ": "JWT"}), &claims, secret.as_bytes())),
         ("no signature", format!("{cut}.")),
-        ("cut", cut.to_owned()),
-        ("a signature that is cut", good[..good.len() - 2].to_owned()),
-        ("a signature that goes on", format!("{good}AAAA")),
+        ("without its signature", cut.to_owned()),
+        ("a truncated signature", good[..good.len() - 2].to_owned()),
+        ("a signature that is too long", format!("{good}AAAA")),
         ("signed with another secret", token(&header, &claims, b"another secret")),
         ("signed with an empty secret", token(&header, &claims, b"")),
         ("signed with the secret of another workspace", token(&header, &claims, b"the secret of the workspace other")),
-        ("signed with the key that it brings", token(&jwk, &claims, b"a key of mine")),
+        ("signed with the key in its header", token(&jwk, &claims, b"a key of mine")),
         ("alg RS256 with an HMAC of the secret", token(&alg("RS256"), &claims, secret.as_bytes())),
         ("alg ES256 with an HMAC of the secret", token(&alg("ES256"), &claims, secret.as_bytes())),
         ("signed with an RSA key", rsa),
-        ("alg HS256 with a public key for its secret", token(&header, &claims, &public_key)),
-        ("claims under the signature of others", format!("{}.{bobs_signature}", unsigned(&header, &claims))),
+        ("alg HS256 with a public key as the secret", token(&header, &claims, &public_key)),
+        ("claims with another token's signature", format!("{}.{bobs_signature}", unsigned(&header, &claims))),
         ("an unknown workspace", signed(json!({"workspaceKey": "unknown"}))),
-        ("a workspace that cannot be", signed(json!({"workspaceKey": "../local"}))),
+        ("an impossible workspace", signed(json!({"workspaceKey": "../local"}))),
         ("another workspace", signed(json!({"workspaceKey": "other"}))),
         ("no workspace", signed(json!({"workspaceKey": null}))),
         ("expired", signed(json!({"exp": now}))),
         ("no exp", signed(json!({"exp": null}))),
-        ("exp as a text", signed(json!({"exp": "2099-01-01"}))),
-        ("exp as another text", signed(json!({"exp": (now + 3600).to_string()}))),
+        ("exp as a string", signed(json!({"exp": "2099-01-01"}))),
+        ("exp as a number in a string", signed(json!({"exp": (now + 3600).to_string()}))),
         ("exp as true", signed(json!({"exp": true}))),
         ("exp as a list", signed(json!({"exp": [now + 3600]}))),
         ("exp in milliseconds", signed(json!({"exp": (now + 3600) * 1000}))),
         ("exp after the year 9999", signed(json!({"exp": LAST_EXPIRY + 1}))),
         ("the largest exp", signed(json!({"exp": i64::MAX}))),
-        ("an exp that is larger", signed(json!({"exp": u64::MAX}))),
+        ("an even larger exp", signed(json!({"exp": u64::MAX}))),
         ("an exp with an exponent", signed(json!({"exp": 1e300}))),
-        (
-            "an extension that must be understood",
-            token(&extended(json!(["https://example.com/x"])), &claims, secret.as_bytes()),
-        ),
-        ("no extension that must be understood", token(&extended(json!([])), &claims, secret.as_bytes())),
-        ("extensions that are not a list", token(&extended(Value::Null), &claims, secret.as_bytes())),
-        (
-            "a payload that is said to be bare",
-            token(&json!({"alg": "HS256", "b64": false}), &claims, secret.as_bytes()),
-        ),
-        ("alg in small letters", token(&alg("hs256"), &claims, secret.as_bytes())),
+        ("a critical extension", token(&extended(json!(["https://example.com/x"])), &claims, secret.as_bytes())),
+        ("an empty list of critical extensions", token(&extended(json!([])), &claims, secret.as_bytes())),
+        ("critical extensions that are not a list", token(&extended(Value::Null), &claims, secret.as_bytes())),
+        ("b64 false", token(&json!({"alg": "HS256", "b64": false}), &claims, secret.as_bytes())),
+        ("alg in lowercase", token(&alg("hs256"), &claims, secret.as_bytes())),
         ("alg as a list", token(&json!({"alg": ["HS256"]}), &claims, secret.as_bytes())),
         ("claims that are a list", token(&header, &json!([claims]), secret.as_bytes())),
         ("expired half a second ago", signed(json!({"exp": now as f64 - 0.5}))),
-        ("not valid yet, beyond the skew", signed(json!({"nbf": now + 61}))),
+        ("not valid yet, beyond the allowed skew", signed(json!({"nbf": now + 61}))),
         ("not valid for an hour", signed(json!({"nbf": now + 3600}))),
         ("neither a tenant nor an admin", signed(json!({"tenantKey": null, "isAdmin": null}))),
         ("an empty tenant", signed(json!({"tenantKey": "", "isAdmin": null}))),
-        ("for a connected application", signed(json!({"forApplication": true}))),
+        ("for a provider", signed(json!({"forApplication": true}))),
         ("for the credentials of another connection", signed(json!({"forCredentialsOf": "another"}))),
     ];
     let mut all = vec![
-        ("nothing", Presented::default()),
-        ("an empty bearer", Presented::bearer("")),
-        ("an empty header", Presented::header("x-membrane-token", "")),
-        ("another scheme", Presented::header("authorization", format!("Basic {good}"))),
-        ("no scheme", Presented::header("authorization", good)),
-        ("a cookie", Presented::header("cookie", format!("token={good}; authorization={good}"))),
-        ("a header of another name", Presented::header("token", good).and("x-integration-app-token", good)),
-        ("a good one behind a bad one", Presented::bearer("garbage").and("x-membrane-token", good)),
+        ("nothing", PresentedToken::default()),
+        ("an empty bearer", PresentedToken::bearer("")),
+        ("an empty header", PresentedToken::header("x-membrane-token", "")),
+        ("another scheme", PresentedToken::header("authorization", format!("Basic {good}"))),
+        ("no scheme", PresentedToken::header("authorization", good)),
+        ("a cookie", PresentedToken::header("cookie", format!("token={good}; authorization={good}"))),
+        ("a header of another name", PresentedToken::header("token", good).and("x-integration-app-token", good)),
+        ("a valid token after an invalid one", PresentedToken::bearer("garbage").and("x-membrane-token", good)),
     ];
     for (name, token) in &tokens {
-        all.push((name, Presented::bearer(token)));
-        all.push((name, Presented::header("x-membrane-token", token)));
-        all.push((name, Presented::parameter(token)));
+        all.push((name, PresentedToken::bearer(token)));
+        all.push((name, PresentedToken::header("x-membrane-token", token)));
+        all.push((name, PresentedToken::parameter(token)));
     }
     all
 }
 
 #[test]
-fn every_route_has_its_row_and_every_row_a_route() {
-    let of_router: BTreeSet<_> = routes().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
-    let of_table: BTreeSet<_> = table().iter().map(|row| format!("{} {}", row.method, row.path)).collect();
-    assert_eq!(of_table, of_router);
+fn the_table_lists_exactly_the_existing_routes() {
+    let from_router: BTreeSet<_> = routes().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let from_table: BTreeSet<_> = table().iter().map(|row| format!("{} {}", row.method, row.path)).collect();
+    assert_eq!(from_table, from_router);
 }
 
 #[tokio::test]
-async fn what_is_no_route_does_nothing_for_anybody() {
-    let it = Furnished::new().await;
+async fn unrouted_methods_are_rejected_and_change_nothing() {
+    let it = Fixture::new().await;
     let routed: BTreeSet<_> = routes().into_iter().map(|(method, path, _)| (path, method)).collect();
     let paths: BTreeSet<_> = routed.iter().map(|(path, _)| path.clone()).collect();
     let before = it.stored().await;
@@ -378,11 +372,11 @@ async fn what_is_no_route_does_nothing_for_anybody() {
             let (method, expected) = (method.parse().unwrap(), [StatusCode::METHOD_NOT_ALLOWED; 5]);
             let row = Row { method, path: path.clone(), with_connection: false, expected };
             for token in ["garbage", &it.world.alice, &it.world.admin] {
-                let answer = row.ask(&it.world, &it.connected, &Presented::bearer(token)).await;
+                let answer = row.call(&it.world, &it.connected, &PresentedToken::bearer(token)).await;
                 let status = answer.0.status();
-                let is_refused = status == StatusCode::METHOD_NOT_ALLOWED
+                let is_rejected = status == StatusCode::METHOD_NOT_ALLOWED
                     || (status == StatusCode::UNAUTHORIZED && token == "garbage");
-                assert!(is_refused, "{row}: {}", answer.snapshot());
+                assert!(is_rejected, "{row}: {}", answer.snapshot());
             }
         }
     }
@@ -390,30 +384,30 @@ async fn what_is_no_route_does_nothing_for_anybody() {
 }
 
 #[tokio::test]
-async fn whoever_has_no_valid_token_gets_the_same_answer_everywhere_and_changes_nothing() {
-    let it = Furnished::new().await;
+async fn invalid_tokens_get_identical_answers_and_change_nothing() {
+    let it = Fixture::new().await;
     let secret = it.secret().await;
     let now = it.world.clock.now().unix_timestamp();
     let before = it.stored().await;
-    let mut refusals = BTreeMap::new();
+    let mut rejections = BTreeMap::new();
     for row in table() {
         let good = &it.world.admin;
         let mut callers = invalid(good, secret.expose(), now);
         if row.is_connect() {
-            // Here the parameter is taken, and goes first.
-            let mut bad = Presented::bearer(good);
+            // This route accepts the parameter, which takes precedence.
+            let mut bad = PresentedToken::bearer(good);
             bad.parameter = Some("garbage".to_owned());
-            callers.push(("a bad parameter before a good header", bad));
+            callers.push(("an invalid parameter before a valid header", bad));
         } else {
-            callers.push(("a good one in the query", Presented::parameter(good)));
+            callers.push(("a valid token in the query", PresentedToken::parameter(good)));
         }
         for (name, caller) in callers {
-            for id in [&it.connected, HERS, "unknown"] {
-                let answer = row.ask(&it.world, id, &caller).await;
+            for id in [&it.connected, ALICES_CONNECTION, "unknown"] {
+                let answer = row.call(&it.world, id, &caller).await;
                 assert_eq!(answer.0.status(), row.expected(Column::Nobody), "{row}: {name}: {}", answer.text());
                 let kind = if row.is_connect() || row.is_callback() { "page" } else { "JSON" };
                 if !row.is_callback() {
-                    let first = refusals.entry(kind).or_insert_with(|| answer.snapshot());
+                    let first = rejections.entry(kind).or_insert_with(|| answer.snapshot());
                     assert_eq!(&answer.snapshot(), first, "{row}: {name}");
                 }
                 if !row.names_a_connection() {
@@ -421,36 +415,36 @@ async fn whoever_has_no_valid_token_gets_the_same_answer_everywhere_and_changes_
                 }
             }
         }
-        assert!(it.stored().await == before, "{row} has changed something");
+        assert!(it.stored().await == before, "{row} changed something");
     }
     assert!(
-        refusals["JSON"].starts_with("401 Unauthorized\n") && refusals["JSON"].contains("www-authenticate: Bearer")
+        rejections["JSON"].starts_with("401 Unauthorized\n") && rejections["JSON"].contains("www-authenticate: Bearer")
     );
-    assert!(refusals["page"].starts_with("401 Unauthorized\n"));
+    assert!(rejections["page"].starts_with("401 Unauthorized\n"));
 }
 
-/// Asks every question of a column, and compares the answers with the table.
-async fn ask_all(it: &Furnished, column: Column, name: &str, caller: &Presented) {
+/// Calls every route as the caller of a column, and compares the answers with the table.
+async fn check_column(it: &Fixture, column: Column, name: &str, caller: &PresentedToken) {
     let own = match column {
-        Column::Tenant => BTreeSet::from([HERS, &it.connected]),
-        Column::OtherTenant => BTreeSet::from([HIS]),
-        Column::Admin => BTreeSet::from([HERS, HIS, &it.connected]),
-        _ => BTreeSet::from([THEIRS]),
+        Column::Tenant => BTreeSet::from([ALICES_CONNECTION, &it.connected]),
+        Column::OtherTenant => BTreeSet::from([BOBS_CONNECTION]),
+        Column::Admin => BTreeSet::from([ALICES_CONNECTION, BOBS_CONNECTION, &it.connected]),
+        _ => BTreeSet::from([OTHERS_CONNECTION]),
     };
     for row in table() {
         let expected = row.expected(column);
         let is_others = matches!(column, Column::OtherTenant | Column::OtherAdmin);
         let before = if is_others || expected.is_client_error() { Some(it.stored().await) } else { None };
-        let answer = row.ask(&it.world, &it.connected, caller).await;
+        let answer = row.call(&it.world, &it.connected, caller).await;
         assert_eq!(answer.0.status(), expected, "{row}: {name}: {}", answer.text());
         if let Some(before) = before {
             let after = it.stored().await;
             match column {
                 _ if expected.is_client_error() => assert_eq!(after, before, "{row}: {name}"),
                 Column::OtherTenant => {
-                    assert!(after.is_superset(&before), "{row}: {name}: something of alice's has changed")
+                    assert!(after.is_superset(&before), "{row}: {name}: something of alice's changed")
                 }
-                _ => assert_eq!(outside_of_other(after), outside_of_other(before), "{row}: {name}"),
+                _ => assert_eq!(without_other_workspace(after), without_other_workspace(before), "{row}: {name}"),
             }
         }
         if row.path == "/connections" {
@@ -458,10 +452,10 @@ async fn ask_all(it: &Furnished, column: Column, name: &str, caller: &Presented)
             assert_eq!(shown.iter().map(String::as_str).collect::<BTreeSet<_>>(), own, "{row}: {name}");
         }
         if expected == StatusCode::NOT_FOUND && row.names_a_connection() && row.method != Method::PUT {
-            // As if it were not there, to the letter. What is not there is made by PUT.
-            let unknown = row.ask(&it.world, "unknown", caller).await.snapshot();
-            for id in [&it.connected, HERS] {
-                let answer = row.ask(&it.world, id, caller).await.snapshot();
+            // The answer is exactly that for an unknown id. PUT would create the connection.
+            let unknown = row.call(&it.world, "unknown", caller).await.snapshot();
+            for id in [&it.connected, ALICES_CONNECTION] {
+                let answer = row.call(&it.world, id, caller).await.snapshot();
                 assert_eq!(answer, unknown.replace("unknown", id), "{row}: {name}");
             }
         }
@@ -469,49 +463,49 @@ async fn ask_all(it: &Furnished, column: Column, name: &str, caller: &Presented)
 }
 
 #[tokio::test]
-async fn every_route_answers_every_tenant_and_admin_as_the_table_says() {
+async fn tenants_and_admins_get_the_answers_in_the_table() {
     for column in [Column::Tenant, Column::OtherTenant, Column::Admin, Column::OtherAdmin] {
-        let it = Furnished::new().await;
+        let it = Fixture::new().await;
         let token = match column {
             Column::Tenant => it.world.alice.clone(),
             Column::OtherTenant => it.world.token("bob").await,
             Column::Admin => it.world.admin.clone(),
             _ => it.world.sign("other", admin()).await,
         };
-        ask_all(&it, column, &format!("{column:?}"), &Presented::bearer(&token)).await;
+        check_column(&it, column, &format!("{column:?}"), &PresentedToken::bearer(&token)).await;
     }
-    // A tenant of the same name in another workspace is another tenant, whose workspace has nothing of these.
-    let it = Furnished::new().await;
-    let stranger = Presented::bearer(&it.world.sign("other", tenant("alice")).await);
+    // A tenant with the same name in another workspace is another tenant, and that workspace has none of these connections.
+    let it = Fixture::new().await;
+    let stranger = PresentedToken::bearer(&it.world.sign("other", tenant("alice")).await);
     for row in table() {
         let expected = match row.expected(Column::OtherAdmin) {
             _ if row.expected(Column::Tenant) == StatusCode::FORBIDDEN => StatusCode::FORBIDDEN,
             expected => expected,
         };
-        let before = outside_of_other(it.stored().await);
-        let answer = row.ask(&it.world, &it.connected, &stranger).await;
+        let before = without_other_workspace(it.stored().await);
+        let answer = row.call(&it.world, &it.connected, &stranger).await;
         assert_eq!(answer.0.status(), expected, "{row}: {}", answer.text());
-        assert_eq!(outside_of_other(it.stored().await), before, "{row}");
+        assert_eq!(without_other_workspace(it.stored().await), before, "{row}");
     }
 }
 
 #[tokio::test]
-async fn every_valid_form_of_a_token_opens_the_same() {
+async fn every_valid_form_of_a_token_grants_the_same_access() {
     let names = {
-        let it = Furnished::new().await;
+        let it = Fixture::new().await;
         valid(&it, Column::Tenant).await.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
     };
     for column in [Column::Tenant, Column::Admin] {
         for (number, name) in names.iter().enumerate() {
-            let it = Furnished::new().await;
+            let it = Fixture::new().await;
             let (_, caller) = valid(&it, column).await.swap_remove(number);
-            ask_all(&it, column, name, &caller).await;
+            check_column(&it, column, name, &caller).await;
         }
     }
 }
 
-/// Forms of a valid token, as they are presented, by their names. The workspace's secret is being rotated.
-async fn valid(it: &Furnished, column: Column) -> Vec<(&'static str, Presented)> {
+/// Valid tokens of every form, with descriptions, while the workspace's secret is being rotated.
+async fn valid(it: &Fixture, column: Column) -> Vec<(&'static str, PresentedToken)> {
     let previous = it.secret().await;
     let secret = Secret::new("the new secret of the workspace `local`");
     let rotating = WorkspaceSecret { secret: secret.clone(), previous_secret: Some(previous.clone()) };
@@ -528,51 +522,51 @@ async fn valid(it: &Furnished, column: Column) -> Vec<(&'static str, Presented)>
         jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm), claims, &key).unwrap()
     };
     let hs256 = |changes: Value| sign(jsonwebtoken::Algorithm::HS256, &with(&claims, &changes), &secret);
-    let older = match column {
+    let older_names = match column {
         Column::Admin => json!({"workspaceKey": null, "iss": "local"}),
         _ => json!({"workspaceKey": null, "iss": "local", "tenantKey": null, "id": "alice", "sub": "bob"}),
     };
     let (good, old) = (hs256(json!({})), sign(jsonwebtoken::Algorithm::HS256, &claims, &previous));
-    let bearer = |token: String| Presented::bearer(&token);
+    let bearer = |token: String| PresentedToken::bearer(&token);
     vec![
         ("the new secret", bearer(good.clone())),
         ("the previous secret", bearer(old)),
         ("HS384", bearer(sign(jsonwebtoken::Algorithm::HS384, &claims, &secret))),
         ("HS512", bearer(sign(jsonwebtoken::Algorithm::HS512, &claims, &secret))),
         ("valid from now on", bearer(hs256(json!({"nbf": now})))),
-        ("not valid yet, within the skew", bearer(hs256(json!({"nbf": now + 60})))),
+        ("not valid yet, within the allowed skew", bearer(hs256(json!({"nbf": now + 60})))),
         ("valid for another second", bearer(hs256(json!({"exp": now + 1})))),
         ("times with fractions", bearer(hs256(json!({"exp": now as f64 + 3600.5, "nbf": now as f64 - 0.25})))),
         ("valid until the end of the year 9999", bearer(hs256(json!({"exp": LAST_EXPIRY})))),
-        ("older names of the claims", bearer(hs256(older))),
-        ("a small bearer", Presented::header("authorization", format!("bearer {good}"))),
-        ("the other header", Presented::header("x-membrane-token", good.clone())),
+        ("older claim names", bearer(hs256(older_names))),
+        ("a lowercase bearer", PresentedToken::header("authorization", format!("bearer {good}"))),
+        ("the other header", PresentedToken::header("x-membrane-token", good.clone())),
         (
-            "the other header beside another scheme",
-            Presented::header("x-membrane-token", good.clone()).and("authorization", "Basic dXNlcjpwYXNz"),
+            "the other header next to another scheme",
+            PresentedToken::header("x-membrane-token", good.clone()).and("authorization", "Basic dXNlcjpwYXNz"),
         ),
     ]
 }
 
 #[tokio::test]
-async fn the_parameter_of_connect_is_taken_before_any_header() {
-    let it = Furnished::new().await;
+async fn the_token_parameter_of_connect_takes_precedence_over_headers() {
+    let it = Fixture::new().await;
     let bob = it.world.token("bob").await;
     for row in table().into_iter().filter(Row::is_connect) {
         for (token, column) in [(&it.world.alice, Column::Tenant), (&bob, Column::OtherTenant)] {
-            let mut caller = Presented::bearer("garbage");
+            let mut caller = PresentedToken::bearer("garbage");
             caller.parameter = Some(token.clone());
-            let answer = row.ask(&it.world, &it.connected, &caller).await;
+            let answer = row.call(&it.world, &it.connected, &caller).await;
             assert_eq!(answer.0.status(), row.expected(column), "{row}");
         }
     }
 }
 
-/// Two secrets of a rotation.
+/// The two secrets of a rotation.
 const OLD: &str = "the old secret of the workspace `acme`";
 const NEW: &str = "the new secret of the workspace `acme`";
 
-/// Tells every process of a workspace's new secrets, as whoever runs Larder would: not through this one.
+/// Changes a workspace's secrets in the secret store, as an operator would, without going through this process.
 async fn rotate(world: &World, secret: &str, previous: Option<&str>) {
     let mut value = json!({ "secret": secret });
     if let Some(previous) = previous {
@@ -582,7 +576,7 @@ async fn rotate(world: &World, secret: &str, previous: Option<&str>) {
 }
 
 #[tokio::test]
-async fn both_secrets_of_a_rotation_are_good_and_the_old_one_is_refused_five_minutes_after_it_was_dropped() {
+async fn a_rotated_secret_is_rejected_five_minutes_after_it_is_dropped() {
     let world = World::new().await;
     let exp = world.clock.now().unix_timestamp() + 3600;
     let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});
@@ -598,7 +592,7 @@ async fn both_secrets_of_a_rotation_are_good_and_the_old_one_is_refused_five_min
     assert_eq!(statuses().await, [200, 401]);
     rotate(&world, NEW, Some(OLD)).await;
     world.advance(299);
-    assert_eq!(statuses().await, [200, 401], "what was read is kept for five minutes");
+    assert_eq!(statuses().await, [200, 401], "secrets are cached for five minutes");
     world.advance(1);
     assert_eq!(statuses().await, [200, 200]);
     rotate(&world, NEW, None).await;
@@ -606,14 +600,14 @@ async fn both_secrets_of_a_rotation_are_good_and_the_old_one_is_refused_five_min
     assert_eq!(statuses().await, [200, 200]);
     world.advance(1);
     assert_eq!(statuses().await, [401, 200]);
-    // A workspace that is closed.
+    // The workspace is closed.
     world.put_secret("workspaces/acme", &Secret::new(r#"{"secret":"a secret of 32 bytes nobody knows"}"#)).await;
     world.advance(300);
     assert_eq!(statuses().await, [401, 401]);
 }
 
 #[tokio::test]
-async fn a_short_secret_opens_nothing() {
+async fn a_workspace_secret_under_32_bytes_verifies_no_token() {
     let world = World::new().await;
     let exp = world.clock.now().unix_timestamp() + 360_000;
     let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});
@@ -638,14 +632,14 @@ async fn a_short_secret_opens_nothing() {
         assert_eq!(ask("guessed").await.snapshot(), error.snapshot());
         rotate(&world, secret, Some(OLD)).await;
         world.advance(300);
-        assert_eq!([status(secret).await, status(OLD).await], [500, 200], "the secret before it is good");
+        assert_eq!([status(secret).await, status(OLD).await], [500, 200], "the previous secret still works");
     }
     rotate(&world, shortest, Some(short)).await;
     world.advance(300);
     assert_eq!([status(shortest).await, status(short).await], [200, 401]);
 }
 
-/// The claims of a token that this secret has signed.
+/// The claims of a token, if this secret signed it.
 fn signed_claims(token: &str, secret: &str) -> Option<Value> {
     let key = jsonwebtoken::DecodingKey::from_secret(secret.as_bytes());
     let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
@@ -654,7 +648,7 @@ fn signed_claims(token: &str, secret: &str) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn during_a_rotation_larder_signs_with_the_new_secret_and_its_tokens_open_nothing_here() {
+async fn during_rotation_provider_tokens_use_the_new_secret() {
     let spec = "name: App\nauth:\n  type: membrane-token\n  makeApiClient: {implementationType: mapping}\n  \
                 test: {implementationType: rest-api-mapping}\n";
     let files = [
@@ -671,42 +665,42 @@ async fn during_a_rotation_larder_signs_with_the_new_secret_and_its_tokens_open_
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
 
-    // The token of alice is the old secret's; what the application gets is the new one's.
+    // Alice's token is signed with the old secret, the provider's with the new one.
     world.connect_app(json!({})).await.expect(StatusCode::OK);
     let calls = provider.api_calls();
-    let for_application = calls[0].header("x-membrane-token").unwrap();
-    let claims = signed_claims(for_application, NEW).expect("signed with the new secret");
+    let for_provider = calls[0].header("x-membrane-token").unwrap();
+    let claims = signed_claims(for_provider, NEW).expect("signed with the new secret");
     assert_eq!((&claims["sub"], &claims["forApplication"]), (&json!("alice"), &json!(true)));
     for row in table().into_iter().filter(|row| !row.is_callback()) {
-        let answer = row.ask(&world, HERS, &Presented::bearer(for_application)).await;
+        let answer = row.call(&world, ALICES_CONNECTION, &PresentedToken::bearer(for_provider)).await;
         assert_eq!(answer.0.status(), StatusCode::UNAUTHORIZED, "{row}");
     }
 }
 
 #[tokio::test]
-async fn during_a_rotation_tokens_for_an_external_api_are_signed_with_the_new_secret() {
+async fn during_rotation_external_api_tokens_use_the_new_secret() {
     let api = CredentialApi::start().await;
     let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
-    put(&world, &world.alice, HERS).await;
+    put(&world, &world.alice, ALICES_CONNECTION).await;
     let workspaces = world.bundle.environment().workspaces();
     let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
-    let of_last_call = || api.calls().last().unwrap().header("x-membrane-token").unwrap().to_owned();
-    assert!(signed_claims(&of_last_call(), previous.expose()).is_some());
+    let last_token = || api.calls().last().unwrap().header("x-membrane-token").unwrap().to_owned();
+    assert!(signed_claims(&last_token(), previous.expose()).is_some());
     let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous.clone()) };
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
-    put(&world, &world.alice, HERS).await;
-    let claims = signed_claims(&of_last_call(), NEW).expect("signed with the new secret");
-    assert_eq!(claims["forCredentialsOf"], HERS);
-    // Where Larder keeps its credentials elsewhere, such a token opens nothing at all.
+    put(&world, &world.alice, ALICES_CONNECTION).await;
+    let claims = signed_claims(&last_token(), NEW).expect("signed with the new secret");
+    assert_eq!(claims["forCredentialsOf"], ALICES_CONNECTION);
+    // A Larder that stores its credentials elsewhere rejects such a token on every route.
     for row in table().into_iter().filter(|row| !row.is_callback()) {
-        let answer = row.ask(&world, HERS, &Presented::bearer(&of_last_call())).await;
+        let answer = row.call(&world, ALICES_CONNECTION, &PresentedToken::bearer(&last_token())).await;
         assert_eq!(answer.0.status(), StatusCode::UNAUTHORIZED, "{row}");
     }
 }
 
 #[tokio::test]
-async fn workspaces_with_the_same_ids_do_not_meet() {
+async fn equal_ids_in_two_workspaces_stay_separate() {
     let world = World::new().await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
@@ -741,13 +735,13 @@ async fn an_id_cannot_reach_into_another_workspace() {
     }
     assert_eq!(world.send(Method::GET, "/connections", &neighbour, None).await.json(), json!({"items": []}));
     world.send(Method::GET, "/credentials?connectionId=c1", &neighbour, None).await.expect(StatusCode::NOT_FOUND);
-    // A workspace whose key has the separator in it cannot be.
+    // A workspace key cannot contain the separator.
     let odd = world.sign("local#", admin()).await;
     world.send(Method::GET, "/credentials?connectionId=c1", &odd, None).await.expect(StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
+async fn a_tenants_admin_puts_for_the_tenant_and_lists_everything() {
     let world = World::new().await;
     let both = world.sign("local", Claims { is_admin: true, ..tenant("alice") }).await;
     put(&world, &both, "made-for-alice").await;
@@ -755,7 +749,7 @@ async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
     put(&world, &world.token("bob").await, "bobs").await;
     assert_eq!(ids(&world.send(Method::GET, "/connections", &both, None).await), ["made-for-alice", "bobs"]);
     assert_eq!(ids(&world.send(Method::GET, "/connections", &world.alice, None).await), ["made-for-alice"]);
-    // What an admin without a tenant puts is nobody's.
+    // A connection created by an admin without a tenant belongs to no tenant.
     put(&world, &world.admin, "the-workspaces").await;
     assert_eq!(ids(&world.send(Method::GET, "/connections", &world.alice, None).await), ["made-for-alice"]);
     let uri = "/credentials?connectionId=the-workspaces";
@@ -763,9 +757,9 @@ async fn an_admin_of_a_tenant_puts_for_it_and_sees_all() {
 }
 
 #[tokio::test]
-async fn an_admin_does_not_take_a_connection_from_its_tenant() {
-    let Furnished { world, connected, _provider } = Furnished::new().await;
-    for id in [HERS, &connected] {
+async fn an_admins_put_leaves_the_connection_with_its_tenant() {
+    let Fixture { world, connected, _provider } = Fixture::new().await;
+    for id in [ALICES_CONNECTION, &connected] {
         put(&world, &world.admin, id).await;
         assert_eq!(world.connection(id).await["tenantId"], "alice");
         let uri = format!("/credentials?connectionId={id}");
@@ -775,12 +769,12 @@ async fn an_admin_does_not_take_a_connection_from_its_tenant() {
 }
 
 #[tokio::test]
-async fn older_spellings_of_the_claims_name_the_same_caller() {
+async fn older_claim_names_identify_the_same_caller() {
     let world = World::new().await;
-    put(&world, &world.alice, HERS).await;
+    put(&world, &world.alice, ALICES_CONNECTION).await;
     let sign = async |claims: Claims| world.sign("local", claims).await;
     let alice = || Some("alice".to_owned());
-    let uri = format!("/connections/{HERS}");
+    let uri = format!("/connections/{ALICES_CONNECTION}");
     for token in [
         sign(Claims { id: alice(), ..Claims::default() }).await,
         sign(Claims { sub: alice(), ..Claims::default() }).await,

@@ -1,4 +1,4 @@
-//! What a read costs a process that has nothing in memory yet, and that nothing is told of it before the token is verified.
+//! The cost of a read in a process with nothing in memory yet, and that nothing is revealed before the token is verified.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use larder::http::{Handler, Response};
 use larder::random::SystemRng;
 use larder::record::recorded;
 use larder::secret::Secret;
+use larder::trust::Trust;
 use larder_local::bundle::DataDir;
 use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use larder_tests::distant_aws::DistantAws;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 const SECRET: &str = "the secret of the workspace, which is long enough";
 const STORED: &str = r#"{"credentials":{"apiKey":"k"}}"#;
 
-/// AWS with one connection `mine` of the workspace `acme`.
+/// AWS with one connection, `mine`, in the workspace `acme`.
 struct Deployment {
     aws: DistantAws,
     database: EmbeddedDynamoDb,
@@ -47,14 +48,14 @@ impl Deployment {
         deployment
     }
 
-    /// The ports of a process that has just been started.
+    /// The environment of a process that has just started.
     fn process(&self) -> Environment {
         let settings = Settings {
             secrets: SecretsIn::SecretsManager("larder/".into()),
             keys: KeysFrom::Kms("alias/larder".into()),
             ..DataDir::open(Path::new(self.folder.path())).unwrap().settings("https://larder.example", Vec::new())
         };
-        let sdk = self.database.sdk_config().into_builder().http_client(aws_http::client());
+        let sdk = self.database.sdk_config().into_builder().http_client(aws_http::client(Trust::Machine));
         let sdk = sdk.endpoint_url(self.aws.endpoint()).build();
         Environment::new(settings, sdk, Arc::new(SystemClock), Arc::new(SystemRng))
     }
@@ -66,7 +67,7 @@ impl Deployment {
         reader
     }
 
-    /// The operations since the last time, sorted.
+    /// The operations since the last call, sorted.
     fn calls(&self) -> Vec<String> {
         let mut calls: Vec<_> =
             self.aws.take_calls().iter().map(|call| call.rsplit('.').next().unwrap().to_owned()).collect();
@@ -88,7 +89,7 @@ async fn send(handler: &dyn Handler, method: Method, token: &str, body: &str) ->
 }
 
 #[tokio::test]
-async fn a_cold_read_makes_its_calls_side_by_side_and_a_warm_one_makes_one() {
+async fn a_cold_read_calls_aws_in_parallel_and_a_warm_one_once() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     deployment.aws.set_delay(Duration::from_millis(200));
@@ -104,47 +105,47 @@ async fn a_cold_read_makes_its_calls_side_by_side_and_a_warm_one_makes_one() {
 }
 
 #[tokio::test]
-async fn a_token_of_no_workspace_asks_for_no_key_and_the_next_one_for_nothing() {
+async fn unknown_workspaces_need_no_decryption_and_are_remembered() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
-    let refused = send(&reader, Method::GET, &token("nowhere", SECRET), "").await;
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    let rejected = send(&reader, Method::GET, &token("nowhere", SECRET), "").await;
+    assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(deployment.calls(), ["GetItem", "GetSecretValue", "Query"]);
     let again = send(&reader, Method::GET, &token("nowhere", "another"), "").await;
-    assert_eq!((again.status(), again.body()), (StatusCode::UNAUTHORIZED, refused.body()));
+    assert_eq!((again.status(), again.body()), (StatusCode::UNAUTHORIZED, rejected.body()));
     assert_eq!(deployment.calls(), [""; 0]);
 }
 
 #[tokio::test]
-async fn a_forged_token_reads_ahead_once_at_most_and_is_told_nothing() {
+async fn a_forged_token_causes_one_read_ahead_and_learns_nothing() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     let forged = token("acme", "not the secret");
-    let refused = send(&reader, Method::GET, &forged, "").await;
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    assert!(!refused.body().contains("apiKey"), "{}", refused.body());
+    let rejected = send(&reader, Method::GET, &forged, "").await;
+    assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
+    assert!(!rejected.body().contains("apiKey"), "{}", rejected.body());
     assert_eq!(deployment.calls().len(), 4);
     let again = send(&reader, Method::GET, &forged, "").await;
-    assert_eq!((again.status(), again.body()), (StatusCode::UNAUTHORIZED, refused.body()));
+    assert_eq!((again.status(), again.body()), (StatusCode::UNAUTHORIZED, rejected.body()));
     assert_eq!(deployment.calls(), [""; 0]);
 }
 
 #[tokio::test]
-async fn a_refused_caller_names_neither_workspace_nor_connection() {
+async fn rejected_callers_leave_no_workspace_or_connection_in_the_log() {
     let deployment = Deployment::new().await;
     let (acme, mine) = (Some("acme".to_owned()), Some("mine".to_owned()));
     let forged = "a secret that nobody has given to anybody";
     for (secret, status, expected) in [(forged, 401, (None, None)), (SECRET, 200, (acme, mine))] {
         let reader = deployment.reader();
         let (response, record) = recorded(send(&reader, Method::GET, &token("acme", secret), "")).await;
-        assert_eq!((response.status().as_u16(), deployment.calls().len()), (status, 4), "it reads ahead");
+        assert_eq!((response.status().as_u16(), deployment.calls().len()), (status, 4), "the read ahead happened");
         assert_eq!((record.workspace, record.connection), expected);
         assert_eq!(record.refusal.is_some(), status == 401);
     }
 }
 
 #[tokio::test]
-async fn what_is_surely_no_token_reads_nothing_ahead() {
+async fn malformed_and_expired_tokens_cause_no_read_ahead() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
     let exp = SystemClock.now().unix_timestamp() - 1;

@@ -1,4 +1,4 @@
-//! A store of credentials that fails: nothing is lost, nothing wrong is served, and nothing is said that is not so.
+//! A failing credential store: nothing is lost, no wrong credentials are served, and the answers are truthful.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,13 +17,13 @@ use tokio::time::Instant;
 
 const C1: &str = "/credentials?connectionId=c1";
 
-async fn keeping() -> (World, CredentialApi) {
+async fn world_with_store() -> (World, CredentialApi) {
     let api = CredentialApi::start().await;
     (World::keeping(CredentialsIn::ExternalApi(api.url())).await, api)
 }
 
 async fn connected() -> (World, CredentialApi, MockProvider, String) {
-    let (world, api) = keeping().await;
+    let (world, api) = world_with_store().await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -34,7 +34,7 @@ async fn put(world: &World, json: &str) -> Answer {
     world.send_raw(Method::PUT, C1, &world.admin, format!(r#"{{"credentials":{json}}}"#)).await
 }
 
-/// A 503 that says what failed, when to come back, and nothing that is secret.
+/// Asserts a 503 that names the store and when to retry, and reveals no secret.
 fn assert_unavailable(answer: Answer) {
     let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.header("retry-after").is_some());
@@ -44,7 +44,7 @@ fn assert_unavailable(answer: Answer) {
     assert!(!answer.text().contains("marker-"), "{error}");
 }
 
-/// Every way not to answer that is over at once.
+/// Every fault that shows immediately.
 fn faults() -> Vec<Fault> {
     let statuses = [301, 400, 401, 403, 409, 413, 429, 500, 502, 503, 504];
     let statuses = statuses.into_iter().map(|status| Fault::Status(StatusCode::from_u16(status).unwrap()));
@@ -56,8 +56,8 @@ fn stored(api: &CredentialApi, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_never_served_as_something_else() {
-    let (world, api) = keeping().await;
+async fn unreadable_store_answers_are_never_served_as_credentials() {
+    let (world, api) = world_with_store().await;
     put(&world, r#""good""#).await.expect(StatusCode::CREATED);
     let bodies = [
         "",
@@ -83,16 +83,16 @@ async fn what_cannot_be_read_is_never_served_as_something_else() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_refused_leaves_what_was_there_and_can_be_tried_again_at_once() {
-    let (world, api) = keeping().await;
-    // Where nothing was, nothing is left.
-    for fault in faults().into_iter().filter(|fault| !is_without_answer(fault)) {
+async fn a_rejected_write_keeps_the_old_credentials_and_can_be_retried() {
+    let (world, api) = world_with_store().await;
+    // A rejected first write leaves nothing behind.
+    for fault in faults().into_iter().filter(|fault| !may_have_arrived(fault)) {
         api.fail([fault]);
         assert_unavailable(put(&world, r#""new""#).await);
         world.get("/connections/c1").await.expect(StatusCode::NOT_FOUND);
     }
     put(&world, r#""old""#).await.expect(StatusCode::CREATED);
-    for fault in faults().into_iter().filter(|fault| !is_without_answer(fault)) {
+    for fault in faults().into_iter().filter(|fault| !may_have_arrived(fault)) {
         api.fail([fault.clone()]);
         assert_unavailable(put(&world, r#""new""#).await);
         assert_eq!(world.credentials("c1").await, "old");
@@ -104,13 +104,13 @@ async fn a_write_that_was_refused_leaves_what_was_there_and_can_be_tried_again_a
     assert_eq!(world.credentials("c1").await, "new");
 }
 
-fn is_without_answer(fault: &Fault) -> bool {
+fn may_have_arrived(fault: &Fault) -> bool {
     matches!(fault, Fault::Status(StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT))
 }
 
 #[tokio::test]
-async fn a_write_without_an_answer_keeps_others_out_until_it_cannot_arrive_any_more() {
-    let (world, api) = keeping().await;
+async fn an_unanswered_write_blocks_others_until_it_cannot_arrive() {
+    let (world, api) = world_with_store().await;
     put(&world, r#""old""#).await.expect(StatusCode::CREATED);
     api.fail([Fault::Hang]);
     let start = Instant::now();
@@ -122,21 +122,21 @@ async fn a_write_without_an_answer_keeps_others_out_until_it_cannot_arrive_any_m
     assert!(answer.json()["message"].as_str().unwrap().contains("another request"), "{}", answer.text());
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=38).contains(&wait), "{wait}");
-    assert_eq!(api.calls().len(), 3, "nothing was sent meanwhile");
+    assert_eq!(api.calls().len(), 3, "nothing was sent in the meantime");
     world.advance(wait);
     put(&world, r#""next""#).await.expect(StatusCode::CREATED);
     assert_eq!(world.credentials("c1").await, "next");
 }
 
 #[tokio::test]
-async fn a_connection_whose_first_credentials_may_have_been_stored_says_so_and_is_healed_by_the_next() {
-    let (world, api) = keeping().await;
+async fn an_unconfirmed_first_write_is_flagged_until_the_next_succeeds() {
+    let (world, api) = world_with_store().await;
     api.fail([Fault::DoneBut(StatusCode::BAD_GATEWAY)]);
     assert_unavailable(put(&world, r#""first""#).await);
     let view = world.connection("c1").await;
     assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED");
     assert!(view["error"]["message"].as_str().unwrap().contains("could not be stored"), "{view}");
-    // Nobody else can take the place.
+    // Nobody else can take the id.
     let bob = world.token("bob").await;
     world.send(Method::PUT, C1, &bob, Some(&json!({"credentials": 1}))).await.expect(StatusCode::NOT_FOUND);
     world.advance(40);
@@ -147,7 +147,7 @@ async fn a_connection_whose_first_credentials_may_have_been_stored_says_so_and_i
 }
 
 #[tokio::test]
-async fn rotated_tokens_are_kept_until_the_store_takes_them() {
+async fn rotated_tokens_are_kept_until_the_store_accepts_them() {
     let (world, api, provider, id) = connected().await;
     for fault in faults().into_iter().chain([Fault::DoneBut(StatusCode::INTERNAL_SERVER_ERROR)]) {
         let before = provider.refreshes().len();
@@ -166,7 +166,7 @@ async fn rotated_tokens_are_kept_until_the_store_takes_them() {
 }
 
 #[tokio::test]
-async fn rotated_tokens_that_the_store_does_not_take_wait_on_the_recovery_queue() {
+async fn rotated_tokens_the_store_rejects_go_to_the_recovery_queue() {
     let (api, provider) = (CredentialApi::start().await, MockProvider::start().await);
     let (world, aws) = World::deployed(|settings| Settings {
         recovery_queue: Some("http://queues/recovery".into()),
@@ -189,7 +189,7 @@ async fn rotated_tokens_that_the_store_does_not_take_wait_on_the_recovery_queue(
     let recover = async || world.bundle.refresher().recover(&unsaved).await;
     assert!(recover().await.unwrap_err().is_transient());
     api.mend();
-    // As if another had gone on from here, stored what it got, and died before it wrote the row.
+    // Simulates another refresh that continued from here, stored its result, and died before writing the row.
     let refreshed = api.stored(&id).unwrap();
     api.store(&id, r#"{"access_token":"newer"}"#);
     assert_eq!(recover().await.unwrap(), Recovery::Superseded);
@@ -202,18 +202,18 @@ async fn rotated_tokens_that_the_store_does_not_take_wait_on_the_recovery_queue(
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_read_costs_no_refresh_token() {
+async fn an_unreadable_store_never_costs_a_refresh_token() {
     let (world, api, provider, id) = connected().await;
     world.advance(3300);
     for fault in faults().into_iter().chain([Fault::Cut]) {
         api.fail([fault]);
         let report = world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
         assert_eq!((report.due, report.failed, provider.refreshes().len()), (1, 1, 0));
-        // It does not stand in the way of others meanwhile.
+        // Until then, the connection does not hold up others.
         assert_eq!(world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap().due, 0);
         world.advance(300);
     }
-    // Nor does one that has lost them.
+    // The same holds for a store that has lost the credentials.
     let json = api.stored(&id).unwrap();
     api.fail([Fault::Status(StatusCode::NOT_FOUND)]);
     assert_eq!(world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap().failed, 1);
@@ -225,8 +225,8 @@ async fn a_store_that_cannot_be_read_costs_no_refresh_token() {
 }
 
 #[tokio::test]
-async fn a_connection_is_not_made_unless_its_credentials_are_stored() {
-    let (world, api) = keeping().await;
+async fn a_connection_is_created_only_if_its_credentials_are_stored() {
+    let (world, api) = world_with_store().await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
     let id = connect::own_connection_id("local", "crm", Some("alice"));
@@ -243,7 +243,7 @@ async fn a_connection_is_not_made_unless_its_credentials_are_stored() {
     connect(StatusCode::OK).await;
     assert_eq!(world.credentials(&id).await["access_token"], "access-2");
 
-    // Nor renewed.
+    // The same holds for a reconnect.
     api.fail([Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)]);
     connect(StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(world.credentials(&id).await["access_token"], "access-2");
@@ -252,16 +252,16 @@ async fn a_connection_is_not_made_unless_its_credentials_are_stored() {
 }
 
 #[tokio::test]
-async fn a_connection_is_gone_only_when_its_credentials_are() {
+async fn a_connection_is_deleted_only_after_its_credentials() {
     let (world, api, _, id) = connected().await;
     let uri = format!("/connections/{id}");
     let delete = async || world.send(Method::DELETE, &uri, &world.admin, None).await;
-    // The first answer is to the read for the provider, who is told that the connection ends.
+    // The first fault hits the read that precedes the call to the provider.
     api.fail([Fault::Status(StatusCode::INTERNAL_SERVER_ERROR), Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)]);
     assert_unavailable(delete().await);
     world.get(&uri).await.expect(StatusCode::OK);
     assert!(api.stored(&id).is_some());
-    // And where there is no `DELETE`, and the other way fails.
+    // The same holds if the API has no `DELETE`, and the `PUT` instead of it fails.
     api.set_delete(Delete::Unknown(StatusCode::METHOD_NOT_ALLOWED));
     api.fail_on(&Method::PUT, [Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)]);
     assert_unavailable(delete().await);
@@ -272,12 +272,12 @@ async fn a_connection_is_gone_only_when_its_credentials_are() {
 }
 
 #[tokio::test]
-async fn a_late_writer_writes_nothing_outside() {
+async fn a_refresh_that_lost_its_lease_writes_nothing_to_the_store() {
     let (world, api, provider, id) = connected().await;
     let connections = world.bundle.environment().connections();
     let refresher = Arc::clone(world.bundle.refresher());
     world.advance(3300);
-    // While the provider answers, the lease runs out and another takes it.
+    // While the provider answers, the lease expires and another refresh takes it.
     let is_taken = Arc::new(AtomicBool::new(false));
     let (clock, taken) = (Arc::clone(&world.clock), Arc::clone(&is_taken));
     provider.set_delay(Duration::from_millis(500));
@@ -301,30 +301,30 @@ async fn a_late_writer_writes_nothing_outside() {
 }
 
 #[tokio::test]
-async fn a_refresh_and_a_put_at_once_end_with_one_of_them_whole() {
+async fn puts_during_a_refresh_win_and_are_stored_whole() {
     let (world, api, provider, id) = connected().await;
     provider.set_delay(Duration::from_millis(300));
     world.advance(3300);
     let uri = format!("/credentials?connectionId={id}");
-    let body = json!({"credentials": {"access_token": "by-hand", "refresh_token": "by-hand", "expires_in": 3600}});
+    let body = json!({"credentials": {"access_token": "put", "refresh_token": "put", "expires_in": 3600}});
     let puts = join_all((0..2).map(|_| world.send(Method::PUT, &uri, &world.admin, Some(&body))));
     let (_, puts) = tokio::join!(world.sweep(), puts);
     for answer in puts {
         answer.expect(StatusCode::CREATED);
     }
-    // Whoever had the lease first, the put was acknowledged after it.
+    // No matter which had the lease first, the put was acknowledged last.
     assert_eq!(world.credentials(&id).await, body["credentials"]);
     assert_eq!(stored(&api, &id), body["credentials"]);
     provider.set_delay(Duration::ZERO);
     world.advance(3300);
     world.sweep().await;
-    assert_eq!(provider.refreshes().last().unwrap().get("refresh_token"), Some("by-hand"));
+    assert_eq!(provider.refreshes().last().unwrap().get("refresh_token"), Some("put"));
 }
 
 #[tokio::test]
-async fn what_dies_between_the_two_writes_leaves_the_newer_credentials() {
+async fn a_crash_between_store_and_row_keeps_the_newer_credentials() {
     let (world, api, provider, id) = connected().await;
-    // As if a refresh had stored what it got, and died before it wrote the row.
+    // Simulates a refresh that stored its result and died before writing the row.
     let newer = r#"{"access_token":"newer","refresh_token":"newer-refresh","expires_in":3600}"#;
     api.store(&id, newer);
     assert_eq!(world.credentials(&id).await["access_token"], "newer");
@@ -335,16 +335,16 @@ async fn what_dies_between_the_two_writes_leaves_the_newer_credentials() {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_read_are_replaced_and_removed_all_the_same() {
+async fn unreadable_credentials_can_still_be_replaced_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::keeping(CredentialsIn::Files(folder.path().to_owned())).await;
-    for repair in [Method::PUT, Method::DELETE] {
+    for method in [Method::PUT, Method::DELETE] {
         put(&world, "1").await.expect(StatusCode::CREATED);
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             std::fs::write(entry.unwrap().path(), "damaged").unwrap();
         }
         assert_unavailable(world.get(C1).await);
-        let status = world.send_raw(repair, C1, &world.admin, r#"{"credentials":2}"#).await.0.status();
+        let status = world.send_raw(method, C1, &world.admin, r#"{"credentials":2}"#).await.0.status();
         assert!(status.is_success(), "{status}");
     }
     assert_eq!(Routes(&world).get("local", "c1").await, None);

@@ -1,4 +1,4 @@
-//! Every place that credentials can be kept in, held to one suite, and through a whole life: connect, refresh, delete.
+//! Every credential store passes the same suite and a full lifecycle: connect, refresh, delete.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,10 +23,10 @@ use url::Url;
 const MOST: usize = Credentials::MAX_BYTES;
 const SECRET_MOST: usize = 64 * 1024;
 
-/// A second Larder on a loopback port, and one that keeps its credentials there.
+/// A Larder that stores its credentials in a second one on a loopback port, and that second one.
 async fn two_larders() -> (World, World) {
     let second = World::new().await;
-    // The workspaces have the same secrets at both.
+    // The workspaces have the same secrets in both.
     second.sign("other", Claims::default()).await;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/prod/credentials?from=first", listener.local_addr().unwrap());
@@ -35,8 +35,8 @@ async fn two_larders() -> (World, World) {
     (first, second)
 }
 
-/// Connects, refreshes twice, deletes. What the routes say is the same wherever the credentials are.
-async fn live(world: &World) {
+/// Connects, refreshes twice and deletes. The routes answer the same for every store.
+async fn full_lifecycle(world: &World) {
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -53,12 +53,12 @@ async fn live(world: &World) {
             Some(&*format!("refresh-{}", number - 1))
         );
     }
-    // An expired one is renewed by its reader, and connecting again replaces it.
+    // A reader refreshes an expired token, and reconnecting replaces it.
     world.advance(3600);
     assert_eq!(world.credentials(&id).await["access_token"], "access-4");
     assert_eq!(world.connect(&provider).await, id);
     assert_eq!(world.credentials(&id).await["access_token"], "access-5");
-    // A failure leaves them as they are.
+    // A failed refresh leaves the credentials as they are.
     provider.script(500, &json!({}));
     world.advance(3300);
     world.sweep().await;
@@ -68,7 +68,7 @@ async fn live(world: &World) {
     world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
     world.get(&uri).await.expect(StatusCode::NOT_FOUND);
     assert_eq!(world.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
-    let body = json!({"credentials": {"access_token": "by-hand", "refresh_token": "r", "expires_in": 3600}});
+    let body = json!({"credentials": {"access_token": "put", "refresh_token": "r", "expires_in": 3600}});
     world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
     assert_eq!(world.credentials(&id).await, body["credentials"]);
     world.send(Method::DELETE, &format!("/connections/{id}"), &world.admin, None).await.expect(StatusCode::NO_CONTENT);
@@ -96,19 +96,19 @@ fn credentials(json: &str) -> Credentials {
 }
 
 #[tokio::test]
-async fn database_keeps_credentials() {
+async fn the_database_stores_credentials() {
     let mut world = World::new().await;
     conform(&Routes(&world), MOST).await;
-    live(&world).await;
+    full_lifecycle(&world).await;
     survives_a_restart(&mut world).await;
 }
 
 #[tokio::test]
-async fn memory_keeps_credentials_until_the_process_ends() {
+async fn memory_stores_credentials_until_the_process_ends() {
     conform(&Port(Arc::new(Memory::default())), MOST).await;
     let mut world = World::keeping(CredentialsIn::Memory).await;
     conform(&Routes(&world), MOST).await;
-    live(&world).await;
+    full_lifecycle(&world).await;
     Routes(&world).set("local", "lost", "1").await;
     world.restart().await;
     assert_eq!(Routes(&world).get("local", "lost").await, None);
@@ -117,51 +117,51 @@ async fn memory_keeps_credentials_until_the_process_ends() {
 }
 
 #[tokio::test]
-async fn files_keep_credentials() {
+async fn files_store_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let files = CredentialFiles::new(folder.path().join("port"), sealer(folder.path()));
     conform(&Port(Arc::new(files)), MOST).await;
     let mut world = World::keeping(CredentialsIn::Files(folder.path().join("routes"))).await;
     conform(&Routes(&world), MOST).await;
-    live(&world).await;
+    full_lifecycle(&world).await;
     survives_a_restart(&mut world).await;
 }
 
 #[tokio::test]
-async fn an_external_api_keeps_credentials() {
+async fn an_external_api_stores_credentials() {
     let api = CredentialApi::start().await;
     let mut world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
     world.sign("other", Claims::default()).await;
     conform(&Port(world.bundle.environment().credential_store().unwrap().unwrap()), MOST).await;
     conform(&Routes(&world), MOST).await;
-    live(&world).await;
+    full_lifecycle(&world).await;
     survives_a_restart(&mut world).await;
 }
 
 #[tokio::test]
-async fn another_larder_keeps_credentials() {
+async fn another_larder_stores_credentials() {
     let (mut first, _second) = two_larders().await;
     conform(&Port(first.bundle.environment().credential_store().unwrap().unwrap()), MOST).await;
     conform(&Routes(&first), MOST).await;
-    live(&first).await;
+    full_lifecycle(&first).await;
     survives_a_restart(&mut first).await;
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn secrets_manager_keeps_credentials() {
+async fn secrets_manager_stores_credentials() {
     let moto = Moto::start().await;
     let credentials = CredentialsIn::SecretsManager("larder/".into());
     let mut world = World::keeping_in_aws(credentials, &moto.sdk_config()).await;
     conform(&Port(world.bundle.environment().credential_store().unwrap().unwrap()), SECRET_MOST).await;
     conform(&Routes(&world), SECRET_MOST).await;
-    live(&world).await;
+    full_lifecycle(&world).await;
     survives_a_restart(&mut world).await;
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn each_write_makes_one_version_of_a_secret_and_the_one_before_stays() {
+async fn each_write_adds_one_secret_version_and_keeps_the_previous_one() {
     let moto = Moto::start().await;
     let client = aws_sdk_secretsmanager::Client::new(&moto.sdk_config());
     let store = CredentialSecrets::new(SecretsManager::new(client.clone(), "larder/", None));
@@ -174,7 +174,7 @@ async fn each_write_makes_one_version_of_a_secret_and_the_one_before_stays() {
         list.send().await.unwrap().versions.unwrap().len()
     };
     let [first, second, third] = ["1", "2", "3"].map(|digit| digit.repeat(43));
-    // Twice, as after an answer that was lost.
+    // Each write is repeated, as after a lost answer.
     for _ in 0..2 {
         store.set(key("c1"), &credentials("\"old\""), &first).await.unwrap();
         assert_eq!((stage("AWSCURRENT").await.as_deref(), versions().await), (Some("\"old\""), 1));
@@ -184,18 +184,18 @@ async fn each_write_makes_one_version_of_a_secret_and_the_one_before_stays() {
         assert_eq!((stage("AWSCURRENT").await.as_deref(), versions().await), (Some("\"new\""), 2));
         assert_eq!(stage("AWSPREVIOUS").await.as_deref(), Some("\"old\""));
     }
-    // What was there before is a write like any other.
+    // Writing an earlier value again is a write like any other.
     store.set(key("c1"), &credentials("\"old\""), &third).await.unwrap();
     assert_eq!(store.get(key("c1")).await.unwrap().unwrap().as_json(), "\"old\"");
     assert_eq!(stage("AWSPREVIOUS").await.as_deref(), Some("\"new\""));
 
-    // Deleted and made again, with ids that were used before.
+    // A secret that is deleted and recreated may reuse write ids.
     store.remove(key("c1")).await.unwrap();
     assert_eq!(stage("AWSCURRENT").await, None);
     store.set(key("c1"), &credentials("\"again\""), &first).await.unwrap();
     assert_eq!((stage("AWSCURRENT").await.as_deref(), versions().await), (Some("\"again\""), 1));
 
-    // One that its owner has scheduled to be deleted is none.
+    // A secret scheduled for deletion by its owner counts as absent.
     client.delete_secret().secret_id("larder/credentials/local/c1").send().await.unwrap();
     assert!(store.get(key("c1")).await.unwrap().is_none());
     store.remove(key("c1")).await.unwrap();
@@ -203,7 +203,7 @@ async fn each_write_makes_one_version_of_a_secret_and_the_one_before_stays() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn what_is_too_large_for_a_secret_is_refused_before_anything_is_written() {
+async fn credentials_too_large_for_a_secret_are_rejected_before_writing() {
     let moto = Moto::start().await;
     let credentials = CredentialsIn::SecretsManager("larder/".into());
     let world = World::keeping_in_aws(credentials, &moto.sdk_config()).await;
@@ -217,7 +217,7 @@ async fn what_is_too_large_for_a_secret_is_refused_before_anything_is_written() 
 }
 
 #[tokio::test]
-async fn a_row_whose_credentials_are_elsewhere_has_none_of_them() {
+async fn rows_never_contain_externally_stored_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::keeping(CredentialsIn::Files(folder.path().to_owned())).await;
     Routes(&world).set("local", "c1", r#""the-credentials""#).await;
@@ -229,7 +229,7 @@ async fn a_row_whose_credentials_are_elsewhere_has_none_of_them() {
     fs::remove_dir_all(folder.path()).unwrap();
     assert_eq!(Routes(&world).get("local", "c1").await, None);
 
-    // With another setting, Larder knows that it does not have them.
+    // Under another setting, Larder reports that the credentials are in a different store.
     Routes(&world).set("local", "c1", r#""the-credentials""#).await;
     for credentials in [CredentialsIn::Database, CredentialsIn::Memory] {
         world.restart_keeping(credentials).await;
@@ -241,7 +241,7 @@ async fn a_row_whose_credentials_are_elsewhere_has_none_of_them() {
 }
 
 #[tokio::test]
-async fn credentials_in_rows_move_out_when_they_are_next_written() {
+async fn credentials_in_rows_move_to_the_store_on_their_next_write() {
     let (mut world, provider, api) = (World::new().await, MockProvider::start().await, CredentialApi::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -255,7 +255,7 @@ async fn credentials_in_rows_move_out_when_they_are_next_written() {
 }
 
 #[tokio::test]
-async fn files_are_for_their_owner_alone() {
+async fn credential_files_are_private_to_their_owner() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("not/there/yet");
     let files = CredentialFiles::new(&at, sealer(folder.path()));
@@ -270,7 +270,7 @@ async fn files_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_half_written_in_a_crash_is_never_read() {
+async fn a_half_written_credential_file_is_never_read() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("files");
     let files = CredentialFiles::new(&at, sealer(folder.path()));
@@ -285,15 +285,16 @@ async fn a_file_that_was_half_written_in_a_crash_is_never_read() {
 }
 
 #[tokio::test]
-async fn a_file_opens_only_in_its_own_place_and_unchanged() {
+async fn a_moved_or_modified_credential_file_cannot_be_opened() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("files");
     let files = CredentialFiles::new(&at, sealer(folder.path()));
     files.set(key("c1"), &credentials("\"one\""), "w").await.unwrap();
-    let of = || fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some());
-    let one = of().next().unwrap();
+    let sealed_files =
+        || fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some());
+    let one = sealed_files().next().unwrap();
     files.set(key("c2"), &credentials("\"two\""), "w").await.unwrap();
-    let two = of().find(|path| *path != one).unwrap();
+    let two = sealed_files().find(|path| *path != one).unwrap();
     let bytes = fs::read(&one).unwrap();
     fs::write(&two, &bytes).unwrap();
     assert!(files.get(key("c2")).await.is_err());
@@ -312,13 +313,13 @@ async fn a_file_opens_only_in_its_own_place_and_unchanged() {
 }
 
 #[test]
-fn writers_in_several_threads_leave_one_file_whole() {
+fn concurrent_writers_leave_one_intact_file() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("files");
     let sealer = sealer(folder.path());
     let values: Vec<_> = (0..4).map(|number| format!("\"{}\"", number.to_string().repeat(100_000))).collect();
     let run = |work: &mut dyn FnMut(&CredentialFiles, &tokio::runtime::Runtime)| {
-        // Nothing is shared but the folder, as between processes: the lock is on a file that each opens for itself.
+        // The threads share only the folder, like processes: each opens the lock file itself.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         work(&CredentialFiles::new(&at, sealer.clone()), &runtime);
     };
@@ -339,7 +340,7 @@ fn writers_in_several_threads_leave_one_file_whole() {
 }
 
 #[tokio::test]
-async fn requests_to_an_external_api_are_the_documented_ones() {
+async fn external_api_requests_match_the_documentation() {
     let api = CredentialApi::start().await;
     let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
     let id = "a b&c=d";
@@ -371,7 +372,7 @@ async fn requests_to_an_external_api_are_the_documented_ones() {
 }
 
 #[tokio::test]
-async fn an_api_without_delete_is_left_with_null() {
+async fn an_api_without_delete_gets_null_instead() {
     for status in [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_FOUND, StatusCode::NOT_IMPLEMENTED] {
         let api = CredentialApi::start().await;
         let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
@@ -384,14 +385,14 @@ async fn an_api_without_delete_is_left_with_null() {
         }
         let puts = api.calls().iter().filter(|call| call.what.starts_with("PUT")).count();
         assert_eq!(puts, 4);
-        // Nothing that could be removed was ever there.
+        // Removing credentials that never existed writes nothing.
         Routes(&world).remove("local", "c2").await;
         assert_eq!(api.stored("c2"), None);
     }
 }
 
 #[tokio::test]
-async fn a_token_for_another_larder_opens_one_connection_there_and_nothing_where_it_was_made() {
+async fn a_token_for_another_larder_works_there_for_one_connection() {
     let (first, second) = two_larders().await;
     for (world, id) in [(&first, "c1"), (&first, "c2"), (&second, "own")] {
         Routes(world).set("local", id, r#""secret""#).await;
@@ -427,7 +428,7 @@ async fn a_token_for_another_larder_opens_one_connection_there_and_nothing_where
         }
         assert_eq!(ask(&first, "/credentials?connectionId=c1", claims).await, StatusCode::UNAUTHORIZED);
     }
-    // It is nobody's admin: what is alice's stays hers.
+    // Such a token never acts as an admin, and alice's credentials stay hers.
     for claims in [of("c3", None, false), of("c3", None, true), of("c3", Some("bob"), true)] {
         assert_eq!(ask(&second, "/credentials?connectionId=c3", claims).await, StatusCode::NOT_FOUND);
     }

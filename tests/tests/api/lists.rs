@@ -1,4 +1,4 @@
-//! Lists of connections, by the indexes that there are.
+//! Lists of connections, with and without the tenant index.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use larder::caller::Claims;
 use larder_tests::{Answer, World};
 use serde_json::{Value, json};
 
-/// The table of connections before there was the index of tenants.
+/// The connections table as it was before the tenant index existed.
 fn former_table() -> Value {
     let attribute = |name: &str, kind: &str| json!({"AttributeName": name, "AttributeType": kind});
     let index = |name: &str, keys: [&str; 2], projection: Value| {
@@ -36,7 +36,7 @@ fn former_table() -> Value {
     })
 }
 
-/// A row as it was written then; the number is its age.
+/// A row as that version wrote it. A larger `age` makes it older.
 fn row(workspace: &str, id: &str, tenant: Option<&str>, age: usize) -> Item {
     let created_at = (1_767_225_600_000 - age).to_string();
     let mut row = json!({
@@ -51,14 +51,19 @@ fn row(workspace: &str, id: &str, tenant: Option<&str>, age: usize) -> Item {
     serde_json::from_value(row).unwrap()
 }
 
-/// The attributes of a row that the indexes project, which is enough for rows that are never read.
+/// A row with only the attributes that the indexes project, enough for rows that are never read.
 fn entry(id: &str, tenant: &str, age: usize) -> Item {
-    let text = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
+    let string = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
     let created_at = ("created_at".to_owned(), AttributeValue::N((1_767_225_600_000 - age).to_string()));
-    Item::from([text("id", &format!("local#{id}")), text("workspace", "local"), text("tenant", tenant), created_at])
+    Item::from([
+        string("id", &format!("local#{id}")),
+        string("workspace", "local"),
+        string("tenant", tenant),
+        created_at,
+    ])
 }
 
-/// A world over the database of an earlier version, with these rows.
+/// A world over a database from that version, with these rows.
 async fn former_world(rows: Vec<Item>) -> World {
     World::over_database(|file: &Path| {
         let database = Database::new(file.to_str().unwrap()).unwrap();
@@ -75,7 +80,7 @@ fn ids(answer: &Answer) -> Vec<String> {
     items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// All pages of alice, one after another.
+/// All pages of alice's connections, in order.
 async fn pages(world: &World, limit: usize) -> Vec<Vec<String>> {
     let (mut pages, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -90,7 +95,7 @@ async fn pages(world: &World, limit: usize) -> Vec<Vec<String>> {
     }
 }
 
-/// Takes the index of tenants away, as if it was not there yet.
+/// Deletes the tenant index, as if it had not been created yet.
 async fn without_index(world: &World) {
     let delete = aws_sdk_dynamodb::types::DeleteGlobalSecondaryIndexAction::builder().index_name("by_tenant");
     let delete = aws_sdk_dynamodb::types::GlobalSecondaryIndexUpdate::builder().delete(delete.build().unwrap());
@@ -99,10 +104,10 @@ async fn without_index(world: &World) {
 }
 
 #[tokio::test]
-async fn a_tenants_page_among_100_000_of_others_takes_three_calls() {
+async fn a_page_for_one_tenant_among_100_000_others_takes_three_calls() {
     const OTHERS: usize = 100_000;
     let others = (0..OTHERS).map(|number| entry(&format!("b{number}"), "bob", OTHERS + number));
-    // Older than all others, and newer than all others.
+    // Some are older and some newer than all the others.
     let own = (0..60).map(|number| row("local", &format!("a{number:02}"), Some("alice"), number * 9_000));
     let elsewhere = [row("local2", "a99", Some("alice"), 0), row("local", "nobodys", None, 0)];
     let world = former_world(others.chain(own).chain(elsewhere).collect()).await;
@@ -118,7 +123,7 @@ async fn a_tenants_page_among_100_000_of_others_takes_three_calls() {
 }
 
 #[tokio::test]
-async fn a_database_of_an_earlier_version_gets_the_index() {
+async fn a_database_from_an_earlier_version_gets_the_tenant_index() {
     let mut world = former_world(vec![
         row("local", "a1", Some("alice"), 1),
         row("local", "a0", Some("alice"), 2),
@@ -137,7 +142,7 @@ async fn a_database_of_an_earlier_version_gets_the_index() {
 }
 
 #[tokio::test]
-async fn tenants_are_listed_without_the_index() {
+async fn tenants_can_list_connections_without_the_index() {
     let world = former_world(vec![
         row("local", "a1", Some("alice"), 9),
         row("local", "b1", Some("bob"), 8),
@@ -146,13 +151,13 @@ async fn tenants_are_listed_without_the_index() {
     ])
     .await;
     without_index(&world).await;
-    assert_eq!(pages(&world, 1).await.concat(), ["a1", "a0"], "oldest first, as before");
+    assert_eq!(pages(&world, 1).await.concat(), ["a1", "a0"], "oldest first");
     let first = world.send(Method::GET, "/connections?limit=1", &world.alice, None).await.json();
     let cursor = first["cursor"].as_str().unwrap().to_owned();
     let uri = |cursor: &str| format!("/connections?cursor={cursor}");
-    // One of the other list has no place here, nor the other way round.
-    let of_index = URL_SAFE_NO_PAD.encode("#a0");
-    world.send(Method::GET, &uri(&of_index), &world.alice, None).await.expect(StatusCode::BAD_REQUEST);
+    // A cursor from one kind of list is invalid in the other.
+    let index_cursor = URL_SAFE_NO_PAD.encode("#a0");
+    world.send(Method::GET, &uri(&index_cursor), &world.alice, None).await.expect(StatusCode::BAD_REQUEST);
 
     let mut world = world;
     world.restart().await;
@@ -163,7 +168,7 @@ async fn tenants_are_listed_without_the_index() {
         "{}",
         refusal.text()
     );
-    assert_eq!(ids(&world.send(Method::GET, &uri(&of_index), &world.alice, None).await), ["a1"]);
+    assert_eq!(ids(&world.send(Method::GET, &uri(&index_cursor), &world.alice, None).await), ["a1"]);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! No secret is logged or shown: every flow is run with marker secrets, and everything that Larder logs and answers is
-//! searched for them. The test takes the log of its process, and so needs one of its own.
+//! No secret is logged or shown: the test runs every flow with marker secrets, and searches Larder's log, answers and
+//! metrics for them. It captures the log of its process, and so needs a process of its own.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,11 +21,11 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 
-/// Ours in full. Dependencies may log what they carry at levels that nobody turns on in production.
+/// Our own crates log everything. Dependencies may log their data at levels that nobody enables in production.
 const FILTER: &str = "info,larder=trace,larder_local=trace,connect=trace,oauth_callback=trace,get_credentials=trace,\
                       put_credentials=trace,connections=trace,refresh=trace";
 
-/// The function `refresh` has no connectors of its own.
+/// The function `refresh` brings no connectors, so the test passes them.
 const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/connectors");
 
 #[derive(Clone, Default)]
@@ -47,12 +47,12 @@ impl Log {
     }
 }
 
-/// A secret as providers make them: long, with digits.
+/// A secret like those of providers: long, with digits.
 fn marker(name: &str) -> String {
     format!("marker-{name}-8f14e45fceea167a5a36dedd4bea2543")
 }
 
-/// What was answered, and what must not have been.
+/// The collected answers, and the secrets that must not be in them.
 #[derive(Default)]
 struct Evidence {
     answers: Vec<String>,
@@ -60,7 +60,7 @@ struct Evidence {
 }
 
 impl Evidence {
-    /// Keeps an answer, headers included, but for the cookie of a flow: it goes back to the browser that sent it.
+    /// Keeps an answer with its headers, except the flow cookie, which is meant for this browser.
     fn keep(&mut self, answer: Answer) -> Answer {
         let text = answer.snapshot();
         let lines = text.lines().filter(|line| !line.starts_with("set-cookie: __Host-larder-"));
@@ -68,7 +68,7 @@ impl Evidence {
         answer
     }
 
-    /// Keeps the state, the challenge and the cookie of a flow that begins, and gives where the browser is sent.
+    /// Keeps the state and the cookie of a new flow. Returns the URL to which the browser is redirected.
     fn keep_flow(&mut self, answer: &Answer) -> String {
         let location = answer.location();
         let url = Url::parse(&location).unwrap();
@@ -85,19 +85,19 @@ fn tokens(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_any_log_line_or_answer() {
-    if !is_alone("logs::no_secret_is_in_any_log_line_or_answer").await {
+async fn no_secret_appears_in_logs_or_answers() {
+    if !is_alone("logs::no_secret_appears_in_logs_or_answers").await {
         return;
     }
     let (log, json_log) = (Log::default(), Log::default());
     let (writer, json_writer) = (log.clone(), json_log.clone());
-    let for_people = tracing_subscriber::fmt::layer().with_span_events(FmtSpan::FULL).with_ansi(false);
-    // As the functions write in AWS.
-    let for_programs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    let text_layer = tracing_subscriber::fmt::layer().with_span_events(FmtSpan::FULL).with_ansi(false);
+    // The format that the functions use in AWS.
+    let json_layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
     tracing_subscriber::registry()
         .with(EnvFilter::new(FILTER))
-        .with(for_people.with_writer(move || writer.clone()))
-        .with(for_programs.with_writer(move || json_writer.clone()))
+        .with(text_layer.with_writer(move || writer.clone()))
+        .with(json_layer.with_writer(move || json_writer.clone()))
         .init();
 
     let mut evidence = Evidence::default();
@@ -109,12 +109,12 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     fail_to_connect(&world, &provider, &mut evidence).await;
     refresh(&world, &provider, &id, &mut evidence).await;
     store(&world, &mut evidence).await;
-    turn_away(&world, &mut evidence).await;
-    keep_outside(&mut evidence).await;
+    reject_tokens(&world, &mut evidence).await;
+    store_externally(&mut evidence).await;
     run_scripts(&mut evidence).await;
-    leave_the_process(&mut evidence).await;
+    notify_services(&mut evidence).await;
 
-    // What Larder stands on is damaged.
+    // Larder's own secret file is damaged.
     let damage = json!({"workspaces/local": marker("damaged")});
     std::fs::write(world.folder().join("secrets.json"), damage.to_string()).unwrap();
     world.advance(600);
@@ -128,17 +128,17 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     assert!(answer.0.status().is_server_error());
 
     let text = log.text();
-    let kinds = ["a refresh failed", "internal error", "a dependency failed", "the exchange is over", "entered"];
+    let kinds = ["a refresh failed", "internal error", "a dependency failed", "the exchange finished", "entered"];
     let members = ["function=\"connect\"", "status=401", "refusal=", "errorKey=", "outcome=\"refreshed\"", "due="];
     for part in kinds.into_iter().chain(members) {
-        assert!(text.contains(part), "the log has nowhere {part:?}, so this test proves nothing: {text}");
+        assert!(text.contains(part), "the log never contains {part:?}, so this test proves nothing: {text}");
     }
     let json_text = json_log.text();
-    assert!(json_text.contains("consoleLevel"), "no script wrote a line");
+    assert!(json_text.contains("consoleLevel"), "no script logged a line");
     for line in json_text.lines() {
         let Members(names) = serde_json::from_str(line).unwrap();
         let distinct: BTreeSet<&String> = names.iter().collect();
-        assert_eq!(distinct.len(), names.len(), "a member is there twice: {line}");
+        assert_eq!(distinct.len(), names.len(), "a member occurs twice: {line}");
     }
     let metrics = world.metrics();
     for name in ["Refreshes", "SecondsToExpiry", "ProviderLatency", "SweeperLag"] {
@@ -164,7 +164,7 @@ async fn no_secret_is_in_any_log_line_or_answer() {
     }
 }
 
-/// The names of an object's members, those that come twice as well.
+/// The names of an object's members, including duplicates.
 struct Members(Vec<String>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -189,7 +189,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// A connect and its callback, by query and by form.
+/// Connects by query and by form, and repeats the callbacks.
 async fn connect(world: &World, provider: &MockProvider, evidence: &mut Evidence) -> String {
     let mut browser = Browser::default();
     let input = json!({"apiKey": marker("input")}).to_string();
@@ -208,7 +208,7 @@ async fn connect(world: &World, provider: &MockProvider, evidence: &mut Evidence
         let callback = provider.come_back(&location, &[("code", &marker("code"))]);
         let page = browser.get(world, &callback).await.expect(StatusCode::OK);
         evidence.keep(page);
-        // Again.
+        // A repeated callback.
         let page = browser.get(world, &callback).await.expect(StatusCode::OK);
         evidence.keep(page);
         let other = callback.replace(&marker("code"), "another");
@@ -218,7 +218,7 @@ async fn connect(world: &World, provider: &MockProvider, evidence: &mut Evidence
     list["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
-/// Every way in which a connect fails, told on a page, by redirect and by message.
+/// Connects that fail in every way, reported on a page, by redirect and by message.
 async fn fail_to_connect(world: &World, provider: &MockProvider, evidence: &mut Evidence) {
     let channels = ["", "&requestId=r1", "&redirectUri=https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder"];
     for (number, failure) in failures().into_iter().enumerate() {
@@ -241,7 +241,7 @@ async fn fail_to_connect(world: &World, provider: &MockProvider, evidence: &mut 
         evidence.keep(browser.get(world, &provider.come_back(&location, &[("code", &marker("code"))])).await);
     }
     provider.set_test_status(200);
-    // Callbacks that belong to nobody, or not to this browser.
+    // Callbacks without a flow, and of another browser's flow.
     let mut browser = Browser::default();
     let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
     let location = evidence.keep_flow(&browser.get(world, &uri).await);
@@ -253,7 +253,7 @@ async fn fail_to_connect(world: &World, provider: &MockProvider, evidence: &mut 
     let uri = format!("/oauth-callback?code={}&state={}", marker("code"), marker("state"));
     evidence.keep(browser.get(world, &uri).await);
     evidence.keep(browser.get(world, &provider.come_back(&location, &[("error", &marker("code"))])).await);
-    // Requests to connect that cannot be read.
+    // Malformed connect requests.
     for payload in [format!("\"{}\"", marker("payload")), format!("{{\"name\":[\"{}\"]}}", marker("payload"))] {
         evidence.keep(browser.post(world, "/connect", &[("payload", &payload)]).await);
     }
@@ -262,7 +262,7 @@ async fn fail_to_connect(world: &World, provider: &MockProvider, evidence: &mut 
     world.advance(60);
 }
 
-/// What a token endpoint answers when it does not give a token; some repeat what they were sent.
+/// Answers of a token endpoint without a usable token. Some echo a secret.
 fn failures() -> Vec<(u16, String)> {
     let secret = marker("echo");
     let echoed = json!({"error": "invalid_grant", "error_description": format!("the token {secret} is revoked")});
@@ -284,13 +284,13 @@ fn failures() -> Vec<(u16, String)> {
     ]
 }
 
-/// Refreshes that succeed and that fail, by hand, when due, by a reader, and by the function's own events.
+/// Refreshes that succeed and fail: manual, due, for a reader, and by the function's own events.
 async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mut Evidence) {
     let uri = format!("/connections/{id}/refresh-credentials");
     provider.script(200, &tokens("refreshed"));
     evidence.keep(world.post(&uri).await.expect(StatusCode::OK));
     for failure in failures() {
-        // New credentials make it ready again after a failure for good.
+        // New credentials make the connection ready again after a permanent failure.
         let body = json!({"credentials": tokens("put")});
         let put = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &put, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
@@ -301,7 +301,7 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
             world.advance(if uri.starts_with("/credentials") { 400 } else { 0 });
             provider.script_raw(failure.0, &failure.1, &[]);
             let answer = world.get(&uri).await;
-            // The credentials themselves are for who may read them.
+            // Credentials are meant for this caller, so a successful read is not evidence.
             if answer.0.status() != StatusCode::OK || !uri.starts_with("/credentials") {
                 evidence.keep(answer);
             }
@@ -317,7 +317,7 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
             world.send(Method::PUT, &put, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
         }
     }
-    // A provider that is gone, whose address holds a secret.
+    // An unreachable provider with a secret in its URL.
     let parameters = json!({"clientSecret": marker("client-secret"), "extra": {"prompt": "consent"}});
     let mut gone = parameters.clone();
     gone["tokenUri"] = format!("http://127.0.0.1:1/token?key={}", marker("token-uri")).into();
@@ -327,7 +327,7 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
     evidence.keep(world.post(&uri).await.expect(StatusCode::SERVICE_UNAVAILABLE));
     let answer = evidence.keep(world.post(&format!("/connections/{id}/test")).await.expect(StatusCode::OK));
     assert_eq!(answer.json()["success"], false);
-    // Parameters that cannot be used.
+    // Invalid parameters.
     let unusable = json!({"tokenUri": marker("token-uri"), "clientSecret": [marker("client-secret")]});
     let unusable = json!({"connectorKey": "oauth2", "parameters": unusable});
     let answer = world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&unusable)).await;
@@ -356,11 +356,11 @@ async fn refresh(world: &World, provider: &MockProvider, id: &str, evidence: &mu
         let answer = invocation.handle(function.handle(event)).await.unwrap();
         evidence.answers.push(serde_json::to_string(&answer).unwrap());
     }
-    assert_eq!(provider.pending_answers(), 0, "the function has refreshed nothing");
+    assert_eq!(provider.pending_answers(), 0, "the function refreshed nothing");
 }
 
-/// Credentials that are kept behind an API, which fails in every way.
-async fn keep_outside(evidence: &mut Evidence) {
+/// Credentials stored in an external API, which fails in every way.
+async fn store_externally(evidence: &mut Evidence) {
     let api = CredentialApi::start().await;
     let world = World::keeping(CredentialsIn::ExternalApi(api.url())).await;
     let uri = "/credentials?connectionId=outside";
@@ -376,11 +376,11 @@ async fn keep_outside(evidence: &mut Evidence) {
         let answer = world.send(method, uri, &world.alice, Some(&body)).await.expect(StatusCode::SERVICE_UNAVAILABLE);
         evidence.keep(answer);
     }
-    // Nobody listens there any more.
+    // Nobody listens on this port anymore.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = Url::parse(&format!("http://127.0.0.1:{port}/?key={}", marker("key"))).unwrap();
-    let deserted = World::keeping(CredentialsIn::ExternalApi(url)).await;
-    let answer = deserted.send(Method::PUT, uri, &deserted.alice, Some(&body)).await;
+    let unreachable = World::keeping(CredentialsIn::ExternalApi(url)).await;
+    let answer = unreachable.send(Method::PUT, uri, &unreachable.alice, Some(&body)).await;
     evidence.keep(answer.expect(StatusCode::SERVICE_UNAVAILABLE));
 
     let calls = api.calls();
@@ -388,8 +388,8 @@ async fn keep_outside(evidence: &mut Evidence) {
     evidence.secrets.extend(tokens.map(|token| token.rsplit('.').next().unwrap().to_owned()));
 }
 
-/// A connector whose scripts log what they get, and fail with it.
-const TALKATIVE: &[(&str, &str)] = &[
+/// A connector whose scripts log their arguments and put them into errors.
+const LOGGING_CONNECTOR: &[(&str, &str)] = &[
     (
         "spec.yml",
         "name: App
@@ -419,9 +419,9 @@ auth:
     ("auth/disconnect.js", "export default ({ credentials }) => { throw new TypeError(credentials.apiKey) }"),
 ];
 
-/// Everything that a script can do with the secrets that it is given, but for taking them apart.
+/// Scripts that use their secrets in every way, short of splitting them up.
 async fn run_scripts(evidence: &mut Evidence) {
-    let world = World::with_connector(TALKATIVE).await;
+    let world = World::with_connector(LOGGING_CONNECTOR).await;
     let parameters = json!({"parameters": {"clientSecret": marker("app-secret")}});
     world.integrate_app(parameters).await.expect(StatusCode::CREATED);
     for (refuse, status) in [(true, StatusCode::BAD_REQUEST), (false, StatusCode::OK)] {
@@ -442,8 +442,8 @@ async fn run_scripts(evidence: &mut Evidence) {
     evidence.keep(world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT));
 }
 
-/// What is told to other services: events on the bus, and messages of the recovery queue.
-async fn leave_the_process(evidence: &mut Evidence) {
+/// Data sent to other services: events on the bus, and messages on the recovery queue.
+async fn notify_services(evidence: &mut Evidence) {
     let (world, aws) = World::deployed(|settings| Settings {
         recovery_queue: Some("http://queues/recovery".into()),
         event_bus: Some("larder".into()),
@@ -471,9 +471,9 @@ async fn leave_the_process(evidence: &mut Evidence) {
     evidence.answers.extend(events.iter().map(|(name, detail)| format!("{name} {detail}")));
 }
 
-/// The storage protocol, well and badly spoken.
+/// The storage protocol, with valid and invalid requests.
 async fn store(world: &World, evidence: &mut Evidence) {
-    let uri = "/credentials?connectionId=by-hand";
+    let uri = "/credentials?connectionId=stored";
     let secret = marker("body");
     for body in [
         format!(r#"{{"credentials":{{"password":"{secret}"}}}}"#),
@@ -488,11 +488,11 @@ async fn store(world: &World, evidence: &mut Evidence) {
     ] {
         evidence.keep(world.send_raw(Method::PUT, uri, &world.alice, body).await);
     }
-    assert_eq!(world.credentials("by-hand").await, secret);
-    evidence.keep(world.get("/connections/by-hand").await.expect(StatusCode::OK));
-    // Its seal is broken.
+    assert_eq!(world.credentials("stored").await, secret);
+    evidence.keep(world.get("/connections/stored").await.expect(StatusCode::OK));
+    // The sealed credentials are damaged.
     let connections = world.bundle.environment().connections();
-    let mut connection = connections.get(&ConnectionKey::new("local", "by-hand")).await.unwrap().unwrap();
+    let mut connection = connections.get(&ConnectionKey::new("local", "stored")).await.unwrap().unwrap();
     if let Some(byte) = connection.sealed.last_mut() {
         *byte ^= 1;
     }
@@ -512,8 +512,8 @@ async fn store(world: &World, evidence: &mut Evidence) {
     }
 }
 
-/// Tokens that are refused.
-async fn turn_away(world: &World, evidence: &mut Evidence) {
+/// Rejected tokens.
+async fn reject_tokens(world: &World, evidence: &mut Evidence) {
     let [header, claims, signature] = world.alice.split('.').collect::<Vec<_>>()[..] else { panic!("a token") };
     for token in [
         marker("token"),

@@ -1,6 +1,6 @@
-//! The routes over HTTP and what is stored behind them: credentials, connections and integrations, and who may do what.
+//! The HTTP routes, the data behind them, and who may call them.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod callers;
 mod cold_reads;

@@ -1,4 +1,4 @@
-//! The routes that manage connections and integrations. Who may call them is in `callers.rs`.
+//! The routes that manage connections and integrations. `callers.rs` tests who may call them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,8 +18,8 @@ use put_credentials::PutCredentials;
 use refresh::{Event, Refresh};
 use serde_json::{Value, json};
 
-/// Alice's connection, by name.
-const HERS: &str = "c-alice";
+/// The connection that alice created with `PUT /credentials`.
+const ALICES_CONNECTION: &str = "c-alice";
 
 async fn put(world: &World, token: &str, id: &str) {
     let (uri, body) = (format!("/credentials?connectionId={id}"), json!({"credentials": {"of": token, "id": id}}));
@@ -35,17 +35,17 @@ fn ids(answer: &Answer) -> Vec<String> {
     items.iter().map(|item| item["id"].as_str().or(item["key"].as_str()).unwrap().to_owned()).collect()
 }
 
-/// A world with an integration, through which alice has connected, and with credentials that she put.
-async fn furnished() -> (World, MockProvider, String) {
+/// A world with an integration, a connection that alice made through it, and one that she created with `PUT /credentials`.
+async fn fixture() -> (World, MockProvider, String) {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let connected = world.connect(&provider).await;
-    put(&world, &world.alice, HERS).await;
+    put(&world, &world.alice, ALICES_CONNECTION).await;
     (world, provider, connected)
 }
 
 #[tokio::test]
-async fn pages_of_connections_come_one_after_another_each_connection_once() {
+async fn paging_lists_every_connection_once_oldest_first() {
     let world = World::new().await;
     let bob = world.token("bob").await;
     for number in 0..12 {
@@ -80,7 +80,7 @@ async fn pages_of_connections_come_one_after_another_each_connection_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
+async fn a_cursor_reveals_no_other_list_and_works_only_for_its_own() {
     let world = World::new().await;
     for number in 0..4 {
         put(&world, &world.admin, &format!("ours{number}")).await;
@@ -97,14 +97,14 @@ async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
         assert_eq!(ids(&list(cursor, &other).await.expect(StatusCode::OK)), ["theirs"]);
         assert_eq!(ids(&list(cursor, &world.alice).await.expect(StatusCode::OK)), ["alices"]);
     }
-    // One of a list of all connections is a place in that of another workspace, and none in that of a tenant.
+    // A cursor of an admin's list is valid in another workspace's list, but not in a tenant's.
     assert_eq!(ids(&list(&cursor, &other).await.expect(StatusCode::OK)), ["theirs"]);
     let refusal = list(&cursor, &world.alice).await.expect(StatusCode::BAD_REQUEST).json();
     assert!(refusal["message"].as_str().unwrap().contains("omit it to start at the first page"), "{refusal}");
-    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let of_tenant = encode("#alices");
-    assert_eq!(ids(&list(&of_tenant, &world.alice).await.expect(StatusCode::OK)), Vec::<String>::new());
-    list(&of_tenant, &other).await.expect(StatusCode::BAD_REQUEST);
+    let encode = |cursor: &str| URL_SAFE_NO_PAD.encode(cursor);
+    let tenant_cursor = encode("#alices");
+    assert_eq!(ids(&list(&tenant_cursor, &world.alice).await.expect(StatusCode::OK)), Vec::<String>::new());
+    list(&tenant_cursor, &other).await.expect(StatusCode::BAD_REQUEST);
     let huge = [encode(&format!("#{}", "x".repeat(513))), encode(&format!("7#{}", "x".repeat(3000)))];
     for cursor in ["x", "%00", "e30", "bnVsbA"].map(ToOwned::to_owned).into_iter().chain(huge) {
         for token in [&other, &world.alice] {
@@ -114,7 +114,7 @@ async fn a_cursor_shows_nothing_of_others_and_fits_its_list_only() {
 }
 
 #[tokio::test]
-async fn a_limit_is_a_number_given_once() {
+async fn a_limit_must_be_a_single_number_from_1_to_100() {
     let world = World::new().await;
     for query in
         ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=0", "limit=101", "limit=1&limit=2", "cursor=a&cursor=b"]
@@ -128,7 +128,7 @@ async fn a_limit_is_a_number_given_once() {
 }
 
 #[tokio::test]
-async fn an_integration_is_made_read_changed_and_removed() {
+async fn integrations_can_be_created_read_updated_and_deleted() {
     let world = World::new().await;
     let uri = "/integrations/crm";
     let put = async |body: Value| world.send(Method::PUT, uri, &world.admin, Some(&body)).await;
@@ -145,7 +145,7 @@ async fn an_integration_is_made_read_changed_and_removed() {
     let made = put(body).await.expect(StatusCode::CREATED);
     let read = world.get(uri).await.expect(StatusCode::OK);
     assert_eq!(made.json(), read.json());
-    // It replaces; parameters that are not given stay.
+    // PUT replaces the integration, but keeps parameters that are not given.
     let replaced = put(json!({"connectorKey": "oauth2"})).await.expect(StatusCode::OK);
     let cleared = put(json!({"connectorKey": "oauth2", "oAuthCallbackUri": "", "parameters": parameters})).await;
     let listed = world.get("/integrations").await;
@@ -159,7 +159,7 @@ async fn an_integration_is_made_read_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn an_integration_that_cannot_be_is_refused_with_the_reason() {
+async fn an_invalid_integration_is_rejected_with_the_reason() {
     let world = World::new().await;
     let good = json!({"connectorKey": "oauth2"});
     let with = |name: &str, value: Value| {
@@ -196,13 +196,13 @@ async fn an_integration_that_cannot_be_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn parameters_are_kept_when_an_integration_is_changed_without_them() {
-    let (world, provider, connected) = furnished().await;
+async fn updating_an_integration_without_parameters_keeps_them() {
+    let (world, provider, connected) = fixture().await;
     let body = json!({"connectorKey": "oauth2", "name": "renamed"});
     world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
     world.post(&format!("/connections/{connected}/refresh-credentials")).await.expect(StatusCode::OK);
     assert_eq!(provider.refreshes()[0].get("client_secret"), Some("the-client-secret"));
-    // New ones take the place of all the old ones, at once.
+    // New parameters replace all the old ones immediately.
     world.integrate(&provider, json!({"clientSecret": "another"})).await;
     world.advance(60);
     world.post(&format!("/connections/{connected}/refresh-credentials")).await.expect(StatusCode::OK);
@@ -210,8 +210,8 @@ async fn parameters_are_kept_when_an_integration_is_changed_without_them() {
 }
 
 #[tokio::test]
-async fn an_integration_in_use_is_not_removed() {
-    let (world, _provider, connected) = furnished().await;
+async fn an_integration_in_use_cannot_be_deleted() {
+    let (world, _provider, connected) = fixture().await;
     let answer = world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::CONFLICT);
     let error = answer.json();
     assert_eq!(error["data"]["connections"], 1, "{error}");
@@ -223,7 +223,7 @@ async fn an_integration_in_use_is_not_removed() {
 }
 
 #[tokio::test]
-async fn connectors_are_listed_with_the_count_of_their_connections_and_broken_ones_with_the_reason() {
+async fn connectors_are_listed_with_connection_counts_and_load_errors() {
     let broken = tempfile::tempdir().unwrap();
     let folder = broken.path().join("torn");
     std::fs::create_dir(&folder).unwrap();
@@ -251,9 +251,9 @@ async fn connectors_are_listed_with_the_count_of_their_connections_and_broken_on
 
 #[tokio::test]
 async fn a_connection_shows_its_state_and_no_secret() {
-    let (world, _provider, connected) = furnished().await;
+    let (world, _provider, connected) = fixture().await;
     let answer = world.send(Method::GET, &format!("/connections/{connected}"), &world.alice, None).await;
-    let put = world.send(Method::GET, &format!("/connections/{HERS}"), &world.alice, None).await;
+    let put = world.send(Method::GET, &format!("/connections/{ALICES_CONNECTION}"), &world.alice, None).await;
     let both = format!("{}\n----\n{}", answer.snapshot(), put.snapshot());
     insta::assert_snapshot!("connection", both.replace(&connected, "[id]"));
     let list = world.send(Method::GET, "/connections", &world.alice, None).await;
@@ -261,8 +261,8 @@ async fn a_connection_shows_its_state_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_test_tells_whether_the_credentials_work_and_changes_nothing() {
-    let (world, provider, connected) = furnished().await;
+async fn testing_a_connection_reports_the_result_and_changes_nothing() {
+    let (world, provider, connected) = fixture().await;
     let before = world.connection(&connected).await;
     let uri = format!("/connections/{connected}/test");
     assert_eq!(world.post(&uri).await.expect(StatusCode::OK).json(), json!({"success": true}));
@@ -279,14 +279,15 @@ async fn a_test_tells_whether_the_credentials_work_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_tested_or_refreshed_is_refused_with_the_reason() {
-    let (world, _provider, connected) = furnished().await;
-    let by_hand = world.post(&format!("/connections/{HERS}/test")).await.expect(StatusCode::BAD_REQUEST).json();
+async fn untestable_and_unrefreshable_connections_get_the_reason() {
+    let (world, _provider, connected) = fixture().await;
+    let by_hand =
+        world.post(&format!("/connections/{ALICES_CONNECTION}/test")).await.expect(StatusCode::BAD_REQUEST).json();
     assert!(by_hand["message"].as_str().unwrap().contains("by hand"), "{by_hand}");
-    let refresh = world.post(&format!("/connections/{HERS}/refresh-credentials")).await;
+    let refresh = world.post(&format!("/connections/{ALICES_CONNECTION}/refresh-credentials")).await;
     assert_eq!(refresh.expect(StatusCode::BAD_REQUEST).json()["type"], "connection");
 
-    // Deleted credentials leave the connection, which waits for its end user.
+    // Deleting the credentials leaves the connection waiting for its end user.
     let uri = format!("/credentials?connectionId={connected}");
     for _ in 0..2 {
         world.send(Method::DELETE, &uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT);
@@ -300,7 +301,7 @@ async fn what_cannot_be_tested_or_refreshed_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
+async fn unknown_paths_get_404_and_wrong_methods_405() {
     let world = World::new().await;
     for path in
         ["/", "/nowhere", "/connections/a/b", "/connections/a/test/b", "/integrations/a/b", "/connectors/oauth2"]
@@ -318,13 +319,13 @@ async fn unknown_paths_are_not_found_and_wrong_methods_not_allowed() {
     ] {
         world.send(method, path, &world.admin, None).await.expect(StatusCode::METHOD_NOT_ALLOWED);
     }
-    // Without a token nobody learns which paths there are.
+    // Without a token, nobody learns which paths exist.
     for path in ["/connections", "/connections/a/b", "/connectors/oauth2", "/integrations/crm"] {
         world.send(Method::GET, path, "", None).await.expect(StatusCode::UNAUTHORIZED);
     }
 }
 
-/// Credentials as `put-credentials` sends them to `refresh`, sealed for a connection.
+/// Credentials sealed for a connection, as `put-credentials` sends them to `refresh`.
 async fn candidate(world: &World, id: &str) -> ReplaceEvent {
     let environment = world.bundle.environment();
     let connection = environment.connections().get(&ConnectionKey::new("local", id)).await.unwrap().unwrap();
@@ -333,19 +334,19 @@ async fn candidate(world: &World, id: &str) -> ReplaceEvent {
 }
 
 #[tokio::test]
-async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alone() {
-    // The function has no connectors of its own.
+async fn sealed_credentials_are_bound_to_one_connection_and_version() {
+    // The function does not bring its own connectors.
     let world = World::with_connectors(vec![root().join("shared/connectors")]).await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
     let connected = world.connect(&provider).await;
-    put(&world, &world.alice, HERS).await;
+    put(&world, &world.alice, ALICES_CONNECTION).await;
     let function = Refresh::new(world.bundle.environment()).unwrap();
     let send = async |event: &ReplaceEvent| {
         let event = serde_json::from_value::<Event>(json!(event)).unwrap();
         function.handle(event).await.map(|answer| json!(answer))
     };
-    let (mine, other) = (candidate(&world, &connected).await, candidate(&world, HERS).await);
+    let (mine, other) = (candidate(&world, &connected).await, candidate(&world, ALICES_CONNECTION).await);
     assert!(send(&ReplaceEvent { sealed: other.sealed.clone(), ..mine.clone() }).await.is_err());
     assert!(send(&ReplaceEvent { sealed: "AAAA".into(), ..mine.clone() }).await.is_err());
     assert_eq!(send(&ReplaceEvent { version: mine.version + 1, ..mine.clone() }).await.unwrap(), "stale");
@@ -354,13 +355,16 @@ async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alon
     assert_eq!(world.credentials(&connected).await["access_token"], "access-1");
     assert_eq!(send(&mine).await.unwrap(), "stored");
     assert_eq!(world.credentials(&connected).await, json!({"access_token": "candidate"}));
-    // The same once more, and what was sealed before somebody connected again.
+    // Neither the same event again nor one sealed before a deletion is accepted.
     assert_eq!(send(&mine).await.unwrap(), "stale");
     let next = candidate(&world, &connected).await;
-    assert!(send(&ReplaceEvent { sealed: mine.sealed, ..next.clone() }).await.is_err(), "of the version before");
+    assert!(
+        send(&ReplaceEvent { sealed: mine.sealed, ..next.clone() }).await.is_err(),
+        "sealed for the previous version"
+    );
     world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
     assert_eq!(send(&next).await.unwrap(), "stale");
-    // Made again under the same id: it is another connection, with versions of its own.
+    // A connection recreated under the same id is another one, with its own versions.
     world.connect(&provider).await;
     let first = candidate(&world, &connected).await;
     world.send(Method::DELETE, &format!("/connections/{connected}"), &world.alice, None).await;
@@ -372,7 +376,7 @@ async fn sealed_credentials_are_stored_for_their_own_connection_and_version_alon
 
 #[tokio::test]
 async fn new_credentials_that_fail_their_test_replace_nothing() {
-    let (world, provider, id) = furnished().await;
+    let (world, provider, id) = fixture().await;
     let before = world.connection(&id).await;
     let put = async |query: &str| {
         let body = json!({"credentials": {"access_token": "mine"}});
@@ -389,18 +393,18 @@ async fn new_credentials_that_fail_their_test_replace_nothing() {
     assert_eq!(world.credentials(&id).await["access_token"], "mine");
 }
 
-/// Another changes the connection whenever credentials are to be tested, so many times.
-struct Overtaken {
+/// A rival that changes the connection before each of the first `times` tests.
+struct RivalWriter {
     world: Arc<World>,
     id: String,
     times: usize,
-    asked: AtomicUsize,
+    calls: AtomicUsize,
 }
 
 #[async_trait]
-impl ReplaceCredentials for Overtaken {
+impl ReplaceCredentials for RivalWriter {
     async fn replace(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
-        if self.asked.fetch_add(1, Ordering::Relaxed) < self.times {
+        if self.calls.fetch_add(1, Ordering::Relaxed) < self.times {
             let uri = format!("/credentials?connectionId={}&test=false", self.id);
             let body = json!({"credentials": {"access_token": "of another"}});
             self.world.send(Method::PUT, &uri, &self.world.admin, Some(&body)).await.expect(StatusCode::CREATED);
@@ -410,11 +414,11 @@ impl ReplaceCredentials for Overtaken {
 }
 
 #[tokio::test]
-async fn credentials_that_are_overtaken_are_tested_again_a_few_times() {
-    let (world, _provider, id) = furnished().await;
+async fn credentials_overtaken_by_another_write_are_tested_again() {
+    let (world, _provider, id) = fixture().await;
     let world = Arc::new(world);
     for (times, status, stored) in [(2, StatusCode::CREATED, "mine"), (99, StatusCode::CONFLICT, "of another")] {
-        let rival = Overtaken { world: Arc::clone(&world), id: id.clone(), times, asked: AtomicUsize::new(0) };
+        let rival = RivalWriter { world: Arc::clone(&world), id: id.clone(), times, calls: AtomicUsize::new(0) };
         let function = PutCredentials::new(world.bundle.environment(), Arc::new(rival)).unwrap();
         let request = http::Request::put(format!("/credentials?connectionId={id}"))
             .header("authorization", format!("Bearer {}", world.alice))
@@ -426,7 +430,7 @@ async fn credentials_that_are_overtaken_are_tested_again_a_few_times() {
 }
 
 #[tokio::test]
-async fn credentials_without_an_integration_or_a_test_are_stored_as_they_come() {
+async fn credentials_without_integration_or_test_are_stored_unchanged() {
     const SPEC: &str = "name: App
 auth:
   type: client-credentials
@@ -437,7 +441,7 @@ auth:
     world.integrate_app(json!({})).await.expect(StatusCode::CREATED);
     world.connect_app(json!({"input": {"apiKey": "entered"}})).await.expect(StatusCode::OK);
     let made = connect::own_connection_id("local", "app", Some("alice"));
-    for id in [HERS, &made] {
+    for id in [ALICES_CONNECTION, &made] {
         let body = json!({"credentials": ["any", {"thing": null}]});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
@@ -446,7 +450,7 @@ auth:
     world
         .send(
             Method::PUT,
-            &format!("/credentials?connectionId={HERS}&test=false"),
+            &format!("/credentials?connectionId={ALICES_CONNECTION}&test=false"),
             &world.alice,
             Some(&json!({"credentials": 1})),
         )

@@ -1,4 +1,4 @@
-//! A row is changed only as it was seen. Another that has its id by then is neither touched nor shown.
+//! A row is changed only if it is still the one that was read. A new row with the same id is neither changed nor shown.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const C1: &str = "/credentials?connectionId=c1";
 
-/// A world and what happens in it between a request's read and its write.
+/// A world in which something happens between a request's read and its write.
 struct Scene {
     world: Arc<World>,
     provider: Arc<MockProvider>,
@@ -31,12 +31,12 @@ impl Scene {
 
     async fn delete(&self, uri: &str) -> Answer {
         let answer = self.world.send(Method::DELETE, uri, &self.world.alice, None).await;
-        assert!(!self.world.requests.is_waiting(), "nothing happened meanwhile");
+        assert!(!self.world.requests.is_waiting(), "the concurrent change did not happen");
         answer
     }
 
-    /// The row of alice is gone, and bob has stored credentials under its id, before the next such operation.
-    fn bob_takes_it_before(&self, operation: &'static str, id: &str) {
+    /// Before the next such operation, removes alice's row and stores bob's credentials under its id.
+    fn bob_takes_the_id_before(&self, operation: &'static str, id: &str) {
         let (world, bob, id) = (Arc::clone(&self.world), self.bob.clone(), id.to_owned());
         self.world.requests.before(operation, async move {
             remove_row(&world, &id).await;
@@ -45,21 +45,21 @@ impl Scene {
         });
     }
 
-    async fn assert_bob_has_his(&self, id: &str) {
+    async fn assert_bob_keeps_his(&self, id: &str) {
         let uri = format!("/credentials?connectionId={id}");
         let answer = self.world.send(Method::GET, &uri, &self.bob, None).await.expect(StatusCode::OK);
         assert_eq!(answer.json(), json!({"credentials": "bob's"}));
     }
 }
 
-/// Removes a row, as another process would.
+/// Removes a row, as another process could.
 async fn remove_row(world: &World, id: &str) {
     let remove = world.dynamodb().delete_item().table_name("larder-connections");
     remove.key("id", AttributeValue::S(format!("local#{id}"))).send().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_row_made_again_has_another_version() {
+async fn a_recreated_row_never_reuses_a_version() {
     let scene = Scene::new(World::new().await).await;
     let mut versions = Vec::new();
     for _ in 0..3 {
@@ -76,24 +76,24 @@ async fn a_row_made_again_has_another_version() {
 }
 
 #[tokio::test]
-async fn deleting_spares_another_tenants_new_row() {
+async fn deleting_never_removes_another_tenants_new_row() {
     let folder = tempfile::tempdir().unwrap();
     let files = CredentialsIn::Files(folder.path().to_owned());
-    // Where credentials are kept outside, the first write takes the lease.
+    // With an external credential store, the first write takes the lease.
     for (world, first_write) in [(World::new().await, "DeleteItem"), (World::keeping(files).await, "UpdateItem")] {
         let scene = Scene::new(world).await;
         for (uri, status) in [("/connections/c1", StatusCode::NOT_FOUND), (C1, StatusCode::NO_CONTENT)] {
             scene.put(C1, &scene.world.alice, json!("alice's")).await.expect(StatusCode::CREATED);
-            scene.bob_takes_it_before(first_write, "c1");
+            scene.bob_takes_the_id_before(first_write, "c1");
             scene.delete(uri).await.expect(status);
-            scene.assert_bob_has_his("c1").await;
+            scene.assert_bob_keeps_his("c1").await;
             scene.world.send(Method::DELETE, C1, &scene.bob, None).await.expect(StatusCode::NO_CONTENT);
         }
     }
 }
 
 #[tokio::test]
-async fn deleting_spares_a_reconnect_of_ones_own() {
+async fn deleting_never_removes_a_concurrent_reconnect() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     let uri = format!("/connections/{id}");
@@ -103,7 +103,7 @@ async fn deleting_spares_a_reconnect_of_ones_own() {
     assert!(refusal["message"].as_str().unwrap().contains("it was kept"), "{refusal}");
     assert_eq!(scene.world.credentials(&id).await["access_token"], "access-2");
 
-    // The same for a row that was removed and made again under its id.
+    // The same holds for a row that was removed and recreated under its id.
     let (world, provider, of) = (Arc::clone(&scene.world), Arc::clone(&scene.provider), id.clone());
     scene.world.requests.before("DeleteItem", async move {
         remove_row(&world, &of).await;
@@ -123,7 +123,7 @@ async fn deleting_spares_a_reconnect_of_ones_own() {
 }
 
 #[tokio::test]
-async fn a_refresh_meanwhile_prevents_no_deletion() {
+async fn a_concurrent_refresh_does_not_prevent_deletion() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     scene.world.advance(3300);
@@ -135,12 +135,12 @@ async fn a_refresh_meanwhile_prevents_no_deletion() {
 }
 
 #[tokio::test]
-async fn deleting_twice_at_once_succeeds_and_makes_nothing() {
+async fn concurrent_deletions_both_succeed_and_create_nothing() {
     let scene = Scene::new(World::new().await).await;
     let id = scene.world.connect(&scene.provider).await;
     let emptied = format!("/credentials?connectionId={id}");
     let connection = format!("/connections/{id}");
-    // As when the answer of the first try was lost.
+    // The row is already gone, as if the answer to a first attempt had been lost.
     for (uri, write) in [(&connection, "DeleteItem"), (&emptied, "PutItem")] {
         let (world, of) = (Arc::clone(&scene.world), id.clone());
         scene.world.requests.before(write, async move { remove_row(&world, &of).await });
@@ -155,7 +155,7 @@ async fn deleting_twice_at_once_succeeds_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn deleting_credentials_includes_those_stored_meanwhile() {
+async fn deleting_credentials_includes_concurrent_writes() {
     let scene = Scene::new(World::new().await).await;
     scene.put(C1, &scene.world.alice, json!(1)).await.expect(StatusCode::CREATED);
     let world = Arc::clone(&scene.world);
@@ -168,11 +168,11 @@ async fn deleting_credentials_includes_those_stored_meanwhile() {
 }
 
 #[tokio::test]
-async fn credentials_kept_outside_are_not_served_to_another_tenant() {
+async fn externally_stored_credentials_never_reach_another_tenant() {
     let api = CredentialApi::start().await;
     let scene = Scene::new(World::keeping(CredentialsIn::ExternalApi(api.url())).await).await;
     scene.put(C1, &scene.world.alice, json!("alice's")).await.expect(StatusCode::CREATED);
-    // Between the reads of the row and of the store, and the next read of the row.
+    // Bob takes the id between reading the row and the store, and reading the row again.
     let (world, bob, requests) = (Arc::clone(&scene.world), scene.bob.clone(), scene.world.requests.clone());
     scene.world.requests.before("GetItem", async move {
         api.store("c1", r#""bob's""#);
@@ -186,7 +186,7 @@ async fn credentials_kept_outside_are_not_served_to_another_tenant() {
     assert!(!answer.text().contains("bob"), "{}", answer.text());
     answer.expect(StatusCode::NOT_FOUND);
     assert!(!scene.world.requests.is_waiting());
-    scene.assert_bob_has_his("c1").await;
+    scene.assert_bob_keeps_his("c1").await;
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_waiting_reader_is_not_served_another_tenants_row() {
         let id = scene.world.connect_one_more(&scene.provider).await;
         scene.world.advance(3600);
         // The refresh is about to take the lease.
-        scene.bob_takes_it_before("UpdateItem", &id);
+        scene.bob_takes_the_id_before("UpdateItem", &id);
         let (method, uri) = route.split_once(' ').unwrap();
         let suffix = if method == "POST" { "/refresh-credentials" } else { "" };
         let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -204,7 +204,7 @@ async fn a_waiting_reader_is_not_served_another_tenants_row() {
         assert!(!scene.world.requests.is_waiting());
         assert!(!answer.text().contains("bob"), "{}", answer.text());
         answer.expect(StatusCode::NOT_FOUND);
-        scene.assert_bob_has_his(&id).await;
+        scene.assert_bob_keeps_his(&id).await;
         assert_eq!(scene.provider.refreshes().len(), 0);
     }
 }

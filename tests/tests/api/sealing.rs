@@ -1,4 +1,5 @@
-//! What is sealed opens in one place only. Whoever can write the tables can destroy credentials, not move or change them.
+//! Sealed data opens only in its own place: someone who can write to the tables can destroy credentials, but not move or
+//! change them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,7 +12,7 @@ use serde_json::json;
 
 type Row = HashMap<String, AttributeValue>;
 
-/// The tables, as somebody sees them who may write them.
+/// The tables, for someone with write access.
 struct Tables<'a>(&'a World);
 
 impl Tables<'_> {
@@ -35,7 +36,7 @@ impl Tables<'_> {
     }
 }
 
-/// A row with attributes of another.
+/// A row with some of another row's attributes.
 fn with(row: &Row, other: &Row, names: &[&str]) -> Row {
     let taken = names.iter().map(|name| ((*name).to_owned(), other[*name].clone()));
     row.clone().into_iter().chain(taken).collect()
@@ -54,30 +55,30 @@ async fn assert_closed(world: &World, id: &str) {
 }
 
 #[tokio::test]
-async fn what_is_moved_to_another_connection_or_workspace_does_not_open() {
+async fn sealed_credentials_moved_to_another_row_cannot_be_opened() {
     let world = World::new().await;
     let (routes, tables) = (Routes(&world), Tables(&world));
     for (workspace, id) in [("local", "c1"), ("local", "c2"), ("other", "c1")] {
         routes.set(workspace, id, &format!(r#""secret of {id} in {workspace}""#)).await;
     }
-    let own = tables.connection("local#c1").await;
+    let original = tables.connection("local#c1").await;
     for other in ["local#c2", "other#c1"] {
         let other = tables.connection(other).await;
-        tables.put_connection(with(&own, &other, &["sealed", "sealed_version", "version"])).await;
+        tables.put_connection(with(&original, &other, &["sealed", "sealed_version", "version"])).await;
         assert_closed(&world, "c1").await;
         // The whole row, under another key.
-        tables.put_connection(with(&other, &own, &["id"])).await;
+        tables.put_connection(with(&other, &original, &["id"])).await;
         assert_closed(&world, "c1").await;
-        tables.put_connection(with(&other, &own, &["id", "workspace"])).await;
+        tables.put_connection(with(&other, &original, &["id", "workspace"])).await;
         assert_closed(&world, "c1").await;
     }
-    tables.put_connection(own).await;
+    tables.put_connection(original).await;
     assert_eq!(routes.get("local", "c1").await.unwrap(), r#""secret of c1 in local""#);
     assert_eq!(routes.get("other", "c1").await.unwrap(), r#""secret of c1 in other""#);
 }
 
 #[tokio::test]
-async fn an_older_version_does_not_open_as_the_present_one() {
+async fn an_older_sealed_version_cannot_replace_the_current_one() {
     let world = World::new().await;
     let (routes, tables) = (Routes(&world), Tables(&world));
     routes.set("local", "c1", r#""old secret""#).await;
@@ -85,7 +86,7 @@ async fn an_older_version_does_not_open_as_the_present_one() {
     routes.set("local", "c1", r#""new secret""#).await;
     let new = tables.connection("local#c1").await;
     assert_ne!(old["sealed_version"], new["sealed_version"]);
-    // Nor the two together, in place of the newer credentials.
+    // Not even with both attributes of the older version.
     for names in [&["sealed"][..], &["sealed_version"], &["sealed", "sealed_version"]] {
         tables.put_connection(with(&new, &old, names)).await;
         assert_closed(&world, "c1").await;
@@ -95,7 +96,7 @@ async fn an_older_version_does_not_open_as_the_present_one() {
 }
 
 #[tokio::test]
-async fn no_byte_of_what_is_sealed_can_be_changed_cut_or_added() {
+async fn changing_cutting_or_adding_a_sealed_byte_is_detected() {
     let world = World::new().await;
     let (routes, tables) = (Routes(&world), Tables(&world));
     routes.set("local", "c1", r#""secret""#).await;
@@ -118,7 +119,7 @@ async fn no_byte_of_what_is_sealed_can_be_changed_cut_or_added() {
 }
 
 #[tokio::test]
-async fn without_its_key_nothing_opens_and_new_credentials_can_be_stored() {
+async fn without_the_key_only_new_credentials_can_be_stored_and_opened() {
     let mut world = World::new().await;
     Routes(&world).set("local", "c1", r#""secret""#).await;
     let key = world.folder().join("seal.key");
@@ -136,7 +137,7 @@ async fn without_its_key_nothing_opens_and_new_credentials_can_be_stored() {
 }
 
 #[tokio::test]
-async fn a_flow_does_not_open_in_the_session_of_another() {
+async fn a_sealed_flow_cannot_be_moved_to_another_session() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let tables = Tables(&world);

@@ -1,4 +1,4 @@
-//! The storage protocol of `seeds/credentials-storage.txt`.
+//! The storage protocol: reading, putting and deleting credentials.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn put(world: &World, uri: &str, body: impl Into<bytes::Bytes>) -> Answer 
     world.send_raw(Method::PUT, uri, &world.admin, body).await
 }
 
-/// The message of a refusal, which is JSON of the documented form.
+/// The message of an error, whose JSON must have the documented form.
 #[track_caller]
 fn refusal(answer: Answer, status: StatusCode) -> String {
     let error = answer.expect(status).json();
@@ -28,7 +28,7 @@ fn refusal(answer: Answer, status: StatusCode) -> String {
     error["message"].as_str().unwrap().to_owned()
 }
 
-/// A request with these headers and nothing else.
+/// Reads `c1` with these headers only.
 async fn read_with(world: &World, headers: &[(&str, &str)]) -> Answer {
     let request = headers.iter().fold(http::Request::get(C1), |request, (name, value)| request.header(*name, *value));
     Answer(world.bundle.handle(request.body(Default::default()).unwrap()).await)
@@ -67,7 +67,7 @@ async fn any_json_value_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_answers_are_the_documented_ones_and_no_cache_keeps_them() {
+async fn answers_match_the_documentation_and_are_never_cached() {
     let world = World::new().await;
     let written = put(&world, C1, r#"{"credentials":{"token":"t"}}"#).await;
     let read = world.get(C1).await;
@@ -83,14 +83,14 @@ async fn the_answers_are_the_documented_ones_and_no_cache_keeps_them() {
 }
 
 #[tokio::test]
-async fn what_was_never_stored_is_not_found() {
+async fn credentials_never_stored_are_not_found() {
     let world = World::new().await;
     let answer = world.get("/credentials?connectionId=unknown").await.expect(StatusCode::NOT_FOUND);
     assert_eq!(answer.json()["key"], "not_found");
 }
 
 #[tokio::test]
-async fn a_put_replaces_wholly() {
+async fn a_put_replaces_all_credentials() {
     let world = World::new().await;
     put(&world, C1, r#"{"credentials":{"a":1,"nested":{"b":2}}}"#).await.expect(StatusCode::CREATED);
     put(&world, C1, r#"{"credentials":{"nested":{"c":3}}}"#).await.expect(StatusCode::CREATED);
@@ -100,7 +100,7 @@ async fn a_put_replaces_wholly() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_gone_and_deleting_nothing_succeeds() {
+async fn deleting_removes_credentials_and_can_be_repeated() {
     let world = World::new().await;
     put(&world, C1, r#"{"credentials":"x"}"#).await.expect(StatusCode::CREATED);
     for _ in 0..2 {
@@ -114,7 +114,7 @@ async fn what_is_deleted_is_gone_and_deleting_nothing_succeeds() {
 }
 
 #[tokio::test]
-async fn what_was_put_is_served_for_ever_and_never_interpreted() {
+async fn put_credentials_are_served_forever_and_never_interpreted() {
     let world = World::new().await;
     let credentials = json!({"access_token": "a", "refresh_token": "r", "expires_in": 1, "expires_at": 1});
     put(&world, C1, json!({ "credentials": credentials }).to_string()).await.expect(StatusCode::CREATED);
@@ -124,7 +124,7 @@ async fn what_was_put_is_served_for_ever_and_never_interpreted() {
 }
 
 #[tokio::test]
-async fn a_malformed_body_is_refused_with_what_is_wrong() {
+async fn a_malformed_body_is_rejected_with_the_reason() {
     let world = World::new().await;
     for (body, hint) in [
         ("", "not a JSON object"),
@@ -151,7 +151,7 @@ async fn a_malformed_body_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_repeat_what_the_body_held() {
+async fn error_messages_never_repeat_the_request_body() {
     let world = World::new().await;
     for body in [
         r#""marker-5ecret""#,
@@ -169,7 +169,7 @@ async fn a_refusal_does_not_repeat_what_the_body_held() {
 }
 
 #[tokio::test]
-async fn the_connection_id_is_given_once_and_not_empty() {
+async fn the_connection_id_must_be_given_once_and_not_be_empty() {
     let world = World::new().await;
     for (uri, hint) in [
         ("/credentials", "`connectionId` is missing"),
@@ -190,7 +190,7 @@ async fn the_connection_id_is_given_once_and_not_empty() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_with_the_limit_and_leaves_what_was_there() {
+async fn oversized_credentials_are_rejected_and_change_nothing() {
     let world = World::new().await;
     let of_size = |size: usize| format!(r#"{{"credentials":"{}"}}"#, "x".repeat(size - 2));
     let most = of_size(Credentials::MAX_BYTES);
@@ -203,7 +203,7 @@ async fn what_is_too_large_is_refused_with_the_limit_and_leaves_what_was_there()
 }
 
 #[tokio::test]
-async fn credentials_of_too_many_values_are_refused_and_leave_what_was_there() {
+async fn credentials_with_too_many_values_are_rejected() {
     let world = World::new().await;
     let uri = "/credentials?connectionId=c";
     let body = |values: usize| format!("{{\"credentials\":[{}0]}}", "0,".repeat(values - 2));
@@ -215,13 +215,13 @@ async fn credentials_of_too_many_values_are_refused_and_leave_what_was_there() {
 }
 
 #[tokio::test]
-async fn a_request_that_lambda_would_not_take_is_refused_with_the_limit() {
+async fn requests_too_large_for_lambda_are_rejected_with_the_limit() {
     const MOST: usize = 6 * 1024 * 1024;
     let world = World::new().await;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(server::serve(listener, Arc::clone(&world.bundle), None));
-    // The function itself says what is too large for it.
+    // Up to the limit of Lambda, the function itself rejects credentials that are too large.
     for (size, limit) in [(MOST, "350 KiB"), (MOST + 1, "6291456 bytes")] {
         let around = r#"{"credentials":""}"#;
         let body = format!(r#"{{"credentials":"{}"}}"#, "x".repeat(size - around.len()));
@@ -244,7 +244,7 @@ async fn a_request_that_lambda_would_not_take_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
-async fn odd_paths_and_headers_are_refused_or_ignored_and_never_a_fault() {
+async fn odd_paths_and_headers_never_cause_a_server_error() {
     let world = World::new().await;
     let (good, garbage) = (format!("Bearer {}", world.admin).into_bytes(), b"Bearer \xff\xfe".to_vec());
     let headers: [Vec<(&str, &[u8])>; 8] = [
@@ -293,7 +293,7 @@ async fn odd_paths_and_headers_are_refused_or_ignored_and_never_a_fault() {
 }
 
 #[tokio::test]
-async fn other_query_parameters_and_a_path_before_it_are_ignored() {
+async fn extra_query_parameters_and_path_prefixes_are_ignored() {
     let world = World::new().await;
     let uris = [
         "/credentials?connectionId=c1",
@@ -314,7 +314,7 @@ async fn other_query_parameters_and_a_path_before_it_are_ignored() {
 }
 
 #[tokio::test]
-async fn every_id_is_a_name_of_its_own() {
+async fn ids_with_special_characters_stay_distinct() {
     let world = World::new().await;
     let longest = "x".repeat(512);
     let ids = [
@@ -355,7 +355,7 @@ async fn every_id_is_a_name_of_its_own() {
     for id in ids {
         let answer = world.get(&format!("/credentials?connectionId={}", encode(id))).await;
         assert_eq!(answer.expect(StatusCode::OK).json(), json!({ "credentials": id }));
-        // In a path, a space is %20.
+        // In a path, a space is encoded as %20.
         let path = format!("/connections/{}", encode(id).replace('+', "%20"));
         assert_eq!(world.get(&path).await.expect(StatusCode::OK).json()["id"], id, "{path}");
     }
@@ -367,7 +367,7 @@ async fn every_id_is_a_name_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_too_long_is_refused_and_found_nowhere() {
+async fn an_id_over_512_bytes_is_rejected_everywhere() {
     let world = World::new().await;
     for length in [513, 2048, 10_000] {
         let id = "x".repeat(length);
@@ -381,7 +381,7 @@ async fn an_id_that_is_too_long_is_refused_and_found_nowhere() {
         let removed = world.send(Method::DELETE, &uri, &world.admin, None).await;
         assert!(!removed.0.status().is_server_error(), "{length}: {}", removed.snapshot());
     }
-    // Bytes count, not characters.
+    // The limit counts bytes, not characters.
     let uri = format!("/credentials?connectionId={}", "%C3%A9".repeat(257));
     refusal(put(&world, &uri, r#"{"credentials":1}"#).await, StatusCode::BAD_REQUEST);
 }
@@ -397,7 +397,7 @@ async fn other_methods_are_not_allowed() {
 }
 
 #[tokio::test]
-async fn parallel_puts_leave_one_of_them_whole() {
+async fn parallel_puts_leave_one_intact_result() {
     let world = World::new().await;
     let puts =
         (0..4).map(|number| put(&world, C1, json!({"credentials": {"number": number, "same": number}}).to_string()));
@@ -409,7 +409,7 @@ async fn parallel_puts_leave_one_of_them_whole() {
 }
 
 #[tokio::test]
-async fn a_write_that_has_not_seen_the_newest_version_changes_nothing() {
+async fn a_write_based_on_an_old_version_changes_nothing() {
     let world = World::new().await;
     put(&world, C1, r#"{"credentials": 1}"#).await.expect(StatusCode::CREATED);
     let connections = world.bundle.environment().connections();
@@ -422,7 +422,7 @@ async fn a_write_that_has_not_seen_the_newest_version_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_readable_is_at_rest() {
+async fn credentials_are_unreadable_at_rest() {
     let mut world = World::new().await;
     let body = r#"{"credentials":{"user":"marker-user","password":"marker-pässword"}}"#;
     put(&world, C1, body).await.expect(StatusCode::CREATED);
@@ -441,5 +441,5 @@ async fn nothing_readable_is_at_rest() {
             assert!(!found, "{}", path.display());
         }
     }
-    assert!(read > 4096, "the database is elsewhere: {read} bytes");
+    assert!(read > 4096, "the database must be somewhere else: only {read} bytes");
 }

@@ -1,5 +1,5 @@
-//! Every way to connect that is not the plain OAuth 2.0 of the other tests: keys, options, JavaScript, proxies, signed
-//! tokens, and how a connection ends.
+//! Every way to connect other than plain OAuth 2.0: API keys, auth options, JavaScript, auth proxies and signed tokens, and
+//! the end of a connection.
 
 use http::{Method, StatusCode};
 use larder::secret::Secret;
@@ -33,7 +33,7 @@ auth:
     ("auth/test.rest.yml", "path: /me\nmethod: GET\n"),
 ];
 
-/// The connector of API keys, with other files over or beside its own.
+/// A world with the API key connector, with these files replaced or added.
 async fn key_world(changes: &[(&str, &str)]) -> (World, MockProvider) {
     let mut all: Vec<(&str, &str)> = API_KEY.to_vec();
     all.retain(|(path, _)| !changes.iter().any(|(changed, _)| changed == path));
@@ -54,7 +54,7 @@ fn own_id() -> String {
 }
 
 #[tokio::test]
-async fn an_api_key_is_tested_and_stored_at_once() {
+async fn an_api_key_is_tested_and_stored_immediately() {
     let (world, provider) = key_world(&[]).await;
     let page = world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::OK);
     assert!(page.text().contains("Connected"), "{}", page.text());
@@ -67,7 +67,7 @@ async fn an_api_key_is_tested_and_stored_at_once() {
 }
 
 #[tokio::test]
-async fn input_that_does_not_fit_is_told_by_field_before_anything_is_asked() {
+async fn invalid_input_is_reported_by_field_before_any_request() {
     let (world, provider) = key_world(&[]).await;
     let answer = world
         .connect_app(json!({"input": {"apiKey": "hunter2", "region": 5}, "redirectUri": "https://app.example/done"}))
@@ -84,7 +84,7 @@ async fn input_that_does_not_fit_is_told_by_field_before_anything_is_asked() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_application_refuses_is_not_stored() {
+async fn an_api_key_the_provider_rejects_is_not_stored() {
     let (world, provider) = key_world(&[]).await;
     provider.set_test_status(401);
     let page = world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::BAD_REQUEST);
@@ -93,7 +93,7 @@ async fn a_key_that_the_application_refuses_is_not_stored() {
 }
 
 #[tokio::test]
-async fn parameters_of_an_integration_are_checked_by_field() {
+async fn integration_parameters_are_validated_by_field() {
     let (world, _) = key_world(&[]).await;
     let answer = world.integrate_app(json!({"parameters": {"apiUri": 5}})).await.expect(StatusCode::BAD_REQUEST);
     assert_eq!(answer.json()["data"]["fields"][0]["field"], "apiUri");
@@ -102,7 +102,7 @@ async fn parameters_of_an_integration_are_checked_by_field() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_minted_from_a_login_is_minted_again_before_it_expires() {
+async fn a_token_minted_from_a_login_is_reminted_before_it_expires() {
     let functions = "  getCredentialsFromConnectionParameters: {implementationType: javascript}\n  \
                      refreshCredentials: {implementationType: rest-api-mapping}\n";
     let spec = spec_with(functions);
@@ -135,7 +135,7 @@ async fn a_token_that_is_minted_from_a_login_is_minted_again_before_it_expires()
 }
 
 #[tokio::test]
-async fn credentials_of_a_minted_token_that_are_put_by_hand_are_still_renewed() {
+async fn manually_put_credentials_of_a_minted_token_are_refreshed() {
     let spec = spec_with("  refreshCredentials: {implementationType: javascript}\n");
     let refresh = "export default () => ({ apiKey: 'renewed', expires_in: 3600 })";
     let (world, _provider) = key_world(&[("spec.yml", spec.as_str()), ("auth/refresh-credentials.js", refresh)]).await;
@@ -163,7 +163,7 @@ auth:
 ";
 
 #[tokio::test]
-async fn a_way_to_connect_is_chosen_by_its_key() {
+async fn an_auth_option_is_chosen_by_its_key() {
     let (world, _) = key_world(&[("spec.yml", OPTIONS)]).await;
     let both = json!({"parameters": {"apiUri": "https://a.example", "realm": "r"}});
     world.integrate_app(both).await.expect(StatusCode::OK);
@@ -171,7 +171,7 @@ async fn a_way_to_connect_is_chosen_by_its_key() {
     assert!(page.text().contains("send one of key, login"), "{}", page.text());
     world.connect_app(json!({"authOptionKey": "login", "input": {"user": "u"}})).await.expect(StatusCode::OK);
     assert_eq!(world.connection(&own_id()).await["authOptionKey"], "login");
-    // Connecting again keeps the way, unless another is named.
+    // Reconnecting keeps the auth option, unless another one is named.
     world.connect_app(json!({"input": {"user": "v"}})).await.expect(StatusCode::OK);
     assert_eq!(world.credentials(&own_id()).await, json!({"user": "v"}));
     let page = world.connect_app(json!({"authOptionKey": "magic", "input": {}})).await.expect(StatusCode::BAD_REQUEST);
@@ -179,9 +179,9 @@ async fn a_way_to_connect_is_chosen_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_way_that_is_switched_off_is_not_offered() {
+async fn a_disabled_auth_option_is_not_offered() {
     let (world, _) = key_world(&[("spec.yml", OPTIONS)]).await;
-    // Without a realm, `login` is not enabled: the key is all there is.
+    // Without a realm, `login` is not enabled and the key is the only option.
     world.connect_app(json!({"input": {"apiKey": "k"}})).await.expect(StatusCode::OK);
     let page = world.connect_app(json!({"authOptionKey": "login", "input": {"user": "u"}})).await;
     assert_eq!(page.0.status(), StatusCode::BAD_REQUEST);
@@ -264,7 +264,7 @@ async fn scripted() -> (World, MockProvider) {
 }
 
 #[tokio::test]
-async fn every_function_may_be_javascript() {
+async fn every_function_can_be_javascript() {
     let (world, provider) = scripted().await;
     let credentials = world.credentials(&own_id()).await;
     assert_eq!(credentials["access_token"], "a-1");
@@ -285,7 +285,7 @@ async fn every_function_may_be_javascript() {
 }
 
 #[tokio::test]
-async fn a_script_that_reports_invalid_grant_ends_the_attempts() {
+async fn invalid_grant_from_a_script_ends_the_retries() {
     let (world, provider) = scripted().await;
     provider.script_api("POST /renew", 400, &json!({"error": "invalid_grant"}));
     world.advance(3300);
@@ -296,7 +296,7 @@ async fn a_script_that_reports_invalid_grant_ends_the_attempts() {
 }
 
 #[tokio::test]
-async fn a_script_that_fails_otherwise_is_tried_again() {
+async fn a_script_that_fails_temporarily_is_retried() {
     let (world, provider) = scripted().await;
     provider.script_api("POST /renew", 503, &json!({}));
     world.advance(3300);
@@ -309,7 +309,7 @@ async fn a_script_that_fails_otherwise_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_api_that_answers_401_is_asked_again_with_renewed_credentials_once() {
+async fn a_401_is_retried_once_with_refreshed_credentials() {
     let (world, provider) = scripted().await;
     provider.script_api("GET /me", 401, &json!({}));
     provider.script_api("POST /renew", 200, &json!({"access_token": "a-2"}));
@@ -329,7 +329,7 @@ async fn an_api_that_answers_401_is_asked_again_with_renewed_credentials_once() 
 }
 
 #[tokio::test]
-async fn the_application_is_told_when_a_connection_ends() {
+async fn the_provider_is_notified_when_a_connection_is_deleted() {
     let (world, provider) = scripted().await;
     provider.script_api("POST /bye", 200, &json!({}));
     world
@@ -342,7 +342,7 @@ async fn the_application_is_told_when_a_connection_ends() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_also_where_the_application_does_not_listen() {
+async fn a_connection_is_deleted_even_if_the_provider_call_fails() {
     let (world, provider) = scripted().await;
     provider.script_api("POST /bye", 500, &json!({}));
     world
@@ -353,7 +353,7 @@ async fn a_connection_ends_also_where_the_application_does_not_listen() {
 }
 
 #[tokio::test]
-async fn an_application_knows_the_workspace_by_a_signed_token() {
+async fn a_signed_token_identifies_the_workspace_to_the_provider() {
     let spec = "name: App\nauth:\n  type: membrane-token\n  makeApiClient: {implementationType: mapping}\n  \
                 test: {implementationType: rest-api-mapping}\n";
     let client = "baseUri: {$var: connectorParameters.apiUri}\n";
@@ -369,12 +369,12 @@ async fn an_application_knows_the_workspace_by_a_signed_token() {
     let claims = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims;
     assert_eq!((&claims["iss"], &claims["sub"]), (&json!("local"), &json!("alice")));
     assert_eq!(claims["exp"], json!(World::START + 3600));
-    // The application cannot act as the end user with it.
+    // The provider cannot use this token to act as the end user.
     world.send(Method::GET, "/connections", token, None).await.expect(StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn an_auth_proxy_lends_the_operators_client_and_nobody_sees_it() {
+async fn an_auth_proxy_lends_the_operators_client_without_exposing_it() {
     let spec = "name: App\nauth:\n  type: proxy\n  proxyKey: shared\n  makeApiClient: {implementationType: mapping}\n  \
                 test: {implementationType: rest-api-mapping}\n";
     let client = "baseUri: {$var: connectorParameters.apiUri}\n\
@@ -402,7 +402,7 @@ async fn an_auth_proxy_lends_the_operators_client_and_nobody_sees_it() {
 }
 
 #[tokio::test]
-async fn quirks_of_a_provider_are_data() {
+async fn provider_quirks_are_configured_as_data() {
     let config = "clientId: c
 clientSecret: s
 authorizeUri: {$concat: [{$var: connectorParameters.apiUri}, /authorize]}
@@ -455,7 +455,7 @@ defaultExpiresIn: 7200
 }
 
 #[tokio::test]
-async fn pasted_texts_lose_spaces_and_line_breaks_at_their_ends() {
+async fn pasted_values_lose_leading_and_trailing_whitespace() {
     let (world, provider) = key_world(&[]).await;
     let parameters = json!({"parameters": {"apiUri": format!(" {}\r\n", provider.uri(""))}});
     assert_eq!(world.integrate_app(parameters).await.0.status(), StatusCode::OK);
@@ -466,7 +466,7 @@ async fn pasted_texts_lose_spaces_and_line_breaks_at_their_ends() {
 }
 
 #[tokio::test]
-async fn a_text_that_no_header_can_hold_is_named_by_its_field() {
+async fn values_invalid_in_headers_are_reported_by_field() {
     let script = "export default async ({ apiClient }) => { await apiClient.get('/me'); return true }";
     let in_javascript =
         [("spec.yml", API_KEY[0].1.replace("rest-api-mapping", "javascript")), ("auth/test.js", script.to_owned())];
@@ -474,10 +474,10 @@ async fn a_text_that_no_header_can_hold_is_named_by_its_field() {
     for files in [&[][..], &in_javascript] {
         let (world, provider) = key_world(files).await;
         for (key, flaw) in [
-            ("key-1\nkey-2", "has a line break in it"),
-            ("key-1\u{200b}2", "has an invisible character in it"),
-            ("key-1\u{a0}2", "has a space in it that is not a plain one"),
-            ("key-\u{201c}1\u{201d}", "has a typographic quotation mark in it"),
+            ("key-1\nkey-2", "contains a line break"),
+            ("key-1\u{200b}2", "contains an invisible character"),
+            ("key-1\u{a0}2", "contains a non-standard space"),
+            ("key-\u{201c}1\u{201d}", "contains a typographic quotation mark"),
         ] {
             let page = world.connect_app(json!({"input": {"apiKey": key}})).await;
             let expected = format!("credentials.apiKey` {flaw}");
@@ -489,7 +489,7 @@ async fn a_text_that_no_header_can_hold_is_named_by_its_field() {
 }
 
 #[tokio::test]
-async fn credentials_that_were_put_keep_every_byte_and_the_field_is_named_when_they_are_used() {
+async fn put_credentials_keep_every_byte_and_errors_name_the_field() {
     let (world, _) = key_world(&[]).await;
     world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::OK);
     let body = json!({"credentials": {"apiKey": "key-2\n"}});
@@ -498,11 +498,11 @@ async fn credentials_that_were_put_keep_every_byte_and_the_field_is_named_when_t
     assert_eq!(world.credentials(&own_id()).await["apiKey"], "key-2\n");
     let answer = world.post(&format!("/connections/{}/test", own_id())).await.expect(StatusCode::OK).json();
     let message = answer["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.contains("`credentials.apiKey` has a line break in it"), "{answer}");
+    assert!(message.contains("`credentials.apiKey` contains a line break"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_name_that_the_provider_gave_the_callback_is_sent_in_both_requests() {
+async fn a_provider_assigned_callback_name_is_sent_in_both_requests() {
     let spec = "name: App\nauth:\n  type: oauth2\n  getOAuthConfig: {implementationType: mapping}\n  \
                 makeApiClient: {mapping: {baseUri: 'https://a.example'}}\n";
     let config = "clientId: c

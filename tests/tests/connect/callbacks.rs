@@ -1,4 +1,5 @@
-//! Callbacks as browsers and providers really send them: in advance, twice, posted, and refused in many words.
+//! Callbacks as browsers and providers actually send them: prefetched, repeated, posted, and with denials of every
+//! spelling.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ async fn prepared(parameters: serde_json::Value) -> (World, MockProvider) {
     (world, provider)
 }
 
-/// Begins a flow: the browser, and where it is sent.
+/// Starts a flow. Returns the browser and the URL to which it is redirected.
 async fn begin(world: &World) -> (Browser, String) {
     let mut browser = Browser::default();
     let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
@@ -40,14 +41,14 @@ fn query(url: &str) -> String {
     Url::parse(url).unwrap().query().unwrap().to_owned()
 }
 
-/// The URL that a page leads on to.
-fn onward(page: &Answer) -> String {
+/// The URL to which a page leads.
+fn next_url(page: &Answer) -> String {
     let (_, rest) = page.text().split_once("; url=").unwrap_or_else(|| panic!("{}", page.text()));
     rest.split_once('"').unwrap().0.replace("&#38;", "&")
 }
 
 #[tokio::test]
-async fn a_prefetch_takes_nothing() {
+async fn a_prefetch_consumes_nothing() {
     let (world, provider) = prepared(json!({})).await;
     let link = format!("/connect?integrationKey=crm&token={}", world.alice);
     let (mut browser, location) = begin(&world).await;
@@ -72,7 +73,7 @@ async fn a_prefetch_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_redirect_or_a_message_is_shown_again_as_it_was() {
+async fn a_repeated_callback_gets_the_same_redirect_or_message() {
     let (world, provider) = prepared(json!({})).await;
     for parameters in ["&redirectUri=https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dlarder", "&requestId=r1"] {
         let mut browser = Browser::default();
@@ -91,7 +92,7 @@ async fn a_redirect_or_a_message_is_shown_again_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_callback_at_work_is_waited_for_and_then_looked_for_again() {
+async fn a_repeated_callback_waits_for_the_first_to_finish() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world).await;
     let callback = provider.approve(&location);
@@ -112,7 +113,7 @@ async fn a_callback_at_work_is_waited_for_and_then_looked_for_again() {
 }
 
 #[tokio::test]
-async fn an_outcome_is_unreadable_at_rest() {
+async fn a_callback_result_is_unreadable_at_rest() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world).await;
     let refusal = [("error", "access_denied"), ("error_description", "marker-7Fjfp0ZBr1KtDRbn")];
@@ -125,7 +126,7 @@ async fn an_outcome_is_unreadable_at_rest() {
 }
 
 #[tokio::test]
-async fn a_posted_callback_is_repeated_by_a_page_and_ends_connected() {
+async fn a_posted_callback_is_repeated_by_a_page_and_connects() {
     let provider = MockProvider::start().await;
     let world = World::with_connector(&[
         ("spec.yml", SPEC),
@@ -139,7 +140,7 @@ async fn a_posted_callback_is_repeated_by_a_page_and_ends_connected() {
     let location = browser.get(&world, &uri).await.location();
     let user = r#"{"name":{"firstName":"Ada","lastName":"<b>&\"Lovelace"}}"#;
     let form = provider.come_back(&location, &[("code", "the-code"), ("id_token", "eyJ.x.y"), ("user", user)]);
-    // As from another site: without cookies.
+    // A post from another site has no cookies.
     let page = send(&world, Method::POST, "/oauth-callback", &[FORM], &query(&form)).await.expect(StatusCode::OK);
     assert!(!page.text().contains("<script") && !page.text().contains("<b>"), "{}", page.text());
     for (name, value) in [("cache-control", "no-store"), ("referrer-policy", "no-referrer")] {
@@ -148,14 +149,14 @@ async fn a_posted_callback_is_repeated_by_a_page_and_ends_connected() {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert_eq!(provider.token_requests().len(), 0);
-    let again = format!("/oauth-callback{}", onward(&page));
+    let again = format!("/oauth-callback{}", next_url(&page));
     browser.get(&world, &again).await.expect(StatusCode::OK);
     let id = connect::own_connection_id("local", "app", Some("alice"));
     assert_eq!(world.credentials(&id).await["user"], user);
 }
 
 #[tokio::test]
-async fn a_posted_callback_is_as_long_as_a_url_can_be() {
+async fn a_posted_callback_must_fit_into_a_url() {
     let (world, provider) = prepared(json!({})).await;
     let (_, location) = begin(&world).await;
     let post = async |parameters: &[(&str, &str)]| {
@@ -164,14 +165,14 @@ async fn a_posted_callback_is_as_long_as_a_url_can_be() {
     };
     let long = "x".repeat(9000);
     let page = post(&[("code", "the-code"), ("id_token", &long), ("user", "ada")]).await.expect(StatusCode::OK);
-    let repeated = onward(&page);
+    let repeated = next_url(&page);
     assert!(!repeated.contains("id_token") && repeated.contains("user=ada") && repeated.contains("code=the-code"));
     let page = post(&[("code", "the-code"), ("user", &long)]).await.expect(StatusCode::PAYLOAD_TOO_LARGE);
     assert!(page.text().contains("8000 bytes") && !page.text().contains("xxx"), "{}", page.text());
 }
 
 #[tokio::test]
-async fn a_posted_callback_that_cannot_end_a_flow_is_refused_at_once() {
+async fn a_posted_callback_without_a_flow_is_rejected_immediately() {
     let (world, _provider) = prepared(json!({})).await;
     for (headers, body, hint) in [
         (&[FORM][..], "", "no state"),
@@ -184,13 +185,13 @@ async fn a_posted_callback_that_cannot_end_a_flow_is_refused_at_once() {
         let page = send(&world, Method::POST, "/oauth-callback", headers, body).await.expect(StatusCode::BAD_REQUEST);
         assert!(page.text().contains("Not connected") && page.text().contains(hint), "{body}: {}", page.text());
     }
-    // The parameters of the query and of the form count together.
+    // Parameters of the query and of the form are combined.
     let page = send(&world, Method::POST, "/oauth-callback?state=s", &[FORM], "code=c").await.expect(StatusCode::OK);
-    assert_eq!(onward(&page), "?state=s&code=c");
+    assert_eq!(next_url(&page), "?state=s&code=c");
 }
 
 #[tokio::test]
-async fn a_refusal_without_a_state_is_shown_and_ends_no_flow() {
+async fn a_denial_without_a_state_is_shown_but_ends_no_flow() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world).await;
     for (query, hint) in [
@@ -206,7 +207,7 @@ async fn a_refusal_without_a_state_is_shown_and_ends_no_flow() {
 }
 
 #[tokio::test]
-async fn a_refusal_in_other_words_is_shown_and_ends_the_flow() {
+async fn a_denial_in_any_spelling_is_shown_and_ends_the_flow() {
     let (world, provider) = prepared(json!({})).await;
     for (parameters, hint) in [
         (vec![("error_code", "1349126"), ("error_message", "The app is not set up")], "1349126: The app is not set up"),
@@ -223,7 +224,7 @@ async fn a_refusal_in_other_words_is_shown_and_ends_the_flow() {
 }
 
 #[tokio::test]
-async fn a_flow_begun_under_another_name_of_the_host_says_so() {
+async fn a_flow_started_under_another_host_name_is_explained() {
     let (world, provider) = prepared(json!({})).await;
     for (began, came, hint) in [
         (
@@ -254,7 +255,7 @@ async fn a_flow_begun_under_another_name_of_the_host_says_so() {
 }
 
 #[tokio::test]
-async fn a_redirect_uri_with_an_odd_host_is_refused_and_an_old_one_ignored() {
+async fn odd_redirect_hosts_are_rejected_and_ignored_where_stored() {
     let world = World::new().await;
     for uri in ["https://*.example/", "https://a,b/", "https://a;script-src/", "https://a'b/", "https://a\"b/"] {
         for member in [json!({"redirectUris": ["https://app.example/", uri]}), json!({"oAuthCallbackUri": uri})] {
@@ -265,7 +266,7 @@ async fn a_redirect_uri_with_an_odd_host_is_refused_and_an_old_one_ignored() {
             assert!(message.contains("has the host") && message.contains("no wildcards"), "{message}");
         }
     }
-    // As an older version stored it.
+    // An earlier version may have stored such hosts.
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
     let integrations = &world.bundle.refresher().connector_setup.integrations;

@@ -1,5 +1,5 @@
-//! A secret of a workspace, or of the operator, serves nobody against somebody else: neither an account that an end user names
-//! nor a host that a workspace chooses.
+//! Secrets of a workspace or of the operator cannot be misused (the "confused deputy"): neither for an account that an end
+//! user names, nor for a host that a workspace chooses.
 
 use http::{Method, StatusCode};
 use larder::environment::CredentialsIn;
@@ -42,13 +42,13 @@ async fn delete(world: &World, uri: &str) {
     world.send(Method::DELETE, uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT);
 }
 
-/// The bodies of requests that begin so.
+/// The bodies of the API requests that start with `what`.
 fn bodies(provider: &MockProvider, what: &str) -> Vec<String> {
     provider.api_calls().into_iter().filter(|call| call.what.starts_with(what)).map(|call| call.body).collect()
 }
 
 #[tokio::test]
-async fn a_platforms_key_ends_only_the_account_that_the_provider_named() {
+async fn a_platform_key_revokes_only_the_account_the_provider_named() {
     for (store, deletes_first) in
         [(CredentialsIn::Database, false), (CredentialsIn::Database, true), (CredentialsIn::Memory, false)]
     {
@@ -63,14 +63,14 @@ async fn a_platforms_key_ends_only_the_account_that_the_provider_named() {
         for other in ["acct_other", "acct_third"] {
             put(&world, &id, json!({"access_token": "sk_mine", "stripe_user_id": other})).await;
         }
-        assert_eq!(world.credentials(&id).await["stripe_user_id"], "acct_third", "what was put is served");
+        assert_eq!(world.credentials(&id).await["stripe_user_id"], "acct_third", "the put credentials are served");
         delete(&world, &format!("/connections/{id}")).await;
         assert_eq!(bodies(&provider, "POST /oauth/deauthorize"), [format!("client_id=ca_1&stripe_user_id={ACCOUNT}")]);
     }
 }
 
 #[tokio::test]
-async fn connecting_again_brings_the_identifiers_of_the_new_account() {
+async fn reconnecting_takes_the_new_accounts_identifiers() {
     let provider = MockProvider::start().await;
     let port = url::Url::parse(&provider.uri("")).expect("a URL").port().expect("a port");
     let world = World::rerouted(port, Vec::new()).await;
@@ -83,7 +83,7 @@ async fn connecting_again_brings_the_identifiers_of_the_new_account() {
     assert_eq!(bodies(&provider, "POST /oauth/deauthorize"), ["client_id=ca_1&stripe_user_id=acct_new"]);
 }
 
-/// A connector whose tokens are minted for an account with the workspace's own key, and the integration of a provider.
+/// A connector that mints an account's tokens with the workspace's own key, its integration, and a connection.
 async fn minting(refresh: (&str, &str)) -> (World, MockProvider, String) {
     let spec = "name: App
 parametersSchema:
@@ -124,26 +124,26 @@ const MINT_IN_JAVASCRIPT: (&str, &str) = (
 );
 
 #[tokio::test]
-async fn a_platforms_key_mints_only_for_the_account_that_the_provider_named() {
+async fn a_platform_key_mints_only_for_the_account_the_provider_named() {
     for refresh in [MINT, MINT_IN_JAVASCRIPT] {
         let (world, provider, id) = minting(refresh).await;
         put(&world, &id, json!({"access_token": "put", "account": "acct_other", "expires_in": 3600, "note": 1})).await;
         provider.script_api("POST /mint", 200, &json!({"access_token": "minted"}));
         world.advance(120);
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
-        let [asked] = &bodies(&provider, "POST /mint")[..] else { panic!("one request") };
-        let asked: Value = serde_json::from_str(asked).expect("JSON");
-        assert_eq!(asked, json!({"key": "the-platforms", "account": ACCOUNT, "token": "put"}));
+        let [request] = &bodies(&provider, "POST /mint")[..] else { panic!("one request") };
+        let request: Value = serde_json::from_str(request).expect("JSON");
+        assert_eq!(request, json!({"key": "the-platforms", "account": ACCOUNT, "token": "put"}));
         let calls = provider.api_calls();
         let mint = calls.iter().find(|call| call.what.starts_with("POST /mint")).expect("a request");
-        assert_eq!(mint.header("x-account"), Some(ACCOUNT), "the API client is that of the function");
+        assert_eq!(mint.header("x-account"), Some(ACCOUNT), "the API client sees the same account as the function");
         let stored = world.credentials(&id).await;
         assert_eq!((&stored["access_token"], &stored["note"]), (&json!("minted"), &json!(1)), "nothing is lost");
     }
 }
 
 #[tokio::test]
-async fn functions_without_a_secret_see_what_was_put() {
+async fn functions_without_a_secret_see_the_put_credentials() {
     let (world, provider, id) = minting(MINT).await;
     put(&world, &id, json!({"access_token": "put", "account": "acct_second"})).await;
     let path = format!("/connections/{id}/test");
@@ -180,7 +180,7 @@ auth:
   test: {mapping: {path: /me, method: get}}
 ";
 
-/// A Larder with a lender's connector and a borrower's, and where each leads.
+/// A world with a lender's and a borrower's connector, and the provider of each.
 async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider) {
     let (lender, borrower) = (TempConnector::new(lender), TempConnector::new(&[("spec.yml", BORROWER)]));
     let world = World::with_connectors(vec![lender.path().to_owned(), borrower.path().to_owned()]).await;
@@ -191,7 +191,7 @@ async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider)
     let parameters = json!({"parameters": {"apiUri": borrowers.uri("")}});
     let answer = world.integrate_app(parameters).await;
     assert_eq!(answer.0.status(), StatusCode::CREATED, "{}", answer.text());
-    // The connectors are read when they are first used; the folders go with the test.
+    // Read the connectors now, because their folders are deleted when this function returns.
     world.get("/connectors").await.expect(StatusCode::OK);
     (world, lenders, borrowers)
 }
@@ -206,7 +206,7 @@ const LENT: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn lent_functions_call_the_lenders_application_and_never_the_borrowers() {
+async fn lent_functions_call_only_the_lenders_provider() {
     let (world, lenders, borrowers) = lending(LENT).await;
     lenders.set_expires_in(json!(3600));
     let id = connect_through(&world, "app").await;
@@ -220,12 +220,12 @@ async fn lent_functions_call_the_lenders_application_and_never_the_borrowers() {
     }
     assert!(lenders.api_calls().iter().all(|call| call.header("x-of") == Some("lender")));
     let tests = borrowers.api_calls();
-    assert_eq!(tests.len(), 1, "the test alone is the borrower's own");
+    assert_eq!(tests.len(), 1, "only the test is the borrower's own");
     assert_eq!((tests[0].what.as_str(), tests[0].header("x-of")), ("GET /me", Some("borrower")));
 }
 
 #[tokio::test]
-async fn input_at_a_borrower_is_held_to_the_lenders_schema() {
+async fn a_borrowers_input_must_match_the_lenders_schema() {
     let (world, lenders, _) = lending(LENT).await;
     let page = world.connect_app(json!({"input": {"region": "evil.example/"}})).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("region"), "{}", page.text());
@@ -233,7 +233,7 @@ async fn input_at_a_borrower_is_held_to_the_lenders_schema() {
 }
 
 #[tokio::test]
-async fn a_signature_that_is_the_secret_itself_stays_with_the_lenders_application() {
+async fn a_plaintext_signature_goes_only_to_the_lenders_provider() {
     let spec = "name: Lender
 key: lender
 auth:
@@ -259,7 +259,7 @@ auth:
     let signed = request.header("authorization").expect("a signature");
     let callback =
         signed.split("oauth_callback=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a callback");
-    let callback = url::form_urlencoded::parse(callback.as_bytes()).next().expect("a text").0.into_owned();
+    let callback = url::form_urlencoded::parse(callback.as_bytes()).next().expect("a string").0.into_owned();
     let page = browser.get(&world, &format!("{callback}&oauth_token=t&oauth_verifier=v")).await;
     assert!(page.text().contains("PLAINTEXT"), "{}", page.text());
     assert!(borrowers.api_calls().is_empty());

@@ -1,4 +1,4 @@
-//! Connecting: the request to the provider, the way back, and how the result reaches the caller.
+//! Connecting: the authorization request, the callback, and how the result reaches the caller.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,7 +13,7 @@ use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
 
-/// What the integration allows as the last redirect; see `World::integrate`.
+/// The redirect URI that the integration allows; see `World::integrate`.
 const DONE: &str = "https://app.example/done?from=larder";
 
 async fn prepared(parameters: Value) -> (World, MockProvider) {
@@ -26,7 +26,7 @@ fn encode(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// `/connect` for alice, with these parameters besides.
+/// The `/connect` link for alice, with these additional parameters.
 fn uri(world: &World, parameters: &[(&str, &str)]) -> String {
     let mut uri = format!("/connect?integrationKey=crm&token={}", world.alice);
     for (name, value) in parameters {
@@ -35,7 +35,7 @@ fn uri(world: &World, parameters: &[(&str, &str)]) -> String {
     uri
 }
 
-/// Begins a flow: the browser, and where it is sent.
+/// Starts a flow. Returns the browser and the URL to which it is redirected.
 async fn begin(world: &World, parameters: &[(&str, &str)]) -> (Browser, String) {
     let mut browser = Browser::default();
     let answer = browser.get(world, &uri(world, parameters)).await.expect(StatusCode::FOUND);
@@ -54,7 +54,7 @@ fn names(url: &str) -> Vec<String> {
     query(url).into_iter().map(|(name, _)| name).collect()
 }
 
-/// A text for a snapshot, without what differs from run to run, and without the style sheet.
+/// An answer for a snapshot, without the style sheet and the values that differ between runs.
 fn hidden(text: &str, secrets: &[(&str, &str)]) -> String {
     let text = text.replace(STYLE, "[style]");
     secrets.iter().fold(text, |text, (secret, name)| text.replace(*secret, &format!("[{name}]")))
@@ -76,7 +76,7 @@ async fn id_of_alices_connection() -> String {
     world.connect(&provider).await
 }
 
-/// A page that says what is wrong, and nothing that is nobody's business; nothing is stored.
+/// Asserts that a page reports the error without leaking anything, and that no connection was stored.
 async fn refused(world: &World, page: Answer, status: StatusCode, hint: &str) -> Answer {
     let page = page.expect(status);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -99,7 +99,7 @@ fn leaks_nothing(text: &str) {
 }
 
 #[tokio::test]
-async fn the_authorization_request_is_the_documented_one_and_nothing_else() {
+async fn the_authorization_request_matches_the_documentation_exactly() {
     let (world, provider) = prepared(json!({})).await;
     let mut browser = Browser::default();
     let answer = browser.get(&world, &uri(&world, &[])).await;
@@ -149,7 +149,7 @@ async fn every_flow_has_its_own_state_challenge_and_cookie() {
 }
 
 #[tokio::test]
-async fn the_connectors_options_shape_the_authorization_request() {
+async fn connector_options_shape_the_authorization_request() {
     for (parameters, expected) in [
         (json!({"skipPkce": true}), "client_id redirect_uri response_type access_type scope state"),
         (json!({"skipPkce": true, "scopes": []}), "client_id redirect_uri response_type access_type state"),
@@ -176,7 +176,7 @@ async fn the_connectors_options_shape_the_authorization_request() {
 }
 
 #[tokio::test]
-async fn nothing_that_the_browser_sends_overrides_a_parameter() {
+async fn browser_input_never_overrides_authorization_parameters() {
     let (world, provider) = prepared(json!({})).await;
     let evil = [
         ("client_id", "evil"),
@@ -203,7 +203,7 @@ async fn nothing_that_the_browser_sends_overrides_a_parameter() {
 }
 
 #[tokio::test]
-async fn only_an_admin_overrides_the_integrations_parameters() {
+async fn only_admins_can_override_an_integrations_parameters() {
     let (world, provider) = prepared(json!({})).await;
     let evil = json!({"tokenUri": "https://evil.example/token"}).to_string();
     let page = Browser::default().get(&world, &uri(&world, &[("connectorParameters", &evil)])).await;
@@ -218,7 +218,7 @@ async fn only_an_admin_overrides_the_integrations_parameters() {
     let location = browser.post(&world, "/connect", &[("payload", &payload.to_string())]).await.location();
     assert_eq!(parameter(&location, "client_id"), "another");
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
-    // They stay with the connection.
+    // The overrides stay with the connection.
     world.advance(3300);
     world.sweep().await;
     assert_eq!(provider.refreshes()[0].get("client_id"), Some("another"));
@@ -226,7 +226,7 @@ async fn only_an_admin_overrides_the_integrations_parameters() {
 }
 
 #[tokio::test]
-async fn a_query_of_the_authorize_uri_is_kept() {
+async fn the_query_of_the_authorize_uri_is_kept() {
     let (world, provider) = prepared(json!({})).await;
     let authorize = provider.uri("/authorize?audience=api%20v2&state=old");
     world.integrate(&provider, json!({ "authorizeUri": authorize })).await;
@@ -236,7 +236,7 @@ async fn a_query_of_the_authorize_uri_is_kept() {
 }
 
 #[tokio::test]
-async fn the_code_exchange_is_the_documented_one() {
+async fn the_code_exchange_matches_the_documentation() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[]).await;
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
@@ -285,14 +285,14 @@ async fn the_client_authenticates_where_the_connector_says() {
 }
 
 #[tokio::test]
-async fn an_oauth_callback_uri_of_ones_own_is_used_in_both_requests() {
+async fn a_custom_oauth_callback_uri_is_used_in_both_requests() {
     let (world, provider) = prepared(json!({})).await;
     let own = "https://app.example/oauth?via=app";
     let body = json!({"connectorKey": "oauth2", "oAuthCallbackUri": own});
     world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
     let (mut browser, location) = begin(&world, &[]).await;
     assert_eq!(parameter(&location, "redirect_uri"), own);
-    // The app sends the browser on to us with the same parameters.
+    // Your application forwards the browser to Larder with the same parameters.
     let there = provider.approve(&location);
     assert!(there.starts_with(own));
     let here = format!("/oauth-callback?{}", Url::parse(&there).unwrap().query().unwrap());
@@ -302,7 +302,7 @@ async fn an_oauth_callback_uri_of_ones_own_is_used_in_both_requests() {
 }
 
 #[tokio::test]
-async fn the_redirect_uri_is_repeated_to_the_byte_though_the_integration_changes_meanwhile() {
+async fn the_code_exchange_repeats_the_redirect_uri_byte_for_byte() {
     let (world, provider) = prepared(json!({})).await;
     let own = "https://app.example/oauth/%7euser?via=a+b%20c&via=%C3%A9";
     let set = async |uri: &str| {
@@ -319,7 +319,7 @@ async fn the_redirect_uri_is_repeated_to_the_byte_though_the_integration_changes
 }
 
 #[tokio::test]
-async fn a_custom_state_follows_ours_and_comes_back_ignored() {
+async fn a_custom_state_is_appended_to_ours_and_ignored_on_return() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[("customState", "page=7:a&b")]).await;
     let state = parameter(&location, "state");
@@ -333,7 +333,7 @@ async fn a_custom_state_follows_ours_and_comes_back_ignored() {
 }
 
 #[tokio::test]
-async fn a_connect_makes_a_connection_of_the_caller() {
+async fn connecting_creates_a_connection_owned_by_the_caller() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[("name", "Alice's CRM")]).await;
     let page = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
@@ -353,7 +353,7 @@ async fn a_connect_makes_a_connection_of_the_caller() {
 }
 
 #[tokio::test]
-async fn the_credentials_are_tested_before_the_connection_exists() {
+async fn credentials_are_tested_before_the_connection_is_created() {
     let (world, provider) = prepared(json!({})).await;
     world.connect(&provider).await;
     assert_eq!(provider.tests(), [Some("Bearer access-1".to_owned())]);
@@ -370,13 +370,13 @@ async fn the_credentials_are_tested_before_the_connection_exists() {
 }
 
 #[tokio::test]
-async fn a_callback_that_is_called_twice_exchanges_the_code_once() {
+async fn a_repeated_callback_exchanges_the_code_once() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[]).await;
     let mut again = browser.clone();
     let callback = provider.approve(&location);
     let first = browser.get(&world, &callback).await.expect(StatusCode::OK);
-    // The same answer for a minute, and nothing for another code or another browser.
+    // The same callback gets the same answer for a minute. Another code or another browser gets an error.
     for browser in [&mut browser, &mut again] {
         let page = browser.get(&world, &callback).await.expect(StatusCode::OK);
         assert_eq!(page.text(), first.text());
@@ -410,7 +410,7 @@ async fn parallel_callbacks_exchange_the_code_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_end_user_is_told_and_ends_the_flow() {
+async fn a_denial_by_the_end_user_is_shown_and_ends_the_flow() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[]).await;
     let denied = [("error", "access_denied"), ("error_description", "The user <script>alert(1)</script> said no")];
@@ -426,7 +426,7 @@ async fn a_refusal_of_the_end_user_is_told_and_ends_the_flow() {
 }
 
 #[tokio::test]
-async fn a_callback_that_belongs_to_no_flow_is_refused() {
+async fn a_callback_without_a_flow_is_rejected() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[]).await;
     let state = parameter(&location, "state");
@@ -443,12 +443,12 @@ async fn a_callback_that_belongs_to_no_flow_is_refused() {
         refused(&world, page, StatusCode::BAD_REQUEST, hint).await;
     }
     assert_eq!(provider.token_requests().len(), 0);
-    // The flow itself is not harmed.
+    // The real flow still works.
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_callback_of_the_wrong_form_is_refused_and_calls_nobody() {
+async fn a_malformed_callback_is_rejected_without_a_provider_call() {
     let (world, provider) = prepared(json!({})).await;
     for (parameters, hint) in [
         (vec![], "no code"),
@@ -467,7 +467,7 @@ async fn a_callback_of_the_wrong_form_is_refused_and_calls_nobody() {
 }
 
 #[tokio::test]
-async fn a_flow_ends_after_fifteen_minutes() {
+async fn a_flow_expires_after_fifteen_minutes() {
     let (world, provider) = prepared(json!({})).await;
     let (mut late, location) = begin(&world, &[]).await;
     let (mut in_time, other) = begin(&world, &[("allowMultipleConnections", "1")]).await;
@@ -480,7 +480,7 @@ async fn a_flow_ends_after_fifteen_minutes() {
 }
 
 #[tokio::test]
-async fn another_browser_cannot_finish_a_flow_nor_end_it() {
+async fn another_browser_can_neither_finish_nor_end_a_flow() {
     let (world, provider) = prepared(json!({})).await;
     let (mut alices, location) = begin(&world, &[]).await;
     let (mut mallorys, _) = begin(&world, &[]).await;
@@ -494,7 +494,7 @@ async fn another_browser_cannot_finish_a_flow_nor_end_it() {
 }
 
 #[tokio::test]
-async fn the_cookie_of_a_flow_has_a_value_that_only_its_browser_knows() {
+async fn a_flow_needs_the_secret_cookie_of_its_browser() {
     let (world, provider) = prepared(json!({})).await;
     let begin = async || {
         let answer = Browser::default().get(&world, &uri(&world, &[])).await;
@@ -516,14 +516,14 @@ async fn the_cookie_of_a_flow_has_a_value_that_only_its_browser_knows() {
         let page = open(format!("{name}={wrong}")).await;
         refused(&world, page, StatusCode::BAD_REQUEST, "another browser").await;
     }
-    // The right value under another name.
+    // The right value in a cookie with another name.
     refused(&world, open(format!("larder={value}")).await, StatusCode::BAD_REQUEST, "another browser").await;
     assert_eq!(provider.token_requests().len(), 0);
     open(format!("{name}={value}")).await.expect(StatusCode::OK);
 }
 
 #[tokio::test]
-async fn two_tabs_of_one_browser_finish_in_any_order() {
+async fn two_tabs_of_one_browser_can_finish_in_any_order() {
     let (world, provider) = prepared(json!({})).await;
     let mut browser = Browser::default();
     let multiple = uri(&world, &[("allowMultipleConnections", "true")]);
@@ -535,7 +535,7 @@ async fn two_tabs_of_one_browser_finish_in_any_order() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_is_told() {
+async fn an_unreachable_provider_is_reported() {
     let (world, provider) = prepared(json!({})).await;
     let closed = {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -548,7 +548,7 @@ async fn a_provider_that_is_down_is_told() {
 }
 
 #[tokio::test]
-async fn odd_answers_of_the_token_endpoint_are_told_without_their_text() {
+async fn odd_token_endpoint_answers_are_reported_without_their_content() {
     let html = ("content-type", "text/html");
     let json = ("content-type", "application/json");
     for (status, body, content_type, expected, hint) in [
@@ -582,7 +582,7 @@ async fn odd_answers_of_the_token_endpoint_are_told_without_their_text() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_is_never_followed_elsewhere() {
+async fn redirects_of_the_token_endpoint_are_never_followed() {
     for status in [301, 302, 303, 307, 308] {
         let (world, provider) = prepared(json!({})).await;
         provider.script_raw(status, "", &[("location", &provider.uri("/token"))]);
@@ -594,12 +594,12 @@ async fn a_token_endpoint_is_never_followed_elsewhere() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_issuer_is_refused() {
+async fn a_callback_from_another_issuer_is_rejected() {
     let (world, provider) = prepared(json!({"issuer": "https://issuer.example"})).await;
     for (parameters, hint) in [
         (vec![("code", "the-code")], "no iss"),
-        (vec![("code", "the-code"), ("iss", "https://evil.example")], "another issuer"),
-        (vec![("error", "access_denied"), ("iss", "https://evil.example")], "another issuer"),
+        (vec![("code", "the-code"), ("iss", "https://evil.example")], "unexpected issuer"),
+        (vec![("error", "access_denied"), ("iss", "https://evil.example")], "unexpected issuer"),
     ] {
         let (mut browser, location) = begin(&world, &[]).await;
         let page = browser.get(&world, &provider.come_back(&location, &parameters)).await;
@@ -612,13 +612,13 @@ async fn an_answer_of_another_issuer_is_refused() {
 }
 
 #[tokio::test]
-async fn the_state_is_checked_before_the_issuer_and_the_issuer_before_what_the_answer_says() {
+async fn callbacks_are_checked_by_state_then_issuer_then_content() {
     let (world, provider) = prepared(json!({"issuer": "https://issuer.example"})).await;
     let (wrong, right) = (("iss", "https://evil.example"), ("iss", "https://issuer.example"));
     let (error, code) = (("error", "access_denied"), ("code", "the-code"));
     for (parameters, hint) in [
-        (vec![wrong, error, code], "another issuer"),
-        (vec![wrong], "another issuer"),
+        (vec![wrong, error, code], "unexpected issuer"),
+        (vec![wrong], "unexpected issuer"),
         (vec![error], "no iss"),
         (vec![right, error, code], "both code and error"),
         (vec![right, error], "access_denied"),
@@ -626,13 +626,13 @@ async fn the_state_is_checked_before_the_issuer_and_the_issuer_before_what_the_a
     ] {
         let (mut browser, location) = begin(&world, &[]).await;
         let callback = provider.come_back(&location, &parameters);
-        // Of a flow that is not this browser's, nothing is told but that.
+        // Another browser learns only that the flow is not its own.
         let page = Browser::default().get(&world, &callback).await;
         refused(&world, page, StatusCode::BAD_REQUEST, "another browser").await;
         let unknown = callback.replace("state=", "state=x");
         refused(&world, browser.get(&world, &unknown).await, StatusCode::BAD_REQUEST, "unknown").await;
         refused(&world, browser.get(&world, &callback).await, StatusCode::BAD_REQUEST, hint).await;
-        // Whatever was wrong, the state is used up.
+        // Any such error uses up the state.
         let right = provider.come_back(&location, &[code, right]);
         refused(&world, browser.get(&world, &right).await, StatusCode::BAD_REQUEST, "start over").await;
     }
@@ -651,7 +651,7 @@ async fn success_reaches_an_allowed_redirect_uri_with_the_connection_id() {
 }
 
 #[tokio::test]
-async fn failure_reaches_an_allowed_redirect_uri_with_the_error_and_its_data() {
+async fn failure_reaches_an_allowed_redirect_uri_with_error_and_data() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[("redirectUri", DONE)]).await;
     let denied = [("error", "access_denied"), ("error_description", "no & never")];
@@ -664,7 +664,7 @@ async fn failure_reaches_an_allowed_redirect_uri_with_the_error_and_its_data() {
     let data: Value = serde_json::from_str(&parameter(&end, "errorData")).unwrap();
     assert_eq!(data, json!({"type": "connection", "message": message}));
 
-    // Failures before the provider is seen go the same way.
+    // Failures before the redirect to the provider are reported the same way.
     let (mut browser, parameters) = (Browser::default(), [("redirectUri", DONE), ("connectionId", "unknown")]);
     let end = browser.get(&world, &uri(&world, &parameters)).await.expect(StatusCode::FOUND).location();
     assert_eq!(names(&end), ["from", "error", "errorData"]);
@@ -679,7 +679,7 @@ async fn failure_reaches_an_allowed_redirect_uri_with_the_error_and_its_data() {
 }
 
 #[tokio::test]
-async fn only_the_listed_redirect_uri_is_allowed_to_the_letter() {
+async fn a_redirect_uri_must_match_a_listed_one_exactly() {
     let (world, provider) = prepared(json!({})).await;
     for evil in [
         "https://evil.example/done",
@@ -702,14 +702,14 @@ async fn only_the_listed_redirect_uri_is_allowed_to_the_letter() {
     ] {
         for channel in [vec![("redirectUri", evil)], vec![("redirectUri", evil), ("requestId", "r1")]] {
             let page = Browser::default().get(&world, &uri(&world, &channel)).await;
-            let page = refused(&world, page, StatusCode::BAD_REQUEST, "is not allowed").await;
+            let page = refused(&world, page, StatusCode::BAD_REQUEST, "must be one of the `redirectUris`").await;
             assert!(page.header("location").is_none() && page.header("set-cookie").is_none());
         }
     }
     assert_eq!(provider.token_requests().len(), 0);
 }
 
-/// The message on a page, and the origins that it is posted to.
+/// The message on a page, and the origins to which it is posted.
 fn posted(page: &Answer) -> (Value, Vec<String>) {
     let (_, rest) = page.text().split_once(r#"<script type="application/json" id="result">"#).expect("a message");
     let (data, _) = rest.split_once("</script>").unwrap();
@@ -755,14 +755,14 @@ async fn failure_reaches_the_opener_as_a_message() {
                "errorData": {"type": "connection", "message": text},
                "connectionId": id})
     );
-    // Before the provider is seen.
+    // The same holds for failures before the redirect to the provider.
     let page = Browser::default().get(&world, &uri(&world, &[("requestId", "r"), ("connectionId", "unknown")])).await;
     let page = refused(&world, page, StatusCode::NOT_FOUND, "unknown").await;
     assert_eq!(posted(&page).0["errorData"]["key"], "not_found");
 }
 
 #[tokio::test]
-async fn a_payload_in_a_form_says_the_same_as_a_query() {
+async fn a_form_payload_works_like_a_query() {
     let (world, provider) = prepared(json!({})).await;
     let mut browser = Browser::default();
     let payload = json!({"token": world.alice, "integrationKey": "crm", "name": "by form", "redirectUri": DONE,
@@ -774,14 +774,14 @@ async fn a_payload_in_a_form_says_the_same_as_a_query() {
     assert!(end.starts_with(&format!("{DONE}&connectionId=")), "{end}");
     assert_eq!(connections(&world).await[0]["name"], "by form");
 
-    // Old clients put some of it into the query.
+    // Old clients put some parameters into the query.
     let payload = json!({"token": world.alice}).to_string();
     let answer = browser.post(&world, "/connect?integrationId=crm", &[("payload", &payload)]).await;
     answer.expect(StatusCode::FOUND);
 }
 
 #[tokio::test]
-async fn a_connect_that_cannot_be_read_is_refused_with_the_reason() {
+async fn a_malformed_connect_request_is_rejected_with_the_reason() {
     let (world, _provider) = prepared(json!({})).await;
     let mut browser = Browser::default();
     for (query, status, hint) in [
@@ -811,7 +811,7 @@ async fn a_connect_that_cannot_be_read_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_name_that_would_fill_lists_is_refused() {
+async fn a_connection_name_that_is_too_long_is_rejected() {
     let (world, provider) = prepared(json!({})).await;
     let connect = async |length: usize| {
         let payload = json!({"integrationKey": "crm", "token": world.alice, "name": "n".repeat(length)});
@@ -826,7 +826,7 @@ async fn a_name_that_would_fill_lists_is_refused() {
 }
 
 #[tokio::test]
-async fn a_connect_needs_a_valid_token() {
+async fn connecting_needs_a_valid_token() {
     let (world, _provider) = prepared(json!({})).await;
     let expired = world.sign("local", Claims { tenant_key: Some("alice".into()), ..Claims::default() }).await;
     world.advance(3600);
@@ -839,7 +839,7 @@ async fn a_connect_needs_a_valid_token() {
     }
     assert!(pages.iter().all(|page| *page == pages[0]));
     insta::assert_snapshot!("unauthorized", hidden(&pages[0], &[]));
-    // A header does as well as a parameter.
+    // A header works too.
     world.send(Method::GET, "/connect?integrationKey=crm", &world.alice, None).await.expect(StatusCode::FOUND);
     // Another workspace has no such integration.
     let stranger = world.sign("other", Claims { tenant_key: Some("alice".into()), ..Claims::default() }).await;
@@ -848,7 +848,7 @@ async fn a_connect_needs_a_valid_token() {
 }
 
 #[tokio::test]
-async fn connecting_again_renews_the_same_connection() {
+async fn reconnecting_keeps_the_same_connection() {
     let (world, provider) = prepared(json!({})).await;
     let id = world.connect(&provider).await;
     let made = world.connection(&id).await;
@@ -858,7 +858,7 @@ async fn connecting_again_renews_the_same_connection() {
     assert_eq!((&renewed["id"], &renewed["createdAt"]), (&made["id"], &made["createdAt"]));
     assert_eq!(world.credentials(&id).await["access_token"], "access-2");
 
-    // By its id, and through another flow that fails, which changes nothing.
+    // Reconnecting by id works too, and a failed flow changes nothing.
     let (mut browser, location) = begin(&world, &[("connectionId", &id), ("name", "renamed")]).await;
     browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
     let (mut browser, location) = begin(&world, &[("connectionId", &id), ("name", "not this")]).await;
@@ -872,7 +872,7 @@ async fn connecting_again_renews_the_same_connection() {
 }
 
 #[tokio::test]
-async fn several_connections_are_made_where_they_are_wanted() {
+async fn several_connections_are_created_only_on_request() {
     let (world, provider) = prepared(json!({})).await;
     let first = world.connect(&provider).await;
     for wanted in ["1", "true"] {
@@ -888,7 +888,7 @@ async fn several_connections_are_made_where_they_are_wanted() {
 }
 
 #[tokio::test]
-async fn end_users_and_admins_have_connections_of_their_own() {
+async fn end_users_and_admins_get_separate_connections() {
     let (world, provider) = prepared(json!({})).await;
     world.connect(&provider).await;
     for token in [world.token("bob").await, world.admin.clone()] {
@@ -902,7 +902,7 @@ async fn end_users_and_admins_have_connections_of_their_own() {
 }
 
 #[tokio::test]
-async fn nobody_reconnects_what_is_somebody_elses() {
+async fn a_tenant_cannot_reconnect_another_tenants_connection() {
     let (world, provider) = prepared(json!({})).await;
     let id = world.connect(&provider).await;
     let body = json!({"connectorKey": "oauth2"});
@@ -920,7 +920,7 @@ async fn nobody_reconnects_what_is_somebody_elses() {
 }
 
 #[tokio::test]
-async fn ids_of_others_cannot_be_occupied() {
+async fn nobody_can_occupy_the_id_of_a_future_connection() {
     let (world, provider) = prepared(json!({})).await;
     let id = id_of_alices_connection().await;
     let uri = format!("/credentials?connectionId={id}");
@@ -930,15 +930,15 @@ async fn ids_of_others_cannot_be_occupied() {
         assert!(refusal["message"].as_str().unwrap().contains("another `connectionId`"), "{refusal}");
     }
     assert_eq!(connections(&world).await, Vec::<Value>::new());
-    // Once it is there, its owner may replace the credentials, and nobody else.
+    // Once the connection exists, only its owner can replace the credentials.
     assert_eq!(world.connect(&provider).await, id);
     world.send(Method::PUT, &uri, &bob, Some(&body)).await.expect(StatusCode::NOT_FOUND);
     world.send(Method::PUT, &uri, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
 }
 
 #[tokio::test]
-async fn ids_of_earlier_versions_that_others_took_are_passed_over() {
-    // Bob has the first so many of them; alice has the one after those, or none.
+async fn earlier_version_ids_taken_by_others_are_skipped() {
+    // Bob has taken the first `taken` ids. Alice has the next one, or none.
     for (taken, is_there) in [(4, false), (0, true), (2, true), (3, true)] {
         let (world, provider) = prepared(json!({})).await;
         let (bob, former) = (world.token("bob").await, former_own_ids("local", "crm", Some("alice")));
@@ -953,7 +953,7 @@ async fn ids_of_earlier_versions_that_others_took_are_passed_over() {
         if is_there {
             put(&former[taken], &world.alice).await;
         }
-        // Nor does it help to give one back.
+        // Giving an id back changes nothing.
         let given_back = format!("/credentials?connectionId={}", former[0]);
         for round in 0..3 {
             let own = world.connect(&provider).await;
@@ -972,14 +972,14 @@ async fn ids_of_earlier_versions_that_others_took_are_passed_over() {
 }
 
 #[tokio::test]
-async fn a_row_of_somebody_else_gets_none_of_the_credentials() {
+async fn another_tenants_row_never_receives_the_credentials() {
     for tenant in [None, Some("alice".to_owned())] {
         let (world, provider) = prepared(json!({})).await;
         let claims = Claims { is_admin: true, tenant_key: tenant.clone(), ..Claims::default() };
         let uri = format!("/connect?integrationKey=crm&token={}", world.sign("local", claims).await);
         let mut browser = Browser::default();
         let location = browser.get(&world, &uri).await.location();
-        // However it came there.
+        // Put a foreign row under the id, no matter how it could get there.
         let (bob, body) = (world.token("bob").await, json!({"credentials": "bob's"}));
         world.send(Method::PUT, "/credentials?connectionId=bobs", &bob, Some(&body)).await.expect(StatusCode::CREATED);
         let id = own_connection_id("local", "crm", tenant.as_deref());
@@ -995,7 +995,7 @@ async fn a_row_of_somebody_else_gets_none_of_the_credentials() {
 }
 
 #[tokio::test]
-async fn an_admin_renews_the_connection_of_an_end_user_who_keeps_it() {
+async fn reconnecting_as_admin_leaves_the_connection_with_its_end_user() {
     let (world, provider) = prepared(json!({})).await;
     let id = world.connect(&provider).await;
     let mut browser = Browser::default();
@@ -1007,7 +1007,7 @@ async fn an_admin_renews_the_connection_of_an_end_user_who_keeps_it() {
 }
 
 #[tokio::test]
-async fn an_integration_that_is_set_up_wrongly_is_told_before_the_provider_is_seen() {
+async fn configuration_errors_are_reported_before_the_redirect() {
     for (parameters, hint) in [
         (json!({"clientId": null}), "clientId"),
         (json!({"authorizeUri": "not a url"}), "authorizeUri"),
@@ -1025,14 +1025,14 @@ async fn an_integration_that_is_set_up_wrongly_is_told_before_the_provider_is_se
             assert_eq!(answer.json()["data"]["fields"][0]["field"], hint);
             continue;
         }
-        // What the schema of the parameters lets through.
+        // The schema of the parameters accepts these, but the flow does not.
         let page = Browser::default().get(&world, &uri(&world, &[])).await;
         refused(&world, page, StatusCode::BAD_REQUEST, hint).await;
     }
 }
 
 #[tokio::test]
-async fn the_browser_routes_are_not_for_scripts_of_other_origins() {
+async fn browser_routes_never_allow_cross_origin_scripts() {
     let (world, provider) = prepared(json!({})).await;
     let (_, location) = begin(&world, &[]).await;
     let callback = Url::parse(&provider.approve(&location)).unwrap();
@@ -1047,7 +1047,7 @@ async fn the_browser_routes_are_not_for_scripts_of_other_origins() {
 }
 
 #[tokio::test]
-async fn a_pending_flow_is_unreadable_at_rest_and_its_state_is_nowhere() {
+async fn pending_flows_are_unreadable_at_rest_and_states_never_stored() {
     let (world, _provider) = prepared(json!({})).await;
     let parameters = [("name", "marker-name"), ("input", r#"{"a":"marker-input"}"#), ("customState", "marker-custom")];
     let (_, location) = begin(&world, &parameters).await;
@@ -1060,7 +1060,7 @@ async fn a_pending_flow_is_unreadable_at_rest_and_its_state_is_nowhere() {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "{secret} in {}", path.display());
         }
-        // The client secret is in the file of secrets, and in the database never.
+        // The client secret is in the secret file, but never in the database.
         if path.extension().is_some_and(|extension| extension != "json") {
             let secret = b"the-client-secret";
             assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", path.display());

@@ -1,6 +1,6 @@
-//! Connecting an end user: the flow with a provider, every other way to authenticate, and what callbacks may bring.
+//! Connecting an end user: the OAuth flow, the other auth types, and unusual callbacks.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod auth_types;
 mod callbacks;

@@ -1,4 +1,4 @@
-//! Every bundled connector does what its provider's documentation says, which is in `tests/providers`.
+//! Every bundled connector behaves as its provider documents. The scenarios are in `tests/providers`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,21 +10,21 @@ use larder_tests::{Browser, Script, World, root};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-/// Connectors without a provider of their own; other tests have them.
+/// Connectors without a specific provider, which other tests cover.
 const GENERIC: [&str; 2] = ["demo", "oauth2"];
 
-/// Connectors that cannot run yet.
+/// Connectors that cannot run yet, and are skipped.
 const WAITING: &[&str] = &[];
 
 const DONE: &str = "https://app.example/done";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_connector_does_what_its_providers_documentation_says() {
+async fn every_connector_behaves_as_its_provider_documents() {
     let all = scenario::read_all(&root().join("tests/providers"));
     let all = all.into_iter().filter(|(key, _)| !WAITING.contains(&key.as_str()));
-    let lives = all.flat_map(|(key, scenarios)| scenarios.into_iter().map(move |(title, it)| (key.clone(), title, it)));
-    let mismatches = futures::stream::iter(lives).map(|(key, title, scenario)| async move {
-        let found = live(&key, &scenario).await;
+    let runs = all.flat_map(|(key, scenarios)| scenarios.into_iter().map(move |(title, it)| (key.clone(), title, it)));
+    let mismatches = futures::stream::iter(runs).map(|(key, title, scenario)| async move {
+        let found = run(&key, &scenario).await;
         found.into_iter().map(|mismatch| format!("{key}.yml, {title:?}, {mismatch}\n")).collect::<String>()
     });
     let mismatches: String = mismatches.buffer_unordered(4).collect().await;
@@ -32,7 +32,7 @@ async fn every_connector_does_what_its_providers_documentation_says() {
 }
 
 #[test]
-fn every_connector_has_a_file_and_every_file_a_connector() {
+fn connectors_and_scenario_files_match_one_to_one() {
     let entries = fs::read_dir(root().join("shared/connectors")).unwrap().map(|entry| entry.unwrap());
     let folders = entries.filter(|entry| entry.path().is_dir());
     let mut folders: BTreeSet<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
@@ -44,7 +44,7 @@ fn every_connector_has_a_file_and_every_file_a_connector() {
 }
 
 #[test]
-fn every_connector_is_in_the_readme() {
+fn every_connector_is_listed_in_the_readme() {
     let readme = fs::read_to_string(root().join("shared/connectors/README.md")).unwrap();
     for key in scenario::read_all(&root().join("tests/providers")).into_keys() {
         assert!(readme.contains(&format!("\n| `{key}` | ")), "{key}");
@@ -52,39 +52,39 @@ fn every_connector_is_in_the_readme() {
 }
 
 #[test]
-fn every_file_shows_a_failure() {
+fn every_scenario_file_includes_a_failure() {
     for (key, scenarios) in scenario::read_all(&root().join("tests/providers")) {
         let refreshes = scenarios.values().any(|it| it.refresh.is_some());
         let fails = |it: &Scenario| it.failure.is_some() || (!refreshes && it.refused.is_some());
-        assert!(scenarios.values().any(fails), "{key}.yml: no refresh fails, or no connect is refused");
+        assert!(scenarios.values().any(fails), "{key}.yml has neither a failing refresh nor a rejected connect");
     }
 }
 
-/// Lives through one scenario. Gives what was not as it says.
-async fn live(key: &str, scenario: &Scenario) -> Vec<String> {
+/// Runs one scenario. Returns the mismatches.
+async fn run(key: &str, scenario: &Scenario) -> Vec<String> {
     let script = Script::start().await;
     let world = World::rerouted(script.port, Vec::new()).await;
     let body = json!({"connectorKey": key, "parameters": scenario.parameters, "redirectUris": [DONE]});
     let answer = world.send(Method::PUT, "/integrations/it", &world.admin, Some(&body)).await;
     if !answer.0.status().is_success() {
-        return vec![format!("the integration is refused: {}", answer.text())];
+        return vec![format!("the integration is rejected: {}", answer.text())];
     }
-    let life = Life { world, script, scenario };
+    let run = ScenarioRun { world, script, scenario };
     if let Some(refused) = &scenario.refused {
-        life.is_refused(refused).await;
+        run.check_rejection(refused).await;
     }
-    life.connects().await;
-    life.script.mismatches()
+    run.check_lifecycle().await;
+    run.script.mismatches()
 }
 
-struct Life<'a> {
+struct ScenarioRun<'a> {
     world: World,
     script: Script,
     scenario: &'a Scenario,
 }
 
-impl Life<'_> {
-    async fn connects(&self) {
+impl ScenarioRun<'_> {
+    async fn check_lifecycle(&self) {
         let Scenario { input, callback, connect, credentials, refresh, failure, disconnect, .. } = self.scenario;
         let Some(connect) = connect else { return };
         self.script.expect("connect", connect);
@@ -95,7 +95,7 @@ impl Life<'_> {
         self.script.check("credentials", credentials, &self.world.credentials(id).await);
 
         match refresh {
-            None if failure.is_none() => self.is_left_alone(id).await,
+            None if failure.is_none() => self.check_left_alone(id).await,
             None => {}
             Some(refresh) => {
                 self.wait("before the refresh", refresh.after).await;
@@ -108,7 +108,7 @@ impl Life<'_> {
         }
         if let Some(failure) = failure {
             let after =
-                failure.after.or(refresh.as_ref().map(|refresh| refresh.after)).expect("`after` of the failure");
+                failure.after.or(refresh.as_ref().map(|refresh| refresh.after)).expect("the failure has `after`");
             self.wait("before the failure", after).await;
             self.script.expect("failure", &failure.requests);
             self.world.sweep().await;
@@ -122,7 +122,7 @@ impl Life<'_> {
         self.script.check("the status", &json!(204), &json!(answer.0.status().as_u16()));
     }
 
-    async fn is_refused(&self, refused: &Refused) {
+    async fn check_rejection(&self, refused: &Refused) {
         let input = refused.input.as_ref().unwrap_or(&self.scenario.input);
         let callback = refused.callback.as_ref().unwrap_or(&self.scenario.callback);
         self.script.expect("refused", &refused.requests);
@@ -131,7 +131,7 @@ impl Life<'_> {
         self.script.check("the result", &json!({"error": format!("<any>{}<any>", refused.message)}), &result);
     }
 
-    /// What the one who began to connect gets in the end.
+    /// The result that your application gets for the flow.
     async fn result(&self, input: &Map<String, Value>, callback: &BTreeMap<String, String>) -> Value {
         let mut browser = Browser::default();
         let payload = json!({"token": self.world.alice, "integrationKey": "it", "input": input, "redirectUri": DONE});
@@ -153,7 +153,7 @@ impl Life<'_> {
         }
     }
 
-    /// Advances to the last second and then over it; in the one before, nothing must happen.
+    /// Advances by this time. A sweep one second earlier must make no requests.
     async fn wait(&self, step: &'static str, seconds: u64) {
         self.script.expect(step, &[]);
         self.world.advance(seconds - 1);
@@ -161,7 +161,7 @@ impl Life<'_> {
         self.world.advance(1);
     }
 
-    async fn is_left_alone(&self, id: &str) {
+    async fn check_left_alone(&self, id: &str) {
         self.script.expect("300 days later", &[]);
         self.world.advance(300 * 24 * 3600);
         self.world.sweep().await;

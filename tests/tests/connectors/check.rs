@@ -1,4 +1,4 @@
-//! `larder check`, as somebody meets it who writes a connector.
+//! `larder check`, as the author of a connector uses it.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const SPEC: &str = "name: Acme\nauth:\n  type: oauth2\n  getOAuthConfig: {implementationType: mapping}\n  \
                     makeApiClient: {implementationType: mapping}\n";
 
-/// A folder of connectors, of which one has these files.
+/// A folder with one connector, which has these files in addition to the usual ones.
 fn connectors(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let good = [
@@ -23,8 +23,8 @@ fn connectors(files: &[(&str, &str)]) -> TempDir {
     ];
     for (path, text) in good.iter().chain(files) {
         let path = folder.path().join("acme").join(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
-        fs::write(path, text).expect("it is written");
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the folder is created");
+        fs::write(path, text).expect("the file is written");
     }
     folder
 }
@@ -33,7 +33,7 @@ async fn check(arguments: &[&str], dir: &Path) -> (bool, String) {
     let arguments = [&["check"], arguments, &[dir.to_str().expect("a path in UTF-8")]].concat();
     let output = run(&arguments).await;
     assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-    (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+    (output.status.success(), String::from_utf8(output.stdout).expect("UTF-8"))
 }
 
 #[tokio::test]
@@ -43,11 +43,11 @@ async fn the_bundled_connectors_pass() {
 }
 
 #[tokio::test]
-async fn warnings_are_told_and_pass() {
+async fn warnings_are_shown_but_pass() {
     let folder = connectors(&[("spec.yml", SPEC)]);
     let file = folder.path().join("acme/spec.yml");
     let expected = format!(
-        "{}:2: warning: there is no `test`: whatever credentials it gets pass for good; add `test: \
+        "{}:2: warning: there is no `test`, so any credentials are accepted; add `test: \
          {{implementationType: rest-api-mapping}}` and auth/test.rest.yml\n",
         file.display()
     );
@@ -56,7 +56,7 @@ async fn warnings_are_told_and_pass() {
 }
 
 #[tokio::test]
-async fn errors_fail_and_have_their_file_and_line() {
+async fn errors_fail_the_check_and_name_file_and_line() {
     let spec = format!("{SPEC}  test: {{implementationTyp: rest-api-mapping}}\n");
     let test = "path: /me\nmethod: gett\n";
     let folder = connectors(&[("spec.yml", &spec), ("auth/test.rest.yml", test)]);
@@ -64,7 +64,7 @@ async fn errors_fail_and_have_their_file_and_line() {
     let (spec, test) = (dir.join("spec.yml"), dir.join("auth/test.rest.yml"));
     let expected = format!(
         "{}:2: error: `method` must be an HTTP method; write one of get, post, put, patch and delete\n\
-         {}:6: error: `implementationTyp` is no key of `test`; did you mean `implementationType`?\n",
+         {}:6: error: unknown key `implementationTyp` in `test`; did you mean `implementationType`?\n",
         test.display(),
         spec.display()
     );
@@ -78,7 +78,7 @@ async fn errors_fail_and_have_their_file_and_line() {
             "help": "write one of get, post, put, patch and delete",
         },
         {
-            "file": spec, "line": 6, "severity": "error", "message": "`implementationTyp` is no key of `test`",
+            "file": spec, "line": 6, "severity": "error", "message": "unknown key `implementationTyp` in `test`",
             "help": "did you mean `implementationType`?",
         },
     ]);
@@ -95,7 +95,7 @@ async fn a_folder_without_connectors_fails() {
 }
 
 #[tokio::test]
-async fn scripts_that_break_the_engine_do_not_end_the_check() {
+async fn scripts_that_break_the_engine_do_not_stop_the_check() {
     let spec = format!("{SPEC}  test: {{implementationType: javascript}}\n");
     for text in [
         "Error.stackTraceLimit = {}; Error.stackTraceLimit = 1; export default () => 1",

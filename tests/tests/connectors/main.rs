@@ -1,7 +1,7 @@
-//! Connectors: the bundled ones beside their providers' documentation, the commands for authors, and how far requests and
-//! scripts reach.
+//! Connectors: the bundled ones compared with their providers' documentation, the commands for authors, and the limits of
+//! requests and scripts.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod bundled;
 mod check;

@@ -1,28 +1,28 @@
-//! How much memory a script takes outside of its engine's heap: a process of its own is measured.
+//! The memory that a script uses outside its engine's heap. The test measures its own process.
 
 use std::sync::Arc;
 
 use larder::random::SystemRng;
 use larder_engine::connector::{Files, Script};
-use larder_engine::egress::{Egress, Limits as Exchange, Reach};
-use larder_engine::javascript::{Call, JavaScript, JavaScriptError, Limits};
+use larder_engine::egress::{AddressPolicy, Egress, Limits as Exchange};
+use larder_engine::javascript::{JavaScript, JavaScriptError, Limits, ScriptCall};
 use larder_tests::memory::{forget_peak, status};
 use larder_tests::{is_alone, say};
 use serde_json::{Map, json};
 use tokio::net::TcpListener;
 
-/// The heap, and as much again for what native code holds of it.
+/// The limit, in bytes: the heap, and the same again for native code.
 const LIMIT: u64 = 2 * 64 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_nobody_awaits_take_bounded_memory() {
-    if !is_alone("script_memory::requests_that_nobody_awaits_take_bounded_memory").await {
+async fn unawaited_requests_take_bounded_memory() {
+    if !is_alone("script_memory::unawaited_requests_take_bounded_memory").await {
         return;
     }
-    // It takes connections and never answers.
+    // A server that accepts connections and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("its address"));
-    let egress = Egress::new(Reach::PublicAndLoopback).expect("a client");
+    let egress = Egress::new(AddressPolicy::PublicAndLoopback).expect("a client");
     let engine = JavaScript::new(egress, Arc::new(SystemRng), Limits::default());
     for (what, text) in [
         (
@@ -38,15 +38,15 @@ async fn requests_that_nobody_awaits_take_bounded_memory() {
             "export default ({ base }) => { for (let i = 0; i < 60_000; i++) fetch(base); return new Promise(() => {}) }",
         ),
         (
-            "a form of the same text again and again",
+            "a form that repeats the same string",
             "export default () => new URLSearchParams(Array(1000).fill(['name', 'x'.repeat(1_000_000)])).toString()",
         ),
         (
-            "a form of very many pairs",
+            "a form with millions of pairs",
             "export default () => { const params = new URLSearchParams('&a'.repeat(8_000_000)); return params.size }",
         ),
         (
-            "an error with a great many values",
+            "an error with millions of values",
             "export default () => {
                 throw Object.assign(new Error('m'), { data: { response: { status: 400, data: Array(3e6).fill(0) } } })
             }",
@@ -57,9 +57,9 @@ async fn requests_that_nobody_awaits_take_bounded_memory() {
         let arguments = Map::from_iter([("base".to_owned(), json!(base))]);
         forget_peak();
         let before = status("VmRSS");
-        let call = Call { script: &script, arguments, client: None, exchange: Exchange::API };
+        let call = ScriptCall { script: &script, arguments, client: None, exchange: Exchange::API };
         let error = engine.call(call).await.expect_err(what).error;
-        // Memory of the call before may be given back meanwhile.
+        // The previous call's memory may be released during this one.
         let peak = status("VmHWM").saturating_sub(before);
         say(&format!("memory: {what} take {:.1} MB at most, and end as: {error}", peak as f64 / 1e6));
         if what.contains("fetches") {

@@ -1,4 +1,4 @@
-//! `larder try`, as somebody meets it who writes a connector.
+//! `larder try`, as the author of a connector uses it.
 
 use std::fs;
 
@@ -31,23 +31,23 @@ auth:
     ("auth/refresh-credentials.js", "export default () => { throw new Error('not now') }"),
 ];
 
-/// Runs it with an input, which is not stored in the connector; gives whether it passed, and what it printed.
-async fn trial(provider: &MockProvider, arguments: &[&str]) -> (bool, String) {
+/// Runs `larder try` with an input file. Returns whether it passed, and its output.
+async fn try_with(provider: &MockProvider, arguments: &[&str]) -> (bool, String) {
     let connector = TempConnector::new(FILES);
     let input = connector.path().join("input.json");
     let text = json!({"connectorParameters": {"apiUri": provider.uri("")}, "input": {"apiKey": "hunter2-key"}});
-    fs::write(&input, text.to_string()).expect("it is written");
+    fs::write(&input, text.to_string()).expect("the file is written");
     let dir = connector.folder();
     let paths = [dir.to_str().expect("a path"), "--input", input.to_str().expect("a path")];
     let output = run(&[&["try"], &paths[..], arguments].concat()).await;
-    let text = String::from_utf8(output.stdout).expect("text") + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8(output.stdout).expect("UTF-8") + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }
 
 #[tokio::test]
-async fn each_function_tells_what_it_got_and_returned_with_its_secrets_masked() {
+async fn function_inputs_and_results_are_shown_with_secrets_masked() {
     let provider = MockProvider::start().await;
-    let (passed, text) = trial(&provider, &[]).await;
+    let (passed, text) = try_with(&provider, &[]).await;
     assert!(passed, "{text}");
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("- ")).collect();
     let names: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').nth(1)).collect();
@@ -59,19 +59,19 @@ async fn each_function_tells_what_it_got_and_returned_with_its_secrets_masked() 
 }
 
 #[tokio::test]
-async fn a_function_that_fails_is_told_with_its_place_and_fails_the_trial() {
+async fn a_failing_function_is_reported_with_its_line_and_fails_the_run() {
     let provider = MockProvider::start().await;
     provider.set_test_status(403);
-    let (passed, text) = trial(&provider, &[]).await;
+    let (passed, text) = try_with(&provider, &[]).await;
     assert!(!passed && text.contains("failed   test: auth/test.js:2:"), "{text}");
 }
 
 #[tokio::test]
-async fn what_changes_something_runs_only_when_it_is_named() {
+async fn functions_with_side_effects_run_only_when_named() {
     let provider = MockProvider::start().await;
     let named = ["--function", "getCredentialsFromConnectionParameters", "--function", "refreshCredentials"];
-    let (passed, text) = trial(&provider, &named).await;
+    let (passed, text) = try_with(&provider, &named).await;
     assert!(!passed && text.contains("not now"), "{text}");
-    let (passed, text) = trial(&provider, &["--function", "refresh"]).await;
+    let (passed, text) = try_with(&provider, &["--function", "refresh"]).await;
     assert!(!passed && text.contains("there is no function `refresh`, but getOAuthConfig"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The doors that Larder opens on this machine: its embedded database, its port, and its files.
+//! Access to Larder on the local machine: its embedded database, its port and its files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -12,6 +12,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use larder::aws_http;
 use larder::dynamodb::schema::{self, Tables};
+use larder::trust::Trust;
 use larder_local::bundle::DataDir;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use larder_local::server;
@@ -20,7 +21,7 @@ use larder_tests::loopback::listen;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Sends a request as it is written here. Gives the whole answer.
+/// Sends a raw request. Returns the whole response.
 async fn exchange(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -30,7 +31,7 @@ async fn exchange(address: &str, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_embedded_database_answers_no_page_and_no_stranger() {
+async fn the_embedded_database_rejects_web_pages_and_strangers() {
     let world = World::new().await;
     let door = world.door().await;
     let endpoint = door.endpoint();
@@ -67,19 +68,19 @@ async fn the_embedded_database_answers_no_page_and_no_stranger() {
 
     let scan = async |credentials: Credentials| {
         let provider = SharedCredentialsProvider::new(credentials);
-        let sdk = world.database.sdk_config().into_builder().http_client(aws_http::client());
+        let sdk = world.database.sdk_config().into_builder().http_client(aws_http::client(Trust::Machine));
         let sdk = sdk.endpoint_url(&endpoint).credentials_provider(provider).build();
         Client::new(&sdk).scan().table_name("larder-connections").send().await.map(drop)
     };
     let credentials = |secret: &str| Credentials::new(Door::ACCESS_KEY_ID, secret, None, None, "test");
-    scan(credentials(door.secret().expose())).await.expect("the key opens it");
-    let refused = scan(credentials("local")).await.expect_err("another key does not").into_service_error();
-    assert_eq!(refused.meta().code(), Some("InvalidSignatureException"));
+    scan(credentials(door.secret().expose())).await.expect("the key gives access");
+    let rejected = scan(credentials("local")).await.expect_err("another key does not give access").into_service_error();
+    assert_eq!(rejected.meta().code(), Some("InvalidSignatureException"));
     assert_ne!(door.secret(), world.door().await.secret());
 }
 
 #[tokio::test]
-async fn three_hundred_silent_connections_are_closed_and_keep_nobody_out() {
+async fn silent_connections_are_closed_and_lock_nobody_out() {
     let world = World::new().await;
     let (listener, address) = listen().await;
     tokio::spawn(server::serve(listener, Arc::clone(&world.bundle), None));
@@ -91,7 +92,7 @@ async fn three_hundred_silent_connections_are_closed_and_keep_nobody_out() {
         }
         silent.push(stream);
     }
-    // From here on, time passes when nothing else happens.
+    // From now on the clock only advances when everything is idle.
     tokio::time::pause();
     let request = "GET / HTTP/1.1\r\nhost: larder.example\r\nconnection: close\r\n\r\n";
     assert!(exchange(&address.to_string(), request).await.starts_with("HTTP/1.1 404 "));
@@ -110,7 +111,7 @@ fn modes(folder: &Path) -> BTreeMap<String, u32> {
 }
 
 #[tokio::test]
-async fn files_are_their_owners_alone_in_a_folder_that_is_not() {
+async fn files_are_private_even_in_a_shared_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let data = DataDir::open(folder.path()).unwrap();
@@ -121,7 +122,7 @@ async fn files_are_their_owners_alone_in_a_folder_that_is_not() {
     let names = ["lambda.env", "larder.sqlite", "larder.sqlite-shm", "larder.sqlite-wal"];
     assert_eq!(made, names.map(|name| (name.to_owned(), 0o600)).into_iter().collect());
 
-    // As an older version left them.
+    // Files as an older version may have left them.
     for name in ["secrets.json", "secrets.lock", "seal.key"] {
         fs::write(folder.path().join(name), "{}").unwrap();
     }

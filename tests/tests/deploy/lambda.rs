@@ -1,4 +1,4 @@
-//! The real Lambda binaries, called over HTTP and invoked with the sample events.
+//! The real Lambda binaries, called over HTTP and invoked with the sample events in `events/`.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn the_lambda_binaries_keep_every_promise_and_answer_events() {
+async fn the_lambda_binaries_pass_the_contract_and_answer_events() {
     let data = tempfile::tempdir().unwrap();
     let program = Program::start(&["--data", data.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]).await;
     let watch = Watch::start(data.path()).await;
@@ -19,7 +19,7 @@ async fn the_lambda_binaries_keep_every_promise_and_answer_events() {
 }
 
 async fn answers_events(watch: &Watch, admin: &str) {
-    // A connection of the list.
+    // One of the connections that the contract left behind.
     let id = connect::own_connection_id(WORKSPACE, "shown", Some("shown"));
     let event = json!({"workspace": WORKSPACE, "connectionId": id}).to_string();
     for outcome in [r#""refreshed""#, r#""tooSoon""#] {
@@ -39,9 +39,9 @@ async fn answers_events(watch: &Watch, admin: &str) {
             "refresh.replace.json" => assert_eq!(answer, "stale"),
             "refresh.sweep.json" => assert_eq!(answer["failed"], 0),
             "refresh.queue.json" | "refresh.recovery.json" => assert_eq!(answer, json!({"batchItemFailures": []})),
-            // The token in the file is none.
+            // The token in the file is only a placeholder.
             "oauth-callback.json" => assert_eq!(answer["statusCode"], 400, "{name}"),
-            // It is repeated before anybody looks at it.
+            // A posted callback is repeated as a GET before it is checked.
             "oauth-callback.post.json" => assert_eq!(answer["statusCode"], 200, "{name}"),
             _ => assert_eq!(answer["statusCode"], 401, "{name}"),
         }

@@ -1,4 +1,4 @@
-//! The program that `cargo run` starts, as its user meets it: over the network, in real time, and killed without warning.
+//! The `cargo run` program as its user sees it: over the network, in real time, and killed without warning.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,12 +13,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const FREE_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-fn text(path: &Path) -> &str {
+fn utf8(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
 async fn start(data: &Path, more: &[&str]) -> Program {
-    let arguments = [&["--data", text(data)], &FREE_PORT[..], more].concat();
+    let arguments = [&["--data", utf8(data)], &FREE_PORT[..], more].concat();
     Program::start(&arguments).await
 }
 
@@ -27,15 +27,14 @@ fn id() -> String {
     connect::own_connection_id("local", "demo", Some("demo"))
 }
 
-/// Follows the connect link and approves. Gives the secrets that came by.
+/// Follows the connect link and approves. Returns the secrets seen on the way.
 async fn connect(larder: &Program) -> Vec<String> {
     let (page, secrets) = decide(larder, "approve").await;
     assert!(page.expect(StatusCode::OK).text().contains("Connected"));
     secrets
 }
 
-/// Follows the connect link and presses a button of the form there. Gives the page at the end, and the secrets that came
-/// by.
+/// Follows the connect link and presses one of the form's buttons. Returns the last page and the secrets seen on the way.
 async fn decide(larder: &Program, decision: &str) -> (Answer, Vec<String>) {
     let mut visitor = Visitor::default();
     let link = larder.connect_link.as_ref().expect("a connect link");
@@ -44,7 +43,7 @@ async fn decide(larder: &Program, decision: &str) -> (Answer, Vec<String>) {
     let action = page.text().split_once("action=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a form").0;
     let action = larder.uri(&action.replace("&#38;", "&").replace("&amp;", "&"));
     let onward = visitor.post(&action, &[("decision", decision)]).await.expect(StatusCode::OK);
-    let (_, rest) = onward.text().split_once("; url=").expect("a page that leads on");
+    let (_, rest) = onward.text().split_once("; url=").expect("a page that redirects");
     let callback = rest.split_once('"').expect("an end").0.replace("&#38;", "&");
     let page = visitor.get(&callback).await;
     let queries = [link, &authorize, &callback].map(|url| url::Url::parse(url).expect("a URL"));
@@ -57,21 +56,21 @@ async fn read(larder: &Program, token: &str) -> Answer {
     larder.get(&format!("/credentials?connectionId={}", id()), token).await
 }
 
-fn texts(credentials: &Value) -> impl Iterator<Item = String> {
+fn tokens_in(credentials: &Value) -> impl Iterator<Item = String> {
     ["access_token", "refresh_token"].map(|name| credentials[name].as_str().expect("a token").to_owned()).into_iter()
 }
 
-fn assert_silent<'a>(log: &str, secrets: impl IntoIterator<Item = &'a String>) {
+fn assert_no_secret_in<'a>(log: &str, secrets: impl IntoIterator<Item = &'a String>) {
     for secret in secrets {
-        assert!(secret.len() >= 16, "too short to be found: {secret}");
+        assert!(secret.len() >= 16, "too short to search for: {secret}");
         let line = log.lines().find(|line| line.contains(secret.as_str()));
-        assert!(line.is_none(), "a secret is in the log: {line:?}");
+        assert!(line.is_none(), "the log contains a secret: {line:?}");
     }
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn it_keeps_every_promise() {
+async fn the_local_server_passes_the_contract() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path(), &[]).await;
     contract::check(&Target::local(&larder, data.path()).await, 8).await;
@@ -79,7 +78,7 @@ async fn it_keeps_every_promise() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn for_two_minutes_and_through_a_kill_every_token_that_is_served_is_good() {
+async fn every_served_token_works_for_two_minutes_and_across_a_kill() {
     const WATCH: Duration = Duration::from_secs(130);
     const KILL_AFTER: Duration = Duration::from_secs(20);
 
@@ -87,7 +86,7 @@ async fn for_two_minutes_and_through_a_kill_every_token_that_is_served_is_good()
     let mut larder = start(data.path(), &[]).await;
     let mut secrets: BTreeSet<String> = connect(&larder).await.into_iter().collect();
     secrets.insert("demo-secret-for-this-machine-only".into());
-    // It outlives the program that printed it.
+    // This token outlives the program that printed it.
     let admin = larder.admin.clone();
     let (mut tokens, mut log) = (Vec::new(), None);
     let mut seconds = interval(Duration::from_secs(1));
@@ -102,11 +101,11 @@ async fn for_two_minutes_and_through_a_kill_every_token_that_is_served_is_good()
             let (printed, logged) = larder.kill().await;
             assert_eq!(printed, "");
             log = Some(logged);
-            larder = Program::start(&["--data", text(data.path()), "--listen", &address]).await;
+            larder = Program::start(&["--data", utf8(data.path()), "--listen", &address]).await;
             assert_eq!(larder.base_uri, format!("http://{address}"));
         }
         let credentials = read(&larder, &admin).await.expect(StatusCode::OK).json()["credentials"].clone();
-        secrets.extend(texts(&credentials));
+        secrets.extend(tokens_in(&credentials));
         let token = credentials["access_token"].as_str().expect("a token").to_owned();
         let accepted = larder.get("/demo/me", &token).await.0.status();
         assert_eq!(accepted, StatusCode::OK, "after {at} s, token {}", tokens.len());
@@ -123,16 +122,16 @@ async fn for_two_minutes_and_through_a_kill_every_token_that_is_served_is_good()
     secrets.insert(larder.admin.clone());
     let (printed, logged) = larder.kill().await;
     assert_eq!(printed, "");
-    assert_silent(&(log.expect("it was killed") + &logged), &secrets);
+    assert_no_secret_in(&(log.expect("a log of the killed program") + &logged), &secrets);
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn credentials_are_kept_where_the_setting_says() {
+async fn credentials_are_stored_where_the_setting_says() {
     let (data, files) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let arguments = ["--data", text(data.path()), FREE_PORT[0], FREE_PORT[1]];
+    let arguments = ["--data", utf8(data.path()), FREE_PORT[0], FREE_PORT[1]];
     let settings =
-        [("CONNECTION_CREDENTIALS_STORAGE_TYPE", "file"), ("CONNECTION_CREDENTIALS_FILE_DIR", text(files.path()))];
+        [("CONNECTION_CREDENTIALS_STORAGE_TYPE", "file"), ("CONNECTION_CREDENTIALS_FILE_DIR", utf8(files.path()))];
     let larder = Program::start_with(&arguments, &settings).await;
     let admin = larder.admin.clone();
     let uri = "/credentials?connectionId=mine";
@@ -151,15 +150,15 @@ async fn credentials_are_kept_where_the_setting_says() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn even_the_most_talkative_log_holds_no_secret() {
+async fn even_a_trace_log_contains_no_secret() {
     let data = tempfile::tempdir().expect("a folder");
-    let arguments = ["--data", text(data.path()), FREE_PORT[0], FREE_PORT[1]];
+    let arguments = ["--data", utf8(data.path()), FREE_PORT[0], FREE_PORT[1]];
     let larder = Program::start_with(&arguments, &[("RUST_LOG", "trace")]).await;
     let mut secrets = connect(&larder).await;
     let connection = format!("/connections/{}", id());
     for _ in 0..2 {
         let credentials = read(&larder, &larder.admin).await.expect(StatusCode::OK).json()["credentials"].clone();
-        secrets.extend(texts(&credentials));
+        secrets.extend(tokens_in(&credentials));
         let refresh = format!("{connection}/refresh-credentials");
         larder.send(Method::POST, &refresh, &larder.admin, "").await.expect(StatusCode::OK);
     }
@@ -174,38 +173,38 @@ async fn even_the_most_talkative_log_holds_no_secret() {
     larder.get("/credentials?connectionId=mine", own).await.expect(StatusCode::UNAUTHORIZED);
     let stored: Value =
         serde_json::from_slice(&fs::read(data.path().join("secrets.json")).expect("a file")).expect("JSON");
-    secrets.extend(texts_in(&stored));
+    secrets.extend(strings_in(&stored));
     secrets.extend([own.to_owned(), larder.admin.clone(), "demo-secret-for-this-machine-only".to_owned()]);
     let (_, log) = larder.kill().await;
-    // Dependencies show at `trace` what they carry, such as the rows of tables.
+    // At `trace`, dependencies would log their payloads, such as table rows.
     assert!(log.contains("DEBUG") && !log.contains("TRACE") && !log.contains("sealed_version"), "{log}");
-    assert_silent(&log, secrets.iter().filter(|secret| secret.len() >= 16));
+    assert_no_secret_in(&log, secrets.iter().filter(|secret| secret.len() >= 16));
 }
 
-/// The texts in a JSON value; where one is JSON itself, the texts in it. Versions are no secret.
-fn texts_in(value: &Value) -> Vec<String> {
+/// All strings in a JSON value, including those inside strings that are JSON themselves. Versions aren't secret.
+fn strings_in(value: &Value) -> Vec<String> {
     match value {
-        Value::String(text) => match serde_json::from_str::<Value>(text) {
-            Ok(inner @ (Value::Object(_) | Value::Array(_))) => texts_in(&inner),
-            _ => vec![text.clone()],
+        Value::String(string) => match serde_json::from_str::<Value>(string) {
+            Ok(inner @ (Value::Object(_) | Value::Array(_))) => strings_in(&inner),
+            _ => vec![string.clone()],
         },
         Value::Object(members) => {
-            members.iter().filter(|(name, _)| *name != "version").flat_map(|(_, value)| texts_in(value)).collect()
+            members.iter().filter(|(name, _)| *name != "version").flat_map(|(_, value)| strings_in(value)).collect()
         }
-        Value::Array(items) => items.iter().flat_map(texts_in).collect(),
+        Value::Array(items) => items.iter().flat_map(strings_in).collect(),
         _ => Vec::new(),
     }
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_token_is_one_line_and_allows_what_it_was_made_for() {
+async fn a_printed_token_is_one_line_and_grants_what_was_asked_for() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path(), &[]).await;
     connect(&larder).await;
     let token = async |more: &[&str]| {
-        let output = run(&[&["token", "--data", text(data.path())], more].concat()).await;
-        let printed = String::from_utf8(output.stdout).expect("text");
+        let output = run(&[&["token", "--data", utf8(data.path())], more].concat()).await;
+        let printed = String::from_utf8(output.stdout).expect("UTF-8");
         assert!(output.status.success(), "{more:?}: {printed}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{more:?}");
         let token = printed.strip_suffix('\n').expect("a line").to_owned();
@@ -235,9 +234,9 @@ async fn a_token_is_one_line_and_allows_what_it_was_made_for() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn there_are_no_tokens_of_a_folder_where_larder_never_ran() {
+async fn no_token_is_printed_for_a_folder_that_larder_never_used() {
     let data = tempfile::tempdir().expect("a folder");
-    let output = run(&["token", "--data", text(data.path())]).await;
+    let output = run(&["token", "--data", utf8(data.path())]).await;
     assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
     assert!(String::from_utf8_lossy(&output.stderr).contains("start Larder there once"));
     assert_eq!(fs::read_dir(data.path()).expect("a folder").count(), 0);
@@ -245,7 +244,7 @@ async fn there_are_no_tokens_of_a_folder_where_larder_never_ran() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn who_denies_is_told_and_may_think_again() {
+async fn denying_shows_an_error_and_approving_later_works() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path(), &[]).await;
     let (page, _) = decide(&larder, "deny").await;
@@ -257,7 +256,7 @@ async fn who_denies_is_told_and_may_think_again() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn without_the_demo_there_is_neither_its_provider_nor_its_integration() {
+async fn no_demo_means_no_demo_provider_and_no_integration() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path(), &["--no-demo"]).await;
     assert_eq!(larder.connect_link, None);
@@ -272,11 +271,11 @@ async fn without_the_demo_there_is_neither_its_provider_nor_its_integration() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_port_that_is_in_use_is_named_and_ends_the_program() {
+async fn a_port_in_use_is_reported_and_ends_the_program() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let data = tempfile::tempdir().expect("a folder");
-    let output = run(&["--data", text(data.path()), "--listen", &address]).await;
+    let output = run(&["--data", utf8(data.path()), "--listen", &address]).await;
     assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains(&format!("cannot listen on {address}")) && log.contains("in use"), "{log}");
@@ -284,7 +283,7 @@ async fn a_port_that_is_in_use_is_named_and_ends_the_program() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_broken_connector_is_reported_with_its_line_and_the_others_load() {
+async fn a_broken_connector_is_reported_by_line_and_the_rest_load() {
     let connectors = tempfile::tempdir().expect("a folder");
     let write = |path: &str, text: &str| {
         let path = connectors.path().join(path);
@@ -302,7 +301,7 @@ async fn a_broken_connector_is_reported_with_its_line_and_the_others_load() {
     write("unclosed/spec.yml", "name: Broken\nauth:\n  type: [oauth2\n");
     write("malformed/auth/get-oauth-config.map.yml", "clientId: a\nclientSecret:\n  $concat: nothing to join\n");
     let data = tempfile::tempdir().expect("a folder");
-    let larder = start(data.path(), &["--connectors", text(connectors.path())]).await;
+    let larder = start(data.path(), &["--connectors", utf8(connectors.path())]).await;
 
     let view = larder.get("/connectors", &larder.admin).await.expect(StatusCode::OK).json();
     let keys: Vec<_> = view["items"].as_array().expect("a list").iter().map(|it| it["key"].clone()).collect();

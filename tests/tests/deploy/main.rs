@@ -1,6 +1,6 @@
-//! Larder as it runs: the program of `cargo run`, the binaries of the functions, the template, and the deployed stack.
+//! Larder as it is shipped: the `cargo run` program, the function binaries, the template and the deployed stack.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a test fails at the first unexpected result")]
 
 mod doors;
 mod lambda;

@@ -1,4 +1,4 @@
-//! What is measured, and what a function's log tells of an invocation.
+//! Metrics, and the line that a function logs for each invocation.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use larder_tests::{MockProvider, World};
 use refresh::{Event, Refresh};
 use serde_json::{Value, json};
 
-/// The lines that count refreshes.
+/// The metric lines that count refreshes.
 fn refreshes(metrics: &[Value]) -> Vec<&Value> {
     metrics.iter().filter(|line| line.get("Refreshes").is_some()).collect()
 }
 
-/// The functions have no connectors of their own.
+/// The function binaries contain no connectors.
 const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/connectors");
 
 async fn connected() -> (World, MockProvider, String) {
@@ -39,7 +39,7 @@ async fn a_sweep_measures_its_lag_and_every_refresh_in_it() {
     assert_eq!(measured(), (json!(0.0), Vec::new()));
 
     provider.set_delay(Duration::from_millis(60));
-    world.advance(3320); // it has been due for 20 seconds, and has 280 to live
+    world.advance(3320); // due for 20 seconds, expires in 280
     world.sweep().await;
     let (lag, refreshes) = measured();
     assert_eq!((lag, refreshes.len()), (json!(20.0), 1));
@@ -57,7 +57,7 @@ async fn a_sweep_measures_its_lag_and_every_refresh_in_it() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_makes_no_request_is_counted_and_has_no_latency() {
+async fn a_refresh_without_a_request_is_counted_but_has_no_latency() {
     let (world, _provider, id) = connected().await;
     let function = Refresh::new(world.bundle.environment()).unwrap();
     for (id, outcome) in [("unknown", "gone"), (id.as_str(), "refreshed"), (id.as_str(), "tooSoon")] {
@@ -72,7 +72,7 @@ async fn a_refresh_that_makes_no_request_is_counted_and_has_no_latency() {
 }
 
 #[tokio::test]
-async fn what_a_script_asks_an_application_counts_as_its_latency() {
+async fn requests_of_a_script_count_as_provider_latency() {
     const SPEC: &str = "name: App
 auth:
   type: client-credentials
@@ -100,7 +100,7 @@ auth:
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_function_logs_one_line_for_each_invocation_and_its_metrics_beside_it() {
+async fn each_invocation_logs_one_line_and_its_metrics() {
     let (world, provider, id) = connected().await;
     let mut function = Function::start(&built("refresh"), variables(&world).await).await;
     let event = json!({"workspace": "local", "connectionId": id}).to_string();
@@ -133,7 +133,7 @@ async fn a_function_logs_one_line_for_each_invocation_and_its_metrics_beside_it(
     assert_eq!(outcomes, ["refreshed", "tooSoon"]);
     assert_eq!(metrics.iter().filter(|line| line.get("SweeperLag").is_some()).count(), 1);
 
-    // The trace stays with us.
+    // The trace ID is not sent to the provider.
     let request = provider.refreshes().pop().unwrap();
     assert!(request.headers.iter().any(|name| name == "content-type"), "{:?}", request.headers);
     assert!(!request.headers.iter().any(|name| name.contains("trace")), "{:?}", request.headers);
@@ -142,13 +142,13 @@ async fn a_function_logs_one_line_for_each_invocation_and_its_metrics_beside_it(
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
+async fn a_function_logs_the_status_but_no_secret() {
     let world = World::new().await;
     let secret = "a-secret-of-my-own-0123456789";
     let body = json!({"credentials": {"apiKey": secret}});
     let target = "/credentials?connectionId=mine";
     world.send(Method::PUT, target, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
-    // The function goes by the machine's clock.
+    // The function uses the machine's clock, so the token must not expire by it.
     let stored = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap();
     let claims =
         Claims { workspace_key: Some("local".into()), is_admin: true, exp: 253_402_300_799, ..Claims::default() };
@@ -160,7 +160,7 @@ async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
     }
     let output = output(&function).await;
     assert_eq!(output.len(), 3, "{output:#?}");
-    let [read, unknown, refused] = [0, 1, 2].map(|at| &output[at]);
+    let [read, unknown, rejected] = [0, 1, 2].map(|at| &output[at]);
     let expected = json!({
         "status": 200, "function": "get-credentials", "method": "GET", "workspace": "local", "connection": "mine",
     });
@@ -168,8 +168,8 @@ async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
         assert_eq!(&read[name], value, "{read}");
     }
     assert_eq!((&unknown["status"], &unknown["errorKey"]), (&json!(404), &json!("not_found")), "{unknown}");
-    assert_eq!((&refused["status"], &refused["refusal"]), (&json!(401), &json!("not a token of ours")), "{refused}");
-    assert_eq!(refused.get("workspace"), None);
+    assert_eq!((&rejected["status"], &rejected["refusal"]), (&json!(401), &json!("not a token of ours")), "{rejected}");
+    assert_eq!(rejected.get("workspace"), None);
     for line in &output {
         let line = line.to_string();
         assert!(!line.contains(secret) && !line.contains(&token), "{line}");
@@ -177,7 +177,7 @@ async fn a_function_logs_how_it_answered_a_request_but_not_with_what() {
     function.stop().await;
 }
 
-/// The environment of a function over the data of a world.
+/// The environment of a function that uses a world's data.
 async fn variables(world: &World) -> Vec<(&'static str, String)> {
     let file = |name: &str| world.folder().join(name).to_string_lossy().into_owned();
     let door = world.door().await;
@@ -193,7 +193,7 @@ async fn variables(world: &World) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What a function has written, once it has written what belongs to its last answer. Every line is JSON.
+/// A function's output, after a pause for the lines of its last invocation. Every line is JSON.
 async fn output(function: &Function) -> Vec<Value> {
     tokio::time::sleep(Duration::from_millis(300)).await;
     function.output().iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()

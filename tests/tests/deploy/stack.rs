@@ -1,4 +1,4 @@
-//! The deployed stack, on an emulator of AWS: through its HTTP API, with its schedules, its queues and its roles.
+//! The deployed stack on an AWS emulator, used through its HTTP API, with its schedules, queues and roles in force.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-const LIFE_SECS: i64 = 130;
+const LIFETIME_SECS: i64 = 130;
 
-/// The emulator looks at its schedules every ten seconds.
-const PATIENCE: Duration = Duration::from_secs(LIFE_SECS as u64 / 2 + 25);
+/// How long a refresh may take to come. The emulator checks its schedules every ten seconds.
+const PATIENCE: Duration = Duration::from_secs(LIFETIME_SECS as u64 / 2 + 25);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
-async fn a_deployed_stack_connects_renews_by_schedule_and_keeps_its_data() {
+async fn a_deployed_stack_connects_refreshes_and_survives_updates() {
     let stack = Stack::deploy().await;
     let target = stack.target();
-    let server = Server::oidc_for(&target.base_uri, json!({"accessTokenTtlSecs": LIFE_SECS})).await;
+    let server = Server::oidc_for(&target.base_uri, json!({"accessTokenTtlSecs": LIFETIME_SECS})).await;
 
-    let id = connects(&target, &server).await;
+    let id = connect_alice(&target, &server).await;
     let first = credentials(&target, &id).await;
-    let (armed, version) = its_schedule_is_armed(&stack, &target, &id).await;
+    let (armed, version) = armed_schedule(&stack, &target, &id).await;
 
-    what_fails_twice_ends_in_the_queue(&stack).await;
+    a_failed_event_ends_in_the_queue(&stack).await;
     an_update_keeps_the_data(&stack, &target, &id, &first).await;
 
     wait_for_a_refresh(&server).await;
     let second = credentials(&target, &id).await;
     assert_ne!(first["access_token"], second["access_token"]);
     assert_ne!(first["refresh_token"], second["refresh_token"]);
-    assert_eq!(server.refreshes().await.len(), 1, "nobody but the schedule has refreshed");
+    assert_eq!(server.refreshes().await.len(), 1, "only the schedule refreshes");
     assert_eq!(target.post(&format!("/connections/{id}/test"), &target.admin()).await.json(), json!({"success": true}));
-    let (rearmed, next) = its_schedule_is_armed(&stack, &target, &id).await;
+    let (rearmed, next) = armed_schedule(&stack, &target, &id).await;
     assert_ne!(armed, rearmed);
     assert_eq!(next, version + 1);
 
@@ -46,38 +46,38 @@ async fn a_deployed_stack_connects_renews_by_schedule_and_keeps_its_data() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
-async fn a_deployed_stack_keeps_every_promise_and_can_change_to_sweeping() {
+async fn a_deployed_stack_passes_the_contract_and_can_sweep_instead() {
     let stack = Stack::deploy().await;
     contract::check(&stack.target(), 4).await;
     a_sweep_refreshes_through_the_queue(&stack, &stack.target()).await;
     stack.stop().await;
 }
 
-/// With `RefreshScheduler=sweep` there is no schedule: the rule's sweep fills the queue, and the queue invokes `refresh`.
+/// With `RefreshScheduler=sweep` there are no schedules: the rule's sweep fills the queue, and the queue invokes `refresh`.
 async fn a_sweep_refreshes_through_the_queue(stack: &Stack, target: &Target) {
     stack.update(&[("RefreshScheduler", "sweep")]).await;
     let (provider, armed) = (MockProvider::start().await, stack.schedules().await);
-    provider.set_expires_in(json!(LIFE_SECS));
+    provider.set_expires_in(json!(LIFETIME_SECS));
     let body = json!({"connectorKey": "oauth2", "parameters": provider.parameters()});
     target.put("/integrations/swept", &target.admin(), &body).await.expect(StatusCode::CREATED);
     let mut browser = Visitor::default();
     let link = target.uri(&format!("/connect?integrationKey=swept&token={}", target.tenant("swept")));
     let authorize = browser.get(&link).await.expect(StatusCode::FOUND).location();
     browser.get(&provider.approve(&authorize)).await.expect(StatusCode::OK);
-    assert!(stack.schedules().await.iter().all(|schedule| armed.contains(schedule)), "nothing is armed any more");
+    assert!(stack.schedules().await.iter().all(|schedule| armed.contains(schedule)), "a new schedule was armed");
 
     let refreshed = async {
         while provider.refreshes().is_empty() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
-    // Due, a sweep every minute, and some time for the queue.
-    tokio::time::timeout(PATIENCE + Duration::from_mins(1), refreshed).await.expect("a sweep finds it");
+    // Until it is due, plus a sweep every minute and some time for the queue.
+    tokio::time::timeout(PATIENCE + Duration::from_mins(1), refreshed).await.expect("a sweep refreshes it");
     assert_eq!(provider.refreshes().len(), 1);
 }
 
-/// Sends alice to the provider and back. Gives the id of the connection.
-async fn connects(target: &Target, server: &Server) -> String {
+/// Sends alice to the provider and back. Returns the id of her connection.
+async fn connect_alice(target: &Target, server: &Server) -> String {
     let parameters = json!({
         "clientId": Server::CLIENT_ID, "clientSecret": Server::CLIENT_SECRET,
         "authorizeUri": server.uri("/auth"), "tokenUri": server.uri("/token"), "testUri": server.uri("/me"),
@@ -100,8 +100,9 @@ async fn credentials(target: &Target, id: &str) -> Value {
     answer.expect(StatusCode::OK).json()["credentials"].take()
 }
 
-/// The one schedule there is fires when the connection is due, for a version. Gives its name and the version.
-async fn its_schedule_is_armed(stack: &Stack, target: &Target, id: &str) -> (String, u64) {
+/// Checks that there is exactly one schedule, which fires for a version when the connection is due. Returns its name and the
+/// version.
+async fn armed_schedule(stack: &Stack, target: &Target, id: &str) -> (String, u64) {
     let schedules = stack.schedules().await;
     let [schedule] = &schedules[..] else { panic!("{schedules:?}") };
     let version = schedule.event["version"].as_u64().expect("a version");
@@ -110,13 +111,14 @@ async fn its_schedule_is_armed(stack: &Stack, target: &Target, id: &str) -> (Str
     let connection = target.get(&format!("/connections/{id}"), &target.admin()).await.expect(StatusCode::OK).json();
     let due = OffsetDateTime::parse(connection["nextCredentialsRefreshAt"].as_str().expect("a time"), &Rfc3339);
     let due = due.expect("a time") + Duration::from_millis(999);
-    let at = due.format(format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])")).expect("a text");
+    let at =
+        due.format(format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])")).expect("a formatted time");
     assert_eq!(schedule.expression, at);
     (schedule.name.clone(), version)
 }
 
-/// An event that `refresh` does not understand is tried twice, and then kept with its error.
-async fn what_fails_twice_ends_in_the_queue(stack: &Stack) {
+/// An event that `refresh` doesn't understand is retried, and then ends in the queue with its error.
+async fn a_failed_event_ends_in_the_queue(stack: &Stack) {
     stack.invoke_async("refresh", r#"{"unknown": true}"#).await;
     let failure = stack.receive("failed-invocations").await;
     assert_eq!(failure["requestPayload"], json!({"unknown": true}), "{failure}");
@@ -126,7 +128,7 @@ async fn what_fails_twice_ends_in_the_queue(stack: &Stack) {
 
 async fn an_update_keeps_the_data(stack: &Stack, target: &Target, id: &str, credentials: &Value) {
     let body = json!({"credentials": {"apiKey": "k"}}).to_string();
-    let path = "/credentials?connectionId=by-hand";
+    let path = "/credentials?connectionId=stored";
     target.send(Method::PUT, path, &target.tenant("alice"), body.clone()).await.expect(StatusCode::CREATED);
     stack.update(&[("LogLevel", "debug"), ("RefreshGiveUp", "3d")]).await;
     let kept = target.get(path, &target.tenant("alice")).await.expect(StatusCode::OK);
@@ -134,14 +136,14 @@ async fn an_update_keeps_the_data(stack: &Stack, target: &Target, id: &str, cred
     assert_eq!(&self::credentials(target, id).await, credentials);
 }
 
-/// Asks the provider alone, so that no reader has the token renewed.
+/// Watches only the provider: reading credentials could trigger the refresh itself.
 async fn wait_for_a_refresh(server: &Server) {
     let refreshed = async {
         while server.refreshes().await.is_empty() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        // The provider has answered; now the answer is stored and the next schedule armed.
+        // The provider has answered. Leave time to store the tokens and arm the next schedule.
         tokio::time::sleep(Duration::from_secs(2)).await;
     };
-    tokio::time::timeout(PATIENCE, refreshed).await.expect("the schedule fires");
+    tokio::time::timeout(PATIENCE, refreshed).await.expect("the schedule fires in time");
 }

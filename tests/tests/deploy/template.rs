@@ -1,4 +1,4 @@
-//! The template deploys what the code needs and what the documents say, and nothing more.
+//! The template deploys exactly what the code needs and the documents describe.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use larder_tests::{World, root};
 use serde_json::{Value, json};
 
 #[test]
-fn each_role_allows_what_security_md_says_and_nothing_else() {
+fn each_role_allows_exactly_what_security_md_lists() {
     let template = Template::read();
     let functions = template.functions();
     let mut documented = BTreeSet::new();
@@ -44,7 +44,7 @@ fn each_role_allows_what_security_md_says_and_nothing_else() {
 }
 
 #[test]
-fn only_traces_are_allowed_on_every_resource_and_no_action_has_a_wildcard() {
+fn no_action_has_a_wildcard_and_only_traces_use_any_resource() {
     let template = Template::read();
     for Allowed { who, action, resource, .. } in template.allowed() {
         assert!(!action.contains('*'), "{who} may {action}");
@@ -57,17 +57,17 @@ fn only_traces_are_allowed_on_every_resource_and_no_action_has_a_wildcard() {
 }
 
 #[test]
-fn the_hot_path_can_read_and_decrypt_and_have_others_refresh() {
+fn the_hot_path_can_only_read_decrypt_and_invoke_refresh() {
     let allowed = Template::read().allowed().into_iter().filter(|it| it.who == "get-credentials");
     let actions: BTreeSet<_> = allowed.map(|it| it.action).collect();
-    let of_everybody =
+    let of_every_function =
         ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
     let own =
         ["dynamodb:GetItem", "dynamodb:Query", "kms:Decrypt", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"];
-    assert_eq!(actions, own.into_iter().chain(of_everybody).map(ToOwned::to_owned).collect());
+    assert_eq!(actions, own.into_iter().chain(of_every_function).map(ToOwned::to_owned).collect());
 }
 
-/// Keys, indexes and what they project, in the words of CloudFormation.
+/// A table's keys, indexes and projections in CloudFormation's terms.
 fn shape(table: &TableDescription) -> Value {
     let keys = |keys: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Vec<Value> {
         let key = |it: &aws_sdk_dynamodb::types::KeySchemaElement| json!({"AttributeName": it.attribute_name(), "KeyType": it.key_type().as_str()});
@@ -86,7 +86,7 @@ fn shape(table: &TableDescription) -> Value {
     json!({"keys": keys(table.key_schema()), "attributes": attributes, "indexes": indexes.collect::<serde_json::Map<_, _>>()})
 }
 
-/// The same of a table in the template.
+/// The same for a table in the template.
 fn shape_in_template(table: &Value) -> Value {
     let mut attributes: Vec<_> = list(&table["AttributeDefinitions"])
         .iter()
@@ -104,7 +104,7 @@ fn shape_in_template(table: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_tables_have_the_keys_and_indexes_that_the_code_makes_for_itself() {
+async fn tables_match_the_keys_and_indexes_that_the_code_creates() {
     let (template, world) = (Template::read(), World::new().await);
     let environment = world.bundle.environment();
     let names = &environment.settings.tables;
@@ -115,7 +115,7 @@ async fn the_tables_have_the_keys_and_indexes_that_the_code_makes_for_itself() {
     ] {
         let described = environment.dynamodb().describe_table().table_name(name).send().await.unwrap();
         assert_eq!(shape_in_template(template.properties(resource)), shape(&described.table.unwrap()), "{resource}");
-        // `larder-connections` of a stack `larder`, unless a suffix names a restored one.
+        // `larder-connections` in a stack named `larder`. A suffix is only set after a table was restored.
         assert_eq!(
             format!(
                 "{}{}",
@@ -128,7 +128,7 @@ async fn the_tables_have_the_keys_and_indexes_that_the_code_makes_for_itself() {
 }
 
 #[test]
-fn tables_are_encrypted_protected_and_can_be_restored() {
+fn tables_are_encrypted_protected_and_restorable() {
     let template = Template::read();
     let tables = template.resources("AWS::DynamoDB::Table");
     assert_eq!(tables.len(), 3);
@@ -146,7 +146,7 @@ fn tables_are_encrypted_protected_and_can_be_restored() {
 }
 
 #[test]
-fn what_cannot_be_made_again_outlives_the_stack() {
+fn irreplaceable_resources_outlive_the_stack() {
     let template = Template::read();
     for kind in ["AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret"] {
         for (name, resource) in template.resources(kind) {
@@ -160,7 +160,7 @@ fn what_cannot_be_made_again_outlives_the_stack() {
 }
 
 #[test]
-fn every_function_of_the_workspace_is_deployed_and_those_with_connectors_have_the_layer() {
+fn every_function_is_deployed_and_has_the_layer_if_it_needs_it() {
     let template = Template::read();
     let folders = fs::read_dir(root().join("functions")).unwrap();
     let folders: BTreeSet<_> = folders.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
@@ -183,7 +183,7 @@ fn every_function_of_the_workspace_is_deployed_and_those_with_connectors_have_th
 }
 
 #[test]
-fn logs_end_after_a_while_and_every_function_has_its_own() {
+fn each_function_has_its_own_log_group_with_a_retention() {
     let template = Template::read();
     for (name, log) in template.resources("AWS::Logs::LogGroup") {
         assert_eq!(log["Properties"]["RetentionInDays"], "LogRetentionDays", "{name}");
@@ -199,7 +199,7 @@ fn logs_end_after_a_while_and_every_function_has_its_own() {
 }
 
 #[test]
-fn the_key_is_granted_to_tables_alone_and_encrypts_the_logs_of_the_stack() {
+fn only_tables_get_grants_of_the_key_and_it_encrypts_the_logs() {
     let template = Template::read();
     let mut granting = 0;
     for statement in list(&template.properties("Key")["KeyPolicy"]["Statement"]) {
@@ -221,7 +221,7 @@ fn the_key_is_granted_to_tables_alone_and_encrypts_the_logs_of_the_stack() {
 }
 
 #[test]
-fn limits_are_parameters_that_change_nothing_until_they_are_set() {
+fn limits_are_parameters_that_are_off_by_default() {
     let template = Template::read();
     let parameters = template.section("Parameters");
     for (name, default) in [
@@ -253,16 +253,16 @@ fn limits_are_parameters_that_change_nothing_until_they_are_set() {
 }
 
 #[test]
-fn whoever_refreshes_has_the_time_to_save_and_nobody_gets_its_message_meanwhile() {
+fn refreshing_functions_have_time_to_save_before_redelivery() {
     let template = Template::read();
     let seconds = |value: &Value| Duration::from_secs(value.as_u64().unwrap());
     let timeout = |binary: &str| seconds(template.of_function(template.functions()[binary], "Timeout"));
     for binary in ["refresh", "connections"] {
-        // Saving is tried for as long as the lease, which is not over before the provider has answered.
+        // Saves are retried for as long as the lease, which covers the provider's response time.
         assert!(timeout(binary) >= 2 * LEASE, "{binary}: {:?}", timeout(binary));
     }
     for binary in ["connect", "oauth-callback", "get-credentials", "put-credentials"] {
-        assert_eq!(timeout(binary), Duration::from_secs(30), "the API waits no longer for {binary}");
+        assert_eq!(timeout(binary), Duration::from_secs(30), "API Gateway does not wait longer for {binary}");
     }
     for (name, mapping) in template.resources("AWS::Lambda::EventSourceMapping") {
         assert_eq!(mapping["Properties"]["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{name}");
@@ -272,7 +272,7 @@ fn whoever_refreshes_has_the_time_to_save_and_nobody_gets_its_message_meanwhile(
 }
 
 #[test]
-fn the_routes_are_those_of_the_table_and_of_the_local_server() {
+fn routes_match_the_documents_and_the_local_server() {
     let template = Template::read();
     let functions = template.functions();
     let routes: BTreeSet<(String, &str)> = template
@@ -297,7 +297,7 @@ fn the_routes_are_those_of_the_table_and_of_the_local_server() {
 }
 
 #[test]
-fn every_variable_that_is_set_is_documented_and_read() {
+fn every_variable_set_is_documented_and_read() {
     let template = Template::read();
     let readme = read("README.md");
     let parts = fs::read_dir(root().join("shared/src/environment")).into_iter().flatten();
@@ -309,28 +309,37 @@ fn every_variable_that_is_set_is_documented_and_read() {
         assert!(documented.contains(&name.as_str()), "{name} is not in the table of README.md");
         assert!(name == "RUST_LOG" || environment.contains(&format!("\"{name}\"")), "{name} is not read");
     }
-    assert!(!read("infra/template.yaml").contains("LARDER_LOCAL"), "what is deployed must not reach its own network");
+    assert!(
+        !read("infra/template.yaml").contains("LARDER_LOCAL"),
+        "deployed functions must not reach their own network"
+    );
 }
 
 #[test]
-fn what_is_not_delivered_and_what_fails_ends_in_a_queue() {
+fn undelivered_and_failed_events_end_in_a_queue() {
     let template = Template::read();
-    // Lambda's net, for a function that fails: asynchronous events of `refresh`, which schedules and rules invoke.
-    let nets = template.resources("AWS::Lambda::EventInvokeConfig");
-    let [(_, net)] = nets.into_iter().collect::<Vec<_>>()[..] else { panic!("one function takes events") };
-    let net = &net["Properties"];
-    assert_eq!((&net["FunctionName"], &net["Qualifier"]), (&json!(template.functions()["refresh"]), &json!("$LATEST")));
-    assert_eq!(net["DestinationConfig"]["OnFailure"]["Destination"], "FailedInvocations.Arn");
-    assert!(net["MaximumRetryAttempts"].as_u64().is_some() && net["MaximumEventAgeInSeconds"].as_u64().is_some());
-    // Scheduler's net, for what could not be delivered; what the code makes of it is tested beside `scheduler`.
+    // Lambda catches failures of `refresh`, which schedules and rules invoke asynchronously.
+    let configs = template.resources("AWS::Lambda::EventInvokeConfig");
+    let [(_, config)] = configs.into_iter().collect::<Vec<_>>()[..] else {
+        panic!("exactly one function takes asynchronous events")
+    };
+    let config = &config["Properties"];
+    assert_eq!(
+        (&config["FunctionName"], &config["Qualifier"]),
+        (&json!(template.functions()["refresh"]), &json!("$LATEST"))
+    );
+    assert_eq!(config["DestinationConfig"]["OnFailure"]["Destination"], "FailedInvocations.Arn");
+    assert!(config["MaximumRetryAttempts"].as_u64().is_some() && config["MaximumEventAgeInSeconds"].as_u64().is_some());
+    // Scheduler catches undelivered schedules. The module `scheduler` tests how the code uses this variable.
     let variables = &template.section("Globals")["Function"]["Environment"]["Variables"];
     assert_eq!(variables["SCHEDULE_DEAD_LETTER_ARN"], "UndeliveredSchedules.Arn");
-    // A result that cannot be saved goes on to a queue that nobody reads. What is due needs none: it is swept again.
+    // Results that cannot be saved end in a queue without a consumer. The refresh queue needs none: due connections are swept
+    // again.
     assert_eq!(template.properties("RecoveryQueue")["RedrivePolicy"]["deadLetterTargetArn"], "Unrecovered.Arn");
 }
 
 #[test]
-fn every_queue_where_failures_end_has_an_alarm_and_is_encrypted() {
+fn queues_are_encrypted_and_dead_letter_queues_have_alarms() {
     let template = Template::read();
     let watched: BTreeSet<_> = template
         .resources("AWS::CloudWatch::Alarm")

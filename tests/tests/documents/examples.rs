@@ -1,4 +1,4 @@
-//! The examples in the documentation of the connector format, which are in `tests/examples` as they stand there, run.
+//! The examples in the connector format's documentation run unchanged. `tests/examples` has copies of them.
 
 use http::StatusCode;
 use larder_tests::scenario::Exchange;
@@ -33,7 +33,7 @@ fn id() -> String {
     connect::own_connection_id("local", "app", Some("alice"))
 }
 
-/// Connects alice through the documented connector: the exchange, the look-up and the test come as documented.
+/// Connects alice through the documented connector. The code exchange, the lookup and the test match the documentation.
 async fn connected(connector: &TempConnector, script: &Script) -> World {
     let world = World::rerouted(script.port, vec![connector.path().to_owned()]).await;
     let parameters =
@@ -66,7 +66,7 @@ async fn connected(connector: &TempConnector, script: &Script) -> World {
     world
 }
 
-/// A refresh that is asked for, for the examples reckon with the machine's own time.
+/// Requests a refresh explicitly, because the examples use the machine's own time.
 async fn refreshed(world: &World, script: &Script, requests: Value, expected: Value) {
     script.expect("refresh", &exchanges(requests));
     world.post(&format!("/connections/{}/refresh-credentials", id())).await.expect(StatusCode::OK);
@@ -89,7 +89,7 @@ async fn the_documented_oauth2_connector_runs_unchanged() {
 }
 
 #[tokio::test]
-async fn its_default_refresh_goes_through_the_documented_function() {
+async fn the_default_refresh_uses_the_documented_function() {
     let spec = read("documented/spec.yml").replace("  refreshCredentials:\n    implementationType: javascript\n", "");
     let (script, connector) = (Script::start().await, documented(&spec));
     let world = connected(&connector, &script).await;
@@ -102,7 +102,7 @@ async fn its_default_refresh_goes_through_the_documented_function() {
 }
 
 #[tokio::test]
-async fn the_documented_refresh_by_axios_runs_unchanged() {
+async fn the_documented_axios_refresh_runs_unchanged() {
     let spec = "auth:\n  type: client-credentials\n  makeApiClient: {mapping: {baseUri: 'https://api.example.com'}}\n  \
                 refreshCredentials:\n    implementationType: javascript\n";
     let refresh = read("documented-axios/auth/refresh-credentials.js");

@@ -1,4 +1,4 @@
-//! The modules of the two common crates use those above them in `lib.rs`, and none below.
+//! The modules of the two common crates use only modules declared before them in `lib.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use larder_tests::root;
 
 #[test]
-fn no_module_uses_one_below_it() {
+fn modules_use_only_modules_declared_before_them() {
     for (source, fewest) in [("shared/src", 25), ("shared/engine/src", 12)] {
         let source = root().join(source);
         let library = fs::read_to_string(source.join("lib.rs")).unwrap();
@@ -27,23 +27,23 @@ fn no_module_uses_one_below_it() {
 }
 
 #[test]
-fn uses_are_found_however_they_are_written() {
+fn uses_are_found_in_every_notation() {
     let text = "use crate::a::{B, C};\nuse crate::{b, c::D, e};\nfn f() { crate::g::h(); }\n// crate::comment\n\
                 #[cfg(test)]\nmod tests {\n    use crate::tested;\n}\n";
     assert_eq!(used_modules(text), BTreeSet::from(["a", "b", "c", "e", "g"]));
 }
 
-/// The modules that a `lib.rs` declares, in its order.
+/// The modules that a `lib.rs` declares, in order.
 fn modules(library: &str) -> Vec<String> {
     let declared =
         library.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     let mut modules: Vec<_> = declared.map(str::to_owned).collect();
-    // The two sides of a condition.
+    // A module may be declared twice, once for each side of a `cfg`.
     modules.dedup();
     modules
 }
 
-/// The source files of a module, but for those that are only compiled for tests.
+/// The source files of a module, except those compiled only for tests.
 fn files_of(source: &Path, module: &str) -> Vec<PathBuf> {
     let mut files = vec![source.join(format!("{module}.rs"))];
     let mut folders = vec![source.join(module)];
@@ -62,7 +62,7 @@ fn files_of(source: &Path, module: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The modules of its own crate that a source names outside of comments and unit tests.
+/// The modules of its own crate that a source file names outside comments and unit tests.
 fn used_modules(text: &str) -> BTreeSet<&str> {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let mut used = BTreeSet::new();

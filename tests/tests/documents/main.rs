@@ -1,7 +1,7 @@
-//! Documents that are held to the code: SECURITY.md's citations, the examples of the format, the README's token store, the
-//! routes wherever they are named, and the sample events.
+//! Documents checked against the code: SECURITY.md's citations, the connector format's examples, the README's token store,
+//! the lists of routes, and the sample events.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod examples;
 mod floors;

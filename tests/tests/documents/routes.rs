@@ -1,4 +1,4 @@
-//! The router of `cargo lambda watch`, the local server and the README have the same routes.
+//! `cargo lambda watch`, the local server and the README have the same routes.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn cargo_lambda_has_every_route() {
 }
 
 #[test]
-fn cargo_lambda_and_the_local_server_send_every_route_to_the_same_function() {
+fn cargo_lambda_and_the_local_server_route_alike() {
     for (method, path, function) in routes() {
         let local = function_of(&method.parse().unwrap(), &path).map(Function::name);
         assert_eq!(local, Some(function.as_str()), "{method} {path}");
@@ -27,12 +27,12 @@ fn cargo_lambda_and_the_local_server_send_every_route_to_the_same_function() {
 }
 
 #[test]
-fn the_readme_has_every_route_and_says_for_whom_it_is() {
+fn the_readme_lists_every_route_and_its_audience() {
     let readme = read("README.md");
     let mut documented = BTreeSet::new();
     for row in rows(&readme, "\n## Routes\n") {
         let [route, audience, _] = row[..] else { panic!("{row:?}") };
-        // The last method has the path, those before it stand alone.
+        // The path follows the last method.
         let methods = quoted(route);
         let (_, path) = methods.last().unwrap().split_once(' ').unwrap();
         let path = path.split('?').next().unwrap();

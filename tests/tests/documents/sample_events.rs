@@ -1,4 +1,4 @@
-//! The sample events: one for each route and each refresh event, and each is understood.
+//! There is one sample event for each route and each refresh event, and each is accepted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use refresh::Event;
 use serde_json::Value;
 
 struct Sample {
-    /// The function that the file's name begins with.
+    /// The function, which is the first part of the file's name.
     function: String,
     file: PathBuf,
     text: String,
@@ -28,7 +28,7 @@ fn samples() -> Vec<Sample> {
 }
 
 #[test]
-fn every_route_has_a_sample_event_and_every_sample_a_route() {
+fn sample_events_and_routes_match_one_to_one() {
     let mut sampled: Vec<_> = samples()
         .into_iter()
         .filter(|sample| sample.function != "refresh")
@@ -45,7 +45,7 @@ fn every_route_has_a_sample_event_and_every_sample_a_route() {
 }
 
 #[tokio::test]
-async fn every_http_sample_reaches_its_function_and_is_understood() {
+async fn every_http_sample_is_accepted_by_its_function() {
     let world = World::new().await;
     for sample in samples().into_iter().filter(|sample| sample.function != "refresh") {
         let request = lambda_http::request::from_str(&sample.text.replace("TOKEN", &world.admin)).unwrap();
@@ -61,7 +61,7 @@ async fn every_http_sample_reaches_its_function_and_is_understood() {
 }
 
 #[test]
-fn every_refresh_event_has_a_sample_and_so_has_every_message() {
+fn every_refresh_event_and_queue_message_has_a_sample() {
     let events: Vec<_> = samples().into_iter().filter(|sample| sample.function == "refresh").collect();
     let parsed: Vec<Event> = events.iter().map(|sample| serde_json::from_str(&sample.text).unwrap()).collect();
     assert!(parsed.iter().any(|event| matches!(event, Event::Refresh(event) if event.version == Some(1))));

@@ -1,7 +1,7 @@
-//! SECURITY.md cites a test for each attack and each fault, and the tests are there.
+//! SECURITY.md cites tests for each attack and each fault, and these tests exist.
 //!
-//! The tests are looked for in their sources. `cargo test -- --list` would know better what is compiled, but a test binary
-//! lists its own tests only: this one would build the whole workspace to ask all of them.
+//! The tests are looked up in their source files. `cargo test -- --list` would be more precise, but a test binary lists only
+//! its own tests, and asking all of them would mean building the whole workspace.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,16 +11,16 @@ use larder_tests::root;
 
 const HEADING: &str = "## Attacks and faults, and the test of each";
 
-/// Number, what holds, and the tests as `path::function`.
+/// Each row's number, promise, and tests as `path::function`.
 fn table(document: &str) -> Vec<(u32, &str, Vec<&str>)> {
     let row = |cells: Vec<_>| {
-        let [number, holds, tests] = cells[..] else { panic!("{cells:?}") };
-        (str::parse(number).unwrap(), holds, quoted(tests))
+        let [number, promise, tests] = cells[..] else { panic!("{cells:?}") };
+        (str::parse(number).unwrap(), promise, quoted(tests))
     };
     rows(document, HEADING).into_iter().map(row).collect()
 }
 
-/// The functions of a source that are tests and always compiled.
+/// The unconditionally compiled tests of a source file.
 fn tests_of(source: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     let mut attributes: Vec<&str> = Vec::new();
@@ -39,7 +39,7 @@ fn tests_of(source: &str) -> BTreeSet<&str> {
     found
 }
 
-/// Whether the compiler sees a file of a member of the workspace when it builds the tests.
+/// Whether a file of a workspace member is compiled for the tests.
 fn is_compiled(path: &str) -> bool {
     let manifest: toml::Value = toml::from_str(&read("Cargo.toml")).unwrap();
     let members = manifest["workspace"]["members"].as_array().unwrap();
@@ -53,7 +53,7 @@ fn is_compiled(path: &str) -> bool {
         })
     };
     if let Some((folder, file)) = path.split_once("/tests/").filter(|(folder, _)| is_member(folder)) {
-        // Cargo finds `main.rs` in each folder of `tests/`.
+        // Cargo discovers `main.rs` in each folder of `tests/`.
         let own: toml::Value = toml::from_str(&read(&format!("{folder}/Cargo.toml"))).unwrap();
         let is_automatic = own["package"].get("autotests").is_none() && own.get("test").is_none();
         let Some((theme, module)) = file.split_once('/') else { return false };
@@ -63,7 +63,7 @@ fn is_compiled(path: &str) -> bool {
     is_declared(&format!("{folder}/src"), file)
 }
 
-/// Whether the root of a crate leads to this file by `mod` after `mod`.
+/// Whether `mod` declarations lead from the crate root to this file.
 fn is_declared(src: &str, file: &str) -> bool {
     let module = file.strip_suffix("/mod.rs").or_else(|| file.strip_suffix(".rs")).unwrap();
     if matches!(module, "lib" | "main") {
@@ -86,14 +86,14 @@ fn declares(path: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_attack_and_fault_has_its_tests() {
+fn every_attack_and_fault_cites_existing_tests() {
     let document = read("SECURITY.md");
     let table = table(&document);
     let numbers: Vec<_> = table.iter().map(|(number, ..)| *number).collect();
     assert_eq!(numbers, (1..=77).collect::<Vec<_>>());
     let mut wrong = Vec::new();
-    for (number, holds, tests) in table {
-        assert!(!holds.is_empty() && !tests.is_empty(), "{number} cites no test");
+    for (number, promise, tests) in table {
+        assert!(!promise.is_empty() && !tests.is_empty(), "{number} cites no test");
         for cited in tests {
             let Some((path, name)) = cited.split_once("::") else { panic!("{number}: {cited} is not path::function") };
             if !root().join(path).is_file() {
@@ -109,7 +109,7 @@ fn every_attack_and_fault_has_its_tests() {
 }
 
 #[test]
-fn what_is_cited_is_looked_for_as_the_compiler_would() {
+fn citations_count_only_if_the_test_is_compiled() {
     let source = "#[test]\nfn a() {}\n    #[tokio::test(flavor = \"multi_thread\")]\n    #[ignore = \"x\"]\n    async fn b() {}\n\
                   fn c() {}\n// #[test]\nfn d() {}\n#[test]\n#[cfg(windows)]\nfn e() {}\n";
     assert_eq!(tests_of(source), BTreeSet::from(["a", "b"]));
@@ -136,15 +136,15 @@ fn what_is_cited_is_looked_for_as_the_compiler_would() {
 }
 
 #[test]
-fn tests_that_need_other_programs_are_run_too() {
+fn tests_that_need_other_programs_run_too() {
     assert!(read("tests/run").contains("--include-ignored"));
 }
 
 #[test]
-fn where_secrets_manager_is_offered_its_price_and_its_pace_are_said() {
+fn the_price_and_pace_of_secrets_manager_are_documented() {
     let readme = read("README.md");
     let offered = readme.lines().find(|line| line.starts_with("Secrets Manager costs")).expect("a paragraph");
     assert!(offered.contains("$0.40 a month for each secret") && offered.contains("once in ten minutes"), "{offered}");
     let before = readme.split_once(offered).unwrap().0;
-    assert!(before.rsplit("\n## ").next().unwrap().contains("secrets_manager"), "it is said elsewhere");
+    assert!(before.rsplit("\n## ").next().unwrap().contains("secrets_manager"), "the paragraph is in another section");
 }

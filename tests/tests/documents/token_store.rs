@@ -1,4 +1,4 @@
-//! The token store in the README, as it stands there, in the real SDK that it is for.
+//! The README's token store, unchanged, in the real SDK that it is written for.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 const TENANT: &str = "my-marketplace";
 const TOKEN: &str = "/credentials?connectionId=sharetribe";
 
-/// Calls the SDK as it is told on stdin, and prints what came of it.
+/// Calls the SDK function named on each line of stdin, and prints the outcome.
 const DRIVER: &str = r#"
 import { createInterface } from "node:readline";
 import { sdk } from "./sharetribe.mjs";
@@ -33,8 +33,8 @@ for await (const call of createInterface({ input: process.stdin })) {
 process.exit();
 "#;
 
-/// A Larder, Sharetribe, and a folder with the programs of the README.
-struct Setting {
+/// A Larder, a Sharetribe server, and a folder with the README's programs.
+struct Setup {
     larder: Option<Program>,
     target: Target,
     sharetribe: Server,
@@ -42,14 +42,14 @@ struct Setting {
     folder: TempDir,
 }
 
-/// A process that uses the SDK. It ends with this value.
+/// A process that uses the SDK. It is killed when this value is dropped.
 struct App {
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
     _process: Child,
 }
 
-/// The first code block after a text of the README.
+/// The first code block after this text in the README.
 fn block_after(readme: &str, text: &str) -> String {
     let block = readme.split_once(text).and_then(|(_, rest)| rest.split_once("```js\n")?.1.split_once("```"));
     block.unwrap_or_else(|| panic!("no code after {text:?}")).0.to_owned()
@@ -59,7 +59,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-impl Setting {
+impl Setup {
     async fn new() -> Self {
         let (data, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let larder = start_larder(data.path(), "127.0.0.1:0").await;
@@ -75,7 +75,7 @@ impl Setting {
             ("sharetribe.mjs", sdk.replace(begin, &here)),
             ("driver.mjs", DRIVER.to_owned()),
         ] {
-            fs::write(folder.path().join(name), text).expect("is written");
+            fs::write(folder.path().join(name), text).expect("the file is written");
         }
         symlink(Server::folder().join("node_modules"), folder.path().join("node_modules")).expect("a link");
         Self { larder: Some(larder), target, sharetribe, data, folder }
@@ -86,7 +86,7 @@ impl Setting {
         let path = self.folder.path().join("sharetribe.mjs");
         let before = fs::read_to_string(&path).expect("a file");
         assert!(before.contains(from), "{before}");
-        fs::write(path, before.replace(from, to)).expect("is written");
+        fs::write(path, before.replace(from, to)).expect("the file is written");
     }
 
     fn start(&self) -> App {
@@ -102,17 +102,17 @@ impl Setting {
             .kill_on_drop(true)
             .spawn()
             .expect("node starts");
-        let stdout = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        App { stdin: process.stdin.take().expect("it is piped"), stdout, _process: process }
+        let stdout = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        App { stdin: process.stdin.take().expect("a pipe"), stdout, _process: process }
     }
 
-    /// What Larder holds.
+    /// The token that Larder stores.
     async fn stored(&self) -> Option<Value> {
         let answer = self.target.get(TOKEN, &self.target.tenant(TENANT)).await;
         (answer.0.status() != StatusCode::NOT_FOUND).then(|| answer.expect(StatusCode::OK).json()["credentials"].take())
     }
 
-    /// How tokens were asked for so far.
+    /// The grant types of all token requests so far.
     async fn grants(&self) -> Vec<String> {
         let requests = self.sharetribe.requests().await.into_iter();
         requests.filter_map(|request| request.get("grant_type").map(ToOwned::to_owned)).collect()
@@ -124,15 +124,15 @@ impl Setting {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("a token is asked for");
+        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("a token is requested in time");
     }
 
-    /// Ends Larder with SIGKILL.
+    /// Kills Larder with SIGKILL.
     async fn kill_larder(&mut self) {
-        self.larder.take().expect("it runs").kill().await;
+        self.larder.take().expect("Larder is running").kill().await;
     }
 
-    /// Starts it again, over the same data at the same address.
+    /// Starts Larder again, with the same data and address.
     async fn restart_larder(&mut self) {
         let address = self.target.base_uri.strip_prefix("http://").expect("an http URL");
         self.larder = Some(start_larder(self.data.path(), address).await);
@@ -140,19 +140,19 @@ impl Setting {
 }
 
 impl App {
-    /// Calls a function of the SDK. Gives the outcome that the driver prints.
+    /// Calls a function of the SDK. Returns the outcome that the driver prints.
     async fn call(&mut self, function: &str) -> Value {
         self.begin(function).await;
         self.end().await
     }
 
     async fn begin(&mut self, function: &str) {
-        self.stdin.write_all(format!("{function}\n").as_bytes()).await.expect("it listens");
+        self.stdin.write_all(format!("{function}\n").as_bytes()).await.expect("the driver reads its input");
     }
 
     async fn end(&mut self) -> Value {
         let line = tokio::time::timeout(Duration::from_secs(60), self.stdout.next_line()).await;
-        let line = line.expect("an outcome in time").expect("text").expect("an outcome");
+        let line = line.expect("an outcome in time").expect("UTF-8").expect("an outcome");
         serde_json::from_str(&line).expect("JSON")
     }
 }
@@ -163,148 +163,148 @@ async fn start_larder(data: &Path, address: &str) -> Program {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_token_is_used_by_other_processes_and_renewed_for_all() {
-    let setting = Setting::new().await;
-    assert_eq!(setting.stored().await, None);
-    let mut first = setting.start();
+async fn processes_share_one_token_and_its_refreshes() {
+    let setup = Setup::new().await;
+    assert_eq!(setup.stored().await, None);
+    let mut first = setup.start();
     assert_eq!(first.call("authInfo").await, json!({}));
     assert_eq!(first.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await, ["client_credentials"]);
-    let stored = setting.stored().await.expect("a token");
+    assert_eq!(setup.grants().await, ["client_credentials"]);
+    let stored = setup.stored().await.expect("a token");
     assert_eq!((&stored["token_type"], &stored["scope"]), (&json!("bearer"), &json!("integ")));
 
-    let mut second = setting.start();
+    let mut second = setup.start();
     assert_eq!(second.call("authInfo").await, json!({"grantType": "refresh_token"}));
     assert_eq!(second.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await, ["client_credentials"]);
+    assert_eq!(setup.grants().await, ["client_credentials"]);
 
-    setting.sharetribe.tell("expire", &json!({})).await;
+    setup.sharetribe.tell("expire", &json!({})).await;
     assert_eq!(second.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await, ["client_credentials", "refresh_token"]);
-    let renewed = setting.stored().await.expect("a token");
+    assert_eq!(setup.grants().await, ["client_credentials", "refresh_token"]);
+    let renewed = setup.stored().await.expect("a token");
     assert_ne!(
         (&renewed["access_token"], &renewed["refresh_token"]),
         (&stored["access_token"], &stored["refresh_token"])
     );
-    // It replaces, and is not merged: this one has no scope.
+    // The new token replaces the old one without merging, so it has no scope.
     assert_eq!(renewed["scope"], Value::Null);
     assert_eq!(first.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await.len(), 2);
+    assert_eq!(setup.grants().await.len(), 2);
 
-    // Where the refresh token is dead too, the client's own credentials bring another.
-    setting.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
+    // If the refresh token has expired too, the client credentials obtain a new token.
+    setup.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
     assert_eq!(first.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await[2..], ["refresh_token", "client_credentials"]);
+    assert_eq!(setup.grants().await[2..], ["refresh_token", "client_credentials"]);
     assert_eq!(second.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await.len(), 4);
+    assert_eq!(setup.grants().await.len(), 4);
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_revoked_token_is_removed_and_so_is_one_that_was_dead_already() {
-    let setting = Setting::new().await;
-    let mut app = setting.start();
+async fn revoking_removes_the_token_even_if_it_had_expired() {
+    let setup = Setup::new().await;
+    let mut app = setup.start();
     app.call("show").await;
     assert_eq!(app.call("revoke").await, json!({"status": 200}));
-    assert_eq!(setting.stored().await, None);
+    assert_eq!(setup.stored().await, None);
     assert_eq!(app.call("authInfo").await, json!({}));
-    // There is none: nothing is revoked, and removing nothing succeeds.
+    // Without a token, nothing is revoked, and the removal succeeds.
     assert_eq!(app.call("revoke").await, json!({}));
 
     assert_eq!(app.call("show").await, json!({"status": 200}));
-    setting.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
-    let outcome = setting.start().call("revoke").await;
+    setup.sharetribe.tell("expire", &json!({"refreshTokens": true})).await;
+    let outcome = setup.start().call("revoke").await;
     assert_eq!(outcome["error"], Value::Null, "{outcome}");
-    assert_eq!(setting.stored().await, None);
-    let revocations = setting.sharetribe.requests().await.iter().filter(|it| it.path == "/v1/auth/revoke").count();
+    assert_eq!(setup.stored().await, None);
+    let revocations = setup.sharetribe.requests().await.iter().filter(|it| it.path == "/v1/auth/revoke").count();
     assert_eq!(revocations, 2);
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn while_larder_is_down_calls_are_refused_before_sharetribe_is_asked() {
-    let mut setting = Setting::new().await;
-    let mut app = setting.start();
+async fn while_larder_is_down_calls_fail_before_reaching_sharetribe() {
+    let mut setup = Setup::new().await;
+    let mut app = setup.start();
     app.call("show").await;
-    let (stored, asked) = (setting.stored().await, setting.sharetribe.requests().await.len());
-    setting.kill_larder().await;
+    let (stored, before) = (setup.stored().await, setup.sharetribe.requests().await.len());
+    setup.kill_larder().await;
     for function in ["show", "authInfo", "revoke"] {
         let outcome = app.call(function).await;
-        let message = format!("Larder does not answer at {}", setting.target.base_uri);
+        let message = format!("Larder does not answer at {}", setup.target.base_uri);
         assert_eq!(outcome, json!({"error": message, "cause": "ECONNREFUSED"}), "{function}");
     }
-    assert_eq!(setting.sharetribe.requests().await.len(), asked);
-    setting.restart_larder().await;
-    assert_eq!(setting.stored().await, stored);
+    assert_eq!(setup.sharetribe.requests().await.len(), before);
+    setup.restart_larder().await;
+    assert_eq!(setup.stored().await, stored);
     assert_eq!(app.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await, ["client_credentials"]);
+    assert_eq!(setup.grants().await, ["client_credentials"]);
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_token_that_comes_while_larder_goes_down_is_stored_by_the_next_call() {
-    let mut setting = Setting::new().await;
-    let mut app = setting.start();
-    // The first token, then one that replaces it.
+async fn a_token_obtained_while_larder_is_down_is_stored_later() {
+    let mut setup = Setup::new().await;
+    let mut app = setup.start();
+    // First the initial token, then one that replaces it.
     for (grants, error) in [(1, "Larder does not answer at"), (2, "Request failed with status code 401")] {
-        setting.sharetribe.tell("hold", &json!({"isHeld": true})).await;
+        setup.sharetribe.tell("hold", &json!({"isHeld": true})).await;
         app.begin("show").await;
-        setting.wait_for_grants(grants).await;
-        setting.kill_larder().await;
-        setting.sharetribe.tell("hold", &json!({"isHeld": false})).await;
+        setup.wait_for_grants(grants).await;
+        setup.kill_larder().await;
+        setup.sharetribe.tell("hold", &json!({"isHeld": false})).await;
         let outcome = app.end().await;
         assert!(outcome["error"].as_str().is_some_and(|message| message.starts_with(error)), "{outcome}");
-        // It says so until Larder is there again.
+        // The error remains until Larder is back.
         let outcome = app.call("show").await;
         assert!(outcome["error"].as_str().is_some_and(|message| message.starts_with("Larder does not")), "{outcome}");
 
-        setting.restart_larder().await;
-        let asked = setting.grants().await.len();
+        setup.restart_larder().await;
+        let before = setup.grants().await.len();
         assert_eq!(app.call("show").await, json!({"status": 200}));
-        assert_eq!(setting.start().call("show").await, json!({"status": 200}));
-        assert_eq!(setting.grants().await.len(), asked);
-        setting.sharetribe.tell("expire", &json!({})).await;
+        assert_eq!(setup.start().call("show").await, json!({"status": 200}));
+        assert_eq!(setup.grants().await.len(), before);
+        setup.sharetribe.tell("expire", &json!({})).await;
     }
-    // The refresh token that was stored is alive.
+    // The stored refresh token works.
     assert_eq!(app.call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await.last().map(String::as_str), Some("refresh_token"));
+    assert_eq!(setup.grants().await.last().map(String::as_str), Some("refresh_token"));
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn tokens_of_larder_are_renewed_and_what_it_refuses_is_told() {
-    let setting = Setting::new().await;
-    // In whole seconds, two are between one and two.
-    setting.rewrite("expiresIn: 60", "expiresIn: 2");
-    let mut app = setting.start();
+async fn larder_tokens_are_renewed_and_rejections_are_reported() {
+    let setup = Setup::new().await;
+    // In whole seconds, a lifetime of two is between one and two.
+    setup.rewrite("expiresIn: 60", "expiresIn: 2");
+    let mut app = setup.start();
     app.call("show").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(app.call("show").await, json!({"status": 200}));
 
-    setting.rewrite("process.env.LARDER_SECRET", "\"another secret\"");
-    let outcome = setting.start().call("show").await;
+    setup.rewrite("process.env.LARDER_SECRET", "\"another secret\"");
+    let outcome = setup.start().call("show").await;
     let message = outcome["error"].as_str().unwrap_or_default();
     assert!(message.starts_with("Larder answers 401: ") && message.contains("not_authenticated"), "{outcome}");
-    assert_eq!(setting.grants().await, ["client_credentials"]);
+    assert_eq!(setup.grants().await, ["client_credentials"]);
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn larder_leaves_the_token_to_the_sdk_and_shows_its_expiry() {
-    let setting = Setting::new().await;
-    setting.start().call("show").await;
-    let tenant = setting.target.tenant(TENANT);
-    let view = setting.target.get("/connections/sharetribe", &tenant).await.expect(StatusCode::OK).json();
+async fn larder_never_refreshes_the_sdks_token_but_shows_its_expiry() {
+    let setup = Setup::new().await;
+    setup.start().call("show").await;
+    let tenant = setup.target.tenant(TENANT);
+    let view = setup.target.get("/connections/sharetribe", &tenant).await.expect(StatusCode::OK).json();
     assert_eq!((&view["state"], &view["canRefreshCredentials"]), (&json!("READY"), &json!(false)), "{view}");
     assert_eq!((&view["nextCredentialsRefreshAt"], &view["error"]), (&Value::Null, &Value::Null), "{view}");
     assert!(view["expiresAt"].is_string(), "{view}");
-    // What has expired is served all the same.
-    let mut token = setting.stored().await.expect("a token");
+    // An expired token is still served.
+    let mut token = setup.stored().await.expect("a token");
     token["expires_in"] = json!(0);
-    setting.target.put(TOKEN, &tenant, &json!({"credentials": token})).await.expect(StatusCode::CREATED);
-    assert_eq!(setting.start().call("show").await, json!({"status": 200}));
-    assert_eq!(setting.grants().await, ["client_credentials"]);
+    setup.target.put(TOKEN, &tenant, &json!({"credentials": token})).await.expect(StatusCode::CREATED);
+    assert_eq!(setup.start().call("show").await, json!({"status": 200}));
+    assert_eq!(setup.grants().await, ["client_credentials"]);
     // Another end user does not see it.
-    let other = setting.target.tenant("another");
-    setting.target.get(TOKEN, &other).await.expect(StatusCode::NOT_FOUND);
+    let other = setup.target.tenant("another");
+    setup.target.get(TOKEN, &other).await.expect(StatusCode::NOT_FOUND);
 }

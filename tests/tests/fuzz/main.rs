@@ -1,8 +1,8 @@
-//! Every entry of `larder_tests::fuzz`, with the fuzzers' seeds and with variants of them.
+//! Every entry point of `larder_tests::fuzz`, with the fuzzers' seeds and variants of them.
 //!
-//! `PROPTEST_CASES` says how many variants there are of the slowest entries; the others have a multiple of that.
+//! `PROPTEST_CASES` is the number of variants for the slowest entry points; the others get a multiple of it.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,8 +16,8 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestError, TestRunner};
 use serde_json::{Value, json};
 
-/// Runs an entry with the seeds of its name, with bytes, and with `times` as many variants as usual. They have some of
-/// these `words` in them.
+/// Runs an entry point with the seeds of its name, random bytes, and variants of the seeds: `times` as many as usual, with
+/// some of these `words` in them.
 fn run(name: &str, entry: fn(&[u8]), times: u32, words: &'static str) {
     let mut seeds = Vec::new();
     for file in fs::read_dir(root().join("tests/fuzz/corpus").join(name)).unwrap() {
@@ -34,17 +34,17 @@ fn run(name: &str, entry: fn(&[u8]), times: u32, words: &'static str) {
         Ok(())
     });
     if let Err(TestError::Fail(reason, input)) = result {
-        panic!("{reason}\nby {name} of {:?}", String::from_utf8_lossy(&input));
+        panic!("{reason}\n{name} failed for {:?}", String::from_utf8_lossy(&input));
     }
 }
 
-/// Inputs reach what they are meant for only if there are all of these statuses among the answers.
+/// Asserts that all these statuses occurred, which shows that the inputs reach the code they are meant for.
 fn assert_answered(expected: &[u16]) {
     let answered = fuzz::answered();
     assert!(expected.iter().all(|status| answered.contains(status)), "{answered:?}");
 }
 
-/// A change of a seed. Places are fractions of what is there.
+/// A change of a seed. Positions are fractions of its length.
 #[derive(Debug, Clone)]
 enum Edit {
     Flip(Index, u8),
@@ -53,15 +53,15 @@ enum Edit {
     Repeat(Index, usize, usize),
     Splice(Index, Index, Index),
     Insert(Index, String),
-    /// What stands between two of `&=\n "` gives way to a word.
+    /// Replaces the bytes between two of `&=\n "` with a word.
     Replace(Index, String),
-    /// A node of JSON gives way to another.
+    /// Replaces a JSON node with another.
     Node(Index, Value),
-    /// A node of JSON goes, or gets a new member.
+    /// Removes a JSON node, or adds a member to it.
     Member(Index, Option<(String, Value)>),
 }
 
-/// What many a parser stumbles over.
+/// Strings that often trip up parsers.
 const ODD: &[&str] =
     &["", "%", "%zz", "%00", "%c3%28", "\0", "\r\n", "\u{feff}", "\u{202e}", "ä", "💥", "&", "=", "+", "</script>"];
 
@@ -153,7 +153,7 @@ fn apply(mut input: Vec<u8>, edit: Edit, seeds: &[Vec<u8>]) -> Vec<u8> {
     input
 }
 
-/// Changes a node of the input, or of a part of it that is JSON: a line, or everything from a line on.
+/// Changes a JSON node of the input, or of a part of it that is JSON: one line, or everything from one line on.
 fn in_json(mut input: Vec<u8>, at: Index, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let ends = input.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end);
     let starts: Vec<usize> = std::iter::once(0).chain(ends.map(|end| end + 1)).collect();
@@ -190,7 +190,7 @@ fn collect(value: &Value, at: &str, pointers: &mut Vec<String>) {
 }
 
 #[test]
-fn events_of_api_gateway() {
+fn api_gateway_events() {
     let words = "GET PUT POST DELETE HEAD /connect /credentials /connections /connections/bobs /integrations/app /connectors \
         /oauth-callback authorization Bearer ADMIN ALICE connectionId=bobs limit=1 cursor= MSNh test refresh-credentials \
         x-membrane-token content-type cookie x-forwarded-proto host body rawPath rawQueryString isBase64Encoded connectorKey";
@@ -199,7 +199,7 @@ fn events_of_api_gateway() {
 }
 
 #[test]
-fn parameters_of_connect() {
+fn connect_parameters() {
     let words = "GET POST token ALICE integrationKey app authOptionKey oauth key redirectUri requestId name customState input \
         payload connectionId allowMultipleConnections https://app.example/done?from=larder https://other.example/ // %5C \
         connectorParameters {\"apiKey\":\"abc\"} {} [] null connectionParameters";
@@ -239,7 +239,7 @@ fn encoded_bodies() {
 }
 
 #[test]
-fn results_of_scripts() {
+fn script_results() {
     let words = "returns throws stored rules message key data response status headers retry-after 400 429 503 SECRET error code \
         access_token accessToken refresh_token refreshToken expires_in expires_at expiry 0 -1 1e999 invalid_grant token_revoked gone \
         190 busy connection_is_defunct rate_limit_exceeded <undefined> <NaN> <Infinity> <BigInt> <Date> <function> <Symbol> <Map> \
@@ -263,7 +263,7 @@ fn mappings() {
 }
 
 #[test]
-fn tokens_of_callers() {
+fn caller_tokens() {
     let words = "current previous {\"alg\":\"HS256\"} {\"alg\":\"none\"} HS384 HS512 RS256 workspaceKey iss local tenantKey sub id \
         exp NOW nbf isAdmin true forApplication forCredentialsOf jku kid b64 crit . .. =";
     run("jwt", fuzz::jwt, 32, words);
@@ -283,21 +283,21 @@ fn stored_rows() {
 }
 
 #[test]
-fn events_of_the_refresh_function() {
+fn refresh_function_events() {
     let words = "Records messageId receiptHandle body workspace local connectionId CONNECTION bobs version detail-type sealed \
         leaseToken createdAt {} []";
     run("refresh_event", fuzz::refresh_event, 1, words);
 }
 
 #[test]
-fn answers_of_oauth_1_providers() {
+fn oauth_1_provider_answers() {
     let words = "200 400 401 500 text/html oauth_token oauth_token_secret oauth_verifier oauth_callback_confirmed true denied \
         oauth_problem token_rejected hh5s93j4hdidpola SECRET { }";
     run("oauth1", fuzz::oauth1, 32, words);
 }
 
 #[test]
-fn what_is_too_much_is_refused() {
+fn oversized_input_is_rejected() {
     let huge = "a".repeat(500_000);
     let event = |method: &str, path: &str, query: &str, token: &str, body: &Value| {
         let event = json!({

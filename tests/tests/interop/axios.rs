@@ -1,9 +1,9 @@
-//! `import axios from "axios"` and `import jwt from "jsonwebtoken"` in a connector, beside the real ones under Node.
+//! Compares `import axios from "axios"` and `import jwt from "jsonwebtoken"` in a connector with the real libraries under Node.
 //!
-//! Both sides run the same calls, of `tests/servers/axios-calls.mjs` and `jwt-calls.mjs`, against the same server. What the
-//! server was sent and what came of each call must be the same, but for what is listed here with its reason. Left aside for
-//! all calls are `User-Agent` (Larder names itself), `Accept-Encoding` (Larder asks for no compression), and headers of the
-//! connection, such as `Host`.
+//! Both sides run the calls of `tests/servers/axios-calls.mjs` and `jwt-calls.mjs` against the same server. The requests and
+//! the outcome of each call must be equal, except for the differences listed here with their reasons. The comparison ignores
+//! `User-Agent` (Larder sends its own), `Accept-Encoding` (Larder doesn't request compression) and connection headers such as
+//! `Host`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,25 +12,25 @@ use std::sync::Arc;
 use larder::random::SystemRng;
 use larder_engine::connector::Files;
 use larder_engine::connector::script::Script;
-use larder_engine::egress::{Egress, Reach};
-use larder_engine::javascript::{Call, JavaScript, Limits};
+use larder_engine::egress::{AddressPolicy, Egress};
+use larder_engine::javascript::{JavaScript, Limits, ScriptCall};
 use larder_tests::Server;
 use serde_json::{Map, Value, json};
 
-/// The calls that come out otherwise, and why.
+/// The calls with a different outcome, and why.
 const DIFFERENT: [(&str, &str); 7] = [
-    ("answer 201", "the HTTP client does not tell a server's own reason phrase: `statusText` is the usual one"),
-    ("data Uint8Array", "the bytes of the view are sent; the real one sends the whole buffer below it, a mistake"),
-    ("responseType blob", "there is a `Blob`, as in a browser; the real one gives text under Node"),
+    ("answer 201", "the HTTP client hides the server's reason phrase: `statusText` is the standard one"),
+    ("data Uint8Array", "ours sends the bytes of the view; the real one mistakenly sends the whole underlying buffer"),
+    ("responseType blob", "ours returns a `Blob`, as in a browser; the real one returns a string under Node"),
     ("connection refused", UNREACHABLE),
     ("connection closed", UNREACHABLE),
     ("connection closed in the body", UNREACHABLE),
     ("host unknown", UNREACHABLE),
 ];
 
-const UNREACHABLE: &str = "the code is ERR_NETWORK, as in a browser, and the message is that of Larder's HTTP client";
+const UNREACHABLE: &str = "the code is ERR_NETWORK, as in a browser, and the message comes from Larder's HTTP client";
 
-/// What a connector's folder has besides the calls: the functions that run them.
+/// The connector's own script: functions that run the calls.
 const CONNECTOR: &str = r#"
 import axios from "axios";
 import jwt from "jsonwebtoken";
@@ -46,7 +46,7 @@ export const jwtCall = async ({ fixtures, name }) => {
 export const comparable = ({ outcome }) => jwtCalls.comparable(outcome);
 "#;
 
-/// A connector that brings the real axios along.
+/// A connector that ships the real axios.
 const WITH_ITS_OWN_AXIOS: &str = r#"
 import axios from "./AXIOS";
 import { run } from "./axios-calls.mjs";
@@ -54,12 +54,12 @@ import { run } from "./axios-calls.mjs";
 export const axiosCall = ({ base, name }) => run(axios, base, name);
 "#;
 
-struct Connector {
+struct JsConnector {
     engine: JavaScript,
     files: Arc<Files>,
 }
 
-impl Connector {
+impl JsConnector {
     fn new(main: &str, more: &[(&str, String)]) -> Self {
         let calls = |name: &str| (name.to_owned(), read(&format!("{}/servers/{name}", env!("CARGO_MANIFEST_DIR"))));
         let mut files = Files::from_iter([
@@ -67,8 +67,8 @@ impl Connector {
             calls("jwt-calls.mjs"),
             ("main.js".to_owned(), main.to_owned()),
         ]);
-        files.extend(more.iter().map(|(name, text)| ((*name).to_owned(), text.clone())));
-        let egress = Egress::new(Reach::PublicAndLoopback).expect("a client");
+        files.extend(more.iter().map(|(name, code)| ((*name).to_owned(), code.clone())));
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).expect("a client");
         Self { engine: JavaScript::new(egress, Arc::new(SystemRng), Limits::default()), files: Arc::new(files) }
     }
 
@@ -77,7 +77,7 @@ impl Connector {
         let arguments: Map<String, Value> = serde_json::from_value(arguments).expect("an object");
         let returned = self
             .engine
-            .call(Call { script: &script, arguments, client: None, exchange: larder_engine::egress::Limits::API })
+            .call(ScriptCall { script: &script, arguments, client: None, exchange: larder_engine::egress::Limits::API })
             .await;
         returned.unwrap_or_else(|failure| panic!("{function}: {failure:?}")).value.unwrap_or(Value::Null)
     }
@@ -87,16 +87,16 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What the real one makes of each call, by name.
+/// The real library's outcome of each call, by the call's name.
 async fn expected(server: &Server, which: &str) -> BTreeMap<String, Value> {
     serde_json::from_value(server.ask(which).await).expect("outcomes by name")
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn our_axios_sends_and_returns_what_the_real_one_does() {
+async fn our_axios_behaves_like_the_real_one() {
     let server = Server::axios().await;
-    let connector = Connector::new(CONNECTOR, &[]);
+    let connector = JsConnector::new(CONNECTOR, &[]);
     let expected = expected(&server, "axios").await;
     assert!(expected.len() >= 180, "{} calls", expected.len());
     let mut different = BTreeMap::new();
@@ -107,7 +107,7 @@ async fn our_axios_sends_and_returns_what_the_real_one_does() {
         }
     }
     for (name, why) in DIFFERENT {
-        assert!(different.remove(name).is_some(), "`{name}` does not differ any more ({why})");
+        assert!(different.remove(name).is_some(), "`{name}` no longer differs ({why})");
     }
     assert!(
         different.is_empty(),
@@ -116,8 +116,8 @@ async fn our_axios_sends_and_returns_what_the_real_one_does() {
     );
 }
 
-/// Calls that the real axios makes over `fetch`, as it does in browsers, the way it does over Node's sockets.
-const ALSO_OF_THE_REAL_ONE: [&str; 12] = [
+/// Calls that behave the same whether the real axios uses `fetch`, as in browsers, or Node's sockets.
+const SAME_OVER_FETCH: [&str; 12] = [
     "get",
     "post",
     "params nested",
@@ -134,13 +134,13 @@ const ALSO_OF_THE_REAL_ONE: [&str; 12] = [
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn the_real_axios_in_a_connectors_folder_works() {
+async fn the_real_axios_works_from_a_connectors_folder() {
     let server = Server::axios().await;
     let expected = expected(&server, "axios").await;
     for (file, built) in [("axios.cjs", "browser/axios.cjs"), ("axios.js", "esm/axios.js")] {
         let axios = read(&Server::folder().join("node_modules/axios/dist").join(built).to_string_lossy());
-        let connector = Connector::new(&WITH_ITS_OWN_AXIOS.replace("AXIOS", file), &[(file, axios)]);
-        for name in ALSO_OF_THE_REAL_ONE {
+        let connector = JsConnector::new(&WITH_ITS_OWN_AXIOS.replace("AXIOS", file), &[(file, axios)]);
+        for name in SAME_OVER_FETCH {
             let found = connector.call("axiosCall", json!({"base": server.uri(""), "name": name})).await;
             let real = &expected[name];
             assert_eq!(found["requests"], real["requests"], "{built}: {name}");
@@ -153,16 +153,16 @@ async fn the_real_axios_in_a_connectors_folder_works() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn our_jsonwebtoken_makes_and_judges_tokens_as_the_real_one_does() {
+async fn our_jsonwebtoken_signs_and_verifies_like_the_real_one() {
     let server = Server::axios().await;
-    let connector = Connector::new(CONNECTOR, &[]);
+    let connector = JsConnector::new(CONNECTOR, &[]);
     let answer = server.ask("jwt").await;
     let expected = answer["outcomes"].as_object().expect("outcomes by name");
     assert!(expected.len() >= 80, "{} calls", expected.len());
     for (name, real) in expected {
         let ours = connector.call("jwtCall", json!({"fixtures": answer["fixtures"], "name": name})).await;
         assert_eq!(ours["comparable"], connector.call("comparable", json!({"outcome": real})).await, "{name}");
-        // A signature that is another each time: the real one must verify it.
+        // Some signatures differ each time, so the real library verifies them instead.
         if ours["outcome"]["result"]["isRandom"] == true {
             server.tell("verify", &json!({"token": ours["outcome"]["result"]["token"]})).await;
         }

@@ -1,4 +1,4 @@
-//! Chromium at Larder's doors: other origins, cookies, forms, policies, reloads.
+//! Larder in Chromium: other origins, cookies, forms, content security policies and reloads.
 
 use std::convert::Infallible;
 use std::fs;
@@ -17,8 +17,8 @@ async fn start(data: &Path) -> Program {
     Program::start(&["--data", data.to_str().expect("a path in UTF-8"), "--listen", "127.0.0.1:0"]).await
 }
 
-/// A web server of another origin, and of another site: `localhost`, where Larder is `127.0.0.1`. Gives its base URL, and
-/// the requests that it gets.
+/// Starts a web server on another origin and another site: it is at `localhost`, Larder at `127.0.0.1`. Returns its base URL
+/// and the requests it receives.
 async fn site(
     answer: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -27,7 +27,7 @@ async fn site(
     let seen = Arc::clone(&requests);
     serve(listener, move |request| {
         let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-        seen.lock().expect("no panic holds it").push(target.clone());
+        seen.lock().expect("the lock is not poisoned").push(target.clone());
         let (content_type, body) = answer(&target);
         let response = http::Response::builder().header("content-type", content_type);
         async move { Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).expect("a response")) }
@@ -39,7 +39,7 @@ fn page(body: &str) -> (&'static str, String) {
     ("text/html", format!("<!doctype html><title>A page</title>{body}"))
 }
 
-/// Nothing was against the policy of a page.
+/// Asserts that no page violated its content security policy.
 async fn assert_no_violation(chromium: &mut Chromium) {
     let log = chromium.log().await;
     assert!(!log.iter().any(|line| line.contains("Content Security Policy")), "{log:#?}");
@@ -47,7 +47,7 @@ async fn assert_no_violation(chromium: &mut Chromium) {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn no_page_reads_or_writes_the_embedded_database() {
+async fn no_web_page_can_read_or_write_the_embedded_database() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path()).await;
     let environment = fs::read_to_string(data.path().join("lambda.env")).expect("the environment file");
@@ -77,13 +77,13 @@ async fn no_page_reads_or_writes_the_embedded_database() {
     for operation in ["Scan", "DeleteTable"] {
         let answer = chromium.evaluate(&fetch(&endpoint, "cors", operation)).await;
         assert!(answer.as_str().is_some_and(|it| it.starts_with("failed: ")), "{answer}");
-        // Sent, but without the headers that make it a request of DynamoDB; what is answered cannot be read.
+        // The request is sent without the headers that DynamoDB needs, and the page cannot read the response.
         assert_eq!(chromium.evaluate(&fetch(&endpoint, "no-cors", operation)).await, "");
     }
     chromium.click("button").await;
     chromium.shows("AccessDeniedException").await;
 
-    // A page that has the address under a name of its own.
+    // A page whose own host name resolves to this address (DNS rebinding).
     assert_eq!(chromium.goto(&format!("http://rebound.example:{port}/")).await, 400);
     let answer = chromium.evaluate(&fetch("/", "cors", "Scan")).await;
     assert!(answer.as_str().is_some_and(|it| it.contains("AccessDeniedException")), "{answer}");
@@ -92,7 +92,7 @@ async fn no_page_reads_or_writes_the_embedded_database() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn the_demo_leads_back_to_an_application_of_another_origin() {
+async fn the_demo_redirects_to_an_application_on_another_origin() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path()).await;
     let (app, _) = site(|_| page("<h1>The application</h1>")).await;
@@ -115,14 +115,15 @@ async fn the_demo_leads_back_to_an_application_of_another_origin() {
     }
     assert_no_violation(&mut chromium).await;
 
-    // The list outlives a restart.
+    // The list survives a restart.
     larder.kill().await;
     let larder = start(data.path()).await;
     let again = larder.get("/integrations/demo", &larder.admin).await.expect(StatusCode::OK).json();
     assert_eq!(again["redirectUris"], json!(redirect_uris));
 }
 
-/// A provider that has the browser post the callback, and an integration `crm` that leads there.
+/// Starts a provider that makes the browser POST the callback, and an integration `crm` that uses it. Returns the requests to
+/// the provider.
 async fn posting_provider(target: &Target) -> Arc<Mutex<Vec<String>>> {
     let (provider, requests) = site(|target| {
         let Some(query) = target.strip_prefix("/authorize?") else {
@@ -149,7 +150,7 @@ async fn posting_provider(target: &Target) -> Arc<Mutex<Vec<String>>> {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_posted_callback_ends_connected_and_a_reload_shows_it_again() {
+async fn a_posted_callback_connects_and_survives_a_reload() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path()).await;
     let target = Target::local(&larder, data.path()).await;
@@ -161,7 +162,7 @@ async fn a_posted_callback_ends_connected_and_a_reload_shows_it_again() {
     chromium.arrives(&target.uri("/oauth-callback?code=the-code&state=")).await;
     assert_eq!(chromium.reload().await, 200);
     assert_eq!(chromium.shows("Connected").await, shown);
-    let exchanges = requests.lock().expect("no panic holds it").iter().filter(|it| *it == "/token").count();
+    let exchanges = requests.lock().expect("the lock is not poisoned").iter().filter(|it| *it == "/token").count();
     assert_eq!(exchanges, 1);
     let log = chromium.log().await;
     assert!(log.iter().any(|line| line.starts_with("200 POST ") && line.ends_with("/oauth-callback")), "{log:#?}");
@@ -170,7 +171,7 @@ async fn a_posted_callback_ends_connected_and_a_reload_shows_it_again() {
     let connection: Value = target.get(&format!("/connections/{id}"), &target.admin()).await.json();
     assert_eq!(connection["state"], "READY");
 
-    // Begun at another name of the machine, where the cookie stays.
+    // A flow that began at another name of this machine, which keeps the cookie.
     let elsewhere = target.base_uri.replace("127.0.0.1", "localhost");
     chromium.goto(&format!("{elsewhere}{link}")).await;
     let shown = chromium.shows("Not connected").await;

@@ -10,70 +10,71 @@ use larder_tests::database::{Certificate, Database, log_in};
 use larder_tests::{Browser, World, repeat};
 use serde_json::json;
 
-/// Tells a repetition of a test, whose environment trusts the server's certificate, where the server is.
+/// The server's port, set for a test that runs again with the server's certificate among its trusted roots.
 const PORT: &str = "LARDER_TEST_DATABASE_PORT";
 
-async fn refused(server: &Database, login: Login) -> String {
+async fn rejection(server: &Database, login: Login) -> String {
     match log_in(&login).await {
         Err(error @ LoginError::Refused { .. }) => {
-            let text = format!("{error} {error:?}");
-            assert!(!text.contains(Database::PASSWORD) && !text.contains("letmein"), "{text}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(Database::PASSWORD) && !shown.contains("letmein"), "{shown}");
             error.to_string()
         }
         other => panic!("{other:?}\n{}", server.log()),
     }
 }
 
-/// What every server does, with the codes of this one.
-async fn logs_in_or_says_why_not(driver: Driver, [wrong, unknown_user, unknown_database, forbidden]: [&str; 4]) {
+/// Checks logins that work and that fail, given this server's error codes.
+async fn check_logins(driver: Driver, [wrong, unknown_user, unknown_database, forbidden]: [&str; 4]) {
     let mut server = Database::start(driver, None).await;
     let login = server.login();
-    log_in(&login).await.expect("it lets larder in");
-    let expect = |message: &str| format!("localhost refused the login: {message}");
+    log_in(&login).await.expect("the server accepts the login");
+    let expect = |message: &str| format!("localhost rejected the login: {message}");
 
     let mistyped = Login { password: Secret::new("letmein"), ..login.clone() };
-    assert_eq!(refused(&server, mistyped).await, expect(wrong));
+    assert_eq!(rejection(&server, mistyped).await, expect(wrong));
     let stranger = Login { user: "stranger".into(), ..login.clone() };
-    assert_eq!(refused(&server, stranger).await, expect(unknown_user));
+    assert_eq!(rejection(&server, stranger).await, expect(unknown_user));
     let elsewhere = Login { database: "nowhere".into(), ..login.clone() };
-    assert_eq!(refused(&server, elsewhere).await, expect(unknown_database));
+    assert_eq!(rejection(&server, elsewhere).await, expect(unknown_database));
     let guest = Login { user: "guest".into(), ..login.clone() };
-    assert_eq!(refused(&server, guest).await, expect(forbidden));
+    assert_eq!(rejection(&server, guest).await, expect(forbidden));
 
     server.stop();
-    let error = log_in(&login).await.expect_err("nobody is there");
+    let error = log_in(&login).await.expect_err("the server is stopped");
     assert!(matches!(error, LoginError::Unavailable { .. }), "{error}");
 }
 
-async fn demands_what_was_asked_for(driver: Driver) {
+async fn check_encryption(driver: Driver) {
     let plain = Database::start(driver, None).await;
     let with = |server: &Database, tls| Login { tls: Some(tls), ..server.login() };
-    log_in(&with(&plain, Tls::Prefer)).await.expect("it does without");
-    log_in(&with(&plain, Tls::Disable)).await.expect("it does without");
-    let error = log_in(&with(&plain, Tls::Require)).await.expect_err("there is no encryption");
-    assert_eq!(error.to_string(), "localhost offers no secure connection: it does not encrypt connections");
+    log_in(&with(&plain, Tls::Prefer)).await.expect("a login without encryption");
+    log_in(&with(&plain, Tls::Disable)).await.expect("a login without encryption");
+    let error = log_in(&with(&plain, Tls::Require)).await.expect_err("the server offers no encryption");
+    assert_eq!(error.to_string(), "no secure connection to localhost: the server does not support encryption");
 
     let encrypting = Database::start(driver, Some(&Certificate::generate())).await;
-    log_in(&with(&encrypting, Tls::Prefer)).await.expect("the certificate does not matter");
-    log_in(&with(&encrypting, Tls::Disable)).await.expect("the server does not insist");
-    let error = log_in(&with(&encrypting, Tls::Require)).await.expect_err("nobody vouches for it");
+    log_in(&with(&encrypting, Tls::Prefer)).await.expect("any certificate is good enough");
+    log_in(&with(&encrypting, Tls::Disable)).await.expect("the server allows plain connections");
+    let error = log_in(&with(&encrypting, Tls::Require)).await.expect_err("the certificate is not trusted");
     assert!(matches!(&error, LoginError::Tls { .. }), "{error}");
     assert!(error.to_string().contains("invalid peer certificate"), "{error}");
 }
 
-/// The machine's roots are read from the environment: the test runs once more, in one that trusts the certificate.
-async fn takes_a_certificate_that_is_trusted_for_its_name(driver: Driver, test: &str) {
+/// Runs the test again in an environment that trusts the certificate, because the root certificates come from the
+/// environment.
+async fn repeat_with_a_trusted_certificate(driver: Driver, test: &str) {
     let certificate = Certificate::generate();
     let server = Database::start(driver, Some(&certificate)).await;
     let folder = tempfile::tempdir().expect("a folder");
     let roots = folder.path().join("roots.pem");
-    fs::write(&roots, &certificate.certificate).expect("it is written");
+    fs::write(&roots, &certificate.certificate).expect("a written file");
     let (roots, port) = (roots.to_str().expect("a path in UTF-8"), server.login().port.to_string());
     repeat(test, &[("SSL_CERT_FILE", roots), (PORT, &port)]).await;
 }
 
-/// The second half of that, if this is the repetition.
-async fn repetition(driver: Driver) -> bool {
+/// Checks the certificate if this is the repeated run. Returns whether it is.
+async fn checked_certificate(driver: Driver) -> bool {
     let Some(port) = env::var(PORT).ok().and_then(|port| port.parse().ok()) else { return false };
     let password = Secret::new(Database::PASSWORD);
     let tls = Some(Tls::Require);
@@ -86,80 +87,80 @@ async fn repetition(driver: Driver) -> bool {
         database: "crm".into(),
         tls,
     };
-    log_in(&login("localhost")).await.expect("the certificate is good");
-    let error = log_in(&login("127.0.0.1")).await.expect_err("it is for another name");
+    log_in(&login("localhost")).await.expect("the certificate is trusted");
+    let error = log_in(&login("127.0.0.1")).await.expect_err("the certificate is for another name");
     assert!(matches!(&error, LoginError::Tls { .. }), "{error}");
     true
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn postgresql_lets_in_or_says_why_not() {
+async fn postgresql_logs_in_or_says_why_not() {
     let codes = [
         "the user or the password is wrong (SQLSTATE 28P01)",
         "the user or the password is wrong (SQLSTATE 28P01)",
         "the database does not exist (SQLSTATE 3D000)",
-        "the user may not use this database (SQLSTATE 42501)",
+        "the user may not access this database (SQLSTATE 42501)",
     ];
-    logs_in_or_says_why_not(Driver::Postgres, codes).await;
+    check_logins(Driver::Postgres, codes).await;
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn mysql_lets_in_or_says_why_not() {
+async fn mysql_logs_in_or_says_why_not() {
     let codes = [
         "the user or the password is wrong (error 1045)",
         "the user or the password is wrong (error 1045)",
         "the database does not exist (error 1049)",
-        "the user may not use this database (error 1044)",
+        "the user may not access this database (error 1044)",
     ];
-    logs_in_or_says_why_not(Driver::MySql, codes).await;
+    check_logins(Driver::MySql, codes).await;
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn postgresql_is_encrypted_as_was_asked_for() {
-    demands_what_was_asked_for(Driver::Postgres).await;
+async fn postgresql_connections_use_the_requested_encryption() {
+    check_encryption(Driver::Postgres).await;
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn mysql_is_encrypted_as_was_asked_for() {
-    demands_what_was_asked_for(Driver::MySql).await;
+async fn mysql_connections_use_the_requested_encryption() {
+    check_encryption(Driver::MySql).await;
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn postgresql_takes_a_certificate_that_is_trusted_for_its_name() {
-    if !repetition(Driver::Postgres).await {
-        let test = "database_login::postgresql_takes_a_certificate_that_is_trusted_for_its_name";
-        takes_a_certificate_that_is_trusted_for_its_name(Driver::Postgres, test).await;
+async fn postgresql_needs_a_trusted_certificate_for_its_name() {
+    if !checked_certificate(Driver::Postgres).await {
+        let test = "database_login::postgresql_needs_a_trusted_certificate_for_its_name";
+        repeat_with_a_trusted_certificate(Driver::Postgres, test).await;
     }
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn mysql_takes_a_certificate_that_is_trusted_for_its_name() {
-    if !repetition(Driver::MySql).await {
-        let test = "database_login::mysql_takes_a_certificate_that_is_trusted_for_its_name";
-        takes_a_certificate_that_is_trusted_for_its_name(Driver::MySql, test).await;
+async fn mysql_needs_a_trusted_certificate_for_its_name() {
+    if !checked_certificate(Driver::MySql).await {
+        let test = "database_login::mysql_needs_a_trusted_certificate_for_its_name";
+        repeat_with_a_trusted_certificate(Driver::MySql, test).await;
     }
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn postgresql_takes_older_passwords_and_sees_a_proper_goodbye() {
+async fn postgresql_accepts_md5_passwords_and_sees_a_clean_disconnect() {
     let server = Database::start(Driver::Postgres, Some(&Certificate::generate())).await;
     let older = Login { user: "older".into(), ..server.login() };
-    log_in(&older).await.expect("MD5 will do");
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await; // the server logs what happened after we are gone
+    log_in(&older).await.expect("an MD5 password works");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await; // the server logs the disconnection a little later
     let log = server.log();
     assert!(log.contains("disconnection: ") && log.contains("user=older"), "{log}");
     assert!(!log.contains("unexpected EOF"), "{log}");
 }
 
-/// Through the bundled connector, as an end user enters it.
-async fn is_stored_only_if_it_works(driver: Driver, connector: &str) {
+/// Enters a login through the bundled connector, as an end user does.
+async fn check_stored_only_if_it_works(driver: Driver, connector: &str) {
     let server = Database::start(driver, None).await;
     let world = World::new().await;
     let body = json!({"connectorKey": connector, "redirectUris": ["https://app.example/done"]});
@@ -181,11 +182,11 @@ async fn is_stored_only_if_it_works(driver: Driver, connector: &str) {
 #[tokio::test]
 #[ignore = "needs tests/run"]
 async fn a_login_to_postgresql_is_stored_only_if_it_works() {
-    is_stored_only_if_it_works(Driver::Postgres, "postgres").await;
+    check_stored_only_if_it_works(Driver::Postgres, "postgres").await;
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
 async fn a_login_to_mysql_is_stored_only_if_it_works() {
-    is_stored_only_if_it_works(Driver::MySql, "mysql").await;
+    check_stored_only_if_it_works(Driver::MySql, "mysql").await;
 }

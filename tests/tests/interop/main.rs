@@ -1,5 +1,5 @@
-//! Programs of others on the other side: a certified authorization server, databases, a browser, and the Node.js libraries that
-//! connectors know.
+//! Larder against third-party software: a certified authorization server, databases, a browser, and the Node.js libraries that
+//! connectors can import.
 
 mod axios;
 mod chromium;

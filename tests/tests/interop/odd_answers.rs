@@ -1,5 +1,5 @@
-//! Answers of a token endpoint that no specification allows, or that say no in an unusual way. The names are those of
-//! `tests/servers/odd-provider.mjs`.
+//! Token responses that violate the specifications, or that report errors in unusual ways. `tests/servers/odd-provider.mjs`
+//! defines their names.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 const END_OF_FIRST_TOKEN: &str = "2026-01-01T01:00:00Z";
-/// When a token of an hour is due.
+/// When a one-hour token is due, in seconds.
 const DUE: u64 = 3300;
 
 async fn integrated(server: &Server, parameters: Value) -> World {
@@ -22,7 +22,7 @@ async fn integrated(server: &Server, parameters: Value) -> World {
     world
 }
 
-/// A new Larder with a connection, at a server that has forgotten everything.
+/// A new Larder with one connection, after a reset of the server.
 async fn connected(server: &Server) -> (World, String) {
     server.tell("reset", &json!({})).await;
     let world = integrated(server, json!({})).await;
@@ -34,7 +34,7 @@ fn id() -> String {
     connect::own_connection_id("local", "crm", Some("alice"))
 }
 
-/// Sets what the next token calls are answered.
+/// Sets the server's next token responses.
 async fn answer_next(server: &Server, answers: Value) {
     server.tell("answers", &json!({ "answers": answers })).await;
 }
@@ -48,8 +48,7 @@ fn message(view: &Value) -> &str {
     view["error"]["message"].as_str().unwrap_or_default()
 }
 
-/// What a lifetime is taken for: when the token expires, and when it is due for a refresh, if it was asked for at the
-/// start.
+/// How a stated lifetime is read: when the token expires and when its refresh is due, if it was issued at the start.
 const LIFETIMES: [(&str, Option<&str>, &str); 9] = [
     ("normal", Some(END_OF_FIRST_TOKEN), "2026-01-01T00:55:00Z"),
     ("expires_in_string", Some(END_OF_FIRST_TOKEN), "2026-01-01T00:55:00Z"),
@@ -67,7 +66,8 @@ fn times(view: &Value) -> (String, String) {
     (text("expiresAt"), text("nextCredentialsRefreshAt"))
 }
 
-/// Where the answer states no lifetime, the access token does: it is a JSON Web Token, by the machine's clock.
+/// The expected times, read from the access token if the response states no lifetime: it is a JSON Web Token that uses the
+/// machine's clock.
 async fn stated_or_of_token(world: &World, expires_at: Option<&str>, due_at: &str) -> (String, String) {
     if let Some(expires_at) = expires_at {
         return (expires_at.to_owned(), due_at.to_owned());
@@ -83,7 +83,7 @@ async fn stated_or_of_token(world: &World, expires_at: Option<&str>, due_at: &st
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn any_lifetime_at_connect_makes_a_connection_that_is_renewed_in_time() {
+async fn any_lifetime_at_connect_is_refreshed_in_time() {
     let server = Server::odd().await;
     for (name, expires_at, due_at) in LIFETIMES {
         server.tell("reset", &json!({})).await;
@@ -100,7 +100,7 @@ async fn any_lifetime_at_connect_makes_a_connection_that_is_renewed_in_time() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn any_lifetime_at_a_refresh_leaves_a_connection_that_is_renewed_in_time() {
+async fn any_lifetime_at_a_refresh_is_refreshed_in_time() {
     let server = Server::odd().await;
     for (name, expires_at, due_at) in LIFETIMES {
         let (world, id) = connected(&server).await;
@@ -115,7 +115,7 @@ async fn any_lifetime_at_a_refresh_leaves_a_connection_that_is_renewed_in_time()
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_form_is_as_good_as_json() {
+async fn a_form_response_works_as_well_as_json() {
     let server = Server::odd().await;
     answer_next(&server, json!(["form", "form"])).await;
     let world = integrated(&server, json!({})).await;
@@ -129,7 +129,7 @@ async fn a_form_is_as_good_as_json() {
     assert_eq!(world.connection(&id()).await["nextCredentialsRefreshAt"], "2026-01-01T01:50:00Z");
 }
 
-/// How an answer without a token is taken: the status of the page when it comes at connect, and what is said of it.
+/// How a response without a token is handled: the status of the page if it comes at connect, and a part of the message.
 const NO_TOKENS: [(&str, u16, &str); 18] = [
     ("ok_with_error", 400, "invalid_grant (token revoked)"),
     ("ok_false", 400, "invalid_code"),
@@ -141,19 +141,19 @@ const NO_TOKENS: [(&str, u16, &str); 18] = [
     ("server_error", 503, "HTTP 500"),
     ("unavailable", 503, "HTTP 503"),
     ("too_many_requests", 503, "HTTP 429, rate_limited"),
-    ("redirect", 400, "answered 302 and points to"),
+    ("redirect", 400, "answered 302 with a redirect to"),
     ("invalid_json", 503, "neither a JSON object nor a form"),
     ("json_array", 503, "neither a JSON object nor a form"),
     ("empty", 503, "neither a JSON object nor a form"),
     ("no_access_token", 503, "has no access_token"),
     ("no_refresh_token", 400, "noRefreshToken: true"),
     ("huge", 503, "more than 1048576 bytes"),
-    ("hang_up", 503, "answer of 127.0.0.1 was lost"),
+    ("hang_up", 503, "response from 127.0.0.1 was lost"),
 ];
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn an_answer_without_tokens_at_connect_is_explained_and_nothing_is_stored() {
+async fn an_exchange_without_tokens_is_explained_and_stores_nothing() {
     let server = Server::odd().await;
     for (name, status, text) in NO_TOKENS.into_iter().filter(|(name, ..)| *name != "hang_up") {
         server.tell("reset", &json!({})).await;
@@ -165,22 +165,22 @@ async fn an_answer_without_tokens_at_connect_is_explained_and_nothing_is_stored(
         assert_eq!(world.get("/connections").await.json()["items"], json!([]), "{name}");
         world.get(&format!("/credentials?connectionId={}", id())).await.expect(StatusCode::NOT_FOUND);
         let paths: Vec<_> = server.requests().await.into_iter().map(|request| request.path).collect();
-        assert_eq!(paths, ["/authorize", "/token"], "{name}: nobody else is asked");
-        // It was no more than that one answer.
+        assert_eq!(paths, ["/authorize", "/token"], "{name}: no other endpoint is called");
+        // The next attempt works.
         server.connect(&world).await.expect(StatusCode::OK);
     }
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_code_that_is_refused_after_a_lost_answer_is_explained() {
+async fn a_code_rejected_after_a_lost_response_is_explained() {
     let server = Server::odd().await;
     answer_next(&server, json!(["hang_up"])).await;
     let world = integrated(&server, json!({})).await;
-    // This server forgets the code's challenge when it is first asked.
+    // This server forgets the code's challenge at the first request.
     let page = server.connect(&world).await;
     let text = page.text();
-    assert!(text.contains("code_challenge required") && text.contains("a moment before was lost"), "{text}");
+    assert!(text.contains("code_challenge required") && text.contains("was lost a moment before"), "{text}");
     let paths: Vec<_> = server.requests().await.into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/authorize", "/token", "/token"]);
     server.connect(&world).await.expect(StatusCode::OK);
@@ -188,13 +188,13 @@ async fn a_code_that_is_refused_after_a_lost_answer_is_explained() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn an_answer_without_tokens_at_a_refresh_costs_nothing_and_only_a_dead_grant_ends_the_attempts() {
+async fn a_refresh_without_tokens_is_retried_unless_the_grant_is_dead() {
     let server = Server::odd().await;
     for (name, _, text) in NO_TOKENS.into_iter().filter(|(name, ..)| *name != "no_refresh_token") {
         let (world, id) = connected(&server).await;
         let before = world.credentials(&id).await;
-        let asked = if name == "hang_up" { 2 } else { 1 };
-        answer_next(&server, json!([{"name": name, "grantType": "refresh_token", "times": asked}])).await;
+        let sent = if name == "hang_up" { 2 } else { 1 };
+        answer_next(&server, json!([{"name": name, "grantType": "refresh_token", "times": sent}])).await;
         advance_and_sweep(&world, DUE).await;
         let view = world.connection(&id).await;
         assert!(message(&view).contains(text), "{name}: {view}");
@@ -202,16 +202,16 @@ async fn an_answer_without_tokens_at_a_refresh_costs_nothing_and_only_a_dead_gra
 
         let is_dead = matches!(name, "ok_with_error" | "ok_false" | "invalid_grant");
         assert_eq!(view["state"], if is_dead { "CLIENT_ACTION_REQUIRED" } else { "READY" }, "{name}");
-        // The provider's Retry-After is longer than the first back-off.
+        // The provider's Retry-After exceeds the first back-off.
         let waits = if matches!(name, "unavailable" | "too_many_requests") { 120 } else { 60 };
         advance_and_sweep(&world, waits - 1).await;
         let calls = server.requests().await;
         let calls: Vec<_> = calls.iter().map(|request| request.path.as_str()).collect();
         assert_eq!(calls[..2], ["/authorize", "/token"], "{name}");
-        assert_eq!(calls[2..], vec!["/token"; asked], "{name}: nobody else is asked");
+        assert_eq!(calls[2..], vec!["/token"; sent], "{name}: no other endpoint is called");
         advance_and_sweep(&world, 17).await;
         let refreshes = server.refreshes().await;
-        assert_eq!(refreshes.len(), if is_dead { 1 } else { asked + 1 }, "{name}");
+        assert_eq!(refreshes.len(), if is_dead { 1 } else { sent + 1 }, "{name}");
         assert!(refreshes.iter().all(|it| it.get("refresh_token") == before["refresh_token"].as_str()), "{name}");
         if is_dead {
             server.connect(&world).await.expect(StatusCode::OK);
@@ -224,7 +224,7 @@ async fn an_answer_without_tokens_at_a_refresh_costs_nothing_and_only_a_dead_gra
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn where_there_is_no_refresh_token_the_setting_that_expects_none_is_named_and_helps() {
+async fn a_missing_refresh_token_points_to_the_setting_that_helps() {
     let server = Server::odd().await;
     answer_next(&server, json!([{"name": "no_refresh_token", "times": null}])).await;
     let world = integrated(&server, json!({})).await;
@@ -243,7 +243,7 @@ async fn where_there_is_no_refresh_token_the_setting_that_expects_none_is_named_
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_refresh_that_brings_no_new_refresh_token_keeps_the_old_one() {
+async fn a_refresh_without_a_new_refresh_token_keeps_the_old_one() {
     let server = Server::odd().await;
     let (world, id) = connected(&server).await;
     let before = world.credentials(&id).await;
@@ -261,7 +261,7 @@ async fn a_refresh_that_brings_no_new_refresh_token_keeps_the_old_one() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_redirect_is_not_followed() {
+async fn redirects_are_not_followed() {
     let server = Server::odd().await;
     let (world, _) = connected(&server).await;
     for status in [301, 302, 303, 307, 308] {
@@ -274,7 +274,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn an_answer_that_drips_is_cut_off_and_readers_do_not_wait_for_it() {
+async fn a_dripping_response_is_cut_off_and_does_not_block_readers() {
     let server = Server::odd().await;
     let (world, id) = connected(&server).await;
     let before = world.credentials(&id).await;
@@ -285,12 +285,12 @@ async fn an_answer_that_drips_is_cut_off_and_readers_do_not_wait_for_it() {
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let read = tokio::time::timeout(Duration::from_secs(1), world.credentials(&id)).await;
-            assert_eq!(read.expect("an answer at once"), before);
+            assert_eq!(read.expect("an immediate answer"), before);
         }
     };
     tokio::time::timeout(Duration::from_secs(25), async { tokio::join!(world.sweep(), reading) })
         .await
-        .expect("a deadline");
+        .expect("the refresh ends by its deadline");
     let view = world.connection(&id).await;
     assert_eq!(view["state"], "READY");
     assert!(message(&view).contains("did not answer within 20 seconds"), "{view}");
@@ -303,7 +303,7 @@ async fn an_answer_that_drips_is_cut_off_and_readers_do_not_wait_for_it() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_provider_that_is_gone_is_named_and_costs_nothing() {
+async fn an_unreachable_provider_is_named_and_costs_nothing() {
     let server = Server::odd().await;
     let mut browser = Browser::default();
     let (world, id) = connected(&server).await;
@@ -326,7 +326,7 @@ async fn a_provider_that_is_gone_is_named_and_costs_nothing() {
 #[tokio::test]
 #[ignore = "needs tests/run"]
 async fn the_client_authenticates_where_the_integration_says() {
-    // In the header, then in the body: at the exchange, and at a refresh.
+    // Whether the credentials are in the header and in the body, at the exchange and at a refresh.
     for (location, exchange, refresh) in [
         (Value::Null, (true, false), (false, true)),
         (json!("headers"), (true, false), (true, false)),
@@ -350,7 +350,7 @@ async fn the_client_authenticates_where_the_integration_says() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn without_pkce_there_is_no_challenge_and_no_verifier() {
+async fn skipping_pkce_sends_no_challenge_and_no_verifier() {
     let server = Server::odd().await;
     let world = integrated(&server, json!({"skipPkce": true})).await;
     server.connect(&world).await.expect(StatusCode::OK);

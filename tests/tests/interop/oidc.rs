@@ -1,6 +1,6 @@
-//! A certified authorization server that requires PKCE, rotates refresh tokens and revokes a grant when one is used twice.
+//! A certified authorization server that requires PKCE, rotates refresh tokens and revokes a grant if one is used twice.
 //!
-//! Its time is the real one; Larder's is moved by hand.
+//! The server runs in real time; the tests move Larder's clock.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use larder_tests::{Browser, MockProvider, Server, World};
 use serde_json::{Value, json};
 
-/// What every integration here has, for the provider's endpoints.
+/// The parameters that every integration here has for the provider's endpoints.
 fn endpoints(server: &Server) -> Value {
     json!({
         "authorizeUri": server.uri("/auth"),
@@ -42,7 +42,7 @@ async fn refresh_token(world: &World, id: &str) -> String {
     world.credentials(id).await["refresh_token"].as_str().expect("a refresh token").to_owned()
 }
 
-/// What the connector's test of the stored credentials says.
+/// The result of the connector's test with the stored credentials.
 async fn test(world: &World, id: &str) -> Value {
     world.post(&format!("/connections/{id}/test")).await.expect(StatusCode::OK).json()
 }
@@ -53,14 +53,14 @@ async fn connections(world: &World) -> Value {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn the_authorization_request_has_the_documented_parameters_and_no_others() {
+async fn an_authorization_request_has_only_documented_parameters() {
     let (world, server) = integrated(json!({}), json!({})).await;
     let mut browser = Browser::default();
     let back = server.go(&world, &mut browser).await;
     let requests = server.requests().await;
     let [request] = &requests[..] else { panic!("{requests:?}") };
     let back = url::Url::parse(&back).expect("a URL");
-    let state = back.query_pairs().find(|(name, _)| name == "state").expect("the state comes back").1.into_owned();
+    let state = back.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
     let challenge = request.query.iter().find(|(name, _)| name == "code_challenge").expect("PKCE").1.clone();
     let query: Vec<_> = request.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(
@@ -82,7 +82,7 @@ async fn the_authorization_request_has_the_documented_parameters_and_no_others()
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn the_code_exchange_has_the_documented_fields_and_no_others() {
+async fn a_code_exchange_has_only_documented_fields() {
     let (_, server, _) = connected(json!({})).await;
     let exchanges = server.exchanges().await;
     let [exchange] = &exchanges[..] else { panic!("{exchanges:?}") };
@@ -95,7 +95,7 @@ async fn the_code_exchange_has_the_documented_fields_and_no_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
-async fn a_code_is_exchanged_once_however_often_the_callback_is_opened() {
+async fn reopening_the_callback_never_exchanges_the_code_again() {
     let (world, server) = integrated(json!({}), json!({})).await;
     let mut browser = Browser::default();
     let back = server.go(&world, &mut browser).await;
@@ -110,7 +110,7 @@ async fn a_code_is_exchanged_once_however_often_the_callback_is_opened() {
     let late = browser.clone().get(&world, &back).await.expect(StatusCode::BAD_REQUEST);
     assert!(late.text().contains("start over"), "{}", late.text());
     assert_eq!(server.exchanges().await.len(), 1);
-    // A second exchange of the code would have cost the grant.
+    // A second exchange of the code would have revoked the grant.
     let id = connect::own_connection_id("local", "crm", Some("alice"));
     assert_eq!(test(&world, &id).await, json!({"success": true}));
     assert_eq!(server.ask("grants").await["refreshTokens"], 1);
@@ -118,7 +118,7 @@ async fn a_code_is_exchanged_once_however_often_the_callback_is_opened() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_callback_that_names_another_issuer_is_refused_before_the_code_is_sent() {
+async fn another_issuer_is_rejected_before_the_code_is_sent() {
     let (world, server) = integrated(json!({}), json!({"issuer": "https://other.example"})).await;
     server.connect(&world).await.expect(StatusCode::BAD_REQUEST);
     assert_eq!(server.exchanges().await.len(), 0);
@@ -128,23 +128,27 @@ async fn a_callback_that_names_another_issuer_is_refused_before_the_code_is_sent
 #[tokio::test]
 #[ignore = "needs tests/run"]
 async fn a_new_connection_is_tested_once_with_its_token() {
-    let application = MockProvider::start().await;
-    let (world, server) = integrated(json!({}), json!({"testUri": application.uri("/me")})).await;
+    let api = MockProvider::start().await;
+    let (world, server) = integrated(json!({}), json!({"testUri": api.uri("/me")})).await;
     server.connect(&world).await.expect(StatusCode::OK);
     let credentials = world.credentials(&connect::own_connection_id("local", "crm", Some("alice"))).await;
     let bearer = format!("Bearer {}", credentials["access_token"].as_str().expect("a token"));
-    assert_eq!(application.tests(), [Some(bearer)]);
+    assert_eq!(api.tests(), [Some(bearer)]);
 }
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn the_test_asks_the_provider_and_what_fails_it_is_not_stored() {
+async fn credentials_that_fail_the_connectors_test_are_not_stored() {
     let (world, server, id) = connected(json!({})).await;
     assert_eq!(test(&world, &id).await, json!({"success": true}));
     let forged = json!({"credentials": {"access_token": "forged", "refresh_token": "forged", "expires_in": 3600}});
     let uri = format!("/credentials?connectionId={id}");
-    let refusal = world.send(Method::PUT, &uri, &world.admin, Some(&forged)).await.expect(StatusCode::BAD_REQUEST);
-    assert!(refusal.text().contains("nothing was stored") && refusal.text().contains("401"), "{}", refusal.text());
+    let rejection = world.send(Method::PUT, &uri, &world.admin, Some(&forged)).await.expect(StatusCode::BAD_REQUEST);
+    assert!(
+        rejection.text().contains("nothing was stored") && rejection.text().contains("401"),
+        "{}",
+        rejection.text()
+    );
     assert_eq!(test(&world, &id).await, json!({"success": true}));
     let untested = format!("{uri}&test=false");
     world.send(Method::PUT, &untested, &world.admin, Some(&forged)).await.expect(StatusCode::CREATED);
@@ -161,7 +165,7 @@ async fn the_test_asks_the_provider_and_what_fails_it_is_not_stored() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_refresh_comes_exactly_five_minutes_before_expiry_and_its_token_is_served() {
+async fn a_refresh_comes_five_minutes_before_expiry_and_is_served() {
     let (world, server, id) = connected(json!({"accessTokenTtlSecs": 3600})).await;
     let before = world.credentials(&id).await;
     for _ in 0..54 {
@@ -185,7 +189,7 @@ async fn a_refresh_comes_exactly_five_minutes_before_expiry_and_its_token_is_ser
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn tokens_of_half_a_minute_are_renewed_once_a_minute_at_most() {
+async fn thirty_second_tokens_are_refreshed_at_most_once_a_minute() {
     let (world, server, _) = connected(json!({"accessTokenTtlSecs": 30})).await;
     for _ in 0..600 {
         advance_and_sweep(&world, 1).await;
@@ -195,7 +199,7 @@ async fn tokens_of_half_a_minute_are_renewed_once_a_minute_at_most() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn refreshes_by_hand_come_once_a_minute_at_most() {
+async fn manual_refreshes_run_at_most_once_a_minute() {
     let (world, server, id) = connected(json!({})).await;
     for _ in 0..180 {
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
@@ -206,7 +210,7 @@ async fn refreshes_by_hand_come_once_a_minute_at_most() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn twenty_refreshes_send_no_refresh_token_twice_and_leave_the_grant_alive() {
+async fn twenty_refreshes_never_reuse_a_token_or_lose_the_grant() {
     let (world, server, id) = connected(json!({})).await;
     let mut stored = vec![refresh_token(&world, &id).await];
     for _ in 0..20 {
@@ -216,7 +220,7 @@ async fn twenty_refreshes_send_no_refresh_token_twice_and_leave_the_grant_alive(
     let sent: Vec<_> =
         server.refreshes().await.iter().map(|it| it.get("refresh_token").expect("a token").to_owned()).collect();
     assert_eq!(sent.len(), 20);
-    assert_eq!(sent[..], stored[..20], "what is sent is what was stored last");
+    assert_eq!(sent[..], stored[..20], "each refresh sends the last stored token");
     assert_eq!(stored.iter().collect::<HashSet<_>>().len(), 21, "every refresh token is new");
     let grants = server.ask("grants").await;
     assert_eq!((&grants["grants"], &grants["refreshTokens"]), (&json!(1), &json!(1)), "{grants}");
@@ -225,7 +229,7 @@ async fn twenty_refreshes_send_no_refresh_token_twice_and_leave_the_grant_alive(
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn without_an_expiry_a_refresh_comes_after_24_hours() {
+async fn a_token_without_an_expiry_is_refreshed_after_24_hours() {
     let (world, server, id) = connected(json!({"omitExpiresIn": true})).await;
     for day in 1..=3 {
         advance_and_sweep(&world, 86_399).await;
@@ -264,7 +268,7 @@ async fn fifty_readers_of_an_expired_token_make_one_token_call() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_wrong_client_secret_is_named_and_nothing_is_stored() {
+async fn a_wrong_client_secret_is_reported_and_nothing_is_stored() {
     let (world, server) = integrated(json!({}), json!({"clientSecret": "not-the-secret"})).await;
     let page = server.connect(&world).await.expect(StatusCode::BAD_REQUEST);
     for part in ["invalid_client", "integration&#39;s parameters"] {
@@ -278,7 +282,7 @@ async fn a_wrong_client_secret_is_named_and_nothing_is_stored() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_client_secret_that_goes_wrong_later_costs_nothing_once_it_is_mended() {
+async fn a_wrong_client_secret_costs_no_connection_once_it_is_fixed() {
     let (world, server, id) = connected(json!({})).await;
     let before = world.credentials(&id).await;
     server.integrate(&world, &[&endpoints(&server), &json!({"clientSecret": "rolled"})]).await;
@@ -297,7 +301,7 @@ async fn a_client_secret_that_goes_wrong_later_costs_nothing_once_it_is_mended()
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_provider_that_is_down_is_backed_off_from_and_heals() {
+async fn refreshes_back_off_and_recover_when_the_provider_is_down() {
     let (world, server, id) = connected(json!({})).await;
     let before = world.credentials(&id).await;
     server.tell("fail", &json!({"status": 503, "times": 2})).await;
@@ -309,7 +313,7 @@ async fn a_provider_that_is_down_is_backed_off_from_and_heals() {
         if count > calls.len() {
             calls.push(world.seconds());
         }
-        // The old token is served until the new one is there.
+        // The old token is served until there is a new one.
         assert_eq!(world.credentials(&id).await == before, count < 3, "at {}", world.seconds());
         if count == 1 {
             let view = world.connection(&id).await;
@@ -327,7 +331,7 @@ async fn a_provider_that_is_down_is_backed_off_from_and_heals() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_provider_that_is_down_at_the_exchange_leaves_nothing_behind() {
+async fn a_provider_down_at_the_exchange_leaves_nothing_behind() {
     let (world, server) = integrated(json!({}), json!({})).await;
     server.tell("fail", &json!({"status": 503})).await;
     let page = server.connect(&world).await.expect(StatusCode::SERVICE_UNAVAILABLE);
@@ -338,12 +342,12 @@ async fn a_provider_that_is_down_at_the_exchange_leaves_nothing_behind() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn a_grant_that_the_provider_revoked_asks_for_the_end_user_and_a_reconnect_heals_it() {
+async fn a_revoked_grant_needs_a_reconnect_which_fixes_it() {
     let (world, server, id) = connected(json!({})).await;
     let first = refresh_token(&world, &id).await;
     advance_and_sweep(&world, 3300).await;
     let before = world.credentials(&id).await;
-    // A thief uses the first one.
+    // A thief uses the first refresh token.
     let stolen = [("grant_type", "refresh_token"), ("refresh_token", &first)];
     assert_eq!(server.call_token(&stolen).await.json()["error"], "invalid_grant");
     assert_eq!(server.ask("grants").await["refreshTokens"], 0);
@@ -353,11 +357,11 @@ async fn a_grant_that_the_provider_revoked_asks_for_the_end_user_and_a_reconnect
     let view = world.connection(&id).await;
     assert_eq!((&view["state"], &view["disconnected"]), (&json!("CLIENT_ACTION_REQUIRED"), &json!(true)));
     assert!(view["error"]["message"].as_str().is_some_and(|it| it.contains("invalid_grant")), "{view}");
-    assert_eq!(world.credentials(&id).await, before, "what has not expired is served");
+    assert_eq!(world.credentials(&id).await, before, "a token that has not expired is served");
     for _ in 0..48 {
         advance_and_sweep(&world, 3600).await;
     }
-    assert_eq!(server.refreshes().await.len(), 1, "the provider is not asked again");
+    assert_eq!(server.refreshes().await.len(), 1, "the provider is not called again");
     let uri = format!("/credentials?connectionId={id}");
     let expired = world.get(&uri).await.expect(StatusCode::BAD_REQUEST).json();
     assert_eq!((&expired["type"], &expired["key"]), (&json!("connection"), &json!("access_token_expired")));

@@ -1,4 +1,4 @@
-//! Load, failures and kills, and processes that compete over one data folder. The load has the machine to itself.
+//! Load with failures and kills, and processes that compete for one data folder. The load test has the machine to itself.
 
 mod competition;
 mod seeded;
@@ -6,5 +6,5 @@ mod traffic;
 
 use tokio::sync::RwLock;
 
-/// Held to write by the test that needs all of the machine, and to read by the others.
+/// Locked for writing by the test that needs the whole machine, and for reading by the others.
 static MACHINE: RwLock<()> = RwLock::const_new(());

@@ -1,14 +1,14 @@
-//! An answer to a refresh means the same however it was asked for: the table of the connectors' README, row by row, for a
-//! token endpoint, a REST function and two kinds of scripts.
+//! An answer means the same for every variant of a refresh: a token endpoint, a REST function and two kinds of scripts. The
+//! expected outcomes are the table in the connectors' README.
 
 use http::{Method, StatusCode};
 use larder_tests::document::{quoted, read, rows};
 use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
 
-/// How a refresh is asked for. The keys are the options of the connector.
-const ROADS: [&str; 4] = ["token", "rest", "script", "axios"];
-/// Long enough after the last attempt, and before the token of an hour is due by itself.
+/// The variants of a refresh, as keys of the connector's auth options.
+const VARIANTS: [&str; 4] = ["token", "rest", "script", "axios"];
+/// Long enough after the last attempt, but before an hour-long token is due.
 const LATER: u64 = 600;
 
 const SPEC: &str = "
@@ -58,17 +58,17 @@ auth:
           }
 ";
 
-struct Stand {
+struct Fixture {
     world: World,
     provider: MockProvider,
 }
 
-impl Stand {
+impl Fixture {
     async fn new() -> Self {
         Self::with(json!({})).await
     }
 
-    /// With further parameters of the integration.
+    /// Adds these parameters to the integration.
     async fn with(mut parameters: Value) -> Self {
         let (world, provider) = (World::with_connector(&[("spec.yml", SPEC)]).await, MockProvider::start().await);
         parameters["apiUri"] = json!(provider.uri(""));
@@ -76,21 +76,21 @@ impl Stand {
         Self { world, provider }
     }
 
-    /// Makes a connection whose refreshes are asked for in this way.
-    async fn connect(&self, road: &str) -> String {
+    /// Creates a connection that is refreshed in this variant.
+    async fn connect(&self, variant: &str) -> String {
         let payload = json!({
-            "token": self.world.alice, "integrationKey": "app", "authOptionKey": road, "allowMultipleConnections": true,
+            "token": self.world.alice, "integrationKey": "app", "authOptionKey": variant, "allowMultipleConnections": true,
         });
         let mut browser = Browser::default();
         let mut page = browser.post(&self.world, "/connect", &[("payload", &payload.to_string())]).await;
-        if road == "token" {
+        if variant == "token" {
             self.provider
                 .script(200, &json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 3600}));
             page = browser.get(&self.world, &self.provider.approve(&page.location())).await;
         }
         page.expect(StatusCode::OK);
         let connections = self.connections().await;
-        let made = connections.iter().find(|view| view["authOptionKey"] == road && view["tenantId"] == "alice");
+        let made = connections.iter().find(|view| view["authOptionKey"] == variant && view["tenantId"] == "alice");
         made.expect("a connection")["id"].as_str().expect("an id").to_owned()
     }
 
@@ -98,7 +98,7 @@ impl Stand {
         self.world.get("/connections?limit=100").await.json()["items"].as_array().expect("a list").clone()
     }
 
-    /// Makes a connection as new.
+    /// Resets a connection to its first credentials.
     async fn reset(&self, id: &str) {
         let credentials =
             json!({"credentials": {"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 3600}});
@@ -106,18 +106,18 @@ impl Stand {
         self.world.send(Method::PUT, &uri, &self.world.admin, Some(&credentials)).await.expect(StatusCode::CREATED);
     }
 
-    /// Refreshes a connection that is as new, ten minutes later, with this answer; gives what is shown of it then.
+    /// Resets a connection and refreshes it ten minutes later with this answer. Returns the view of the connection.
     async fn refresh(&self, id: &str, status: u16, body: &str, headers: &[(&str, &str)]) -> Value {
         self.reset(id).await;
         self.world.advance(LATER);
         self.provider.script_raw(status, body, headers);
         drop(self.world.post(&format!("/connections/{id}/refresh-credentials")).await);
-        assert_eq!(self.provider.pending_answers(), 0, "nobody asked");
+        assert_eq!(self.provider.pending_answers(), 0, "no request was made");
         self.world.connection(id).await
     }
 }
 
-/// The outcome for the connection.
+/// The outcome of a refresh, in the words of the table.
 fn outcome(view: &Value) -> &'static str {
     match (view["state"].as_str(), view["error"].is_null(), view["error"]["key"].as_str()) {
         (Some("CLIENT_ACTION_REQUIRED"), ..) => "reconnect",
@@ -128,40 +128,40 @@ fn outcome(view: &Value) -> &'static str {
 }
 
 #[tokio::test]
-async fn every_row_of_the_table_holds_on_every_road() {
+async fn every_row_of_the_table_holds_in_every_variant() {
     let document = read("shared/connectors/README.md");
-    let stand = Stand::new().await;
+    let fixture = Fixture::new().await;
     let table = rows(&document, "\n## What an answer means\n");
     assert!(table.len() > 30, "{} rows", table.len());
-    for road in ROADS {
-        let id = stand.connect(road).await;
+    for variant in VARIANTS {
+        let id = fixture.connect(variant).await;
         for row in &table {
             let [status, answer, means] = row[..] else { panic!("{row:?}") };
             let body = quoted(answer).pop().expect("an answer");
-            // A script reads forms for itself.
-            if road == "axios" && body.starts_with(|char: char| char.is_ascii_alphabetic()) {
+            // A script has to parse forms itself.
+            if variant == "axios" && body.starts_with(|char: char| char.is_ascii_alphabetic()) {
                 continue;
             }
-            let location = stand.provider.uri("/elsewhere?secret=1");
+            let location = fixture.provider.uri("/elsewhere?secret=1");
             let kind = if body.starts_with('{') { "application/json" } else { "text/html; charset=utf-8" };
             let headers = [("content-type", kind), ("location", location.as_str())];
             let headers = if answer.contains("Location") { &headers[..] } else { &headers[..1] };
-            let view = stand.refresh(&id, status.parse().expect("a status"), body, headers).await;
+            let view = fixture.refresh(&id, status.parse().expect("a status"), body, headers).await;
             let expected = means.split(':').next().expect("a word");
-            assert_eq!(outcome(&view), expected, "{road}: {status} {body}\n{view}");
+            assert_eq!(outcome(&view), expected, "{variant}: {status} {body}\n{view}");
             let credentials = match expected {
-                "refreshed" => stand.world.credentials(&id).await,
+                "refreshed" => fixture.world.credentials(&id).await,
                 _ => continue,
             };
             let sent: Option<Value> = serde_json::from_str(body).ok();
             let token = sent.as_ref().map_or("new", |sent| sent["access_token"].as_str().unwrap_or_default());
-            assert_eq!(credentials["access_token"], token, "{road}: {body}");
+            assert_eq!(credentials["access_token"], token, "{variant}: {body}");
             let rotated = sent.as_ref().and_then(|sent| sent["refresh_token"].as_str()).filter(|it| !it.is_empty());
-            assert_eq!(credentials["refresh_token"], rotated.unwrap_or("refresh-1"), "{road}: {body}");
-            let now = stand.world.clock_time();
-            let lives = if token == "access-1" { 3600 - LATER.cast_signed() } else { 3600 };
-            let rest = if token == "access-1" { 300 } else { lives };
-            assert_eq!(seconds_until(&view["expiresAt"], now), rest, "{road}: {body}");
+            assert_eq!(credentials["refresh_token"], rotated.unwrap_or("refresh-1"), "{variant}: {body}");
+            let now = fixture.world.clock_time();
+            let lifetime = if token == "access-1" { 3600 - LATER.cast_signed() } else { 3600 };
+            let rest = if token == "access-1" { 300 } else { lifetime };
+            assert_eq!(seconds_until(&view["expiresAt"], now), rest, "{variant}: {body}");
         }
     }
 }
@@ -173,41 +173,41 @@ fn seconds_until(time: &Value, now: i64) -> i64 {
 }
 
 #[tokio::test]
-async fn a_message_says_code_and_description_on_every_road() {
-    let stand = Stand::new().await;
-    for road in ROADS {
-        let id = stand.connect(road).await;
+async fn error_messages_show_code_and_description_in_every_variant() {
+    let fixture = Fixture::new().await;
+    for variant in VARIANTS {
+        let id = fixture.connect(variant).await;
         let body = r#"{"error": "invalid_grant", "error_description": "The token ya29.a0AfH6SMBx7GqSECRET is over."}"#;
-        let view = stand.refresh(&id, 400, body, &[("content-type", "application/json")]).await;
+        let view = fixture.refresh(&id, 400, body, &[("content-type", "application/json")]).await;
         let message = view["error"]["message"].as_str().expect("a message");
-        assert_eq!(view["error"]["key"], "access_token_expired", "{road}");
-        // What axios throws has a message of its own.
-        if road != "axios" {
-            assert!(message.contains("invalid_grant (The token … is over.)"), "{road}: {message}");
+        assert_eq!(view["error"]["key"], "access_token_expired", "{variant}");
+        // Errors thrown by axios have their own message.
+        if variant != "axios" {
+            assert!(message.contains("invalid_grant (The token … is over.)"), "{variant}: {message}");
         }
-        assert!(!message.contains("SECRET"), "{road}: {message}");
-        let location = stand.provider.uri("/elsewhere?secret=1");
-        let view = stand.refresh(&id, 308, "", &[("location", &location)]).await;
+        assert!(!message.contains("SECRET"), "{variant}: {message}");
+        let location = fixture.provider.uri("/elsewhere?secret=1");
+        let view = fixture.refresh(&id, 308, "", &[("location", &location)]).await;
         let message = view["error"]["message"].as_str().expect("a message");
-        if road != "axios" {
-            assert!(message.contains("/elsewhere") && !message.contains("secret"), "{road}: {message}");
+        if variant != "axios" {
+            assert!(message.contains("/elsewhere") && !message.contains("secret"), "{variant}: {message}");
         }
     }
 }
 
 #[tokio::test]
-async fn no_retry_after_ends_the_process_or_a_connection_or_keeps_others_waiting() {
-    let stand = Stand::new().await;
+async fn retry_after_never_breaks_a_connection_or_delays_others() {
+    let fixture = Fixture::new().await;
     let mut others = Vec::new();
     for number in 0..6 {
-        let tenant = stand.world.token(&format!("tenant-{number}")).await;
+        let tenant = fixture.world.token(&format!("tenant-{number}")).await;
         let payload = json!({"token": tenant, "integrationKey": "app", "authOptionKey": "rest"}).to_string();
-        Browser::default().post(&stand.world, "/connect", &[("payload", &payload)]).await.expect(StatusCode::OK);
+        Browser::default().post(&fixture.world, "/connect", &[("payload", &payload)]).await.expect(StatusCode::OK);
         others.push(connect::own_connection_id("local", "app", Some(&format!("tenant-{number}"))));
     }
-    let now = || stand.world.clock_time();
-    for road in ROADS {
-        let id = stand.connect(road).await;
+    let now = || fixture.world.clock_time();
+    for variant in VARIANTS {
+        let id = fixture.connect(variant).await;
         let in_an_hour = http_date(now() + LATER.cast_signed() + 3600);
         let (seconds, milliseconds) = (now() + 86_400 * 30, (now() + LATER.cast_signed() + 1800) * 1000);
         let (seconds, milliseconds) = (seconds.to_string(), milliseconds.to_string());
@@ -223,7 +223,7 @@ async fn no_retry_after_ends_the_process_or_a_connection_or_keeps_others_waiting
             ("soon; or never", 60..=75),
         ] {
             for status in [400, 401, 403, 429, 503] {
-                stand.reset(&id).await;
+                fixture.reset(&id).await;
                 let (wait, expected) = match wait {
                     wait if wait == in_an_hour => (http_date(now() + LATER.cast_signed() + 3600), expected.clone()),
                     wait if wait == milliseconds => {
@@ -232,47 +232,48 @@ async fn no_retry_after_ends_the_process_or_a_connection_or_keeps_others_waiting
                     wait => (wait.to_owned(), expected.clone()),
                 };
                 let headers = [("content-type", "application/json"), ("Retry-After", wait.as_str())];
-                let view = stand.refresh(&id, status, r#"{"error": "busy"}"#, &headers).await;
+                let view = fixture.refresh(&id, status, r#"{"error": "busy"}"#, &headers).await;
                 let next = seconds_until(&view["nextCredentialsRefreshAt"], now());
-                assert!(expected.contains(&next), "{road}: {status}, {wait}: {next} s");
+                assert!(expected.contains(&next), "{variant}: {status}, {wait}: {next} s");
             }
         }
     }
-    // One of these answers among others, to whoever asks first: all but that one are refreshed on time.
-    let connections = stand.connections().await;
+    // If the first of several refreshes gets such an answer, all the others still succeed on time.
+    let connections = fixture.connections().await;
     let ids: Vec<&str> = connections.iter().map(|view| view["id"].as_str().expect("an id")).collect();
-    assert_eq!(ids.len(), others.len() + ROADS.len());
+    assert_eq!(ids.len(), others.len() + VARIANTS.len());
     for wait in ["18446744073709551615", "1767225600000", "1767225600", "soon"] {
         for id in &ids {
-            stand.reset(id).await;
+            fixture.reset(id).await;
         }
-        stand.world.advance(3300);
-        stand.provider.script_raw(503, "", &[("Retry-After", wait)]);
+        fixture.world.advance(3300);
+        fixture.provider.script_raw(503, "", &[("Retry-After", wait)]);
         for _ in 1..ids.len() {
             let body = r#"{"access_token": "new", "expires_in": 3600}"#;
-            stand.provider.script_raw(200, body, &[("content-type", "application/json")]);
+            fixture.provider.script_raw(200, body, &[("content-type", "application/json")]);
         }
-        stand.world.sweep().await;
+        fixture.world.sweep().await;
         let mut refreshed = 0;
         for id in &ids {
-            refreshed += usize::from(stand.world.credentials(id).await["access_token"] == "new");
+            refreshed += usize::from(fixture.world.credentials(id).await["access_token"] == "new");
         }
         assert_eq!(refreshed, ids.len() - 1, "{wait}");
     }
 }
 
 #[tokio::test]
-async fn parameters_that_are_spelled_like_the_words_of_an_answer_hide_none_of_them() {
-    let stand =
-        Stand::with(json!({"place": "headers", "grantType": "refresh_token", "more": ["status", "retry-after"]})).await;
-    for road in ROADS {
-        let id = stand.connect(road).await;
-        // As if it came twice.
+async fn parameters_equal_to_answer_keywords_do_not_mask_them() {
+    let fixture =
+        Fixture::with(json!({"place": "headers", "grantType": "refresh_token", "more": ["status", "retry-after"]}))
+            .await;
+    for variant in VARIANTS {
+        let id = fixture.connect(variant).await;
+        // A duplicate header.
         let headers = [("content-type", "application/json"), ("retry-after", "1800"), ("retry-after", "1800")];
-        let view = stand.refresh(&id, 503, "{}", &headers).await;
-        assert_eq!(seconds_until(&view["nextCredentialsRefreshAt"], stand.world.clock_time()), 1800, "{road}");
-        let view = stand.refresh(&id, 400, r#"{"error": "invalid_refresh_token"}"#, &headers[..1]).await;
-        assert_eq!(outcome(&view), "reconnect", "{road}");
+        let view = fixture.refresh(&id, 503, "{}", &headers).await;
+        assert_eq!(seconds_until(&view["nextCredentialsRefreshAt"], fixture.world.clock_time()), 1800, "{variant}");
+        let view = fixture.refresh(&id, 400, r#"{"error": "invalid_refresh_token"}"#, &headers[..1]).await;
+        assert_eq!(outcome(&view), "reconnect", "{variant}");
     }
 }
 

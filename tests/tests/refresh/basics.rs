@@ -1,4 +1,4 @@
-//! Refreshing: when, how often, and what comes of it.
+//! Refreshing: when, how often, and with which result.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn connected(parameters: Value) -> (World, MockProvider, String) {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_five_minutes_before_it_expires_and_not_earlier() {
+async fn a_token_is_refreshed_exactly_five_minutes_before_it_expires() {
     let (world, provider, id) = connected(json!({})).await;
     assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:55:00Z");
     world.advance(3299);
@@ -30,7 +30,7 @@ async fn a_token_is_renewed_five_minutes_before_it_expires_and_not_earlier() {
 }
 
 #[tokio::test]
-async fn the_refresh_request_is_the_documented_one() {
+async fn the_refresh_request_matches_the_documentation() {
     let (world, provider, _) = connected(json!({})).await;
     world.advance(3300);
     world.sweep().await;
@@ -49,7 +49,7 @@ async fn the_refresh_request_is_the_documented_one() {
 }
 
 #[tokio::test]
-async fn the_rotated_refresh_token_is_the_one_that_is_used_next() {
+async fn a_rotated_refresh_token_is_used_for_the_next_refresh() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..3 {
         world.advance(3300);
@@ -78,7 +78,7 @@ async fn without_a_new_refresh_token_the_old_one_is_kept() {
 }
 
 #[tokio::test]
-async fn without_an_expiry_a_token_is_renewed_every_24_hours() {
+async fn a_token_without_an_expiry_is_refreshed_every_24_hours() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     provider.set_expires_in(Value::Null);
     world.integrate(&provider, json!({})).await;
@@ -94,7 +94,7 @@ async fn without_an_expiry_a_token_is_renewed_every_24_hours() {
 }
 
 #[tokio::test]
-async fn a_provider_whose_tokens_live_a_second_is_called_once_a_minute_at_most() {
+async fn one_second_tokens_are_refreshed_at_most_once_a_minute() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     provider.set_expires_in(json!(1));
     world.integrate(&provider, json!({})).await;
@@ -103,7 +103,7 @@ async fn a_provider_whose_tokens_live_a_second_is_called_once_a_minute_at_most()
         world.advance(1);
         world.sweep().await;
         let answer = world.get(&format!("/credentials?connectionId={id}")).await;
-        // A token of one second is good in the second that it was made in, and never handed out after it.
+        // A one-second token is valid only in the second of its creation, and never served afterward.
         if answer.0.status() == StatusCode::OK {
             assert_eq!(
                 answer.json()["credentials"]["access_token"],
@@ -134,7 +134,7 @@ async fn fifty_refreshes_at_once_make_one_provider_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_readers_of_an_expired_token_make_one_provider_call_and_all_get_the_new_one() {
+async fn fifty_readers_of_an_expired_token_share_one_provider_call() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(300));
     world.advance(3600);
@@ -144,7 +144,7 @@ async fn fifty_readers_of_an_expired_token_make_one_provider_call_and_all_get_th
 }
 
 #[tokio::test]
-async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
+async fn duplicate_and_late_events_make_no_second_provider_call() {
     let (world, provider, id) = connected(json!({})).await;
     let fire = async |version| {
         let refresher = world.bundle.refresher();
@@ -153,7 +153,7 @@ async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
     let version = world.version(&id).await;
     world.advance(3300);
     assert_eq!(fire(Some(version)).await, RefreshOutcome::Refreshed);
-    // The same event again, at once and whenever; one of before; and one that knows no version.
+    // The same event again, immediately and later; an earlier one; and one without a version.
     for wait in [0, 1, 61, 3000] {
         world.advance(wait);
         assert_eq!(
@@ -173,7 +173,7 @@ async fn an_event_that_comes_twice_or_too_late_makes_no_second_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_event_that_is_delivered_many_times_at_once_makes_one_provider_call() {
+async fn parallel_deliveries_of_an_event_make_one_provider_call() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(300));
     world.advance(3300);
@@ -186,7 +186,7 @@ async fn one_event_that_is_delivered_many_times_at_once_makes_one_provider_call(
 }
 
 #[tokio::test]
-async fn a_valid_token_is_served_though_its_refresh_fails_and_an_expired_one_is_not() {
+async fn a_token_is_served_until_it_expires_even_if_refreshing_fails() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..20 {
         provider.script_raw(503, "<html>down</html>", &[("content-type", "text/html")]);
@@ -205,7 +205,7 @@ async fn a_valid_token_is_served_though_its_refresh_fails_and_an_expired_one_is_
 }
 
 #[tokio::test]
-async fn failures_back_off_and_the_providers_retry_after_is_kept() {
+async fn the_providers_retry_after_is_honored() {
     let (world, provider, _) = connected(json!({})).await;
     provider.script_raw(429, "{}", &[("retry-after", "1800")]);
     world.advance(3300);
@@ -221,7 +221,7 @@ async fn failures_back_off_and_the_providers_retry_after_is_kept() {
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_forever_is_called_once_a_minute_at_most_however_often_it_is_asked_for() {
+async fn a_failing_provider_is_called_at_most_once_a_minute() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..1000 {
         provider.script_raw(500, "", &[]);
@@ -243,7 +243,7 @@ async fn a_provider_that_fails_forever_is_called_once_a_minute_at_most_however_o
     assert!((2..=10).contains(&seen), "{seen} calls in ten minutes");
 }
 
-/// What was said at connecting of a life in seconds would stay, and come first.
+/// Replaces the credentials, because the `expires_in` of connecting would be kept and take precedence.
 async fn forget_expires_in(world: &World, id: &str) {
     let body = json!({"credentials": {"refresh_token": "mine"}});
     let uri = format!("/credentials?connectionId={id}");
@@ -251,17 +251,17 @@ async fn forget_expires_in(world: &World, id: &str) {
 }
 
 #[tokio::test]
-async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_storm() {
-    // What it says of a life in seconds counts, whatever its clock says.
+async fn refreshes_are_timely_if_a_providers_clock_is_5_minutes_off() {
+    // A lifetime in seconds counts, whatever the provider's clock says.
     for skew in [-300, 300] {
         let (world, provider, id) = connected(json!({})).await;
-        let tokens = |life: i64, at: i64| json!({"access_token": "a", "refresh_token": "r", "expires_in": life, "expires_at": World::START + at});
+        let tokens = |lifetime: i64, at: i64| json!({"access_token": "a", "refresh_token": "r", "expires_in": lifetime, "expires_at": World::START + at});
         provider.script(200, &tokens(3600, 60 + 3600 + skew));
         world.advance(60);
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:56:00Z");
     }
-    // Where it states a time only, the date of its answer tells how far its clock is off.
+    // If the provider states only a time, the `date` of its answer shows how far its clock is off.
     for (skew, date) in [(300, "Thu, 01 Jan 2026 00:06:00 GMT"), (-300, "Wed, 31 Dec 2025 23:56:00 GMT")] {
         let (world, provider, id) = connected(json!({})).await;
         forget_expires_in(&world, &id).await;
@@ -272,8 +272,8 @@ async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_s
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:56:00Z");
     }
-    // And without such a date: an hour by a clock that is five minutes fast is renewed by the time it is over, and by one
-    // that is slow a little early.
+    // Without a `date`, an hour by a clock that is five minutes fast is refreshed when it ends, and by a slow clock a
+    // little early.
     for (skew, due_at) in [(300, "2026-01-01T01:01:00Z"), (-300, "2026-01-01T00:51:00Z")] {
         let (world, provider, id) = connected(json!({})).await;
         let expires_at = World::START + 60 + 3600 + skew;
@@ -283,7 +283,8 @@ async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_s
         world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
         assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], due_at);
     }
-    // A short life by a slow clock is over when it begins: it is never served, and asked for once a minute at most.
+    // A short lifetime by a slow clock is over when it starts: the token is never served, and refreshed at most once a
+    // minute.
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..100 {
         provider.script(200, &json!({"access_token": "dead", "refresh_token": "r", "expires_at": World::START}));
@@ -302,7 +303,7 @@ async fn a_provider_whose_clock_is_five_minutes_off_is_asked_in_time_and_in_no_s
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_forever_is_asked_ever_less_and_given_up_after_a_week() {
+async fn retries_become_rarer_and_end_after_a_week() {
     let (world, provider, id) = connected(json!({})).await;
     for _ in 0..1000 {
         provider.script_raw(500, "", &[]);
@@ -325,7 +326,7 @@ async fn a_provider_that_fails_forever_is_asked_ever_less_and_given_up_after_a_w
 }
 
 #[tokio::test]
-async fn a_revoked_grant_asks_for_the_end_user_at_once_and_a_reconnect_heals_it() {
+async fn a_revoked_grant_is_flagged_at_once_and_healed_by_reconnecting() {
     let (world, provider, id) = connected(json!({})).await;
     provider.script(400, &json!({"error": "invalid_grant", "error_description": "Token has been revoked."}));
     world.advance(3300);
@@ -345,7 +346,7 @@ async fn a_revoked_grant_asks_for_the_end_user_at_once_and_a_reconnect_heals_it(
 }
 
 #[tokio::test]
-async fn a_grant_that_is_refused_after_the_connection_has_changed_is_no_failure() {
+async fn a_rejected_grant_is_ignored_if_the_connection_has_changed() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(500));
     provider.script(400, &json!({"error": "invalid_grant"}));
@@ -366,7 +367,7 @@ async fn a_grant_that_is_refused_after_the_connection_has_changed_is_no_failure(
 }
 
 #[tokio::test]
-async fn what_a_provider_repeats_of_a_request_is_not_passed_on() {
+async fn secrets_echoed_by_a_provider_are_masked() {
     let (world, provider, id) = connected(json!({})).await;
     let description = "unknown token refresh-1 of the-client-secret";
     provider.script(400, &json!({"error": "invalid_grant", "error_description": description}));
@@ -398,7 +399,7 @@ async fn only_oauth_error_codes_are_permanent() {
 }
 
 #[tokio::test]
-async fn an_answer_of_more_than_a_mebibyte_is_not_taken() {
+async fn an_answer_over_one_mebibyte_is_rejected() {
     let (world, provider, id) = connected(json!({})).await;
     let answer = json!({"access_token": "long", "expires_in": 3600}).to_string() + &" ".repeat(1024 * 1024);
     provider.script_raw(200, &answer, &[]);
@@ -411,7 +412,7 @@ async fn an_answer_of_more_than_a_mebibyte_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_connection_without_refresh_token_is_flagged_when_its_token_dies() {
+async fn a_connection_without_a_refresh_token_is_flagged_on_expiry() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({"noRefreshToken": true})).await;
     provider.script(200, &json!({"access_token": "only", "expires_in": 3600}));
@@ -428,7 +429,7 @@ async fn a_connection_without_refresh_token_is_flagged_when_its_token_dies() {
 }
 
 #[tokio::test]
-async fn a_token_that_never_expires_and_cannot_be_refreshed_is_left_alone() {
+async fn a_token_that_neither_expires_nor_refreshes_is_left_alone() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({"noRefreshToken": true})).await;
     provider.script(200, &json!({"access_token": "forever"}));
@@ -440,31 +441,31 @@ async fn a_token_that_never_expires_and_cannot_be_refreshed_is_left_alone() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_replaced_during_a_refresh_win() {
+async fn credentials_put_during_a_refresh_win() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(400));
     world.advance(3300);
     let put = async {
         provider.until_asked().await;
-        let body = json!({"credentials": {"access_token": "by hand", "refresh_token": "mine", "expires_in": 3600}});
+        let body = json!({"credentials": {"access_token": "newer", "refresh_token": "mine", "expires_in": 3600}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
     };
     tokio::join!(world.sweep(), put);
     assert_eq!(provider.refreshes().len(), 1);
-    assert_eq!(world.credentials(&id).await["access_token"], "by hand");
-    // What was put is refreshed in its turn, with its own refresh token.
+    assert_eq!(world.credentials(&id).await["access_token"], "newer");
+    // The put credentials are refreshed later, with their own refresh token.
     world.advance(3300);
     world.sweep().await;
     assert_eq!(provider.refreshes()[1].get("refresh_token"), Some("mine"));
 }
 
 #[tokio::test]
-async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_lease_is_over() {
+async fn a_dead_refreshers_lease_is_taken_over_when_it_expires() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_secs(3600));
     world.advance(3300);
-    // The invocation is cut off while the provider thinks.
+    // The invocation is cut off while the provider prepares its answer.
     tokio::select! {
         () = world.sweep() => panic!("the provider has answered"),
         () = provider.until_asked() => {}
@@ -472,7 +473,7 @@ async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_le
     provider.set_delay(Duration::ZERO);
     world.sweep().await;
     assert_eq!(provider.refreshes().len(), 1, "the lease is still held");
-    // It holds also for who believes it to be half a minute later than its holder does, for as long as that may still send.
+    // The lease outlasts the time in which its holder may still send, even if another clock is half a minute ahead.
     world.advance(69);
     world.sweep().await;
     assert_eq!(provider.refreshes().len(), 1, "the lease is still held");
@@ -483,7 +484,7 @@ async fn a_refresher_that_died_with_the_lease_is_followed_by_another_when_the_le
 }
 
 #[tokio::test]
-async fn a_refresh_by_hand_that_died_is_taken_up_again_long_before_one_is_due() {
+async fn an_interrupted_manual_refresh_is_retried_soon() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_secs(3600));
     world.advance(120);
@@ -500,7 +501,7 @@ async fn a_refresh_by_hand_that_died_is_taken_up_again_long_before_one_is_due() 
 }
 
 #[tokio::test]
-async fn a_narrower_scope_is_recorded_and_a_missing_one_leaves_what_was_granted() {
+async fn a_new_scope_is_recorded_and_a_missing_one_keeps_the_old() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({"scopes": ["read", "write"]})).await;
     let tokens = |number: u32, scope: Value| {
@@ -510,7 +511,7 @@ async fn a_narrower_scope_is_recorded_and_a_missing_one_leaves_what_was_granted(
         }
         tokens
     };
-    // Without one, what was asked for was granted (RFC 6749 §5.1), and nothing is made up.
+    // Without a `scope`, the requested scope was granted (RFC 6749 §5.1), and none is recorded.
     provider.script(200, &tokens(1, Value::Null));
     let id = world.connect(&provider).await;
     assert_eq!(world.credentials(&id).await.get("scope"), None);
@@ -526,7 +527,7 @@ async fn a_narrower_scope_is_recorded_and_a_missing_one_leaves_what_was_granted(
             (&json!(format!("a{number}")), &json!(recorded))
         );
     }
-    // A refresh asks for no other scope than the one that was granted.
+    // A refresh never requests a scope.
     assert!(provider.refreshes().iter().all(|request| request.get("scope").is_none()));
 }
 
@@ -542,7 +543,7 @@ async fn a_restart_loses_nothing() {
 }
 
 #[tokio::test]
-async fn members_that_a_refresh_does_not_name_stay_to_the_letter() {
+async fn members_missing_from_a_refresh_keep_every_byte() {
     let (world, provider, id) = connected(json!({})).await;
     let raw = r#"{"credentials":{"refresh_token":"R","big":123456789012345678901234567890,"spaced": [1,  2]}}"#;
     let uri = format!("/credentials?connectionId={id}");
@@ -555,7 +556,7 @@ async fn members_that_a_refresh_does_not_name_stay_to_the_letter() {
 }
 
 #[tokio::test]
-async fn a_refresh_needs_the_integration_and_heals_when_it_is_mended() {
+async fn a_configuration_error_clears_after_the_next_success() {
     let (world, provider, id) = connected(json!({})).await;
     world.advance(3300);
     provider.script(401, &json!({"error": "invalid_client"}));

@@ -1,4 +1,4 @@
-//! Faults on the road of a refresh: nothing is lost, and nothing stands in the way of others.
+//! Faults during a refresh: nothing is lost, and nothing holds up others.
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use larder_tests::{Browser, MockProvider, World};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn rotated_tokens_survive_a_mapping_that_fails() {
+async fn rotated_tokens_survive_a_failing_mapping() {
     let connectors = tempfile::tempdir().unwrap();
     let folder = connectors.path().join("faulty");
     fs::create_dir_all(&folder).unwrap();
@@ -37,7 +37,7 @@ async fn rotated_tokens_survive_a_mapping_that_fails() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_is_swept_every_five_minutes_and_healed_by_connecting_again() {
+async fn unreadable_credentials_wait_five_minutes_and_heal_on_reconnect() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -59,7 +59,7 @@ async fn what_cannot_be_opened_is_swept_every_five_minutes_and_healed_by_connect
 }
 
 #[tokio::test]
-async fn a_fault_in_the_set_up_does_not_break_the_lease_of_another() {
+async fn a_lease_has_one_holder_and_ends_with_its_write() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -73,16 +73,16 @@ async fn a_fault_in_the_set_up_does_not_break_the_lease_of_another() {
     assert_eq!(connections.put(&connection, unleased).await.unwrap(), Write::Conflict);
     let third = Lease { token: "a third's".into(), ..lease.clone() };
     let taken = connections.lease(&connection, &third, now).await.unwrap();
-    assert_eq!(taken, Write::Conflict, "a lease is held by one");
+    assert_eq!(taken, Write::Conflict, "a lease has one holder");
     let again = connections.lease(&connection, &lease, now).await.unwrap();
-    assert_eq!(again, Write::Done, "its holder may not have heard that it has it");
+    assert_eq!(again, Write::Done, "the holder may ask again, because the first answer may have been lost");
     assert_eq!(connections.put(&connection, Expect::Lease(&lease)).await.unwrap(), Write::Done);
     let late = connections.put(&connection, Expect::Lease(&lease)).await.unwrap();
     assert_eq!(late, Write::Conflict, "a lease ends with its write");
 }
 
 #[tokio::test]
-async fn credentials_that_would_grow_too_large_keep_at_least_their_tokens() {
+async fn a_refresh_result_too_large_to_store_keeps_at_least_its_tokens() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -100,7 +100,7 @@ async fn credentials_that_would_grow_too_large_keep_at_least_their_tokens() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_to_keep_is_refused_before_the_browser_is_sent_away() {
+async fn oversized_connect_input_is_rejected_before_the_redirect() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let payload = json!({"token": world.alice, "integrationKey": "crm", "input": {"note": "x".repeat(420 * 1024)}});

@@ -1,4 +1,4 @@
-//! What follows a write: schedules, queues and events, as AWS gets them.
+//! The follow-up of a write in AWS: schedules, queue messages and events.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn with_schedules() -> (World, Aws, MockProvider) {
     (world, aws, provider)
 }
 
-/// The one schedule that there is: its name, when it fires, and what it sends.
+/// The only schedule: its name, its time and its input.
 fn only_schedule(aws: &Aws) -> (String, Value, Value) {
     let schedules = aws.schedules();
     assert_eq!(schedules.len(), 1, "{schedules:?}");
@@ -33,14 +33,14 @@ fn only_schedule(aws: &Aws) -> (String, Value, Value) {
 }
 
 #[tokio::test]
-async fn a_connection_has_one_schedule_for_its_present_version_until_it_is_deleted() {
+async fn a_connection_has_one_schedule_for_its_current_version() {
     let (world, aws, provider) = with_schedules().await;
     let id = world.connect(&provider).await;
     let ((first, at, input), version) = (only_schedule(&aws), world.version(&id).await);
     assert_eq!(at, "at(2026-01-01T00:55:00)");
     assert_eq!(input, json!({"workspace": "local", "connectionId": id, "version": version}));
 
-    // It fires, and deletes itself.
+    // The schedule fires and deletes itself.
     world.advance(3300);
     aws.fire(&first);
     let uri = format!("/connections/{id}/refresh-credentials");
@@ -55,7 +55,7 @@ async fn a_connection_has_one_schedule_for_its_present_version_until_it_is_delet
 }
 
 #[tokio::test]
-async fn a_connection_whose_schedule_could_not_be_made_is_saved_and_swept() {
+async fn a_connection_is_saved_and_swept_even_if_scheduling_fails() {
     let (world, aws, provider) = with_schedules().await;
     aws.fail("CreateSchedule");
     let id = world.connect(&provider).await;
@@ -70,7 +70,7 @@ async fn a_connection_whose_schedule_could_not_be_made_is_saved_and_swept() {
 }
 
 #[tokio::test]
-async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_nothing_itself() {
+async fn the_sweeper_queues_all_due_connections_and_refreshes_none() {
     let (world, aws) = World::deployed(|settings| Settings {
         refreshes: RefreshesBy::Queue("http://queues/refreshes.fifo".into()),
         ..settings
@@ -82,7 +82,7 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
         let id = world.connect(&provider).await;
         world.bundle.environment().connections().get(&ConnectionKey::new("local", &id)).await.unwrap().unwrap()
     };
-    // More than a page of a shard, so that pages follow one another.
+    // Enough connections for several pages per shard.
     let connections = world.bundle.environment().connections();
     for n in 0..900 {
         connection.key.id = format!("copy-{n}");
@@ -101,7 +101,7 @@ async fn the_sweeper_hands_everything_that_is_due_to_the_queue_and_refreshes_not
 }
 
 #[tokio::test]
-async fn events_tell_of_connections_that_are_made_end_come_back_and_are_deleted() {
+async fn events_report_created_disconnected_reconnected_and_deleted() {
     let (world, aws) = World::deployed(|settings| Settings { event_bus: Some("larder".into()), ..settings }).await;
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
@@ -112,25 +112,25 @@ async fn events_tell_of_connections_that_are_made_end_come_back_and_are_deleted(
     provider.script(400, &json!({"error": "invalid_grant"}));
     world.sweep().await;
     world.connect(&provider).await;
-    // The SDK's token store, for instance.
+    // A connection from `PUT /credentials`, like that of an SDK's token store.
     let credentials = json!({"credentials": {"access_token": "a"}});
-    world.send(Method::PUT, "/credentials?connectionId=by-hand", &world.alice, Some(&credentials)).await;
-    for path in [format!("/connections/{id}"), "/connections/by-hand".into()] {
+    world.send(Method::PUT, "/credentials?connectionId=stored", &world.alice, Some(&credentials)).await;
+    for path in [format!("/connections/{id}"), "/connections/stored".into()] {
         world.send(Method::DELETE, &path, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
     }
 
     let events = aws.take_events();
-    let told: Vec<_> = events.iter().map(|(name, detail)| (name.as_str(), detail["data"]["id"].clone())).collect();
-    let (id, by_hand) = (json!(id), json!("by-hand"));
+    let reported: Vec<_> = events.iter().map(|(name, detail)| (name.as_str(), detail["data"]["id"].clone())).collect();
+    let (id, stored) = (json!(id), json!("stored"));
     assert_eq!(
-        told,
+        reported,
         [
             ("connection.created", id.clone()),
             ("connection.disconnected", id.clone()),
             ("connection.reconnected", id.clone()),
-            ("connection.created", by_hand.clone()),
+            ("connection.created", stored.clone()),
             ("connection.deleted", id),
-            ("connection.deleted", by_hand),
+            ("connection.deleted", stored),
         ]
     );
     assert_eq!(events[1].1["data"]["disconnected"], true);

@@ -1,4 +1,4 @@
-//! Refreshes that are cut off between the provider's answer and the save.
+//! Refreshes that are interrupted between the provider's answer and the save.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// A program, and a connection that alice has made through it.
+/// A running program, and a connection that alice made through it.
 async fn connected(data: &Path, provider: &MockProvider) -> (Program, String) {
     let larder = start(data).await;
     let body = json!({"connectorKey": "oauth2", "parameters": provider.parameters()}).to_string();
@@ -43,13 +43,13 @@ fn refresh_uri(id: &str) -> String {
     format!("/connections/{id}/refresh-credentials")
 }
 
-/// Asks for a refresh, and comes back when the provider has got it and thinks about its answer.
-#[expect(clippy::disallowed_methods, reason = "a test's own client")]
+/// Requests a refresh, and returns once the provider has received it and is delaying its answer.
+#[expect(clippy::disallowed_methods, reason = "the test calls Larder from outside")]
 async fn ask(larder: &Program, id: &str, provider: &MockProvider) -> JoinHandle<reqwest::Result<reqwest::Response>> {
     let request = reqwest::Client::new().post(larder.uri(&refresh_uri(id))).bearer_auth(&larder.admin);
-    let asking = tokio::spawn(request.send());
+    let request_task = tokio::spawn(request.send());
     until(async || provider.refreshes().len() == 1).await;
-    asking
+    request_task
 }
 
 async fn credentials(larder: &Program, id: &str) -> Value {
@@ -58,7 +58,7 @@ async fn credentials(larder: &Program, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refresh_is_saved_though_whoever_asked_for_it_has_hung_up() {
+async fn a_refresh_is_saved_even_if_its_caller_hangs_up() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = connected(data.path(), &provider).await;
     provider.set_delay(Duration::from_secs(1));
@@ -66,26 +66,26 @@ async fn a_refresh_is_saved_though_whoever_asked_for_it_has_hung_up() {
     until(async || credentials(&larder, &id).await["refresh_token"] == "refresh-2").await;
 }
 
-/// A connection whose refresh the provider has answered when the program is killed. Gives the program that runs after it,
-/// when the lease of the first is over.
+/// Kills the program while the provider answers a refresh. Returns the program that runs after it, once the first one's
+/// lease has expired.
 async fn interrupted(data: &Path, provider: &MockProvider) -> (Program, String) {
     let (larder, id) = connected(data, provider).await;
     provider.set_delay(Duration::from_secs(60));
-    let asking = ask(&larder, &id, provider).await;
+    let request_task = ask(&larder, &id, provider).await;
     larder.kill().await;
-    asking.await.expect("it ends").expect_err("nobody answers");
+    request_task.await.expect("the request task ends").expect_err("no answer after the kill");
     provider.set_delay(Duration::ZERO);
 
     let larder = start(data).await;
     let connection = larder.get(&format!("/connections/{id}"), &larder.admin).await.expect(StatusCode::OK).json();
     assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null));
     assert_eq!(credentials(&larder, &id).await["refresh_token"], "refresh-1");
-    outlast_lease(data, &id).await;
+    expire_lease(data, &id).await;
     (larder, id)
 }
 
 #[tokio::test]
-async fn after_a_kill_between_answer_and_save_a_provider_with_grace_gives_tokens_again() {
+async fn after_a_kill_before_saving_a_lenient_provider_reissues_tokens() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = interrupted(data.path(), &provider).await;
     let answer = larder.send(Method::POST, &refresh_uri(&id), &larder.admin, "").await;
@@ -97,23 +97,23 @@ async fn after_a_kill_between_answer_and_save_a_provider_with_grace_gives_tokens
 }
 
 #[tokio::test]
-async fn after_a_kill_between_answer_and_save_the_refusal_of_a_strict_provider_is_explained_at_once() {
+async fn after_a_kill_before_saving_a_strict_provider_error_is_explained() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = interrupted(data.path(), &provider).await;
     provider.script(400, &json!({"error": "invalid_grant", "error_description": "the token was used before"}));
     let answer = larder.send(Method::POST, &refresh_uri(&id), &larder.admin, "").await;
-    let told = answer.expect(StatusCode::BAD_REQUEST).json();
+    let shown = answer.expect(StatusCode::BAD_REQUEST).json();
     let connection = larder.get(&format!("/connections/{id}"), &larder.admin).await.expect(StatusCode::OK).json();
     assert_eq!(connection["state"], "CLIENT_ACTION_REQUIRED");
     let message = "an earlier refresh was interrupted and may have used up the refresh token, which the provider no \
-                   longer accepts; the end user must reconnect (the provider refused the grant for good: \
+                   longer accepts; the end user must reconnect (the provider permanently rejected the grant: \
                    invalid_grant (the token was used before))";
     assert_eq!(connection["error"], json!({"key": "access_token_expired", "message": message}));
-    assert!(told["message"].as_str().is_some_and(|told| told.contains(message)), "{told}");
+    assert!(shown["message"].as_str().is_some_and(|shown| shown.contains(message)), "{shown}");
 }
 
-/// As if the lease and the shortest interval were over.
-async fn outlast_lease(data: &Path, id: &str) {
+/// Ends the lease and the minimum interval between attempts.
+async fn expire_lease(data: &Path, id: &str) {
     let database = DataDir::open(data).expect("a folder").database();
     let database = EmbeddedDynamoDb::open(&database).expect("a database");
     let update = Client::new(&database.sdk_config()).update_item().table_name(Tables::default().connections);
@@ -124,12 +124,12 @@ async fn outlast_lease(data: &Path, id: &str) {
     update.expression_attribute_values(":past", past).send().await.expect("there is a lease");
 }
 
-/// Waits until something is so.
-async fn until(is_so: impl AsyncFn() -> bool) {
+/// Waits until a condition holds.
+async fn until(holds: impl AsyncFn() -> bool) {
     let waiting = async {
-        while !is_so().await {
+        while !holds().await {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it does not become so");
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the condition holds within a minute");
 }

@@ -1,4 +1,4 @@
-//! How long credentials live, over several refreshes.
+//! Lifetimes of credentials over several refreshes.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ async fn due_at(world: &World, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_lifetime_that_was_stated_once_counts_after_every_refresh() {
+async fn a_lifetime_stated_once_applies_after_every_refresh() {
     let (world, provider, id) = connected().await;
     for refresh in 1..=3 {
-        // No statement, an old time that is copied along, and a zero, which means "never" in a first answer only.
+        // No lifetime, a copied old time, or a zero, which means "does not expire" only in a first answer.
         for more in [json!({}), json!({"expires_at": World::START + 3600}), json!({"expires_in": 0})] {
             let mut tokens = json!({"access_token": format!("access-{refresh}-{more}"), "refresh_token": "next"});
             tokens.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -37,7 +37,7 @@ async fn a_lifetime_that_was_stated_once_counts_after_every_refresh() {
             assert_eq!(provider.refreshes().len(), before, "too early");
             world.advance(1);
             world.sweep().await;
-            assert_eq!(provider.refreshes().len(), before + 1, "not in time, after {more}");
+            assert_eq!(provider.refreshes().len(), before + 1, "too late, after {more}");
         }
     }
     world.advance(3600);
@@ -46,7 +46,7 @@ async fn a_lifetime_that_was_stated_once_counts_after_every_refresh() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_handed_out_until_its_end_is_served_until_then_and_replaced_at_once() {
+async fn an_unchanged_token_is_served_until_it_expires_then_replaced() {
     let (world, provider, id) = connected().await;
     let rest = |seconds: i64| json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": seconds});
     provider.script(200, &rest(300));
@@ -57,8 +57,8 @@ async fn a_token_that_is_handed_out_until_its_end_is_served_until_then_and_repla
         refresh_at(&world, second).await;
         assert_eq!(world.credentials(&id).await["access_token"], "access-1", "{second}");
     }
-    assert_eq!(provider.refreshes().len(), 1, "before its end, there is no other");
-    // By its own clock the provider still has a second to go; it is asked again two seconds later.
+    assert_eq!(provider.refreshes().len(), 1, "the provider has no other token before this one expires");
+    // By the provider's clock, the token has another second. The provider is called again two seconds later.
     provider.script(200, &rest(0));
     world.advance(1);
     world.get(&uri).await.expect(StatusCode::SERVICE_UNAVAILABLE);
@@ -69,7 +69,7 @@ async fn a_token_that_is_handed_out_until_its_end_is_served_until_then_and_repla
 }
 
 #[tokio::test]
-async fn a_provider_that_hands_out_a_dead_token_for_ever_is_asked_once_a_minute_at_most() {
+async fn a_provider_returning_expired_tokens_is_called_once_a_minute() {
     let (world, provider, id) = connected().await;
     for _ in 0..100 {
         provider.script(200, &json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 0}));
@@ -90,9 +90,9 @@ async fn a_provider_that_hands_out_a_dead_token_for_ever_is_asked_once_a_minute_
     assert!(view["error"]["message"].as_str().is_some_and(|message| message.contains("which has expired")), "{view}");
 }
 
-/// Of a connector that says so, in `getOAuthConfig` or beside `refreshCredentials`.
+/// The connector sets `refreshMargin` in `getOAuthConfig` or next to `refreshCredentials`.
 #[tokio::test]
-async fn a_margin_is_kept_however_tokens_are_renewed_and_stored() {
+async fn the_refresh_margin_applies_to_every_kind_of_refresh() {
     let spec = |api: &str| {
         format!(
             "
@@ -110,14 +110,14 @@ auth:
 "
         )
     };
-    for road in ["token", "rest"] {
+    for variant in ["token", "rest"] {
         let provider = MockProvider::start().await;
         let spec = spec(&provider.uri(""));
         let world = World::with_connector(&[("spec.yml", spec.as_str())]).await;
         world.integrate_app(json!({})).await.expect(StatusCode::CREATED);
         provider.set_expires_in(json!(600));
-        let page = world.connect_app(json!({"authOptionKey": road})).await;
-        if road == "token" {
+        let page = world.connect_app(json!({"authOptionKey": variant})).await;
+        if variant == "token" {
             let mut browser = larder_tests::Browser::default();
             let uri = format!("/connect?integrationKey=app&authOptionKey=token&token={}", world.alice);
             let authorize = browser.get(&world, &uri).await.location();
@@ -126,16 +126,16 @@ auth:
             page.expect(StatusCode::OK);
         }
         let id = connect::own_connection_id("local", "app", Some("alice"));
-        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:09:35Z", "{road}");
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:09:35Z", "{variant}");
         refresh_at(&world, 574).await;
         let before = provider.token_requests().len();
         refresh_at(&world, 575).await;
-        assert_eq!(provider.token_requests().len(), before + 1, "{road}");
-        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:19:10Z", "{road}");
+        assert_eq!(provider.token_requests().len(), before + 1, "{variant}");
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:19:10Z", "{variant}");
         let body = json!({"credentials": {"access_token": "mine", "refresh_token": "mine", "expires_in": 100}});
         let uri = format!("/credentials?connectionId={id}");
         world.send(Method::PUT, &uri, &world.admin, Some(&body)).await.expect(StatusCode::CREATED);
-        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:10:50Z", "{road}");
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:10:50Z", "{variant}");
     }
 }
 
@@ -154,7 +154,7 @@ auth:
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_that_is_too_slow_to_prepare_gives_its_lease_back() {
+async fn a_refresh_too_slow_to_prepare_returns_its_lease() {
     let (world, provider) = (World::with_connector(&[("spec.yml", SLOW)]).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
     let mut browser = larder_tests::Browser::default();
@@ -162,21 +162,21 @@ async fn a_refresh_that_is_too_slow_to_prepare_gives_its_lease_back() {
     browser.get(&world, &provider.approve(&authorize)).await.expect(StatusCode::OK);
     let id = connect::own_connection_id("local", "app", Some("alice"));
     world.advance(3300);
-    // While the refresh prepares, eleven seconds pass.
+    // Eleven seconds pass while the refresh prepares its request.
     let late = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         world.advance(11);
     };
     tokio::join!(world.sweep(), late);
-    assert_eq!(provider.refreshes().len(), 0, "it was sent all the same");
-    // A minute later the next one begins, and its refusal is no riddle.
+    assert_eq!(provider.refreshes().len(), 0, "the request was sent anyway");
+    // A minute later the next refresh starts, and its error is unambiguous.
     provider.script(400, &json!({"error": "invalid_grant"}));
     world.advance(60);
     world.sweep().await;
     let view = world.connection(&id).await;
     assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED", "{view}");
     let message = view["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.starts_with("the provider refused the grant for good: invalid_grant"), "{message}");
+    assert!(message.starts_with("the provider permanently rejected the grant: invalid_grant"), "{message}");
 }
 
 const SIGNED: &str = "
@@ -201,7 +201,7 @@ auth:
 ";
 
 #[tokio::test]
-async fn the_configuration_of_oauth_1_is_made_once_for_all_requests_of_a_function() {
+async fn the_oauth_1_configuration_is_built_once_per_function() {
     let (world, provider) = (World::with_connector(&[("spec.yml", SIGNED)]).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
     let token = json!({"oauth_token": "t", "oauth_token_secret": "s", "oauth_callback_confirmed": true});
@@ -224,14 +224,14 @@ async fn the_configuration_of_oauth_1_is_made_once_for_all_requests_of_a_functio
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_and_a_second_consent_without_a_refresh_token_are_explained() {
+async fn rejected_credentials_and_missing_refresh_tokens_are_explained() {
     let (world, provider, _) = connected().await;
     provider.script(200, &json!({"access_token": "a", "expires_in": 3600}));
     let mut browser = larder_tests::Browser::default();
     let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
     let authorize = browser.get(&world, &uri).await.location();
     let page = browser.get(&world, &provider.approve(&authorize)).await;
-    assert!(page.text().contains("consent again"), "{}", page.text());
+    assert!(page.text().contains("consents again"), "{}", page.text());
     provider.set_test_status(401);
     let authorize = browser.get(&world, &uri).await.location();
     let page = browser.get(&world, &provider.approve(&authorize)).await;
@@ -260,7 +260,7 @@ auth:
 ";
 
 #[tokio::test]
-async fn a_script_that_renews_two_tokens_loses_neither_where_the_second_fails() {
+async fn a_script_refreshing_two_tokens_loses_neither_if_one_fails() {
     let (world, provider) = (World::with_connector(&[("spec.yml", TWO_TOKENS)]).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
     world.connect_app(json!({})).await.expect(StatusCode::OK);
@@ -271,7 +271,11 @@ async fn a_script_that_renews_two_tokens_loses_neither_where_the_second_fails() 
     let credentials = world.credentials(&id).await;
     assert_eq!(credentials["user"], json!({"access_token": "user-2", "refresh_token": "user-r2"}));
     assert_eq!((&credentials["access_token"], &credentials["refresh_token"]), (&json!("bot-1"), &json!("bot-r1")));
-    assert_eq!(due_at(&world, &id).await, "2026-01-01T01:00:00Z", "the expiry stays, and both are asked for then");
+    assert_eq!(
+        due_at(&world, &id).await,
+        "2026-01-01T01:00:00Z",
+        "the expiry is unchanged, and both are refreshed then"
+    );
     provider.script(200, &json!({"access_token": "user-3", "refresh_token": "user-r3"}));
     provider.script(200, &json!({"access_token": "bot-2", "refresh_token": "bot-r2", "expires_in": 3600}));
     refresh_at(&world, 3600).await;
@@ -302,7 +306,7 @@ auth:
 }
 
 #[tokio::test]
-async fn new_tokens_and_their_lifetime_are_kept_whatever_a_function_makes_of_them() {
+async fn new_tokens_and_lifetimes_survive_any_function_result() {
     for result in [
         "{ account: 'a' }",
         "{ refresh_token: null }",
@@ -333,7 +337,7 @@ async fn new_tokens_and_their_lifetime_are_kept_whatever_a_function_makes_of_the
 }
 
 #[tokio::test]
-async fn rotating_refresh_tokens_of_a_dead_access_token_are_saved_and_the_refresh_has_failed() {
+async fn refresh_tokens_returned_with_an_expired_token_are_saved() {
     let (world, provider, id) = connected().await;
     world.advance(3700);
     for number in 2..6 {
@@ -351,7 +355,7 @@ async fn rotating_refresh_tokens_of_a_dead_access_token_are_saved_and_the_refres
 }
 
 #[tokio::test]
-async fn a_fault_of_the_set_up_is_never_given_up_and_fixing_it_heals() {
+async fn configuration_errors_are_retried_forever_and_heal_when_fixed() {
     let (world, provider, id) = connected().await;
     for _ in 0..100 {
         provider.script(401, &json!({"error": "invalid_client"}));
@@ -362,7 +366,7 @@ async fn a_fault_of_the_set_up_is_never_given_up_and_fixing_it_heals() {
     }
     let view = world.connection(&id).await;
     assert_eq!((&view["state"], &view["error"]["key"]), (&json!("READY"), &json!("configuration")), "{view}");
-    // A connector that has no way to refresh is a fault of the set-up, too.
+    // A connector that cannot refresh is a configuration error, too.
     let wrong = json!({"connectorKey": "anthropic", "parameters": {}});
     world.send(Method::PUT, "/integrations/crm", &world.admin, Some(&wrong)).await.expect(StatusCode::OK);
     world.advance(86_400);

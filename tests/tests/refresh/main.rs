@@ -1,6 +1,6 @@
-//! Refreshing: when and how often, what an answer means, and faults on the way to the saved row.
+//! Refreshing: when and how often, how answers are interpreted, and faults before the row is saved.
 
-#![expect(clippy::unwrap_used, reason = "a test ends with the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod answers;
 mod basics;

@@ -1,4 +1,4 @@
-//! How much memory refreshes take whose providers answer as much as they may: a process of its own is measured.
+//! The memory that refreshes use when every answer has the maximum size. The test measures its own process.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -10,11 +10,11 @@ use larder_tests::{Browser, World, is_alone, say};
 use serde_json::json;
 use tokio::sync::watch;
 
-/// As many as one sweep refreshes at once.
+/// The number of connections that one sweep refreshes at once.
 const CONNECTIONS: usize = 64;
-/// The memory that an invocation of `refresh` may take, with that of the test itself.
+/// The memory, in bytes, that an invocation of `refresh` may take, including the test itself.
 const LIMIT: u64 = 400_000_000;
-/// The largest answer that is read.
+/// The size of the largest answer that is read, in bytes.
 const LARGEST: usize = 1024 * 1024;
 
 const SPEC: &str = "
@@ -50,7 +50,7 @@ auth:
           }
 ";
 
-/// A body that begins and ends so, and in between repeats something as often as it fits.
+/// A body that repeats `part` as often as fits between `start` and `end`.
 fn body(start: &str, part: &str, end: &str) -> Bytes {
     let times = (LARGEST - start.len() - end.len()) / part.len();
     format!("{start}{}{end}", part.repeat(times)).into()
@@ -64,7 +64,7 @@ async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
     let small = Bytes::from_static(br#"{"access_token": "first", "refresh_token": "r", "expires_in": 3600}"#);
     let (answer, answers) = watch::channel(small.clone());
     let (listener, address) = listen().await;
-    // Every answer is the same piece of memory.
+    // All answers share one buffer.
     serve(listener, move |_| {
         let body = answers.borrow().clone();
         async move { Ok::<_, std::convert::Infallible>(Response::new(Full::new(body))) }
@@ -74,15 +74,15 @@ async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
     world.integrate_app(parameters).await.expect(StatusCode::CREATED);
 
     let mut peaks = Vec::new();
-    for road in ["token", "rest", "script", "fetch"] {
+    for variant in ["token", "rest", "script", "fetch"] {
         answer.send_replace(small.clone());
         let mut ids = Vec::new();
         for number in 0..CONNECTIONS {
-            let tenant = format!("{road}-{number}");
-            connect_through(&world, road, &tenant).await;
+            let tenant = format!("{variant}-{number}");
+            connect_through(&world, variant, &tenant).await;
             ids.push(connect::own_connection_id("local", "app", Some(&tenant)));
         }
-        for (what, body, is_taken) in [
+        for (what, body, is_accepted) in [
             ("[0,0,…", body("[", "0,", "0]"), false),
             ("{\"access_token\", [0,0,…", body(r#"{"access_token":"next","more":["#, "0,", "0]}"), false),
             (
@@ -90,10 +90,10 @@ async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
                 body(r#"{"access_token":"next","expires_in":3600,"more":""#, "a", "\"}"),
                 true,
             ),
-            ("{\"access_token\", [\"aa…\", …", many_texts(), true),
+            ("{\"access_token\", [\"aa…\", …", many_strings(), true),
         ] {
-            // What a script makes of an answer is bounded by its engine, whatever the shape.
-            if matches!(road, "script" | "fetch") && what.starts_with("{\"access_token\", [") {
+            // The script engine bounds its own memory, whatever the shape of an answer.
+            if matches!(variant, "script" | "fetch") && what.starts_with("{\"access_token\", [") {
                 continue;
             }
             for id in &ids {
@@ -110,24 +110,24 @@ async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
             let peak = status("VmHWM");
             let megabytes = |bytes: u64| bytes as f64 / 1e6;
             say(&format!(
-                "memory: {CONNECTIONS} refreshes by {road:<6} of {what:<27} {:>6.1} MB before, {:>6.1} MB at most",
+                "memory: {CONNECTIONS} refreshes by {variant:<6} of {what:<27} {:>6.1} MB before, {:>6.1} MB at most",
                 megabytes(before),
                 megabytes(peak)
             ));
-            peaks.push((road, what, peak));
-            // A script's result has a limit of its own, below that of the answer.
-            let is_taken = is_taken && matches!(road, "token" | "rest");
+            peaks.push((variant, what, peak));
+            // A script's result has its own limit, which is lower than that of an answer.
+            let is_accepted = is_accepted && matches!(variant, "token" | "rest");
             for id in [&ids[0], &ids[CONNECTIONS - 1]] {
                 let view = world.connection(id).await;
                 assert_eq!(
                     (view["state"].as_str(), view["error"].is_null()),
-                    (Some("READY"), is_taken),
-                    "{road} {what}: {view}"
+                    (Some("READY"), is_accepted),
+                    "{variant} {what}: {view}"
                 );
-                let token = if is_taken { "next" } else { "first" };
-                assert_eq!(world.credentials(id).await["access_token"], token, "{road} {what}");
+                let token = if is_accepted { "next" } else { "first" };
+                assert_eq!(world.credentials(id).await["access_token"], token, "{variant} {what}");
             }
-            // Those that failed are not due again in the next round.
+            // Wait until the failed ones are not due in the next round.
             world.advance(3600);
         }
         for id in &ids {
@@ -138,20 +138,20 @@ async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
     assert!(peaks.iter().all(|(.., peak)| *peak < LIMIT), "{peaks:?}");
 }
 
-/// As many values as are read, in an answer that is as large as can be.
-fn many_texts() -> Bytes {
+/// An answer of nearly the maximum size with the maximum number of values.
+fn many_strings() -> Bytes {
     let text = format!("\"{}\",", "a".repeat(LARGEST / 2_000 - 4));
     let body = format!(r#"{{"access_token":"next","expires_in":3600,"more":[{}0]}}"#, text.repeat(1_990));
     assert!(body.len() <= LARGEST && body.len() > LARGEST * 9 / 10, "{}", body.len());
     body.into()
 }
 
-async fn connect_through(world: &World, road: &str, tenant: &str) {
+async fn connect_through(world: &World, variant: &str, tenant: &str) {
     let payload =
-        json!({"token": world.token(tenant).await, "integrationKey": "app", "authOptionKey": road}).to_string();
+        json!({"token": world.token(tenant).await, "integrationKey": "app", "authOptionKey": variant}).to_string();
     let mut browser = Browser::default();
     let page = browser.post(world, "/connect", &[("payload", &payload)]).await;
-    if road != "token" {
+    if variant != "token" {
         page.expect(StatusCode::OK);
         return;
     }

@@ -1,4 +1,4 @@
-//! Results that the table did not take: they wait on the recovery queue, and nobody asks the provider again meanwhile.
+//! Results that could not be saved wait on the recovery queue, and nobody calls the provider with the old token meanwhile.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Deployment {
         Self { world, aws, provider, id }
     }
 
-    /// A connection, and a refresh of it that the provider answered and the table did not take.
+    /// A connection with a refresh that the provider answered and the table did not save.
     async fn with_an_unsaved_result() -> Self {
         let it = Self::due(|settings| Settings {
             recovery_queue: Some("http://queues/recovery".into()),
@@ -46,7 +46,7 @@ impl Deployment {
         Self { world, aws, provider, id }
     }
 
-    /// Delivers messages as SQS would; gives how many must come again.
+    /// Delivers messages as SQS would. Returns how many must be delivered again.
     async fn deliver(&self, messages: &[String]) -> usize {
         let records = messages.iter().enumerate().map(|(index, body)| {
             json!({"messageId": index.to_string(), "receiptHandle": "handle", "eventSource": "aws:sqs", "body": body})
@@ -57,7 +57,7 @@ impl Deployment {
         answer["batchItemFailures"].as_array().unwrap().len()
     }
 
-    /// Nobody has the lease any more, and the time is over that was left to the queue.
+    /// Lets the lease expire, and then the grace period for the recovery queue.
     async fn lease_and_grace_end(&self) {
         self.world.advance(71);
         self.world.sweep().await;
@@ -70,7 +70,7 @@ impl Deployment {
 }
 
 #[tokio::test]
-async fn a_result_that_the_table_did_not_take_is_saved_from_the_queue_once() {
+async fn an_unsaved_result_is_saved_from_the_queue_once() {
     let it = Deployment::with_an_unsaved_result().await;
     let messages = it.aws.take_messages();
     assert_eq!(messages.len(), 1);
@@ -91,9 +91,9 @@ async fn a_result_that_the_table_did_not_take_is_saved_from_the_queue_once() {
 }
 
 #[tokio::test]
-async fn nobody_asks_the_provider_with_the_old_token_while_a_result_waits() {
+async fn no_provider_call_uses_the_old_token_while_a_result_is_queued() {
     let it = Deployment::with_an_unsaved_result().await;
-    // The lease ends after 70 seconds, and the first to come leaves 90 more.
+    // The lease expires after 70 seconds, and the next sweep grants a grace period of 90 more.
     it.world.advance(71);
     it.world.sweep().await;
     it.world.advance(89);
@@ -104,7 +104,7 @@ async fn nobody_asks_the_provider_with_the_old_token_while_a_result_waits() {
 }
 
 #[tokio::test]
-async fn each_try_to_save_a_result_keeps_others_away_until_the_next_one() {
+async fn each_recovery_attempt_extends_the_lease() {
     let it = Deployment::with_an_unsaved_result().await;
     let messages = it.aws.take_messages();
     it.world.advance(71);
@@ -121,23 +121,23 @@ async fn each_try_to_save_a_result_keeps_others_away_until_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_result_that_never_comes_does_not_stop_refreshes() {
+async fn a_result_that_never_arrives_does_not_stop_refreshes() {
     let it = Deployment::with_an_unsaved_result().await;
     it.lease_and_grace_end().await;
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 2);
     assert_eq!(it.access_token().await, "access-3");
-    // It comes after all, and is older.
+    // The result arrives after all, but is older.
     assert_eq!(it.deliver(&it.aws.take_messages()).await, 0);
     assert_eq!(it.access_token().await, "access-3");
 }
 
 #[tokio::test]
-async fn a_grace_of_an_earlier_version_is_not_granted_again() {
+async fn a_grace_period_from_an_earlier_version_is_not_repeated() {
     let it = Deployment::with_an_unsaved_result().await;
     it.world.advance(71);
     it.world.sweep().await;
-    // As it was written before rows had `lease_holder`.
+    // As an earlier version wrote it, without `lease_holder`.
     let update = it.world.dynamodb().update_item().table_name("larder-connections");
     let update = update.key("id", AttributeValue::S(format!("local#{}", it.id)));
     let update = update.condition_expression("lease_holder = :recovery");
@@ -145,7 +145,7 @@ async fn a_grace_of_an_earlier_version_is_not_granted_again() {
     let update = update.expression_attribute_values(":recovery", AttributeValue::S("recovery".into()));
     let update = update.expression_attribute_values(":token", AttributeValue::S("grace.AAAA".into()));
     update.send().await.unwrap();
-    // A result that comes within it is still kept from others.
+    // A result that arrives within the grace period still keeps others away.
     let messages = it.aws.take_messages();
     it.world.advance(80);
     it.aws.fail("PutItem");
@@ -160,7 +160,7 @@ async fn a_grace_of_an_earlier_version_is_not_granted_again() {
 }
 
 #[tokio::test]
-async fn a_late_result_heals_a_connection_that_was_given_up_meanwhile() {
+async fn a_late_result_heals_a_connection_given_up_in_the_meantime() {
     let it = Deployment::with_an_unsaved_result().await;
     it.lease_and_grace_end().await;
     it.provider.script(400, &json!({"error": "invalid_grant"}));
@@ -175,7 +175,7 @@ async fn a_late_result_heals_a_connection_that_was_given_up_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_result_is_dropped_when_the_end_user_has_connected_again() {
+async fn a_result_is_dropped_if_the_end_user_has_reconnected() {
     let it = Deployment::with_an_unsaved_result().await;
     assert_eq!(it.world.connect(&it.provider).await, it.id);
     let token = it.access_token().await;
@@ -184,7 +184,7 @@ async fn a_result_is_dropped_when_the_end_user_has_connected_again() {
 }
 
 #[tokio::test]
-async fn a_result_is_dropped_when_the_same_credentials_have_been_stored_again() {
+async fn a_result_is_dropped_if_the_same_credentials_were_put_again() {
     let it = Deployment::with_an_unsaved_result().await;
     let uri = format!("/credentials?connectionId={}", it.id);
     let stored = it.world.get(&uri).await.text().to_owned();
@@ -194,7 +194,7 @@ async fn a_result_is_dropped_when_the_same_credentials_have_been_stored_again() 
 }
 
 #[tokio::test]
-async fn a_result_of_a_connection_that_was_made_anew_is_dropped() {
+async fn a_result_is_dropped_if_the_connection_was_recreated() {
     let it = Deployment::with_an_unsaved_result().await;
     let uri = format!("/connections/{}", it.id);
     it.world.send(http::Method::DELETE, &uri, &it.world.admin, None).await.expect(StatusCode::NO_CONTENT);
@@ -205,7 +205,7 @@ async fn a_result_of_a_connection_that_was_made_anew_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_table_that_stays_away_keeps_the_result_on_the_queue() {
+async fn a_result_stays_queued_while_the_table_is_unavailable() {
     let it = Deployment::with_an_unsaved_result().await;
     it.aws.fail("PutItem");
     let messages = it.aws.take_messages();
@@ -217,7 +217,7 @@ async fn a_table_that_stays_away_keeps_the_result_on_the_queue() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_changed_or_is_none_of_ours_changes_nothing() {
+async fn tampered_and_foreign_messages_change_nothing() {
     let it = Deployment::with_an_unsaved_result().await;
     let message: Value = serde_json::from_str(&it.aws.take_messages()[0]).unwrap();
     let mut changed = Vec::new();
@@ -227,12 +227,12 @@ async fn a_message_that_was_changed_or_is_none_of_ours_changes_nothing() {
         changed.push(message.to_string());
     }
     it.deliver(&changed).await;
-    assert_eq!(it.deliver(&["{}".into(), "no JSON".into()]).await, 2);
+    assert_eq!(it.deliver(&["{}".into(), "not JSON".into()]).await, 2);
     assert_eq!(it.access_token().await, "access-1");
 }
 
 #[tokio::test]
-async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
+async fn table_and_queue_are_both_retried_until_one_is_back() {
     let recovery_queue = Some("http://queues/recovery".into());
     let it = Deployment::due(|settings| Settings { recovery_queue, ..settings }).await;
     let Deployment { world, aws, id, .. } = &it;
@@ -248,12 +248,12 @@ async fn without_the_table_and_the_queue_both_are_tried_until_one_is_back() {
 }
 
 #[tokio::test]
-async fn a_connection_from_the_queue_that_somebody_else_refreshes_comes_again_soon() {
+async fn a_queued_connection_being_refreshed_elsewhere_is_retried_soon() {
     let refreshes = RefreshesBy::Queue("http://queues/refreshes.fifo".into());
     let it = Deployment::due(|settings| Settings { refreshes, ..settings }).await;
     it.world.sweep().await;
     let messages = it.aws.take_messages();
-    // Whoever refreshes it never comes back.
+    // The first refresh never finishes.
     it.provider.set_delay(Duration::from_secs(3600));
     tokio::select! {
         _ = it.deliver(&messages) => panic!("the provider has answered"),

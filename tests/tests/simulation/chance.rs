@@ -1,4 +1,4 @@
-//! All that is random in a life, from one seed.
+//! The randomness of a run, from one seed.
 
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder::random::Rng;
 
-/// A generator whose numbers are decided by its seed.
+/// A seeded random number generator.
 pub(super) struct Chance(Mutex<fastrand::Rng>);
 
 impl Chance {
@@ -15,30 +15,30 @@ impl Chance {
     }
 
     fn with<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
-        draw(&mut self.0.lock().expect("no panic holds it"))
+        draw(&mut self.0.lock().expect("the lock is not poisoned"))
     }
 
-    /// A number of the range.
+    /// A number from the range.
     pub(super) fn number(&self, range: RangeInclusive<u64>) -> u64 {
         self.with(|rng| rng.u64(range))
     }
 
-    /// A time of the range, in milliseconds.
+    /// A duration from the range, in milliseconds.
     pub(super) fn milliseconds(&self, range: RangeInclusive<u64>) -> Duration {
         Duration::from_millis(self.number(range))
     }
 
-    /// A time of the range, in seconds, to the millisecond.
+    /// A duration from the range, in seconds with millisecond precision.
     pub(super) fn seconds(&self, range: RangeInclusive<u64>) -> Duration {
         self.milliseconds(range.start() * 1000..=range.end() * 1000)
     }
 
-    /// Whether something happens that happens so many times in a thousand.
+    /// `true` this many times in a thousand.
     pub(super) fn per_mille(&self, often: u64) -> bool {
         self.number(0..=999) < often
     }
 
-    /// One of them.
+    /// One of the values.
     pub(super) fn pick<T: Copy>(&self, of: &[T]) -> T {
         self.with(|rng| of[rng.usize(..of.len())])
     }

@@ -1,4 +1,4 @@
-//! AWS: the embedded DynamoDB in memory, and as much of the other services as Larder uses.
+//! AWS: the embedded DynamoDB in memory, and the parts of the other services that Larder uses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,55 +21,56 @@ use larder_tests::is_unconditional;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::application::Applications;
 use super::network::{Fault, Service};
+use super::provider::SimulatedProviders;
 use super::sandbox::Sandbox;
 
-/// The table whose items are connections.
+/// The connections table.
 pub(super) const CONNECTIONS: &str = "larder-connections";
-/// The queues.
+/// The URL of the recovery queue.
 pub(super) const RECOVERY_QUEUE: &str = "https://sqs.example/recovery";
+/// The URL of the refresh queue.
 pub(super) const REFRESH_QUEUE: &str = "https://sqs.example/refresh.fifo";
-/// What the names of secrets begin with.
+/// The prefix of secret names.
 pub(super) const SECRETS: &str = "larder/";
 
-/// The services of one life.
+/// The services of one run.
 pub(super) struct Cloud {
-    /// A region that no other life has. The SDK counts retries by region in a static, and stops retrying after many: so what
-    /// one life used up would be missing in the next.
+    /// A region that no other run uses. The SDK keeps a static retry budget per region, which runs must not share.
     region: Region,
     database: EmbeddedDynamoDb,
-    applications: Arc<Applications>,
+    providers: Arc<SimulatedProviders>,
     secrets: Mutex<BTreeMap<String, String>>,
     schedules: Mutex<BTreeMap<String, Value>>,
-    /// The answers of the index of what is due, by shard: they may come again.
+    /// The last answers of the `by_due` index, by shard: a stale index repeats them.
     index: Mutex<HashMap<String, String>>,
     sent: UnboundedSender<Sent>,
-    /// The rows of the table of connections, since they were last written.
+    /// The rows of the connections table, cached until the next write.
     rows: Mutex<Option<Arc<Vec<Value>>>>,
-    /// How long messages that came are hidden from then on.
+    /// How long received messages stay hidden, if that was changed.
     visible_after: Mutex<HashMap<String, Duration>>,
 }
 
-/// What is to be delivered.
+/// A delivery to come.
 pub(super) enum Sent {
     /// The schedule of this name.
     Schedule(String),
-    /// A message of the recovery queue.
+    /// A message on the recovery queue.
     Recovery(String),
-    /// A message of the queue of refreshes, with its deduplication id.
+    /// A message on the refresh queue, with its deduplication ID.
     Refresh(String, String),
 }
 
-type Answer = Result<String, (u16, String)>;
+/// The body of a response, or the status and body of an error.
+type AwsResponse = Result<String, (u16, String)>;
 
 impl Cloud {
-    pub(super) fn new(applications: Arc<Applications>, sent: UnboundedSender<Sent>) -> Self {
-        static LIVES: AtomicU64 = AtomicU64::new(0);
+    pub(super) fn new(providers: Arc<SimulatedProviders>, sent: UnboundedSender<Sent>) -> Self {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
         Self {
-            region: Region::new(format!("region-{}", LIVES.fetch_add(1, Ordering::Relaxed))),
+            region: Region::new(format!("region-{}", RUNS.fetch_add(1, Ordering::Relaxed))),
             database: EmbeddedDynamoDb::in_memory().expect("a database"),
-            applications,
+            providers,
             secrets: Mutex::default(),
             schedules: Mutex::default(),
             index: Mutex::default(),
@@ -79,9 +80,10 @@ impl Cloud {
         }
     }
 
-    /// An SDK configuration for one process, with the timeouts of the real one.
+    /// An SDK configuration for one process, with the production timeouts.
     pub(super) fn sdk_config(self: &Arc<Self>, sandbox: &Arc<Sandbox>) -> SdkConfig {
-        let connector = SharedHttpConnector::new(Wire { sandbox: Arc::clone(sandbox), cloud: Arc::clone(self) });
+        let connector =
+            SharedHttpConnector::new(AwsConnector { sandbox: Arc::clone(sandbox), cloud: Arc::clone(self) });
         let timeouts: TimeoutConfig = aws_http::timeouts();
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -93,26 +95,26 @@ impl Cloud {
             .build()
     }
 
-    /// The schedule of this name, which is gone then.
+    /// Removes a schedule as it fires. Returns its input.
     pub(super) fn fire(&self, name: &str) -> Option<String> {
-        let schedule = self.schedules.lock().expect("no panic holds it").remove(name)?;
+        let schedule = self.schedules.lock().expect("the lock is not poisoned").remove(name)?;
         Some(schedule["Target"]["Input"].as_str().expect("an input").to_owned())
     }
 
-    /// When the schedule of this name fires, in the text of its expression.
+    /// The expression that says when a schedule fires.
     pub(super) fn schedule_expression(&self, name: &str) -> Option<String> {
-        let schedules = self.schedules.lock().expect("no panic holds it");
+        let schedules = self.schedules.lock().expect("the lock is not poisoned");
         Some(schedules.get(name)?["ScheduleExpression"].as_str().expect("an expression").to_owned())
     }
 
-    /// How long a message is hidden, if that was changed.
+    /// Takes the visibility timeout of a message, if it was changed.
     pub(super) fn take_visibility(&self, message: &str) -> Option<Duration> {
-        self.visible_after.lock().expect("no panic holds it").remove(message)
+        self.visible_after.lock().expect("the lock is not poisoned").remove(message)
     }
 
-    /// All rows of the table of connections, each value without its type.
+    /// All rows of the connections table, with DynamoDB's type tags removed.
     pub(super) fn rows(&self) -> Arc<Vec<Value>> {
-        let mut rows = self.rows.lock().expect("no panic holds it");
+        let mut rows = self.rows.lock().expect("the lock is not poisoned");
         Arc::clone(rows.get_or_insert_with(|| Arc::new(self.scan())))
     }
 
@@ -128,7 +130,7 @@ impl Cloud {
         answer["Items"].take().as_array_mut().expect("items").drain(..).map(plain).collect()
     }
 
-    fn answer(&self, sandbox: &Sandbox, operation: &str, path: &str, body: &str) -> Answer {
+    fn answer(&self, sandbox: &Sandbox, operation: &str, path: &str, body: &str) -> AwsResponse {
         let body_value = || serde_json::from_str::<Value>(body).expect("JSON");
         let (service, operation) = operation.rsplit_once('.').unwrap_or_default();
         match (service, operation) {
@@ -139,7 +141,7 @@ impl Cloud {
                 network.check("no connection is changed unconditionally", is_conditional, || body.to_owned());
                 let answer = self.dynamodb(operation, body)?;
                 if operation != "GetItem" {
-                    self.rows.lock().expect("no panic holds it").take();
+                    self.rows.lock().expect("the lock is not poisoned").take();
                 }
                 if operation == "PutItem" {
                     self.written(sandbox, &body_value());
@@ -153,23 +155,23 @@ impl Cloud {
         }
     }
 
-    fn dynamodb(&self, operation: &str, body: &str) -> Answer {
+    fn dynamodb(&self, operation: &str, body: &str) -> AwsResponse {
         self.database.execute(operation, body)
     }
 
-    /// An index may be behind: now and then it says again what it said before.
-    fn query(&self, sandbox: &Sandbox, body: &str) -> Answer {
-        const BEHIND: u64 = 50;
+    /// Queries a table or index. Now and then the index is stale and repeats its previous answer.
+    fn query(&self, sandbox: &Sandbox, body: &str) -> AwsResponse {
+        const STALE: u64 = 50;
         let request: Value = serde_json::from_str(body).expect("JSON");
         let answer = self.dynamodb("Query", body)?;
         if request["IndexName"] != "by_due" || sandbox.network.is_quiet() {
             return Ok(answer);
         }
         let shard = request["ExpressionAttributeValues"][":shard"].to_string();
-        let before = self.index.lock().expect("no panic holds it").insert(shard, answer.clone());
+        let before = self.index.lock().expect("the lock is not poisoned").insert(shard, answer.clone());
         match before {
-            Some(before) if sandbox.network.chance.per_mille(BEHIND) => {
-                sandbox.network.count("index behind");
+            Some(before) if sandbox.network.chance.per_mille(STALE) => {
+                sandbox.network.count("stale index");
                 Ok(before)
             }
             _ => Ok(answer),
@@ -179,44 +181,44 @@ impl Cloud {
     fn written(&self, sandbox: &Sandbox, request: &Value) {
         if request["TableName"] == CONNECTIONS {
             let id = request["Item"]["id"]["S"].as_str().expect("an id");
-            self.applications.saved(sandbox.id, application_of(id));
+            self.providers.saved(sandbox.id, provider_of(id));
         }
     }
 
-    fn secrets_manager(&self, sandbox: &Sandbox, operation: &str, body: &Value) -> Answer {
+    fn secrets_manager(&self, sandbox: &Sandbox, operation: &str, body: &Value) -> AwsResponse {
         let name = body["SecretId"].as_str().or(body["Name"].as_str()).expect("a name").to_owned();
-        let mut secrets = self.secrets.lock().expect("no panic holds it");
-        let there_is_none = || Err((400, json!({ "__type": "ResourceNotFoundException" }).to_string()));
+        let mut secrets = self.secrets.lock().expect("the lock is not poisoned");
+        let not_found = || Err((400, json!({ "__type": "ResourceNotFoundException" }).to_string()));
         let arn = format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}");
         let mut answer = json!({ "ARN": arn, "Name": name });
         match operation {
             "GetSecretValue" => {
-                let Some(text) = secrets.get(&name) else { return there_is_none() };
-                answer["SecretString"] = json!(text);
+                let Some(value) = secrets.get(&name) else { return not_found() };
+                answer["SecretString"] = json!(value);
             }
-            "PutSecretValue" if !secrets.contains_key(&name) => return there_is_none(),
+            "PutSecretValue" if !secrets.contains_key(&name) => return not_found(),
             "PutSecretValue" | "CreateSecret" => {
-                secrets.insert(name.clone(), body["SecretString"].as_str().expect("a text").to_owned());
+                secrets.insert(name.clone(), body["SecretString"].as_str().expect("a string").to_owned());
                 if name.starts_with(&format!("{SECRETS}credentials/")) {
-                    self.applications.saved(sandbox.id, application_of(&name));
+                    self.providers.saved(sandbox.id, provider_of(&name));
                 }
             }
-            "DeleteSecret" if secrets.remove(&name).is_none() => return there_is_none(),
+            "DeleteSecret" if secrets.remove(&name).is_none() => return not_found(),
             "DeleteSecret" => {}
-            _ => panic!("nobody expected {operation}"),
+            _ => panic!("unexpected operation {operation}"),
         }
         Ok(answer.to_string())
     }
 
     fn sqs(&self, sandbox: &Sandbox, operation: &str, body: &Value) -> String {
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let string = |value: &Value| value.as_str().expect("a string").to_owned();
         let send = |sent| drop(self.sent.send(sent));
         match operation {
             "SendMessage" => {
-                let message = text(&body["MessageBody"]);
+                let message = string(&body["MessageBody"]);
                 let id = serde_json::from_str::<Value>(&message).expect("JSON")["connectionId"].take();
-                self.applications.queued(sandbox.id, application_of(&text(&id)));
-                sandbox.network.tell(|| format!("process {} queues a result for {id}", sandbox.id));
+                self.providers.queued(sandbox.id, provider_of(&string(&id)));
+                sandbox.network.log(|| format!("process {} queues a result for {id}", sandbox.id));
                 sandbox.network.count("results queued");
                 send(Sent::Recovery(message));
                 json!({ "MessageId": "m", "MD5OfMessageBody": "" }).to_string()
@@ -224,29 +226,29 @@ impl Cloud {
             "SendMessageBatch" => {
                 let entries = body["Entries"].as_array().expect("entries");
                 for entry in entries {
-                    send(Sent::Refresh(text(&entry["MessageBody"]), text(&entry["MessageDeduplicationId"])));
+                    send(Sent::Refresh(string(&entry["MessageBody"]), string(&entry["MessageDeduplicationId"])));
                 }
                 let sent = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
                 json!({ "Successful": entries.iter().map(sent).collect::<Vec<_>>(), "Failed": [] }).to_string()
             }
             "ChangeMessageVisibility" => {
                 let seconds = body["VisibilityTimeout"].as_u64().expect("seconds");
-                let mut visible_after = self.visible_after.lock().expect("no panic holds it");
-                visible_after.insert(text(&body["ReceiptHandle"]), Duration::from_secs(seconds));
+                let mut visible_after = self.visible_after.lock().expect("the lock is not poisoned");
+                visible_after.insert(string(&body["ReceiptHandle"]), Duration::from_secs(seconds));
                 "{}".to_owned()
             }
-            _ => panic!("nobody expected {operation}"),
+            _ => panic!("unexpected operation {operation}"),
         }
     }
 
-    fn scheduler(&self, path: &str, body: &str) -> Answer {
+    fn scheduler(&self, path: &str, body: &str) -> AwsResponse {
         let name = path.strip_prefix("/schedules/").expect("a schedule");
         if body.is_empty() {
             let name = name.split('?').next().unwrap_or_default();
-            let removed = self.schedules.lock().expect("no panic holds it").remove(name);
+            let removed = self.schedules.lock().expect("the lock is not poisoned").remove(name);
             return removed.map(|_| "{}".to_owned()).ok_or((404, "{}".to_owned()));
         }
-        let mut schedules = self.schedules.lock().expect("no panic holds it");
+        let mut schedules = self.schedules.lock().expect("the lock is not poisoned");
         if schedules.contains_key(name) {
             return Err((409, json!({ "__type": "ConflictException", "Message": "exists" }).to_string()));
         }
@@ -256,12 +258,12 @@ impl Cloud {
     }
 }
 
-/// The number at the end of a connection's id, which is that of its application.
-pub(super) fn application_of(id: &str) -> usize {
+/// The number of a connection's provider, which its ID ends with.
+pub(super) fn provider_of(id: &str) -> usize {
     id.rsplit('_').next().and_then(|number| number.parse().ok()).expect("an id that ends with a number")
 }
 
-/// A key that wraps nothing: what is secret in a simulation is not.
+/// A KMS stub that wraps keys without encrypting them: a simulation has no real secrets.
 fn kms(sandbox: &Sandbox, operation: &str, body: &Value) -> String {
     let context = body["EncryptionContext"].to_string();
     let plaintext = match operation {
@@ -271,28 +273,28 @@ fn kms(sandbox: &Sandbox, operation: &str, body: &Value) -> String {
             key.to_vec()
         }
         _ => {
-            let wrapped = STANDARD.decode(body["CiphertextBlob"].as_str().expect("a text")).expect("base64");
-            wrapped.strip_suffix(context.as_bytes()).expect("the context that it was wrapped with").to_vec()
+            let wrapped = STANDARD.decode(body["CiphertextBlob"].as_str().expect("a string")).expect("base64");
+            wrapped.strip_suffix(context.as_bytes()).expect("the same encryption context").to_vec()
         }
     };
     let wrapped = STANDARD.encode([plaintext.as_slice(), context.as_bytes()].concat());
     json!({ "KeyId": "key", "Plaintext": STANDARD.encode(plaintext), "CiphertextBlob": wrapped }).to_string()
 }
 
-/// The way of one process to AWS.
+/// One process's connection to AWS.
 #[derive(Clone)]
-struct Wire {
+struct AwsConnector {
     sandbox: Arc<Sandbox>,
     cloud: Arc<Cloud>,
 }
 
-impl std::fmt::Debug for Wire {
+impl std::fmt::Debug for AwsConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Wire({})", self.sandbox.id)
+        write!(f, "AwsConnector({})", self.sandbox.id)
     }
 }
 
-impl HttpConnector for Wire {
+impl HttpConnector for AwsConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let Self { sandbox, cloud } = self.clone();
         HttpConnectorFuture::new(async move {

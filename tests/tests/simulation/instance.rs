@@ -1,4 +1,4 @@
-//! One instance of all functions: made anew, it knows nothing; then it serves one invocation after the other.
+//! One instance of all functions. It starts cold, then serves one invocation at a time.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +17,7 @@ use larder::error::Error;
 use larder::http::{Handler as _, Response};
 use larder::metrics::Metrics;
 use larder::refresh::{RefreshConnection, RefreshEvent};
+use larder::trust::Trust;
 use larder_engine::connect::{ConnectionWriter, NewConnection};
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
@@ -27,17 +28,17 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::application::Applications;
 use super::cloud::{Cloud, RECOVERY_QUEUE, REFRESH_QUEUE, SECRETS};
 use super::internet::Internet;
-use super::life::Life;
 use super::network::Service;
+use super::provider::SimulatedProviders;
+use super::run::SimulatedRun;
 use super::sandbox::Sandbox;
 
-/// The workspace of all lives.
+/// The workspace of all runs.
 pub(super) const WORKSPACE: &str = "sim";
 
-/// What wakes refreshes.
+/// How refreshes are triggered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Sweeper,
@@ -54,10 +55,10 @@ pub(super) struct Deployment {
     pub(super) is_outside: bool,
 }
 
-/// The functions in one sandbox, each wired when it is first called.
+/// The functions in one sandbox, each created at its first call.
 pub(super) struct Instance {
     pub(super) sandbox: Arc<Sandbox>,
-    /// Counts deployments: only the last one gets invocations.
+    /// The number of the deployment. Only the latest one gets invocations.
     pub(super) generation: usize,
     environment: Environment,
     connector_setup: OnceLock<Arc<ConnectorSetup>>,
@@ -65,23 +66,23 @@ pub(super) struct Instance {
     get: OnceLock<GetCredentials>,
     management: OnceLock<Management>,
     writer: OnceLock<ConnectionWriter>,
-    life: Arc<Life>,
+    run: Arc<SimulatedRun>,
 }
 
 impl Instance {
     pub(super) fn new(
         sandbox: Sandbox,
         cloud: &Arc<Cloud>,
-        applications: &Arc<Applications>,
+        providers: &Arc<SimulatedProviders>,
         deployment: &Deployment,
         generation: usize,
-        life: Arc<Life>,
+        run: Arc<SimulatedRun>,
     ) -> Self {
         let sandbox = Arc::new(sandbox);
         let sdk = cloud.sdk_config(&sandbox);
         let chance = Arc::clone(&sandbox.network.chance);
         let clock = Arc::clone(&sandbox);
-        let internet = Internet { sandbox: Arc::clone(&sandbox), applications: Arc::clone(applications) };
+        let internet = Internet { sandbox: Arc::clone(&sandbox), providers: Arc::clone(providers) };
         let ports = larder::environment::Environment::new(settings(deployment), sdk, clock, chance);
         let environment = Environment::new(ports).with_transport(Arc::new(internet));
         Self {
@@ -93,7 +94,7 @@ impl Instance {
             get: OnceLock::new(),
             management: OnceLock::new(),
             writer: OnceLock::new(),
-            life,
+            run,
         }
     }
 
@@ -112,7 +113,7 @@ impl Instance {
     /// `GET /credentials`.
     pub(super) async fn get(&self, id: &str, token: &str) -> Response {
         let get = self.get.get_or_init(|| {
-            let refresh = Invocations { sandbox: Arc::clone(&self.sandbox), life: Arc::clone(&self.life) };
+            let refresh = Invocations { sandbox: Arc::clone(&self.sandbox), run: Arc::clone(&self.run) };
             GetCredentials::new(&self.environment, Arc::new(refresh)).expect("settings")
         });
         get.handle(request(Method::GET, &format!("/credentials?connectionId={id}"), token)).await
@@ -126,19 +127,19 @@ impl Instance {
         management.handle(request(Method::POST, &format!("/connections/{id}/refresh-credentials"), token)).await
     }
 
-    /// The last half of a connect flow; gives the access token that is stored then.
-    pub(super) async fn connect(&self, application: usize, id: &str) -> Result<String, Error> {
-        let key = format!("application-{application}");
+    /// Completes a connect flow from the code exchange on. Returns the stored access token.
+    pub(super) async fn connect(&self, number: usize, id: &str) -> Result<String, Error> {
+        let key = format!("provider-{number}");
         let integration = self.connector_setup().integration(WORKSPACE, &key).await?;
         let (connector_parameters, input) = (Map::new(), Map::new());
-        let choice = ConnectInputs {
+        let inputs = ConnectInputs {
             option_key: "",
             tenant: Some("alice"),
             connector_parameters: &connector_parameters,
             input: &input,
             given: None,
         };
-        let auth = self.connector_setup().auth_for(&integration, &choice).await?;
+        let auth = self.connector_setup().auth_for(&integration, &inputs).await?;
         let provider = self.environment.provider().expect("a provider");
         let config = provider.oauth2_config(&auth, None).await?;
         let authorization = Authorization {
@@ -192,13 +193,14 @@ fn settings(deployment: &Deployment) -> Settings {
         refresh_function: "refresh".into(),
         connectors: vec![connectors()],
         is_local: false,
+        trust: Trust::Machine,
         egress_reroute: None,
         give_up: GIVE_UP,
         metrics: Metrics::nowhere(),
     }
 }
 
-/// The folder of the connector `app`, which is the same for all applications.
+/// The folder of the connector `app`, which all providers share.
 fn connectors() -> PathBuf {
     static CONNECTOR: OnceLock<TempConnector> = OnceLock::new();
     const SPEC: &str = "
@@ -210,10 +212,10 @@ auth:
     implementationType: mapping
     mapping:
       clientId: larder
-      authorizeUri: https://application.example/authorize
+      authorizeUri: https://provider.example/authorize
       tokenUri: {$var: connectorParameters.tokenUri}
   makeApiClient:
-    mapping: {baseUri: 'https://application.example'}
+    mapping: {baseUri: 'https://provider.example'}
 ";
     CONNECTOR.get_or_init(|| TempConnector::new(&[("spec.yml", SPEC)])).path().to_owned()
 }
@@ -223,29 +225,29 @@ fn request(method: Method, uri: &str, token: &str) -> http::Request<Bytes> {
     request.header("authorization", format!("Bearer {token}")).body(Bytes::new()).expect("a request")
 }
 
-/// Invokes `refresh` for a reader, and waits for it as the SDK does.
+/// Invokes `refresh` for a reader and waits for the result, as the SDK does.
 struct Invocations {
     sandbox: Arc<Sandbox>,
-    life: Arc<Life>,
+    run: Arc<SimulatedRun>,
 }
 
 #[async_trait]
 impl RefreshConnection for Invocations {
     async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error> {
-        const MOST: Duration = Duration::from_secs(25);
+        const TIMEOUT: Duration = Duration::from_secs(25);
         let (done, outcome) = oneshot::channel();
         let event: Value = json!(event);
         let invoked = self.sandbox.call(Service::Lambda, || {
-            let life = Arc::clone(&self.life);
-            tokio::spawn(async move { done.send(life.refresh(event).await) });
+            let run = Arc::clone(&self.run);
+            tokio::spawn(async move { done.send(run.refresh(event).await) });
         });
         let failed = |why: &str| Error::unavailable("the refresh function", &std::io::Error::other(why.to_owned()));
-        match timeout(MOST, async { (invoked.await, outcome.await) }).await {
+        match timeout(TIMEOUT, async { (invoked.await, outcome.await) }).await {
             Ok((Ok(()), Ok(Some(Ok(refresh::EventResult::Refresh(outcome)))))) => Ok(outcome),
             Ok((Ok(()), Ok(Some(Err(error))))) => Err(failed(&error.to_string())),
-            Ok((Ok(()), _)) => Err(failed("it was killed")),
-            Ok((Err(_), _)) => Err(failed("it was not invoked, or not heard of")),
-            Err(_) => Err(failed("it took too long")),
+            Ok((Ok(()), _)) => Err(failed("the process was killed")),
+            Ok((Err(_), _)) => Err(failed("the invocation or its response was lost")),
+            Err(_) => Err(failed("it timed out")),
         }
     }
 }

@@ -1,146 +1,151 @@
-//! The whole life of refreshes, in one thread, by one seed: the functions themselves and the SDKs under them, in front of a
-//! network, a cloud, applications and a time that are all made here.
+//! Simulates refreshes over many token lifetimes, in one thread and from one seed. It runs the real functions with their AWS
+//! SDKs against a simulated network, cloud, providers and clock.
 //!
-//! A [`plan`] says what goes wrong; a `Life` lets it happen. Invocations run in a `Sandbox`, which is killed or stands still
-//! before or after any of their calls. The clock is tokio's, which jumps to the next thing that happens, so that hours take
-//! milliseconds. Nothing else is there: no thread, no socket, no clock of the machine. So the same seed is the same life.
+//! A [`plan`] decides what goes wrong, and a `SimulatedRun` carries it out. Invocations run in a `Sandbox`, which can be killed
+//! or stalled before or after any of their calls. The clock is tokio's, which jumps to the next event, so hours take
+//! milliseconds. There are no other threads, no sockets and no system clock, so the same seed always gives the same run.
 //!
-//! What must hold is checked all along and at the end, see `PROMISES`.
+//! Each run checks the `PROMISES` throughout and at its end.
 //!
-//! `tests/run --lives 1000000` lives more of them, `LARDER_SIMULATION_SEED=42` tells the story of one.
+//! `tests/run --lives 1000000` simulates more runs, and `LARDER_SIMULATION_SEED=42` prints the log of one.
 
-mod application;
 mod chance;
 mod cloud;
 mod instance;
 mod internet;
-mod life;
-mod lives;
 mod network;
 mod plan;
+mod provider;
+mod run;
+mod runs;
 mod sandbox;
 
 use std::time::Duration;
 
-use application::{Application, Manner, Says};
 use larder_tests::say;
-use lives::{PROMISES, Report, interrupt_everywhere, live, live_with, story};
 use plan::Plan;
+use provider::{LifetimeStatement, RefreshTokenPolicy, SimulatedProvider};
+use runs::{PROMISES, SimulationReport, interrupt_everywhere, log_of, simulate_provider, simulate_seeds};
 
-/// The lives of one ordinary run.
-const LIVES: u64 = 1_500;
-/// Seeds of lives that once failed.
-const KEPT: [u64; 4] = [
-    330,  // A shard that could not be read ended the refreshes of the others.
-    943,  // A refresh by hand died, and nobody came for a day.
-    2766, // An application handed out the rest of a lifetime without stating it, and the first answer was lost.
-    5165, // A message of the queue was done because our clock was behind.
+/// The number of simulated runs in an ordinary test.
+const RUNS: u64 = 1_500;
+/// Seeds that once failed, and the faults they found.
+const REGRESSIONS: [u64; 4] = [
+    330,  // An unreadable shard stopped the refreshes of all other shards.
+    943,  // A manual refresh died, and no refresh followed for a day.
+    2766, // A provider returned the existing token without a lifetime after the first answer was lost.
+    5165, // A queue message was dropped because our clock was slow.
 ];
 
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
-/// Shows what happened, and fails with the story of the first life that broke a promise.
-fn conclude(report: Report) {
+/// Prints the counts, and panics with the log of the first run that broke a promise.
+fn conclude(report: SimulationReport) {
     for (what, count) in &report.counts {
         say(&format!("{count:>12} {what}"));
     }
     if let Some(failure) = report.failures.first() {
-        say(&failure.story.join("\n"));
+        say(&failure.log.join("\n"));
         panic!("{}: {}", failure.name, failure.violations.join("\n"));
     }
 }
 
 #[test]
-fn the_promises_hold_over_thousands_of_lives() {
+fn the_promises_hold_over_thousands_of_runs() {
     if let Some(seed) = setting("LARDER_SIMULATION_SEED") {
-        say(&story(seed).join("\n"));
-        return conclude(live(std::iter::once(seed)));
+        say(&log_of(seed).join("\n"));
+        return conclude(simulate_seeds(std::iter::once(seed)));
     }
-    let lives = setting("LARDER_SIMULATION_LIVES").unwrap_or(LIVES);
+    let runs = setting("LARDER_SIMULATION_LIVES").unwrap_or(RUNS);
     let threads = std::thread::available_parallelism().map_or(2, |it| u64::try_from(it.get()).unwrap_or(2));
     let report = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
-            .map(|first| scope.spawn(move || live((first..lives).step_by(usize::try_from(threads).unwrap_or(2)))))
+            .map(|first| {
+                scope.spawn(move || simulate_seeds((first..runs).step_by(usize::try_from(threads).unwrap_or(2))))
+            })
             .collect();
-        workers.into_iter().map(|worker| worker.join().expect("no panic")).fold(Report::default(), Report::and)
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no panic"))
+            .fold(SimulationReport::default(), SimulationReport::and)
     });
     for promise in PROMISES {
-        assert!(report.counts.contains_key(&format!("checked: {promise}")), "nobody looked whether {promise}");
+        assert!(report.counts.contains_key(&format!("checked: {promise}")), "never checked: {promise}");
     }
     conclude(report);
 }
 
 #[test]
-fn lives_that_broke_a_promise_once_keep_them_all() {
-    conclude(live(KEPT.into_iter()));
+fn seeds_that_once_failed_keep_every_promise() {
+    conclude(simulate_seeds(REGRESSIONS.into_iter()));
 }
 
 #[test]
-fn an_interruption_at_any_call_of_a_refresh_is_recovered_or_flagged() {
+fn a_refresh_interrupted_at_any_call_is_recovered_or_flagged() {
     conclude(interrupt_everywhere());
 }
 
 #[test]
-fn the_same_seed_is_the_same_life_whatever_went_before() {
-    let stories = || [0, 1, 2, 3, 1910].map(story);
-    let before = stories();
-    conclude(live(10..40));
-    assert_eq!(before, stories());
+fn the_same_seed_gives_the_same_run_whatever_ran_before() {
+    let logs = || [0, 1, 2, 3, 1910].map(log_of);
+    let before = logs();
+    conclude(simulate_seeds(10..40));
+    assert_eq!(before, logs());
 }
 
-/// How often something happened in a life with this application, in which no promise was broken.
-fn counts_with(application: Application) -> impl Fn(&str) -> u64 {
-    let report = live_with(application);
+/// Simulates a run with this provider, which must keep every promise. Returns a function that looks up a count.
+fn counts_with(provider: SimulatedProvider) -> impl Fn(&str) -> u64 {
+    let report = simulate_provider(provider);
     let counts = report.counts.clone();
     conclude(report);
     move |what| counts.get(what).copied().unwrap_or_default()
 }
 
-/// If the lifetime were forgotten at the first refresh that states none, the next refresh would be due a day later, and a
-/// reader would be served a token that has expired.
+/// If the first refresh without a stated lifetime lost it, the next refresh would be due a day later, and readers would get an
+/// expired token.
 #[test]
 fn a_lifetime_stated_once_counts_for_every_token() {
-    let application = Application::new(Manner::Keeps, Duration::from_mins(20));
-    let count = counts_with(Application { says: Says::Once, ..application });
+    let provider = SimulatedProvider::new(RefreshTokenPolicy::Keeps, Duration::from_mins(20));
+    let count = counts_with(SimulatedProvider { statement: LifetimeStatement::Once, ..provider });
     assert!((4..=6).contains(&count("refreshes")), "{} refreshes", count("refreshes"));
     assert_eq!(count("read: 503"), 0);
 }
 
-/// If the rest of a lifetime were taken for the lifetime of a new token, refreshes would come at half of each rest and then a
-/// minute apart, and for most of the minute after the end readers would get a 503.
+/// If the remaining lifetime of an existing token counted as the lifetime of a new one, refreshes would come at half of each
+/// remainder and then once a minute, and readers would get a 503 for most of the minute after the token expires.
 #[test]
-fn a_token_handed_out_to_its_end_is_served_until_then_and_replaced_at_once() {
-    let application = Application::new(Manner::RotatesStrictly, Duration::from_mins(20));
-    for says in [Says::ExpiresIn, Says::Once] {
-        let count = counts_with(Application { gives_rest: true, says, ..application.clone() });
-        let (all, rests) = (count("refreshes"), count("refreshes that returned the rest of a lifetime"));
-        assert!(rests >= 3 && all <= 4 * 4, "{rests} of {all} refreshes returned the rest");
-        assert!(count("read: 503") <= 2 * 4, "{} reads at the end of 4 tokens", count("read: 503"));
+fn a_reissued_token_is_served_to_its_end_then_replaced_at_once() {
+    let provider = SimulatedProvider::new(RefreshTokenPolicy::RotatesStrictly, Duration::from_mins(20));
+    for statement in [LifetimeStatement::ExpiresIn, LifetimeStatement::Once] {
+        let count = counts_with(SimulatedProvider { reissues: true, statement, ..provider.clone() });
+        let (all, reissues) = (count("refreshes"), count("refreshes that returned the existing token"));
+        assert!(reissues >= 3 && all <= 4 * 4, "{reissues} of {all} refreshes returned the existing token");
+        assert!(count("read: 503") <= 2 * 4, "{} failed reads at the end of 4 tokens", count("read: 503"));
     }
 }
 
-/// If a 200 counted as success, a token that comes with an error would be stored and served. If the code in it were not read,
-/// the second connection would be tried with its dead refresh token for a week.
+/// If every 200 counted as success, a token that comes with an error would be stored and served. If the error's code were
+/// ignored, the second connection would retry its dead refresh token for a week.
 #[test]
 fn an_error_with_a_200_means_what_its_code_says() {
-    let application = Application::new(Manner::RotatesStrictly, Duration::from_mins(20));
-    let count = counts_with(Application { errs: 400, ..application.clone() });
+    let provider = SimulatedProvider::new(RefreshTokenPolicy::RotatesStrictly, Duration::from_mins(20));
+    let count = counts_with(SimulatedProvider { errors_with_200: 400, ..provider.clone() });
     assert!(count("errors with a 200") >= 1 && count("refreshes") >= 3, "{} errors", count("errors with a 200"));
-    assert_eq!(count("connections that wait for their end user in the end"), 0);
+    assert_eq!(count("connections that need a reconnect at the end"), 0);
 
-    let count = counts_with(Application { errs: 1, loses: 1000, ..application });
-    assert_eq!(count("connections that wait for their end user in the end"), 1, "its answer was lost");
-    assert_eq!(count("refreshes"), 2, "nobody asks again with a dead token");
+    let count = counts_with(SimulatedProvider { errors_with_200: 1, loses_answers: 1000, ..provider });
+    assert_eq!(count("connections that need a reconnect at the end"), 1, "its answer was lost");
+    assert_eq!(count("refreshes"), 2, "a dead refresh token is not sent again");
 }
 
-/// If a lost answer were not asked for again at once, the next refresh would come after a minute, when the application does
-/// not take the old refresh token any more, and the connection would need its end user.
+/// Without an immediate retry, the next refresh would come a minute later, when the provider no longer accepts the old refresh
+/// token, and the end user would have to reconnect.
 #[test]
-fn a_lost_answer_is_asked_for_again_in_time() {
-    let application = Application::new(Manner::RotatesWithGrace(Plan::GRACE), Duration::from_mins(20));
-    let count = counts_with(Application { loses: 500, ..application });
-    assert!(count("second tries") >= 2, "{} second tries", count("second tries"));
-    assert_eq!(count("second tries"), count("answers lost by an application"));
+fn a_refresh_whose_answer_is_lost_is_retried_in_time() {
+    let provider = SimulatedProvider::new(RefreshTokenPolicy::RotatesWithGrace(Plan::GRACE), Duration::from_mins(20));
+    let count = counts_with(SimulatedProvider { loses_answers: 500, ..provider });
+    assert!(count("retries") >= 2, "{} retries", count("retries"));
+    assert_eq!(count("retries"), count("answers lost by a provider"));
 }

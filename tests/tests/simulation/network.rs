@@ -1,4 +1,4 @@
-//! What lies between Larder and all that it calls, and everything that goes wrong there.
+//! The network between Larder and the services it calls, with its faults.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::chance::Chance;
 
-/// Who is called.
+/// A service that Larder calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     DynamoDb,
@@ -17,25 +17,25 @@ pub(super) enum Service {
     SecretsManager,
     Scheduler,
     Sqs,
-    /// Lambda, to invoke `refresh`.
+    /// AWS Lambda, which invokes `refresh`.
     Lambda,
-    /// The token endpoint of an application.
-    Application,
+    /// A provider's token endpoint.
+    Provider,
 }
 
 impl Service {
     pub(super) const ALL: [Self; 7] =
-        [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Sqs, Self::Lambda, Self::Application];
+        [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Sqs, Self::Lambda, Self::Provider];
 }
 
-/// What becomes of a call.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// It is not carried out, and the answer says so: throttled, or out of order.
+    /// The call is not performed, and the response says so: throttled or unavailable.
     Refused,
-    /// It is not carried out, and nothing ever answers.
+    /// The call is not performed, and no response ever arrives.
     NoAnswer,
-    /// It is carried out, and the answer is lost.
+    /// The call is performed, and the response is lost.
     AnswerLost,
 }
 
@@ -43,28 +43,28 @@ impl Fault {
     pub(super) const ALL: [Self; 3] = [Self::Refused, Self::NoAnswer, Self::AnswerLost];
 }
 
-/// A time in which calls of a service fail.
+/// A period in which calls to a service fail.
 #[derive(Debug, Clone)]
 pub(super) struct Outage {
     pub(super) service: Service,
-    /// Since the beginning.
+    /// Times since the start of the run.
     pub(super) from: Duration,
     pub(super) to: Duration,
-    /// How many calls in a thousand.
+    /// How many calls in a thousand fail.
     pub(super) per_mille: u64,
     pub(super) fault: Fault,
 }
 
-/// The network, the time, and the story so far.
+/// The network, the time since the start, and the log so far.
 pub(super) struct Network {
     began: Instant,
     pub(super) chance: Arc<Chance>,
     outages: Vec<Outage>,
-    /// How many calls in a thousand fail outside of outages.
+    /// How many calls in a thousand fail outside outages.
     background: u64,
     is_quiet: AtomicBool,
     counts: Mutex<BTreeMap<String, u64>>,
-    story: Mutex<Vec<String>>,
+    log: Mutex<Vec<String>>,
     violations: Mutex<Vec<String>>,
 }
 
@@ -75,20 +75,20 @@ impl Network {
             chance,
             outages,
             background,
-            // Until everything stands.
+            // Until the setup is done.
             is_quiet: AtomicBool::new(true),
             counts: Mutex::default(),
-            story: Mutex::default(),
+            log: Mutex::default(),
             violations: Mutex::default(),
         }
     }
 
-    /// How long this life has been.
+    /// The time since the start of the run.
     pub(super) fn now(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// From now on, nothing goes wrong, or everything may.
+    /// Turns all faults off, or on.
     pub(super) fn set_quiet(&self, is_quiet: bool) {
         self.is_quiet.store(is_quiet, Ordering::Relaxed);
     }
@@ -97,7 +97,7 @@ impl Network {
         self.is_quiet.load(Ordering::Relaxed)
     }
 
-    /// What becomes of a call that is made now.
+    /// Draws the fault of a call made now, if any.
     pub(super) fn fault(&self, service: Service) -> Option<Fault> {
         if self.is_quiet() {
             return None;
@@ -110,36 +110,37 @@ impl Network {
         };
         if let Some(fault) = fault {
             self.count(format!("{service:?} {fault:?}"));
-            self.tell(|| format!("{service:?}: {fault:?}"));
+            self.log(|| format!("{service:?}: {fault:?}"));
         }
         fault
     }
 
-    /// Whether a service may have failed every call since then.
+    /// Whether an outage of a service overlaps the time since then.
     pub(super) fn was_out(&self, service: Service, since: Duration) -> bool {
         let now = self.now();
         self.outages.iter().any(|it| it.service == service && it.from < now && it.to > since)
     }
 
+    /// Counts an event.
     pub(super) fn count(&self, what: impl Into<String>) {
-        *self.counts.lock().expect("no panic holds it").entry(what.into()).or_default() += 1;
+        *self.counts.lock().expect("the lock is not poisoned").entry(what.into()).or_default() += 1;
     }
 
-    /// Adds a line to the story.
-    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
+    /// Adds a line to the log.
+    pub(super) fn log(&self, line: impl FnOnce() -> String) {
         let now = self.now();
         let line = format!("{:>9.3} {}", now.as_secs_f64(), line());
-        self.story.lock().expect("no panic holds it").push(line);
+        self.log.lock().expect("the lock is not poisoned").push(line);
     }
 
-    /// A promise is broken.
+    /// Records a broken promise.
     pub(super) fn violated(&self, promise: &str, how: &str) {
         let line = format!("VIOLATED: {promise}: {how}");
-        self.tell(|| line.clone());
-        self.violations.lock().expect("no panic holds it").push(line);
+        self.log(|| line.clone());
+        self.violations.lock().expect("the lock is not poisoned").push(line);
     }
 
-    /// A promise is looked at.
+    /// Counts the check of a promise, and records a violation if it does not hold.
     pub(super) fn check(&self, promise: &str, holds: bool, how: impl FnOnce() -> String) {
         self.count(format!("checked: {promise}"));
         if !holds {
@@ -148,14 +149,14 @@ impl Network {
     }
 
     pub(super) fn take_counts(&self) -> BTreeMap<String, u64> {
-        std::mem::take(&mut self.counts.lock().expect("no panic holds it"))
+        std::mem::take(&mut self.counts.lock().expect("the lock is not poisoned"))
     }
 
-    pub(super) fn take_story(&self) -> Vec<String> {
-        std::mem::take(&mut self.story.lock().expect("no panic holds it"))
+    pub(super) fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock().expect("the lock is not poisoned"))
     }
 
     pub(super) fn take_violations(&self) -> Vec<String> {
-        std::mem::take(&mut self.violations.lock().expect("no panic holds it"))
+        std::mem::take(&mut self.violations.lock().expect("the lock is not poisoned"))
     }
 }

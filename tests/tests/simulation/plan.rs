@@ -1,64 +1,64 @@
-//! What is to happen in a life, decided before it begins.
+//! The plan of a run, decided before it starts.
 
 use std::time::Duration;
 
-use super::application::{Application, Manner, Says};
 use super::chance::Chance;
 use super::instance::{Deployment, Mode};
 use super::network::{Fault, Outage, Service};
-use super::sandbox::Fate;
+use super::provider::{LifetimeStatement, RefreshTokenPolicy, SimulatedProvider};
+use super::sandbox::Interruption;
 
-/// A life. The same plan is the same life, call by call.
+/// A run's plan. The same plan gives the same run, call by call.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    pub(super) applications: Vec<Application>,
+    pub(super) providers: Vec<SimulatedProvider>,
     /// How long things go wrong.
     pub(super) trouble: Duration,
     pub(super) outages: Vec<Outage>,
-    /// How many calls in a thousand fail besides.
+    /// How many calls in a thousand fail outside outages.
     pub(super) background: u64,
-    /// How many invocations in a thousand are killed, and how many stand still.
+    /// How many invocations in a thousand are killed.
     pub(super) kills: u64,
+    /// How many invocations in a thousand stall.
     pub(super) stalls: u64,
-    /// How far the clocks of processes are ahead or behind at most, in milliseconds.
+    /// The maximum clock error of a process, in milliseconds.
     pub(super) skew: i64,
     pub(super) deployment: Deployment,
-    /// When all processes are replaced, and what wakes refreshes from then on.
-    pub(super) deploys: Option<(Duration, Mode)>,
-    /// How many seconds pass between two readers of a connection, on the average.
-    pub(super) readers: u64,
-    /// The fate of one refresh that is due, instead of one that chance draws.
-    pub(super) interruption: Option<Fate>,
-    /// How many refreshes that are due go before that one.
-    pub(super) before_it: u64,
+    /// When all processes are replaced, and what triggers refreshes from then on.
+    pub(super) redeployment: Option<(Duration, Mode)>,
+    /// The average time between two reads of a connection, in seconds.
+    pub(super) read_interval: u64,
+    /// An interruption of one due refresh, instead of random ones.
+    pub(super) interruption: Option<Interruption>,
+    /// The number of due refreshes before the interrupted one.
+    pub(super) refreshes_before: u64,
 }
 
 impl Plan {
-    /// How far the clock of a process is off at most, in milliseconds: two of them are apart by twice that.
+    /// The maximum clock error of a process, in milliseconds. Two processes may differ by twice that.
     const SKEW: i64 = 15_000;
-    /// How long applications that forgive a lost answer take a refresh token that was used: less than the minute between
-    /// two refreshes.
+    /// How long providers that forgive a lost answer accept a used refresh token: less than the minute between two refreshes.
     pub(super) const GRACE: Duration = Duration::from_secs(30);
 
-    /// The plan that a seed means.
+    /// The plan of a seed.
     pub(super) fn of(seed: u64) -> Self {
         let chance = Chance::new(seed);
-        // Most lives are short, so that there can be many.
+        // Most runs are short, so that there can be many.
         let is_long = chance.per_mille(100);
-        let lives = [1, 120, 600, 1200, 1800, 3600];
-        let life = Duration::from_secs(chance.pick(&lives));
+        let lifetimes = [1, 120, 600, 1200, 1800, 3600];
+        let lifetime = Duration::from_secs(chance.pick(&lifetimes));
         let refreshes = if is_long { 12 } else { 3 };
         let trouble =
-            (life / 2).max(life.saturating_sub(Duration::from_mins(5))).max(Duration::from_mins(1)) * refreshes;
+            (lifetime / 2).max(lifetime.saturating_sub(Duration::from_mins(5))).max(Duration::from_mins(1)) * refreshes;
         let trouble = trouble + chance.seconds(0..=300);
         let count = if is_long { chance.number(1..=3) } else { 1 };
-        let applications = (0..count).map(|_| application(&chance, life)).collect();
+        let providers = (0..count).map(|_| provider(&chance, lifetime)).collect();
         let mode = || chance.pick(&[Mode::Sweeper, Mode::Queue, Mode::Schedules]);
         let rate = |rates: &[u64]| chance.pick(rates);
         let mut plan = Self {
             seed,
-            applications,
+            providers,
             trouble,
             outages: (0..chance.number(0..=4)).map(|_| outage(&chance, trouble)).collect(),
             background: rate(&[0, 0, 5, 20]),
@@ -70,61 +70,67 @@ impl Plan {
                 has_recovery: !chance.per_mille(250),
                 is_outside: chance.per_mille(200),
             },
-            deploys: chance.per_mille(300).then(|| (part(&chance, trouble), mode())),
-            readers: rate(&[300, 900, 1800]),
+            redeployment: chance.per_mille(300).then(|| (part(&chance, trouble), mode())),
+            read_interval: rate(&[300, 900, 1800]),
             interruption: None,
-            before_it: 0,
+            refreshes_before: 0,
         };
         plan.add_quirks();
         plan
     }
 
-    /// Makes some lives calm and gives some applications a quirk. The draws come from a generator of their own, so that a seed
-    /// without quirks means the life that it meant before there were any. The seeds that are kept get none by this number.
+    /// Makes some runs calm and gives some providers a quirk. The draws come from a separate generator, so that seeds without
+    /// quirks give the same run as before quirks existed. With this constant, the regression seeds have none.
     fn add_quirks(&mut self) {
         const QUIRKS: u64 = 0x5e7;
         let chance = Chance::new(self.seed ^ QUIRKS);
         let is_calm = chance.per_mille(80);
         if is_calm {
             (self.outages, self.background, self.kills, self.stalls) = (Vec::new(), 0, 0, 0);
-            self.readers = 300;
+            self.read_interval = 300;
         }
-        for application in &mut self.applications {
+        for provider in &mut self.providers {
             if is_calm {
-                (application.slow, application.fails) = (0, 0);
+                (provider.slow, provider.fails) = (0, 0);
             }
-            let loses = chance.pick(&[50, 300]);
+            let loses_answers = chance.pick(&[50, 300]);
             match chance.number(0..=11) {
-                0 => application.says = Says::Once,
+                0 => provider.statement = LifetimeStatement::Once,
                 1 | 2 => {
-                    application.gives_rest = true;
-                    application.says = chance.pick(&[Says::ExpiresIn, Says::ExpiresAt, Says::Once]);
+                    provider.reissues = true;
+                    provider.statement = chance.pick(&[
+                        LifetimeStatement::ExpiresIn,
+                        LifetimeStatement::ExpiresAt,
+                        LifetimeStatement::Once,
+                    ]);
                 }
-                3 => application.errs = chance.pick(&[50, 300]),
-                4 => application.loses = loses,
-                5 | 6 => (application.loses, application.manner) = (loses, Manner::RotatesWithGrace(Self::GRACE)),
+                3 => provider.errors_with_200 = chance.pick(&[50, 300]),
+                4 => provider.loses_answers = loses_answers,
+                5 | 6 => {
+                    (provider.loses_answers, provider.policy) =
+                        (loses_answers, RefreshTokenPolicy::RotatesWithGrace(Self::GRACE))
+                }
                 7 => {
-                    // All at once.
-                    (application.gives_rest, application.says) = (true, Says::Once);
-                    (application.errs, application.loses) = (50, loses);
+                    // All quirks at once.
+                    (provider.reissues, provider.statement) = (true, LifetimeStatement::Once);
+                    (provider.errors_with_200, provider.loses_answers) = (50, loses_answers);
                 }
                 _ => {}
             }
         }
     }
 
-    /// Whether nothing goes wrong but what applications do.
+    /// Whether only the providers misbehave.
     pub(super) fn is_calm(&self) -> bool {
         self.outages.is_empty() && self.background + self.kills + self.stalls == 0 && self.interruption.is_none()
     }
 
-    /// A life with one connection in which nothing goes wrong but what its application does, for this many lifetimes of its
-    /// tokens.
-    pub(super) fn of_one(application: Application, lifetimes: u32) -> Self {
-        let trouble = application.life * lifetimes;
+    /// A plan with one connection in which only the provider misbehaves, for this many token lifetimes.
+    pub(super) fn of_one(provider: SimulatedProvider, lifetimes: u32) -> Self {
+        let trouble = provider.lifetime * lifetimes;
         Self {
             seed: 0,
-            applications: vec![application],
+            providers: vec![provider],
             trouble,
             outages: Vec::new(),
             background: 0,
@@ -132,30 +138,35 @@ impl Plan {
             stalls: 0,
             skew: 0,
             deployment: Deployment { mode: Mode::Sweeper, has_recovery: true, is_outside: false },
-            deploys: None,
-            readers: 300,
+            redeployment: None,
+            read_interval: 300,
             interruption: None,
-            before_it: 0,
+            refreshes_before: 0,
         }
     }
 }
 
-fn application(chance: &Chance, life: Duration) -> Application {
+fn provider(chance: &Chance, lifetime: Duration) -> SimulatedProvider {
     let grace = chance.seconds(300..=1800);
-    let manners = [
-        Manner::Keeps,
-        Manner::RotatesStrictly,
-        Manner::RotatesStrictly,
-        Manner::RotatesQuietly,
-        Manner::RotatesWithGrace(grace),
+    let policies = [
+        RefreshTokenPolicy::Keeps,
+        RefreshTokenPolicy::RotatesStrictly,
+        RefreshTokenPolicy::RotatesStrictly,
+        RefreshTokenPolicy::RotatesQuietly,
+        RefreshTokenPolicy::RotatesWithGrace(grace),
     ];
-    Application {
-        manner: chance.pick(&manners),
-        says: chance.pick(&[Says::ExpiresIn, Says::ExpiresIn, Says::ExpiresAt, Says::Nothing]),
+    SimulatedProvider {
+        policy: chance.pick(&policies),
+        statement: chance.pick(&[
+            LifetimeStatement::ExpiresIn,
+            LifetimeStatement::ExpiresIn,
+            LifetimeStatement::ExpiresAt,
+            LifetimeStatement::Never,
+        ]),
         ahead: chance.pick(&[0, 0, -300, 300]),
         slow: chance.pick(&[0, 0, 100]),
         fails: chance.pick(&[0, 0, 0, 100, 1000]),
-        ..Application::new(Manner::Keeps, life)
+        ..SimulatedProvider::new(RefreshTokenPolicy::Keeps, lifetime)
     }
 }
 
@@ -165,7 +176,7 @@ fn part(chance: &Chance, whole: Duration) -> Duration {
 
 fn outage(chance: &Chance, trouble: Duration) -> Outage {
     let from = part(chance, trouble);
-    // From a hiccup to hours.
+    // From seconds to hours.
     let most = chance.pick(&[10, 120, 600, 7200]);
     Outage {
         service: chance.pick(&Service::ALL),

@@ -1,4 +1,4 @@
-//! What one instance of a function runs in. It can be killed, or stand still for a while, wherever it waits for a call.
+//! The process of one function instance. It can be killed or stalled before and after each call.
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -10,84 +10,90 @@ use larder::clock::Clock;
 use time::OffsetDateTime;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::application::Applications;
 use super::network::{Fault, Network, Service};
+use super::provider::SimulatedProviders;
 
-/// The second in which every life begins, 2026-01-01T00:00:00Z.
+/// The Unix time at which every run starts, 2026-01-01T00:00:00Z.
 pub(super) const START: i64 = 1_767_225_600;
 
-/// How late a call may be for its timer's sake.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// How late a request may leave because of the timer's precision.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// A process, which runs one invocation after the other.
+/// A process, which runs one invocation at a time.
 pub(super) struct Sandbox {
     pub(super) id: usize,
     /// How far its clock is ahead, in milliseconds.
     ahead: i64,
     pub(super) network: Arc<Network>,
-    applications: Arc<Applications>,
-    state: Mutex<State>,
+    providers: Arc<SimulatedProviders>,
+    state: Mutex<SandboxState>,
 }
 
 #[derive(Default)]
-struct State {
-    calls: u64,
-    fate: Option<Fate>,
+struct SandboxState {
+    points: u64,
+    interruption: Option<Interruption>,
     is_killed: bool,
     frozen_until: Option<Instant>,
 }
 
-/// What happens to an invocation before or after one of its calls.
+/// An interruption of an invocation before or after one of its calls.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fate {
-    /// Twice the number of the call, less one if it happens before it.
+pub(super) struct Interruption {
+    /// Twice the call's number, minus one if it comes before the call.
     pub(super) at: u64,
-    pub(super) mishap: Mishap,
+    pub(super) kind: InterruptionKind,
 }
 
+/// How an invocation is interrupted.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Mishap {
-    /// The process is gone.
+pub(super) enum InterruptionKind {
+    /// The process dies.
     Killed,
-    /// The process stands still for so long.
+    /// The process stops for this long.
     Stalled(Duration),
 }
 
 /// How an invocation ended.
 pub(super) enum Ended<T> {
     Done(T),
-    /// By its fate, or because it took too long.
+    /// Interrupted, or timed out.
     Killed,
 }
 
 impl Sandbox {
-    pub(super) fn new(id: usize, ahead: i64, network: Arc<Network>, applications: Arc<Applications>) -> Self {
-        Self { id, ahead, network, applications, state: Mutex::default() }
+    pub(super) fn new(id: usize, ahead: i64, network: Arc<Network>, providers: Arc<SimulatedProviders>) -> Self {
+        Self { id, ahead, network, providers, state: Mutex::default() }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> std::sync::MutexGuard<'_, SandboxState> {
+        self.state.lock().expect("the lock is not poisoned")
     }
 
-    /// How many moments of the last invocation there were at which its fate could have come.
-    pub(super) fn moments(&self) -> u64 {
-        self.state().calls
+    /// The number of points at which the last invocation could have been interrupted.
+    pub(super) fn interruption_points(&self) -> u64 {
+        self.state().points
     }
 
     pub(super) fn is_alive(&self) -> bool {
         !self.state().is_killed
     }
 
-    /// Runs an invocation for at most `limit`, and then never again if it was killed.
-    pub(super) async fn run<T>(&self, limit: Duration, fate: Option<Fate>, work: impl Future<Output = T>) -> Ended<T> {
-        *self.state() = State { fate, ..State::default() };
+    /// Runs an invocation for at most `limit`. A killed invocation is never polled again.
+    pub(super) async fn run<T>(
+        &self,
+        limit: Duration,
+        interruption: Option<Interruption>,
+        work: impl Future<Output = T>,
+    ) -> Ended<T> {
+        *self.state() = SandboxState { interruption, ..SandboxState::default() };
         let mut work = Box::pin(work);
         let mut end = pin!(sleep(limit));
         let mut thaw: Option<Pin<Box<Sleep>>> = None;
         poll_fn(move |context| {
             loop {
                 if end.as_mut().poll(context).is_ready() {
-                    self.network.tell(|| format!("process {} took too long", self.id));
+                    self.network.log(|| format!("process {} timed out", self.id));
                     self.kill();
                     return Poll::Ready(Ended::Killed);
                 }
@@ -114,27 +120,27 @@ impl Sandbox {
         .await
     }
 
-    /// Makes a call that takes its time, unless something is in its way.
-    pub(super) async fn call<T>(&self, service: Service, carry_out: impl FnOnce() -> T) -> Result<T, Fault> {
+    /// Makes a call with a random latency, unless the network fails it.
+    pub(super) async fn call<T>(&self, service: Service, perform: impl FnOnce() -> T) -> Result<T, Fault> {
         let chance = Arc::clone(&self.network.chance);
-        self.call_slowly(service, chance.milliseconds(1..=25), chance.milliseconds(1..=25), carry_out).await
+        self.call_slowly(service, chance.milliseconds(1..=25), chance.milliseconds(1..=25), perform).await
     }
 
-    /// The same, with the time until it is carried out, and until the answer is there.
+    /// Makes a call with the given times until it is performed and until its answer arrives.
     pub(super) async fn call_slowly<T>(
         &self,
         service: Service,
         there: Duration,
         back: Duration,
-        carry_out: impl FnOnce() -> T,
+        perform: impl FnOnce() -> T,
     ) -> Result<T, Fault> {
         self.network.count("calls");
-        self.moment().await;
+        self.interruption_point().await;
         let begun = Instant::now();
         sleep(there).await;
-        if begun.elapsed() > there + ON_ITS_WAY {
-            // Another call of the process met its fate meanwhile. A request leaves at once or not at all, never this late.
-            self.network.count("requests kept back by a standstill");
+        if begun.elapsed() > there + MAX_DELAY {
+            // Another call of the process was interrupted meanwhile. A request leaves at once or not at all, never this late.
+            self.network.count("requests held back by a stall");
             return Err(Fault::Refused);
         }
         let fault = self.network.fault(service);
@@ -146,34 +152,34 @@ impl Sandbox {
             Some(Fault::NoAnswer) => return pending().await,
             Some(Fault::AnswerLost) | None => {}
         }
-        let answer = carry_out();
+        let answer = perform();
         sleep(back).await;
         if fault.is_some() {
             return Err(Fault::AnswerLost);
         }
-        self.moment().await;
+        self.interruption_point().await;
         Ok(answer)
     }
 
-    /// Where its fate may come.
-    async fn moment(&self) {
-        let fate = {
+    /// Interrupts the invocation if its interruption is due here.
+    async fn interruption_point(&self) {
+        let interruption = {
             let mut state = self.state();
-            state.calls += 1;
-            let calls = state.calls;
-            state.fate.take_if(|fate| fate.at == calls)
+            state.points += 1;
+            let point = state.points;
+            state.interruption.take_if(|interruption| interruption.at == point)
         };
-        match fate.map(|fate| fate.mishap) {
+        match interruption.map(|interruption| interruption.kind) {
             None => {}
-            Some(Mishap::Killed) => {
+            Some(InterruptionKind::Killed) => {
                 self.network.count("killed");
                 self.kill();
                 pending().await
             }
-            Some(Mishap::Stalled(time)) => {
+            Some(InterruptionKind::Stalled(time)) => {
                 self.network.count("stalled");
-                self.network.tell(|| format!("process {} stands still for {} s", self.id, time.as_secs()));
-                self.applications.stalled(self.id, time);
+                self.network.log(|| format!("process {} stalls for {} s", self.id, time.as_secs()));
+                self.providers.stalled(self.id, time);
                 self.state().frozen_until = Some(Instant::now() + time);
                 tokio::task::yield_now().await;
             }
@@ -181,9 +187,9 @@ impl Sandbox {
     }
 
     fn kill(&self) {
-        self.network.tell(|| format!("process {} is killed", self.id));
+        self.network.log(|| format!("process {} is killed", self.id));
         self.state().is_killed = true;
-        self.applications.killed(self.id);
+        self.providers.killed(self.id);
     }
 }
 

@@ -1,13 +1,13 @@
-//! What `makeApiClient` returns: how requests to an application's API are addressed and authenticated.
+//! The result of `makeApiClient`: how requests to a provider's API are addressed and authenticated.
 
 use serde_json::Value;
 
-use super::mapping::{Malformed, Mapping, js};
+use super::mapping::{MalformedValue, Mapping, js};
 
-/// The settings that every request of a connection gets.
+/// The settings of all requests of a connection.
 #[derive(Clone, Default, PartialEq)]
 pub struct ApiClient {
-    /// What relative paths are appended to.
+    /// The base of relative paths.
     pub base_uri: Option<String>,
     /// Headers of every request.
     pub headers: Vec<(String, String)>,
@@ -15,39 +15,39 @@ pub struct ApiClient {
     pub query: Vec<(String, String)>,
     /// HTTP Basic credentials.
     pub auth: Option<BasicAuth>,
-    /// What responses mean, other than by their status; the first that matches decides.
+    /// Handlers that judge responses by more than their status; the first match decides.
     pub handlers: Vec<ResponseHandler>,
 }
 
 /// An entry of `responseHandlers`: formulas over `response`, evaluated for each response.
 #[derive(Clone, PartialEq)]
 pub struct ResponseHandler {
-    /// Whether it is about a response; without one, it is.
+    /// Whether the handler applies to a response; without a mapping, it always does.
     matches: Option<Mapping>,
-    /// `isSuccess`; where it is not given, a handler with an `error` is none.
+    /// `isSuccess`; defaults to true unless the handler has an `error`.
     pub(super) is_success: bool,
-    /// What takes the place of the body.
+    /// The value that replaces the body.
     pub(super) data: Option<Mapping>,
-    /// `{message, key, data}`.
+    /// The error, as `{message, key, data}`.
     pub(super) error: Option<Mapping>,
 }
 
 /// HTTP Basic credentials (RFC 7617).
 #[derive(Clone, PartialEq, Eq)]
 pub struct BasicAuth {
-    /// The user.
+    /// The user name.
     pub username: String,
     /// The password; may be empty.
     pub password: String,
 }
 
 impl ApiClient {
-    /// Reads `{baseUri, headers, query, auth}`, bare or under `args`. `baseUrl` and `defaultQueryParameters` are older
-    /// names. Values become text as JavaScript prints them; null leaves an entry out. Other keys are ignored.
+    /// Parses `{baseUri, headers, query, auth}`, at the top level or under `args`. `baseUrl` and `defaultQueryParameters`
+    /// are older names. Values become strings as in JavaScript; entries that are null are dropped. Other keys are ignored.
     ///
     /// # Errors
     ///
-    /// Names the key whose value has the wrong type.
+    /// When a value has the wrong type; the message names its key.
     pub fn from_value(value: &Value) -> Result<Self, String> {
         let settings = value.get("args").filter(|args| args.is_object()).unwrap_or(value);
         if !settings.is_object() {
@@ -64,16 +64,17 @@ impl ApiClient {
 }
 
 impl ResponseHandler {
-    fn read(value: &Value) -> Result<Self, Vec<Malformed>> {
+    fn read(value: &Value) -> Result<Self, Vec<MalformedValue>> {
         if !value.is_object() {
             let help = "write `match`, `isSuccess`, `data` and `error` under it".to_owned();
             let message = "a response handler must be an object".to_owned();
-            return Err(vec![Malformed { pointer: String::new(), message, help }]);
+            return Err(vec![MalformedValue { pointer: String::new(), message, help }]);
         }
         let mut malformed = Vec::new();
         let mut mapping = |key: &str| {
             let expression = value.get(key).filter(|expression| !expression.is_null())?;
-            let put_under = |each: Malformed| Malformed { pointer: format!("/{key}{}", each.pointer), ..each };
+            let put_under =
+                |each: MalformedValue| MalformedValue { pointer: format!("/{key}{}", each.pointer), ..each };
             Mapping::parse(expression.clone())
                 .map_err(|inside| malformed.extend(inside.into_iter().map(put_under)))
                 .ok()
@@ -88,7 +89,7 @@ impl ResponseHandler {
     }
 }
 
-/// The names of the headers only: even a base URI may have a token in its path.
+/// Prints only header names: even a base URI may contain a token.
 impl std::fmt::Debug for ApiClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -102,8 +103,8 @@ impl std::fmt::Debug for BasicAuth {
     }
 }
 
-/// An object's entries as text; nothing and null are no entries.
-pub(super) fn texts(value: Option<&Value>) -> Option<Vec<(String, String)>> {
+/// An object's entries as strings, without nulls. A missing or null object is empty.
+pub(super) fn string_entries(value: Option<&Value>) -> Option<Vec<(String, String)>> {
     match value {
         None | Some(Value::Null) => Some(Vec::new()),
         Some(Value::Object(object)) => Some(
@@ -125,13 +126,13 @@ fn base_uri(settings: &Value) -> Result<Option<String>, String> {
     match first(settings, &["baseUri", "baseUrl"]) {
         None => Ok(None),
         Some((_, Value::String(uri))) => Ok(Some(uri.clone())),
-        Some((key, _)) => Err(format!("`{key}` of the API client must be a text")),
+        Some((key, _)) => Err(format!("`{key}` of the API client must be a string")),
     }
 }
 
 fn entries(settings: &Value, keys: &[&'static str]) -> Result<Vec<(String, String)>, String> {
     let Some((key, value)) = first(settings, keys) else { return Ok(Vec::new()) };
-    texts(Some(value)).ok_or_else(|| format!("`{key}` of the API client must be an object"))
+    string_entries(Some(value)).ok_or_else(|| format!("`{key}` of the API client must be an object"))
 }
 
 fn handlers(settings: &Value) -> Result<Vec<ResponseHandler>, String> {
@@ -145,7 +146,7 @@ fn handlers(settings: &Value) -> Result<Vec<ResponseHandler>, String> {
             Ok(handler) => read.push(handler),
             Err(found) => malformed.extend(found.into_iter().map(|each| {
                 let pointer = format!("/{index}{}", each.pointer);
-                format!("responseHandlers{}", Malformed { pointer, ..each })
+                format!("responseHandlers{}", MalformedValue { pointer, ..each })
             })),
         }
     }
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_may_stand_bare_or_under_args() {
+    fn settings_may_be_at_the_top_level_or_under_args() {
         let bare = json!({
             "baseUri": "https://api.example.com",
             "headers": {"Authorization": "Bearer T", "X-Version": 2.0, "X-None": null},
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn older_names_are_read() {
+    fn older_names_work() {
         let client =
             ApiClient::from_value(&json!({"baseUrl": "https://a.example", "defaultQueryParameters": {"k": "v"}}))
                 .unwrap();
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_named_without_its_value() {
+    fn errors_name_the_key_but_not_the_value() {
         for wrong in ["baseUri", "baseUrl", "headers", "query", "defaultQueryParameters", "auth"] {
             let error = ApiClient::from_value(&json!({wrong: ["hunter2"]})).unwrap_err();
             assert!(error.contains(&format!("`{wrong}`")) && !error.contains("hunter2"), "{error}");
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_prints_no_secret() {
+    fn debug_output_contains_no_secrets() {
         let client = ApiClient::from_value(&json!({
             "baseUri": "https://a.example/hunter2", "headers": {"Authorization": "hunter2"}, "query": {"key": "hunter2"},
             "auth": {"username": "hunter2", "password": "hunter2"}

@@ -1,4 +1,4 @@
-//! One request to an application's API, before its connection's settings are put to it.
+//! A request to a provider's API, before its connection's settings are applied.
 
 use base64::Engine as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -6,64 +6,64 @@ use http::{Method, Request};
 use serde_json::Value;
 use url::Url;
 
-use super::api_client::{ApiClient, BasicAuth, basic_auth, texts};
+use super::api_client::{ApiClient, BasicAuth, basic_auth, string_entries};
 
-/// A request to an API. What it leaves open comes from the [`ApiClient`].
+/// A request to an API. The [`ApiClient`] supplies everything it leaves out.
 #[derive(Clone, Default)]
 pub struct ApiRequest {
     /// The method.
     pub method: Method,
-    /// Appended to the base URI, unless it is absolute. May have a query.
+    /// The path, appended to the base URI unless it is absolute. May include a query.
     pub path: String,
-    /// Query parameters; of the same name they count instead of the client's.
+    /// Query parameters; they override the client's.
     pub query: Vec<(String, String)>,
-    /// Headers; of the same name they count instead of the client's.
+    /// Headers; they override the client's.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Option<ApiBody>,
-    /// Instead of the client's.
+    /// A base URI that overrides the client's.
     pub base_uri: Option<String>,
-    /// Instead of the client's.
+    /// Basic credentials that override the client's.
     pub auth: Option<BasicAuth>,
 }
 
-/// What is sent.
+/// A request body.
 #[derive(Clone)]
 pub enum ApiBody {
-    /// As JSON, or as a form if the content type says so.
+    /// Data, sent as JSON, or as a form if the content type says so.
     Data(Value),
-    /// As it is.
+    /// Raw bytes.
     Bytes(Vec<u8>),
 }
 
-/// Headers of one request. A server takes some hundred, and `HeaderMap` panics with too many.
+/// The maximum number of headers. Servers accept about a hundred, and `HeaderMap` panics if there are too many.
 const MAX_HEADERS: usize = 1000;
 
-/// Why a request cannot be built. Carries names, never values.
+/// An error that prevents a request from being built. Contains names, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestError {
-    /// The path is relative, and the API client has no base URI.
-    #[error("the path is relative, and the API client has no `baseUri`")]
+    /// The path is relative, but the API client has no base URI.
+    #[error("the path is relative, but the API client has no `baseUri`")]
     NoBaseUri,
-    /// Base URI and path make no `http` or `https` URL, or one with a user in it.
-    #[error("`baseUri` and `path` must make an http or https URL without a user")]
+    /// The base URI and path don't form an `http` or `https` URL, or it contains a user name.
+    #[error("`baseUri` and `path` must form an http or https URL without a user name")]
     InvalidUrl,
-    /// A placeholder of the path has no value.
+    /// A placeholder in the path has no value.
     #[error("the path parameter `{0}` has no value")]
     MissingPathParameter(String),
-    /// A placeholder's value would make a `.` or `..` of a whole segment of the path, and so change which path it is.
+    /// A placeholder's value would turn a path segment into `.` or `..`, and so lead to a different path.
     #[error("the path parameter `{0}` must not be `.` or `..`")]
     UnsafePathParameter(String),
-    /// The path of the base URI has a segment that changes which path it is.
-    #[error("the path of `baseUri` must not have a segment `.` or `..`")]
+    /// The base URI's path contains a segment that would lead to a different path.
+    #[error("the path of `baseUri` must not contain `.` or `..` segments")]
     UnsafeBaseUri,
-    /// Another host than that of the URL would be asked for.
-    #[error("the header `Host` follows from the URL and cannot be set")]
+    /// The `Host` header would override the URL's host.
+    #[error("the `Host` header is derived from the URL and cannot be set")]
     HostHeader,
-    /// A header's name is malformed, or its value would break the header, for instance by a line break.
-    #[error("the header {0:?} has a malformed name or value")]
+    /// A header's name is invalid, or its value contains a line break or another invalid character.
+    #[error("the header {0:?} has an invalid name or value")]
     InvalidHeader(String),
-    /// It and the API client have too many headers.
+    /// The request and the API client together have too many headers.
     #[error("the request has more than {MAX_HEADERS} headers")]
     TooManyHeaders,
     /// A part of the request has the wrong type.
@@ -75,16 +75,16 @@ pub enum RestError {
 }
 
 impl ApiRequest {
-    /// Reads `{path | url, method, query | params, headers, data | dataBase64, baseUri, auth}`.
+    /// Parses `{path | url, method, query | params, headers, data | dataBase64, baseUri, auth}`.
     ///
     /// # Errors
     ///
-    /// What has the wrong type.
+    /// When a part has the wrong type.
     pub fn from_value(value: &Value) -> Result<Self, RestError> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
         let pairs = |name: &'static str, keys: [&str; 2]| {
             let given = keys.iter().find_map(|key| value.get(key).filter(|value| !value.is_null()));
-            texts(given).ok_or(RestError::NotAnObject(name))
+            string_entries(given).ok_or(RestError::NotAnObject(name))
         };
         let bytes = text("dataBase64").and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
         let data = value.get("data").filter(|data| !data.is_null());
@@ -99,7 +99,7 @@ impl ApiRequest {
         })
     }
 
-    /// The request, with the client's base URI, headers, query and credentials under its own.
+    /// Builds the request, filling in the client's base URI, headers, query, and credentials.
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl ApiRequest {
         Ok(request)
     }
 
-    /// The URL: an absolute path as it is, any other under the base URI; then the queries of both, the client's and the
-    /// request's. Where the last two share a name, the request's counts.
+    /// The URL: the path (under the base URI unless it is absolute) with the queries of the base URI, the path, the
+    /// client, and the request. The request's parameters override the client's.
     fn address(&self, client: &ApiClient) -> Result<Url, RestError> {
         let Self { path, query, .. } = self;
         let is_absolute = ["http://", "https://"]
@@ -155,7 +155,7 @@ impl ApiRequest {
         Ok(url)
     }
 
-    /// The client's headers, over them the request's, and over both the client's Basic credentials.
+    /// The client's headers, overridden by the request's, overridden by the Basic credentials.
     fn header_map(&self, client: &ApiClient) -> Result<HeaderMap, RestError> {
         if client.headers.len() + self.headers.len() > MAX_HEADERS {
             return Err(RestError::TooManyHeaders);
@@ -179,7 +179,7 @@ impl ApiRequest {
     }
 }
 
-/// Its method and path only: everything else may hold a secret.
+/// Prints only the method: everything else may contain a secret.
 impl std::fmt::Debug for ApiRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ApiRequest").field("method", &self.method).finish_non_exhaustive()
@@ -199,22 +199,22 @@ fn parse_url(text: &str) -> Result<Url, RestError> {
         .ok_or(RestError::InvalidUrl)
 }
 
-/// Whether parsing the URL would drop segments of its path, and so lead elsewhere than its beginning says: what is in it may
-/// have been entered.
+/// Whether parsing the URL would drop segments of its path. Parts of it may be user input, which must not lead to a path
+/// other than the one the URL starts with.
 fn has_dot_segment(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let segments = path.split(['/', '\\']).map(|segment| segment.to_ascii_lowercase().replace("%2e", "."));
     segments.into_iter().any(|segment| matches!(segment.trim(), "." | ".."))
 }
 
-/// A header value that `Debug` does not print; `None` if it has a line break or another control character.
+/// A header value that `Debug` does not print; `None` if it contains a line break or another control character.
 fn secret_value(value: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// The body as the content type asks for it. A text under a type that is not JSON is sent as it is.
+/// Encodes the body for its content type. A string whose type is not JSON is sent as is.
 fn encode(data: &Value, headers: &mut HeaderMap) -> Vec<u8> {
     let declared =
         headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
@@ -223,7 +223,7 @@ fn encode(data: &Value, headers: &mut HeaderMap) -> Vec<u8> {
     match data {
         Value::String(text) if !is_json => text.clone().into_bytes(),
         Value::Object(_) if is_form => form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(texts(Some(data)).unwrap_or_default())
+            .extend_pairs(string_entries(Some(data)).unwrap_or_default())
             .finish()
             .into_bytes(),
         _ => {

@@ -1,4 +1,4 @@
-//! What an application's API answered, and what it means.
+//! A response of a provider's API, and its meaning.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -10,64 +10,64 @@ use time::OffsetDateTime;
 use super::api_client::ApiClient;
 use crate::response::{self, ErrorReport, ErrorRules, Meaning, is_success, parse_retry_after};
 
-/// A response whose body has been read. The variables of formulas are made when the first of them asks: most responses need none.
+/// A response whose body has been read. The variables for formulas are built on first use, since most responses need none.
 pub struct ApiResponse {
     /// The HTTP status.
     pub status: u16,
-    /// The headers, in the order they came.
+    /// The headers, in their original order.
     pub headers: Vec<(String, String)>,
-    /// The body as it came.
+    /// The raw body.
     pub body: Bytes,
-    /// Whether the body may be a form: those of token responses are, now and then.
+    /// Whether the body may be a form, as token responses sometimes are.
     may_be_form: bool,
     /// `{"response": {"data", "headers", "statusCode", "status"}}`.
     variables: OnceLock<Value>,
 }
 
-/// Why a response isn't a success: by its status, by a response handler of the connector, or by the error that it reports.
+/// The reason why a response isn't a success: its status, a response handler of the connector, or an error in its body.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ResponseError {
-    /// The documented word for it, if there is one.
+    /// The documented key, if there is one.
     pub key: Option<ErrorKey>,
-    /// For people. A handler may have put something of the body into it.
+    /// The human-readable message. A handler may have put parts of the body into it.
     pub message: String,
     /// The HTTP status.
     pub status: u16,
-    /// The meaning of its codes for the connection, if credentials were asked for.
+    /// The meaning of its error codes for the connection, if credentials were requested.
     pub meaning: Option<Meaning>,
-    /// How long the application asks to wait.
+    /// How long the provider asks the client to wait.
     pub retry_after: Option<Duration>,
 }
 
 /// A response that isn't a success, with the reason.
 #[derive(Debug)]
 pub struct Refused {
-    /// Why it is none.
+    /// The reason.
     pub error: ResponseError,
     /// The response.
     pub response: ApiResponse,
 }
 
-/// By which rules a response is read.
+/// The rules by which a response is read.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
-    /// Those of error codes, where credentials were asked for.
+    /// The rules for error codes, if credentials were requested.
     pub rules: Option<ErrorRules<'a>>,
-    /// Whether a body with a status of success may report an error by these rules. A script looks for itself.
+    /// Whether the body of a success may report an error by these rules. Scripts check for themselves.
     pub doubts_success: bool,
-    /// Where a redirect points.
+    /// The target of a redirect.
     pub redirect: Option<&'a str>,
-    /// The time.
+    /// The current time.
     pub now: OffsetDateTime,
 }
 
-/// The documented meanings of a refusal.
+/// The documented keys of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKey {
     /// The credentials need a refresh.
     AccessTokenExpired,
-    /// The connection is gone for good.
+    /// The connection has ended for good.
     ConnectionIsDefunct,
     /// Too many requests.
     RateLimitExceeded,
@@ -76,7 +76,7 @@ pub enum ErrorKey {
 impl ErrorKey {
     const ALL: [Self; 3] = [Self::AccessTokenExpired, Self::ConnectionIsDefunct, Self::RateLimitExceeded];
 
-    /// Its name on the wire.
+    /// The name in responses.
     pub fn name(self) -> &'static str {
         match self {
             Self::AccessTokenExpired => "access_token_expired",
@@ -85,19 +85,19 @@ impl ErrorKey {
         }
     }
 
-    /// The key of a name, in either case.
+    /// The key with this name, ignoring case.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|key| key.name().eq_ignore_ascii_case(name))
     }
 }
 
 impl ApiClient {
-    /// Decides whether a response is a success: by the first of the client's handlers that matches, else by the status and, if
-    /// credentials were asked for, by the error that the body reports. A handler's `data` takes the place of the body.
+    /// Decides whether a response is a success: by the client's first matching handler, or else by its status and, if
+    /// credentials were requested, by the error in its body. A handler's `data` replaces the body.
     ///
     /// # Errors
     ///
-    /// The response isn't a success.
+    /// When the response isn't a success.
     pub fn judge(&self, mut response: ApiResponse, reading: Reading<'_>) -> Result<ApiResponse, Box<Refused>> {
         let handler = match self.handlers.as_slice() {
             [] => None,
@@ -123,7 +123,7 @@ impl ApiClient {
             key,
             message: text("message").map_or_else(|| response.answered(reading), str::to_owned),
             status: response.status,
-            // A key says it all.
+            // The key is more specific.
             meaning: response.meaning(reading).filter(|_| key.is_none()),
             retry_after: response.retry_after(reading.now),
         };
@@ -132,19 +132,18 @@ impl ApiClient {
 }
 
 impl ApiResponse {
-    /// A response with a body, which is JSON if it parses, else text.
+    /// A response with a body, which is JSON if it parses, or else plain text.
     pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
         Self { status, headers, body: body.into(), may_be_form: false, variables: OnceLock::new() }
     }
 
-    /// The same response where tokens were asked for: its body may also be a form, which is read like the JSON object of
-    /// its members.
+    /// Marks the response as one to a token request: its body may also be a form, which is read like a JSON object.
     #[must_use]
     pub fn of_tokens(self) -> Self {
         Self { may_be_form: true, ..self }
     }
 
-    /// Why the response isn't a success, without any handler.
+    /// The reason why the response isn't a success, regardless of handlers.
     fn failure(&self, reading: Reading<'_>) -> Option<ResponseError> {
         let is_doubtful = reading.doubts_success && self.reports_error(reading.rules);
         if is_success(self.status) && !is_doubtful {
@@ -164,7 +163,7 @@ impl ApiResponse {
         })
     }
 
-    /// The meaning of a refusal for the connection, if credentials were asked for.
+    /// The meaning of an error for the connection, if credentials were requested.
     fn meaning(&self, reading: Reading<'_>) -> Option<Meaning> {
         reading.rules.map(|rules| match reading.redirect {
             Some(_) => Meaning::Configuration,
@@ -172,7 +171,7 @@ impl ApiResponse {
         })
     }
 
-    /// Whether the body of a success reports an error, by these rules.
+    /// Whether the body of a success reports an error by these rules.
     fn reports_error(&self, rules: Option<ErrorRules<'_>>) -> bool {
         match (rules, self.data()) {
             (Some(rules), Value::Object(body)) => response::check_credentials(self.status, body, rules).is_err(),
@@ -184,16 +183,16 @@ impl ApiResponse {
         self.data().as_object().map(|body| ErrorReport::read(self.status, body)).unwrap_or_default()
     }
 
-    /// The application's answer in words.
+    /// Describes the provider's response.
     fn answered(&self, reading: Reading<'_>) -> String {
         let status = self.status;
-        // Other answers of an API may hold things that not everybody should read.
+        // Other API responses may contain sensitive data.
         let report = reading.rules.and_then(|_| self.report().summary());
         let what = match (status, report, reading.redirect) {
             (_, Some(report), _) => report,
             (401, ..) => "it did not accept these credentials".to_owned(),
             (429, ..) => "too many requests".to_owned(),
-            (300..=399, _, Some(target)) => format!("what was asked for is at {target}; no redirect is followed"),
+            (300..=399, _, Some(target)) => format!("it redirects to {target}; redirects are not followed"),
             _ => return format!("the provider answered {status}"),
         };
         format!("the provider answered {status}: {what}")
@@ -203,12 +202,12 @@ impl ApiResponse {
         parse_retry_after(self.header("retry-after")?, now)
     }
 
-    /// The first header of a name, in whatever case.
+    /// The first header with this name, ignoring case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The headers by their names in lower case; those that came twice are joined by a comma.
+    /// The headers by lowercase name; repeated ones are joined with a comma.
     pub fn header_map(&self) -> Map<String, Value> {
         let mut headers: Map<String, Value> = Map::new();
         for (name, value) in &self.headers {
@@ -220,12 +219,12 @@ impl ApiResponse {
         headers
     }
 
-    /// The body as JSON, or as text.
+    /// The body as JSON, or as a string.
     pub fn data(&self) -> &Value {
         &self.variables()["response"]["data"]
     }
 
-    /// The body as JSON, or as text, without a copy.
+    /// The body as JSON, or as a string, without copying.
     pub fn into_data(self) -> Value {
         self.into_variable()["data"].take()
     }
@@ -237,7 +236,7 @@ impl ApiResponse {
         }
     }
 
-    /// The variables of formulas: `response` with `data`, `headers`, `statusCode` and `status`.
+    /// The variables for formulas: `response` with `data`, `headers`, `statusCode`, and `status`.
     fn variables(&self) -> &Value {
         self.variables.get_or_init(|| {
             let form = || response::token_form(&self.body).filter(|_| self.may_be_form).map(Value::Object);
@@ -250,7 +249,7 @@ impl ApiResponse {
         })
     }
 
-    /// The variable `response` of formulas, without a copy.
+    /// The `response` variable for formulas, without copying.
     pub(super) fn into_variable(mut self) -> Value {
         self.variables();
         self.variables.take().map(|mut variables| variables["response"].take()).unwrap_or_default()
@@ -263,7 +262,7 @@ impl std::fmt::Debug for ApiResponse {
     }
 }
 
-/// Without its message, which may have something of the body in it.
+/// Omits the message, which may contain parts of the body.
 impl std::fmt::Debug for ResponseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { key, status, retry_after, .. } = self;
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn where_credentials_were_asked_for_the_body_may_report_an_error() {
+    fn a_token_response_may_report_an_error_in_its_body() {
         let credentials = Reading { rules: Some(ErrorRules::default()), ..USUAL };
         let judge = |status, body: &str, reading| {
             let response = ApiResponse::new(status, vec![], body.to_owned());
@@ -348,13 +347,12 @@ mod tests {
         assert_eq!(judge(400, r#"{"error": "invalid_grant"}"#, USUAL), Err((None, message)));
         assert!(judge(200, r#"{"session": "s", "status": "active"}"#, credentials).is_ok());
         let moved = Reading { redirect: Some("https://a.example/token"), ..credentials };
-        let message =
-            "the provider answered 301: what was asked for is at https://a.example/token; no redirect is followed";
+        let message = "the provider answered 301: it redirects to https://a.example/token; redirects are not followed";
         assert_eq!(judge(301, "", moved), Err((Some(Meaning::Configuration), message.to_owned())));
     }
 
     #[test]
-    fn debug_of_a_response_shows_nothing_of_it() {
+    fn debug_output_of_a_response_shows_no_content() {
         let response = ApiResponse::new(200, vec![("Set-Cookie".to_owned(), "hunter2".to_owned())], "hunter2");
         assert!(!format!("{response:?}").contains("hunter2"));
     }

@@ -1,5 +1,5 @@
-//! All connectors by key, each read when it is first asked for. A folder that is broken is set aside with its problems;
-//! the others do not suffer for it.
+//! All connectors by key, each read when it is first needed. A broken folder is skipped and its problems are kept; the
+//! other folders still work.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,35 +7,35 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::Connector;
-use super::folder::{self, Files, Problem};
+use super::folder::{self, Files, FolderProblem};
 
 /// The folders of all connectors.
 #[derive(Debug, Default)]
 pub struct Catalog {
     folders: Vec<Folder>,
-    /// Folders of folders that cannot be listed.
+    /// Parent folders that cannot be listed.
     unlisted: Vec<BrokenConnector>,
 }
 
-/// A folder that is no usable connector.
+/// A folder that cannot be used as a connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenConnector {
     /// The folder's name.
     pub folder: String,
-    /// Where it is, for messages.
+    /// The location, for messages.
     pub location: String,
-    /// What is wrong with it.
-    pub problems: Vec<Problem>,
+    /// The problems found.
+    pub problems: Vec<FolderProblem>,
 }
 
 impl Catalog {
-    /// A catalog of folders. Where two have the same key the later wins, so that one's own folder replaces a bundled
-    /// one; a broken folder replaces nothing.
+    /// A catalog of folders. When two have the same key, the later one wins, so that custom folders can replace bundled
+    /// ones; a broken folder replaces nothing.
     pub fn new(folders: impl IntoIterator<Item = Folder>) -> Self {
         Self { folders: folders.into_iter().collect(), unlisted: Vec::new() }
     }
 
-    /// Adds the folders within `dirs`, see [`find`].
+    /// Adds the folders in `dirs`; see [`find`].
     #[must_use]
     pub fn with_dirs(mut self, dirs: &[PathBuf]) -> Self {
         let (folders, unlisted) = find(dirs);
@@ -45,13 +45,13 @@ impl Catalog {
         self
     }
 
-    /// The connector with a key.
+    /// The connector with this key.
     pub fn get(&self, key: &str) -> Option<&Arc<Connector>> {
         let folders = self.folders.iter().rev().filter(|folder| folder.may_have(key));
         folders.filter_map(|folder| folder.connector().ok()).find(|connector| connector.key == key)
     }
 
-    /// All connectors, by key. Reads every folder.
+    /// All connectors, ordered by key. Reads every folder.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Connector>> {
         let connectors = self.folders.iter().filter_map(|folder| folder.connector().ok());
         let by_key: BTreeMap<_, _> = connectors.map(|connector| (connector.key.as_str(), connector)).collect();
@@ -63,60 +63,60 @@ impl Catalog {
         self.unlisted.iter().chain(self.folders.iter().filter_map(|folder| folder.connector().err()))
     }
 
-    /// What is wrong with the folder of that name, if it cannot be used.
+    /// The problems of the folder with this name, if it is broken.
     pub fn broken_folder(&self, name: &str) -> Option<&BrokenConnector> {
         self.folders.iter().filter(|folder| folder.name == name).find_map(|folder| folder.connector().err())
     }
 }
 
-/// A folder with a `spec.yml`. What is in it is read once, when it is first asked for.
+/// A folder with a `spec.yml`. Its files are read once, when the connector is first needed.
 #[derive(Debug)]
 pub struct Folder {
     name: String,
     location: String,
-    source: Source,
+    source: FolderSource,
     stated_key: OnceLock<Option<String>>,
     connector: OnceLock<Result<Arc<Connector>, BrokenConnector>>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum FolderSource {
     Memory(Files),
     Disk(PathBuf),
 }
 
 impl Folder {
-    /// A folder whose files are in memory. `location` says in messages where it came from.
+    /// A folder whose files are in memory. `location` is for messages.
     pub fn in_memory(name: impl Into<String>, location: impl Into<String>, files: Files) -> Self {
-        Self::new(name.into(), location.into(), Source::Memory(files))
+        Self::new(name.into(), location.into(), FolderSource::Memory(files))
     }
 
     fn on_disk(path: PathBuf) -> Self {
-        Self::new(name(&path), path.display().to_string(), Source::Disk(path))
+        Self::new(name(&path), path.display().to_string(), FolderSource::Disk(path))
     }
 
-    fn new(name: String, location: String, source: Source) -> Self {
+    fn new(name: String, location: String, source: FolderSource) -> Self {
         Self { name, location, source, stated_key: OnceLock::new(), connector: OnceLock::new() }
     }
 
-    /// Its name, which is the connector's key where `spec.yml` says no other.
+    /// The folder's name, which is the connector's key unless `spec.yml` has another.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it is, for messages.
+    /// The location, for messages.
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// What is in it, as it is now.
+    /// The folder's current files.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the folder cannot be read.
     pub fn files(&self) -> Result<Cow<'_, Files>, BrokenConnector> {
         match &self.source {
-            Source::Memory(files) => Ok(Cow::Borrowed(files)),
-            Source::Disk(path) => folder::read(path).map(Cow::Owned).map_err(|error| unreadable(path, &error)),
+            FolderSource::Memory(files) => Ok(Cow::Borrowed(files)),
+            FolderSource::Disk(path) => folder::read(path).map(Cow::Owned).map_err(|error| unreadable(path, &error)),
         }
     }
 
@@ -132,21 +132,21 @@ impl Folder {
         self.connector.get_or_init(|| read().inspect_err(warn)).as_ref()
     }
 
-    /// Whether the connector can have this key. `false` is certain, and costs no more than a look at `spec.yml`.
+    /// Whether the connector can have this key. `false` is certain, and takes only a look at `spec.yml`.
     fn may_have(&self, key: &str) -> bool {
         if let Some(read) = self.connector.get() {
             return read.as_ref().is_ok_and(|connector| connector.key == key);
         }
         let stated = self.stated_key.get_or_init(|| match &self.source {
-            Source::Memory(files) => stated_key(files.get("spec.yml")?),
-            Source::Disk(path) => stated_key(&folder::read_file(&path.join("spec.yml")).ok()??),
+            FolderSource::Memory(files) => stated_key(files.get("spec.yml")?),
+            FolderSource::Disk(path) => stated_key(&folder::read_file(&path.join("spec.yml")).ok()??),
         });
         stated.as_ref().is_none_or(|stated| stated == key)
     }
 }
 
-/// The key that a `spec.yml` states where that can be seen without reading it as YAML: in a line of its own, before
-/// anything but comments and plain texts like `name: Acme`. `None` says nothing.
+/// The key in a `spec.yml`, if it can be found without parsing the YAML: on its own line, preceded only by comments and
+/// plain strings like `name: Acme`. `None` means unknown.
 fn stated_key(spec: &str) -> Option<String> {
     for line in spec.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (name, value) = line.split_once(": ")?;
@@ -157,15 +157,15 @@ fn stated_key(spec: &str) -> Option<String> {
             return None;
         }
         if name == "key" {
-            // YAML's nothing is no key.
+            // YAML's null isn't a key.
             return Some(value.trim_end()).filter(|key| !key.eq_ignore_ascii_case("null")).map(ToOwned::to_owned);
         }
     }
     None
 }
 
-/// Finds every sub-folder of `dirs` that holds a `spec.yml`, by name within each of them; `dirs` that cannot be listed
-/// are broken.
+/// Finds every folder in `dirs` that contains a `spec.yml`, sorted by name within each. A directory that cannot be listed
+/// counts as broken.
 pub fn find(dirs: &[PathBuf]) -> (Vec<Folder>, Vec<BrokenConnector>) {
     let (mut folders, mut broken) = (Vec::new(), Vec::new());
     for dir in dirs {
@@ -184,11 +184,11 @@ pub fn find(dirs: &[PathBuf]) -> (Vec<Folder>, Vec<BrokenConnector>) {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> BrokenConnector {
-    let problem = Problem {
+    let problem = FolderProblem {
         file: "spec.yml".to_owned(),
         line: None,
         message: format!("the folder cannot be read: {error}"),
-        help: "check that it exists and who may read it".to_owned(),
+        help: "check that it exists and is readable".to_owned(),
     };
     BrokenConnector { folder: name(path), location: path.display().to_string(), problems: vec![problem] }
 }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_folder_does_not_take_the_others_down() {
+    fn a_broken_folder_does_not_affect_the_others() {
         let catalog = Catalog::new([folder("a", GOOD), folder("b", "name: ["), folder("c", GOOD)]);
         assert_eq!(keys(&catalog), ["a", "c"]);
         let broken: Vec<_> = catalog.broken().collect();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_asked_for_is_parsed_where_folders_state_their_keys() {
+    fn a_lookup_parses_only_the_folder_that_states_the_key() {
         let folders =
             ["a", "b", "c"].map(|key| good(&format!("folder-{key}"), &format!("# text\nname: A\nkey: {key}\n")));
         let catalog = Catalog::new(folders);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_believed_only_where_yaml_has_no_other_reading() {
+    fn a_key_is_read_early_only_if_it_is_unambiguous_yaml() {
         for (spec, stated) in [
             ("name: Acme (EU)\nkey: a.b-c_1  \nauth: {}", Some("a.b-c_1")),
             ("\n# key: x\nkey: a", Some("a")),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_found_by_their_spec_and_unreadable_ones_are_broken() {
+    fn folders_need_a_spec_and_unreadable_ones_are_broken() {
         let root = tempfile::tempdir().unwrap();
         for name in ["b", "a"] {
             std::fs::create_dir_all(root.path().join(name)).unwrap();
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_gone_when_it_is_asked_for_is_broken_and_the_others_are_not() {
+    fn a_folder_deleted_before_first_use_is_broken() {
         let root = tempfile::tempdir().unwrap();
         for name in ["a", "b"] {
             std::fs::create_dir_all(root.path().join(name)).unwrap();

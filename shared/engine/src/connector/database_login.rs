@@ -1,42 +1,42 @@
-//! Database logins: where a `test` logs in, and as whom, described in YAML.
+//! Database logins described in YAML: the server and the user that a `test` logs in with.
 
 use larder::secret::Secret;
 use serde_json::Value;
 
-use super::mapping::{Malformed, Mapping};
+use super::mapping::{MalformedValue, Mapping};
 use super::{pointer, spelling};
 
-/// A `.db.yml` file: a mapping that gives a [`Login`].
+/// A `.db.yml` file: a mapping that returns a [`Login`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatabaseLogin {
     mapping: Mapping,
 }
 
-/// Where to log in, and as whom.
+/// The server, user, and password of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The kind of server.
     pub driver: Driver,
-    /// A name, or an IP address without brackets.
+    /// The host: a name, or an IP address without brackets.
     pub host: String,
-    /// The driver's usual port, if none was given.
+    /// The port; defaults to the driver's usual one.
     pub port: u16,
-    /// The user.
+    /// The user name.
     pub user: String,
-    /// The user's password; may be empty.
+    /// The password; may be empty.
     pub password: Secret,
-    /// The database.
+    /// The database name.
     pub database: String,
-    /// Whether the connection is encrypted; `None` leaves it to whoever connects.
+    /// Whether the connection is encrypted; `None` leaves the choice to the caller.
     pub tls: Option<Tls>,
 }
 
 /// The kinds of database servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
-    /// PostgreSQL, and what speaks its protocol.
+    /// PostgreSQL and compatible servers.
     Postgres,
-    /// MySQL and MariaDB, and what speaks their protocol.
+    /// MySQL, MariaDB, and compatible servers.
     MySql,
 }
 
@@ -45,47 +45,47 @@ pub enum Driver {
 pub enum Tls {
     /// Always, and the server's certificate must be valid for its host.
     Require,
-    /// If the server can, whatever its certificate. Keeps out who listens, not who stands in between.
+    /// If the server supports it, with any certificate. Protects against eavesdropping, but not against a man in the middle.
     Prefer,
     /// Never.
     Disable,
 }
 
-/// A field that the mapping did not give, or not as it must be. Carries names, never values.
+/// A missing or invalid field. Contains names, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` of the database login must be {expected}")]
-pub struct FieldError {
+pub struct LoginFieldError {
     /// The field.
     pub field: &'static str,
-    /// What it must be.
+    /// The expected value.
     pub expected: &'static str,
 }
 
 impl DatabaseLogin {
-    /// The mapping's expression, for whoever looks for what it uses.
+    /// The mapping's expression, for checks of the variables it uses.
     pub(super) fn expression(&self) -> &Value {
         self.mapping.expression()
     }
 
-    /// Reads `{driver, host, port, user, password, database, tls}`, a mapping over the function's arguments.
+    /// Parses `{driver, host, port, user, password, database, tls}`, a mapping over the function's arguments.
     ///
     /// # Errors
     ///
-    /// Everything that is malformed. What a formula gives is known only when it is evaluated.
-    pub fn check(value: &Value) -> Result<Self, Vec<Malformed>> {
+    /// Everything malformed. Values of formulas are checked only when they are evaluated.
+    pub fn check(value: &Value) -> Result<Self, Vec<MalformedValue>> {
         let Some(fields) = value.as_object() else {
             let message = "a database login must be an object".to_owned();
-            return Err(vec![Malformed { pointer: String::new(), message, help: format!("write {}", names()) }]);
+            return Err(vec![MalformedValue { pointer: String::new(), message, help: format!("write {}", names()) }]);
         };
         let mut malformed = Vec::new();
         if !fields.keys().next().is_some_and(|key| key.starts_with('$')) {
             for name in fields.keys().filter(|name| FIELDS.iter().all(|field| field.name != *name)) {
                 let known = FIELDS.iter().map(|field| field.name);
                 let meant = spelling::nearest(name, known).map(|known| format!("did you mean `{known}`?"));
-                malformed.push(Malformed {
+                malformed.push(MalformedValue {
                     pointer: pointer::child("", name),
-                    message: format!("`{name}` is no field of a database login"),
-                    help: meant.unwrap_or_else(|| format!("there are {}", names())),
+                    message: format!("unknown field `{name}` in the database login"),
+                    help: meant.unwrap_or_else(|| format!("use {}", names())),
                 });
             }
             for field in &FIELDS {
@@ -97,7 +97,7 @@ impl DatabaseLogin {
                 if is_wrong {
                     let error = field.error();
                     let help = format!("write `{}:` with a value or a formula", field.name);
-                    malformed.push(Malformed {
+                    malformed.push(MalformedValue {
                         pointer: pointer::child("", field.name),
                         message: error.to_string(),
                         help,
@@ -112,12 +112,12 @@ impl DatabaseLogin {
         }
     }
 
-    /// Where to log in, by the function's arguments.
+    /// Evaluates the login with the function's arguments.
     ///
     /// # Errors
     ///
-    /// The first field that is missing or wrong.
-    pub fn evaluate(&self, variables: &Value) -> Result<Login, FieldError> {
+    /// The first field that is missing or invalid.
+    pub fn evaluate(&self, variables: &Value) -> Result<Login, LoginFieldError> {
         let fields = self.mapping.evaluate(variables).unwrap_or_default();
         let given = |name: &str| fields.get(name).filter(|value| !value.is_null());
         for field in &FIELDS {
@@ -126,24 +126,24 @@ impl DatabaseLogin {
                 return Err(field.error());
             }
         }
-        let text = |name| given(name).and_then(text).unwrap_or_default().to_owned();
+        let string = |name| given(name).and_then(string).unwrap_or_default().to_owned();
         let driver = given("driver").and_then(driver).ok_or_else(|| FIELDS[0].error())?;
-        let host = text("host");
+        let host = string("host");
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
         Ok(Login {
             driver,
             host: bare.to_owned(),
             port: given("port").and_then(port).unwrap_or(driver.default_port()),
-            user: text("user"),
-            password: Secret::new(text("password")),
-            database: text("database"),
+            user: string("user"),
+            password: Secret::new(string("password")),
+            database: string("database"),
             tls: given("tls").and_then(tls),
         })
     }
 }
 
 impl Driver {
-    /// Its name for people.
+    /// The display name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "PostgreSQL",
@@ -159,7 +159,7 @@ impl Driver {
     }
 }
 
-/// What a field of the login must be.
+/// A field of the login, and its valid values.
 struct Field {
     name: &'static str,
     fits: fn(&Value) -> bool,
@@ -169,11 +169,11 @@ struct Field {
 
 const FIELDS: [Field; 7] = [
     Field::required("driver", |value| driver(value).is_some(), "`postgres` or `mysql`"),
-    Field::required("host", is_filled, "a text that is not empty"),
+    Field::required("host", is_non_empty_string, "a non-empty string"),
     Field::optional("port", |value| port(value).is_some(), "a number from 1 to 65535"),
-    Field::required("user", is_filled, "a text that is not empty"),
-    Field::required("password", |value| text(value).is_some(), "a text"),
-    Field::required("database", is_filled, "a text that is not empty"),
+    Field::required("user", is_non_empty_string, "a non-empty string"),
+    Field::required("password", |value| string(value).is_some(), "a string"),
+    Field::required("database", is_non_empty_string, "a non-empty string"),
     Field::optional("tls", |value| tls(value).is_some(), "`require`, `prefer` or `disable`"),
 ];
 
@@ -186,8 +186,8 @@ impl Field {
         Self { name, fits, expected, is_optional: true }
     }
 
-    fn error(&self) -> FieldError {
-        FieldError { field: self.name, expected: self.expected }
+    fn error(&self) -> LoginFieldError {
+        LoginFieldError { field: self.name, expected: self.expected }
     }
 }
 
@@ -195,13 +195,13 @@ fn names() -> String {
     FIELDS.map(|field| format!("`{}`", field.name)).join(", ")
 }
 
-/// The protocols end texts with a NUL.
-fn text(value: &Value) -> Option<&str> {
+/// The string, unless it contains a NUL, which ends strings in both protocols.
+fn string(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| !text.contains('\0'))
 }
 
-fn is_filled(value: &Value) -> bool {
-    text(value).is_some_and(|text| !text.is_empty())
+fn is_non_empty_string(value: &Value) -> bool {
+    string(value).is_some_and(|text| !text.is_empty())
 }
 
 fn driver(value: &Value) -> Option<Driver> {
@@ -212,7 +212,7 @@ fn driver(value: &Value) -> Option<Driver> {
     }
 }
 
-/// A form gives a port as a text.
+/// Forms submit ports as strings.
 fn port(value: &Value) -> Option<u16> {
     let number = match value {
         Value::String(text) => text.parse().ok()?,
@@ -265,13 +265,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(value: &Value) -> Vec<(String, String)> {
+    fn malformed(value: &Value) -> Vec<(String, String)> {
         let malformed = DatabaseLogin::check(value).unwrap_err();
         malformed.into_iter().map(|each| (each.pointer, format!("{}; {}", each.message, each.help))).collect()
     }
 
     #[test]
-    fn the_arguments_fill_the_login() {
+    fn the_arguments_fill_in_the_login() {
         let expected = Login {
             driver: Driver::Postgres,
             host: "db.example.com".into(),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_may_be_a_number_or_a_text() {
+    fn a_port_may_be_a_number_or_a_string() {
         for port in [json!(6543), json!("6543")] {
             assert_eq!(evaluated(&json!({"connectionParameters": {"port": port}})).unwrap().port, 6543);
         }
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn each_driver_has_its_port() {
+    fn each_driver_has_a_default_port() {
         let login =
             json!({"driver": "mysql", "host": "h", "user": "u", "password": "", "database": "d", "tls": "prefer"});
         let login = DatabaseLogin::check(&login).unwrap().evaluate(&json!({})).unwrap();
@@ -304,40 +304,37 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_stand_in_brackets() {
+    fn an_ip_address_may_be_in_brackets() {
         assert_eq!(evaluated(&json!({"connectionParameters": {"host": "[2001:db8::1]"}})).unwrap().host, "2001:db8::1");
     }
 
     #[test]
-    fn the_field_that_is_missing_or_wrong_is_named_without_its_value() {
+    fn errors_name_the_field_but_not_the_value() {
         for (given, expected) in [
-            (
-                json!({"connectionParameters": {"host": ""}}),
-                "`host` of the database login must be a text that is not empty",
-            ),
+            (json!({"connectionParameters": {"host": ""}}), "`host` of the database login must be a non-empty string"),
             (
                 json!({"connectionParameters": {"database": null}}),
-                "`database` of the database login must be a text that is not empty",
+                "`database` of the database login must be a non-empty string",
             ),
-            (json!({"credentials": {"user": 1}}), "`user` of the database login must be a text that is not empty"),
-            (json!({"credentials": {"password": ["hunter2"]}}), "`password` of the database login must be a text"),
-            (json!({"credentials": {"password": "hunter2\0"}}), "`password` of the database login must be a text"),
+            (json!({"credentials": {"user": 1}}), "`user` of the database login must be a non-empty string"),
+            (json!({"credentials": {"password": ["hunter2"]}}), "`password` of the database login must be a string"),
+            (json!({"credentials": {"password": "hunter2\0"}}), "`password` of the database login must be a string"),
         ] {
             assert_eq!(evaluated(&given).unwrap_err(), expected);
         }
     }
 
     #[test]
-    fn mistakes_are_found_when_it_is_loaded() {
+    fn mistakes_are_found_on_load() {
         let login = json!({
             "driver": "oracle", "hosts": "h", "user": {"$var": "u"}, "password": {"$concat": 1}, "database": "d",
             "tls": "maybe", "schema": "s",
         });
         let expected = [
-            ("/hosts", "`hosts` is no field of a database login; did you mean `host`?"),
+            ("/hosts", "unknown field `hosts` in the database login; did you mean `host`?"),
             (
                 "/schema",
-                "`schema` is no field of a database login; there are `driver`, `host`, `port`, `user`, `password`, \
+                "unknown field `schema` in the database login; use `driver`, `host`, `port`, `user`, `password`, \
                  `database`, `tls`",
             ),
             (
@@ -346,7 +343,7 @@ mod tests {
             ),
             (
                 "/host",
-                "`host` of the database login must be a text that is not empty; write `host:` with a value or a formula",
+                "`host` of the database login must be a non-empty string; write `host:` with a value or a formula",
             ),
             (
                 "/tls",
@@ -358,19 +355,19 @@ mod tests {
                 "the argument of $concat is malformed; $concat takes a list, or `values` (a list) and `delimiter`",
             ),
         ];
-        assert_eq!(refused(&login), expected.map(|(at, text)| (at.to_owned(), text.to_owned())));
-        assert_eq!(refused(&json!("x"))[0].0, "");
+        assert_eq!(malformed(&login), expected.map(|(at, text)| (at.to_owned(), text.to_owned())));
+        assert_eq!(malformed(&json!("x"))[0].0, "");
     }
 
     #[test]
-    fn a_formula_may_give_the_whole_login() {
+    fn a_formula_may_return_the_whole_login() {
         let whole =
             json!({"$mergeObjects": [{"$var": "credentials"}, {"driver": "mysql", "host": "h", "database": "d"}]});
         assert_eq!(DatabaseLogin::check(&whole).unwrap().evaluate(&arguments(&json!({}))).unwrap().user, "larder");
     }
 
     #[test]
-    fn debug_prints_no_password() {
+    fn debug_output_contains_no_password() {
         let login = evaluated(&json!({})).unwrap();
         assert!(!format!("{login:?} {:?}", DatabaseLogin::check(&of_input())).contains("hunter2"));
     }

@@ -1,4 +1,4 @@
-//! A connector's folder: from a disk into memory, and from there to a [`Connector`].
+//! Reads a connector's folder from disk, and parses it into a [`Connector`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,33 +9,33 @@ use serde_json::Value;
 use super::functions;
 use super::yaml::Document;
 use super::{
-    AuthOption, AuthType, Connector, FunctionName, Malformed, Mapping, RefreshRules, Script, TokenHeaders, pointer,
-    schema,
+    AuthOption, AuthType, Connector, FunctionName, MalformedValue, Mapping, RefreshRules, Script, TokenHeaders,
+    pointer, schema,
 };
 
-/// The files of a folder: their path in it, with `/` between its parts, and their text.
+/// A folder's files: relative paths (separated by `/`) and contents.
 pub type Files = BTreeMap<String, String>;
 
-/// The largest file that is read, in bytes.
+/// The maximum file size, in bytes.
 const MAX_FILE_SIZE: u64 = 1024 * 1024;
 
-/// How deep folders are read.
+/// The maximum depth of folders.
 const MAX_FOLDER_DEPTH: usize = 8;
 
-/// Why a folder is no connector, or none that runs.
+/// A reason why a folder cannot be used as a connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file, as in [`Files`].
+pub struct FolderProblem {
+    /// The file's path, as in [`Files`].
     pub file: String,
-    /// The line, from 1.
+    /// The line, starting at 1.
     pub line: Option<u64>,
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// What to write instead; may be empty.
+    /// How to fix it; may be empty.
     pub help: String,
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for FolderProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
@@ -46,12 +46,11 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// Reads a folder. Hidden files, files over 1 MiB, files that are not UTF-8 and links that lead out of the folder are
-/// left out.
+/// Reads a folder. Hidden files, files over 1 MiB, files that are not UTF-8, and links out of the folder are skipped.
 ///
 /// # Errors
 ///
-/// The folder or something in it cannot be read.
+/// When the folder or a file in it cannot be read.
 pub fn read(dir: &Path) -> std::io::Result<Files> {
     let root = dir.canonicalize()?;
     let mut files = Files::new();
@@ -84,7 +83,7 @@ fn read_into(root: &Path, dir: &Path, prefix: &str, depth: usize, files: &mut Fi
     Ok(())
 }
 
-/// Reads one file of a folder, unless it is one that is left out for what it is.
+/// Reads one file of a folder, or returns `None` if the file must be skipped.
 pub(super) fn read_file(path: &Path) -> std::io::Result<Option<String>> {
     let metadata = path.metadata()?;
     if !metadata.is_file() || metadata.len() > MAX_FILE_SIZE {
@@ -93,11 +92,11 @@ pub(super) fn read_file(path: &Path) -> std::io::Result<Option<String>> {
     Ok(String::from_utf8(std::fs::read(path)?).ok())
 }
 
-/// Reads YAML, or JSON, which is YAML too.
+/// Parses YAML, or JSON, which is also YAML.
 ///
 /// # Errors
 ///
-/// What is wrong, with its line.
+/// The syntax error, with its line.
 pub fn parse_data(text: &str) -> Result<Value, String> {
     let document = Document::parse(text).map_err(|error| match error.line {
         Some(line) => format!("line {line}: {}", error.message),
@@ -106,12 +105,12 @@ pub fn parse_data(text: &str) -> Result<Value, String> {
     Ok(document.value)
 }
 
-/// Reads a connector out of its files.
+/// Parses a connector from its files.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it, ordered by file and line.
-pub fn parse(folder_name: &str, files: &Files) -> Result<Connector, Vec<Problem>> {
+/// All problems, ordered by file and line.
+pub fn parse(folder_name: &str, files: &Files) -> Result<Connector, Vec<FolderProblem>> {
     let mut problems = Problems::default();
     let connector = parse_spec(folder_name, files, &mut problems);
     match connector {
@@ -131,41 +130,41 @@ fn parse_spec(folder_name: &str, files: &Files, problems: &mut Problems) -> Opti
     let spec = problems.parse_yaml("spec.yml", text)?;
     if !spec.value.is_object() {
         let help = "write `name:` and `auth:`".to_owned();
-        problems.add("spec.yml", spec.line(""), "the file must hold an object".to_owned(), help);
+        problems.add("spec.yml", spec.line(""), "the file must contain an object".to_owned(), help);
         return None;
     }
     let scripts = Arc::new(Script::sources(files));
-    let mut fields = Fields { spec: &spec, files, scripts, problems };
+    let mut fields = SpecReader { spec: &spec, files, scripts, problems };
     let key = fields.key(folder_name);
-    let name = fields.text("/name").unwrap_or_else(|| key.clone());
-    let logo_uri = fields.text("/logoUri");
+    let name = fields.string("/name").unwrap_or_else(|| key.clone());
+    let logo_uri = fields.string("/logoUri");
     let parameters_schema = fields.schema("/parametersSchema");
     let options = fields.options(parameters_schema.as_ref())?;
     Some(Connector { key, name, logo_uri, parameters_schema, options })
 }
 
-/// Reads the fields of `spec.yml`, by JSON pointers.
-struct Fields<'a> {
+/// Reads the fields of `spec.yml` by their JSON pointers.
+struct SpecReader<'a> {
     spec: &'a Document,
     files: &'a Files,
     scripts: Arc<Files>,
     problems: &'a mut Problems,
 }
 
-impl Fields<'_> {
-    /// The connector's key, by default the folder's name.
+impl SpecReader<'_> {
+    /// The connector's key, which defaults to the folder's name.
     fn key(&mut self, folder_name: &str) -> String {
-        let key = self.text("/key").unwrap_or_else(|| folder_name.to_owned());
+        let key = self.string("/key").unwrap_or_else(|| folder_name.to_owned());
         let is_legal = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
         if !(1..=100).contains(&key.len()) || !key.chars().all(is_legal) {
-            let message = "the connector's key (by default its folder's name) is malformed".to_owned();
-            self.problem("/key", message, "use 1 to 100 of A-Z, a-z, 0-9, `_`, `.` and `-`".to_owned());
+            let message = "invalid connector key (by default the folder's name)".to_owned();
+            self.problem("/key", message, "use 1 to 100 characters of A-Z, a-z, 0-9, `_`, `.` and `-`".to_owned());
         }
         key
     }
 
-    /// The options of `auth`, which is an object of its own, or the whole file in the newer form with `type` and the
-    /// functions at the top.
+    /// The options of `auth`, which is either its own object or, in the newer form with `type` and the functions at the top
+    /// level, the whole file.
     fn options(&mut self, parameters_schema: Option<&Value>) -> Option<Vec<Arc<AuthOption>>> {
         let spec = &self.spec.value;
         let is_inline = spec.get("auth").is_none() && ["type", "options"].iter().any(|key| spec.get(key).is_some());
@@ -193,17 +192,17 @@ impl Fields<'_> {
         options.into_iter().map(|option| option.map(Arc::new)).collect()
     }
 
-    /// One way to connect. What the first of `places` says wins over the second: the option, then `auth`.
+    /// One auth option. The first of `places` wins over the second: the option, then `auth`.
     fn option(&mut self, key: &str, places: &[String], parameters_schema: Option<&Value>) -> Option<AuthOption> {
         let kind = self.auth_type(places);
         let in_places = |path: &str| places.iter().map(|at| format!("{at}{path}")).collect::<Vec<_>>();
-        let first_text = |fields: &mut Self, paths: Vec<String>| paths.iter().find_map(|path| fields.text(path));
-        let title = first_text(self, in_places("/title"));
+        let first_string = |fields: &mut Self, paths: Vec<String>| paths.iter().find_map(|path| fields.string(path));
+        let title = first_string(self, in_places("/title"));
         let description = [in_places("/description"), in_places("/ui/description"), vec!["/ui/description".to_owned()]];
-        let description = first_text(self, description.concat());
+        let description = first_string(self, description.concat());
         let help_uri = [in_places("/ui/helpUri"), in_places("/helpUri"), vec!["/ui/helpUri".to_owned()]];
-        let help_uri = first_text(self, help_uri.concat());
-        // The schemas of `auth` and of the option are merged; nearer ones win.
+        let help_uri = first_string(self, help_uri.concat());
+        // The schemas of `auth` and the option are merged; the option's wins.
         let mut input_schema = None;
         let mut own_parameters = parameters_schema.cloned();
         let mut credentials_schema = None;
@@ -222,9 +221,9 @@ impl Fields<'_> {
             credentials_schema = schema::merged(credentials_schema, credentials);
         }
         let enabled = self.enabled(places);
-        // What another type needs is not known here.
+        // Which functions are needed depends on the type.
         let kind = kind?;
-        let place = functions::Place { key, at: places, kind: &kind };
+        let place = functions::OptionEntry { key, at: places, kind: &kind };
         let functions = functions::read(&place, self.spec, self.files, &self.scripts, self.problems);
         let refresh_rules = self.refresh_rules(places);
         Some(AuthOption {
@@ -242,14 +241,14 @@ impl Fields<'_> {
         })
     }
 
-    /// What is said beside `refreshCredentials`.
+    /// The extra keys of `refreshCredentials`.
     fn refresh_rules(&mut self, places: &[String]) -> RefreshRules {
         let mut at = places.iter().map(|at| pointer::child(at, FunctionName::RefreshCredentials.spec_key()));
         let Some((entry, at)) = at.find_map(|at| Some((self.spec.value.pointer(&at)?, at))) else {
             return RefreshRules::default();
         };
         RefreshRules::read(entry).unwrap_or_else(|malformed| {
-            for Malformed { pointer, message, help } in malformed {
+            for MalformedValue { pointer, message, help } in malformed {
                 self.problem(&format!("{at}{pointer}"), message, help);
             }
             RefreshRules::default()
@@ -275,7 +274,7 @@ impl Fields<'_> {
             paths.filter_map(|at| Some((self.spec.value.pointer(&at)?, at))).find(|(given, _)| !given.is_null());
         let names = || AuthType::NAMES.join(", ");
         let Some((given, at)) = given else {
-            let help = format!("write `type:` with one of {}", names());
+            let help = format!("set `type:` to one of {}", names());
             self.problem(&places[0], "`auth` has no `type`".to_owned(), help);
             return None;
         };
@@ -286,26 +285,26 @@ impl Fields<'_> {
             Some("membrane-token") => Some(AuthType::MembraneToken(TokenHeaders::Both)),
             Some("integration-app-token") => Some(AuthType::MembraneToken(TokenHeaders::Legacy)),
             Some("proxy") => {
-                let key = places.iter().find_map(|at| self.text(&pointer::child(at, "proxyKey")));
+                let key = places.iter().find_map(|at| self.string(&pointer::child(at, "proxyKey")));
                 if key.is_none() {
-                    let help = "write `proxyKey:` with the key of a proxy of this Larder".to_owned();
+                    let help = "set `proxyKey:` to the key of one of this Larder's auth proxies".to_owned();
                     self.problem(&at, "auth type proxy needs `proxyKey`".to_owned(), help);
                 }
                 key.map(AuthType::Proxy)
             }
             _ => {
-                self.problem(&at, "the auth type is not known".to_owned(), format!("the format has {}", names()));
+                self.problem(&at, "unknown auth type".to_owned(), format!("use one of {}", names()));
                 None
             }
         }
     }
 
-    fn text(&mut self, at: &str) -> Option<String> {
+    fn string(&mut self, at: &str) -> Option<String> {
         match self.spec.value.pointer(at) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),
             Some(_) => {
-                let message = format!("`{}` must be a text", dotted(at));
+                let message = format!("`{}` must be a string", dotted(at));
                 self.problem(at, message, "put it in quotes if it looks like a number".to_owned());
                 None
             }
@@ -335,20 +334,20 @@ fn dotted(pointer: &str) -> String {
 
 /// The problems found so far.
 #[derive(Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<FolderProblem>);
 
 impl Problems {
-    pub(super) fn push(&mut self, problem: Problem) {
+    pub(super) fn push(&mut self, problem: FolderProblem) {
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }
     }
 
     pub(super) fn add(&mut self, file: &str, line: Option<u64>, message: String, help: String) {
-        self.push(Problem { file: file.to_owned(), line, message, help });
+        self.push(FolderProblem { file: file.to_owned(), line, message, help });
     }
 
-    /// Reads a file, or notes why that cannot be done.
+    /// Parses a file, or records why it cannot be parsed.
     pub(super) fn parse_yaml(&mut self, file: &str, text: &str) -> Option<Document> {
         match Document::parse(text) {
             Ok(document) => Some(document),

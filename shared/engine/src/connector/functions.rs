@@ -1,15 +1,15 @@
-//! The functions of a connector: from an entry of `spec.yml` and the file it stands for to a [`Function`].
+//! Parses a connector's functions: each entry of `spec.yml`, with the file it refers to, becomes a [`Function`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::folder::{Files, Problem, Problems};
+use super::folder::{Files, FolderProblem, Problems};
 use super::yaml::Document;
-use super::{AuthType, DatabaseLogin, Function, FunctionName, Malformed, Mapping, RestMapping, Script, pointer};
+use super::{AuthType, DatabaseLogin, Function, FunctionName, MalformedValue, Mapping, RestMapping, Script, pointer};
 
-/// The ways to implement a function. What may implement which is in [`Implementation::allowed`].
+/// The ways to implement a function. [`Implementation::allowed`] lists which function allows which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Implementation {
     Mapping,
@@ -36,7 +36,7 @@ impl Implementation {
         }
     }
 
-    /// In the order they are looked up.
+    /// The file suffixes, in lookup order.
     fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Mapping => &[".map.yml", ".yml"],
@@ -48,8 +48,8 @@ impl Implementation {
         }
     }
 
-    /// What may implement a function. The format has REST mappings for `test` alone; here they may also look something
-    /// up for credentials, renew them and revoke them.
+    /// The implementations that a function allows. The format has REST mappings only for `test`; Larder also allows them
+    /// for getting, refreshing, and revoking credentials.
     fn allowed(function: FunctionName) -> &'static [Self] {
         match function {
             FunctionName::GetOAuthConfig | FunctionName::MakeApiClient => &[Self::Mapping, JavaScript],
@@ -61,10 +61,10 @@ impl Implementation {
 }
 
 /// The option whose functions are read.
-pub(super) struct Place<'a> {
+pub(super) struct OptionEntry<'a> {
     /// Its key; empty for the connector itself.
     pub(super) key: &'a str,
-    /// Where in `spec.yml` its functions may stand: what comes first wins.
+    /// The pointers in `spec.yml` where its functions may be; the first match wins.
     pub(super) at: &'a [String],
     pub(super) kind: &'a AuthType,
 }
@@ -73,7 +73,7 @@ type Functions = std::collections::BTreeMap<FunctionName, Function>;
 
 /// Reads all functions of an option.
 pub(super) fn read(
-    place: &Place<'_>,
+    place: &OptionEntry<'_>,
     spec: &Document,
     files: &Files,
     scripts: &Arc<Files>,
@@ -86,14 +86,14 @@ pub(super) fn read(
         let mut candidates = place.at.iter().flat_map(|at| keys().map(|key| pointer::child(at, key)));
         let entry = candidates.find_map(|at| Some((spec.value.pointer(&at)?, at)));
         let is_present = entry.as_ref().is_some_and(|(entry, at)| {
-            let reader = Reader { name, at: at.clone(), option: place.key, spec, files, scripts };
+            let reader = FunctionReader { name, at: at.clone(), option: place.key, spec, files, scripts };
             reader.read(entry, problems, &mut functions)
         });
         if name.is_required(place.kind) && !is_present {
             missing.push((name, entry.map_or_else(|| place.at[0].clone(), |(_, at)| at)));
         }
     }
-    // Who logs in to a database has no API client.
+    // A database login needs no API client.
     let is_database = matches!(functions.get(&FunctionName::Test), Some(Function::Database(_)));
     missing.retain(|(name, _)| *name != FunctionName::MakeApiClient || !is_database);
     for (name, at) in missing {
@@ -105,7 +105,7 @@ pub(super) fn read(
 }
 
 /// Reads one function.
-struct Reader<'a> {
+struct FunctionReader<'a> {
     name: FunctionName,
     at: String,
     option: &'a str,
@@ -114,18 +114,18 @@ struct Reader<'a> {
     scripts: &'a Arc<Files>,
 }
 
-/// Where an implementation is written: in a file, or inline in `spec.yml`.
-enum Source<'a> {
-    /// A value of a YAML file.
+/// An implementation's source: a file, or inline in `spec.yml`.
+enum ImplementationSource<'a> {
+    /// A value in a YAML file.
     Yaml { file: &'a str, document: Cow<'a, Document>, at: String },
-    /// A file of JavaScript or TypeScript.
+    /// A JavaScript or TypeScript file.
     Script(&'a str),
     /// JavaScript under `code` in `spec.yml`.
     Code(&'a str),
 }
 
-impl<'a> Reader<'a> {
-    /// Whether the function is there, be it faulty.
+impl<'a> FunctionReader<'a> {
+    /// Reads the function. Returns whether it is present, even if invalid.
     fn read(&self, entry: &'a Value, problems: &mut Problems, functions: &mut Functions) -> bool {
         let key = self.name.spec_key();
         if !entry.is_object() && !entry.is_null() {
@@ -143,14 +143,14 @@ impl<'a> Reader<'a> {
                 Some(implementation) => Some(implementation),
                 None => {
                     let known: Vec<&str> = Implementation::ALL.iter().map(|each| each.spec_value()).collect();
-                    let help = format!("write one of {} and not-supported", known.join(", "));
-                    self.spec_problem(problems, format!("the implementation type of `{key}` is not known"), help);
+                    let help = format!("use one of {} or not-supported", known.join(", "));
+                    self.spec_problem(problems, format!("unknown implementation type of `{key}`"), help);
                     return true;
                 }
             },
         };
         if let Some(declared) = declared.filter(|&declared| !self.runs(declared)) {
-            self.refuse(declared, problems);
+            self.reject(declared, problems);
             return true;
         }
         if let Some((implementation, source)) = self.source(entry, declared, problems)
@@ -161,23 +161,23 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Whether this implementation of the function runs. `test` may be called a mapping, for one of the format's own
-    /// examples does so; what is in its file decides.
+    /// Whether this implementation of the function can run. A `test` may be declared as a mapping, because one of the
+    /// format's own examples does it; its content decides.
     fn runs(&self, implementation: Implementation) -> bool {
         let is_mapped_test = implementation == Implementation::Mapping && self.name == FunctionName::Test;
         is_mapped_test || Implementation::allowed(self.name).contains(&implementation)
     }
 
-    /// Says why an implementation does not run, and what to write instead.
-    fn refuse(&self, implementation: Implementation, problems: &mut Problems) {
+    /// Reports why an implementation cannot run, and what to use instead.
+    fn reject(&self, implementation: Implementation, problems: &mut Problems) {
         let (key, kind) = (self.name.spec_key(), implementation.spec_value());
         let allowed: Vec<&str> = Implementation::allowed(self.name).iter().map(|each| each.spec_value()).collect();
         let message = if matches!(implementation, GraphQl | Operation) {
-            format!("`{key}` is implemented as {kind}, which Larder does not run: it has no operations")
+            format!("`{key}` is implemented as {kind}, which Larder does not run because it has no operations")
         } else {
             format!("`{key}` cannot be implemented as {kind}")
         };
-        self.spec_problem(problems, message, format!("write it as {}", allowed.join(" or ")));
+        self.spec_problem(problems, message, format!("implement it as {}", allowed.join(" or ")));
     }
 
     /// Finds the implementation: inline, else at `filePath`, else under the function's own file names.
@@ -186,22 +186,23 @@ impl<'a> Reader<'a> {
         entry: &'a Value,
         declared: Option<Implementation>,
         problems: &mut Problems,
-    ) -> Option<(Implementation, Source<'a>)> {
+    ) -> Option<(Implementation, ImplementationSource<'a>)> {
         if let Some(code) = entry.get("code") {
             if !self.runs(JavaScript) {
-                self.refuse(JavaScript, problems);
+                self.reject(JavaScript, problems);
                 return None;
             }
             let Some(code) = code.as_str() else {
-                let message = format!("`code` of `{}` must be a text", self.name.spec_key());
+                let message = format!("`code` of `{}` must be a string", self.name.spec_key());
                 self.spec_problem(problems, message, "write the JavaScript under `code: |`".to_owned());
                 return None;
             };
-            return Some((JavaScript, Source::Code(code)));
+            return Some((JavaScript, ImplementationSource::Code(code)));
         }
         if entry.get("mapping").is_some() {
             let document = Cow::Borrowed(self.spec);
-            let source = Source::Yaml { file: "spec.yml", document, at: pointer::child(&self.at, "mapping") };
+            let source =
+                ImplementationSource::Yaml { file: "spec.yml", document, at: pointer::child(&self.at, "mapping") };
             return Some((declared.unwrap_or(Implementation::Mapping), source));
         }
         let candidates = match entry.get("filePath").and_then(Value::as_str) {
@@ -218,23 +219,23 @@ impl<'a> Reader<'a> {
         });
         let Some((implementation, file, text)) = found else {
             let paths: Vec<&str> = candidates.iter().map(|(_, path)| path.as_str()).collect();
-            let message = format!("the file of `{}` is missing", self.name.spec_key());
+            let message = format!("the file for `{}` is missing", self.name.spec_key());
             self.spec_problem(problems, message, format!("add one of {}", paths.join(", ")));
             return None;
         };
         if !self.runs(implementation) {
-            self.refuse(implementation, problems);
+            self.reject(implementation, problems);
             return None;
         }
         if implementation == JavaScript {
-            return Some((implementation, Source::Script(file)));
+            return Some((implementation, ImplementationSource::Script(file)));
         }
         let document = Cow::Owned(problems.parse_yaml(file, text)?);
-        Some((implementation, Source::Yaml { file, document, at: String::new() }))
+        Some((implementation, ImplementationSource::Yaml { file, document, at: String::new() }))
     }
 
-    /// The files that may hold the function: the option's own folder first. Without a declared implementation, those of
-    /// every one.
+    /// The files that may contain the function, the option's own folder first. Without a declared implementation, all
+    /// allowed ones are tried.
     fn candidates(&self, declared: Option<Implementation>) -> Vec<(Implementation, String)> {
         let mut implementations = match declared {
             Some(Implementation::Mapping) if self.name == FunctionName::Test => vec![Implementation::Mapping, Rest],
@@ -257,23 +258,28 @@ impl<'a> Reader<'a> {
         candidates
     }
 
-    fn build(&self, implementation: Implementation, source: Source<'_>, problems: &mut Problems) -> Option<Function> {
+    fn build(
+        &self,
+        implementation: Implementation,
+        source: ImplementationSource<'_>,
+        problems: &mut Problems,
+    ) -> Option<Function> {
         let name = self.name.spec_key();
         let (file, document, at) = match source {
-            Source::Script(file) => {
+            ImplementationSource::Script(file) => {
                 return Some(Function::JavaScript(Script::new(Arc::clone(self.scripts), file, name)));
             }
-            Source::Code(code) => {
+            ImplementationSource::Code(code) => {
                 let entry = format!("auth/{name}.inline.js");
                 let mut files = Files::clone(self.scripts);
                 files.insert(entry.clone(), code.to_owned());
                 return Some(Function::JavaScript(Script::new(Arc::new(files), entry, name)));
             }
-            Source::Yaml { file, document, at } => (file, document, at),
+            ImplementationSource::Yaml { file, document, at } => (file, document, at),
         };
         let mut problem = |pointer: &str, message: String, help: String| {
             let line = document.line(&format!("{at}{pointer}"));
-            problems.push(Problem { file: file.to_owned(), line, message, help });
+            problems.push(FolderProblem { file: file.to_owned(), line, message, help });
         };
         let value = document.value.pointer(&at)?;
         if value.is_null() {
@@ -288,9 +294,9 @@ impl<'a> Reader<'a> {
                 return None;
             }
             Implementation::Mapping if self.name != FunctionName::Test => {
-                for key in self.unheeded(value) {
+                for key in self.unsupported_keys(value) {
                     let message = format!("`{key}` of the API client is not supported");
-                    problem(&pointer::child(settings_of(value), key), message, "leave it out".to_owned());
+                    problem(&pointer::child(settings_of(value), key), message, "remove it".to_owned());
                 }
                 self.mapping(value).map(Function::Mapping)
             }
@@ -301,7 +307,7 @@ impl<'a> Reader<'a> {
         match built {
             Ok(function) => Some(function),
             Err(malformed) => {
-                for Malformed { pointer, message, help } in malformed {
+                for MalformedValue { pointer, message, help } in malformed {
                     problem(&pointer, message, help);
                 }
                 None
@@ -309,15 +315,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A mapping. Response handlers are formulas over a response that is not there yet, and so they are kept as they
-    /// are until there is one.
-    fn mapping(&self, value: &Value) -> Result<Mapping, Vec<Malformed>> {
+    /// Parses a mapping. Response handlers are formulas over a response that does not exist yet, so they are kept
+    /// unevaluated until it does.
+    fn mapping(&self, value: &Value) -> Result<Mapping, Vec<MalformedValue>> {
         let mapping = Mapping::parse(value.clone())?;
         Ok(if self.name == FunctionName::MakeApiClient { mapping.leaving("responseHandlers") } else { mapping })
     }
 
-    /// What a mapping of `makeApiClient` may legally return and nothing here would heed.
-    fn unheeded(&self, value: &Value) -> Vec<&'static str> {
+    /// The keys that the format allows in the result of `makeApiClient` but Larder does not support.
+    fn unsupported_keys(&self, value: &Value) -> Vec<&'static str> {
         if self.name != FunctionName::MakeApiClient {
             return Vec::new();
         }
@@ -331,12 +337,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the settings of an API client stand: bare, or under `args`.
+/// The pointer to an API client's settings: at the top level, or under `args`.
 fn settings_of(client: &Value) -> &'static str {
     if client.get("args").is_some_and(Value::is_object) { "/args" } else { "" }
 }
 
-/// The implementation a file's name tells; the longest suffix decides.
+/// The implementation that a file's name indicates; the longest suffix wins.
 fn by_suffix(path: &str) -> Option<Implementation> {
     let suffixes = Implementation::ALL.into_iter().flat_map(|each| each.suffixes().iter().map(move |&s| (s, each)));
     suffixes.filter(|(suffix, _)| path.ends_with(suffix)).max_by_key(|(suffix, _)| suffix.len()).map(|(_, each)| each)

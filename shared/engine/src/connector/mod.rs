@@ -1,10 +1,10 @@
-//! Connectors: what Larder knows about one application, as data.
+//! Connectors: everything Larder knows about a provider, as data.
 //!
 //! A connector is a folder in the format of Membrane's connectors:
 //!
 //! ```text
 //! hubspot/
-//!   spec.yml                      name, logo, parameters, and which functions there are
+//!   spec.yml                      name, logo, parameters, and the list of functions
 //!   auth/
 //!     get-oauth-config.map.yml    a mapping: YAML with formulas, see `mapping`
 //!     make-api-client.map.yml
@@ -15,8 +15,9 @@
 //! files --folder--> Connector --catalog--> by key
 //! ```
 //!
-//! Nothing here calls out or tells the time; only [`folder`] and [`catalog`] read files, when a connector is first asked for. What the
-//! format allows and Larder cannot run yet is a [`Problem`] when the folder is loaded, and concerns that connector alone.
+//! Nothing here makes network calls or reads the clock; only [`folder`] and [`catalog`] read files, when a connector is first
+//! needed. Features that the format allows but Larder cannot run are reported as a [`FolderProblem`] when the folder is
+//! loaded, and affect only that connector.
 
 pub mod api_client;
 pub mod api_request;
@@ -43,70 +44,69 @@ pub use api_request::{ApiBody, ApiRequest, RestError};
 pub use api_response::{ApiResponse, ErrorKey, Reading, Refused, ResponseError};
 pub use catalog::{BrokenConnector, Catalog, Folder};
 pub use database_login::{DatabaseLogin, Login};
-pub use folder::{Files, Problem};
-pub use mapping::{Malformed, Mapping};
+pub use folder::{Files, FolderProblem};
+pub use mapping::{MalformedValue, Mapping};
 pub use refresh_rules::RefreshRules;
 pub use rest::{RestMapping, test_passed};
 pub use script::Script;
 use serde_json::{Map, Value};
 
-/// One application that tenants can connect to.
+/// A provider that tenants can connect to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connector {
-    /// Unique; letters, digits, `_`, `.` and `-`, at most 100.
+    /// The unique key: at most 100 letters, digits, `_`, `.`, and `-`.
     pub key: String,
-    /// For people; the key if the folder gives none.
+    /// The display name; the key if the folder has none.
     pub name: String,
-    /// The application's logo.
+    /// The provider's logo.
     pub logo_uri: Option<String>,
-    /// The schema of the parameters that whoever runs Larder sets, such as `clientId`.
+    /// The schema of the integration's parameters, such as `clientId`.
     pub parameters_schema: Option<Value>,
-    /// The ways to connect, in the order of the file; never empty. A connector without `options` has one, whose key is
-    /// empty.
+    /// The auth options, in file order; never empty. A connector without `options` has one, with an empty key.
     pub options: Vec<Arc<AuthOption>>,
 }
 
 impl Connector {
-    /// The way to connect with a key; `""` is the connector itself.
+    /// The auth option with this key; `""` is the connector itself.
     pub fn option(&self, key: &str) -> Option<&Arc<AuthOption>> {
         self.options.iter().find(|option| option.key == key)
     }
 }
 
-/// One way to connect to an application: what `auth` says, and over it what the option says.
+/// One way to connect to a provider: the settings of `auth`, overridden by the option's own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuthOption {
-    /// Its key in `auth.options`; empty for the connector itself.
+    /// The key in `auth.options`; empty for the connector itself.
     pub key: String,
     /// The kind of authentication.
     pub kind: AuthType,
-    /// For people.
+    /// The title shown to end users.
     pub title: Option<String>,
-    /// For people.
+    /// The description shown to end users.
     pub description: Option<String>,
-    /// Where whoever connects finds help.
+    /// The help page for end users.
     pub help_uri: Option<String>,
-    /// Over `connectorParameters`; where it is there and its value is falsy, nobody can connect this way.
+    /// A mapping over `connectorParameters`; if its value is falsy, the option is disabled.
     pub enabled: Option<Mapping>,
-    /// The schema of what is asked from whoever connects: `inputSchema`, else `ui.schema`, else the connector's own.
+    /// The schema of the end user's input: `inputSchema`, else `ui.schema`, else the connector's own.
     pub input_schema: Option<Value>,
-    /// The schema of the parameters that this way needs, the connector's own included.
+    /// The schema of the parameters that this option needs, including the connector's own.
     pub parameters_schema: Option<Value>,
     /// The schema of the credentials: `customCredentialsSchema`, else `credentialsSchema`.
     pub credentials_schema: Option<Value>,
-    /// The functions that are implemented.
+    /// The implemented functions.
     pub functions: BTreeMap<FunctionName, Function>,
-    /// How the answers to `refreshCredentials` are read.
+    /// The rules for reading responses to `refreshCredentials`.
     pub refresh_rules: RefreshRules,
 }
 
 impl AuthOption {
-    /// The connector's own implementation of a function, if it has one.
+    /// The connector's implementation of a function, if it has one.
     pub fn function(&self, name: FunctionName) -> Option<&Function> {
         self.functions.get(&name)
     }
 
-    /// Whether one can connect this way with these parameters.
+    /// Whether the option is enabled with these parameters.
     pub fn is_enabled(&self, connector_parameters: &Map<String, Value>) -> bool {
         let Some(enabled) = &self.enabled else { return true };
         let variables = serde_json::json!({ "connectorParameters": connector_parameters });
@@ -121,11 +121,11 @@ pub enum AuthType {
     OAuth2,
     /// OAuth 1.0a (RFC 5849).
     OAuth1,
-    /// What whoever connects enters, such as an API key or a login.
+    /// Credentials that the end user enters: an API key or a login.
     ClientCredentials,
-    /// An OAuth client that belongs to the operator of Larder, by its key.
+    /// An OAuth client that belongs to Larder's operator, by its key.
     Proxy(String),
-    /// No credentials: requests carry a token that the workspace has signed.
+    /// No credentials: requests carry a token signed by the workspace.
     MembraneToken(TokenHeaders),
 }
 
@@ -139,11 +139,11 @@ pub enum TokenHeaders {
 }
 
 impl AuthType {
-    /// Their names in `spec.yml`.
+    /// All names in `spec.yml`.
     pub const NAMES: [&'static str; 6] =
         ["oauth2", "oauth1", "client-credentials", "proxy", "membrane-token", "integration-app-token"];
 
-    /// Its name in `spec.yml`.
+    /// The name in `spec.yml`.
     pub fn spec_name(&self) -> &'static str {
         match self {
             Self::OAuth2 => "oauth2",
@@ -155,13 +155,13 @@ impl AuthType {
         }
     }
 
-    /// Whether a connection is made in one step, without sending the browser elsewhere.
+    /// Whether connecting takes one step, without a redirect to the provider.
     pub fn is_immediate(&self) -> bool {
         matches!(self, Self::ClientCredentials | Self::MembraneToken(_))
     }
 }
 
-/// The functions a connector may implement.
+/// The functions that a connector may implement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FunctionName {
     /// Returns the client, the endpoints and the scopes.
@@ -172,13 +172,13 @@ pub enum FunctionName {
     GetCredentialsFromAccessTokenResponse,
     /// Turns the response to the refresh token into credentials.
     GetCredentialsFromRefreshTokenResponse,
-    /// Turns what was asked from whoever connects into credentials.
+    /// Turns the end user's input into credentials.
     GetCredentialsFromConnectionParameters,
-    /// Renews the credentials.
+    /// Refreshes the credentials.
     RefreshCredentials,
     /// Returns an [`ApiClient`].
     MakeApiClient,
-    /// Tells whether a connection works.
+    /// Checks whether a connection works.
     Test,
     /// Revokes the credentials.
     Disconnect,
@@ -213,7 +213,7 @@ impl FunctionName {
         }
     }
 
-    /// The key that older connectors use.
+    /// The key in older connectors.
     pub fn old_spec_key(self) -> Option<&'static str> {
         match self {
             Self::GetOAuthConfig => Some("oAuthConfig"),
@@ -222,7 +222,7 @@ impl FunctionName {
         }
     }
 
-    /// The base names of the function's file under `auth/`, in the order they are looked up.
+    /// The base names of the function's file under `auth/`, in lookup order.
     pub fn file_names(self) -> &'static [&'static str] {
         match self {
             Self::GetOAuthConfig => &["get-oauth-config", "oauth-config"],
@@ -239,7 +239,7 @@ impl FunctionName {
         }
     }
 
-    /// The authentication types whose connectors may implement the function, by their names in `spec.yml`.
+    /// The `spec.yml` names of the auth types whose connectors may implement the function.
     pub fn types(self) -> &'static [&'static str] {
         match self {
             Self::GetOAuthConfig => &["oauth2", "oauth1"],
@@ -252,7 +252,7 @@ impl FunctionName {
         }
     }
 
-    /// Whether its result becomes credentials, and so what answers it is held to the rules of token responses.
+    /// Whether its result becomes credentials. If so, responses to it follow the rules of token responses.
     pub fn gives_credentials(self) -> bool {
         matches!(
             self,
@@ -264,7 +264,7 @@ impl FunctionName {
         )
     }
 
-    /// Whether it asks for new tokens, which the answer may hold the only copy of.
+    /// Whether it requests new tokens, so that the response may hold the only copy of them.
     pub fn asks_for_tokens(self) -> bool {
         matches!(self, Self::GetTokenData | Self::GetCredentialsFromConnectionParameters | Self::RefreshCredentials)
     }
@@ -283,12 +283,12 @@ impl FunctionName {
 /// A function's implementation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Function {
-    /// Its result is a mapping over its arguments.
+    /// A mapping over the arguments.
     Mapping(Mapping),
-    /// It makes an HTTP request.
+    /// An HTTP request.
     Rest(RestMapping),
-    /// It is JavaScript.
+    /// A script.
     JavaScript(Script),
-    /// It logs in to a database.
+    /// A database login.
     Database(DatabaseLogin),
 }

@@ -1,4 +1,4 @@
-//! JSON pointers (RFC 6901): how problems say where in a file they are.
+//! JSON pointers (RFC 6901), which locate problems in a file.
 
 /// The pointer to `key` under the value that `parent` points to.
 pub(crate) fn child(parent: &str, key: &str) -> String {

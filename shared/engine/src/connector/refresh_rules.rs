@@ -1,25 +1,25 @@
-//! The keys beside `refreshCredentials` in `spec.yml`: the rules for answers that `getOAuthConfig` has for token endpoints.
+//! The extra keys of `refreshCredentials` in `spec.yml`. They are the same rules that `getOAuthConfig` has for token endpoints.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Malformed, pointer};
+use super::{MalformedValue, pointer};
 use crate::oauth2::{code, documented};
 use crate::response::ErrorRules;
 
 documented! {
-    /// How the answers to `refreshCredentials` are read, whatever implements it.
+    /// The rules for reading responses to `refreshCredentials`, however it is implemented.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct RefreshRules {
-        /// `permanentErrors`: array of error codes, as in `getOAuthConfig`, after which the end user must connect again.
+        /// `permanentErrors`: array of error codes after which the end user must reconnect, as in `getOAuthConfig`.
         pub permanent_errors: Vec<String>,
-        /// `transientErrors`: array of error codes, as in `getOAuthConfig`, after which the refresh is tried again later.
+        /// `transientErrors`: array of error codes after which the refresh is retried later, as in `getOAuthConfig`.
         pub transient_errors: Vec<String>,
-        /// `refreshMargin`: seconds before the expiry when a refresh is due, as in `getOAuthConfig`.
+        /// `refreshMargin`: how many seconds before the expiry a refresh is due, as in `getOAuthConfig`.
         pub margin: Option<Duration>,
-        /// `defaultExpiresIn`: seconds that credentials live where the result gives no expiry, as in `getOAuthConfig`; of those
-        /// that `getCredentialsFromConnectionParameters` makes, too.
+        /// `defaultExpiresIn`: lifetime in seconds if the result has no expiry, as in `getOAuthConfig`; it also applies to the
+        /// result of `getCredentialsFromConnectionParameters`.
         pub default_expires_in: Option<Duration>,
     }
     also {}
@@ -29,8 +29,8 @@ impl RefreshRules {
     /// Reads an entry of `spec.yml`.
     ///
     /// # Errors
-    /// Everything that is malformed.
-    pub(super) fn read(entry: &Value) -> Result<Self, Vec<Malformed>> {
+    /// Everything malformed.
+    pub(super) fn read(entry: &Value) -> Result<Self, Vec<MalformedValue>> {
         let mut malformed = Vec::new();
         let rules = Self {
             permanent_errors: codes(entry, "permanentErrors", &mut malformed),
@@ -41,22 +41,22 @@ impl RefreshRules {
         if malformed.is_empty() { Ok(rules) } else { Err(malformed) }
     }
 
-    /// The rules for error codes.
+    /// The rules that classify error codes.
     pub fn errors(&self) -> ErrorRules<'_> {
         ErrorRules { permanent: &self.permanent_errors, transient: &self.transient_errors }
     }
 }
 
-fn codes(entry: &Value, key: &str, malformed: &mut Vec<Malformed>) -> Vec<String> {
+fn codes(entry: &Value, key: &str, malformed: &mut Vec<MalformedValue>) -> Vec<String> {
     let Some(value) = given(entry, key) else { return Vec::new() };
     let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     items.iter().map(code).collect::<Option<_>>().unwrap_or_else(|| {
-        malformed.push(wrong(key, "must be an array of error codes", "write each code as text or as a whole number"));
+        malformed.push(wrong(key, "must be an array of error codes", "write each code as a string or a whole number"));
         Vec::new()
     })
 }
 
-fn seconds(entry: &Value, key: &str, malformed: &mut Vec<Malformed>) -> Option<Duration> {
+fn seconds(entry: &Value, key: &str, malformed: &mut Vec<MalformedValue>) -> Option<Duration> {
     let seconds = given(entry, key)?.as_u64().filter(|seconds| *seconds > 0);
     if seconds.is_none() {
         malformed.push(wrong(key, "must be a number of seconds", "write a whole number above 0"));
@@ -68,8 +68,8 @@ fn given<'a>(entry: &'a Value, key: &str) -> Option<&'a Value> {
     entry.get(key).filter(|value| !value.is_null())
 }
 
-fn wrong(key: &str, message: &str, help: &str) -> Malformed {
-    Malformed { pointer: pointer::child("", key), message: format!("`{key}` {message}"), help: help.to_owned() }
+fn wrong(key: &str, message: &str, help: &str) -> MalformedValue {
+    MalformedValue { pointer: pointer::child("", key), message: format!("`{key}` {message}"), help: help.to_owned() }
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn malformed_values_are_reported_by_key() {
         let entry =
             json!({"permanentErrors": [{}], "transientErrors": [0.5], "refreshMargin": "1", "defaultExpiresIn": 0});
         let malformed = RefreshRules::read(&entry).expect_err("all is wrong");

@@ -1,33 +1,33 @@
-//! REST mappings: one HTTP request described in YAML, and what is read from its response.
+//! REST mappings: an HTTP request described in YAML, and a mapping of its response.
 
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::api_client::texts;
+use super::api_client::string_entries;
 use super::api_request::{ApiBody, ApiRequest, RestError};
 use super::api_response::ApiResponse;
-use super::mapping::{Malformed, Mapping, js};
+use super::mapping::{MalformedValue, Mapping, js};
 
 /// A `.rest.yml` file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestMapping {
-    /// Appended to the API client's base URI, unless it is absolute; may contain `{placeholders}`.
+    /// The path, appended to the API client's base URI unless it is absolute; may contain `{placeholders}`.
     pub path: String,
     /// GET, POST, PUT, PATCH or DELETE.
     pub method: Method,
-    /// Gives `pathParameters`, `query`, `headers` and `data`.
+    /// Returns `pathParameters`, `query`, `headers`, and `data`.
     pub request_mapping: Option<Mapping>,
-    /// Gives the result out of `response`; without one the result is the body.
+    /// Maps `response` to the result; without it, the result is the body.
     pub response_mapping: Option<Mapping>,
 }
 
 impl RestMapping {
-    /// Reads `{path, method, requestMapping, responseMapping}`.
+    /// Parses `{path, method, requestMapping, responseMapping}`.
     ///
     /// # Errors
     ///
-    /// Everything that is malformed, in one text.
+    /// Everything malformed, in one string.
     pub fn parse(value: &Value) -> Result<Self, String> {
         Self::check(value).map_err(|malformed| {
             let lines: Vec<String> = malformed.iter().map(ToString::to_string).collect();
@@ -35,15 +35,15 @@ impl RestMapping {
         })
     }
 
-    /// Like [`RestMapping::parse`], with each mistake by itself.
+    /// Like [`RestMapping::parse`], but reports each mistake separately.
     ///
     /// # Errors
     ///
-    /// Everything that is malformed.
-    pub fn check(value: &Value) -> Result<Self, Vec<Malformed>> {
+    /// Everything malformed.
+    pub fn check(value: &Value) -> Result<Self, Vec<MalformedValue>> {
         let mut malformed = Vec::new();
         let mut wrong = |pointer: &str, message: &str, help: &str| {
-            malformed.push(Malformed {
+            malformed.push(MalformedValue {
                 pointer: pointer.to_owned(),
                 message: message.to_owned(),
                 help: help.to_owned(),
@@ -51,7 +51,7 @@ impl RestMapping {
         };
         let path = value.get("path").and_then(Value::as_str);
         if path.is_none() {
-            wrong("/path", "`path` must be a text", "write the path of the request, such as `path: /me`");
+            wrong("/path", "`path` must be a string", "write the path of the request, such as `path: /me`");
         }
         let method = value.get("method").and_then(Value::as_str).and_then(method);
         if method.is_none() {
@@ -64,7 +64,9 @@ impl RestMapping {
                 Ok(mapping) => Some(mapping),
                 Err(inside) => {
                     malformed.extend(
-                        inside.into_iter().map(|each| Malformed { pointer: format!("/{key}{}", each.pointer), ..each }),
+                        inside
+                            .into_iter()
+                            .map(|each| MalformedValue { pointer: format!("/{key}{}", each.pointer), ..each }),
                     );
                     None
                 }
@@ -79,7 +81,7 @@ impl RestMapping {
         }
     }
 
-    /// The request with its path's parameters filled in. `data` goes as JSON, or as a form if a header says so.
+    /// Builds the request and fills in the path's parameters. `data` is sent as JSON, or as a form if a header says so.
     ///
     /// # Errors
     ///
@@ -87,7 +89,7 @@ impl RestMapping {
     pub fn request(&self, variables: &Value) -> Result<ApiRequest, RestError> {
         let parts = self.request_mapping.as_ref().and_then(|mapping| mapping.evaluate(variables));
         let part = |name: &'static str| {
-            texts(parts.as_ref().and_then(|parts| parts.get(name))).ok_or(RestError::NotAnObject(name))
+            string_entries(parts.as_ref().and_then(|parts| parts.get(name))).ok_or(RestError::NotAnObject(name))
         };
         Ok(ApiRequest {
             method: self.method.clone(),
@@ -99,8 +101,8 @@ impl RestMapping {
         })
     }
 
-    /// The result of a request that succeeded; `None` is undefined. The response mapping sees `response.data`, `.headers`
-    /// (names in lower case), `.statusCode` and `.status` besides the variables.
+    /// The result of a successful request; `None` is undefined. In addition to the variables, the response mapping sees
+    /// `response.data`, `.headers` (with lowercase names), `.statusCode`, and `.status`.
     pub fn result(&self, mut variables: Map<String, Value>, response: ApiResponse) -> Option<Value> {
         let Some(mapping) = &self.response_mapping else { return Some(response.into_data()) };
         variables.insert("response".to_owned(), response.into_variable());
@@ -108,7 +110,7 @@ impl RestMapping {
     }
 }
 
-/// Whether a `test` passed: any 2xx does, unless a response mapping says otherwise by a falsy result.
+/// Whether a `test` passed: any 2xx passes, unless a response mapping returns a falsy result.
 pub fn test_passed(result: Option<&Value>, has_response_mapping: bool) -> bool {
     !has_response_mapping || js::truthy(result)
 }
@@ -118,7 +120,7 @@ fn method(name: &str) -> Option<Method> {
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&method).then_some(method)
 }
 
-/// What JavaScript's `encodeURIComponent` leaves alone.
+/// The characters that JavaScript's `encodeURIComponent` encodes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -130,11 +132,11 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// Puts the encoded parameters into the placeholders of a path.
+/// Replaces the placeholders in a path with the encoded parameters.
 fn fill(path: &str, parameters: &[(String, String)]) -> Result<String, RestError> {
     let mut filled = String::new();
     let mut rest = path;
-    // The last placeholder in the segment that is being written.
+    // The last placeholder in the current segment.
     let mut last: Option<&str> = None;
     while let Some(at) = rest.find(['{', '/', '?']) {
         filled.push_str(&rest[..at]);
@@ -161,7 +163,7 @@ fn fill(path: &str, parameters: &[(String, String)]) -> Result<String, RestError
     Ok(filled)
 }
 
-/// The URL parser takes `.` and `..` for steps within the path, encoded or not, so that encoding is no help here.
+/// Rejects `.` and `..` segments: the URL parser resolves them even when they are encoded.
 fn check_segment(filled: &str, placeholder: Option<&str>) -> Result<(), RestError> {
     let segment = filled.rsplit('/').next().unwrap_or_default();
     let decoded = segment.to_ascii_lowercase().replace("%2e", ".");

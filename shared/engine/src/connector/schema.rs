@@ -1,23 +1,23 @@
-//! Data schemas: what parameters and inputs must look like. A subset of JSON Schema with some words of its own, which
-//! say nothing about validity.
+//! Data schemas, which describe parameters and inputs: a subset of JSON Schema with extra keywords that do not affect
+//! validity.
 
 use serde_json::{Map, Value};
 
-/// A value that does not fit its schema. The text holds nothing of the value.
+/// A value that does not match its schema. The message never contains the value.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct FieldError {
     /// The field, as a path with dots; empty for the whole value.
     pub field: String,
-    /// What is wrong with it.
+    /// The message, worded to follow the field's name.
     pub message: String,
 }
 
-/// The schema itself cannot be used.
+/// An unusable schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unusable(String);
 
-/// Puts a schema over another: the properties and the required ones of both, otherwise the upper one's words.
+/// Merges two schemas: `properties` and `required` are combined, any other keyword is `upper`'s.
 pub(super) fn merged(lower: Option<Value>, upper: Option<Value>) -> Option<Value> {
     let (lower, upper) = match (lower, upper) {
         (Some(Value::Object(lower)), Some(Value::Object(upper))) => (lower, upper),
@@ -39,7 +39,7 @@ pub(super) fn merged(lower: Option<Value>, upper: Option<Value>) -> Option<Value
     Some(Value::Object(merged))
 }
 
-/// The input with the defaults of its schema for what is missing.
+/// Fills in the schema's defaults for missing inputs.
 pub fn with_defaults(schema: Option<&Value>, mut input: Map<String, Value>) -> Map<String, Value> {
     let properties = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
     for (name, property) in properties.into_iter().flatten() {
@@ -52,11 +52,10 @@ pub fn with_defaults(schema: Option<&Value>, mut input: Map<String, Value>) -> M
     input
 }
 
-/// What of an object does not fit its schema, field by field; nothing where there is no schema. A member that is null
-/// counts as left out.
+/// Validates an object and returns its invalid fields. Without a schema, everything is valid. Null counts as missing.
 ///
 /// # Errors
-/// When the schema is none.
+/// When the schema itself is invalid.
 pub fn validate(schema: Option<&Value>, object: &Map<String, Value>) -> Result<Vec<FieldError>, Unusable> {
     let Some(schema) = schema else { return Ok(Vec::new()) };
     let validator = jsonschema::options()
@@ -69,7 +68,7 @@ pub fn validate(schema: Option<&Value>, object: &Map<String, Value>) -> Result<V
     Ok(validator.iter_errors(&value).map(|error| field_error(schema, &error)).collect())
 }
 
-/// One line for people out of many fields.
+/// A one-line summary of all invalid fields.
 pub fn summary(errors: &[FieldError]) -> String {
     let lines: Vec<String> = errors
         .iter()
@@ -92,16 +91,16 @@ fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Field
         Kind::AdditionalProperties { unexpected } => match unexpected.as_slice() {
             [name] => {
                 field.push(name.clone());
-                "is not known".to_owned()
+                "is unknown".to_owned()
             }
-            names => format!("has fields that are not known: {}", names.join(", ")),
+            names => format!("has unknown fields: {}", names.join(", ")),
         },
         Kind::Pattern { pattern } => format!("must match {pattern}"),
         Kind::MinLength { limit: 1 } => "must not be empty".to_owned(),
         _ => error.masked_with("").to_string().trim_start().to_owned(),
     };
     let pointer = format!("/properties/{}", field.join("/properties/"));
-    // A schema may explain in its own words what is wanted.
+    // A schema may bring its own error message.
     let hint = schema.pointer(&pointer).and_then(|property| property.get("errorMessage")).and_then(Value::as_str);
     FieldError { field: field.join("."), message: hint.map_or(message, str::to_owned) }
 }
@@ -132,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn words_of_data_schemas_say_nothing_about_validity() {
+    fn keywords_beyond_json_schema_do_not_affect_validity() {
         let schema = json!({"title": "T", "isImplied": true, "referenceRecords": [{"id": "a", "name": "A"}],
             "properties": {"a": {"type": "string", "format": "password", "allowCustom": true, "isRichText": true}}});
         assert!(errors(schema, json!({"a": "x", "b": 1})).is_empty());
     }
 
     #[test]
-    fn a_malformed_schema_is_an_error_of_its_own() {
+    fn a_malformed_schema_is_an_error() {
         assert!(validate(Some(&json!({"type": "magic"})), &Map::new()).is_err());
         assert!(validate(None, &Map::new()).unwrap().is_empty());
     }
@@ -156,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn null_counts_as_left_out() {
+    fn null_counts_as_missing() {
         let schema = json!({"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["b"]});
         assert_eq!(errors(schema, json!({"a": null, "b": null})), [("b".into(), "is missing".into())]);
     }
 
     #[test]
-    fn defaults_fill_what_is_missing() {
+    fn defaults_fill_in_missing_inputs() {
         let schema = json!({"properties": {"port": {"default": 5432}, "host": {"default": "h"}}});
         let input = json!({"host": "mine"}).as_object().cloned().unwrap();
         assert_eq!(Value::Object(with_defaults(Some(&schema), input)), json!({"host": "mine", "port": 5432}));

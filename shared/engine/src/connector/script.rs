@@ -1,13 +1,13 @@
-//! A function of a connector in JavaScript or TypeScript, as data. What runs it is [`crate::javascript`].
+//! A connector's function in JavaScript or TypeScript, as data. [`crate::javascript`] runs it.
 
 use std::sync::Arc;
 
 use super::Files;
 
-/// The suffixes that an import may leave out, in the order they are tried.
+/// The suffixes that an import may omit, in the order they are tried.
 const SUFFIXES: [&str; 7] = [".js", ".ts", ".mjs", ".cjs", ".json", "/index.js", "/index.ts"];
 
-/// One function: the file that exports it, and the files of its folder that it can import.
+/// One function: the file that exports it, and the files it can import.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Script {
     files: Arc<Files>,
@@ -16,12 +16,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// The function `function` (such as `getTokenData`) in the file `entry`, one of `files`, see [`Script::sources`].
+    /// The function `function` (`getTokenData`, say), exported by the file `entry` among `files`; see [`Script::sources`].
     pub fn new(files: Arc<Files>, entry: impl Into<String>, function: impl Into<String>) -> Self {
         Self { files, entry: entry.into(), function: function.into() }
     }
 
-    /// Those files of a folder that a script can import.
+    /// The files of a folder that scripts can import.
     pub fn sources(files: &Files) -> Files {
         let is_source =
             |path: &str| [".js", ".ts", ".mjs", ".cjs", ".json"].iter().any(|suffix| path.ends_with(suffix));
@@ -38,7 +38,7 @@ impl Script {
         &self.function
     }
 
-    /// A file's text.
+    /// A file's content.
     pub fn file(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(String::as_str)
     }
@@ -48,7 +48,7 @@ impl Script {
         self.files.keys().map(String::as_str)
     }
 
-    /// The file that a relative import such as `../lib/sign` in the file `base` stands for; never one outside the folder.
+    /// Resolves a relative import (`../lib/sign`, say) in the file `base`. Files outside the folder are never found.
     pub fn resolve(&self, base: &str, specifier: &str) -> Option<&str> {
         let mut parts: Vec<&str> = base.split('/').collect();
         parts.pop();
@@ -65,7 +65,7 @@ impl Script {
         let find = |path: &str| self.files.get_key_value(path).map(|(path, _)| path.as_str());
         find(&path)
             .or_else(|| SUFFIXES.iter().find_map(|suffix| find(format!("{path}{suffix}").trim_start_matches('/'))))
-            // TypeScript's own manner: `./sign.js` for what is written in sign.ts.
+            // TypeScript style: `./sign.js` imports sign.ts.
             .or_else(|| find(&format!("{}.ts", path.strip_suffix(".js")?)))
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_are_found_with_and_without_suffix() {
+    fn imports_resolve_with_and_without_a_suffix() {
         let script = script(&["auth/test.js", "auth/a.ts", "lib/b.mjs", "lib/c/index.js", "d.json", "index.js"]);
         for (specifier, path) in [
             ("./a", "auth/a.ts"),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_the_folder_is_found() {
+    fn imports_cannot_leave_the_folder() {
         let script = script(&["auth/test.js", "a.js"]);
         for specifier in ["../../a", "../../../etc/passwd", "./missing", "../auth/../../a.js"] {
             assert_eq!(script.resolve("auth/test.js", specifier), None, "{specifier}");

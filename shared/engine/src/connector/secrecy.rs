@@ -1,7 +1,7 @@
-//! Which parameters of an integration are secret, and which functions use one.
+//! Decides which of an integration's parameters are secret, and which functions use one.
 //!
-//! Functions are read as text, so that no formula and no script can hide a use: one that may use a secret counts as one that
-//! does.
+//! Functions are searched as plain strings, so no formula or script can hide a use: a function that may use a secret
+//! counts as using it.
 
 use larder::credentials::is_secret_name;
 use serde_json::Value;
@@ -11,26 +11,26 @@ use super::{AuthOption, Function, FunctionName, Script};
 const PARAMETERS: &str = "connectorParameters";
 
 impl AuthOption {
-    /// Whether a function, or the API client that its requests go through, uses a secret of the integration.
+    /// Whether a function, or the API client that sends its requests, uses one of the integration's secrets.
     pub fn uses_secrets(&self, name: FunctionName) -> bool {
         let functions = [name, FunctionName::MakeApiClient].into_iter().filter_map(|name| self.function(name));
         functions
             .into_iter()
-            .any(|function| texts_of(function).iter().any(|text| uses_secret(text, self.parameters_schema.as_ref())))
+            .any(|function| strings_of(function).iter().any(|text| uses_secret(text, self.parameters_schema.as_ref())))
     }
 
-    /// Whether the schema of the credentials says that a member is secret.
+    /// Whether the credentials schema marks a member as secret.
     pub fn is_secret_credential(&self, name: &str) -> bool {
         property(self.credentials_schema.as_ref(), name).is_some_and(is_hidden)
     }
 }
 
-/// Whether a parameter is secret: its schema says so, or its name. One that no schema names may be anything.
+/// Whether a parameter is secret, by its schema or its name. A parameter missing from the schema counts as secret.
 pub(crate) fn is_secret_parameter(schema: Option<&Value>, name: &str) -> bool {
     is_secret_name(name) || property(schema, name).is_none_or(is_hidden)
 }
 
-/// Whether a form hides what is typed.
+/// Whether a form hides the value as it is typed.
 pub(crate) fn is_hidden(property: &Value) -> bool {
     property.get("isSensitive") == Some(&Value::Bool(true))
         || property.get("format").is_some_and(|format| format == "password")
@@ -40,7 +40,7 @@ fn property<'a>(schema: Option<&'a Value>, name: &str) -> Option<&'a Value> {
     schema?.get("properties")?.get(name)
 }
 
-/// Whether a locator, an expression of JSONata or a program names a secret parameter, or all parameters at once.
+/// Whether a locator, a JSONata expression, or a script names a secret parameter, or all parameters at once.
 pub(crate) fn uses_secret(text: &str, schema: Option<&Value>) -> bool {
     let all_variables = text == "$" || text.contains("$$");
     all_variables
@@ -50,29 +50,29 @@ pub(crate) fn uses_secret(text: &str, schema: Option<&Value>) -> bool {
             .any(|rest| parameter(rest).is_none_or(|name| is_secret_parameter(schema, name)))
 }
 
-/// The name behind `connectorParameters`, as in `connectorParameters?.clientId`.
+/// The name after `connectorParameters`, as in `connectorParameters?.clientId`.
 fn parameter(rest: &str) -> Option<&str> {
     let rest = rest.strip_prefix('?').unwrap_or(rest).strip_prefix('.')?;
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     Some(&rest[..end]).filter(|name| !name.is_empty())
 }
 
-fn texts_of(function: &Function) -> Vec<&str> {
-    let mut texts = Vec::new();
+fn strings_of(function: &Function) -> Vec<&str> {
+    let mut strings = Vec::new();
     match function {
-        Function::Mapping(mapping) => collect(mapping.expression(), &mut texts),
+        Function::Mapping(mapping) => collect(mapping.expression(), &mut strings),
         Function::Rest(rest) => {
             for mapping in rest.request_mapping.iter().chain(&rest.response_mapping) {
-                collect(mapping.expression(), &mut texts);
+                collect(mapping.expression(), &mut strings);
             }
         }
-        Function::Database(login) => collect(login.expression(), &mut texts),
-        Function::JavaScript(script) => texts.extend(sources_of(script)),
+        Function::Database(login) => collect(login.expression(), &mut strings),
+        Function::JavaScript(script) => strings.extend(sources_of(script)),
     }
-    texts
+    strings
 }
 
-/// The function's own file, and those that are not another function's.
+/// The function's own file, and all files that don't belong to another function.
 fn sources_of(script: &Script) -> impl Iterator<Item = &str> {
     let is_other = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -82,11 +82,11 @@ fn sources_of(script: &Script) -> impl Iterator<Item = &str> {
     script.paths().filter(move |path| *path == script.entry() || !is_other(path)).filter_map(|path| script.file(path))
 }
 
-fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+fn collect<'a>(value: &'a Value, strings: &mut Vec<&'a str>) {
     match value {
-        Value::String(text) => texts.push(text),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-        Value::Object(object) => object.values().for_each(|value| collect(value, texts)),
+        Value::String(text) => strings.push(text),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, strings)),
+        Value::Object(object) => object.values().for_each(|value| collect(value, strings)),
         _ => {}
     }
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_parameter_is_found_wherever_it_is_used() {
+    fn every_use_of_a_secret_parameter_is_found() {
         let schema = json!({"properties": {
             "clientId": {"type": "string"}, "clientSecret": {}, "pin": {"isSensitive": true}, "region": {"enum": ["eu"]},
         }});
@@ -119,6 +119,6 @@ mod tests {
         for text in ["connectorParameters.clientId", "$.connectorParameters.region", "credentials.pin", "a?.b"] {
             assert!(!uses(text), "{text}");
         }
-        assert!(uses_secret("connectorParameters.clientId", None), "a parameter without a schema may be anything");
+        assert!(uses_secret("connectorParameters.clientId", None), "a parameter without a schema counts as secret");
     }
 }

@@ -1,8 +1,8 @@
-//! What somebody may have meant who wrote a word that is not known.
+//! Suggestions for misspelled words.
 
 use strsim::damerau_levenshtein;
 
-/// The known word nearest to what was written, if one is near enough to have been meant.
+/// The known word nearest to the written one, if it is close enough to be a typo.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = written.to_lowercase();
     let near = known.into_iter().map(|word| (damerau_levenshtein(&lower, &word.to_lowercase()), word));
@@ -17,7 +17,7 @@ mod tests {
     const KNOWN: [&str; 4] = ["clientId", "clientSecret", "scopes", "extra"];
 
     #[test]
-    fn a_slip_finds_its_word() {
+    fn a_typo_finds_its_word() {
         for (written, meant) in
             [("client_id", "clientId"), ("clientid", "clientId"), ("scope", "scopes"), ("scpoes", "scopes")]
         {
@@ -26,7 +26,7 @@ mod tests {
     }
 
     #[test]
-    fn another_word_finds_none() {
+    fn an_unrelated_word_finds_nothing() {
         for written in ["audience", "", "x", "clientName"] {
             assert_eq!(nearest(written, KNOWN), None, "{written}");
         }

@@ -1,4 +1,4 @@
-//! YAML 1.2 into JSON values that remember their lines.
+//! Parses YAML 1.2 into JSON values that remember their lines.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::pointer;
 
-/// How deep a file may be nested. The parser recurses; an unoptimised build on a thread of 2 MiB ends beyond 80.
+/// The maximum nesting depth. The parser recurses; an unoptimized build overflows a 2 MiB stack beyond depth 80.
 const MAX_DEPTH: usize = 48;
 
 /// A YAML file as a JSON value.
@@ -18,14 +18,14 @@ pub(crate) struct Document {
     lines: HashMap<String, u64>,
 }
 
-/// Why a file is no YAML, or more than is read.
+/// A file that is not valid YAML, or exceeds the limits.
 pub(crate) struct SyntaxError {
     pub(crate) line: Option<u64>,
     pub(crate) message: String,
 }
 
 impl Document {
-    /// Reads one document. Duplicate keys, non-finite numbers and aliases that grow without bounds are errors.
+    /// Parses one document. Duplicate keys, non-finite numbers, and aliases that expand without bound are errors.
     pub(crate) fn parse(text: &str) -> Result<Self, SyntaxError> {
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
@@ -48,7 +48,7 @@ impl Document {
         Ok(Self { value, lines })
     }
 
-    /// The line of the node that a JSON pointer leads to, or of the nearest node above it.
+    /// The line of the node at a JSON pointer, or of its nearest ancestor.
     pub(crate) fn line(&self, mut pointer: &str) -> Option<u64> {
         loop {
             if let Some(&line) = self.lines.get(pointer) {
@@ -59,20 +59,20 @@ impl Document {
     }
 }
 
-/// The error in one line; its snippet of the file is left out, for it may show a secret.
+/// The error in one line, without its snippet of the file, which may contain a secret.
 fn describe(error: &serde_saphyr::Error) -> String {
     let message = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
     message.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Only keys know their lines: a span around every node would take a deep file to the end of the stack.
+/// A node. Only keys carry spans: a span around every node would overflow the stack on a deep file.
 enum Node {
     Scalar(Value),
     List(Vec<Node>),
     Object(Vec<(Spanned<String>, Node)>),
 }
 
-/// Takes the lines out of a node. What has no key is on the line of its own first key, else of what it is in.
+/// Moves the lines out of a node. A node without a key has the line of its first key, or else of its parent.
 fn flatten(node: Node, line: u64, at: String, lines: &mut HashMap<String, u64>) -> Value {
     let mut line = line;
     let value = match node {
@@ -188,8 +188,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused_at(text: &str) -> Option<u64> {
-        Document::parse(text).err().expect("it is refused").line
+    fn rejected_at(text: &str) -> Option<u64> {
+        Document::parse(text).err().expect("an error").line
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_those_of_yaml_1_2() {
+    fn scalars_follow_yaml_1_2() {
         let value = parse("[yes, on, no, true, ~, null, 0o17, 1_000, 1.5, '1', 2026-01-01, 1e3, .5, 0x1F]").value;
         let expected =
             json!(["yes", "on", "no", true, null, null, 15, "1_000", 1.5, "1", "2026-01-01", 1000.0, 0.5, 31]);
@@ -217,18 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn bad_yaml_names_its_line() {
-        assert_eq!(refused_at("a: 1\nb: [1, 2\nc: }\n"), Some(3));
+    fn a_syntax_error_has_its_line() {
+        assert_eq!(rejected_at("a: 1\nb: [1, 2\nc: }\n"), Some(3));
     }
 
     #[test]
-    fn duplicate_keys_are_refused() {
-        assert_eq!(refused_at("a: 1\nb: 2\na: 3\n"), Some(3));
+    fn duplicate_keys_are_rejected() {
+        assert_eq!(rejected_at("a: 1\nb: 2\na: 3\n"), Some(3));
     }
 
     #[test]
     fn numbers_must_be_finite() {
-        assert_eq!(refused_at("a: 1\nb: .nan\n"), Some(2));
+        assert_eq!(rejected_at("a: 1\nb: .nan\n"), Some(2));
     }
 
     #[test]
@@ -237,29 +237,29 @@ mod tests {
     }
 
     #[test]
-    fn a_billion_laughs_are_refused() {
+    fn a_billion_laughs_are_rejected() {
         let mut bomb = "l0: &l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
         for level in 1..10 {
             let below = vec![format!("*l{}", level - 1); 10].join(", ");
             bomb.push_str(&format!("l{level}: &l{level} [{below}]\n"));
         }
-        refused_at(&bomb);
+        rejected_at(&bomb);
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(900_000), vec!["*a"; 100].join(", "));
-        refused_at(&long);
+        rejected_at(&long);
     }
 
     #[test]
-    fn a_deep_nest_is_refused() {
+    fn deep_nesting_is_rejected() {
         let nest = |depth: usize| format!("{}{}", "{a: ".repeat(depth), "}".repeat(depth));
         parse(&nest(MAX_DEPTH));
-        refused_at(&nest(MAX_DEPTH + 1));
-        refused_at(&nest(50_000));
-        refused_at(&"[".repeat(100_000));
-        refused_at(&"- ".repeat(100_000));
+        rejected_at(&nest(MAX_DEPTH + 1));
+        rejected_at(&nest(50_000));
+        rejected_at(&"[".repeat(100_000));
+        rejected_at(&"- ".repeat(100_000));
     }
 
     #[test]
-    fn a_second_document_is_refused() {
-        refused_at("a: 1\n---\nb: 2\n");
+    fn a_second_document_is_rejected() {
+        rejected_at("a: 1\n---\nb: 2\n");
     }
 }

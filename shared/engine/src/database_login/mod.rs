@@ -1,7 +1,7 @@
-//! Logging in to a database, which is the only way to know whether a login works.
+//! Logging in to a database, the only way to find out whether a login works.
 //!
-//! [`verify`] connects to addresses that [`Egress`] has checked, encrypts, logs in, runs `SELECT 1` and says goodbye. What
-//! the server says in words is never repeated, for it may repeat what it was sent: only its codes are.
+//! [`verify`] connects to addresses that [`Egress`] has checked, encrypts the connection, logs in, runs `SELECT 1` and
+//! disconnects. It reports the server's error codes but never its messages, which might echo the password.
 
 mod mysql;
 mod postgres;
@@ -14,56 +14,56 @@ use std::time::Duration;
 use crate::connector::database_login::{Driver, Login, Tls};
 use crate::egress::{Egress, EgressError};
 
-/// Why a login does not work, or was not tried.
+/// The reason why a login failed or was not attempted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// The server said no, and will say so again: a wrong password, an unknown database, a missing permission.
-    #[error("{host} refused the login: {message}")]
+    /// The server rejected the login, and would again: a wrong password, an unknown database, a missing permission.
+    #[error("{host} rejected the login: {message}")]
     Refused {
         /// The host.
         host: String,
-        /// What its code means.
+        /// The meaning of the server's error code.
         message: String,
     },
-    /// The network, a deadline, or a server that is busy or starting: it may work later.
+    /// The network failed, the deadline passed, or the server is busy or starting. It may work later.
     #[error("{host} is not available: {reason}")]
     Unavailable {
         /// The host.
         host: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The address may not be reached from here.
+    /// The address is off limits.
     #[error("logins to {host} are not allowed: {reason}")]
     NotAllowed {
         /// The host.
         host: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
-    /// The server does not encrypt, or its certificate is not valid for its host.
-    #[error("{host} offers no secure connection: {reason}")]
+    /// The server does not support encryption, or its certificate is not valid for its host.
+    #[error("no secure connection to {host}: {reason}")]
     Tls {
         /// The host.
         host: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 /// Logs in and out again.
 ///
-/// A login that does not say whether to encrypt must be encrypted, but for one to this machine itself, where it is
-/// encrypted if the server can.
+/// A login that does not specify `tls` requires encryption, except on this machine, where encryption is used if the
+/// server supports it.
 ///
 /// # Errors
-/// See [`LoginError`]. No text in it comes from the server, or has the password in it.
+/// See [`LoginError`]. None of its strings comes from the server or contains the password.
 pub async fn verify(egress: &Egress, login: &Login, deadline: Duration) -> Result<(), LoginError> {
     let attempt = async {
         let addresses = egress.addresses(&login.host, login.port).await.map_err(|error| match error {
-            EgressError::Refused { reason, .. } => Failure::NotAllowed(reason),
-            EgressError::Unreachable { reason, .. } => Failure::Unavailable(reason),
-            other => Failure::Unavailable(other.to_string()),
+            EgressError::Refused { reason, .. } => LoginFailure::NotAllowed(reason),
+            EgressError::Unreachable { reason, .. } => LoginFailure::Unavailable(reason),
+            other => LoginFailure::Unavailable(other.to_string()),
         })?;
         let tls = login.tls.unwrap_or_else(|| default_tls(&addresses));
         match login.driver {
@@ -71,9 +71,9 @@ pub async fn verify(egress: &Egress, login: &Login, deadline: Duration) -> Resul
             Driver::MySql => mysql::verify(login, &addresses, tls).await,
         }
     };
-    let late = || Err(Failure::Unavailable(format!("no answer within {} seconds", deadline.as_secs())));
+    let late = || Err(LoginFailure::Unavailable(format!("no response within {} seconds", deadline.as_secs())));
     let result = tokio::time::timeout(deadline, attempt).await.unwrap_or_else(|_| late());
-    result.map_err(|failure| failure.of(&login.host))
+    result.map_err(|failure| failure.at(&login.host))
 }
 
 fn default_tls(addresses: &[SocketAddr]) -> Tls {
@@ -83,15 +83,15 @@ fn default_tls(addresses: &[SocketAddr]) -> Tls {
 
 /// A [`LoginError`] without its host.
 #[derive(Debug, PartialEq)]
-enum Failure {
+enum LoginFailure {
     Refused(String),
     Unavailable(String),
     NotAllowed(&'static str),
     Tls(String),
 }
 
-impl Failure {
-    fn of(self, host: &str) -> LoginError {
+impl LoginFailure {
+    fn at(self, host: &str) -> LoginError {
         let host = host.to_owned();
         match self {
             Self::Refused(message) => LoginError::Refused { host, message },
@@ -101,7 +101,7 @@ impl Failure {
         }
     }
 
-    /// A connection that failed. rustls and the codecs of the protocols speak up as errors of the stream.
+    /// Classifies an I/O error. rustls and the protocol codecs report theirs as I/O errors, too.
     fn of_stream(error: &io::Error, driver: Driver) -> Self {
         match (error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()), error.kind()) {
             (Some(cause), _) => Self::Tls(cause.to_string()),
@@ -111,11 +111,11 @@ impl Failure {
     }
 
     fn no_protocol(driver: Driver) -> Self {
-        Self::Refused(format!("it does not answer as a {} server does", driver.name()))
+        Self::Refused(format!("it does not respond like a {} server", driver.name()))
     }
 }
 
-const NO_TLS: &str = "it does not encrypt connections";
+const NO_TLS: &str = "the server does not support encryption";
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +124,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::egress::Reach;
+    use crate::egress::AddressPolicy;
 
     const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -133,7 +133,7 @@ mod tests {
         Login { driver, host: host.into(), port, user: "larder".into(), password, database: "crm".into(), tls: None }
     }
 
-    /// A server that says something to whoever comes, and then reads on.
+    /// Starts a server that sends `says` to each client, then reads until the client disconnects. Returns its port.
     async fn server(says: &'static [u8]) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -149,14 +149,14 @@ mod tests {
         port
     }
 
-    async fn verified(login: &Login, deadline: Duration) -> LoginError {
-        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    async fn verify_error(login: &Login, deadline: Duration) -> LoginError {
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
         verify(&egress, login, deadline).await.unwrap_err()
     }
 
     #[tokio::test]
-    async fn nothing_private_is_reached() {
-        let egress = Egress::new(Reach::Public).unwrap();
+    async fn private_addresses_are_never_contacted() {
+        let egress = Egress::new(AddressPolicy::Public).unwrap();
         for driver in [Driver::Postgres, Driver::MySql] {
             for host in ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "::ffff:127.0.0.1", "0x7f.1"] {
                 let error = verify(&egress, &login(driver, host, 5432), DEADLINE).await.unwrap_err();
@@ -167,32 +167,33 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_resolve_is_unavailable() {
-        let error = verified(&login(Driver::Postgres, "nowhere.invalid", 5432), DEADLINE).await;
+        let error = verify_error(&login(Driver::Postgres, "nowhere.invalid", 5432), DEADLINE).await;
         assert!(matches!(error, LoginError::Unavailable { .. }), "{error}");
     }
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_runs_into_the_deadline() {
+    async fn a_silent_server_runs_into_the_deadline() {
         let port = server(b"").await;
         for driver in [Driver::Postgres, Driver::MySql] {
-            let error = verified(&login(driver, "127.0.0.1", port), Duration::from_secs(1)).await;
-            assert_eq!(error.to_string(), "127.0.0.1 is not available: no answer within 1 seconds");
+            let error = verify_error(&login(driver, "127.0.0.1", port), Duration::from_secs(1)).await;
+            assert_eq!(error.to_string(), "127.0.0.1 is not available: no response within 1 seconds");
         }
     }
 
     #[tokio::test]
-    async fn a_server_of_another_kind_is_told_apart() {
+    async fn a_server_of_another_kind_is_recognized() {
         let port = server(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
         for (driver, name) in [(Driver::Postgres, "PostgreSQL"), (Driver::MySql, "MySQL")] {
-            let error = verified(&login(driver, "127.0.0.1", port), DEADLINE).await;
-            let expected = format!("127.0.0.1 refused the login: it does not answer as a {name} server does");
+            let error = verify_error(&login(driver, "127.0.0.1", port), DEADLINE).await;
+            let expected = format!("127.0.0.1 rejected the login: it does not respond like a {name} server");
             assert_eq!(error.to_string(), expected);
         }
     }
 
     #[test]
-    fn only_this_machine_is_logged_in_to_without_a_demand_for_encryption() {
-        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+    fn encryption_is_required_except_on_this_machine() {
+        let addresses =
+            |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect::<Vec<SocketAddr>>();
         assert_eq!(default_tls(&addresses(&["127.0.0.1:1", "[::1]:1"])), Tls::Prefer);
         assert_eq!(default_tls(&addresses(&["127.0.0.1:1", "8.8.8.8:1"])), Tls::Require);
         assert_eq!(default_tls(&addresses(&["8.8.8.8:1"])), Tls::Require);

@@ -1,4 +1,4 @@
-//! Encrypted connections: rustls with aws-lc-rs and the machine's root certificates, as for HTTPS.
+//! Encrypted connections: rustls with aws-lc-rs and this machine's root certificates, as for HTTPS.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Encrypts a connection. The certificate is checked only if the connection is worth nothing without.
+/// Encrypts a connection, checking the certificate only if `is_checked`.
 pub(super) async fn connect(stream: TcpStream, host: &str, is_checked: bool) -> io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -28,17 +28,17 @@ pub(super) async fn connect(stream: TcpStream, host: &str, is_checked: bool) -> 
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
-/// As tokio-rustls gives its errors.
+/// Wraps an error like tokio-rustls does.
 fn invalid(error: Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// The machine's root certificates; those that cannot be read are left out.
+/// Returns this machine's root certificates, without unreadable ones.
 pub(super) fn roots() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
-/// Takes every certificate, for connections that would else not be encrypted at all.
+/// Accepts every certificate, for connections that would otherwise not be encrypted at all.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

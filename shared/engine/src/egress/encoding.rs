@@ -1,6 +1,6 @@
-//! `Content-Encoding` (RFC 9110 §8.4): no request asks for one, and some servers encode all the same.
+//! Decoding `Content-Encoding` (RFC 9110 §8.4): no request asks for it, but some servers encode anyway.
 //!
-//! Only gzip and deflate are decoded: they are what such servers send. `flate2` is in the binaries anyway, for MySQL.
+//! Only gzip and deflate are supported: these servers send nothing else. `flate2` is in the binaries anyway, for MySQL.
 
 use std::io::Read;
 
@@ -10,37 +10,37 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 use super::Response;
 
-/// The reason why nothing is decoded that grows beyond the limit.
-pub(super) const TOO_LARGE: &str = "it is too large";
-const DAMAGED: &str = "it is damaged";
-/// Encodings upon each other; servers send one.
-const LAYERS: usize = 2;
+/// The error for bodies that exceed the limit when decoded.
+pub(super) const TOO_LARGE: &str = "the body is too large";
+const CORRUPT: &str = "the body is corrupt";
+/// The maximum number of encodings on top of each other. Servers send one.
+const MAX_LAYERS: usize = 2;
 
-/// Decodes the body of a response, to at most `limit` bytes. Where that fails, the response is as it was.
+/// Decodes a response's body, to at most `limit` bytes. If that fails, the response remains unchanged.
 pub(super) fn decode(response: &mut Response, limit: usize) -> Result<(), &'static str> {
     let encodings = encodings(response);
     if encodings.is_empty() || response.body.is_empty() {
         return Ok(());
     }
-    if encodings.len() > LAYERS {
-        return Err("it is encoded several times");
+    if encodings.len() > MAX_LAYERS {
+        return Err("the body is encoded several times");
     }
     let mut whole = response.body.clone();
-    // The encoding that was applied last comes off first.
+    // The encoding that is listed last was applied last, so undo it first.
     for encoding in encodings.iter().rev() {
         let body: &[u8] = &whole;
         let decoded = match encoding.as_str() {
-            // Some servers only say that they encode.
+            // Some servers claim to encode but don't.
             "gzip" | "x-gzip" if !body.starts_with(b"\x1f\x8b") => continue,
-            // Some servers pad what they encode.
+            // Some servers add padding.
             "gzip" | "x-gzip" => match read(MultiGzDecoder::new(body), limit) {
-                Err(DAMAGED) => read(GzDecoder::new(body), limit)?,
+                Err(CORRUPT) => read(GzDecoder::new(body), limit)?,
                 result => result?,
             },
-            // RFC 9110 §8.4.1.2: a zlib stream, which some servers leave the frame of.
+            // A zlib stream (RFC 9110 §8.4.1.2), but some servers omit the zlib header.
             "deflate" if is_zlib(body) => read(ZlibDecoder::new(body), limit)?,
             "deflate" => read(DeflateDecoder::new(body), limit)?,
-            _ => return Err("its encoding is neither gzip nor deflate"),
+            _ => return Err("the encoding is neither gzip nor deflate"),
         };
         whole = decoded;
     }
@@ -50,7 +50,7 @@ pub(super) fn decode(response: &mut Response, limit: usize) -> Result<(), &'stat
     Ok(())
 }
 
-/// In the order in which they were applied.
+/// Returns a response's encodings in the order they were applied.
 fn encodings(response: &Response) -> Vec<String> {
     let values = response.headers.get_all(CONTENT_ENCODING).iter();
     let encodings = values.flat_map(|value| value.to_str().unwrap_or("unreadable").split(','));
@@ -60,12 +60,12 @@ fn encodings(response: &Response) -> Vec<String> {
 
 fn read(decoder: impl Read, limit: usize) -> Result<Bytes, &'static str> {
     let mut decoded = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(most).read_to_end(&mut decoded).map_err(|_| DAMAGED)?;
+    let just_over = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    decoder.take(just_over).read_to_end(&mut decoded).map_err(|_| CORRUPT)?;
     if decoded.len() > limit { Err(TOO_LARGE) } else { Ok(decoded.into()) }
 }
 
-/// RFC 1950 §2.2: the method is 8, and the first two bytes are a multiple of 31.
+/// Checks for a zlib header: the method is 8, and the first two bytes are a multiple of 31 (RFC 1950 §2.2).
 fn is_zlib(body: &[u8]) -> bool {
     matches!(body, [first, second, ..] if first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0)
 }
@@ -85,8 +85,8 @@ mod tests {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_str(encoding).expect("a value"));
         let mut response = Response::new(StatusCode::OK, headers, body);
         let decoded = decode(&mut response, 1000);
-        let is_left = decoded.is_err() || response.body.is_empty() || encoding == "identity";
-        assert_eq!(response.headers.contains_key(CONTENT_ENCODING), is_left);
+        let is_kept = decoded.is_err() || response.body.is_empty() || encoding == "identity";
+        assert_eq!(response.headers.contains_key(CONTENT_ENCODING), is_kept);
         decoded.map(|()| response.body.to_vec())
     }
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_servers_encode_unasked_are_decoded() {
+    fn unrequested_encodings_are_decoded() {
         let text = b"{\"access_token\":\"a\"}";
         for (encoding, body) in [
             ("gzip", gzip(text)),
@@ -123,16 +123,16 @@ mod tests {
         ] {
             assert_eq!(decoded(encoding, body).as_deref(), Ok(&text[..]), "{encoding}");
         }
-        assert_eq!(decoded("br", Vec::new()).as_deref(), Ok(&b""[..]), "there is nothing to decode");
+        assert_eq!(decoded("br", Vec::new()).as_deref(), Ok(&b""[..]), "an empty body needs no decoding");
     }
 
     #[test]
-    fn decoded_bytes_count_and_damage_is_reported() {
+    fn decoded_bytes_count_and_corruption_is_reported() {
         assert_eq!(decoded("gzip", gzip(&[b'a'; 1000])).map(|body| body.len()), Ok(1000));
         assert_eq!(decoded("gzip", gzip(&[b'a'; 1001])), Err(TOO_LARGE));
         assert_eq!(decoded("gzip", gzip(&vec![0; 100_000_000])), Err(TOO_LARGE));
-        assert_eq!(decoded("gzip", gzip(b"abcdef")[..12].to_vec()), Err("it is damaged"));
-        assert_eq!(decoded("br", b"x".to_vec()), Err("its encoding is neither gzip nor deflate"));
-        assert_eq!(decoded("gzip, gzip, gzip", gzip(b"x")), Err("it is encoded several times"));
+        assert_eq!(decoded("gzip", gzip(b"abcdef")[..12].to_vec()), Err("the body is corrupt"));
+        assert_eq!(decoded("br", b"x".to_vec()), Err("the encoding is neither gzip nor deflate"));
+        assert_eq!(decoded("gzip, gzip, gzip", gzip(b"x")), Err("the body is encoded several times"));
     }
 }

@@ -1,4 +1,4 @@
-//! Which addresses may be reached (SSRF).
+//! Deciding which addresses requests may reach (protection against SSRF).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,31 +9,31 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// What a refused address is reported as.
-pub(super) const REFUSED: &str = "the address is private or otherwise not on the public internet";
+/// The error for forbidden addresses.
+pub(super) const REFUSED: &str = "the address is not on the public internet";
 
-/// How far requests may go.
+/// The addresses that requests may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Public addresses over https.
+pub enum AddressPolicy {
+    /// Public addresses over HTTPS.
     Public,
-    /// Those, and this machine itself over http or https. For `cargo run` and `cargo lambda watch` alone.
+    /// Public addresses over HTTPS, and this machine over HTTP or HTTPS. Only for `cargo run` and `cargo lambda watch`.
     PublicAndLoopback,
-    /// A port of this machine, whatever the URL says, which is told the origin that was meant in the header
-    /// [`ORIGIN`]. For tests with a provider that is not there.
+    /// A port on this machine, regardless of the URL; the [`ORIGIN`] header carries the URL's origin. For tests with a
+    /// fake provider.
     Rerouted(u16),
 }
 
-/// The header that a rerouted request carries: `scheme://host` of its URL, with the port if it has one.
+/// The header of rerouted requests with the original URL's origin: `scheme://host`, with the port if it has one.
 pub const ORIGIN: &str = "x-larder-origin";
 
-impl Reach {
-    /// Whether a URL may be asked for, as far as can be told without resolving its name.
+impl AddressPolicy {
+    /// Checks whether a URL may be requested, as far as possible without resolving its name.
     ///
     /// # Errors
-    /// The reason why not.
+    /// The reason why it may not.
     pub fn allows_uri(self, uri: &Uri) -> Result<(), &'static str> {
-        // The same parser as the client's: it also reads hosts such as 0x7f.1 as the addresses that they are.
+        // Use the HTTP client's parser: it also recognizes hosts like 0x7f.1 as addresses.
         let url = Url::parse(&uri.to_string()).map_err(|_| "the URL is malformed")?;
         let address = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
@@ -56,7 +56,7 @@ impl Reach {
         }
     }
 
-    /// The addresses of a name that may be reached: none, if all that it has are forbidden.
+    /// Resolves a name to its allowed addresses. The result is empty if all of them are forbidden.
     pub(super) async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         self.checked(look_up(host.to_owned(), port)).await
     }
@@ -73,7 +73,7 @@ impl Reach {
         }
     }
 
-    /// Sends a request elsewhere, if that is what is wanted.
+    /// Sends a request to this machine instead if this is [`Self::Rerouted`].
     pub(super) fn reroute(self, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
         let Self::Rerouted(port) = self else { return request };
         let uri = request.uri();
@@ -90,28 +90,28 @@ impl Reach {
 
 type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-/// Asks the system.
+/// Resolves a name with the system's resolver.
 fn look_up(host: String, port: u16) -> LookingUp {
     Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
 }
 
-/// The system's resolver, but for what may not be reached. The client connects to the very addresses checked here.
+/// The system's resolver, without forbidden addresses. The client connects to exactly the addresses checked here.
 pub(super) struct GuardedResolver {
-    reach: Reach,
+    policy: AddressPolicy,
     look_up: fn(String, u16) -> LookingUp,
 }
 
 impl GuardedResolver {
-    pub(super) fn new(reach: Reach) -> Self {
-        Self { reach, look_up }
+    pub(super) fn new(policy: AddressPolicy) -> Self {
+        Self { policy, look_up }
     }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { reach, look_up } = *self;
+        let Self { policy, look_up } = *self;
         Box::pin(async move {
-            let allowed = reach.checked(look_up(name.as_str().to_owned(), 0)).await?;
+            let allowed = policy.checked(look_up(name.as_str().to_owned(), 0)).await?;
             if allowed.is_empty() {
                 return Err(REFUSED.into());
             }
@@ -120,13 +120,13 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// The addresses of IPv4 that are not on the public internet, by the registry of
-/// [special purposes](https://www.iana.org/assignments/iana-ipv4-special-registry) (RFC 6890) and the
+/// IPv4 addresses that are not on the public internet, according to IANA's
+/// [special-purpose registry](https://www.iana.org/assignments/iana-ipv4-special-registry) (RFC 6890) and the
 /// [address space](https://www.iana.org/assignments/ipv4-address-space) above unicast.
 const SPECIAL_V4: [Ipv4Net; 15] = [
     v4([0, 0, 0, 0], 8),       // "this network", RFC 791
     v4([10, 0, 0, 0], 8),      // private use, RFC 1918
-    v4([100, 64, 0, 0], 10),   // shared by carriers, RFC 6598
+    v4([100, 64, 0, 0], 10),   // shared address space (CGN), RFC 6598
     v4([127, 0, 0, 0], 8),     // loopback, RFC 1122
     v4([169, 254, 0, 0], 16),  // link-local, RFC 3927; cloud metadata
     v4([172, 16, 0, 0], 12),   // private use, RFC 1918
@@ -140,14 +140,14 @@ const SPECIAL_V4: [Ipv4Net; 15] = [
     v4([224, 0, 0, 0], 4),     // multicast, RFC 5771
     v4([240, 0, 0, 0], 4),     // reserved, RFC 1112, and broadcast, RFC 919
 ];
-/// The only [block](https://www.iana.org/assignments/ipv6-address-space) of IPv6 that public addresses come from.
+/// The only [IPv6 block](https://www.iana.org/assignments/ipv6-address-space) with public addresses.
 const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0], 3);
-/// The parts of that block that are not public, by the registry of
-/// [special purposes](https://www.iana.org/assignments/iana-ipv6-special-registry).
+/// The parts of that block that are not public, according to IANA's
+/// [special-purpose registry](https://www.iana.org/assignments/iana-ipv6-special-registry).
 const SPECIAL_V6: [Ipv6Net; 3] = [
-    v6([0x2001, 0], 23),     // protocol assignments, among them Teredo, RFC 2928
+    v6([0x2001, 0], 23),     // protocol assignments, including Teredo, RFC 2928
     v6([0x2001, 0xdb8], 32), // documentation, RFC 3849
-    v6([0x3fff, 0], 16),     // documentation, RFC 9637, and what is around it
+    v6([0x3fff, 0], 16),     // documentation, RFC 9637, and its surroundings
 ];
 
 const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
@@ -158,7 +158,7 @@ const fn v6([a, b]: [u16; 2], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-/// Whether an address is on the public internet.
+/// Returns whether an address is on the public internet.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -177,13 +177,13 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     GLOBAL_UNICAST_V6.contains(&address) && !SPECIAL_V6.iter().any(|net| net.contains(&address))
 }
 
-/// The IPv4 address that a v4-mapped, v4-compatible, NAT64 or 6to4 address stands for.
+/// Returns the IPv4 address inside a v4-mapped, v4-compatible, NAT64 or 6to4 address.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match (a, b, c, d, e, f) {
         (0, 0, 0, 0, 0, 0 | 0xffff) | (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(join(g, h)),
-        (0x64, 0xff9b, 1, ..) => Some(Ipv4Addr::UNSPECIFIED), // NAT64 of local use: wherever it leads, not public
+        (0x64, 0xff9b, 1, ..) => Some(Ipv4Addr::UNSPECIFIED), // local-use NAT64: never public, wherever it leads
         (0x2002, ..) => Some(join(b, c)),
         _ => None,
     }
@@ -195,26 +195,26 @@ mod tests {
 
     use super::*;
 
-    fn allowed(reach: Reach, uri: &str) -> bool {
-        reach.allows_uri(&uri.parse().expect("a URI")).is_ok()
+    fn allowed(policy: AddressPolicy, uri: &str) -> bool {
+        policy.allows_uri(&uri.parse().expect("a URI")).is_ok()
     }
 
     #[tokio::test]
-    async fn the_client_gets_the_addresses_that_were_checked_and_no_later_ones() {
+    async fn the_client_connects_only_to_checked_addresses() {
         static LOOKED_UP: AtomicUsize = AtomicUsize::new(0);
-        // A name whose second look-up leads inside (DNS rebinding).
+        // A name whose second lookup returns a private address (DNS rebinding).
         fn rebinding(_: String, port: u16) -> LookingUp {
             let address = if LOOKED_UP.fetch_add(1, Ordering::Relaxed) == 0 { [8, 8, 8, 8] } else { [127, 0, 0, 1] };
             Box::pin(async move { Ok(vec![SocketAddr::from((address, port))]) })
         }
-        let resolver = GuardedResolver { reach: Reach::Public, look_up: rebinding };
+        let resolver = GuardedResolver { policy: AddressPolicy::Public, look_up: rebinding };
         let resolved = resolver.resolve("app.example".parse().expect("a name")).await.expect("an address");
         assert_eq!(resolved.collect::<Vec<_>>(), [SocketAddr::from(([8, 8, 8, 8], 0))]);
         assert!(resolver.resolve("app.example".parse().expect("a name")).await.is_err());
     }
 
     #[test]
-    fn private_and_special_addresses_are_refused_however_they_are_written() {
+    fn private_and_special_addresses_are_forbidden_in_any_notation() {
         for host in [
             "127.0.0.1",
             "10.0.0.1",
@@ -246,15 +246,15 @@ mod tests {
             "[::127.0.0.1]",
             "[2001::1]",
         ] {
-            assert!(!allowed(Reach::Public, &format!("https://{host}/")), "{host}");
+            assert!(!allowed(AddressPolicy::Public, &format!("https://{host}/")), "{host}");
         }
         for host in ["8.8.8.8", "example.com", "[2606:4700::1111]", "[64:ff9b::8.8.8.8]", "172.32.0.1", "100.128.0.1"] {
-            assert!(allowed(Reach::Public, &format!("https://{host}/")), "{host}");
+            assert!(allowed(AddressPolicy::Public, &format!("https://{host}/")), "{host}");
         }
     }
 
     #[test]
-    fn the_neighbors_of_special_ranges_are_public() {
+    fn neighbors_of_special_ranges_are_public() {
         for (special, public) in [
             ("0.255.255.255", "1.0.0.0"),
             ("10.0.0.0", "9.255.255.255"),
@@ -285,37 +285,37 @@ mod tests {
             ("[2001:db8:ffff::]", "[2001:db9::]"),
             ("[3fff::]", "[3ffe:ffff::]"),
         ] {
-            assert!(!allowed(Reach::Public, &format!("https://{special}/")), "{special}");
-            assert!(allowed(Reach::Public, &format!("https://{public}/")), "{public}");
+            assert!(!allowed(AddressPolicy::Public, &format!("https://{special}/")), "{special}");
+            assert!(allowed(AddressPolicy::Public, &format!("https://{public}/")), "{public}");
         }
     }
 
     #[test]
-    fn http_is_for_this_machine_in_local_mode_only() {
-        assert!(!allowed(Reach::Public, "http://example.com/"));
-        assert!(!allowed(Reach::Public, "http://127.0.0.1/"));
-        assert!(!allowed(Reach::PublicAndLoopback, "http://example.com/"));
-        assert!(!allowed(Reach::PublicAndLoopback, "http://192.168.1.1/"));
+    fn http_is_allowed_only_to_this_machine_in_local_mode() {
+        assert!(!allowed(AddressPolicy::Public, "http://example.com/"));
+        assert!(!allowed(AddressPolicy::Public, "http://127.0.0.1/"));
+        assert!(!allowed(AddressPolicy::PublicAndLoopback, "http://example.com/"));
+        assert!(!allowed(AddressPolicy::PublicAndLoopback, "http://192.168.1.1/"));
         for host in ["127.0.0.1:9000", "[::1]:9000", "localhost:9000"] {
-            assert!(allowed(Reach::PublicAndLoopback, &format!("http://{host}/")), "{host}");
+            assert!(allowed(AddressPolicy::PublicAndLoopback, &format!("http://{host}/")), "{host}");
         }
     }
 
     #[test]
-    fn a_rerouted_request_goes_to_this_machine_with_its_origin_in_a_header() {
+    fn rerouted_requests_go_to_this_machine_with_an_origin_header() {
         let request = Request::get("https://api.example.com:8443/v1/me?a=b").body(Vec::new()).expect("a request");
-        let request = Reach::Rerouted(9000).reroute(request);
+        let request = AddressPolicy::Rerouted(9000).reroute(request);
         assert_eq!(request.uri(), "http://127.0.0.1:9000/v1/me?a=b");
         assert_eq!(request.headers()[ORIGIN], "https://api.example.com:8443");
-        assert!(allowed(Reach::Rerouted(9000), "https://api.example.com/"));
-        assert!(!allowed(Reach::Rerouted(9000), "https://8.8.8.8/"));
+        assert!(allowed(AddressPolicy::Rerouted(9000), "https://api.example.com/"));
+        assert!(!allowed(AddressPolicy::Rerouted(9000), "https://8.8.8.8/"));
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_this_machine_is_refused() {
+    async fn names_that_resolve_to_this_machine_are_forbidden() {
         let name: Name = "localhost".parse().expect("a name");
-        assert!(GuardedResolver::new(Reach::Public).resolve(name).await.is_err());
+        assert!(GuardedResolver::new(AddressPolicy::Public).resolve(name).await.is_err());
         let name: Name = "localhost".parse().expect("a name");
-        assert!(GuardedResolver::new(Reach::PublicAndLoopback).resolve(name).await.is_ok());
+        assert!(GuardedResolver::new(AddressPolicy::PublicAndLoopback).resolve(name).await.is_ok());
     }
 }

@@ -1,12 +1,14 @@
-//! The one way out: every request to a provider goes through [`Egress`], which guards against SSRF, floods and stalls.
+//! Outgoing requests: every request to a provider goes through [`Egress`], which protects against SSRF, floods and
+//! stalls.
 //!
-//! **A lost answer is asked for once more.** A provider that rotates refresh tokens has replaced the token when its answer is
-//! lost on the way. Many accept the old one for some seconds more, but not for the minute until the next attempt. So a request
-//! whose answer may hold the only copy of credentials is repeated at once, within the same deadline, if it was sent.
+//! **A request is repeated if its response is lost.** A provider that rotates refresh tokens has already replaced the
+//! token when its response gets lost. Many providers accept the old one for a few more seconds, but not until the next
+//! attempt a minute later. So a request whose response may hold the only copy of credentials is repeated at once,
+//! within the same deadline, provided that it was sent.
 //!
-//! **Memory is limited where it is used.** A parsed value of JSON takes some eighty bytes, so bodies have a limit of values,
-//! counted before anything is parsed. Bodies above 64 KiB wait for one of a few permits, which are held for as long as
-//! anything that was made of the body. Token responses are smaller and wait for nobody.
+//! **Memory is limited.** A parsed JSON value takes about eighty bytes, so bodies have a maximum number of values,
+//! which are counted before parsing. Bodies above 64 KiB need one of a few permits, which are held for as long as
+//! anything made from the body is in use. Token responses are smaller and never wait.
 
 mod encoding;
 mod guard;
@@ -18,74 +20,77 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use guard::GuardedResolver;
-pub use guard::{ORIGIN, Reach};
+pub use guard::{AddressPolicy, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use larder::error::chain;
 use larder::record;
+use larder::trust::Trust;
 use larder::values::has_too_many_values;
 use reqwest::redirect::Policy;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
-/// An HTTP client that reaches public addresses over https only.
+/// An HTTP client that only reaches public addresses over HTTPS.
 ///
-/// Names are resolved, checked and used in one step, so that a second look-up cannot answer otherwise. Redirects are not
-/// followed: a token request that is redirected would hand its secret to somebody else (RFC 9700 §4.11).
+/// Names are resolved, checked and used in one step, so a second lookup cannot return another address. Redirects are
+/// not followed: a redirected token request would hand its secret to a third party (RFC 9700 §4.11).
 #[derive(Clone)]
 pub struct Egress {
     transport: Arc<dyn Transport>,
-    reach: Reach,
-    large_answers: Arc<Semaphore>,
+    policy: AddressPolicy,
+    large_responses: Arc<Semaphore>,
 }
 
-/// Carries a request and its response. It is the internet, but for tests that make their own.
+/// Sends a request and receives its response: over the internet, except in tests.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Sends the request once and reads the whole answer, unless its body is too long. The caller sets the deadline, and drops
-    /// the exchange when it has passed.
+    /// Sends the request once and reads the whole response, unless its body is too long. The caller enforces the
+    /// deadline by dropping the future.
     ///
     /// # Errors
-    /// If no whole answer arrives: its body is too long, the address is forbidden, or the network failed.
+    /// If no complete response arrives: the body is too long, the address is forbidden, or the network failed.
     async fn exchange(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError>;
 }
 
-/// The internet.
+/// The transport over the internet.
 struct Internet {
     client: reqwest::Client,
-    large_answers: Arc<Semaphore>,
+    large_responses: Arc<Semaphore>,
 }
 
-/// How long a connection is kept for the next request. Servers close theirs after five seconds and more; a request on its
-/// way then fails, and nobody knows whether it was carried out.
-const IDLE: Duration = Duration::from_secs(4);
+/// How long an idle connection is kept for the next request. Servers close idle connections after five seconds or more;
+/// a request in flight at that moment fails, and we can't know whether it was processed.
+const MAX_IDLE: Duration = Duration::from_secs(4);
 
-/// Answers above this size need one of [`LARGE_ANSWERS`] permits before the rest of them is read, and for as long as they are
-/// in use. The answers of token endpoints are smaller, so nobody waits but for who sends more than they need.
+/// Responses above this size need one of [`LARGE_RESPONSES`] permits before the rest is read, and for as long as they
+/// are in use. Token responses are smaller, so they never wait.
 const LARGE_BYTES: usize = 64 * 1024;
-/// The same for values of JSON, but not where tokens are asked for: these answers have no more.
+/// The same limit in JSON values. It does not apply to token requests, whose limit is no higher.
 const LARGE_VALUES: usize = 2_000;
-/// How many large answers are in memory at once. Parsed, each may take some ten times its size.
-const LARGE_ANSWERS: usize = 8;
+/// The number of large responses in memory at once. Parsed, each may take about ten times its size.
+const LARGE_RESPONSES: usize = 8;
 
-/// The limits of one exchange.
+/// The limits of a request and its response.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// From the first byte sent to the last byte read, of both tries if there are two.
+    /// The time from the first byte sent to the last byte read, over both attempts if there are two.
     pub deadline: Duration,
-    /// Of the response's body, before and after it is decoded.
+    /// The maximum size of the response's body, both before and after decoding.
     pub max_body_bytes: usize,
-    /// Of a body of JSON. In `[0,0,…` a value takes two bytes, and forty times that when it is parsed; in real answers there is
-    /// one in every twenty bytes or so.
+    /// The maximum number of values in a JSON body. In `[0,0,…` a value takes two bytes, and forty times as much once
+    /// parsed; real responses have about one value per twenty bytes.
     pub max_values: usize,
-    /// Whether the request is sent once more, at once, if it was sent and no answer came: for those whose answer may have
-    /// replaced the credentials that were sent. Many providers tolerate that; where one does not, nothing is lost by it.
+    /// Whether to repeat the request at once if it was sent but the response was lost. For requests that may have
+    /// replaced the credentials. Many providers tolerate the repetition; with the others, nothing more is lost by it.
     pub repeats_lost: bool,
-    /// Whether the caller holds the permit of another large answer, and so needs none for this one.
+    /// Whether the caller already holds a permit for another large response, and so needs none for this one.
     pub has_permit: bool,
 }
 
 impl Limits {
-    /// For requests of flows: seconds and kilobytes are the rule there.
+    /// The limits of requests during a flow, which usually take seconds and kilobytes.
     pub const TOKEN: Self = Self {
         deadline: Duration::from_secs(20),
         max_body_bytes: 1024 * 1024,
@@ -93,85 +98,85 @@ impl Limits {
         repeats_lost: false,
         has_permit: false,
     };
-    /// For requests that give new tokens. No answer to one of them has a thousand values.
+    /// The limits of requests for new tokens. Their responses have fewer than a thousand values.
     pub const CREDENTIALS: Self = Self { max_values: 2_000, repeats_lost: true, ..Self::TOKEN };
-    /// For other calls of an API, such as tests of connections.
+    /// The limits of other API calls, like testing a connection.
     pub const API: Self = Self { max_body_bytes: 10 * 1024 * 1024, max_values: 200_000, ..Self::TOKEN };
 }
 
-/// A whole response.
+/// A complete response.
 pub struct Response {
     /// The status.
     pub status: StatusCode,
-    /// The headers; of the encoding of the body nothing is left.
+    /// The headers, without those of the body's encoding.
     pub headers: HeaderMap,
     /// The body, decoded.
     pub body: Bytes,
-    /// Whether it answers a request that had to be sent twice, for the answer to the first was lost.
+    /// Whether the request was sent twice because the first response was lost.
     pub is_second: bool,
-    /// Goes with everything that is made of a large body: while it is there, the body counts.
+    /// The permit of a large body. Keep it with everything made from the body, for as long as that is in use.
     pub permit: Option<Permit>,
 }
 
-/// The right to keep a large answer in memory.
+/// The right to keep a large response in memory.
 #[derive(Clone)]
 pub struct Permit {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-async fn permit(large_answers: &Arc<Semaphore>) -> Option<Permit> {
-    let permit = Arc::clone(large_answers).acquire_owned().await.ok()?;
+async fn permit(large_responses: &Arc<Semaphore>) -> Option<Permit> {
+    let permit = Arc::clone(large_responses).acquire_owned().await.ok()?;
     Some(Permit { _permit: Arc::new(permit) })
 }
 
 impl Response {
-    /// A response with a body as it is.
+    /// Creates a response with a body that needs no decoding.
     pub fn new(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
         Self { status, headers, body: body.into(), is_second: false, permit: None }
     }
 }
 
-/// Why there is no response. The text names the host, never the request's path, query or contents.
+/// The reason why there is no response. Messages contain the host, but never the request's path, query or body.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
-    /// The address may not be reached from here.
+    /// The address is off limits.
     #[error("requests to {host} are not allowed: {reason}")]
     Refused {
         /// The host of the URL.
         host: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
-    /// Name resolution, connecting or TLS failed: the request was not sent.
+    /// Name resolution, connecting or TLS failed, so the request was not sent.
     #[error("{host} could not be reached: {reason}")]
     Unreachable {
         /// The host of the URL.
         host: String,
-        /// The network's reason.
+        /// The network error.
         reason: String,
     },
-    /// The request was sent, at least in part, and no whole answer came. It may have been carried out.
-    #[error("the answer of {host} was lost: {reason}")]
-    AnswerLost {
+    /// The request was at least partially sent, but no complete response arrived. It may have been processed.
+    #[error("the response from {host} was lost: {reason}")]
+    ResponseLost {
         /// The host of the URL.
         host: String,
-        /// The network's reason.
+        /// The network error.
         reason: String,
     },
-    /// The body is JSON with more values than allowed.
-    #[error("{host} answered with more than {limit} values of JSON")]
+    /// The JSON body has too many values.
+    #[error("{host} responded with more than {limit} JSON values")]
     TooManyValues {
         /// The host of the URL.
         host: String,
         /// The limit.
         limit: usize,
     },
-    /// The body is encoded in a way that nobody asked for and that cannot be decoded.
-    #[error("{host} answered with a body that cannot be decoded: {reason}")]
+    /// The body has an encoding that we did not request and cannot decode.
+    #[error("{host} responded with a body that cannot be decoded: {reason}")]
     Undecodable {
         /// The host of the URL.
         host: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
     /// The deadline passed.
@@ -182,8 +187,8 @@ pub enum EgressError {
         /// The deadline.
         deadline: Duration,
     },
-    /// The body was larger than allowed.
-    #[error("{host} answered with more than {limit} bytes")]
+    /// The body is too large.
+    #[error("{host} responded with more than {limit} bytes")]
     TooLarge {
         /// The host of the URL.
         host: String,
@@ -193,63 +198,76 @@ pub enum EgressError {
 }
 
 impl Egress {
-    /// A client that may go as far as `reach` says.
+    /// Creates a client that sends requests over the internet and trusts the machine's certificate authorities.
     ///
     /// # Errors
-    /// When the machine's root certificates cannot be read.
-    pub fn new(reach: Reach) -> Result<Self, reqwest::Error> {
-        #[expect(clippy::disallowed_methods, reason = "the one place where a client is made")]
-        let client = reqwest::Client::builder()
-            .dns_resolver(GuardedResolver::new(reach))
+    /// If this machine's root certificates cannot be read.
+    pub fn new(policy: AddressPolicy) -> Result<Self, reqwest::Error> {
+        Self::trusting(&Trust::Machine, policy)
+    }
+
+    /// Creates a client that trusts these certificate authorities.
+    ///
+    /// # Errors
+    /// If this machine's root certificates are needed and cannot be read.
+    pub fn trusting(trust: &Trust, policy: AddressPolicy) -> Result<Self, reqwest::Error> {
+        #[expect(clippy::disallowed_methods, reason = "the only place that creates a client")]
+        let builder = reqwest::Client::builder();
+        let builder = match trust {
+            Trust::CompiledIn => builder.tls_backend_preconfigured(mozilla_roots()),
+            Trust::Machine | Trust::Bundle(_) => builder,
+        };
+        let client = builder
+            .dns_resolver(GuardedResolver::new(policy))
             .redirect(Policy::none())
             .no_proxy()
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(MAX_IDLE)
             .build()?;
-        let large_answers = Arc::new(Semaphore::new(LARGE_ANSWERS));
-        let internet = Internet { client, large_answers: Arc::clone(&large_answers) };
-        Ok(Self { transport: Arc::new(internet), reach, large_answers })
+        let large_responses = Arc::new(Semaphore::new(LARGE_RESPONSES));
+        let internet = Internet { client, large_responses: Arc::clone(&large_responses) };
+        Ok(Self { transport: Arc::new(internet), policy, large_responses })
     }
 
-    /// A client of public addresses, all of which `transport` reaches.
+    /// Creates a client that sends requests to public addresses over `transport`.
     pub fn over(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, reach: Reach::Public, large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS)) }
+        Self { transport, policy: AddressPolicy::Public, large_responses: Arc::new(Semaphore::new(LARGE_RESPONSES)) }
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     ///
     /// # Errors
-    /// When the address may not be reached, the network fails, or a limit is passed.
+    /// If the address is forbidden, the network fails, or a limit is exceeded.
     pub async fn send(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        if let Err(reason) = self.reach.allows_uri(request.uri()) {
+        if let Err(reason) = self.policy.allows_uri(request.uri()) {
             return Err(EgressError::Refused { host, reason });
         }
-        // Neither path nor query: they may hold secrets.
+        // Do not log the path and the query: they may contain secrets.
         let span = tracing::debug_span!("request to a provider", host, method = request.method().as_str());
         let exchange = async {
             let started = tokio::time::Instant::now();
-            let request = self.reach.reroute(request);
+            let request = self.policy.reroute(request);
             let exchange = self.exchange(request, limits);
             let result = match tokio::time::timeout(limits.deadline, exchange).await {
                 Ok(result) => result,
                 Err(_) => Err(EgressError::TimedOut { host: host.clone(), deadline: limits.deadline }),
             };
             let status = result.as_ref().ok().map(|response| response.status.as_u16());
-            tracing::debug!(status, durationMs = started.elapsed().as_millis() as u64, "the exchange is over");
+            tracing::debug!(status, durationMs = started.elapsed().as_millis() as u64, "the exchange finished");
             result
         };
         record::waiting_for_provider(exchange.instrument(span)).await
     }
 
-    /// Sends a request, once more if that is wanted and the answer is lost, and decodes what comes.
+    /// Sends a request, repeats it if the response is lost and `limits` says so, and decodes the response.
     async fn exchange(&self, request: http::Request<Vec<u8>>, limits: Limits) -> Result<Response, EgressError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        let again = limits.repeats_lost.then(|| request.clone());
-        let mut response = match (self.transport.exchange(request, limits).await, again) {
-            (Err(lost @ EgressError::AnswerLost { .. }), Some(again)) => {
-                tracing::warn!(error = %lost, "the request is sent once more");
-                Response { is_second: true, ..self.transport.exchange(again, limits).await? }
+        let repetition = limits.repeats_lost.then(|| request.clone());
+        let mut response = match (self.transport.exchange(request, limits).await, repetition) {
+            (Err(lost @ EgressError::ResponseLost { .. }), Some(repetition)) => {
+                tracing::warn!(error = %lost, "repeating the request");
+                Response { is_second: true, ..self.transport.exchange(repetition, limits).await? }
             }
             (result, _) => result?,
         };
@@ -262,30 +280,30 @@ impl Egress {
         }
         let may_be_large = response.permit.is_none() && !limits.has_permit && !limits.repeats_lost;
         if may_be_large && has_too_many_values(&response.body, LARGE_VALUES) {
-            response.permit = permit(&self.large_answers).await;
+            response.permit = permit(&self.large_responses).await;
         }
         Ok(response)
     }
 
-    /// Decodes a body; one that becomes large needs a permit like any other large answer.
+    /// Decodes a body. If that makes it large, it needs a permit like any other large response.
     async fn decode(&self, response: &mut Response, limits: Limits) -> Result<(), &'static str> {
         if response.permit.is_none() && !limits.has_permit {
             match encoding::decode(response, limits.max_body_bytes.min(LARGE_BYTES)) {
-                Err(encoding::TOO_LARGE) => response.permit = permit(&self.large_answers).await,
+                Err(encoding::TOO_LARGE) => response.permit = permit(&self.large_responses).await,
                 result => return result,
             }
         }
         encoding::decode(response, limits.max_body_bytes)
     }
 
-    /// Where a host may be reached, for protocols other than HTTP. These addresses have been checked: connect to them, and
-    /// never to the name, which may lead elsewhere the next time.
+    /// Returns a host's allowed addresses, for protocols other than HTTP. Connect to these checked addresses, never to
+    /// the name, which may resolve to another address the next time.
     ///
     /// # Errors
-    /// When the name does not resolve, or to forbidden addresses only.
+    /// If the name does not resolve, or only to forbidden addresses.
     pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, EgressError> {
         let host = host.to_owned();
-        match self.reach.resolve(&host, port).await {
+        match self.policy.resolve(&host, port).await {
             Ok(addresses) if addresses.is_empty() => Err(EgressError::Refused { host, reason: guard::REFUSED }),
             Ok(addresses) => Ok(addresses),
             Err(error) => Err(EgressError::Unreachable { host, reason: error.to_string() }),
@@ -303,7 +321,7 @@ impl Transport for Internet {
             let reason = chain(&error.without_url());
             match reason.contains(guard::REFUSED) {
                 true => EgressError::Refused { host, reason: guard::REFUSED },
-                false if was_sent => EgressError::AnswerLost { host, reason },
+                false if was_sent => EgressError::ResponseLost { host, reason },
                 false => EgressError::Unreachable { host, reason },
             }
         };
@@ -315,13 +333,23 @@ impl Transport for Internet {
                 return Err(EgressError::TooLarge { host, limit });
             }
             if permit.is_none() && !limits.has_permit && body.len() + chunk.len() > LARGE_BYTES {
-                permit = self::permit(&self.large_answers).await;
+                permit = self::permit(&self.large_responses).await;
             }
             body.extend_from_slice(&chunk);
         }
         let headers = std::mem::take(response.headers_mut());
         Ok(Response { permit, ..Response::new(response.status(), headers, body.freeze()) })
     }
+}
+
+/// TLS with the authorities that Mozilla trusts, which need no parsing.
+fn mozilla_roots() -> ClientConfig {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("AWS-LC has the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 #[cfg(test)]
@@ -334,7 +362,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_line_of_an_exchange_tells_its_host_and_its_trace_but_no_path() {
+    async fn log_lines_have_the_host_and_the_trace_but_no_path() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/path-8f14e45f?key=query-8f14e45f", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move {
@@ -345,7 +373,7 @@ mod tests {
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
         let lines = Lines::of("larder=debug", async {
-            let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+            let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
             let span = tracing::info_span!(target: "larder", "invocation", xrayTraceId = "Root=1-5759e988-bd86");
             let request = http::Request::get(uri).body(Vec::new()).unwrap();
             let response = egress.send(request, Limits::API).instrument(span).await.unwrap();
@@ -362,8 +390,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forbidden_addresses_are_not_given_however_they_are_written() {
-        let egress = Egress::new(Reach::Public).unwrap();
+    async fn addresses_never_returns_a_forbidden_address() {
+        let egress = Egress::new(AddressPolicy::Public).unwrap();
         for host in ["localhost", "127.0.0.1", "0x7f.1", "2130706433", "::1", "::ffff:10.0.0.1", "169.254.169.254"] {
             let error = egress.addresses(host, 5432).await.unwrap_err();
             assert!(matches!(error, EgressError::Refused { .. }), "{host}: {error}");
@@ -372,8 +400,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn this_machine_is_given_in_local_mode_only() {
-        let egress = Egress::new(Reach::PublicAndLoopback).unwrap();
+    async fn addresses_returns_this_machine_only_in_local_mode() {
+        let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
         let addresses = egress.addresses("localhost", 5432).await.unwrap();
         assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 5432));
         assert!(egress.addresses("10.0.0.1", 5432).await.is_err());

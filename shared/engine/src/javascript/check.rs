@@ -1,4 +1,4 @@
-//! Finds out whether a script could be called, without calling it.
+//! Checking whether a script can be called, without calling it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,44 +7,44 @@ use larder::random::SystemRng;
 use serde_json::Map;
 
 use super::error::JavaScriptError;
-use super::host::Setting;
+use super::host::CallSettings;
 use super::host::console::Log;
 use super::limits::THREAD_STACK_BYTES;
 use super::masking::Masking;
 use super::{Limits, engine, modules};
 use crate::connector::script::Script;
 
-/// What loading may take; nothing is waited for.
-const TIME: Duration = Duration::from_secs(5);
+/// The time limit for loading.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a script cannot be called.
+/// A reason why a script cannot be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptProblem {
     /// The file.
     pub file: String,
-    /// The line, from 1.
+    /// The line, starting at 1.
     pub line: Option<u64>,
-    /// The column, from 1.
+    /// The column, starting at 1.
     pub column: Option<u64>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// A suggestion; may be empty.
+    /// A suggestion, or an empty string.
     pub help: String,
 }
 
-/// Whether a script's function could be called: whether its files parse, their imports are there, and the function is
-/// exported. For that the files are loaded in an engine, with seconds to do it and without any network.
+/// Checks whether a script's function can be called: its files parse, their imports exist, and the function is
+/// exported. Loads the files in an engine, with a time limit of a few seconds and without network access.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// All problems.
 pub fn check(script: &Script) -> Result<(), Vec<ScriptProblem>> {
-    let limits = Limits { wall_clock: TIME, ..Limits::default() };
+    let limits = Limits { wall_clock: LOAD_TIMEOUT, ..Limits::default() };
     let (sender, events) = std::sync::mpsc::channel();
-    let setting = Setting {
+    let settings = CallSettings {
         network: None,
         rng: Arc::new(SystemRng),
         limits,
-        deadline: Instant::now() + TIME,
+        deadline: Instant::now() + LOAD_TIMEOUT,
         log: Arc::new(Log::new(&limits, Masking::new(Arc::new(Map::new())))),
         events: sender,
         is_over: Arc::default(),
@@ -52,11 +52,11 @@ pub fn check(script: &Script) -> Result<(), Vec<ScriptProblem>> {
     let checked = script.clone();
     let thread = std::thread::Builder::new()
         .stack_size(THREAD_STACK_BYTES)
-        .spawn(move || engine::load(&checked, setting, &events))
+        .spawn(move || engine::load(&checked, settings, &events))
         .map(std::thread::JoinHandle::join);
     let (outcome, files) = match thread {
         Ok(Ok(loaded)) => loaded,
-        Ok(Err(_)) => (Err(JavaScriptError::Engine { message: "its thread ended early".to_owned() }), Vec::new()),
+        Ok(Err(_)) => (Err(JavaScriptError::Engine { message: "the thread ended early".to_owned() }), Vec::new()),
         Err(error) => (Err(JavaScriptError::Engine { message: error.to_string() }), Vec::new()),
     };
     let mut problems: Vec<ScriptProblem> = outcome.err().map(|error| problem(script, &error)).into_iter().collect();
@@ -74,11 +74,11 @@ fn problem(script: &Script, error: &JavaScriptError) -> ScriptProblem {
     let (message, at, help) = match error {
         JavaScriptError::Load { message, at } => (message.clone(), at.clone(), String::new()),
         JavaScriptError::Thrown(thrown) => (
-            format!("the file throws while it is loaded: {}", thrown.message),
+            format!("the file throws an error while loading: {}", thrown.message),
             thrown.at.clone(),
-            "put what is not a definition into the function".to_owned(),
+            "move everything but definitions into the function".to_owned(),
         ),
-        other => (other.to_string(), None, "put what is not a definition into the function".to_owned()),
+        other => (other.to_string(), None, "move everything but definitions into the function".to_owned()),
     };
     let at = at.unwrap_or_else(|| script.entry().to_owned());
     let mut parts = at.rsplitn(3, ':');
@@ -90,7 +90,7 @@ fn problem(script: &Script, error: &JavaScriptError) -> ScriptProblem {
     ScriptProblem { file: file.to_owned(), line, column, message, help }
 }
 
-/// Imports that only run with the function: `require("…")` and `import("…")` of what is not there.
+/// Finds `require("…")` and `import("…")` of missing modules that only run when the function is called.
 fn late_imports(script: &Script, file: &str) -> Vec<ScriptProblem> {
     let Some(text) = script.file(file).filter(|_| !file.ends_with(".json")) else { return Vec::new() };
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! One call, on a thread of its own: the engine, the prelude, the script, and the loop that waits for it.
+//! A call on its own thread: the engine, the prelude, the script, and the event loop.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,45 +9,49 @@ use rquickjs::{Coerced, Context, Ctx, Error, Function, Object, Promise, Runtime,
 use serde_json::Map;
 
 use super::error::{JavaScriptError, MAX_MESSAGE_LENGTH, Thrown, Unshown};
-use super::host::{Event, Host, Setting};
+use super::host::{CallSettings, Event, Host};
 use super::masking::deciding_bytes;
 use super::modules::{INDEX, Modules};
-use super::{Client, ClientConfig, OpenApi};
+use super::{ApiClientSetup, ClientConfig, OpenApi};
 use crate::connector::script::Script;
 
-/// What the thread gets.
+/// The thread's input.
 pub(super) struct Task {
     pub(super) script: Script,
     pub(super) arguments: Arc<Map<String, serde_json::Value>>,
-    pub(super) client: Option<Client>,
-    pub(super) setting: Setting,
+    pub(super) client: Option<ApiClientSetup>,
+    pub(super) settings: CallSettings,
     pub(super) events: Receiver<Event>,
 }
 
-type Outcome<T> = Result<T, JavaScriptError>;
+type ScriptResult<T> = Result<T, JavaScriptError>;
 
-/// The headers that say what an answer means.
-const ANSWERED_HEADERS: [&str; 2] = ["location", "retry-after"];
-/// Of the headers in a thrown error, so many are looked at.
-const MOST_HEADERS: usize = 200;
-/// Of a text of a thrown error, so many bytes are copied.
-const TEXT_BYTES: usize = deciding_bytes(MAX_MESSAGE_LENGTH);
+/// The response headers that matter for an error's meaning.
+const RESPONSE_HEADERS: [&str; 2] = ["location", "retry-after"];
+/// The maximum number of headers to search in a thrown error's response.
+const MAX_HEADERS: usize = 200;
+/// The maximum number of bytes to copy from a thrown error's string.
+const MAX_STRING_BYTES: usize = deciding_bytes(MAX_MESSAGE_LENGTH);
 
-/// Runs a call to its end.
-pub(super) fn run(task: Task) -> Outcome<Option<serde_json::Value>> {
+/// Runs a call to completion.
+pub(super) fn run(task: Task) -> ScriptResult<Option<serde_json::Value>> {
     let open = task.client.as_ref().map(|client| Arc::clone(&client.open));
     let mut scripts = vec![task.script.clone()];
-    if let Some(Client { config: ClientConfig::Script(script, _), .. }) = &task.client {
+    if let Some(ApiClientSetup { config: ClientConfig::Script(script, _), .. }) = &task.client {
         scripts.push(script.clone());
     }
     let config = task.client.map(|client| client.config);
-    start(task.setting, open, scripts, &task.events, |call| call.run(&task.script, &task.arguments, config))
+    start(task.settings, open, scripts, &task.events, |call| call.run(&task.script, &task.arguments, config))
 }
 
-/// Loads a script, but does not call its function. Returns the files that were loaded.
-pub(super) fn load(script: &Script, setting: Setting, events: &Receiver<Event>) -> (Outcome<()>, Vec<String>) {
+/// Loads a script without calling its function. Also returns the files that were loaded.
+pub(super) fn load(
+    script: &Script,
+    settings: CallSettings,
+    events: &Receiver<Event>,
+) -> (ScriptResult<()>, Vec<String>) {
     let mut files = Vec::new();
-    let outcome = start(setting, None, vec![script.clone()], events, |call| {
+    let outcome = start(settings, None, vec![script.clone()], events, |call| {
         let loaded = call.install().and_then(|_| call.function(script));
         files = call.modules.files();
         loaded.map(drop)
@@ -55,44 +59,45 @@ pub(super) fn load(script: &Script, setting: Setting, events: &Receiver<Event>) 
     (outcome, files)
 }
 
-/// Makes an engine and leaves nothing of it behind.
+/// Creates an engine, does the work, and cleans up.
 fn start<T>(
-    setting: Setting,
+    settings: CallSettings,
     open: Option<Arc<dyn OpenApi>>,
     scripts: Vec<Script>,
     events: &Receiver<Event>,
-    work: impl FnOnce(Running<'_, '_>) -> Outcome<T>,
-) -> Outcome<T> {
+    work: impl FnOnce(RunningScript<'_, '_>) -> ScriptResult<T>,
+) -> ScriptResult<T> {
     let runtime = Runtime::new().map_err(JavaScriptError::engine)?;
-    runtime.set_memory_limit(setting.limits.heap_bytes);
-    runtime.set_max_stack_size(setting.limits.stack_bytes);
+    runtime.set_memory_limit(settings.limits.heap_bytes);
+    runtime.set_max_stack_size(settings.limits.stack_bytes);
     let context = Context::full(&runtime).map_err(JavaScriptError::engine)?;
-    let host = Host::new(setting, open);
+    let host = Host::new(settings, open);
     let modules = Modules::new(scripts);
     runtime.set_loader(modules.clone(), modules.clone());
     let guard = Rc::clone(&host);
     runtime.set_interrupt_handler(Some(Box::new(move || guard.must_stop())));
-    let outcome = context.with(|ctx| work(Running { ctx, host: Rc::clone(&host), modules: modules.clone(), events }));
+    let outcome =
+        context.with(|ctx| work(RunningScript { ctx, host: Rc::clone(&host), modules: modules.clone(), events }));
     host.clear();
     modules.clear();
     outcome
 }
 
-/// A call while its engine runs.
-struct Running<'a, 'js> {
+/// A call whose engine is running.
+struct RunningScript<'a, 'js> {
     ctx: Ctx<'js>,
     host: Rc<Host>,
     modules: Modules,
     events: &'a Receiver<Event>,
 }
 
-impl<'js> Running<'_, 'js> {
+impl<'js> RunningScript<'_, 'js> {
     fn run(
         &self,
         script: &Script,
         arguments: &Map<String, serde_json::Value>,
         client: Option<ClientConfig>,
-    ) -> Outcome<Option<serde_json::Value>> {
+    ) -> ScriptResult<Option<serde_json::Value>> {
         let internals = self.install()?;
         let function = self.function(script)?;
         let argument = self.parsed(arguments)?;
@@ -115,14 +120,14 @@ impl<'js> Running<'_, 'js> {
         self.json(result)
     }
 
-    fn parsed(&self, arguments: &Map<String, serde_json::Value>) -> Outcome<Value<'js>> {
+    fn parsed(&self, arguments: &Map<String, serde_json::Value>) -> ScriptResult<Value<'js>> {
         let text = serde_json::to_string(arguments);
         let text = text.map_err(|error| JavaScriptError::Engine { message: error.to_string() })?;
         self.caught(self.ctx.json_parse(text))
     }
 
-    /// Runs the prelude: from then on the globals are there.
-    fn install(&self) -> Outcome<Object<'js>> {
+    /// Runs the prelude, which defines the globals.
+    fn install(&self) -> ScriptResult<Object<'js>> {
         let prelude = self.import(INDEX)?;
         let install: Function = self.caught(prelude.get("default"))?;
         let host = self.caught(self.host.object(&self.ctx))?;
@@ -131,8 +136,8 @@ impl<'js> Running<'_, 'js> {
         Ok(internals)
     }
 
-    /// The function that a script's entry exports, in whichever style.
-    fn function(&self, script: &Script) -> Outcome<Function<'js>> {
+    /// Returns the function that the script's entry file exports, in any style.
+    fn function(&self, script: &Script) -> ScriptResult<Function<'js>> {
         let name = script.entry();
         let namespace = self.import(name)?;
         let default: Value = self.caught(namespace.get("default"))?;
@@ -150,8 +155,8 @@ impl<'js> Running<'_, 'js> {
         })
     }
 
-    /// Runs a file; its syntax errors are no errors of the script at work.
-    fn import(&self, name: &str) -> Outcome<Object<'js>> {
+    /// Runs a file. Reports syntax errors as load errors, not as thrown errors.
+    fn import(&self, name: &str) -> ScriptResult<Object<'js>> {
         let namespace = self.caught(self.modules.import(&self.ctx, name)).and_then(|promise| self.settled(&promise));
         let namespace = namespace.map_err(|error| match error {
             JavaScriptError::Thrown(thrown) if thrown.name.as_deref() == Some("SyntaxError") => {
@@ -159,17 +164,22 @@ impl<'js> Running<'_, 'js> {
             }
             other => other,
         })?;
-        namespace.into_object().ok_or_else(|| JavaScriptError::Engine { message: format!("{name} is no module") })
+        namespace.into_object().ok_or_else(|| JavaScriptError::Engine { message: format!("{name} is not a module") })
     }
 
-    fn call(&self, internals: &Object<'js>, function: &Function<'js>, argument: Value<'js>) -> Outcome<Value<'js>> {
+    fn call(
+        &self,
+        internals: &Object<'js>,
+        function: &Function<'js>,
+        argument: Value<'js>,
+    ) -> ScriptResult<Value<'js>> {
         let call: Function = self.caught(internals.get("call"))?;
         let promise: Promise = self.caught(call.call((function.clone(), argument)))?;
         self.settled(&promise)
     }
 
-    /// Runs whatever there is to run until a promise settles.
-    fn settled(&self, promise: &Promise<'js>) -> Outcome<Value<'js>> {
+    /// Runs jobs, timers and operations until a promise settles.
+    fn settled(&self, promise: &Promise<'js>) -> ScriptResult<Value<'js>> {
         loop {
             self.host.check()?;
             while promise.state() == PromiseState::Pending && self.ctx.execute_pending_job() {
@@ -184,8 +194,8 @@ impl<'js> Running<'_, 'js> {
         }
     }
 
-    /// The result as `JSON.stringify` has it.
-    fn json(&self, value: Value<'js>) -> Outcome<Option<serde_json::Value>> {
+    /// Converts the result with `JSON.stringify`.
+    fn json(&self, value: Value<'js>) -> ScriptResult<Option<serde_json::Value>> {
         if value.is_undefined() {
             return Ok(None);
         }
@@ -203,22 +213,22 @@ impl<'js> Running<'_, 'js> {
                 });
             }
         };
-        let max = self.host.setting.limits.result_bytes;
+        let max = self.host.settings.limits.result_bytes;
         if text.len() > max {
             return Err(JavaScriptError::Limit { what: format!("a result of more than {max} bytes") });
         }
-        crate::response::json(text.as_bytes()).map(Some).ok_or_else(|| unusable("it cannot be read as JSON"))
+        crate::response::json(text.as_bytes()).map(Some).ok_or_else(|| unusable("it is not valid JSON"))
     }
 
-    fn caught<T>(&self, result: Result<T, Error>) -> Outcome<T> {
+    fn caught<T>(&self, result: Result<T, Error>) -> ScriptResult<T> {
         result.map_err(|error| self.error(error))
     }
 
-    /// What went wrong, in our words.
+    /// Converts an engine error, reading the thrown value if there is one.
     fn error(&self, error: Error) -> JavaScriptError {
         if !matches!(error, Error::Exception) {
             return match error {
-                Error::Allocation => JavaScriptError::out_of_memory(&self.host.setting.limits),
+                Error::Allocation => JavaScriptError::out_of_memory(&self.host.settings.limits),
                 other => self.host.check().err().unwrap_or_else(|| JavaScriptError::engine(other)),
             };
         }
@@ -228,15 +238,15 @@ impl<'js> Running<'_, 'js> {
         }
         let Some(error) = value.as_object() else {
             if value.is_null() {
-                return JavaScriptError::out_of_memory(&self.host.setting.limits);
+                return JavaScriptError::out_of_memory(&self.host.settings.limits);
             }
             let message = value.get::<Coerced<String>>().map_or_else(|_| String::new(), |text| cut(text.0));
             return JavaScriptError::Thrown(Box::new(Thrown { message, ..Thrown::default() }));
         };
-        self.of_object(error)
+        self.thrown(error)
     }
 
-    fn of_object(&self, error: &Object<'js>) -> JavaScriptError {
+    fn thrown(&self, error: &Object<'js>) -> JavaScriptError {
         let whole = |name: &str| self.member(error, name).and_then(|value| value.as_string()?.to_string().ok());
         let text = |name: &str| whole(name).map(cut);
         let unshown = |name: &str| text(name).map(Unshown::new);
@@ -245,17 +255,17 @@ impl<'js> Running<'_, 'js> {
         let at = whole("stack").and_then(|stack| self.place(&stack));
         match (name.as_deref(), message.as_str()) {
             (Some("InternalError"), "out of memory") => {
-                return JavaScriptError::out_of_memory(&self.host.setting.limits);
+                return JavaScriptError::out_of_memory(&self.host.settings.limits);
             }
             (Some("InternalError" | "RangeError"), "stack overflow" | "Maximum call stack size exceeded") => {
                 return JavaScriptError::StackOverflow { at };
             }
             _ => {}
         }
-        if let Some(problem) = self.modules.problem(&message) {
-            return JavaScriptError::Load { message, at: problem.at };
+        if let Some(error) = self.modules.import_error(&message) {
+            return JavaScriptError::Load { message, at: error.at };
         }
-        // `data` of the API client's errors has it; axios and others have it beside.
+        // Errors of the API client have the response in their `data`; errors of axios and others have it directly.
         let data = self.member(error, "data").and_then(Value::into_object);
         let answer = data.and_then(|data| self.answer(&data));
         let answer =
@@ -265,23 +275,23 @@ impl<'js> Running<'_, 'js> {
             false => message,
         };
         let thrown = Thrown { message, name, at, kind: unshown("type"), key: unshown("key"), answer };
-        // Reading all this may have run the script's getters.
+        // Reading the members may have run the script's getters, up to a limit.
         self.host.check().err().unwrap_or_else(|| JavaScriptError::Thrown(Box::new(thrown)))
     }
 
-    /// The response that an error carries, in the form of the API client's. A `Response` of `fetch` works too.
+    /// Returns an error's response, in the format of the API client. A `Response` of `fetch` works, too.
     fn answer(&self, error: &Object<'js>) -> Option<serde_json::Value> {
         let response = self.member(error, "response")?.into_object()?;
         let status = self.member(&response, "status").and_then(|status| self.as_json(status));
         let data = self.member(&response, "data").and_then(|data| self.as_json(data));
-        let headers: Map<String, serde_json::Value> = ANSWERED_HEADERS
+        let headers: Map<String, serde_json::Value> = RESPONSE_HEADERS
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), self.header(&response, name)?.into())))
             .collect();
         Some(serde_json::json!({"status": status, "headers": headers, "data": data}))
     }
 
-    /// One of the headers of a response, which are an object with names in whatever case, or have a method `get`.
+    /// Returns a header of a response. Its headers are an object with names in any case, or have a `get` method.
     fn header(&self, response: &Object<'js>, wanted: &str) -> Option<String> {
         let headers = self.member(response, "headers")?.into_object()?;
         let get = self.member(&headers, "get").and_then(Value::into_function);
@@ -291,15 +301,15 @@ impl<'js> Running<'_, 'js> {
         });
         let found = got.filter(|value| !value.is_null() && !value.is_undefined()).or_else(|| {
             let names = headers.keys::<String>().filter_map(Result::ok);
-            let name = names.take(MOST_HEADERS).find(|name| name.eq_ignore_ascii_case(wanted))?;
+            let name = names.take(MAX_HEADERS).find(|name| name.eq_ignore_ascii_case(wanted))?;
             self.member(&headers, &name)
         })?;
         found.get::<Coerced<String>>().inspect_err(|_| drop(self.ctx.catch())).ok().map(|text| text.0)
     }
 
-    /// The text that `JSON.stringify` makes of a value, unless there is none or it is larger than a result may be.
+    /// Converts a value with `JSON.stringify`. Returns `None` if that fails or exceeds the limit for results.
     fn as_json(&self, value: Value<'js>) -> Option<serde_json::Value> {
-        let text = self.json_text(value).filter(|text| text.len() <= self.host.setting.limits.result_bytes)?;
+        let text = self.json_text(value).filter(|text| text.len() <= self.host.settings.limits.result_bytes)?;
         crate::response::json(text.as_bytes())
     }
 
@@ -308,12 +318,12 @@ impl<'js> Running<'_, 'js> {
         text.to_string().ok()
     }
 
-    /// A member of a thrown object, whose getters may throw in turn.
+    /// Reads a member of a thrown object. Its getters may throw, too.
     fn member(&self, object: &Object<'js>, name: &str) -> Option<Value<'js>> {
         object.get(name).inspect_err(|_| drop(self.ctx.catch())).ok()
     }
 
-    /// The first place in a stack that is in a file of the connector.
+    /// Returns the first location in a stack trace that is in a file of the connector.
     fn place(&self, stack: &str) -> Option<String> {
         stack.lines().find_map(|line| {
             let place = line.trim().trim_end_matches(')');
@@ -332,14 +342,15 @@ impl<'js> Running<'_, 'js> {
     }
 }
 
-/// The part of a text that may be shown.
+/// Cuts a string to the part that may be shown.
 fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_BYTES));
+    text.truncate(text.floor_char_boundary(MAX_STRING_BYTES));
     text.shrink_to_fit();
     text
 }
 
-/// The function among what a file exports: itself, its default, the one of that name, or else the only one.
+/// Finds the function in a file's exports: the exports themselves, the default, the one with that name, or the only
+/// one.
 fn exported<'js>(exports: &Value<'js>, name: &str) -> rquickjs::Result<Option<Function<'js>>> {
     if let Some(function) = exports.as_function() {
         return Ok(Some(function.clone()));

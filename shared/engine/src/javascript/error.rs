@@ -1,73 +1,73 @@
-//! Why a call has no result.
+//! The errors of calls.
 
 use serde_json::Value;
 
 use super::Limits;
 use super::masking::Masking;
 
-/// Of a message, in characters.
+/// The maximum length of a message, in characters.
 pub(super) const MAX_MESSAGE_LENGTH: usize = 2000;
 
-/// Why a function has no result. The texts are for the connector's author.
+/// The reason why a call has no result. Messages are for the connector's author.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum JavaScriptError {
-    /// The script threw, or what it called did.
+    /// The script, or something that it called, threw an error.
     #[error(transparent)]
     Thrown(Box<Thrown>),
-    /// The wall clock's limit passed.
+    /// The wall-clock limit passed.
     #[error("the function took longer than {seconds} seconds")]
     Timeout {
         /// The limit.
         seconds: f64,
     },
-    /// The heap was full. A thrown `null` also counts as this: it is all that the engine can still throw then.
+    /// The heap was full. A thrown `null` counts, too: that is all the engine can throw in this case.
     #[error("the function used more than {mebibytes} MiB of memory")]
     OutOfMemory {
         /// The limit.
         mebibytes: usize,
     },
-    /// Too many calls within each other.
+    /// The calls were nested too deeply.
     #[error("the function's calls are nested too deeply{}", At(.at))]
     StackOverflow {
-        /// `file:line:column` of the connector.
+        /// The location in the connector: `file:line:column`.
         at: Option<String>,
     },
-    /// The returned promise cannot settle any more: nothing is left to run or to wait for.
-    #[error("the function waits for a promise that nothing will settle")]
+    /// The returned promise can never settle: nothing is left to run or wait for.
+    #[error("the function is waiting for a promise that will never settle")]
     NeverSettled,
-    /// Another limit was passed.
-    #[error("the function passed a limit: {what}")]
+    /// The function exceeded another limit.
+    #[error("the function exceeded a limit: {what}")]
     Limit {
-        /// Which, with its number.
+        /// The limit, with its number.
         what: String,
     },
-    /// The script, or something that it imports, is missing, does not parse or exports no function.
+    /// The script or one of its imports is missing, has a syntax error, or exports no function.
     #[error("{}{message}", Prefix(.at))]
     Load {
-        /// What is wrong.
+        /// The problem.
         message: String,
-        /// `file:line:column` of the connector.
+        /// The location in the connector: `file:line:column`.
         at: Option<String>,
     },
     /// The result is not JSON, or too large.
     #[error("the result cannot be used: {message}")]
     Result {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// The API client could not be made of what `makeApiClient` returned.
-    #[error("the API client cannot be made: {message}")]
+    /// The API client could not be created from the result of `makeApiClient`.
+    #[error("the API client cannot be created: {message}")]
     Client {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// Earlier calls hang in the engine; they must end first.
-    #[error("too many earlier calls have not ended yet")]
+    /// Earlier calls are stuck in the engine and must end first.
+    #[error("too many earlier calls are still running")]
     Busy,
     /// The engine itself failed.
     #[error("the JavaScript engine failed: {message}")]
     Engine {
-        /// How.
+        /// The engine's error.
         message: String,
     },
 }
@@ -81,7 +81,7 @@ impl JavaScriptError {
         Self::OutOfMemory { mebibytes: limits.heap_bytes / (1024 * 1024) }
     }
 
-    /// Without credentials, and not longer than a person reads.
+    /// Masks credentials in the error's strings and cuts them to a readable length.
     pub(super) fn masked(self, masking: &Masking) -> Self {
         let text = |text: String| masking.text(&text, MAX_MESSAGE_LENGTH);
         match self {
@@ -96,32 +96,32 @@ impl JavaScriptError {
         }
     }
 
-    /// The engine failed where no script can be blamed.
+    /// Returns an engine failure that no script caused.
     pub(super) fn engine(error: rquickjs::Error) -> Self {
         Self::Engine { message: error.to_string() }
     }
 }
 
-/// A thrown value. An error of the API client carries `type`, `key` and, in its `data`, the answer.
+/// A thrown value. Errors of the API client have a `type`, a `key` and, in their `data`, the response.
 #[derive(Clone, Debug, Default, PartialEq, thiserror::Error)]
 #[error("{}{message}", Prefix(.at))]
 pub struct Thrown {
-    /// Its message; of what is no error, the value as text.
+    /// The error's message, or the value as a string if it is not an error.
     pub message: String,
-    /// Such as `TypeError`.
+    /// The error's name, like `TypeError`.
     pub name: Option<String>,
-    /// `file:line:column` of the connector where it came from.
+    /// The location in the connector: `file:line:column`.
     pub at: Option<String>,
-    /// `type` of the thrown error, such as `connection`. Secrets are not masked in this and what follows, or the names and codes
-    /// that say what the error means could be.
+    /// The error's `type`, like `connection`. Secrets are not masked here and in the following members: that could hide
+    /// the names and codes that determine the error's meaning.
     pub kind: Option<Unshown<String>>,
-    /// `key` of the thrown error, such as `access_token_expired`.
+    /// The error's `key`, like `access_token_expired`.
     pub key: Option<Unshown<String>>,
-    /// The application's answer that the error carries, `{status, headers, data}`.
+    /// The provider's response in the error, as `{status, headers, data}`.
     pub answer: Option<Unshown<Value>>,
 }
 
-/// A value that is for us alone. Its `Debug` shows nothing of it.
+/// A value for internal use only. Its `Debug` output reveals nothing.
 #[derive(Clone, PartialEq)]
 pub struct Unshown<T>(T);
 
@@ -130,7 +130,7 @@ impl<T> Unshown<T> {
         Self(value)
     }
 
-    /// The value. Nothing of it may be shown or logged.
+    /// Returns the value, which must not be shown or logged.
     pub fn inner(&self) -> &T {
         &self.0
     }

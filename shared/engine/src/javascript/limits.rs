@@ -1,31 +1,31 @@
-//! What one call may take.
+//! The limits of a call.
 
 use std::time::Duration;
 
-/// The limits of one call. The defaults suit a function of a connector in AWS.
+/// The limits of a call. The defaults suit a connector's functions on AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the start of the engine to the result, waiting for answers included.
+    /// The time from starting the engine to the result, including waiting for responses.
     pub wall_clock: Duration,
-    /// Of the engine's heap.
+    /// The size of the engine's heap.
     pub heap_bytes: usize,
-    /// Of the engine's stack.
+    /// The size of the engine's stack.
     pub stack_bytes: usize,
-    /// Requests made, whether they have been sent or wait for their turn, and redirects.
+    /// The number of requests, sent or queued, plus redirects.
     pub requests: usize,
-    /// Of one request's body.
+    /// The size of a request's body.
     pub request_bytes: usize,
-    /// Of all requests together that have not been answered yet.
+    /// The total size of all pending requests.
     pub waiting_bytes: usize,
-    /// Of all response bodies together.
+    /// The total size of all response bodies.
     pub response_bytes: usize,
-    /// Timers that wait at the same time.
+    /// The number of active timers.
     pub timers: usize,
-    /// Lines that are kept; further ones are counted only.
+    /// The number of log lines to keep. Further lines are only counted.
     pub log_lines: usize,
-    /// Of one line, in characters; the rest is cut off.
+    /// The length of a log line in characters. The rest is cut off.
     pub log_line_length: usize,
-    /// Of the result, as JSON.
+    /// The size of the result as JSON.
     pub result_bytes: usize,
 }
 
@@ -47,33 +47,34 @@ impl Default for Limits {
     }
 }
 
-/// Requests of one call that are under way at once; others wait. It bounds what unread answers take of the memory.
+/// The number of concurrent requests per call; others wait. This bounds the memory that unread responses need.
 pub(super) const CONCURRENT_REQUESTS: usize = 4;
 
-/// The most that a script hands to one function of native code, such as `crypto` or `TextDecoder`. It does not count as the
-/// engine's heap there.
+/// The maximum number of bytes that a script can pass to a native function, for example in `crypto` or `TextDecoder`.
+/// There they do not count toward the engine's heap.
 pub(super) const NATIVE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The same for a URL, of which native code makes several.
+/// The maximum size of a URL. Native code makes several copies of it.
 pub(super) const URL_BYTES: usize = 1024 * 1024;
 
-/// The same for a key.
+/// The maximum size of a key.
 pub(super) const KEY_BYTES: usize = 64 * 1024;
 
-/// Values of JSON in a request of an `apiClient`: each takes some eighty bytes in native code.
+/// The maximum number of JSON values in a request of an `apiClient`. Each takes about eighty bytes in native code.
 pub(super) const REQUEST_VALUES: usize = 200_000;
 
-/// Headers of one request.
+/// The maximum number of headers of a request.
 pub(super) const HEADERS: usize = 1000;
 
-/// Of all headers of one request.
+/// The maximum total size of a request's headers.
 pub(super) const HEADER_BYTES: usize = 256 * 1024;
 
-/// Redirects that one request may follow, as in the fetch standard.
+/// The maximum number of redirects per request, as in the fetch standard.
 pub(super) const REDIRECTS: usize = 20;
 
-/// Calls whose thread did not come back; with more than these, new calls are refused.
+/// The maximum number of stuck threads. With more, new calls are rejected.
 pub(super) const STUCK_CALLS: usize = 4;
 
-/// Of a call's thread: what the TypeScript parser may need, far more than the engine. Only what is used becomes memory.
+/// The stack size of a call's thread. The TypeScript parser needs far more than the engine; unused stack costs no
+/// memory.
 pub(super) const THREAD_STACK_BYTES: usize = tsv_ts::STACK_SIZE;

@@ -1,8 +1,7 @@
-//! Keeps credentials out of messages and logs.
+//! Keeping credentials out of messages and logs.
 //!
-//! A script decides what is masked and a caller what is looked for, so both are bounded: of a text only the part that is kept
-//! is looked through, once, for all secrets together; and where there are more secrets than can be looked for, nothing of the
-//! text is shown.
+//! The script controls the text and the caller the number of secrets, so the work is bounded: only the part of a text
+//! that is kept is searched, once for all secrets together. If there are too many secrets, none of the text is shown.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,40 +13,40 @@ use serde_json::{Map, Number, Value};
 
 use crate::connector::mapping::js;
 
-/// Shorter texts are left alone: they are hardly secrets, and would be found everywhere.
+/// The minimum length of a secret. Shorter strings are hardly secrets and would match everywhere.
 const MIN_LENGTH: usize = 6;
 
-/// The same for numbers: a PIN has four digits, a status of HTTP three.
+/// The minimum number of digits of a numeric secret: a PIN has four digits, an HTTP status three.
 const MIN_DIGITS: usize = 4;
 
-/// With more different secrets in its arguments, a call shows nothing of a script's texts.
+/// The maximum number of distinct secrets in a call's arguments. With more, none of the script's text is shown.
 const MAX_SECRETS: usize = 500;
 
-/// Of a longer secret, so many bytes are looked for, and what follows them is not shown.
+/// The maximum number of bytes to search for. After the beginning of a longer secret, nothing is shown.
 const MAX_PATTERN_BYTES: usize = 512;
 
-/// Stands for a secret, and for what was cut off.
+/// Replaces a secret, or text that was cut off.
 const MASK: &str = "…";
 
-/// Stands for a text in which too many secrets could be.
+/// Replaces a text if there are too many secrets.
 const HIDDEN: &str = "… (not shown: the function's arguments have too many values to mask)";
 
-/// What holds secrets among a function's arguments.
+/// The function arguments that contain secrets.
 const SECRET_ARGUMENTS: [&str; 6] =
     ["codeVerifier", "connectionParameters", "connectorParameters", "credentials", "queryParameters", "tokenResponse"];
 
-/// The bytes of a text that decide what [`Masking::text`] makes of it.
+/// Returns how many bytes of a text [`Masking::text`] needs at most.
 pub(super) const fn deciding_bytes(max_chars: usize) -> usize {
     max_chars * char::MAX_LEN_UTF8 + MAX_PATTERN_BYTES
 }
 
-/// The secrets of one call: every text and number under those arguments that hold secrets.
+/// The secrets of a call: all strings and numbers in the arguments that contain secrets.
 pub(super) struct Masking {
     arguments: Arc<Map<String, Value>>,
-    /// Made when first needed, which is in the engine's thread: most calls neither fail nor log anything.
+    /// Collected on first use, on the engine's thread: most calls neither fail nor log anything.
     secrets: OnceLock<Secrets>,
     #[cfg(test)]
-    looked_at: std::sync::atomic::AtomicUsize,
+    searched: std::sync::atomic::AtomicUsize,
 }
 
 enum Secrets {
@@ -57,25 +56,25 @@ enum Secrets {
 }
 
 struct Patterns {
-    /// Finds all of them in one pass.
+    /// Finds all secrets in one pass.
     finder: AhoCorasick,
-    /// Whether a pattern is only the beginning of its secret.
+    /// For each pattern, whether it is only the beginning of its secret.
     is_beginning: Vec<bool>,
 }
 
 impl Masking {
-    /// Nothing is done yet.
+    /// Creates a masking; collects no secrets yet.
     pub(super) fn new(arguments: Arc<Map<String, Value>>) -> Self {
         Self {
             arguments,
             secrets: OnceLock::new(),
             #[cfg(test)]
-            looked_at: std::sync::atomic::AtomicUsize::new(0),
+            searched: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
-    /// The first `max_chars` characters of a text, with `…` for each secret and for the rest. A secret that begins before the
-    /// cut is masked like any other.
+    /// Returns the first `max_chars` characters of a text, with `…` for each secret and for the rest. A secret that
+    /// starts before the cut is masked like any other.
     pub(super) fn text(&self, text: &str, max_chars: usize) -> String {
         let kept = text.char_indices().nth(max_chars).map_or(text.len(), |(end, _)| end);
         let found = match self.secrets.get_or_init(|| Secrets::of(&self.arguments)) {
@@ -83,7 +82,7 @@ impl Masking {
             Secrets::Some(patterns) => {
                 let seen = &text.as_bytes()[..text.len().min(kept + MAX_PATTERN_BYTES)];
                 #[cfg(test)]
-                self.looked_at.fetch_add(seen.len(), std::sync::atomic::Ordering::Relaxed);
+                self.searched.fetch_add(seen.len(), std::sync::atomic::Ordering::Relaxed);
                 patterns.find(seen)
             }
             Secrets::TooMany => return HIDDEN.to_owned(),
@@ -105,10 +104,10 @@ impl Masking {
 }
 
 impl Patterns {
-    /// Where secrets are, in order. Those that overlap or touch are one.
+    /// Returns the ranges of all secrets in order. Secrets that overlap or touch form one range.
     fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
-        // By their ends; so one may begin before those that are found already.
+        // Matches are ordered by their ends, so one may start before earlier matches.
         for each in self.finder.find_overlapping_iter(text) {
             let is_beginning = self.is_beginning[each.pattern().as_usize()];
             let (mut start, end) = (each.start(), if is_beginning { usize::MAX } else { each.end() });
@@ -133,21 +132,21 @@ impl Secrets {
         if texts.is_empty() {
             return Self::None;
         }
-        // Objects are shown as JSON, in which a line break is two characters.
+        // Objects are shown as JSON, where a line break is two characters.
         let escaped: Vec<Cow<'_, str>> = texts.iter().filter_map(|text| escaped(text)).collect();
         texts.extend(escaped);
         let cut = |text: &str| text.as_bytes()[..text.len().min(MAX_PATTERN_BYTES)].to_vec();
         let is_beginning = texts.iter().map(|text| text.len() > MAX_PATTERN_BYTES).collect();
         let finder = AhoCorasick::builder()
-            // The others are faster and take more memory.
+            // The other kinds are faster but need more memory.
             .kind(Some(AhoCorasickKind::NoncontiguousNFA))
             .build(texts.iter().map(|text| cut(text)));
-        // It fails only with more patterns or bytes than there can be here.
+        // Building only fails with more patterns or bytes than possible here.
         finder.map_or(Self::TooMany, |finder| Self::Some(Patterns { finder, is_beginning }))
     }
 }
 
-/// Adds what is a secret in a value. `false` if there are too many.
+/// Collects the secrets in a value. Returns `false` if there are too many.
 fn collect<'a>(value: &'a Value, texts: &mut BTreeSet<Cow<'a, str>>) -> bool {
     match value {
         Value::String(text) => {
@@ -164,7 +163,7 @@ fn collect<'a>(value: &'a Value, texts: &mut BTreeSet<Cow<'a, str>>) -> bool {
     texts.len() <= MAX_SECRETS
 }
 
-/// A number as its sender wrote it, and as JavaScript does, without the sign.
+/// Returns a number as its sender wrote it and as JavaScript writes it, without the sign.
 fn spellings(number: &Number) -> Vec<String> {
     let rounded = number.as_f64().and_then(Number::from_f64).map(|number| js::string(Some(&Value::Number(number))));
     let texts = [Some(number.to_string()), rounded].into_iter().flatten();
@@ -172,7 +171,7 @@ fn spellings(number: &Number) -> Vec<String> {
     texts.map(|text| text.trim_start_matches('-').to_owned()).filter(has_digits).collect()
 }
 
-/// How a text stands in JSON, if that is different.
+/// Returns the string as it appears in JSON, if that is different.
 fn escaped(text: &str) -> Option<Cow<'static, str>> {
     let json = serde_json::to_string(text).ok()?;
     let inner = json.get(1..json.len() - 1).filter(|inner| *inner != text)?;
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_wherever_they_stand_and_short_texts_are_not() {
+    fn secrets_are_masked_everywhere_but_short_strings_are_not() {
         let masking = masking(json!({
             "credentials": {"token": "hunter2-long", "nested": [{"a": "hunter2"}], "short": "abc"},
             "connectorParameters": {"clientSecret": "s3cret!"},
@@ -209,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_four_digits_are_masked() {
+    fn numbers_with_four_digits_are_masked() {
         let masking = of_credentials(json!({"pin": 4711, "text": "0815", "port": 443, "id": -123_456, "big": 1.25e30,
             "exact": 12_345_678_901_234_567_890_u64, "rate": 1234.5}));
         for secret in ["4711", "0815", "123456", "1.25e+30", "12345678901234567890", "1234.5"] {
             assert_eq!(masking.text(&format!("a{secret}b"), 100), "a…b", "{secret}");
         }
-        // As JavaScript rounds it.
+        // Rounded like JavaScript does.
         assert_eq!(masking.text("12345678901234567000", 100), "…");
         assert_eq!(masking.text("port 443", 100), "port 443");
     }
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_secret_the_beginning_hides_the_rest() {
+    fn the_beginning_of_a_long_secret_hides_the_rest() {
         let masking = of_credentials(json!("x1".repeat(MAX_PATTERN_BYTES)));
         assert_eq!(masking.text(&format!("a {} b", "x1".repeat(MAX_PATTERN_BYTES)), 9999), "a …");
     }
@@ -256,23 +255,23 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_looked_through_once_however_many_secrets_there_are() {
-        let looked_at = |secrets: usize, text: &str| {
+    fn text_is_searched_once_regardless_of_the_number_of_secrets() {
+        let searched = |secrets: usize, text: &str| {
             let secrets: Vec<String> = (0..secrets).map(|number| format!("secret{number:04}")).collect();
             let masking = of_credentials(json!(secrets));
             masking.text(text, 2000);
-            masking.looked_at.load(Ordering::Relaxed)
+            masking.searched.load(Ordering::Relaxed)
         };
         let long = "secret".repeat(50_000);
         for text in ["a short text", &long] {
-            let once = looked_at(1, text);
-            assert_eq!(looked_at(MAX_SECRETS, text), once);
+            let once = searched(1, text);
+            assert_eq!(searched(MAX_SECRETS, text), once);
             assert!(once <= text.len().min(deciding_bytes(2000)), "{once}");
         }
     }
 
     #[test]
-    fn with_too_many_secrets_nothing_is_shown() {
+    fn nothing_is_shown_with_too_many_secrets() {
         let secrets: Vec<String> = (0..=MAX_SECRETS).map(|number| format!("secret{number:04}")).collect();
         let repeated: Vec<&str> = secrets[1..].iter().chain(&secrets[1..]).map(String::as_str).collect();
         assert_eq!(of_credentials(json!(repeated)).text("a secret0001", 100), "a …");

@@ -1,18 +1,19 @@
-//! Runs a connector's functions in JavaScript.
+//! Running a connector's JavaScript functions.
 //!
 //! ```text
-//! caller --Call--> thread: engine + host object + prelude --events--> caller's runtime: requests
-//!    ^                 |
-//!    '----Returned-----'   or, when the wall clock's limit passes first, Timeout
+//! caller --ScriptCall--> thread: engine + host object + prelude --events--> caller's runtime: requests
+//!    ^                     |
+//!    '------Returned-------'   or Timeout, if the wall-clock limit passes first
 //! ```
 //!
-//! Every call has an engine and a thread of its own, so nothing is left over from one call to the next. The thread waits
-//! for answers and timers itself; requests run in the caller's runtime. Most limits end a script through the engine's
-//! interrupt handler. A single native call never asks it: then the caller goes on alone, and the thread ends when it can.
+//! Every call has its own engine and thread, so nothing carries over from one call to the next. The thread itself waits
+//! for responses and timers; requests run in the caller's runtime. Most limits end a script through the engine's
+//! interrupt handler. A long native call never reaches the handler: then the caller continues alone, and the thread
+//! ends when it can.
 //!
-//! - `host`: what native code does for the prelude; scripts never see it.
-//! - `prelude/*.js`: the web's interfaces, written over `host`.
-//! - `modules/*.js`: what scripts can import by name.
+//! - `host`: native functions for the prelude, invisible to scripts.
+//! - `prelude/*.js`: the web APIs, written on top of `host`.
+//! - `modules/*.js`: the modules that scripts can import by name.
 
 mod check;
 mod engine;
@@ -44,88 +45,88 @@ use crate::egress::{Egress, Limits as Exchange};
 #[cfg(test)]
 mod tests;
 
-/// What a function's `apiClient` calls.
+/// The API behind a function's `apiClient`.
 #[async_trait::async_trait]
 pub trait Api: Send + Sync {
     /// Sends `{path, method, query?, headers?, data? | dataBase64?, baseUri?, auth?, responseType?}` and returns
-    /// `{status, headers: {lower-case: text}, data | dataBase64}`.
+    /// `{status, headers: {lowercase: string}, data | dataBase64}`.
     ///
     /// # Errors
     /// `{type, key?, message, data?}`, which the script sees as an `Error` with these members.
     async fn request(&self, request: Value) -> Result<Value, Value>;
 }
 
-/// Makes an [`Api`] of what `makeApiClient` returned.
+/// Creates an [`Api`] from the result of `makeApiClient`.
 pub trait OpenApi: Send + Sync {
-    /// Reads a configuration.
+    /// Creates an API with this configuration.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why the configuration is invalid.
     fn open(&self, config: Value) -> Result<Arc<dyn Api>, String>;
 }
 
 /// One call of a function.
-pub struct Call<'a> {
+pub struct ScriptCall<'a> {
     /// The function.
     pub script: &'a Script,
-    /// Its one argument.
+    /// The function's only argument.
     pub arguments: Map<String, Value>,
-    /// Where the argument also gets an `apiClient`.
-    pub client: Option<Client>,
-    /// The limits of each exchange of `fetch`, within those of the whole call.
+    /// The `apiClient` to add to the argument, if any.
+    pub client: Option<ApiClientSetup>,
+    /// The limits of each `fetch`, within the limits of the whole call.
     pub exchange: Exchange,
 }
 
-/// The API client that a function gets.
+/// The setup of a function's `apiClient`.
 #[derive(Clone)]
-pub struct Client {
-    /// What `makeApiClient` returned, or returns.
+pub struct ApiClientSetup {
+    /// The result of `makeApiClient`, or the function itself.
     pub config: ClientConfig,
-    /// What makes the client.
+    /// Creates the API behind the client.
     pub open: Arc<dyn OpenApi>,
 }
 
 /// The configuration of an API client.
 #[derive(Clone)]
 pub enum ClientConfig {
-    /// The value.
+    /// A value.
     Value(Value),
-    /// The function that returns it, or a client of its own making, and its one argument.
+    /// A function that returns the value or its own client, and the function's only argument.
     Script(Script, Map<String, Value>),
 }
 
-/// What a function returned.
+/// The result of a successful call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Returned {
-    /// The result as `JSON.stringify` has it; `None` for `undefined`.
+    /// The function's result, converted by `JSON.stringify`. `None` for `undefined`.
     pub value: Option<Value>,
-    /// What it wrote to `console`.
+    /// The lines that the function wrote to `console`.
     pub logs: Vec<LogLine>,
 }
 
-/// Why a function returned nothing.
+/// The result of a failed call.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{error}")]
-pub struct Failure {
-    /// Why.
+pub struct ScriptFailure {
+    /// The error.
     #[source]
     pub error: JavaScriptError,
-    /// What it wrote to `console` until then.
+    /// The lines that the function wrote to `console` before it failed.
     pub logs: Vec<LogLine>,
 }
 
-/// Calls functions, each in an engine of its own.
+/// Calls functions, each in its own engine.
 #[derive(Clone)]
 pub struct JavaScript {
     egress: Egress,
     rng: Arc<dyn Rng>,
     limits: Limits,
-    /// Threads whose callers do not wait for them any more.
+    /// The number of threads whose callers no longer wait for them.
     stuck: Arc<AtomicUsize>,
 }
 
 impl JavaScript {
-    /// An engine whose `fetch` goes through `egress`, and whose `crypto` takes random bytes from `rng`.
+    /// Creates an engine whose `fetch` uses `egress` and whose `crypto` uses `rng`.
     pub fn new(egress: Egress, rng: Arc<dyn Rng>, limits: Limits) -> Self {
         Self { egress, rng, limits, stuck: Arc::default() }
     }
@@ -136,81 +137,81 @@ impl JavaScript {
     /// See [`JavaScriptError`].
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn call(&self, call: Call<'_>) -> Result<Returned, Failure> {
+    /// If called outside a tokio runtime.
+    pub async fn call(&self, call: ScriptCall<'_>) -> Result<Returned, ScriptFailure> {
         if self.stuck.load(Ordering::Relaxed) > STUCK_CALLS {
-            return Err(Failure { error: JavaScriptError::Busy, logs: Vec::new() });
+            return Err(ScriptFailure { error: JavaScriptError::Busy, logs: Vec::new() });
         }
-        let Call { script, arguments, client, exchange } = call;
+        let ScriptCall { script, arguments, client, exchange } = call;
         let arguments = Arc::new(arguments);
         let log = Arc::new(Log::new(&self.limits, Masking::new(Arc::clone(&arguments))));
         let (events, inbox) = std::sync::mpsc::channel();
-        let running = Running { is_over: Arc::default(), events: events.clone(), stuck: Arc::clone(&self.stuck) };
+        let guard = CallerGuard { is_over: Arc::default(), events: events.clone(), stuck: Arc::clone(&self.stuck) };
         let network = host::Network {
             egress: self.egress.clone(),
             runtime: tokio::runtime::Handle::current(),
             caller: TaskContext::current(),
             exchange,
         };
-        let setting = host::Setting {
+        let settings = host::CallSettings {
             network: Some(network),
             rng: Arc::clone(&self.rng),
             limits: self.limits,
             deadline: Instant::now() + self.limits.wall_clock,
             log: Arc::clone(&log),
             events,
-            is_over: Arc::clone(&running.is_over),
+            is_over: Arc::clone(&guard.is_over),
         };
         let script = script.clone();
-        let outcome = self.run(engine::Task { script, arguments, client, setting, events: inbox }, &running).await;
+        let outcome = self.run(engine::Task { script, arguments, client, settings, events: inbox }, &guard).await;
         let logs = log.take();
         match outcome {
             Ok(value) => Ok(Returned { value, logs }),
-            Err(error) => Err(Failure { error, logs }),
+            Err(error) => Err(ScriptFailure { error, logs }),
         }
     }
 
-    async fn run(&self, task: engine::Task, running: &Running) -> Result<Option<Value>, JavaScriptError> {
-        let thread = Thread { is_over: Arc::clone(&running.is_over), stuck: Arc::clone(&self.stuck) };
+    async fn run(&self, task: engine::Task, guard: &CallerGuard) -> Result<Option<Value>, JavaScriptError> {
+        let thread = ThreadGuard { is_over: Arc::clone(&guard.is_over), stuck: Arc::clone(&self.stuck) };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()
             .name("javascript".to_owned())
             .stack_size(limits::THREAD_STACK_BYTES)
             .spawn(move || {
-                let log = Arc::clone(&task.setting.log);
-                // Here and not where it is waited for: how long it takes is up to the script.
+                let log = Arc::clone(&task.settings.log);
+                // Mask on this thread, not the caller's: the script determines how long it takes.
                 let outcome = engine::run(task).map_err(|error| error.masked(log.masking()));
                 drop(thread);
                 drop(sender.send(outcome));
             })
             .map_err(|error| JavaScriptError::Engine { message: error.to_string() })?;
-        // A little longer than the engine's own limit, which is the rule.
+        // Normally the engine's own limit ends the script a little earlier.
         match tokio::time::timeout(self.limits.wall_clock + GRACE, receiver).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(JavaScriptError::Engine { message: "its thread ended early".to_owned() }),
+            Ok(Err(_)) => Err(JavaScriptError::Engine { message: "the thread ended early".to_owned() }),
             Err(_) => Err(JavaScriptError::timeout(&self.limits)),
         }
     }
 }
 
-/// What the caller waits beyond the limit for a script to be interrupted.
+/// How long the caller waits beyond the limit for the script to be interrupted.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// The caller's side of a call. When it goes while the thread still runs, the script is interrupted as soon as the engine
-/// asks, and until then the thread counts as stuck.
-struct Running {
+/// The caller's side of a call. If it is dropped while the thread is still running, the script is interrupted as soon
+/// as the engine checks; until then the thread counts as stuck.
+struct CallerGuard {
     is_over: Arc<AtomicBool>,
     events: std::sync::mpsc::Sender<host::Event>,
     stuck: Arc<AtomicUsize>,
 }
 
-/// The thread's side of a call. It goes also when the thread panics.
-struct Thread {
+/// The thread's side of a call. It is dropped even if the thread panics.
+struct ThreadGuard {
     is_over: Arc<AtomicBool>,
     stuck: Arc<AtomicUsize>,
 }
 
-impl Drop for Thread {
+impl Drop for ThreadGuard {
     fn drop(&mut self) {
         if self.is_over.swap(true, Ordering::AcqRel) {
             self.stuck.fetch_sub(1, Ordering::Relaxed);
@@ -218,7 +219,7 @@ impl Drop for Thread {
     }
 }
 
-impl Drop for Running {
+impl Drop for CallerGuard {
     fn drop(&mut self) {
         self.stuck.fetch_add(1, Ordering::Relaxed);
         if self.is_over.swap(true, Ordering::AcqRel) {

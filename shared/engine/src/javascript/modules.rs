@@ -1,10 +1,10 @@
-//! What scripts can import: the files of their folder, and the modules that come with the engine.
+//! Imports: the files of the connector's folder, and the modules included in the engine.
 //!
-//! | name | what |
+//! | name | meaning |
 //! |---|---|
 //! | `auth/test.js` | a file of the connector, by its path in the folder |
-//! | `larder:modules/axios` | what `import "axios"` stands for |
-//! | `larder:prelude/index.js` | a file of the prelude; only it and the modules can import those |
+//! | `larder:modules/axios` | the module that `import "axios"` refers to |
+//! | `larder:prelude/index.js` | a file of the prelude, which only the prelude and the modules can import |
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,10 +18,10 @@ use rquickjs::module::WriteOptions;
 use rquickjs::promise::PromiseState;
 use rquickjs::{Ctx, Error, Exception, Function, Module, Object, Persistent, Promise, Result, Value};
 
-use super::typescript;
+use super::typescript::{self, StripError};
 use crate::connector::script::Script;
 
-/// The modules that can be imported by name, also as `node:NAME`.
+/// The modules that scripts can import by name, with or without `node:`.
 const MODULES: &[(&str, &str)] = &[
     ("axios", include_str!("modules/axios.js")),
     ("buffer", include_str!("modules/buffer.js")),
@@ -32,7 +32,7 @@ const MODULES: &[(&str, &str)] = &[
     ("util", include_str!("modules/util.js")),
 ];
 
-/// What those consist of besides.
+/// The modules' other files.
 const PARTS: &[(&str, &str)] = &[
     ("axios/cancel.js", include_str!("modules/axios/cancel.js")),
     ("axios/config.js", include_str!("modules/axios/config.js")),
@@ -46,7 +46,7 @@ const PARTS: &[(&str, &str)] = &[
     ("axios/uri.js", include_str!("modules/axios/uri.js")),
 ];
 
-/// The prelude.
+/// The prelude's files.
 const PRELUDE: &[(&str, &str)] = &[
     ("index.js", include_str!("prelude/index.js")),
     ("api-client.js", include_str!("prelude/api-client.js")),
@@ -68,31 +68,31 @@ const PRELUDE: &[(&str, &str)] = &[
 const PRELUDE_PREFIX: &str = "larder:prelude/";
 const MODULES_PREFIX: &str = "larder:modules/";
 
-/// What stands before a CommonJS file, on its first line.
+/// The prefix of a CommonJS file, on its first line.
 const WRAPPER: &str = "(function(exports,require,module,__filename,__dirname){";
 
-/// The prelude's entry.
+/// The prelude's entry file.
 pub(super) const INDEX: &str = "larder:prelude/index.js";
 
-/// The modules of one call.
+/// The modules of a call.
 #[derive(Clone)]
 pub(super) struct Modules(Rc<Inner>);
 
 struct Inner {
     scripts: Vec<Script>,
-    /// CommonJS files that were run, by path: their `module` objects.
+    /// The `module` objects of the CommonJS files that have run, by path.
     common: RefCell<HashMap<String, Persistent<Object<'static>>>>,
-    /// What the engine itself is about to import: a name that needs no resolving.
+    /// The name that we are about to import ourselves, which needs no resolving.
     resolved: RefCell<Option<String>>,
-    problem: RefCell<Option<Problem>>,
+    last_error: RefCell<Option<ImportError>>,
     files: RefCell<Vec<String>>,
-    /// How many characters were put before a file's first line.
+    /// For each file, the length of the prefix on its first line.
     offsets: RefCell<HashMap<String, usize>>,
 }
 
-/// Why an import failed.
+/// The reason why an import failed.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(super) struct ImportError {
     pub(super) message: String,
     /// `file:line:column`.
     pub(super) at: Option<String>,
@@ -104,44 +104,45 @@ impl Modules {
             scripts,
             common: RefCell::default(),
             resolved: RefCell::default(),
-            problem: RefCell::default(),
+            last_error: RefCell::default(),
             files: RefCell::default(),
             offsets: RefCell::default(),
         }))
     }
 
-    /// The latest import that failed, if `message` is what was thrown for it.
-    pub(super) fn problem(&self, message: &str) -> Option<Problem> {
-        self.0.problem.borrow().clone().filter(|problem| problem.message == message)
+    /// Returns the last import error, if this is its message.
+    pub(super) fn import_error(&self, message: &str) -> Option<ImportError> {
+        self.0.last_error.borrow().clone().filter(|error| error.message == message)
     }
 
-    /// The connector's files that were loaded.
+    /// Returns the connector's files that were loaded.
     pub(super) fn files(&self) -> Vec<String> {
         self.0.files.borrow().clone()
     }
 
-    /// Whether a name in a stack is that of a file of the connector.
+    /// Returns whether a name in a stack trace is a file of the connector.
     pub(super) fn is_own(&self, name: &str) -> bool {
         self.text(name).is_some()
     }
 
-    /// How many characters stand before a file's first line.
+    /// Returns the length of the prefix on a file's first line.
     pub(super) fn offset(&self, name: &str) -> usize {
         self.0.offsets.borrow().get(name).copied().unwrap_or(0)
     }
 
-    /// Must be called before the engine is freed: it cannot free what is still held here.
+    /// Releases the engine's values. Must be called before the engine is freed.
     pub(super) fn clear(&self) {
         self.0.common.borrow_mut().clear();
     }
 
-    /// Runs a file or module, once a call; the promise is of its namespace. Of CommonJS, the default is `module.exports`.
+    /// Runs a file or module, once per call, and returns a promise of its namespace. CommonJS files have
+    /// `module.exports` as their default export.
     pub(super) fn import<'js>(&self, ctx: &Ctx<'js>, name: &str) -> Result<Promise<'js>> {
         *self.0.resolved.borrow_mut() = Some(name.to_owned());
         Module::import(ctx, name)
     }
 
-    /// Compiles a file or module, and runs it if it is CommonJS.
+    /// Compiles a file or module. Runs it if it is CommonJS.
     fn load<'js>(&self, ctx: &Ctx<'js>, name: &str) -> Result<Loaded<'js>> {
         let common = self.0.common.borrow().get(name).cloned();
         match (common, bundled(name)) {
@@ -153,7 +154,7 @@ impl Modules {
 
     fn load_file<'js>(&self, ctx: &Ctx<'js>, path: &str) -> Result<Loaded<'js>> {
         let Some(text) = self.text(path) else {
-            return Err(self.refuse(ctx, Problem { message: format!("the file {path} is missing"), at: None }));
+            return Err(self.fail(ctx, ImportError { message: format!("the file {path} is missing"), at: None }));
         };
         self.0.files.borrow_mut().push(path.to_owned());
         if path.ends_with(".json") {
@@ -161,9 +162,9 @@ impl Modules {
         }
         let stripped;
         let text = if path.ends_with(".ts") {
-            stripped = typescript::strip(text).map_err(|typescript::Problem { message, at }| {
+            stripped = typescript::strip(text).map_err(|StripError { message, at }| {
                 let at = at.map_or_else(|| path.to_owned(), |at| format!("{path}:{at}"));
-                self.refuse(ctx, Problem { message, at: Some(at) })
+                self.fail(ctx, ImportError { message, at: Some(at) })
             })?;
             stripped.as_str()
         } else {
@@ -172,7 +173,7 @@ impl Modules {
         if path.ends_with(".mjs") {
             return self.declare(ctx, path, text).map(Loaded::Module);
         }
-        // Whatever is no function's body must be an ES module; the parser finds that out at its first statement.
+        // Anything that is not a function's body must be an ES module. The parser notices at the first such statement.
         let mut options = EvalOptions::default();
         options.strict = false;
         options.filename = Some(path.to_owned());
@@ -184,7 +185,7 @@ impl Modules {
                 match self.declare(ctx, path, text) {
                     Err(Error::Exception) => {
                         let as_module = ctx.catch();
-                        // Of two parsers, the one that came further understood the file.
+                        // Report the error of the parser that got further: it understood the file.
                         if syntax_error(&as_module, path, 0)
                             .is_none_or(|place| syntax_error(&as_common, path, WRAPPER.len()) <= Some(place))
                         {
@@ -214,7 +215,7 @@ impl Modules {
         module.get("exports")
     }
 
-    /// The `module` of a file, and its `exports`.
+    /// Creates a file's `module` and its `exports`.
     fn common<'js>(&self, ctx: &Ctx<'js>, path: &str) -> Result<(Object<'js>, Object<'js>)> {
         let (module, exports) = (Object::new(ctx.clone())?, Object::new(ctx.clone())?);
         let (modules, base) = (self.clone(), path.to_owned());
@@ -225,7 +226,7 @@ impl Modules {
         Ok((module, exports))
     }
 
-    /// Compiles an ES module. One that speaks of `module`, `exports` or `require` gets them, unless it declares them.
+    /// Compiles an ES module. If it mentions `module`, `exports` or `require` without declaring them, it gets them.
     fn declare<'js>(&self, ctx: &Ctx<'js>, path: &str, text: &str) -> Result<Module<'js>> {
         let names: Vec<&str> =
             ["module", "exports", "require"].into_iter().filter(|name| text.contains(name)).collect();
@@ -260,22 +261,25 @@ impl Modules {
         let name = self.find(ctx, base, name)?;
         let common = self.0.common.borrow().get(&name).cloned();
         if let Some(module) = common {
-            // Also where that file is still running and has exported only a part.
+            // The file may still be running and have only part of its exports.
             return module.restore(ctx)?.get("exports");
         }
         let promise = self.import(ctx, &name)?;
         while promise.state() == PromiseState::Pending && ctx.execute_pending_job() {}
         let Some(namespace) = promise.result::<Object>() else {
-            return Err(Exception::throw_type(ctx, &format!("{name} awaits at its top level: import it")));
+            return Err(Exception::throw_type(
+                ctx,
+                &format!("{name} uses top-level await: use `import` instead of `require`"),
+            ));
         };
         let namespace = namespace?;
         let is_module =
             bundled(&name).is_none() && !self.0.common.borrow().contains_key(&name) && !name.ends_with(".json");
-        // What comes with the engine has all that it offers on its default export.
+        // The default export of included modules has all of their exports.
         if is_module { Ok(namespace.into_value()) } else { namespace.get("default") }
     }
 
-    /// The name of what `specifier` stands for in the file `base`.
+    /// Resolves `specifier` in the file `base` to a name.
     fn find(&self, ctx: &Ctx<'_>, base: &str, specifier: &str) -> Result<String> {
         let resolved = self.0.resolved.borrow_mut().take();
         if let Some(name) = resolved.filter(|name| name == specifier) {
@@ -294,14 +298,14 @@ impl Modules {
         let owner = owner.ok_or_else(|| Error::new_resolving(base, specifier))?;
         resolve(owner, base, specifier).map_err(|message| {
             let at = owner.file(base).and_then(|text| position(text, specifier)).map(|at| format!("{base}:{at}"));
-            self.refuse(ctx, Problem { message, at })
+            self.fail(ctx, ImportError { message, at })
         })
     }
 
-    fn refuse(&self, ctx: &Ctx<'_>, problem: Problem) -> Error {
-        let error = Exception::throw_message(ctx, &problem.message);
-        *self.0.problem.borrow_mut() = Some(problem);
-        error
+    fn fail(&self, ctx: &Ctx<'_>, error: ImportError) -> Error {
+        let thrown = Exception::throw_message(ctx, &error.message);
+        *self.0.last_error.borrow_mut() = Some(error);
+        thrown
     }
 
     fn text(&self, path: &str) -> Option<&str> {
@@ -309,11 +313,11 @@ impl Modules {
     }
 }
 
-/// The name of what `specifier` stands for in the connector's file `base`, or what to tell its author.
+/// Resolves `specifier` in the connector's file `base` to a name, or returns a message for its author.
 pub(super) fn resolve(script: &Script, base: &str, specifier: &str) -> std::result::Result<String, String> {
     if specifier.starts_with('.') {
         let file = script.resolve(base, specifier).map(str::to_owned);
-        return file.ok_or_else(|| format!("the connector has no file `{specifier}` as seen from {base}"));
+        return file.ok_or_else(|| format!("the connector has no file `{specifier}` relative to {base}"));
     }
     let name = specifier.strip_prefix("node:").unwrap_or(specifier);
     if MODULES.iter().any(|(each, _)| *each == name) {
@@ -321,14 +325,14 @@ pub(super) fn resolve(script: &Script, base: &str, specifier: &str) -> std::resu
     }
     let names: Vec<&str> = MODULES.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
-    Err(format!("there is no module `{specifier}`; there are {names}, and the connector's own files by ./ or ../"))
+    Err(format!("there is no module `{specifier}`; import {names}, or one of the connector's own files by ./ or ../"))
 }
 
 /// A compiled file or module.
 enum Loaded<'js> {
-    /// CommonJS or JSON: what it exports.
+    /// The exports of CommonJS or JSON.
     Common(Value<'js>),
-    /// An ES module, not yet run.
+    /// An ES module that has not run yet.
     Module(Module<'js>),
 }
 
@@ -357,10 +361,10 @@ impl Loader for Modules {
     }
 }
 
-/// Bytecode of what comes with the engine; reading it is faster than parsing its source in every call.
+/// The bytecode of included modules. Loading it is faster than parsing the source in every call.
 static BYTECODE: Mutex<Vec<&'static (&'static str, &'static [u8])>> = Mutex::new(Vec::new());
 
-/// Compiles what comes with the engine, in the first call of the process, and reads its bytecode from then on.
+/// Compiles an included module in the process's first call, and loads its bytecode from then on.
 fn declare_bundled<'js>(ctx: &Ctx<'js>, name: &str, text: &str) -> Result<Module<'js>> {
     let lock = || BYTECODE.lock().unwrap_or_else(PoisonError::into_inner);
     let known = lock().iter().find(|(each, _)| *each == name).copied();
@@ -374,7 +378,7 @@ fn declare_bundled<'js>(ctx: &Ctx<'js>, name: &str, text: &str) -> Result<Module
     Ok(module)
 }
 
-/// An ES module that exports what a CommonJS file did: all of it as the default, and each member.
+/// Creates an ES module with a CommonJS file's exports: the default is `module.exports`, and each member has its name.
 fn wrap<'js>(ctx: &Ctx<'js>, name: &str, exports: &Value<'js>) -> Result<Module<'js>> {
     let mut source =
         "const m=import.meta.exports;export default m&&m.__esModule&&\"default\"in m?m.default:m;".to_owned();
@@ -389,7 +393,7 @@ fn wrap<'js>(ctx: &Ctx<'js>, name: &str, exports: &Value<'js>) -> Result<Module<
     Module::declare(ctx.clone(), name, source)
 }
 
-/// The text of what comes with the engine.
+/// Returns the source of an included module.
 fn bundled(name: &str) -> Option<&'static str> {
     let (tables, name) = match name.strip_prefix(PRELUDE_PREFIX) {
         Some(name) => ([PRELUDE, &[]], name),
@@ -398,7 +402,7 @@ fn bundled(name: &str) -> Option<&'static str> {
     tables.into_iter().flatten().find(|(each, _)| *each == name).map(|(_, text)| *text)
 }
 
-/// Where a file imports something, as `line:column`.
+/// Returns where a file imports something, as `line:column`.
 fn position(text: &str, specifier: &str) -> Option<String> {
     let at = ['"', '\''].iter().filter_map(|quote| text.find(&format!("{quote}{specifier}{quote}"))).min()?;
     let before = &text[..at];
@@ -406,8 +410,8 @@ fn position(text: &str, specifier: &str) -> Option<String> {
     Some(format!("{}:{column}", before.matches('\n').count() + 1))
 }
 
-/// Where a file has a syntax error, in a form that can be compared; `None` of any other error or file. `offset`: how many
-/// characters were put before the first line.
+/// Returns the line and column of a file's syntax error, or `None` for other errors or files. `offset` is the length of
+/// the prefix on the first line.
 fn syntax_error(error: &Value<'_>, path: &str, offset: usize) -> Option<(usize, usize)> {
     let error = error.as_object().filter(|error| error.get::<_, String>("name").is_ok_and(|it| it == "SyntaxError"))?;
     let stack: String = error.get("stack").ok()?;

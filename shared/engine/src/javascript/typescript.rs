@@ -1,15 +1,15 @@
-//! TypeScript: its types become blanks, so that every place in a file stays where it is.
+//! Stripping types from TypeScript. They are replaced with blanks, so all positions in a file stay the same.
 
-/// Why a file cannot be stripped.
-pub(super) struct Problem {
+/// The reason why a file's types cannot be stripped.
+pub(super) struct StripError {
     pub(super) message: String,
     /// `line:column`.
     pub(super) at: Option<String>,
 }
 
-/// JavaScript of TypeScript. What is more than types, such as an `enum`, is refused.
-pub(super) fn strip(text: &str) -> Result<String, Problem> {
-    let stripped = tsv_ts::strip(text).map_err(|error| Problem {
+/// Converts TypeScript to JavaScript. Syntax beyond types, like an `enum`, is an error.
+pub(super) fn strip(text: &str) -> Result<String, StripError> {
+    let stripped = tsv_ts::strip(text).map_err(|error| StripError {
         at: error.to_report().map(|report| format!("{}:{}", report.start.line, report.start.column + 1)),
         message: error.message().to_string(),
     })?;

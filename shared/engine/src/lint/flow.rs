@@ -1,35 +1,35 @@
-//! Where the parts of a text come from: a mapping, read for what it may become.
+//! Traces where the parts of a string come from, by reading a mapping for its possible results.
 //!
-//! Formulas that choose or join are followed, so that it is known what stands where. Of all others, and of JSONata, whatever
-//! they name may stand anywhere.
+//! Formulas that choose or join are followed, so the position of each part is known. For all others, and for JSONata, any
+//! value that they name may be at any position.
 
 use serde_json::{Value, json};
 
 use crate::connector::mapping::names_in_locator;
 
-/// The variable that a value comes from, with the path behind it, which is empty for all of it.
+/// The variable that a value comes from, with the path in it; an empty path is the whole variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// An input of the end user.
     Input(String),
     /// The stored credentials.
     Credential(String),
-    /// The integration.
+    /// The integration's parameters.
     Parameter(String),
-    /// The query of the callback, which comes through the browser.
+    /// The query of the callback, which comes from the browser.
     Callback(String),
 }
 
-/// A part of a text.
+/// A part of a string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// As it is written.
+    /// A literal.
     Text(String),
-    /// A value that has any of these origins, or none that is of interest.
+    /// A value with any of these origins; empty if none is of interest.
     From(Vec<Origin>),
 }
 
-/// One of the texts that an expression may become.
+/// One of the possible results of an expression.
 pub(super) type Shape = Vec<Part>;
 
 type OriginOf = fn(String) -> Origin;
@@ -42,10 +42,10 @@ const VARIABLES: [(&str, OriginOf); 5] = [
     ("queryParameters", Origin::Callback),
 ];
 
-/// More alternatives than these count as one.
+/// The maximum number of alternatives; more of them are merged into one.
 const MOST: usize = 64;
 
-/// The texts that an expression may become; `whole` is the mapping that it is in.
+/// The possible results of an expression; `whole` is the mapping that contains it.
 pub(super) fn shapes(expression: &Value, whole: &Value) -> Vec<Shape> {
     let shapes = follow(expression, whole);
     if shapes.len() > MOST { vec![anywhere(expression, whole)] } else { shapes }
@@ -73,7 +73,7 @@ fn follow(expression: &Value, whole: &Value) -> Vec<Shape> {
     }
 }
 
-/// The values under a key of the object that an expression becomes, and where they stand in the file.
+/// The possible values of a key in an expression's result, with their pointers in the file.
 pub(super) fn members(expression: &Value, at: &str, key: &str) -> Vec<(Value, String)> {
     let under = |value: &Value, step: String| members(value, &format!("{at}/{step}"), key);
     match formula(expression) {
@@ -92,14 +92,14 @@ pub(super) fn members(expression: &Value, at: &str, key: &str) -> Vec<(Value, St
     }
 }
 
-/// Every origin that an expression names.
+/// All origins that an expression names.
 pub(super) fn origins(expression: &Value) -> Vec<Origin> {
     let mut found = Vec::new();
     collect(expression, &mut found);
     found
 }
 
-/// The origins that a text of JSONata or a program names.
+/// The origins that a JSONata expression or a script names.
 pub(super) fn named_in(text: &str) -> Vec<Origin> {
     let mut found = Vec::new();
     for (variable, origin) in VARIABLES {
@@ -118,12 +118,12 @@ pub(super) fn named_in(text: &str) -> Vec<Origin> {
     found
 }
 
-/// As [`named_in`], where the variables may also be reached without their names: as the context (`$`), or by a wildcard.
+/// Like [`named_in`], but also finds variables used without their names: as the context (`$`), or with a wildcard.
 fn named_in_jsonata(text: &str) -> Vec<Origin> {
     let mut found = named_in(text);
     let is_nameless = text.char_indices().any(|(at, c)| match c {
         '$' => !text[at + 1..].starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$'),
-        // Behind a value it multiplies, and behind a dot there is a path whose beginning counts.
+        // After a value it multiplies, and after a dot it continues a path whose start counts.
         '*' => {
             let before = text[..at].trim_end();
             !before
@@ -150,7 +150,7 @@ pub(super) fn formula(value: &Value) -> Option<(&str, &Value)> {
 
 fn anywhere(expression: &Value, whole: &Value) -> Shape {
     let mut found = origins(expression);
-    // A copy is of anything in the result.
+    // A copy may repeat any part of the result.
     if expression.to_string().contains("\"$copy\"") {
         found.extend(origins(whole));
     }
@@ -162,7 +162,7 @@ fn collect(value: &Value, found: &mut Vec<Origin>) {
         (Some(("$plain", _)), _) => {}
         (Some(("$var", Value::String(locator))), _) => found.extend(of_locator(locator)),
         (Some(("$jsonata", Value::String(text))), _) => found.extend(named_in_jsonata(text)),
-        // An expression that is put together may name anything.
+        // A computed expression may name anything.
         (Some(("$jsonata", _)), _) => found.extend(everything()),
         (_, Value::Array(items)) => items.iter().for_each(|item| collect(item, found)),
         (_, Value::Object(object)) => object.values().for_each(|value| collect(value, found)),
@@ -172,7 +172,7 @@ fn collect(value: &Value, found: &mut Vec<Origin>) {
 
 fn of_locator(locator: &str) -> Vec<Origin> {
     let names = names_in_locator(locator).unwrap_or_default();
-    // Within $iterate.
+    // `parent` occurs inside $iterate.
     let mut names = names.into_iter().skip_while(|name| name == "parent");
     let Some(variable) = names.next() else { return everything() };
     let name = names.collect::<Vec<_>>().join(".");
@@ -186,7 +186,7 @@ fn name_behind(rest: &str) -> String {
     rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned()
 }
 
-/// The values among which $case and $map choose.
+/// The values that $case and $map choose from.
 fn choices(argument: &Value) -> Vec<&Value> {
     let list = argument.as_array().or_else(|| argument.get("cases")?.as_array());
     let mapping = argument.get("mapping").and_then(Value::as_array);
@@ -223,7 +223,7 @@ fn filled(argument: &Value, whole: &Value) -> Vec<Shape> {
         .unwrap_or_else(|| vec![anywhere(argument, whole)])
 }
 
-/// The texts of a template whose placeholders become what `shapes_of` says; `None` if they are too many.
+/// The possible results of a template, with `shapes_of` giving each placeholder's; `None` if there are too many.
 pub(super) fn fill(template: &str, shapes_of: impl Fn(&str) -> Option<Vec<Shape>>) -> Option<Vec<Shape>> {
     let mut filled: Vec<Shape> = vec![Vec::new()];
     let mut rest = template;
@@ -244,13 +244,13 @@ pub(super) fn fill(template: &str, shapes_of: impl Fn(&str) -> Option<Vec<Shape>
     product(&filled, &[vec![Part::Text(rest.to_owned())]])
 }
 
-/// Everything of the one before everything of the other.
+/// Every combination of one shape followed by the other.
 fn product(one: &[Shape], other: &[Shape]) -> Option<Vec<Shape>> {
     let both = one.iter().flat_map(|before| other.iter().map(|after| [before.as_slice(), after].concat()));
     (one.len() * other.len() <= MOST).then(|| both.collect())
 }
 
-/// Only of a text that others are put behind is it known where they stand.
+/// The shape of a JSONata expression. Positions are known only for a literal with other values appended to it.
 fn of_jsonata(text: &str) -> Shape {
     let trimmed = text.trim_start();
     let quoted = trimmed.strip_prefix('"').and_then(|rest| rest.split_once('"'));
@@ -270,7 +270,7 @@ mod tests {
     use crate::connector::mapping::NAMES;
 
     #[test]
-    fn every_formula_shows_what_it_may_become() {
+    fn every_formulas_possible_results_are_traced() {
         let credential = json!({"$var": "credentials.x"});
         for name in NAMES {
             let argument = match name {
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_names_its_variables() {
+    fn variables_in_scripts_are_found() {
         let input = |name: &str| Origin::Input(name.to_owned());
         assert_eq!(named_in("connectionParameters?.shop + myconnectionInput.x"), [input("shop")]);
         assert_eq!(named_in("$lookup($, 'connectionInput')"), [input("")]);

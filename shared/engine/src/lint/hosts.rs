@@ -1,33 +1,33 @@
-//! Addresses that somebody else chooses: an end user whose input is part of a host may lead requests, and the secrets in
+//! Finds hosts that others can choose: an end user whose input is part of a host can send requests, and the secrets in
 //! them, anywhere.
 
 use serde_json::{Map, Value, json};
 
+use super::context::OptionContext;
 use super::flow::{self, Origin, Part, Shape, shapes};
-use super::reach::Reach;
-use super::sources::{Kind, Source};
-use super::{Place, Report, Severity};
+use super::sources::{FunctionSource, SourceKind};
+use super::{Findings, LintedFile, Severity};
 use crate::connector::{FunctionName, schema};
 
-/// The keys of `getOAuthConfig` that hold addresses, of both versions.
+/// The keys of `getOAuthConfig` with addresses, for both OAuth versions.
 const ENDPOINTS: [&str; 5] = ["authorizeUri", "tokenUri", "refreshUri", "revocationUri", "requestTokenUri"];
 
-pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report) {
+pub(super) fn check(source: &FunctionSource<'_>, context: &OptionContext<'_>, findings: &mut Findings) {
     let Some((whole, at)) = source.yaml() else { return };
     match (source.kind, source.name) {
-        (Kind::Mapping, FunctionName::GetOAuthConfig) => {
+        (SourceKind::Mapping, FunctionName::GetOAuthConfig) => {
             for key in ENDPOINTS {
-                check_members(source, reach, &[key], Target { is_url: true, takes_secrets: true }, report);
+                check_members(source, context, &[key], Address { is_url: true, takes_secrets: true }, findings);
             }
         }
-        (Kind::Mapping, FunctionName::MakeApiClient) => {
-            let target = Target { is_url: true, takes_secrets: reach.leads_secrets() };
+        (SourceKind::Mapping, FunctionName::MakeApiClient) => {
+            let address = Address { is_url: true, takes_secrets: context.leads_secrets() };
             for keys in [&["baseUri"][..], &["baseUrl"], &["args", "baseUri"], &["args", "baseUrl"]] {
-                check_members(source, reach, keys, target, report);
+                check_members(source, context, keys, address, findings);
             }
         }
-        (Kind::Rest, _) => {
-            // A value in a path that is relative is encoded, and cannot make another URL of it.
+        (SourceKind::Rest, _) => {
+            // Values in a relative path are encoded, so they cannot change the host.
             let path = whole.get("path").and_then(Value::as_str).filter(|path| path.contains("://"));
             let Some(path) = path else { return };
             let parameters = whole.get("requestMapping");
@@ -36,102 +36,108 @@ pub(super) fn check(source: &Source<'_>, reach: &Reach<'_>, report: &mut Report)
                 let values = of_path.into_iter().flat_map(|(value, _)| flow::members(&value, "", name));
                 Some(values.flat_map(|(value, _)| shapes(&value, &value)).collect())
             };
-            let takes_secrets = reach.leads_secrets() || parameters.is_some_and(|it| reach.uses_secret(it));
+            let takes_secrets = context.leads_secrets() || parameters.is_some_and(|it| context.uses_secret(it));
             let anywhere = || vec![vec![Part::From(parameters.map(flow::origins).unwrap_or_default())]];
             let urls = flow::fill(path, value_of).unwrap_or_else(anywhere);
-            let found = Found { reach, target: Target { is_url: true, takes_secrets } };
-            found.report(source, &format!("{at}/path"), &urls, report);
+            let check = AddressCheck { context, address: Address { is_url: true, takes_secrets } };
+            check.report(source, &format!("{at}/path"), &urls, findings);
         }
-        (Kind::Login, _) => {
-            let target = Target { is_url: false, takes_secrets: reach.uses_secret(whole) };
-            check_members(source, reach, &["host"], target, report);
+        (SourceKind::Login, _) => {
+            let address = Address { is_url: false, takes_secrets: context.uses_secret(whole) };
+            check_members(source, context, &["host"], address, findings);
         }
         _ => {}
     }
 }
 
-/// An address.
+/// The address that a request or login goes to.
 #[derive(Clone, Copy)]
-struct Target {
-    /// A URL, or else a host alone.
+struct Address {
+    /// Whether it is a URL, rather than a bare host.
     is_url: bool,
-    /// Whether a secret of the integration may go there.
+    /// Whether one of the integration's secrets may be sent there.
     takes_secrets: bool,
 }
 
-struct Found<'a> {
-    reach: &'a Reach<'a>,
-    target: Target,
+struct AddressCheck<'a> {
+    context: &'a OptionContext<'a>,
+    address: Address,
 }
 
-fn check_members(source: &Source<'_>, reach: &Reach<'_>, keys: &[&str], target: Target, report: &mut Report) {
+fn check_members(
+    source: &FunctionSource<'_>,
+    context: &OptionContext<'_>,
+    keys: &[&str],
+    address: Address,
+    findings: &mut Findings,
+) {
     let Some((whole, at)) = source.yaml() else { return };
     let mut values = vec![(whole.clone(), at.to_owned())];
     for key in keys {
         values = values.iter().flat_map(|(value, at)| flow::members(value, at, key)).collect();
     }
     for (value, at) in values {
-        Found { reach, target }.report(source, &at, &shapes(&value, whole), report);
+        AddressCheck { context, address }.report(source, &at, &shapes(&value, whole), findings);
     }
 }
 
-impl Found<'_> {
-    fn report(&self, source: &Source<'_>, at: &str, shapes: &[Shape], report: &mut Report) {
-        let Some(place) = source.place() else { return };
+impl AddressCheck<'_> {
+    fn report(&self, source: &FunctionSource<'_>, at: &str, shapes: &[Shape], findings: &mut Findings) {
+        let Some(file) = source.linted_file() else { return };
         let mut seen = Vec::new();
-        for (origin, is_whole) in shapes.iter().flat_map(|shape| in_host(shape, self.target.is_url)) {
-            let origin = self.reach.source_of(origin);
+        for (origin, is_whole) in shapes.iter().flat_map(|shape| in_host(shape, self.address.is_url)) {
+            let origin = self.context.source_of(origin);
             if !seen.contains(&origin) {
                 seen.push(origin.clone());
-                self.judge(&place, at, origin, is_whole, report);
+                self.judge(&file, at, origin, is_whole, findings);
             }
         }
     }
 
-    fn judge(&self, place: &Place<'_>, at: &str, origin: Origin, is_whole: bool, report: &mut Report) {
+    fn judge(&self, file: &LintedFile<'_>, at: &str, origin: Origin, is_whole: bool, findings: &mut Findings) {
         match origin {
             Origin::Parameter(_) => {}
-            // Where everything is the end user's own, the host may be, too.
+            // If everything belongs to the end user, so may the host.
             Origin::Input(_)
-                if is_whole && !self.target.takes_secrets && self.reach.kind == Some("client-credentials") => {}
+                if is_whole && !self.address.takes_secrets && self.context.kind == Some("client-credentials") => {}
             Origin::Input(name) => {
-                if let Some((message, help)) = open_host(&name, self.reach.input(&name), is_whole) {
-                    place.report(report, Severity::Error, at, message, help);
+                if let Some((message, help)) = open_host(&name, self.context.input(&name), is_whole) {
+                    file.report(findings, Severity::Error, at, message, help);
                 }
             }
             Origin::Callback(name) => {
                 let message = format!(
-                    "{} goes into a host: whoever opens the callback says where requests go",
-                    of("`", &name, "` of the callback")
+                    "{} goes into a host: anyone who opens the callback chooses where requests go",
+                    of("`", &name, "` from the callback")
                 );
                 let help = "choose among known hosts with $map".to_owned();
-                place.report(report, Severity::Error, at, message, help);
+                file.report(findings, Severity::Error, at, message, help);
             }
             Origin::Credential(name) => {
-                if self.target.takes_secrets && !self.reach.is_read_only(&name) {
+                if self.address.takes_secrets && !self.context.is_read_only(&name) {
                     let message = format!(
-                        "{} goes into a host that a secret of the integration is sent to",
+                        "{} goes into a host that an integration's secret is sent to",
                         of("`credentials.", &name, "`")
                     );
-                    place.report(report, Severity::Warning, at, message, READ_ONLY.to_owned());
+                    file.report(findings, Severity::Warning, at, message, READ_ONLY.to_owned());
                 }
             }
         }
     }
 }
 
-/// How a connector says that an identifier is the application's.
-pub(super) const READ_ONLY: &str = "if the application itself gives it, say `readOnly: true` of it in `customCredentialsSchema`; else do without it here";
+/// The advice on identifiers that come from the provider.
+pub(super) const READ_ONLY: &str = "if the provider itself returns it, mark it `readOnly: true` in `customCredentialsSchema`; otherwise don't use it here";
 
-/// A name in words, or all of them.
+/// A name for a message, or a phrase for all members at once.
 pub(super) fn of(before: &str, name: &str, after: &str) -> String {
-    if name.is_empty() { "what is there as a whole".to_owned() } else { format!("{before}{name}{after}") }
+    if name.is_empty() { "the whole object".to_owned() } else { format!("{before}{name}{after}") }
 }
 
-/// The origins in the host of a URL of this shape, or in a host alone, and whether nothing stands before them.
+/// The origins in the host of a URL (or bare host) of this shape, and whether nothing comes before them.
 fn in_host(shape: &Shape, is_url: bool) -> Vec<(Origin, bool)> {
     let mut found = Vec::new();
-    // The text before the host, until there is one.
+    // The part before the host; `None` once the host starts.
     let mut before = is_url.then(String::new);
     let parts = shape.iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty()));
     for (index, part) in parts.enumerate() {
@@ -161,7 +167,7 @@ fn ends_host(text: &str) -> bool {
     text.contains(['/', '?', '#', '\\'])
 }
 
-/// The fault of an input in a host, if it may lead anywhere.
+/// The message and help for an input in a host, if it allows any host.
 fn open_host(input: &str, property: Option<&Value>, is_whole: bool) -> Option<(String, String)> {
     let has = |key: &str| property.is_some_and(|property| property.get(key).is_some());
     let is_number = property
@@ -172,24 +178,24 @@ fn open_host(input: &str, property: Option<&Value>, is_whole: bool) -> Option<(S
     let message = match pattern {
         _ if has("enum") || has("const") || is_number => return None,
         Some(pattern) if !pattern.starts_with('^') || !pattern.ends_with('$') => {
-            format!("the `pattern` of {named}, which goes into a host, allows more around it")
+            format!("the `pattern` of {named}, which goes into a host, is not anchored at both ends")
         }
         Some(pattern) if allows_any_host(pattern) => {
             format!("the `pattern` of {named}, which goes into a host, allows any host")
         }
         Some(_) => return None,
-        None => format!("{named} goes into a host and may be anything"),
+        None => format!("{named} goes into a host and can be anything"),
     };
     let example = if is_whole {
-        "for known hosts, such as ^https://[a-z0-9-]+\\.acme\\.example$"
+        "such as ^https://[a-z0-9-]+\\.acme\\.example$ for known hosts"
     } else {
-        "for one label, such as ^[a-z0-9-]+$"
+        "such as ^[a-z0-9-]+$ for a single label"
     };
-    let help = format!("give {} in the input schema a `pattern` {example}", of("`", input, "`"));
+    let help = format!("give {} a `pattern` in the input schema, {example}", of("`", input, "`"));
     Some((message, help))
 }
 
-/// Whether a pattern lets a host through that nobody knows, with the end of a URL behind it.
+/// Whether a pattern accepts an arbitrary host, possibly followed by the rest of a URL.
 fn allows_any_host(pattern: &str) -> bool {
     let schema = json!({"properties": {"host": {"pattern": pattern}}});
     let hosts = ["evil.example/", "https://evil.example", "https://evil.example/", "a@evil.example", "evil.example#"];

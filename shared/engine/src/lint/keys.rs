@@ -1,7 +1,7 @@
-//! Which keys `spec.yml` may have, and which functions belong to which authentication type.
+//! Checks the keys of `spec.yml`, and which functions each auth type has.
 
-use super::sources::{Scope, is_inline};
-use super::{Place, Report, Severity};
+use super::sources::{AuthScope, is_inline};
+use super::{Findings, LintedFile, Severity};
 use crate::connector::{AuthType, FunctionName, RefreshRules, pointer};
 
 const TOP: [&str; 20] = [
@@ -29,7 +29,7 @@ const TOP: [&str; 20] = [
 
 const UI: [&str; 4] = ["description", "helpUri", "schema", "test"];
 
-/// Of `auth` and of each option, besides the functions.
+/// The keys of `auth` and of each option, without the functions.
 const AUTH: [&str; 11] = [
     "credentialsSchema",
     "customCredentialsSchema",
@@ -55,60 +55,60 @@ const FUNCTION: [&str; 8] = [
     "type",
 ];
 
-pub(super) fn check_spec(place: &Place<'_>, scopes: &[Scope<'_>], report: &mut Report) {
+pub(super) fn check_spec(file: &LintedFile<'_>, scopes: &[AuthScope<'_>], findings: &mut Findings) {
     let functions = FunctionName::ALL.into_iter().flat_map(|name| [Some(name.spec_key()), name.old_spec_key()]);
     let of_option: Vec<&str> = AUTH.into_iter().chain(functions.flatten()).collect();
     let of_auth: Vec<&str> = of_option.iter().copied().chain(["options"]).collect();
-    if is_inline(&place.document.value) {
+    if is_inline(&file.document.value) {
         let of_both: Vec<&str> = TOP.iter().chain(&of_auth).copied().collect();
-        report.check_keys(place, "", &of_both, "spec.yml");
+        findings.check_keys(file, "", &of_both, "spec.yml");
     } else {
-        report.check_keys(place, "", &TOP, "spec.yml");
-        report.check_keys(place, "/auth", &of_auth, "`auth`");
-        report.check_keys(place, "/ui", &UI, "`ui`");
+        findings.check_keys(file, "", &TOP, "spec.yml");
+        findings.check_keys(file, "/auth", &of_auth, "`auth`");
+        findings.check_keys(file, "/ui", &UI, "`ui`");
     }
     for scope in scopes {
         if let Some(option) = scope.option {
-            report.check_keys(place, &scope.at, &of_option, &format!("the option `{option}`"));
+            findings.check_keys(file, &scope.at, &of_option, &format!("the option `{option}`"));
         }
-        report.check_keys(place, &format!("{}/ui", scope.at), &UI, "`ui`");
+        findings.check_keys(file, &format!("{}/ui", scope.at), &UI, "`ui`");
         for name in FunctionName::ALL {
             if let Some((key, _)) = scope.entry(name) {
                 let at = pointer::child(&scope.at, key);
                 let rules = RefreshRules::KEYS.iter().filter(|_| name == FunctionName::RefreshCredentials);
                 let known: Vec<&str> = FUNCTION.into_iter().chain(rules.map(|(key, _)| *key)).collect();
-                report.check_keys(place, &at, &known, &format!("`{key}`"));
-                check_type(place, scope, name, &at, report);
+                findings.check_keys(file, &at, &known, &format!("`{key}`"));
+                check_type(file, scope, name, &at, findings);
             }
         }
-        check_test(place, scope, report);
+        check_test(file, scope, findings);
     }
 }
 
-fn check_type(place: &Place<'_>, scope: &Scope<'_>, name: FunctionName, at: &str, report: &mut Report) {
+fn check_type(file: &LintedFile<'_>, scope: &AuthScope<'_>, name: FunctionName, at: &str, findings: &mut Findings) {
     let Some(kind) = scope.kind.filter(|kind| AuthType::NAMES.contains(kind)) else { return };
-    // What `auth` says for its options is for those whose type has the function.
+    // With options, a function in `auth` applies only to options whose type has it.
     if !scope.has_options && !name.types().contains(&kind) {
         let message = format!("the auth type {kind} has no function `{}`", name.spec_key());
-        let help = format!("remove it; it belongs to {}", name.types().join(", "));
-        place.report(report, Severity::Error, at, message, help);
+        let help = format!("remove it; it is only for {}", name.types().join(", "));
+        file.report(findings, Severity::Error, at, message, help);
     }
 }
 
-fn check_test(place: &Place<'_>, scope: &Scope<'_>, report: &mut Report) {
+fn check_test(file: &LintedFile<'_>, scope: &AuthScope<'_>, findings: &mut Findings) {
     if scope.has_options || scope.has(FunctionName::Test) || is_minted(scope) {
         return;
     }
     let message = match scope.option {
-        Some(option) => format!("the option `{option}` has no `test`: whatever credentials it gets pass for good"),
-        None => "there is no `test`: whatever credentials it gets pass for good".to_owned(),
+        Some(option) => format!("the option `{option}` has no `test`, so any credentials are accepted"),
+        None => "there is no `test`, so any credentials are accepted".to_owned(),
     };
     let help = "add `test: {implementationType: rest-api-mapping}` and auth/test.rest.yml".to_owned();
-    place.report(report, Severity::Warning, &scope.at, message, help);
+    file.report(findings, Severity::Warning, &scope.at, message, help);
 }
 
-/// Whether the application itself makes the credentials of what was entered: that is a test already.
-fn is_minted(scope: &Scope<'_>) -> bool {
+/// Whether the provider itself issues credentials for the input, which already tests them.
+fn is_minted(scope: &AuthScope<'_>) -> bool {
     let entry = scope.entry(FunctionName::GetCredentialsFromConnectionParameters);
     let kind = entry.and_then(|(_, entry)| entry.get("implementationType").or(entry.get("type")));
     kind.is_some_and(|kind| kind != "mapping")

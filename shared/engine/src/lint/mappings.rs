@@ -1,11 +1,11 @@
-//! What is written in the files of mappings and of REST mappings.
+//! Checks the content of mappings and REST mappings.
 
 use serde_json::{Map, Value};
 
-use super::sources::{Content, Kind, Scope, Source};
-use super::{Place, Report, Severity};
+use super::sources::{AuthScope, Content, FunctionSource, SourceKind};
+use super::{Findings, LintedFile, Severity};
 use crate::connector::mapping::unknown_formulas;
-use crate::connector::{FunctionName, Malformed, pointer};
+use crate::connector::{FunctionName, MalformedValue, pointer};
 use crate::oauth1::OAuth1Config;
 use crate::oauth2::OAuthConfig;
 
@@ -30,39 +30,39 @@ const API_CLIENT: [&str; 14] = [
     "stream",
 ];
 
-pub(super) fn check(source: &Source<'_>, scope: &Scope<'_>, report: &mut Report) {
+pub(super) fn check(source: &FunctionSource<'_>, scope: &AuthScope<'_>, findings: &mut Findings) {
     let Content::Yaml(document, at) = &source.content else { return };
-    let place = Place { file: source.file.unwrap_or("spec.yml"), document };
+    let file = LintedFile { path: source.file.unwrap_or("spec.yml"), document };
     match (source.kind, source.name) {
-        (Kind::Rest, _) => {
-            report.check_keys(&place, at, &REST, "a REST mapping");
-            report.check_keys(&place, &format!("{at}/requestMapping"), &REQUEST, "a request mapping");
+        (SourceKind::Rest, _) => {
+            findings.check_keys(&file, at, &REST, "the REST mapping");
+            findings.check_keys(&file, &format!("{at}/requestMapping"), &REQUEST, "the request mapping");
         }
-        (Kind::Mapping, FunctionName::GetOAuthConfig) => {
+        (SourceKind::Mapping, FunctionName::GetOAuthConfig) => {
             let known = if scope.kind == Some("oauth1") { OAuth1Config::KEYS } else { OAuthConfig::KEYS };
             let known: Vec<&str> = known.iter().map(|(key, _)| *key).collect();
-            report.check_keys(&place, at, &known, "the result of `getOAuthConfig`");
+            findings.check_keys(&file, at, &known, "the result of `getOAuthConfig`");
         }
-        (Kind::Mapping, FunctionName::MakeApiClient) => {
-            report.check_keys(&place, at, &API_CLIENT, "an API client");
-            report.check_keys(&place, &format!("{at}/args"), &API_CLIENT, "an API client");
+        (SourceKind::Mapping, FunctionName::MakeApiClient) => {
+            findings.check_keys(&file, at, &API_CLIENT, "the API client");
+            findings.check_keys(&file, &format!("{at}/args"), &API_CLIENT, "the API client");
         }
         _ => {}
     }
     let Some(value) = document.value.pointer(at) else { return };
-    for Malformed { pointer, message, help } in unknown_formulas(value) {
-        place.report(report, Severity::Error, &format!("{at}{pointer}"), message, help);
+    for MalformedValue { pointer, message, help } in unknown_formulas(value) {
+        file.report(findings, Severity::Error, &format!("{at}{pointer}"), message, help);
     }
     each_object(value, at, &mut |object, at| {
         if let Some(map) = object.get("$map").filter(|map| map.get("mappings").is_some()) {
             let at = format!("{at}/$map/mappings");
             let help = if map.get("mapping").is_some() { "remove it" } else { "write `mapping`" };
-            place.report(report, Severity::Error, &at, "`mappings` of $map is ignored".to_owned(), help.to_owned());
+            file.report(findings, Severity::Error, &at, "`mappings` in $map is ignored".to_owned(), help.to_owned());
         }
     });
 }
 
-/// Visits the objects of an expression, but for what $plain keeps as it is.
+/// Visits all objects of an expression, except inside $plain.
 fn each_object(value: &Value, at: &str, visit: &mut dyn FnMut(&Map<String, Value>, &str)) {
     match value {
         Value::Array(items) => {

@@ -1,45 +1,45 @@
-//! What is probably not meant in a connector's folder, beyond what keeps it from being loaded.
+//! Finds likely mistakes in a connector's folder, in addition to the problems that prevent it from loading.
 //!
-//! Everything is read from the raw files, so that a folder that does not load is looked through all the same. A key that
-//! is not known but near to a known one is an error: whoever wrote it meant something that does not happen. One that is
-//! near to nothing is a warning, for it may belong to another program.
+//! Everything is read from the raw files, so folders that don't load are linted too. An unknown key that resembles a known
+//! one is an error, because its intended effect does not happen. Any other unknown key is a warning, because it may belong
+//! to another program.
 
 mod deputies;
 mod flow;
 mod hosts;
 mod keys;
 mod mappings;
-mod reach;
+mod context;
 mod schemas;
 mod script;
 mod sources;
 
 use std::rc::Rc;
 
-use reach::Reach;
+use context::OptionContext;
 use serde_json::{Map, Value};
-use sources::Scope;
+use sources::AuthScope;
 
-use crate::connector::folder::{self, Files, Problem};
+use crate::connector::folder::{self, Files, FolderProblem};
 use crate::connector::yaml::Document;
 use crate::connector::{Connector, Function, pointer, schema, spelling};
 use crate::javascript::{self, ScriptProblem};
 
-/// Something to mend, or to look at.
+/// A problem to fix or to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What, and where.
-    pub problem: Problem,
-    /// How bad it is.
+    /// The problem and its location.
+    pub problem: FolderProblem,
+    /// The severity.
     pub severity: Severity,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The connector does not load, or does not do what was written.
+    /// The connector does not load, or does not do what it says.
     Error,
-    /// It works, and may not do what was meant.
+    /// The connector works, but may not do what its author meant.
     Warning,
 }
 
@@ -52,28 +52,28 @@ impl std::fmt::Display for Severity {
     }
 }
 
-/// Looks through a folder. Findings are ordered by file and line.
+/// Lints a folder. Findings are ordered by file and line.
 pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
-    let mut report = Report::default();
+    let mut findings = Findings::default();
     match folder::parse(folder_name, files) {
-        Ok(connector) => check_loaded(&connector, &mut report),
+        Ok(connector) => check_loaded(&connector, &mut findings),
         Err(problems) => {
-            report.0.extend(problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }));
+            findings.0.extend(problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }));
         }
     }
     let spec = files.get("spec.yml").and_then(|text| Document::parse(text).ok());
     if let Some(spec) = spec.filter(|spec| spec.value.is_object()) {
-        look_through(&Rc::new(spec), files, &mut report);
+        check_spec(&Rc::new(spec), files, &mut findings);
     }
-    let mut findings = report.0;
-    let place = |finding: &Finding| (finding.problem.file.clone(), finding.problem.line);
-    findings.sort_by_key(place);
+    let mut findings = findings.0;
+    let position = |finding: &Finding| (finding.problem.file.clone(), finding.problem.line);
+    findings.sort_by_key(position);
     findings.dedup();
     findings
 }
 
-/// What is not looked at when a connector is loaded, since that would take time at every start: its scripts and schemas.
-fn check_loaded(connector: &Connector, report: &mut Report) {
+/// Checks scripts and schemas, which are not checked on load because it would slow down every start.
+fn check_loaded(connector: &Connector, findings: &mut Findings) {
     for option in &connector.options {
         for function in option.functions.values() {
             let Function::JavaScript(script) = function else { continue };
@@ -81,53 +81,53 @@ fn check_loaded(connector: &Connector, report: &mut Report) {
                 javascript::check(script).err().unwrap_or_default()
             {
                 let message = column.map_or(message.clone(), |column| format!("column {column}: {message}"));
-                report.add(Severity::Error, &file, line, message, help);
+                findings.add(Severity::Error, &file, line, message, help);
             }
         }
         for schema in [&option.input_schema, &option.parameters_schema] {
             if let Err(unusable) = schema::validate(schema.as_ref(), &Map::new()) {
-                let help = "see the words of JSON Schema".to_owned();
-                report.add(Severity::Error, "spec.yml", None, unusable.to_string(), help);
+                let help = "see the JSON Schema keywords".to_owned();
+                findings.add(Severity::Error, "spec.yml", None, unusable.to_string(), help);
             }
         }
     }
 }
 
-fn look_through(spec: &Rc<Document>, files: &Files, report: &mut Report) {
-    let place = Place { file: "spec.yml", document: spec };
-    let scopes = Scope::all(&spec.value);
-    keys::check_spec(&place, &scopes, report);
-    schemas::check_spec(&place, &scopes, report);
+fn check_spec(spec: &Rc<Document>, files: &Files, findings: &mut Findings) {
+    let file = LintedFile { path: "spec.yml", document: spec };
+    let scopes = AuthScope::all(&spec.value);
+    keys::check_spec(&file, &scopes, findings);
+    schemas::check_spec(&file, &scopes, findings);
     let mut used = Vec::new();
     for scope in &scopes {
         let sources = scope.sources(spec, files);
-        let reach = Reach::new(scope, &spec.value, &scopes, spec, files);
+        let context = OptionContext::new(scope, &spec.value, &scopes, spec, files);
         for source in sources {
             if let Some(file) = source.file {
                 used.push(file);
             }
-            mappings::check(&source, scope, report);
-            script::check(&source, report);
-            hosts::check(&source, &reach, report);
-            deputies::check(&source, &reach, report);
+            mappings::check(&source, scope, findings);
+            script::check(&source, findings);
+            hosts::check(&source, &context, findings);
+            deputies::check(&source, &context, findings);
         }
     }
-    sources::check_unused(&used, files, report);
+    sources::check_unused(&used, files, findings);
 }
 
 /// The findings so far.
 #[derive(Default)]
-struct Report(Vec<Finding>);
+struct Findings(Vec<Finding>);
 
-impl Report {
+impl Findings {
     fn add(&mut self, severity: Severity, file: &str, line: Option<u64>, message: String, help: String) {
-        let problem = Problem { file: file.to_owned(), line, message, help };
+        let problem = FolderProblem { file: file.to_owned(), line, message, help };
         self.0.push(Finding { problem, severity });
     }
 
-    /// Tells of the keys of an object that are not known. An object that is a formula has keys of its own.
-    fn check_keys(&mut self, place: &Place<'_>, at: &str, known: &[&str], what: &str) {
-        let Some(object) = place.document.value.pointer(at).and_then(Value::as_object) else { return };
+    /// Reports an object's unknown keys, unless the object is a formula.
+    fn check_keys(&mut self, file: &LintedFile<'_>, at: &str, known: &[&str], what: &str) {
+        let Some(object) = file.document.value.pointer(at).and_then(Value::as_object) else { return };
         if object.keys().next().is_some_and(|key| key.starts_with('$')) {
             return;
         }
@@ -136,21 +136,21 @@ impl Report {
                 Some(meant) => (Severity::Error, format!("did you mean `{meant}`?")),
                 None => (Severity::Warning, "it is ignored; remove it".to_owned()),
             };
-            let message = format!("`{key}` is no key of {what}");
-            place.report(self, severity, &pointer::child(at, key), message, help);
+            let message = format!("unknown key `{key}` in {what}");
+            file.report(self, severity, &pointer::child(at, key), message, help);
         }
     }
 }
 
-/// A file that findings are about.
-struct Place<'a> {
-    file: &'a str,
+/// A file with findings.
+struct LintedFile<'a> {
+    path: &'a str,
     document: &'a Document,
 }
 
-impl Place<'_> {
-    fn report(&self, report: &mut Report, severity: Severity, at: &str, message: String, help: String) {
-        report.add(severity, self.file, self.document.line(at), message, help);
+impl LintedFile<'_> {
+    fn report(&self, findings: &mut Findings, severity: Severity, at: &str, message: String, help: String) {
+        findings.add(severity, self.path, self.document.line(at), message, help);
     }
 }
 

@@ -1,45 +1,45 @@
-//! JavaScript, as far as its words tell: what is imported, and whether a `test` takes a body for a response.
+//! Checks on JavaScript tokens: which files are imported, and whether a `test` mistakes a body for a response.
 
 use std::collections::BTreeSet;
 
-use super::sources::{Content, Source};
-use super::{Report, Severity};
+use super::sources::{Content, FunctionSource};
+use super::{Findings, Severity};
 use crate::connector::FunctionName;
 
-/// Tells of a `test` that reads the status off what the API client returned, which is the body alone.
-pub(super) fn check(source: &Source<'_>, report: &mut Report) {
+/// Reports a `test` that reads the status from the API client's result, which is only the body.
+pub(super) fn check(source: &FunctionSource<'_>, findings: &mut Findings) {
     let (Content::Text(text, lines_before), FunctionName::Test) = (&source.content, source.name) else { return };
     let tokens = tokens(text);
-    // Where whole responses are asked for, somebody has read about it.
+    // An author who requests full responses knows about this.
     if tokens.iter().any(|token| token.text == "returnFullResponse") {
         return;
     }
     for (line, what) in status_of_bodies(&tokens) {
-        report.add(
+        findings.add(
             Severity::Warning,
             source.file.unwrap_or("spec.yml"),
             Some(line + lines_before),
-            format!("`{what}` is read off a body: the API client returns the body alone"),
-            "return true, as any other status throws; or pass `{ returnFullResponse: true }` as options".to_owned(),
+            format!("`{what}` is read from a body: the API client returns only the body"),
+            "return true, since an error status throws; or pass `{ returnFullResponse: true }` as options".to_owned(),
         );
     }
 }
 
-/// The relative paths that a program names.
+/// The relative paths in a script's strings.
 pub(super) fn imports(text: &str) -> Vec<&str> {
-    let texts = tokens(text).into_iter().filter(|token| token.kind == Kind::Text).map(|token| token.text);
+    let texts = tokens(text).into_iter().filter(|token| token.kind == TokenKind::Text).map(|token| token.text);
     texts.filter(|path| path.starts_with("./") || path.starts_with("../")).collect()
 }
 
-/// Where `.status` or `.statusCode` is read off a body, and how it is written.
-fn status_of_bodies(tokens: &[Token<'_>]) -> Vec<(u64, String)> {
+/// Finds the lines where `.status` or `.statusCode` is read from a body, with the expression.
+fn status_of_bodies(tokens: &[ScriptToken<'_>]) -> Vec<(u64, String)> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let is_status = |at: usize| matches!(text(at), "status" | "statusCode");
     let mut bodies = BTreeSet::new();
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         let before = at.checked_sub(1).map_or("", |before| text(before));
-        if tokens[at].kind == Kind::Word && text(at + 1) == "=" && before != "." {
+        if tokens[at].kind == TokenKind::Word && text(at + 1) == "=" && before != "." {
             if is_call(&tokens[at + 2..]) {
                 bodies.insert(text(at));
             } else {
@@ -53,9 +53,9 @@ fn status_of_bodies(tokens: &[Token<'_>]) -> Vec<(u64, String)> {
             found.extend(named.map(|token| (token.line, token.text.to_owned())));
         }
         let is_read = matches!(text(at + 1), "." | "?.") && is_status(at + 2);
-        // A field of the body that happens to have this name holds a word.
+        // Compared with a string, it is a field of the body that happens to have this name.
         let is_word = matches!(text(at + 3), "==" | "===" | "!=" | "!==")
-            && tokens.get(at + 4).is_some_and(|token| token.kind == Kind::Text);
+            && tokens.get(at + 4).is_some_and(|token| token.kind == TokenKind::Text);
         if is_read && !is_word {
             if bodies.contains(text(at)) && before != "." && before != "?." {
                 found.push((tokens[at].line, format!("{}.{}", text(at), text(at + 2))));
@@ -69,23 +69,23 @@ fn status_of_bodies(tokens: &[Token<'_>]) -> Vec<(u64, String)> {
     found
 }
 
-/// Whether these words begin with a request by the API client: `await args.apiClient.get(`.
-fn is_call(tokens: &[Token<'_>]) -> bool {
+/// Whether the tokens start with a request through the API client: `await args.apiClient.get(`.
+fn is_call(tokens: &[ScriptToken<'_>]) -> bool {
     let mut rest = tokens.iter().skip_while(|token| token.text == "await").peekable();
     let mut names = Vec::new();
-    while let Some(name) = rest.next_if(|token| token.kind == Kind::Word) {
+    while let Some(name) = rest.next_if(|token| token.kind == TokenKind::Word) {
         names.push(name.text);
         if rest.next_if(|token| matches!(token.text, "." | "?.")).is_none() {
             break;
         }
     }
-    // TypeScript may say what it expects: apiClient.get<User>(
+    // TypeScript may add a type: apiClient.get<User>(
     rest.next().is_some_and(|token| matches!(token.text, "(" | "<"))
         && matches!(names[..], [.., "apiClient" | "externalApiClient", "get" | "post" | "put" | "patch" | "delete"])
 }
 
-/// The parenthesis that one closes.
-fn opening(tokens: &[Token<'_>], closing: usize) -> Option<usize> {
+/// The opening parenthesis for a closing one.
+fn opening(tokens: &[ScriptToken<'_>], closing: usize) -> Option<usize> {
     let mut depth = 0_usize;
     (0..=closing).rev().find(|&at| {
         match tokens[at].text {
@@ -98,27 +98,27 @@ fn opening(tokens: &[Token<'_>], closing: usize) -> Option<usize> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     /// A name, a keyword or a number.
     Word,
-    /// What stands between quotes, without them.
+    /// A string, without its quotes.
     Text,
     Sign,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Token<'a> {
-    kind: Kind,
+struct ScriptToken<'a> {
+    kind: TokenKind,
     text: &'a str,
     line: u64,
 }
 
-/// The signs of more than one character that matter here: those with `=` are no assignments.
+/// The multi-character signs that matter here, because those with `=` are not assignments.
 const SIGNS: [&str; 13] = ["===", "!==", "==", "!=", "<=", ">=", "=>", "?.", "+=", "-=", "&&", "||", "??"];
 
-/// Cuts a program into words, texts and signs. Comments are left out, templates are texts.
-fn tokens(program: &str) -> Vec<Token<'_>> {
-    let mut tokens: Vec<Token<'_>> = Vec::new();
+/// Splits a script into words, strings, and signs. Comments are dropped; template literals are strings.
+fn tokens(program: &str) -> Vec<ScriptToken<'_>> {
+    let mut tokens: Vec<ScriptToken<'_>> = Vec::new();
     let (mut rest, mut line) = (program, 1_u64);
     while let Some(first) = rest.chars().next() {
         let (kind, length) = if first.is_whitespace() {
@@ -128,19 +128,19 @@ fn tokens(program: &str) -> Vec<Token<'_>> {
         } else if rest.starts_with("/*") {
             (None, rest.find("*/").map_or(rest.len(), |end| end + 2))
         } else if matches!(first, '"' | '\'' | '`') {
-            (Some(Kind::Text), quoted(rest, first))
+            (Some(TokenKind::Text), quoted(rest, first))
         } else if first == '/' && is_regex(tokens.last()) {
-            (Some(Kind::Text), quoted(rest, '/'))
+            (Some(TokenKind::Text), quoted(rest, '/'))
         } else if is_word(first) {
-            (Some(Kind::Word), rest.find(|char| !is_word(char)).unwrap_or(rest.len()))
+            (Some(TokenKind::Word), rest.find(|char| !is_word(char)).unwrap_or(rest.len()))
         } else {
             let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-            (Some(Kind::Sign), sign.map_or(first.len_utf8(), |sign| sign.len()))
+            (Some(TokenKind::Sign), sign.map_or(first.len_utf8(), |sign| sign.len()))
         };
         let (token, after) = rest.split_at(length);
         if let Some(kind) = kind {
-            let text = if kind == Kind::Text { token.trim_matches(first) } else { token };
-            tokens.push(Token { kind, text, line });
+            let text = if kind == TokenKind::Text { token.trim_matches(first) } else { token };
+            tokens.push(ScriptToken { kind, text, line });
         }
         line += token.matches('\n').count() as u64;
         rest = after;
@@ -152,7 +152,7 @@ fn is_word(char: char) -> bool {
     char.is_alphanumeric() || matches!(char, '_' | '$')
 }
 
-/// The length of a text with its quotes. A regular expression may have its own quote in a class.
+/// The length of a string with its quotes. In a regular expression, a class may contain a slash.
 fn quoted(text: &str, quote: char) -> usize {
     let (mut is_escaped, mut is_class) = (false, false);
     for (at, char) in text.char_indices().skip(1) {
@@ -169,11 +169,11 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Whether a slash begins a regular expression: after a value it divides.
-fn is_regex(before: Option<&Token<'_>>) -> bool {
+/// Whether a slash starts a regular expression; after a value, it divides.
+fn is_regex(before: Option<&ScriptToken<'_>>) -> bool {
     before.is_none_or(|before| match before.kind {
-        Kind::Word => matches!(before.text, "return" | "typeof" | "case" | "in" | "of" | "await"),
-        Kind::Text => false,
-        Kind::Sign => !matches!(before.text, ")" | "]" | "}"),
+        TokenKind::Word => matches!(before.text, "return" | "typeof" | "case" | "in" | "of" | "await"),
+        TokenKind::Text => false,
+        TokenKind::Sign => !matches!(before.text, ")" | "]" | "}"),
     })
 }

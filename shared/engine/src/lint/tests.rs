@@ -24,7 +24,7 @@ const CLIENT: &str = "baseUri: https://api.acme.example\n";
 
 const TEST: &str = "path: /me\nmethod: get\n";
 
-/// A folder without a fault, with some files put over it; an empty one is removed.
+/// A valid folder with some files replaced; an empty one is removed.
 fn folder(changes: &[(&str, &str)]) -> Files {
     let files = [
         ("spec.yml", SPEC),
@@ -48,21 +48,21 @@ fn finds(changes: &[(&str, &str)], expected: &[&str]) {
     assert_eq!(found(changes), expected);
 }
 
-/// The fault-free spec with lines added at its end.
+/// The valid spec with lines added at its end.
 fn spec_with(more: &str) -> String {
     format!("{SPEC}{more}")
 }
 
 #[test]
-fn nothing_is_said_of_a_good_folder() {
+fn a_valid_folder_has_no_findings() {
     finds(&[], &[]);
 }
 
 #[test]
-fn what_keeps_it_from_loading_is_an_error() {
+fn loading_problems_are_errors() {
     finds(
         &[("auth/make-api-client.map.yml", "")],
-        &["error: spec.yml:6: the file of `makeApiClient` is missing; add one of auth/make-api-client.map.yml, \
+        &["error: spec.yml:6: the file for `makeApiClient` is missing; add one of auth/make-api-client.map.yml, \
            auth/make-api-client.yml"],
     );
     let findings = found(&[("spec.yml", "name: [")]);
@@ -70,30 +70,30 @@ fn what_keeps_it_from_loading_is_an_error() {
 }
 
 #[test]
-fn a_key_near_to_a_known_one_is_an_error_and_another_a_warning() {
+fn a_misspelled_key_is_an_error_and_an_unknown_one_a_warning() {
     let spec = spec_with("  tittle: x\n  retries: 3\nlogoURL: https://acme.example/logo.png\n")
         .replace("  makeApiClient:\n", "  makeApiClient:\n    implementatonType: mapping\n");
     finds(
         &[("spec.yml", &spec)],
         &[
-            "error: spec.yml:7: `implementatonType` is no key of `makeApiClient`; did you mean `implementationType`?",
-            "error: spec.yml:11: `tittle` is no key of `auth`; did you mean `title`?",
-            "warning: spec.yml:12: `retries` is no key of `auth`; it is ignored; remove it",
-            "error: spec.yml:13: `logoURL` is no key of spec.yml; did you mean `logoUri`?",
+            "error: spec.yml:7: unknown key `implementatonType` in `makeApiClient`; did you mean `implementationType`?",
+            "error: spec.yml:11: unknown key `tittle` in `auth`; did you mean `title`?",
+            "warning: spec.yml:12: unknown key `retries` in `auth`; it is ignored; remove it",
+            "error: spec.yml:13: unknown key `logoURL` in spec.yml; did you mean `logoUri`?",
         ],
     );
 }
 
 #[test]
-fn a_misspelt_function_is_told_from_a_missing_one() {
+fn a_misspelled_function_is_reported_along_with_the_missing_one() {
     let spec = SPEC.replace("  test:\n", "  tset:\n");
     finds(
         &[("spec.yml", &spec)],
         &[
             "warning: auth/test.rest.yml: no function uses this file; add `test` to `auth` in spec.yml, or remove the file",
-            "warning: spec.yml:2: there is no `test`: whatever credentials it gets pass for good; add `test: \
+            "warning: spec.yml:2: there is no `test`, so any credentials are accepted; add `test: \
              {implementationType: rest-api-mapping}` and auth/test.rest.yml",
-            "error: spec.yml:8: `tset` is no key of `auth`; did you mean `test`?",
+            "error: spec.yml:8: unknown key `tset` in `auth`; did you mean `test`?",
         ],
     );
 }
@@ -107,16 +107,16 @@ fn keys_of_the_newer_form_and_of_options_are_known() {
     finds(
         &[&none[..], &[("spec.yml", inline)]].concat(),
         &[
-            "error: spec.yml:3: `enabeld` is no key of spec.yml; did you mean `enabled`?",
-            "error: spec.yml:4: `scope` is no key of the result of `getOAuthConfig`; did you mean `scopes`?",
-            "error: spec.yml:5: `header` is no key of an API client; did you mean `headers`?",
+            "error: spec.yml:3: unknown key `enabeld` in spec.yml; did you mean `enabled`?",
+            "error: spec.yml:4: unknown key `scope` in the result of `getOAuthConfig`; did you mean `scopes`?",
+            "error: spec.yml:5: unknown key `header` in the API client; did you mean `headers`?",
         ],
     );
     let options = found(&[(
         "spec.yml",
         &spec_with("  options:\n    key:\n      type: client-credentials\n      titel: API key\n"),
     )]);
-    let expected = "error: spec.yml:13: `titel` is no key of the option `key`; did you mean `title`?";
+    let expected = "error: spec.yml:13: unknown key `titel` in the option `key`; did you mean `title`?";
     assert!(options.iter().any(|finding| finding == expected), "{options:?}");
 }
 
@@ -125,23 +125,23 @@ fn a_function_must_belong_to_the_auth_type() {
     let spec = SPEC.replace("oauth2", "client-credentials");
     let findings = found(&[("spec.yml", &spec)]);
     let expected = "error: spec.yml:4: the auth type client-credentials has no function `getOAuthConfig`; remove it; it \
-                    belongs to oauth2, oauth1";
+                    is only for oauth2, oauth1";
     assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
     let spec = spec_with("    filePath: test.rest.yml\n").replace("oauth2", "proxy").replace("test:", "disconnect:");
     let findings = found(&[("spec.yml", &spec)]);
-    let expected = "error: spec.yml:8: the auth type proxy has no function `disconnect`; remove it; it belongs to \
+    let expected = "error: spec.yml:8: the auth type proxy has no function `disconnect`; remove it; it is only for \
                     oauth2, oauth1, client-credentials";
     assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
 }
 
 #[test]
-fn options_may_leave_functions_to_auth_and_have_folders_of_their_own() {
+fn options_may_inherit_functions_and_have_their_own_folders() {
     let spec = "name: Acme\nauth:\n  test: {implementationType: rest-api-mapping}\n  options:\n    key:\n      type: client-credentials\n      \
                 makeApiClient: {implementationType: mapping}\n    other:\n      type: oauth2\n      makeApiClient: {}\n      getOAuthConfig: {}\n";
     let files = [("spec.yml", spec), ("auth/key/make-api-client.map.yml", "baseURI: https://a.example\n")];
     let findings = found(&files);
     let expected =
-        "error: auth/key/make-api-client.map.yml:1: `baseURI` is no key of an API client; did you mean `baseUri`?";
+        "error: auth/key/make-api-client.map.yml:1: unknown key `baseURI` in the API client; did you mean `baseUri`?";
     assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
     assert!(
         findings.iter().all(|finding| !finding.contains("no `test`") && !finding.contains("no function")),
@@ -154,38 +154,40 @@ fn keys_of_rest_mappings_are_known() {
     let test = "path: /me\nmethod: get\nrequestMaping:\n  query: {}\n";
     finds(
         &[("auth/test.rest.yml", test)],
-        &["error: auth/test.rest.yml:3: `requestMaping` is no key of a REST mapping; did you mean `requestMapping`?"],
+        &[
+            "error: auth/test.rest.yml:3: unknown key `requestMaping` in the REST mapping; did you mean `requestMapping`?",
+        ],
     );
     let test = "path: /me\nmethod: get\nrequestMapping:\n  header: {A: b}\n  body: {}\n";
     finds(
         &[("auth/test.rest.yml", test)],
         &[
-            "error: auth/test.rest.yml:4: `header` is no key of a request mapping; did you mean `headers`?",
-            "warning: auth/test.rest.yml:5: `body` is no key of a request mapping; it is ignored; remove it",
+            "error: auth/test.rest.yml:4: unknown key `header` in the request mapping; did you mean `headers`?",
+            "warning: auth/test.rest.yml:5: unknown key `body` in the request mapping; it is ignored; remove it",
         ],
     );
 }
 
 #[test]
-fn keys_of_the_oauth_config_are_those_that_are_given() {
+fn keys_of_the_oauth_config_are_known() {
     let config = format!("{OAUTH}scope: read\naudience: x\n");
     finds(
         &[("auth/get-oauth-config.map.yml", &config)],
         &[
-            "error: auth/get-oauth-config.map.yml:4: `scope` is no key of the result of `getOAuthConfig`; did you mean `scopes`?",
-            "warning: auth/get-oauth-config.map.yml:5: `audience` is no key of the result of `getOAuthConfig`; it is ignored; remove it",
+            "error: auth/get-oauth-config.map.yml:4: unknown key `scope` in the result of `getOAuthConfig`; did you mean `scopes`?",
+            "warning: auth/get-oauth-config.map.yml:5: unknown key `audience` in the result of `getOAuthConfig`; it is ignored; remove it",
         ],
     );
     finds(&[("auth/get-oauth-config.map.yml", "$mergeObjects: [{ $var: connectorParameters }]\n")], &[]);
 }
 
 #[test]
-fn files_that_no_function_uses_are_told() {
+fn unused_files_are_reported() {
     finds(
         &[("auth/make-api-clinet.map.yml", CLIENT), ("auth/refresh-credentials.js", "x"), ("auth/notes.txt", "x")],
         &[
             "warning: auth/make-api-clinet.map.yml: no function uses this file; did you mean auth/make-api-client.map.yml?",
-            "warning: auth/notes.txt: no function uses this file; remove it, or name it as the `filePath` of a function",
+            "warning: auth/notes.txt: no function uses this file; remove it, or set it as the `filePath` of a function",
             "warning: auth/refresh-credentials.js: no function uses this file; add `refreshCredentials` to `auth` in \
              spec.yml, or remove the file",
         ],
@@ -193,7 +195,7 @@ fn files_that_no_function_uses_are_told() {
 }
 
 #[test]
-fn what_a_script_imports_is_used() {
+fn imported_files_are_used() {
     let spec = spec_with("  disconnect: {implementationType: javascript}\n");
     let files = [
         ("spec.yml", spec.as_str()),
@@ -205,15 +207,15 @@ fn what_a_script_imports_is_used() {
 }
 
 #[test]
-fn formulas_that_there_are_not_are_told() {
+fn unknown_formulas_are_reported() {
     let client = "headers:\n  Authorization:\n    $template: Basic x\n  B: { $concta: [a, b] }\n  C: { $switch: 1 }\n  D: { $plain: { $x: 1 } }\n";
     finds(
         &[("auth/make-api-client.map.yml", client)],
         &[
-            "error: auth/make-api-client.map.yml:3: there is no formula $template; write $tpl with `template` and \
-             `values`; for Basic authentication, `auth`",
-            "error: auth/make-api-client.map.yml:4: there is no formula $concta; did you mean $concat?",
-            "error: auth/make-api-client.map.yml:5: there is no formula $switch; use $plain to keep the key",
+            "error: auth/make-api-client.map.yml:3: unknown formula $template; use $tpl with `template` and \
+             `values`, or `auth` for Basic authentication",
+            "error: auth/make-api-client.map.yml:4: unknown formula $concta; did you mean $concat?",
+            "error: auth/make-api-client.map.yml:5: unknown formula $switch; use $plain to keep the key",
         ],
     );
 }
@@ -224,29 +226,30 @@ fn the_mapping_of_map_is_singular() {
         "baseUri:\n  $map:\n    value: { $var: connectorParameters.region }\n    mappings: []\n    mapping: []\n";
     finds(
         &[("auth/make-api-client.map.yml", client)],
-        &["error: auth/make-api-client.map.yml:4: `mappings` of $map is ignored; remove it"],
+        &["error: auth/make-api-client.map.yml:4: `mappings` in $map is ignored; remove it"],
     );
     let findings = found(&[("auth/make-api-client.map.yml", &client.replace("    mapping: []\n", ""))]);
-    let expected = "error: auth/make-api-client.map.yml:4: `mappings` of $map is ignored; write `mapping`";
+    let expected = "error: auth/make-api-client.map.yml:4: `mappings` in $map is ignored; write `mapping`";
     assert!(findings.iter().any(|finding| finding == expected), "{findings:?}");
 }
 
 #[test]
-fn an_input_in_a_host_needs_a_pattern_from_end_to_end() {
+fn an_input_in_a_host_needs_an_anchored_pattern() {
     let tpl = "baseUri:\n  $tpl:\n    template: https://{shop}.acme.example/{path}\n    values:\n      shop: { $var: connectionParameters.shop }\n      \
                path: { $var: connectionParameters.path }\n";
     let concat = "baseUri:\n  $concat: ['https://', { $var: $.connectionInput.shop }, .acme.example/, { $var: connectionParameters.path }]\n";
     let schema =
         |pattern: &str| spec_with(&format!("  inputSchema:\n    properties:\n      shop: {{type: string{pattern}}}\n"));
-    let help = "give `shop` in the input schema a `pattern` for one label, such as ^[a-z0-9-]+$";
+    let help = "give `shop` a `pattern` in the input schema, such as ^[a-z0-9-]+$ for a single label";
     for client in [tpl, concat] {
         let findings = |spec: &str| found(&[("auth/make-api-client.map.yml", client), ("spec.yml", spec)]);
         let at = "error: auth/make-api-client.map.yml:1:";
-        let open = format!("{at} the input `shop` goes into a host and may be anything; {help}");
+        let open = format!("{at} the input `shop` goes into a host and can be anything; {help}");
         assert_eq!(findings(SPEC), std::slice::from_ref(&open));
         assert_eq!(findings(&schema("")), [open]);
-        let loose =
-            format!("{at} the `pattern` of the input `shop`, which goes into a host, allows more around it; {help}");
+        let loose = format!(
+            "{at} the `pattern` of the input `shop`, which goes into a host, is not anchored at both ends; {help}"
+        );
         assert_eq!(findings(&schema(", pattern: '[a-z]+'")), [loose]);
         assert_eq!(findings(&schema(", pattern: '^[a-z]+$'")), [""; 0]);
         assert_eq!(findings(&schema(", enum: [a, b]")), [""; 0]);
@@ -260,9 +263,9 @@ fn keywords_of_schemas_are_checked_at_every_depth() {
     finds(
         &[("spec.yml", &spec_with(schema))],
         &[
-            "error: spec.yml:12: `requierd` is no keyword of a schema; did you mean `required`?",
-            "error: spec.yml:16: `minlength` is no keyword of a schema; did you mean `minLength`?",
-            "error: spec.yml:19: `tpye` is no keyword of a schema; did you mean `type`?",
+            "error: spec.yml:12: unknown schema keyword `requierd`; did you mean `required`?",
+            "error: spec.yml:16: unknown schema keyword `minlength`; did you mean `minLength`?",
+            "error: spec.yml:19: unknown schema keyword `tpye`; did you mean `type`?",
         ],
     );
 }
@@ -274,27 +277,27 @@ fn inputs_that_look_like_secrets_must_be_hidden() {
                   properties:\n    clientSecret: {type: string}\n";
     let finding = |line: u64, name: &str| {
         format!(
-            "warning: spec.yml:{line}: `{name}` looks like a secret, and is shown while it is typed; add `format: \
+            "warning: spec.yml:{line}: `{name}` looks like a secret, but the form shows it; add `format: \
              password` or `isSensitive: true`"
         )
     };
     assert_eq!(found(&[("spec.yml", &spec_with(schema))]), [finding(13, "api_key"), finding(20, "clientSecret")]);
 }
 
-/// What is found in a `test` in JavaScript, besides that it may not load.
+/// The warnings for a `test` in JavaScript.
 fn found_in_test(script: &str) -> Vec<String> {
     let spec = SPEC.replace("rest-api-mapping", "javascript");
     let files = [("spec.yml", spec.as_str()), ("auth/test.rest.yml", ""), ("auth/test.js", script)];
-    // Not all of what is tried here is a whole program.
+    // Some of the scripts are incomplete and don't load.
     found(&files).into_iter().filter(|finding| finding.starts_with("warning: auth/test.js")).collect()
 }
 
 #[test]
-fn a_test_that_reads_the_status_off_a_body_is_told() {
+fn a_test_that_reads_the_status_from_a_body_is_reported() {
     let finding = |line: u64, what: &str| {
         vec![format!(
-            "warning: auth/test.js:{line}: `{what}` is read off a body: the API client returns the body alone; return \
-             true, as any other status throws; or pass `{{ returnFullResponse: true }}` as options"
+            "warning: auth/test.js:{line}: `{what}` is read from a body: the API client returns only the body; return \
+             true, since an error status throws; or pass `{{ returnFullResponse: true }}` as options"
         )]
     };
     let script = "export default async function test({ apiClient }) {\n  // apiClient\n  const response = await apiClient.get('/me');\n  \
@@ -307,7 +310,7 @@ fn a_test_that_reads_the_status_off_a_body_is_told() {
 }
 
 #[test]
-fn a_status_of_anything_else_is_let_be() {
+fn any_other_status_is_fine() {
     for script in [
         "const r = await fetch('/me'); return r.status === 200",
         "const r = await apiClient.get('/me', {}, { returnFullResponse: true }); return r.status === 200",
@@ -327,7 +330,7 @@ fn a_status_of_anything_else_is_let_be() {
 }
 
 #[test]
-fn scripts_written_into_the_spec_have_its_lines() {
+fn findings_in_inline_scripts_have_the_specs_lines() {
     let spec = SPEC.replace(
         "    implementationType: rest-api-mapping\n",
         "    implementationType: javascript\n    code: |\n      export default async ({ apiClient }) => {\n        const me = await apiClient.get('/me')\n        \
@@ -338,7 +341,7 @@ fn scripts_written_into_the_spec_have_its_lines() {
 }
 
 #[test]
-fn no_text_breaks_the_reader_of_scripts() {
+fn the_script_tokenizer_never_panics() {
     for text in
         ["'", "`", "/", "/*", "//", "(", ")", ").status", "}=", "x=", "await", "x = apiClient.", "é.status", "/[/"]
     {
@@ -347,7 +350,7 @@ fn no_text_breaks_the_reader_of_scripts() {
 }
 
 #[test]
-fn the_rules_beside_refresh_credentials_are_known_and_checked() {
+fn refresh_rules_are_known_keys_and_validated() {
     let refresh = |keys: &str| {
         let more =
             "  refreshCredentials:\n    implementationType: rest-api-mapping\n    mapping: {path: /t, method: post}\n";
@@ -359,12 +362,12 @@ fn the_rules_beside_refresh_credentials_are_known_and_checked() {
     assert_eq!(refresh(all), Vec::<String>::new());
     assert_eq!(
         refresh("    refreshMargins: 25\n"),
-        ["error: spec.yml:13: `refreshMargins` is no key of `refreshCredentials`; did you mean `refreshMargin`?"]
+        ["error: spec.yml:13: unknown key `refreshMargins` in `refreshCredentials`; did you mean `refreshMargin`?"]
     );
     assert_eq!(
         refresh("    refreshMargin: soon\n"),
         ["error: spec.yml:13: `refreshMargin` must be a number of seconds; write a whole number above 0"]
     );
     let elsewhere = SPEC.replace("  test:\n", "  test:\n    permanentErrors: [gone]\n");
-    assert_eq!(found(&[("spec.yml", elsewhere.as_str())]).len(), 1, "of other functions they are no keys");
+    assert_eq!(found(&[("spec.yml", elsewhere.as_str())]).len(), 1, "other functions don't have these keys");
 }

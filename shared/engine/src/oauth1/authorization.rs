@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use super::encoding::encode;
 
-/// `OAuth realm="…", oauth_…="…", …`, marked sensitive. The realm comes as it is, the parameters are encoded.
+/// Builds `OAuth realm="…", oauth_…="…", …`, marked sensitive. The parameters are encoded, the realm is not.
 pub(super) fn authorization(realm: Option<&str>, parameters: &[(&str, String)]) -> Option<HeaderValue> {
     let realm = realm.map(|realm| format!("realm=\"{realm}\""));
     let parameters = parameters.iter().map(|(name, value)| format!("{}=\"{}\"", encode(name), encode(value)));
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_of_rfc_5849_section_1_2() {
+    fn rfc_5849_section_1_2_header() {
         let parameters = [
             ("oauth_consumer_key", "dpf43f3p2l4k3l03"),
             ("oauth_signature_method", "HMAC-SHA1"),
@@ -42,7 +42,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(values in prop::collection::vec(any::<String>(), 1..5)) {
+        fn any_parameters_round_trip_through_the_header(values in prop::collection::vec(any::<String>(), 1..5)) {
             const NAMES: [&str; 4] = ["oauth_token", "oauth_nonce", "oauth_verifier", "oauth_callback"];
             let parameters: Vec<_> = NAMES.into_iter().zip(values).collect();
             let header = authorization(None, &parameters).unwrap();

@@ -1,33 +1,33 @@
-//! What the browser brings back from the provider.
+//! The callback: the parameters that the browser brings back from the provider.
 
 use larder::secret::Secret;
 use serde_json::{Map, Value};
 
-use super::{OAuth1Config, Token};
+use super::{OAuth1Config, OAuth1Token};
 
-/// Why a callback is refused.
+/// The reason for rejecting a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OAuth1CallbackError {
-    /// The end user, or the provider, said no: there is `denied`, `oauth_problem` or `error`.
+    /// The end user or the provider said no: there is a `denied`, `oauth_problem` or `error` parameter.
     #[error("the provider did not grant access")]
     Denied,
-    /// `oauth_token` is missing, or another than this flow began with.
+    /// `oauth_token` is missing, or not the request token that this flow started with.
     #[error("the callback belongs to another request token")]
     OtherToken,
-    /// `oauth_verifier` is missing, though the provider confirmed the callback.
+    /// `oauth_verifier` is missing, although the provider confirmed the callback.
     #[error("the callback has no oauth_verifier")]
     MissingVerifier,
 }
 
-/// Checks the parameters of the redirection back to us (RFC 5849 §2.2) and takes the verifier out. It is missing only
-/// where the connector allows OAuth 1.0.
+/// Checks the callback's parameters (RFC 5849 §2.2) and returns the verifier. It may be missing only if the connector
+/// allows OAuth 1.0.
 ///
 /// # Errors
 ///
 /// [`OAuth1CallbackError`].
 pub fn check_callback(
     config: &OAuth1Config,
-    request_token: &Token,
+    request_token: &OAuth1Token,
     parameters: &Map<String, Value>,
 ) -> Result<Option<Secret>, OAuth1CallbackError> {
     let text = |key: &str| parameters.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_callback_must_have_the_token_of_its_flow_and_a_verifier() {
-        let token = Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("") };
+    fn a_callback_needs_its_flows_token_and_a_verifier() {
+        let token = OAuth1Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("") };
         let check = |lax: bool, parameters: Value| {
             let config = config(json!({ "allowUnconfirmedCallback": lax }));
             check_callback(&config, &token, parameters.as_object().unwrap())

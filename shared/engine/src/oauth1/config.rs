@@ -1,4 +1,4 @@
-//! What `getOAuthConfig` of an `oauth1` connector returned, checked.
+//! The checked result of an `oauth1` connector's `getOAuthConfig`.
 
 use std::fmt;
 
@@ -7,71 +7,79 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::signature::SignatureMethod;
-use crate::oauth2::{ConfigError, Reader, documented, nowhere};
+use crate::oauth2::{ConfigError, ConfigReader, documented, nowhere};
 use crate::rsa_sha1::PrivateKey;
 
 documented! {
     /// An integration's OAuth 1.0a configuration: the result of a connector's `getOAuthConfig`.
     ///
-    /// The first words of each field's docs are its key; [`OAuth1Config::KEYS`] and the table in
-    /// `shared/connectors/README.md` are made of them. Its `Debug` shows the consumer key and the method, nothing else.
+    /// Each field's docs begin with its key: [`OAuth1Config::KEYS`] and the table in `shared/connectors/README.md` are
+    /// generated from them. `Debug` shows only the consumer key and the signature method.
     #[derive(Clone)]
     #[non_exhaustive]
     pub struct OAuth1Config {
         /// `consumerKey`: required. The client's id (RFC 5849 §1.1).
         pub consumer_key: String,
-        /// `consumerSecret`: required, but for `RSA-SHA1`, where it is the private key if there is no `privateKey`.
+        /// `consumerSecret`: required, except with `RSA-SHA1`, where it is used as the private key if there is no
+        /// `privateKey`.
         pub consumer_secret: Option<Secret>,
-        /// `requestTokenUri`: required. Where a flow begins; an absolute http(s) URL without fragment and user (RFC 5849
-        /// §2.1).
+        /// `requestTokenUri`: required. The URL that starts a flow: an absolute http(s) URL without fragment or user
+        /// (RFC 5849 §2.1).
         pub request_token_uri: Url,
-        /// `authorizeUri`: required. Where the browser is sent (RFC 5849 §2.2). A query and a fragment are kept as in `oauth2`.
+        /// `authorizeUri`: required. The page that the browser is sent to (RFC 5849 §2.2). A query and a fragment are
+        /// kept, as in `oauth2`.
         pub authorize_uri: Url,
-        /// `tokenUri`: required. Where the verifier is exchanged (RFC 5849 §2.3).
+        /// `tokenUri`: required. The URL that exchanges the verifier for a token (RFC 5849 §2.3).
         pub token_uri: Url,
-        /// `scopes`: array, or one text with spaces; `scope` in the authorize URL, joined by spaces. OAuth 1.0 knows no
-        /// scopes; what a provider wants otherwise goes into `extra`.
+        /// `scopes`: array, or one string separated by spaces; sent as `scope` in the authorize URL, joined with
+        /// spaces. OAuth 1.0 has no scopes; if the provider wants them in another form, use `extra`.
         pub scopes: Vec<String>,
-        /// `extra`: object of parameters of the authorize URL; each replaces the one of its name or is appended. `null`
-        /// removes it. Arrays are joined by spaces, objects become JSON. `oauth_token` cannot be set.
+        /// `extra`: object of authorize URL parameters; each replaces the parameter of the same name or is appended.
+        /// `null` removes it. Arrays are joined with spaces, objects become JSON. `oauth_token` cannot be set.
         pub extra: Map<String, Value>,
-        /// `signatureMethod`: `HMAC-SHA1` (if absent), `HMAC-SHA256`, `PLAINTEXT` or `RSA-SHA1` (RFC 5849 §3.4).
+        /// `signatureMethod`: `HMAC-SHA1` (the default), `HMAC-SHA256`, `PLAINTEXT` or `RSA-SHA1` (RFC 5849 §3.4).
         pub signature_method: SignatureMethod,
-        /// `privateKey`: for `RSA-SHA1`: an RSA key as PEM, PKCS#8 or PKCS#1.
+        /// `privateKey`: for `RSA-SHA1`: an RSA key in PEM, PKCS#8 or PKCS#1.
         pub private_key: Option<PrivateKey>,
-        /// `realm`: goes into the `Authorization` header (RFC 5849 §3.5.1). For providers that name the account there.
+        /// `realm`: the `realm` of the `Authorization` header (RFC 5849 §3.5.1). For providers that name the account
+        /// there.
         pub realm: Option<String>,
-        /// `allowUnconfirmedCallback`: `true`: the provider speaks OAuth 1.0, without `oauth_callback_confirmed` and
-        /// without a verifier.
+        /// `allowUnconfirmedCallback`: `true`: the provider speaks OAuth 1.0, which has neither
+        /// `oauth_callback_confirmed` nor a verifier.
         pub allow_unconfirmed_callback: bool,
     }
     also {}
 }
 
 impl OAuth1Config {
-    /// Reads the result of `getOAuthConfig`. `null` and `""` count as absent, keys nobody knows are ignored.
+    /// Parses the result of `getOAuthConfig`. `null` and `""` count as absent; unknown keys are ignored.
     ///
     /// # Errors
     ///
-    /// All problems at once.
+    /// Returns all problems at once.
     pub fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(value)?;
+        let mut reader = ConfigReader::new(value)?;
         let signature_method = reader.choice("signatureMethod", &SignatureMethod::NAMES).unwrap_or_default();
         let is_rsa = signature_method == SignatureMethod::RsaSha1;
-        let consumer_key = reader.required("consumerKey", Reader::pasted);
-        let consumer_secret =
-            if is_rsa { reader.text("consumerSecret") } else { reader.required("consumerSecret", Reader::pasted) };
-        let request_token_uri = reader.required("requestTokenUri", Reader::url);
-        let authorize_uri = reader.required("authorizeUri", Reader::url);
-        let token_uri = reader.required("tokenUri", Reader::url);
+        let consumer_key = reader.required("consumerKey", ConfigReader::pasted);
+        let consumer_secret = if is_rsa {
+            reader.text("consumerSecret")
+        } else {
+            reader.required("consumerSecret", ConfigReader::pasted)
+        };
+        let request_token_uri = reader.required("requestTokenUri", ConfigReader::url);
+        let authorize_uri = reader.required("authorizeUri", ConfigReader::url);
+        let token_uri = reader.required("tokenUri", ConfigReader::url);
         let pem = reader.text("privateKey").or_else(|| consumer_secret.clone());
         let private_key = pem.filter(|_| is_rsa).and_then(|pem| PrivateKey::from_pem(&pem));
         if is_rsa && private_key.is_none() {
-            reader.problem("getOAuthConfig's privateKey must be an RSA key as PEM, PKCS#8 or PKCS#1".into());
+            reader.problem("getOAuthConfig's privateKey must be an RSA key in PEM, PKCS#8 or PKCS#1".into());
         }
         let realm = reader.text("realm");
         if realm.as_ref().is_some_and(|realm| !realm.bytes().all(is_quotable)) {
-            reader.problem("getOAuthConfig's realm must be ASCII without quotes, backslashes and controls".into());
+            reader.problem(
+                "getOAuthConfig's realm must be ASCII without quotes, backslashes or control characters".into(),
+            );
         }
         let config = Self {
             consumer_key: consumer_key.unwrap_or_default(),
@@ -123,7 +131,7 @@ pub(super) mod tests {
         OAuth1Config::from_value(&value)
     }
 
-    /// The client of RFC 5849's examples, with these changes.
+    /// Returns the client of RFC 5849's examples, with some changes.
     pub(in crate::oauth1) fn config(changes: Value) -> OAuth1Config {
         with(&changes).unwrap()
     }
@@ -149,7 +157,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn with_rsa_the_consumer_secret_may_be_the_key() {
+    fn rsa_sha1_accepts_the_key_as_consumer_secret() {
         let pem = include_str!("vectors/test-key.pkcs1.pem");
         assert!(with(&json!({ "signatureMethod": "RSA-SHA1", "consumerSecret": pem })).is_ok());
         let key_only = json!({ "signatureMethod": "RSA-SHA1", "consumerSecret": null, "privateKey": pem });
@@ -157,7 +165,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_at_once_and_without_values() {
+    fn all_problems_are_reported_at_once_without_values() {
         let wrong = json!({
             "consumerKey": null, "requestTokenUri": "hunter2", "signatureMethod": "RSA-SHA1", "privateKey": "hunter2",
             "realm": "hunter\"2", "scopes": 3, "extra": "hunter2", "allowUnconfirmedCallback": "hunter2",
@@ -166,11 +174,11 @@ pub(super) mod tests {
             with(&wrong).unwrap_err().to_string(),
             "getOAuthConfig returned no consumerKey; add it to auth/get-oauth-config.map.yml\n\
              getOAuthConfig's requestTokenUri must be an absolute http or https URL\n\
-             getOAuthConfig's privateKey must be an RSA key as PEM, PKCS#8 or PKCS#1\n\
-             getOAuthConfig's realm must be ASCII without quotes, backslashes and controls\n\
-             getOAuthConfig returned a number for scopes; it must be an array of texts\n\
-             getOAuthConfig returned text for extra; it must be an object\n\
-             getOAuthConfig returned text for allowUnconfirmedCallback; it must be true or false"
+             getOAuthConfig's privateKey must be an RSA key in PEM, PKCS#8 or PKCS#1\n\
+             getOAuthConfig's realm must be ASCII without quotes, backslashes or control characters\n\
+             getOAuthConfig returned a number for scopes; it must be an array of strings\n\
+             getOAuthConfig returned a string for extra; it must be an object\n\
+             getOAuthConfig returned a string for allowUnconfirmedCallback; it must be true or false"
         );
         assert_eq!(
             with(&json!({ "signatureMethod": "MD5", "consumerSecret": "" })).unwrap_err().problems(),

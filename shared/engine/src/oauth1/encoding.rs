@@ -1,15 +1,15 @@
-//! How OAuth 1.0 writes and reads texts: stricter than forms (RFC 5849 §3.6).
+//! OAuth 1.0's percent-encoding, which is stricter than that of forms (RFC 5849 §3.6).
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Percent-encodes all but letters, digits, `-`, `.`, `_` and `~`, with upper-case digits (RFC 5849 §3.6).
+/// Percent-encodes everything but letters, digits, `-`, `.`, `_` and `~`, with uppercase hex digits (RFC 5849 §3.6).
 pub(super) fn encode(text: impl AsRef<[u8]>) -> String {
     percent_encode(text.as_ref(), &RESERVED).to_string()
 }
 
-/// The decoded pairs of a query or a form (RFC 5849 §3.4.1.3.1), as bytes: nobody says that they are UTF-8.
+/// Decodes the pairs of a query or a form (RFC 5849 §3.4.1.3.1), as bytes: they are not guaranteed to be UTF-8.
 pub(super) fn pairs(form: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     let decode = |part: &[u8]| {
         let spaced: Vec<u8> = part.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_unreserved_characters_stay() {
+    fn only_unreserved_characters_are_kept() {
         assert_eq!(encode("Ladies + Gentlemen"), "Ladies%20%2B%20Gentlemen");
         assert_eq!(encode("-._~azAZ09"), "-._~azAZ09");
         assert_eq!(encode("☃!*'()"), "%E2%98%83%21%2A%27%28%29");
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_read_as_a_form_is() {
+    fn pairs_parse_like_a_form() {
         let read: Vec<_> = pairs(b"a=1&&b5=%3D%253D&c%40=&c2&a3=2+q&=x&d=e=f&g=%FF%zz").collect();
         let expected: [(&[u8], &[u8]); 8] = [
             (b"a", b"1"),

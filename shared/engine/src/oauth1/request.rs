@@ -5,12 +5,13 @@ use url::Url;
 
 use super::encoding::encode;
 use super::sign::sign_with;
-use super::{OAuth1Config, SignError, Stamp, Token};
+use super::{OAuth1Config, OAuth1Token, SignError, Stamp};
 use crate::oauth2::{Parameters, TokenRequest, longest_first};
 
-/// Asks for temporary credentials (RFC 5849 §2.1). The answer goes to [`parse_request_token`](super::parse_request_token).
+/// Builds the request for temporary credentials (RFC 5849 §2.1). Pass the response to
+/// [`parse_request_token`](super::parse_request_token).
 ///
-/// `callback_uri` comes back to the letter, so it is where the flow's state goes.
+/// The provider redirects to exactly this `callback_uri`, so it can carry the flow's state.
 ///
 /// # Errors
 ///
@@ -23,9 +24,9 @@ pub fn build_request_token(
     build(config, &config.request_token_uri, None, &[("oauth_callback", callback_uri)], stamp)
 }
 
-/// Where the browser goes (RFC 5849 §2.2): `authorizeUri` with `oauth_token`, `scope` if there are `scopes`, then `extra`,
-/// which cannot set `oauth_token`. No key is added a second time.
-pub fn build_authorize_url(config: &OAuth1Config, request_token: &Token) -> Url {
+/// Builds the URL for the browser (RFC 5849 §2.2): `authorizeUri` with `oauth_token`, `scope` if there are `scopes`,
+/// then `extra`, which cannot set `oauth_token`. Each key appears only once.
+pub fn build_authorize_url(config: &OAuth1Config, request_token: &OAuth1Token) -> Url {
     let mut ours = Parameters::default();
     ours.add(Some("oauth_token"), request_token.token.expose());
     if !config.scopes.is_empty() {
@@ -35,15 +36,15 @@ pub fn build_authorize_url(config: &OAuth1Config, request_token: &Token) -> Url 
     ours.onto_page(&config.authorize_uri, |key| config.extra.contains_key(key))
 }
 
-/// Exchanges the temporary credentials for the token (RFC 5849 §2.3). The verifier is what
-/// [`check_callback`](super::check_callback) found. The answer goes to [`parse_access_token`](super::parse_access_token).
+/// Builds the request that exchanges the temporary credentials for a token (RFC 5849 §2.3). The verifier comes from
+/// [`check_callback`](super::check_callback). Pass the response to [`parse_access_token`](super::parse_access_token).
 ///
 /// # Errors
 ///
 /// [`SignError`].
 pub fn build_access_token(
     config: &OAuth1Config,
-    request_token: &Token,
+    request_token: &OAuth1Token,
     verifier: Option<&str>,
     stamp: &Stamp<'_>,
 ) -> Result<TokenRequest, SignError> {
@@ -54,7 +55,7 @@ pub fn build_access_token(
 fn build(
     config: &OAuth1Config,
     uri: &Url,
-    token: Option<&Token>,
+    token: Option<&OAuth1Token>,
     further: &[(&'static str, &str)],
     stamp: &Stamp<'_>,
 ) -> Result<TokenRequest, SignError> {
@@ -83,8 +84,8 @@ mod tests {
         Stamp { timestamp: 137_131_200, nonce: "wIjqoS".into(), rng: &SystemRng }
     }
 
-    fn request_token() -> Token {
-        Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("hdhd0244k9j7ao03") }
+    fn request_token() -> OAuth1Token {
+        OAuth1Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("hdhd0244k9j7ao03") }
     }
 
     fn whole(request: &TokenRequest) -> String {
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_begins_with_the_callback() {
+    fn a_flow_starts_by_sending_the_callback_uri() {
         let config = config(json!({ "signatureMethod": "PLAINTEXT", "realm": "Photos" }));
         let request = build_request_token(&config, "http://printer.example.com/ready?state=xyz", &stamp()).unwrap();
         assert_eq!(
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verifier_is_exchanged_with_the_request_token() {
+    fn the_verifier_is_sent_with_the_request_token() {
         let config =
             config(json!({ "signatureMethod": "PLAINTEXT", "tokenUri": "https://photos.example.net/token?a=1" }));
         let request = build_access_token(&config, &request_token(), Some("hfdp7dh39/dks9884"), &stamp()).unwrap();
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_browser_is_sent_with_the_request_token_and_extra() {
+    fn the_authorize_url_has_the_request_token_and_extra() {
         let url = build_authorize_url(&config(json!({})), &request_token());
         assert_eq!(url.as_str(), "https://photos.example.net/authorize?oauth_token=hh5s93j4hdidpola");
         let trello = config(json!({

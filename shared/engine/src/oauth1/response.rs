@@ -1,12 +1,12 @@
-//! What comes back from `requestTokenUri` and `tokenUri`.
+//! The responses of `requestTokenUri` and `tokenUri`.
 
 use serde_json::{Map, Value};
 
-use super::{OAuth1Config, Token};
-use crate::oauth2::{Malformed, TokenError};
+use super::{OAuth1Config, OAuth1Token};
+use crate::oauth2::{MalformedTokenResponse, TokenError};
 use crate::response::{ErrorCode, clean_description, is_success, object};
 
-/// Codes of the widespread `oauth_problem` extension after which this flow, or this token, is over.
+/// Codes of the widespread `oauth_problem` extension that end this flow or this token for good.
 const PERMANENT: [&str; 7] = [
     "token_expired",
     "token_rejected",
@@ -30,14 +30,14 @@ const CONFIGURATION: [&str; 9] = [
     "callback_rejected",
 ];
 
-/// Reads the answer to [`build_request_token`](super::build_request_token) (RFC 5849 §2.1): a form, or, as some
-/// providers have it, a JSON object.
+/// Parses the response to [`build_request_token`](super::build_request_token) (RFC 5849 §2.1): a form or, from some
+/// providers, a JSON object.
 ///
 /// # Errors
 ///
-/// A [`TokenError`]. No token is involved yet, so a 401 or a 403 means that the integration is wrong. An answer without
-/// `oauth_callback_confirmed=true` is [`Malformed::Unconfirmed`], unless the connector allows it.
-pub fn parse_request_token(config: &OAuth1Config, status: u16, body: &[u8]) -> Result<Token, TokenError> {
+/// A [`TokenError`]. No token is involved yet, so a 401 or a 403 means that the integration is misconfigured. A
+/// response without `oauth_callback_confirmed=true` is [`MalformedTokenResponse::Unconfirmed`], unless the connector allows it.
+pub fn parse_request_token(config: &OAuth1Config, status: u16, body: &[u8]) -> Result<OAuth1Token, TokenError> {
     let map = read(status, body).map_err(|error| match error {
         TokenError::Transient { status: 401 | 403, code: None, description, .. } => {
             let code = ErrorCode::new(&format!("HTTP {status}"));
@@ -51,13 +51,13 @@ pub fn parse_request_token(config: &OAuth1Config, status: u16, body: &[u8]) -> R
         confirmed => confirmed.and_then(Value::as_str) == Some("true"),
     };
     if !is_confirmed && !config.allow_unconfirmed_callback {
-        return Err(TokenError::Malformed(Malformed::Unconfirmed));
+        return Err(TokenError::Malformed(MalformedTokenResponse::Unconfirmed));
     }
     Ok(token)
 }
 
-/// Reads the answer to [`build_access_token`](super::build_access_token) (RFC 5849 §2.3): the credentials of the new
-/// connection, `oauth_token`, `oauth_token_secret` and whatever else came.
+/// Parses the response to [`build_access_token`](super::build_access_token) (RFC 5849 §2.3): the new connection's
+/// credentials, with `oauth_token`, `oauth_token_secret` and all other members.
 ///
 /// # Errors
 ///
@@ -67,11 +67,11 @@ pub fn parse_access_token(status: u16, body: &[u8]) -> Result<Map<String, Value>
     Ok(map)
 }
 
-fn token(map: Map<String, Value>) -> Result<(Token, Map<String, Value>), TokenError> {
+fn token(map: Map<String, Value>) -> Result<(OAuth1Token, Map<String, Value>), TokenError> {
     let value = Value::Object(map);
-    match (Token::of(&value), value) {
+    match (OAuth1Token::of(&value), value) {
         (Some(token), Value::Object(map)) => Ok((token, map)),
-        _ => Err(TokenError::Malformed(Malformed::NoToken)),
+        _ => Err(TokenError::Malformed(MalformedTokenResponse::NoToken)),
     }
 }
 
@@ -83,7 +83,7 @@ fn read(status: u16, body: &[u8]) -> Result<Map<String, Value>, TokenError> {
         let advice = text("oauth_problem_advice").and_then(|advice| clean_description(advice, 200));
         return Err(TokenError::classify_by(status, problem, advice, &PERMANENT, &CONFIGURATION));
     }
-    map.ok_or(TokenError::Malformed(Malformed::Unreadable))
+    map.ok_or(TokenError::Malformed(MalformedTokenResponse::Unreadable))
 }
 
 #[cfg(test)]
@@ -95,15 +95,18 @@ mod tests {
     use super::super::config::tests::config;
     use super::*;
 
-    fn request_token(status: u16, body: &str) -> Result<Token, TokenError> {
+    fn request_token(status: u16, body: &str) -> Result<OAuth1Token, TokenError> {
         parse_request_token(&config(json!({})), status, body.as_bytes())
     }
 
     #[test]
-    fn the_answers_of_rfc_5849_section_1_2_are_read() {
+    fn rfc_5849_section_1_2_responses_are_parsed() {
         let body = "oauth_token=hh5s93j4hdidpola&oauth_token_secret=hdhd0244k9j7ao03&oauth_callback_confirmed=true";
         let token = request_token(200, body).unwrap();
-        assert_eq!(token, Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("hdhd0244k9j7ao03") });
+        assert_eq!(
+            token,
+            OAuth1Token { token: Secret::new("hh5s93j4hdidpola"), secret: Secret::new("hdhd0244k9j7ao03") }
+        );
         let body = b"oauth_token=nnch734d00sl2jdk&oauth_token_secret=pfkkdhi9sl3r4s00&user_id=7";
         assert_eq!(
             Value::Object(parse_access_token(200, body).unwrap()),
@@ -112,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn the_callback_must_be_confirmed_unless_the_connector_says_otherwise() {
+    fn the_callback_must_be_confirmed_unless_the_connector_waives_it() {
         let lax = config(json!({ "allowUnconfirmedCallback": true }));
         for end in ["", "&oauth_callback_confirmed=false", "&oauth_callback_confirmed="] {
             let body = format!("oauth_token=a&oauth_token_secret=b{end}");
-            assert_eq!(request_token(200, &body), Err(TokenError::Malformed(Malformed::Unconfirmed)));
+            assert_eq!(request_token(200, &body), Err(TokenError::Malformed(MalformedTokenResponse::Unconfirmed)));
             assert!(parse_request_token(&lax, 200, body.as_bytes()).is_ok());
         }
         let json = r#"{"oauth_token":"a","oauth_token_secret":"b","oauth_callback_confirmed":true}"#;
@@ -124,20 +127,23 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_token_is_malformed() {
+    fn a_response_without_a_token_is_malformed() {
         for body in ["oauth_token=a", "oauth_token=&oauth_token_secret=b", "{}", "x"] {
-            assert_eq!(parse_access_token(200, body.as_bytes()), Err(TokenError::Malformed(Malformed::NoToken)));
+            assert_eq!(
+                parse_access_token(200, body.as_bytes()),
+                Err(TokenError::Malformed(MalformedTokenResponse::NoToken))
+            );
         }
-        assert_eq!(parse_access_token(200, b"<html>"), Err(TokenError::Malformed(Malformed::Unreadable)));
+        assert_eq!(parse_access_token(200, b"<html>"), Err(TokenError::Malformed(MalformedTokenResponse::Unreadable)));
     }
 
     #[test]
-    fn a_refusal_is_permanent_configuration_or_transient() {
+    fn an_error_is_permanent_configuration_or_transient() {
         let refused = |status: u16, body: &str| parse_access_token(status, body.as_bytes()).unwrap_err();
         assert!(refused(401, "oauth_problem=token_rejected").is_permanent());
         assert_eq!(
             refused(401, "oauth_problem=signature_invalid&oauth_problem_advice=Check+it.").to_string(),
-            "the provider refused the request: signature_invalid (Check it.); check the integration's parameters"
+            "the provider rejected the request: signature_invalid (Check it.); check the integration's parameters"
         );
         for (status, body) in
             [(401, "oauth_problem=timestamp_refused"), (401, ""), (503, "oauth_problem=token_rejected")]
@@ -147,14 +153,14 @@ mod tests {
         assert!(matches!(refused(200, "oauth_problem=consumer_key_unknown"), TokenError::Configuration { .. }));
         assert_eq!(
             request_token(401, "Failed to validate oauth signature").unwrap_err().to_string(),
-            "the provider refused the request: HTTP 401; check the integration's parameters"
+            "the provider rejected the request: HTTP 401; check the integration's parameters"
         );
         assert!(matches!(request_token(500, ""), Err(TokenError::Transient { status: 500, .. })));
     }
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic_or_tell(
+        fn no_body_causes_a_panic_or_leaks_a_token(
             status in proptest::sample::select(vec![200, 302, 401, 500]),
             start in proptest::sample::select(vec![
                 "", "{", "oauth_problem=", "oauth_token=MARKER-7Fjfp0ZBr1KtDRbn&oauth_token_secret=MARKER&",

@@ -1,4 +1,4 @@
-//! Signs requests (RFC 5849 §3).
+//! Signing requests (RFC 5849 §3).
 
 use http::Request;
 use http::header::AUTHORIZATION;
@@ -11,20 +11,21 @@ use super::authorization::authorization;
 use super::base_string::base_string;
 use super::encoding::pairs;
 use super::signature::Keys;
-use super::{OAuth1Config, Token};
+use super::{OAuth1Config, OAuth1Token};
 
-/// What makes a signed request unique (RFC 5849 §3.3).
+/// The values that make each signed request unique (RFC 5849 §3.3).
 pub struct Stamp<'a> {
     /// Seconds since 1970.
     pub timestamp: i64,
-    /// Never the same twice within a second.
+    /// A string that is never used twice within a second.
     pub nonce: String,
-    /// Blinds RSA.
+    /// The randomness that blinds RSA signatures.
     pub rng: &'a dyn Rng,
 }
 
 impl<'a> Stamp<'a> {
-    /// 128 random bits in letters and digits, which every provider bears, and the time.
+    /// Returns a stamp with the time and a nonce of 128 random bits, written in letters and digits, which every
+    /// provider accepts.
     pub fn new(now: OffsetDateTime, rng: &'a dyn Rng) -> Self {
         let mut bytes = [0; 16];
         rng.fill(&mut bytes);
@@ -32,21 +33,21 @@ impl<'a> Stamp<'a> {
     }
 }
 
-/// Why a request cannot be signed.
+/// The reason why a request cannot be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
-    /// Its URI has no scheme or no host.
+    /// The request's URI has no scheme or no host.
     #[error("only a request with an absolute URL can be signed")]
     NotAbsolute,
-    /// RSA failed: the key is too short for a signature.
+    /// The RSA key is too short for a signature.
     #[error("the private key cannot sign")]
     Key,
 }
 
-/// Signs an API call: sets its `Authorization` header in place of one that is there (RFC 5849 §3.1 and §3.5.1).
+/// Signs an API call: sets its `Authorization` header, replacing any other (RFC 5849 §3.1 and §3.5.1).
 ///
-/// The query is signed, and so is a body whose `Content-Type` is `application/x-www-form-urlencoded`; RFC 5849
-/// §3.4.1.3.1 leaves other bodies out. What is signed must not change any more.
+/// The signature covers the query and a body whose `Content-Type` is `application/x-www-form-urlencoded`, but no other
+/// bodies (RFC 5849 §3.4.1.3.1). Do not change the request after signing it.
 ///
 /// # Errors
 ///
@@ -54,17 +55,17 @@ pub enum SignError {
 pub fn sign(
     request: &mut Request<Vec<u8>>,
     config: &OAuth1Config,
-    token: &Token,
+    token: &OAuth1Token,
     stamp: &Stamp<'_>,
 ) -> Result<(), SignError> {
     sign_with(request, config, Some(token), &[], stamp)
 }
 
-/// As [`sign`], perhaps without a token, and with further protocol parameters.
+/// Like [`sign`], with an optional token and additional protocol parameters.
 pub(super) fn sign_with(
     request: &mut Request<Vec<u8>>,
     config: &OAuth1Config,
-    token: Option<&Token>,
+    token: Option<&OAuth1Token>,
     further: &[(&'static str, &str)],
     stamp: &Stamp<'_>,
 ) -> Result<(), SignError> {
@@ -107,8 +108,8 @@ mod tests {
     use super::super::config::tests::config;
     use super::*;
 
-    fn token() -> Token {
-        Token { token: Secret::new("nnch734d00sl2jdk"), secret: Secret::new("pfkkdhi9sl3r4s00") }
+    fn token() -> OAuth1Token {
+        OAuth1Token { token: Secret::new("nnch734d00sl2jdk"), secret: Secret::new("pfkkdhi9sl3r4s00") }
     }
 
     fn stamp() -> Stamp<'static> {
@@ -121,9 +122,9 @@ mod tests {
         percent_encoding::percent_decode_str(rest.split_once('"').unwrap().0).decode_utf8().unwrap().into_owned()
     }
 
-    /// `vectors/oauthlib.json` was written by Python's oauthlib 4.0.1; see `vectors/README.md`.
+    /// Python's oauthlib 4.0.1 generated `vectors/oauthlib.json`; see `vectors/README.md`.
     #[test]
-    fn oauthlib_signs_the_same() {
+    fn signatures_match_oauthlib() {
         let vectors: Vec<Value> = serde_json::from_str(include_str!("vectors/oauthlib.json")).unwrap();
         assert_eq!(vectors.len(), 20);
         for vector in vectors {
@@ -142,7 +143,7 @@ mod tests {
                 request.headers_mut().insert(CONTENT_TYPE, form);
             }
             let text = |key: &str| vector[key].as_str().map(Secret::new);
-            let token = text("token").map(|token| Token { token, secret: text("tokenSecret").unwrap() });
+            let token = text("token").map(|token| OAuth1Token { token, secret: text("tokenSecret").unwrap() });
             let stamp = Stamp {
                 timestamp: vector["timestamp"].as_i64().unwrap(),
                 nonce: vector["nonce"].as_str().unwrap().into(),
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_call_gets_a_header_and_nothing_else_of_it_changes() {
+    fn signing_changes_only_the_authorization_header() {
         let uri = "http://photos.example.net/photos?file=vacation.jpg&size=original";
         let mut request = Request::builder().uri(uri).header(AUTHORIZATION, "Bearer x").body(b"{}".to_vec()).unwrap();
         sign(&mut request, &config(json!({ "realm": "Photos" })), &token(), &stamp()).unwrap();
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_signed_if_it_is_a_form() {
+    fn only_form_bodies_are_signed() {
         let signature = |content_type: &str, body: &str| {
             let request = Request::builder().uri("https://h/").header(CONTENT_TYPE, content_type);
             let mut request = request.body(body.as_bytes().to_vec()).unwrap();
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_the_time_and_a_fresh_nonce() {
+    fn a_stamp_has_the_time_and_a_fresh_nonce() {
         let now = datetime!(2013-06-15 16:00:20 UTC);
         let (one, other) = (Stamp::new(now, &SystemRng), Stamp::new(now, &SystemRng));
         assert_eq!(one.timestamp, 1_371_312_020);
@@ -197,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_of_parameters_does_not_matter_and_no_bytes_make_it_panic(
+        fn parameter_order_is_irrelevant_and_no_bytes_cause_a_panic(
             body in prop::collection::vec(any::<u8>(), 0..60),
             mut pairs in prop::collection::vec("[a-c%=+]{0,6}", 0..5),
         ) {

@@ -8,17 +8,17 @@ use larder::random::Rng;
 use super::encoding::encode;
 use crate::rsa_sha1::PrivateKey;
 
-/// `signatureMethod`.
+/// A connector's `signatureMethod`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SignatureMethod {
-    /// RFC 5849 §3.4.2.
+    /// HMAC with SHA-1 (RFC 5849 §3.4.2).
     #[default]
     HmacSha1,
-    /// As HMAC-SHA1, with SHA-256.
+    /// Like HMAC-SHA1, with SHA-256.
     HmacSha256,
-    /// RFC 5849 §3.4.4: the secrets themselves, over TLS.
+    /// The secrets themselves, protected only by TLS (RFC 5849 §3.4.4).
     Plaintext,
-    /// RFC 5849 §3.4.3.
+    /// RSA with SHA-1 (RFC 5849 §3.4.3).
     RsaSha1,
 }
 
@@ -30,13 +30,13 @@ impl SignatureMethod {
         ("RSA-SHA1", Self::RsaSha1),
     ];
 
-    /// The value of `oauth_signature_method`.
+    /// Returns the value of `oauth_signature_method`.
     pub fn as_str(self) -> &'static str {
         Self::NAMES.into_iter().find(|(_, method)| *method == self).map_or("", |(name, _)| name)
     }
 }
 
-/// What a client signs with: the secrets that the method needs.
+/// The signature method and the secrets that it needs.
 pub(super) struct Keys<'a> {
     pub(super) method: SignatureMethod,
     pub(super) consumer_secret: &'a str,
@@ -45,7 +45,8 @@ pub(super) struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// `oauth_signature` of a base string, not yet encoded. `None` where RSA has no key, or one that cannot sign.
+    /// Returns the `oauth_signature` of a base string, not yet encoded, or `None` if the RSA key is missing or cannot
+    /// sign.
     pub(super) fn sign(&self, base_string: &str, rng: &dyn Rng) -> Option<String> {
         let shared = format!("{}&{}", encode(self.consumer_secret), encode(self.token_secret));
         let hmac = |algorithm| {
@@ -70,7 +71,7 @@ mod tests {
     use super::super::encoding::pairs;
     use super::*;
 
-    /// Of the requests of RFC 5849 §1.2, the method, the URI, the protocol parameters, the secrets and the signature.
+    /// The requests of RFC 5849 §1.2: method, URI, protocol parameters, token secret and signature.
     const EXAMPLES: [(&str, &str, &str, &str, &str); 3] = [
         (
             "POST",
@@ -99,7 +100,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_signatures_of_rfc_5849_section_1_2() {
+    fn rfc_5849_section_1_2_signatures() {
         for (method, uri, protocol, token_secret, signature) in EXAMPLES {
             let uri: http::Uri = uri.parse().unwrap();
             let query = uri.query().unwrap_or_default().as_bytes();
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn plaintext_is_the_two_secrets() {
+    fn plaintext_signatures_are_the_two_secrets() {
         // RFC 5849 §3.4.4, and §2.1's example of a request without a token.
         let keys = |token_secret| Keys {
             method: SignatureMethod::Plaintext,
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_a_key_are_read() {
+    fn pkcs1_and_pkcs8_keys_are_accepted() {
         let pkcs8 = include_str!("vectors/test-key.pkcs8.pem");
         let pkcs1 = include_str!("vectors/test-key.pkcs1.pem");
         let sign = |pem: &str| PrivateKey::from_pem(pem).unwrap().sign(b"text", &SystemRng).unwrap();

@@ -4,17 +4,18 @@ use larder::secret::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Temporary credentials, which a flow begins with, or token credentials, which it ends with (RFC 5849 §1.1).
+/// The temporary credentials that start a flow, or the token credentials that it yields (RFC 5849 §1.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
-    /// `oauth_token`.
+pub struct OAuth1Token {
+    /// The `oauth_token`.
     pub token: Secret,
-    /// `oauth_token_secret`.
+    /// The `oauth_token_secret`.
     pub secret: Secret,
 }
 
-impl Token {
-    /// The token of a connection's credentials: `oauth_token` and `oauth_token_secret`. `None` if one is missing.
+impl OAuth1Token {
+    /// Reads `oauth_token` and `oauth_token_secret` from a connection's credentials. Returns `None` if either is
+    /// missing.
     pub fn of(credentials: &Value) -> Option<Self> {
         let text = |key: &str| credentials.get(key)?.as_str();
         let token = text("oauth_token").filter(|token| !token.is_empty())?;
@@ -29,13 +30,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_needs_both_halves_and_its_secret_may_be_empty() {
-        let token = Token::of(&json!({ "oauth_token": "t", "oauth_token_secret": "" })).unwrap();
-        assert_eq!(format!("{token:?}"), "Token { token: Secret(…), secret: Secret(…) }");
+    fn a_token_needs_a_secret_but_the_secret_may_be_empty() {
+        let token = OAuth1Token::of(&json!({ "oauth_token": "t", "oauth_token_secret": "" })).unwrap();
+        assert_eq!(format!("{token:?}"), "OAuth1Token { token: Secret(…), secret: Secret(…) }");
         for credentials in
             [json!({ "oauth_token": "t" }), json!({ "oauth_token": "", "oauth_token_secret": "s" }), json!(1)]
         {
-            assert_eq!(Token::of(&credentials), None);
+            assert_eq!(OAuth1Token::of(&credentials), None);
         }
     }
 }

@@ -1,32 +1,32 @@
-//! Bodies as text, JSON and forms.
+//! Decoding bodies as text, JSON and forms.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-/// A body as text: without a byte order mark, and with U+FFFD in place of bytes that are not UTF-8.
+/// Decodes a body as text: without a byte order mark, and with U+FFFD for bytes that are not UTF-8.
 pub fn text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(without_mark(body))
 }
 
-/// A body of JSON; `None` if it is something else. Single bytes that are not UTF-8, and halves of a surrogate pair (as in a
-/// text that was cut within an emoji), become U+FFFD and do not spoil the rest.
+/// Parses a JSON body. Returns `None` if it is something else. Bytes that are not UTF-8 and lone surrogates (as in a
+/// string that was cut inside an emoji) become U+FFFD and do not affect the rest.
 pub fn json(body: &[u8]) -> Option<Value> {
     let body = without_mark(body);
     serde_json::from_slice(body).ok().or_else(|| {
         let text = String::from_utf8_lossy(body);
-        serde_json::from_str(&text).or_else(|_| serde_json::from_str(&without_half_pairs(&text))).ok()
+        serde_json::from_str(&text).or_else(|_| serde_json::from_str(&without_lone_surrogates(&text))).ok()
     })
 }
 
-/// JSON with `\ufffd` for each escaped surrogate without its other half (RFC 8259 §8.2).
-fn without_half_pairs(json: &str) -> String {
+/// Replaces each escaped lone surrogate with `\ufffd` (RFC 8259 §8.2).
+fn without_lone_surrogates(json: &str) -> String {
     let surrogate = |at: usize, digits: &[char]| {
         let escape = json.get(at..at + 6)?.strip_prefix("\\u")?;
         let is_hex = escape.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_half = is_hex && escape.starts_with(['d', 'D']) && escape[1..].starts_with(digits);
-        is_half.then_some(())
+        let is_surrogate = is_hex && escape.starts_with(['d', 'D']) && escape[1..].starts_with(digits);
+        is_surrogate.then_some(())
     };
     let (mut whole, mut at) = (String::with_capacity(json.len()), 0);
     while let Some(next) = json[at..].find('\\').map(|found| at + found) {
@@ -37,18 +37,18 @@ fn without_half_pairs(json: &str) -> String {
         let length = match high {
             true if surrogate(next + 6, LOW).is_some() => 12,
             _ if high || low => 6,
-            // An escape of one character, which may be a backslash itself.
+            // An escape of one character, perhaps a backslash.
             _ => 1 + json[next + 1..].chars().next().map_or(0, char::len_utf8),
         };
-        let is_half = length == 6;
-        whole.push_str(if is_half { "\\ufffd" } else { &json[next..next + length] });
+        let is_lone = length == 6;
+        whole.push_str(if is_lone { "\\ufffd" } else { &json[next..next + length] });
         at = next + length;
     }
     whole.push_str(&json[at..]);
     whole
 }
 
-/// A JSON object, or the members of a form: providers answer forms under every content type, HTML included. A page begins
+/// Parses a JSON object or a form. Providers send forms with every content type, even HTML; but an HTML page starts
 /// with `<` and is neither.
 pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
     let body = without_mark(body).trim_ascii();
@@ -57,7 +57,7 @@ pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
             Some(Value::Object(map)) => Some(map),
             _ => None,
         },
-        // Nor is a sentence with a link in it a form: before the first `=` stands a name.
+        // A sentence with a link in it is not a form either: only a name precedes the first `=` of a form.
         _ if body.split(|byte| *byte == b'=').next().is_some_and(|name| !name.iter().all(u8::is_ascii_graphic)) => None,
         Some(b'<') => None,
         _ => {
@@ -68,7 +68,7 @@ pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// A form that says what token responses say (RFC 6749 §5.1 and §5.2).
+/// Parses a body with a member of a token response: `access_token` or `error` (RFC 6749 §5.1 and §5.2).
 pub fn token_form(body: &[u8]) -> Option<Map<String, Value>> {
     object(body).filter(|members| members.contains_key("access_token") || members.contains_key("error"))
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_and_a_stray_byte_do_not_spoil_json() {
+    fn json_survives_a_byte_order_mark_and_a_stray_byte() {
         assert_eq!(json(b"\xef\xbb\xbf{\"a\":1}"), Some(json!({"a": 1})));
         assert_eq!(json(b"{\"name\":\"Jos\xe9\",\"a\":1}"), Some(json!({"name": "Jos\u{fffd}", "a": 1})));
         assert_eq!(text(b"\xef\xbb\xbfok"), "ok");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_surrogate_pair_does_not_spoil_json() {
+    fn json_survives_a_lone_surrogate() {
         for (text, expected) in [
             (r#"{"a":"cut \ud83d"}"#, "cut \u{fffd}"),
             (r#"{"a":"\ude00 cut"}"#, "\u{fffd} cut"),
@@ -106,8 +106,8 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_json_or_a_form_and_never_a_page() {
-        assert_eq!(object(b" \xef\xbb\xbf{}"), None, "a mark in the middle is a character");
+    fn an_object_is_json_or_a_form_but_never_a_page() {
+        assert_eq!(object(b" \xef\xbb\xbf{}"), None, "a mark in the middle is a regular character");
         assert_eq!(object(b"\xef\xbb\xbf {\"a\":1}"), json!({"a": 1}).as_object().cloned());
         assert_eq!(object(b"a=1&b=%20"), json!({"a": "1", "b": " "}).as_object().cloned());
         assert_eq!(object(b"go to /login?error=invalid_grant"), None);

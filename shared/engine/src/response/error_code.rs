@@ -1,4 +1,4 @@
-//! Error codes and descriptions as a provider sent them, made fit for a log and a page.
+//! A provider's error codes and descriptions, cleaned for logs and pages.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use std::fmt;
 pub struct ErrorCode(String);
 
 impl ErrorCode {
-    /// Takes a provider's text for a code.
+    /// Cleans a provider's code.
     pub fn new(text: &str) -> Self {
         let allowed = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         let fit = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
@@ -17,17 +17,17 @@ impl ErrorCode {
         if fit && text.split(' ').all(is_plain) { Self(text.to_owned()) } else { Self::unknown() }
     }
 
-    /// The code of an error that gave none.
+    /// Returns the code of errors that have none.
     pub fn unknown() -> Self {
         Self("unknown".to_owned())
     }
 
-    /// The code.
+    /// Returns the code.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is one of `codes`, which are in lower case; providers are not so careful.
+    /// Returns whether the code is one of `codes`, ignoring ASCII case.
     pub(crate) fn is_one_of(&self, codes: &[&str]) -> bool {
         codes.iter().any(|code| self.0.eq_ignore_ascii_case(code))
     }
@@ -39,15 +39,15 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An `error_description` for a log: like [`clean_text`], and every word that looks like a token becomes `…`.
+/// Cleans an `error_description` for a log: like [`clean_text`], but every word that looks like a token becomes `…`.
 pub(crate) fn clean_description(text: &str, max_chars: usize) -> Option<String> {
-    // Control characters go first, lest one of them hides half a token.
+    // Remove control characters first: one of them could hide half a token.
     let text = without_controls(text);
     let words: Vec<_> = text.split_whitespace().map(|word| if looks_secret(word) { "…" } else { word }).collect();
     clean_text(&words.join(" "), max_chars)
 }
 
-/// A provider's text without control characters, its whitespace collapsed, at most `max_chars` long.
+/// Cleans a provider's text: removes control characters, collapses whitespace, and cuts it to `max_chars`.
 pub(crate) fn clean_text(text: &str, max_chars: usize) -> Option<String> {
     let text = without_controls(text);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -55,21 +55,22 @@ pub(crate) fn clean_text(text: &str, max_chars: usize) -> Option<String> {
     Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Without control characters, nor those that turn the direction of what stands beside them or are not seen.
+/// Removes control characters, invisible characters, and those that change the direction of the text.
 fn without_controls(text: &str) -> String {
     let is_hidden =
         |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     text.chars().filter(|&c| (c.is_whitespace() || !c.is_control()) && !is_hidden(c)).collect()
 }
 
-/// 16 bytes and more with a digit among them, or 32 and more of anything: no word of a sentence, perhaps a token. Tokens are
-/// ASCII (RFC 6749 appendix A); languages without spaces are not.
+/// Returns whether a word may be a token: at least 16 bytes with a digit, or at least 32 of anything. Only runs of
+/// ASCII count: tokens are ASCII (RFC 6749 appendix A), languages without spaces are not.
 pub(super) fn looks_secret(word: &str) -> bool {
     let is_long = |run: &str| run.len() >= 32 || (run.len() >= 16 && run.bytes().any(|byte| byte.is_ascii_digit()));
     word.split(|c: char| !c.is_ascii()).any(is_long)
 }
 
-/// A part of a code such as `oauth.v2.InvalidRefreshToken`: letters, perhaps with a short number after them.
+/// Returns whether this is a harmless part of a code like `oauth.v2.InvalidRefreshToken`: letters, perhaps followed by
+/// a short number.
 fn is_plain_part(part: &str) -> bool {
     let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = part.len() - letters.len();
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_keep_to_their_charset_and_length() {
+    fn codes_have_a_charset_and_a_maximum_length() {
         for code in
             ["invalid_grant", "unsupported_grant_type", "AADSTS70008", "server error", "oauth.v2.InvalidRefreshToken"]
         {
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptions_are_capped_and_lose_controls_and_tokens() {
+    fn descriptions_are_cut_and_lose_controls_and_tokens() {
         let clean = |text: &str| clean_description(text, 200);
         assert_eq!(
             clean("Token has been\r\n expired\u{1b} or revoked.").unwrap(),

@@ -1,23 +1,23 @@
-//! Where providers put error codes and descriptions.
+//! Finding error codes and descriptions where providers put them.
 
 use serde_json::{Map, Value};
 
 use super::{ErrorCode, clean_description};
 
-/// The error that a body reports. It has no `Debug`: codes and description are as the provider sent them, until
-/// [`ErrorReport::code`] and [`ErrorReport::description`] make them fit for a log.
+/// The error that a body reports. It does not implement `Debug`: codes and descriptions are raw until
+/// [`ErrorReport::code`] and [`ErrorReport::description`] clean them for a log.
 #[derive(Clone, Default)]
 pub struct ErrorReport {
-    /// Whether the body says that it reports one, by `error` or `ok: false`, whatever the status: GitHub, Slack and Zoho do so
-    /// with a 200.
+    /// Whether the body declares an error, by `error` or `ok: false`, regardless of the status: GitHub, Slack and Zoho
+    /// do so with a 200.
     pub is_declared: bool,
-    /// The most telling first.
+    /// The codes, most specific first.
     codes: Vec<String>,
-    /// The first is the one that is shown.
+    /// The descriptions. Only the first is shown.
     descriptions: Vec<String>,
 }
 
-/// Members of an error object that hold a code, and of the body itself.
+/// Members of the body or its error object that contain a code.
 const CODES: [&str; 11] = [
     "code",
     "type",
@@ -31,7 +31,7 @@ const CODES: [&str; 11] = [
     "errcode",
     "error",
 ];
-/// The same for descriptions.
+/// Members of the body or its error object that contain a description.
 const DESCRIPTIONS: [&str; 11] = [
     "error_description",
     "message",
@@ -45,17 +45,17 @@ const DESCRIPTIONS: [&str; 11] = [
     "errmsg",
     "faultstring",
 ];
-/// Words that say no more than the status does.
+/// Words that add nothing to the status.
 const EMPTY_WORDS: [&str; 9] = ["error", "fail", "failed", "failure", "bad_request", "ok", "success", "true", "false"];
-/// Texts in the place of an error that report none.
+/// Strings in place of an error that report none.
 const NO_ERROR: [&str; 8] = ["", "0", "ok", "success", "none", "null", "false", "no error"];
-/// Of a list of errors, so many are looked at.
-const ERRORS: usize = 3;
+/// The number of errors that are read from a list of them.
+const MAX_ERRORS: usize = 3;
 
 impl ErrorReport {
-    /// Reads a body that came with this status.
+    /// Reads the error from a response with this status.
     ///
-    /// | place | for instance |
+    /// | member | used by |
     /// |---|---|
     /// | `error` | RFC 6749 §5.2 |
     /// | `error.code`, `.type`, `.status`, `.error_subcode` | Facebook, Google |
@@ -64,7 +64,7 @@ impl ErrorReport {
     /// | `code`, `status`, `error_code`, `errorCode` beside a message | HubSpot |
     /// | `fault.detail.errorcode` | Apigee |
     pub fn read(status: u16, body: &Map<String, Value>) -> Self {
-        let error = body.get("error").filter(|error| is_given(error));
+        let error = body.get("error").filter(|error| reports_an_error(error));
         let mut report = Self { is_declared: error.is_some() || is_false(body.get("ok")), ..Self::default() };
         report.describe(body.get("error_description"));
         match error {
@@ -72,14 +72,14 @@ impl ErrorReport {
             error => report.add(status, error),
         }
         let errors = body.get("errors");
-        for each in errors.and_then(Value::as_array).into_iter().flatten().take(ERRORS).chain(errors) {
+        for each in errors.and_then(Value::as_array).into_iter().flatten().take(MAX_ERRORS).chain(errors) {
             match each {
                 Value::Object(error) => report.add_object(status, error),
                 Value::String(_) => report.describe(Some(each)),
                 _ => {}
             }
         }
-        for code in body.get("error_codes").and_then(Value::as_array).into_iter().flatten().take(ERRORS) {
+        for code in body.get("error_codes").and_then(Value::as_array).into_iter().flatten().take(MAX_ERRORS) {
             report.add(status, Some(code));
         }
         if let Some(fault) = body.get("fault").and_then(Value::as_object) {
@@ -90,7 +90,7 @@ impl ErrorReport {
         report
     }
 
-    /// The code that says most, if there is any.
+    /// Returns the most specific code, if there is one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self.codes.first() {
             Some(code) => Some(ErrorCode::new(code)),
@@ -98,12 +98,12 @@ impl ErrorReport {
         }
     }
 
-    /// The description, cleaned and cut.
+    /// Returns the description, cleaned and cut.
     pub fn description(&self) -> Option<String> {
         self.descriptions.first().and_then(|text| clean_description(text, 200))
     }
 
-    /// Code and description for a message, as `invalid_grant (Token has been revoked.)`.
+    /// Returns code and description for a message, like `invalid_grant (Token has been revoked.)`.
     pub fn summary(&self) -> Option<String> {
         match (self.code(), self.description()) {
             (Some(code), Some(description)) => Some(format!("{code} ({description})")),
@@ -112,15 +112,16 @@ impl ErrorReport {
         }
     }
 
-    /// The first code that is in one of these lists, which are in lower case; providers are not so careful.
+    /// Returns the meaning of the first code that is in one of these lists, ignoring ASCII case.
     pub(super) fn first_of<T: Copy>(&self, lists: &[(&[&str], T)]) -> Option<T> {
         self.codes.iter().find_map(|code| {
             let list = lists.iter().find(|(list, _)| list.iter().any(|known| known.eq_ignore_ascii_case(code)));
-            list.map(|(_, what)| *what)
+            list.map(|(_, meaning)| *meaning)
         })
     }
 
-    /// Whether a connector's list has one of the codes. An entry with a space in it is looked for in the description.
+    /// Returns whether a connector's list contains one of the codes. An entry with a space is searched in the
+    /// descriptions.
     pub(super) fn is_listed(&self, list: &[String]) -> bool {
         let words = |text: &str| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
         let texts: Vec<String> = self.descriptions.iter().chain(&self.codes).map(|text| words(text)).collect();
@@ -149,9 +150,13 @@ impl ErrorReport {
             },
             _ => return,
         };
-        // RFC 9457 §3.1.1 has URLs as types, and 0 is how many APIs say that all is well.
-        let says_nothing = EMPTY_WORDS.iter().any(|word| word.eq_ignore_ascii_case(&code)) || code.contains("://");
-        if !code.is_empty() && code != "0" && code != status.to_string() && !says_nothing && !self.codes.contains(&code)
+        // Types may be URLs (RFC 9457 §3.1.1), and many APIs use 0 for success.
+        let is_empty_word = EMPTY_WORDS.iter().any(|word| word.eq_ignore_ascii_case(&code)) || code.contains("://");
+        if !code.is_empty()
+            && code != "0"
+            && code != status.to_string()
+            && !is_empty_word
+            && !self.codes.contains(&code)
         {
             self.codes.push(code);
         }
@@ -163,15 +168,15 @@ impl ErrorReport {
     }
 }
 
-/// `"error": null`, `false`, `0`, `""`, `"success"`, `[]`, `{"code": 0}` and their like report no error.
-fn is_given(error: &Value) -> bool {
+/// Returns whether `error` reports an error: `null`, `false`, `0`, `""`, `"success"`, `[]` and `{"code": 0}` do not.
+fn reports_an_error(error: &Value) -> bool {
     match error {
         Value::Null | Value::Bool(false) => false,
         Value::Bool(true) => true,
         Value::Number(number) => number.as_f64() != Some(0.0),
         Value::String(text) => !NO_ERROR.iter().any(|word| word.eq_ignore_ascii_case(text.trim())),
-        Value::Array(items) => items.iter().any(is_given),
-        Value::Object(members) => members.values().any(is_given),
+        Value::Array(items) => items.iter().any(reports_an_error),
+        Value::Object(members) => members.values().any(reports_an_error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long a provider asks to wait.
+//! Parsing `Retry-After`: how long a provider wants us to wait.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use larder::connection::MAX_RETRY_AFTER;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// Reads a `Retry-After` header (RFC 9110 §10.2.3): seconds or an HTTP date, and at most a day. Numbers that can only be a
-/// time since 1970, in seconds or milliseconds, are read as that, since some APIs send it. Rubbish is `None`.
+/// Parses a `Retry-After` header (RFC 9110 §10.2.3): seconds or an HTTP date, at most a day. Since some APIs send a
+/// Unix time in seconds or milliseconds, a number that is too large for a delay is parsed as one. Garbage yields
+/// `None`.
 pub fn parse_retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> {
-    // Thirty years of waiting are not meant.
+    // More than thirty years cannot be a delay.
     const FIRST_SECONDS: u64 = 1_000_000_000;
     const FIRST_MILLISECONDS: u64 = 100_000_000_000;
     let header = header.trim();
@@ -24,14 +25,14 @@ pub fn parse_retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> 
         return Some(Duration::from_secs(since_1970.saturating_sub(now)).min(MAX_RETRY_AFTER));
     }
     let Some(date) = parse_http_date(header) else {
-        // A header that came twice: the two are joined by a comma (RFC 9110 §5.3).
+        // The header was sent twice and joined with a comma (RFC 9110 §5.3).
         let (first, _) = header.split_once(',')?;
         return if first.bytes().all(|byte| byte.is_ascii_digit()) { parse_retry_after(first, now) } else { None };
     };
     Some(Duration::try_from(date - now).unwrap_or(Duration::ZERO).min(MAX_RETRY_AFTER))
 }
 
-/// Reads an HTTP date as servers write it today (IMF-fixdate, RFC 9110 §5.6.7).
+/// Parses an HTTP date in today's format (IMF-fixdate, RFC 9110 §5.6.7).
 pub fn parse_http_date(header: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(header.trim(), &Rfc2822).ok()
 }
@@ -57,8 +58,8 @@ mod tests {
         assert_eq!(seconds("18446744073709551615"), Some(86_400));
         assert_eq!(seconds("99999999999999999999999"), Some(86_400));
         assert_eq!(seconds("Fri, 21 Oct 2095 07:28:00 GMT"), Some(86_400));
-        for rubbish in ["", "-1", "soon", "1.5", "NaN"] {
-            assert_eq!(seconds(rubbish), None, "{rubbish}");
+        for garbage in ["", "-1", "soon", "1.5", "NaN"] {
+            assert_eq!(seconds(garbage), None, "{garbage}");
         }
     }
 }

@@ -1,32 +1,32 @@
-//! The meaning of error codes for a grant.
+//! Classifying error codes by their meaning for a grant.
 //!
-//! A connection ends only by codes that say so: those of RFC 6749 §5.2, other spellings of them that providers are known to
-//! use, and those that a connector lists. `unauthorized_client` is not among them, since a wrong setting of the integration
-//! causes it and would end all of its connections for good. Nothing that comes with a 5xx or a 429 ends any.
+//! Only certain codes end a connection: those of RFC 6749 §5.2, other spellings of them that providers are known to
+//! use, and those that a connector lists. `unauthorized_client` does not: a misconfigured integration causes it, and it
+//! would end all of the integration's connections for good. No response with a 5xx or a 429 ends a connection.
 
 use super::ErrorReport;
 
-/// The meaning of a refusal for the connection.
+/// The meaning of an error for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// The grant is dead; the end user must connect again.
+    /// The grant is dead; the end user must reconnect.
     Permanent,
-    /// The integration is set up wrongly; fixing it heals the connection.
+    /// The integration is misconfigured; fixing it makes the connection work again.
     Configuration,
-    /// Nothing is known about the grant; asking again may help.
+    /// The error says nothing about the grant; retrying may help.
     Transient,
 }
 
-/// A connector's rules for the error codes of its provider: codes as text or number, or words of the description.
+/// A connector's rules for its provider's errors: codes, or words of the description.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ErrorRules<'a> {
-    /// `permanentErrors`.
+    /// The connector's `permanentErrors`.
     pub permanent: &'a [String],
-    /// `transientErrors`, which win over everything else.
+    /// The connector's `transientErrors`, which take precedence over everything else.
     pub transient: &'a [String],
 }
 
-/// The dead grant of RFC 6749 §5.2, then other spellings that providers have for it.
+/// A dead grant's code in RFC 6749 §5.2, then other spellings that providers use.
 const PERMANENT: [&str; 8] = [
     "invalid_grant",
     "bad_refresh_token",
@@ -38,7 +38,7 @@ const PERMANENT: [&str; 8] = [
     "code_already_used",
 ];
 
-/// Faults of the set-up of RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2, then GitHub's and Slack's own spellings.
+/// Configuration errors of RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2, then GitHub's and Slack's spellings.
 const CONFIGURATION: [&str; 13] = [
     "invalid_client",
     "unauthorized_client",
@@ -55,14 +55,14 @@ const CONFIGURATION: [&str; 13] = [
     "invalid_grant_type",
 ];
 
-/// Codes that say "later", wherever other codes stand beside them (RFC 6749 §4.1.2.1, RFC 8628 §3.5).
+/// Codes that mean "later" (RFC 6749 §4.1.2.1, RFC 8628 §3.5).
 const TRANSIENT: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"];
 
 const LISTS: [(&[&str], Meaning); 3] =
     [(&PERMANENT, Meaning::Permanent), (&CONFIGURATION, Meaning::Configuration), (&TRANSIENT, Meaning::Transient)];
 
 impl ErrorRules<'_> {
-    /// The meaning of a refusal with this status. A 5xx or a 429 is transient, whatever it says.
+    /// Returns the meaning of an error with this status. A 5xx or a 429 is always transient.
     pub fn meaning(&self, status: u16, report: &ErrorReport) -> Meaning {
         if status >= 500 || status == 429 || report.is_listed(self.transient) {
             return Meaning::Transient;
@@ -73,8 +73,8 @@ impl ErrorRules<'_> {
         report.first_of(&LISTS).unwrap_or(Meaning::Transient)
     }
 
-    /// Whether a code or a description is one that anybody knows.
-    pub(super) fn know(&self, report: &ErrorReport) -> bool {
+    /// Returns whether a code or a description is listed by us or by the connector.
+    pub(super) fn recognize(&self, report: &ErrorReport) -> bool {
         report.is_listed(self.transient) || report.is_listed(self.permanent) || report.first_of(&LISTS).is_some()
     }
 }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connector_may_list_codes_and_words_but_no_outage_is_permanent() {
+    fn connectors_can_list_codes_and_words_but_outages_are_transient() {
         let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
         let (permanent, transient) =
             (list(&["invalid_request", "190", "is gone"]), list(&["already being processed", "busy"]));
@@ -135,7 +135,7 @@ mod tests {
             json!({"error": "invalid_grant", "error_description": "token request is already being processed"});
         assert_eq!(meaning(400, salesforce), Meaning::Transient);
         assert_eq!(meaning(400, json!({"error": "busy", "message": "is gone"})), Meaning::Transient);
-        // Without a space, an entry is a code.
+        // An entry without a space is a code.
         assert_eq!(meaning(400, json!({"error": "invalid_grant", "error_description": "busy"})), Meaning::Permanent);
     }
 }

@@ -130,7 +130,7 @@ pub(super) async fn the_result_reaches_an_allowed_redirect_uri(target: &Target) 
 
     for evil in ["https://evil.example/done", "https://app.example/done", "//evil.example", "javascript:alert(1)"] {
         let page = Visitor::default().get(&account.link(&[("redirectUri", evil)])).await;
-        refused(page, StatusCode::BAD_REQUEST, "is not allowed");
+        refused(page, StatusCode::BAD_REQUEST, "must be one of the `redirectUris`");
     }
 }
 
@@ -204,7 +204,7 @@ pub(super) async fn what_needs_no_approval_is_connected_at_once(target: &Target)
 
     let without_a_host = Visitor::default().get(&link(&json!({"port": port}))).await;
     refused(without_a_host, StatusCode::BAD_REQUEST, "host");
-    refused(Visitor::default().get(&link(&input("letmein"))).await, StatusCode::BAD_REQUEST, "refused the login");
+    refused(Visitor::default().get(&link(&input("letmein"))).await, StatusCode::BAD_REQUEST, "rejected the login");
     target.get(&path, &tenant).await.expect(StatusCode::NOT_FOUND);
     let page = Visitor::default().get(&link(&input(Database::PASSWORD))).await.expect(StatusCode::OK);
     assert!(page.text().contains("Connected") && !page.text().contains(Database::PASSWORD), "{}", page.text());

@@ -1,59 +1,59 @@
-//! Where the two evaluators are known to differ, and why ours stays as it is. ARCHITECTURE.md has the same list.
+//! Known differences between the two evaluators, and why ours stays as it is.
 
 use serde_json::Value;
 
 use super::Theirs;
 
-/// A difference that is meant, and the expressions in which it shows.
+/// An intended difference, and the expressions in which it shows.
 struct Deviation {
     name: &'static str,
     shows: fn(&Value, &Theirs) -> bool,
 }
 
-/// The deviation that explains why the values of an expression differ, if one does.
+/// The deviation that explains the different values of an expression, if there is one.
 pub(crate) fn known(expression: &Value, theirs: &Theirs) -> Option<&'static str> {
     DEVIATIONS.iter().find(|deviation| (deviation.shows)(expression, theirs)).map(|deviation| deviation.name)
 }
 
 const DEVIATIONS: [Deviation; 8] = [
     Deviation {
-        // It names places that have moved since, or reads `null.operator`.
-        name: "an exception there is undefined here",
+        // Theirs throws for resources that have moved since, or reads `null.operator`.
+        name: "an exception in theirs is undefined in ours",
         shows: |_, theirs| matches!(theirs, Theirs::Error(_)),
     },
     Deviation {
         // Documented: `[n]` steps into an array.
-        name: "[n] finds items that are falsy",
+        name: "[n] finds falsy items",
         shows: |expression, _| any(expression, &|value| value == "a.arr[1]"),
     },
     Deviation {
-        // Documented: what is no object is skipped.
-        name: "$mergeObjects merges no arrays",
+        // Documented: values that aren't objects are skipped.
+        name: "$mergeObjects skips arrays",
         shows: |expression, _| has_key(expression, &["$mergeObjects"]),
     },
     Deviation {
-        // Documented: each placeholder is replaced by its value, which is no template and no pattern.
-        name: "$tpl does not search its values again",
+        // Documented: each placeholder is replaced by its value, which is neither a template nor a pattern.
+        name: "$tpl does not expand its values",
         shows: |expression, _| has_key(expression, &["$tpl"]) && any(expression, &|value| value == "braces"),
     },
     Deviation {
-        // JSON has no identity.
-        name: "two arrays or objects are never the same",
+        // JSON values have no identity.
+        name: "two arrays or objects are never identical",
         shows: |expression, _| has_key(expression, &["is", "isNot", "contains", "doesNotContain", "oneOf", "noneOf"]),
     },
     Deviation {
-        // Documented: the `$var` inside are replaced. There not all are, or twice the same in an iteration.
+        // Documented: each `$var` inside is replaced. Theirs misses some, and repeats values in an iteration.
         name: "$formula replaces every variable",
         shows: |expression, _| has_key(expression, &["$formula"]),
     },
     Deviation {
         // Documented: strings have no properties.
-        name: "a text has no length for a condition",
+        name: "a string has no length in a condition",
         shows: |expression, _| any(expression, &|value| value.get("field").is_some_and(|field| field == "s.length")),
     },
     Deviation {
-        // There the object has a key whose value is undefined, which JSON cannot say.
-        name: "a reference to nothing is an empty object",
+        // Their object has a key whose value is undefined, which JSON cannot express.
+        name: "an empty reference is an empty object",
         shows: |expression, _| has_key(expression, &["$lookup", "$findAppRecordId", "$findExternalRecordId"]),
     },
 ];

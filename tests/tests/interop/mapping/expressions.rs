@@ -1,11 +1,11 @@
-//! The expressions that are generated: all formulas over a few variables, with the values that JavaScript is odd about.
+//! Generates expressions: all formulas over a few variables, with values that JavaScript treats in odd ways.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-/// What the expressions are over.
+/// The variables that the expressions use.
 pub(crate) fn variables() -> Value {
     json!({
         "s": "abc", "z": 0, "one": 1, "n": null, "e": "", "t": true, "f": false, "half": 0.5, "num": "10",
@@ -56,7 +56,7 @@ const LOCATORS: [&str; 34] = [
 
 const ODD_LOCATORS: [&str; 9] = ["$", "a[", "a[-1]", "$a.b", "a..b", r"a\.b", "users.name", "list[9]", "braces"];
 
-const TEXTS: [&str; 16] =
+const STRINGS: [&str; 16] =
     ["", " ", "a", "abc", "ABC", "0", "1", "10", "-2.5e1", "0x10", "null", "true", "x", "10 apples", "\u{a0}7", "é"];
 
 const DATES: [&str; 28] = [
@@ -174,7 +174,7 @@ const JSONATA: [&str; 48] = [
     "1 + s",
 ];
 
-/// An expression, with copies in it now and then.
+/// Generates an expression, one in ten with copies.
 pub(crate) fn expression() -> impl Strategy<Value = Value> {
     let plain = nested(scalar().boxed());
     let copies = (vec((plain.clone(), prop::option::weighted(0.4, copy())), 2..5)).prop_map(|parts| {
@@ -202,7 +202,7 @@ fn scalar() -> impl Strategy<Value = Value> {
         1 => Just(Value::Null),
         1 => any::<bool>().prop_map(Value::from),
         2 => number,
-        3 => select(&TEXTS[..]).prop_map(Value::from),
+        3 => select(&STRINGS[..]).prop_map(Value::from),
         1 => Just(json!({})),
         1 => Just(json!([])),
         1 => single("$plain", select(vec![json!({"$var": "s"}), json!([{"a": null}])]).boxed()),
@@ -231,18 +231,18 @@ fn nested(leaf: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
     leaf.prop_recursive(4, 40, 4, |inner| {
         let inner = inner.boxed();
         let list = vec(inner.clone(), 0..4).prop_map(Value::from).boxed();
-        // A formula that gives what cannot be written there.
-        let given = inner.clone().prop_map(|value| json!({"$firstNotEmpty": [value]})).boxed();
-        let lists = vec!["$concat", "$and", "$or", "$mergeObjects", "$firstNotEmpty"];
-        let ones = vec![
+        // Passes values that could not be written there literally.
+        let computed = inner.clone().prop_map(|value| json!({"$firstNotEmpty": [value]})).boxed();
+        let variadic = vec!["$concat", "$and", "$or", "$mergeObjects", "$firstNotEmpty"];
+        let unary = vec![
             "$firstName", "$lastName", "$extractDate", "$extractTime", "$domainFromEmail", "$lookup", "$findAppRecordId",
             "$findExternalRecordId", "$dataSchemaRef", "$unknown",
         ];
         prop_oneof![
             2 => object(inner.clone()),
             1 => list.clone(),
-            4 => (select(lists), list.clone()).prop_map(|(name, list)| json!({name: list})),
-            2 => (select(ones), given).prop_map(|(name, value)| json!({name: value})),
+            4 => (select(variadic), list.clone()).prop_map(|(name, list)| json!({name: list})),
+            2 => (select(unary), computed).prop_map(|(name, value)| json!({name: value})),
             1 => (list.clone(), inner.clone()).prop_map(|(values, delimiter)| json!({"$concat": {"values": values, "delimiter": delimiter}})),
             1 => (inner.clone(), inner.clone()).prop_map(|(x, y)| json!({"$tpl": {"template": "{x}/{x}-{y}{z}", "values": {"x": x, "y": y}}})),
             2 => case(inner.clone()),
@@ -283,7 +283,7 @@ fn case(value: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
         "is_prime",
     ];
     let operand = prop_oneof![
-        select(&TEXTS[..]).prop_map(Value::from),
+        select(&STRINGS[..]).prop_map(Value::from),
         (0_i64..12).prop_map(Value::from),
         select(vec![json!(["abc", 1, "x"]), json!(null), json!(true), json!(["a", 10])]),
     ];

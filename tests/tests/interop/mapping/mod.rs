@@ -1,6 +1,6 @@
-//! The mapping language next to Membrane's own evaluator, over generated expressions.
+//! Compares the mapping language with Membrane's own evaluator, using generated expressions.
 //!
-//! `LARDER_TEST_SEED` repeats a run: the seed is printed with every result.
+//! Every result prints its seed; `LARDER_TEST_SEED` repeats that run.
 
 mod deviations;
 mod expressions;
@@ -20,7 +20,7 @@ const CASES: u32 = 20_000;
 
 #[test]
 #[ignore = "needs tests/run"]
-fn generated_expressions_evaluate_as_membranes_own_evaluator_evaluates_them() {
+fn generated_expressions_evaluate_as_in_membranes_evaluator() {
     let seed = env::var("LARDER_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh_seed);
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng(seed));
@@ -29,14 +29,14 @@ fn generated_expressions_evaluate_as_membranes_own_evaluator_evaluates_them() {
     let result = runner.run(&expressions::expression(), |expression| {
         let theirs = membrane.borrow_mut().evaluate(&expression);
         let Ok(mapping) = Mapping::parse(expression.clone()) else {
-            *tally.borrow_mut().entry("refused when loaded").or_default() += 1;
+            *tally.borrow_mut().entry("rejected when loaded").or_default() += 1;
             return Ok(());
         };
         let counted = match difference(&mapping, &theirs) {
             None => "equal",
             Some(ours) => deviations::known(&expression, &theirs).ok_or_else(|| {
                 TestCaseError::fail(format!(
-                    "ours is {}, theirs {theirs:?}",
+                    "ours is {}, theirs is {theirs:?}",
                     ours.map_or_else(|| "undefined".to_owned(), |value| value.to_string())
                 ))
             })?,
@@ -48,10 +48,10 @@ fn generated_expressions_evaluate_as_membranes_own_evaluator_evaluates_them() {
     if let Err(TestError::Fail(reason, expression)) = &result {
         panic!("seed {seed}: {expression}\n{reason}");
     }
-    result.expect("expressions are generated");
+    result.expect("generated expressions");
 }
 
-/// What Membrane's evaluator says of an expression.
+/// The result of Membrane's evaluator.
 #[derive(Debug, PartialEq)]
 enum Theirs {
     Value(Value),
@@ -59,7 +59,7 @@ enum Theirs {
     Error(String),
 }
 
-/// Our value, where it is another than theirs.
+/// Our value, if it differs from theirs.
 fn difference(mapping: &Mapping, theirs: &Theirs) -> Option<Option<Value>> {
     let ours = mapping.evaluate(&expressions::variables());
     let is_same = match theirs {
@@ -70,7 +70,7 @@ fn difference(mapping: &Mapping, theirs: &Theirs) -> Option<Option<Value>> {
     (!is_same).then_some(ours)
 }
 
-/// Equal for JavaScript: its numbers are doubles.
+/// Whether two values are equal in JavaScript, where all numbers are doubles.
 fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
@@ -95,7 +95,8 @@ fn rng(seed: u64) -> TestRng {
     TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
 }
 
-/// `mapping.mjs`, running: the synchronous evaluator, since only that one applies lists of conditions, and copies. It ends with this value: its stdin closes.
+/// A running `mapping.mjs`: the synchronous evaluator, since only that one supports lists of conditions and copies. Dropping
+/// this closes its stdin, which ends it.
 struct Membrane {
     process: Child,
     stdin: Option<ChildStdin>,
@@ -113,15 +114,15 @@ impl Membrane {
             .spawn()
             .expect("node starts");
         let stdin = process.stdin.take();
-        let stdout = BufReader::new(process.stdout.take().expect("it is piped"));
+        let stdout = BufReader::new(process.stdout.take().expect("a piped stdout"));
         Self { process, stdin, stdout }
     }
 
     fn evaluate(&mut self, expression: &Value) -> Theirs {
         let request = json!({"expression": expression, "variables": expressions::variables()});
-        writeln!(self.stdin.as_mut().expect("it is open"), "{request}").expect("it is read");
+        writeln!(self.stdin.as_mut().expect("an open stdin"), "{request}").expect("the evaluator reads");
         let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("text");
+        self.stdout.read_line(&mut line).expect("a line of UTF-8");
         let answer: Value = serde_json::from_str(&line).expect("an answer");
         match (answer.get("value"), answer.get("error")) {
             (Some(value), _) => Theirs::Value(value.clone()),

@@ -1,4 +1,4 @@
-//! Several programs over one data folder, killed and started again.
+//! Several Larder programs that share one data folder, killed and restarted.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use futures::future::join_all;
 use larder_tests::Program;
 
+/// The running programs, each in its slot.
 pub(crate) struct Fleet {
     data: PathBuf,
     slots: Vec<Mutex<Option<Program>>>,
@@ -14,7 +15,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts others beside the first.
+    /// Starts more programs next to the first, `size` in total.
     pub(crate) async fn around(first: Program, data: &Path, size: usize) -> Self {
         let others = join_all((1..size).map(|_| start(data))).await;
         let programs = [first].into_iter().chain(others);
@@ -22,7 +23,7 @@ impl Fleet {
         Self { data: data.to_owned(), slots, kills: AtomicUsize::new(0) }
     }
 
-    /// Where those that run answer.
+    /// The base URIs of the running programs.
     pub(crate) fn base_uris(&self) -> Vec<String> {
         let uris = (0..self.slots.len()).map(|slot| self.slot(slot).as_ref().map(|it| it.base_uri.clone()));
         uris.flatten().collect()
@@ -36,7 +37,7 @@ impl Fleet {
         self.kills.load(Ordering::Relaxed)
     }
 
-    /// Takes a program out, so that nobody asks it any more.
+    /// Takes a program out of its slot, so that it gets no more requests.
     pub(crate) fn take(&self, slot: usize) -> Option<Program> {
         self.slot(slot).take()
     }
@@ -47,18 +48,18 @@ impl Fleet {
         program.kill().await;
     }
 
-    /// Starts a program where one was taken out.
+    /// Starts a new program in a slot.
     pub(crate) async fn start(&self, slot: usize) {
         let program = start(&self.data).await;
         *self.slot(slot) = Some(program);
     }
 
-    /// Which program has a connection from this port.
+    /// The slot of the program that has a connection from this port.
     pub(crate) fn owner(&self, port: u16) -> Option<usize> {
         (0..self.slots.len()).find(|slot| self.slot(*slot).as_ref().is_some_and(|it| it.has_connection_from(port)))
     }
 
-    /// Kills a program at once; it is to be taken out afterwards.
+    /// Kills a program immediately and leaves it in its slot: the caller must take it out afterwards.
     pub(crate) fn strike(&self, slot: usize) {
         if let Some(program) = self.slot(slot).as_mut() {
             program.strike();
@@ -66,7 +67,7 @@ impl Fleet {
     }
 
     fn slot(&self, slot: usize) -> MutexGuard<'_, Option<Program>> {
-        self.slots[slot].lock().expect("no panic holds it")
+        self.slots[slot].lock().expect("the lock is not poisoned")
     }
 }
 

@@ -1,6 +1,6 @@
-//! Processes that compete for the same connections over one data folder, and are killed while they do.
+//! Processes that share a data folder compete to refresh the same connections, and are killed meanwhile.
 //!
-//! LARDER_COMPETITION_REFRESHES says how many refreshes, LARDER_TEST_PROGRAM with which binary.
+//! `LARDER_COMPETITION_REFRESHES` sets the number of refreshes, `LARDER_TEST_PROGRAM` the binary.
 
 mod fleet;
 mod proxy;
@@ -35,12 +35,12 @@ use crate::seeded::Seeded;
 
 const PROCESSES: usize = 8;
 const DONE: &str = "https://app.example/done";
-/// How many connections are competed for at once.
+/// How many connections the programs compete for at once.
 const AT_ONCE: usize = 12;
-/// What an end user is told whose refresh token was lost with a process.
+/// The message on a connection whose refresh token was lost with a process.
 const INTERRUPTED: &str = "an earlier refresh was interrupted";
 
-/// Eight programs, a certified authorization server that takes no refresh token twice, and a proxy between them.
+/// Eight programs, a certified authorization server that rejects reused refresh tokens, and a proxy between them.
 struct Competition {
     data: TempDir,
     rows: Arc<Rows>,
@@ -50,7 +50,7 @@ struct Competition {
     ids: Vec<String>,
     admin: String,
     http: reqwest::Client,
-    /// What was answered to those who asked for a refresh.
+    /// Responses to refresh requests, counted by status and error type.
     answers: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -81,7 +81,7 @@ impl Competition {
         Self { data, rows, server, proxy, fleet, ids, admin, http, answers: Mutex::default() }
     }
 
-    /// Has all programs asked for a refresh of each connection at the same time, until so many refreshes were answered.
+    /// Requests a refresh of each connection from all programs at once, until the provider has answered this many refreshes.
     async fn compete(&self, refreshes: usize) {
         while self.proxy.seen().refreshed < refreshes {
             let before = self.proxy.seen().refreshed;
@@ -92,7 +92,7 @@ impl Competition {
         }
     }
 
-    /// Waits until so many refreshes were answered.
+    /// Waits until the provider has answered this many refreshes.
     async fn reach(&self, refreshes: usize) {
         while self.proxy.seen().refreshed < refreshes {
             sleep(Duration::from_millis(20)).await;
@@ -101,20 +101,20 @@ impl Competition {
 
     async fn compete_for(&self, id: &str) {
         let row = self.rows.get(id).await;
-        // Whose process was killed is left alone until its lease is over.
+        // A connection whose process was killed is left alone until the lease ends.
         if row.is_leased(SystemClock.now()) || row.state != State::Ready {
             return;
         }
         self.rows.forget_last_attempt(id).await;
-        let asked = self.fleet.base_uris().into_iter().map(|base_uri| self.refresh(base_uri, id, 5));
-        for (status, body) in join_all(asked).await.into_iter().flatten() {
+        let requests = self.fleet.base_uris().into_iter().map(|base_uri| self.refresh(base_uri, id, 5));
+        for (status, body) in join_all(requests).await.into_iter().flatten() {
             let body: Value = serde_json::from_str(&body).unwrap_or_default();
             let kind = format!("{status} {}", body["type"].as_str().unwrap_or_default());
-            *self.answers.lock().expect("no panic holds it").entry(kind.trim().to_owned()).or_default() += 1;
+            *self.answers.lock().expect("the lock is not poisoned").entry(kind.trim().to_owned()).or_default() += 1;
         }
     }
 
-    /// `None` where the program is killed meanwhile, or takes too long.
+    /// Requests a refresh. `None` if the program is killed meanwhile or takes too long.
     async fn refresh(&self, base_uri: String, id: &str, seconds: u64) -> Option<(u16, String)> {
         let uri = format!("{base_uri}/connections/{id}/refresh-credentials");
         let request = self.http.post(uri).bearer_auth(&self.admin).timeout(Duration::from_secs(seconds));
@@ -122,7 +122,7 @@ impl Competition {
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    /// Waits until nobody holds a lease.
+    /// Waits until no connection is leased.
     async fn settle(&self) {
         for id in &self.ids {
             while self.rows.get(id).await.is_leased(SystemClock.now()) {
@@ -131,27 +131,27 @@ impl Competition {
         }
     }
 
-    /// Has each connection refreshed once more, by one program or another. Gives the status for each.
+    /// Refreshes each connection once more, with the programs taking turns. Returns each status.
     async fn refresh_all(&self) -> Vec<u16> {
-        let asked = self.ids.iter().enumerate().map(async |(index, id)| {
+        let requests = self.ids.iter().enumerate().map(async |(index, id)| {
             self.rows.forget_last_attempt(id).await;
             let mut uris = self.fleet.base_uris();
             let first = index % uris.len();
             uris.rotate_left(first);
-            // The last kill may have been just now.
-            let asked = stream::iter(uris).filter_map(|base_uri| self.refresh(base_uri, id, 60));
-            std::pin::pin!(asked).next().await.expect("a program that answers").0
+            // The last kill may have been a moment ago, so try the others too.
+            let responses = stream::iter(uris).filter_map(|base_uri| self.refresh(base_uri, id, 60));
+            std::pin::pin!(responses).next().await.expect("a program that answers").0
         });
-        stream::iter(asked).buffered(AT_ONCE).collect().await
+        stream::iter(requests).buffered(AT_ONCE).collect().await
     }
 
-    /// What `GET` tells of a connection, and what the provider says to the token that is served.
+    /// The connection as `GET` shows it, and the provider's status for the served access token.
     async fn look_at(&self, id: &str) -> (Value, u16) {
         let connection = self.get(&format!("/connections/{id}")).await;
         let credentials = self.get(&format!("/credentials?connectionId={id}")).await["credentials"].clone();
         let access_token = credentials["access_token"].as_str().unwrap_or_default().to_owned();
-        let asked = self.http.get(self.server.uri("/me")).bearer_auth(access_token).send().await;
-        (connection, asked.expect("an answer").status().as_u16())
+        let response = self.http.get(self.server.uri("/me")).bearer_auth(access_token).send().await;
+        (connection, response.expect("an answer").status().as_u16())
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -165,11 +165,11 @@ impl Competition {
 
     fn summary(&self) -> String {
         let Seen { refreshed, withheld, repeated, windows, struck, .. } = self.proxy.seen();
-        let answers = self.answers.lock().expect("no panic holds it");
+        let answers = self.answers.lock().expect("the lock is not poisoned");
         let answers: Vec<_> = answers.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let mut summary = format!(
             "{} processes, {} grants, {refreshed} refreshes, {} kills ({struck} right after an answer), {withheld} \
-             withheld, {} repeated, answers: {}",
+             withheld, {} repeated, responses: {}",
             self.fleet.size(),
             self.ids.len(),
             self.fleet.kills(),
@@ -190,72 +190,75 @@ fn median_and_worst(mut times: Vec<Duration>) -> Option<(Duration, Duration)> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
-async fn eight_processes_that_are_killed_use_no_refresh_token_twice_and_lose_none() {
+async fn eight_killed_processes_never_reuse_or_lose_a_refresh_token() {
     let _machine = MACHINE.read().await;
     let refreshes = env::var("LARDER_COMPETITION_REFRESHES").map_or(1000, |text| text.parse().expect("a number"));
-    let it = Arc::new(Competition::start(120, 1).await);
-    let killing = tokio::spawn(kill_between_windows(Arc::clone(&it), refreshes));
-    it.compete(refreshes).await;
-    killing.await.expect("they are killed");
-    it.settle().await;
-    let statuses = it.refresh_all().await;
-    say(&format!("competition: {}", it.summary()));
+    let competition = Arc::new(Competition::start(120, 1).await);
+    let killing = tokio::spawn(kill_between_windows(Arc::clone(&competition), refreshes));
+    competition.compete(refreshes).await;
+    killing.await.expect("the kills succeed");
+    competition.settle().await;
+    let statuses = competition.refresh_all().await;
+    say(&format!("competition: {}", competition.summary()));
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    let Seen { repeated, unsaved, refused, withheld, .. } = it.proxy.seen();
+    let Seen { repeated, unsaved, rejected, withheld, .. } = competition.proxy.seen();
     let none = Vec::<String>::new();
-    assert_eq!((&repeated, &unsaved, &refused), (&none, &none, &none));
-    assert!(withheld > 0, "no kill came between the lease and the provider");
-    for id in &it.ids {
-        let (connection, accepted) = it.look_at(id).await;
+    assert_eq!((&repeated, &unsaved, &rejected), (&none, &none, &none));
+    assert!(withheld > 0, "no kill came between the lease and the provider's call");
+    for id in &competition.ids {
+        let (connection, accepted) = competition.look_at(id).await;
         assert_eq!((&connection["state"], &connection["error"]), (&json!("READY"), &Value::Null), "{connection}");
         assert_eq!(accepted, 200, "{connection}");
     }
-    let grants = it.server.ask("grants").await;
-    assert_eq!((&grants["grants"], &grants["refreshTokens"]), (&json!(it.ids.len()), &json!(it.ids.len())), "{grants}");
-    drop(Arc::into_inner(it).expect("nobody else has it").data);
+    let grants = competition.server.ask("grants").await;
+    assert_eq!(
+        (&grants["grants"], &grants["refreshTokens"]),
+        (&json!(competition.ids.len()), &json!(competition.ids.len())),
+        "{grants}"
+    );
+    drop(Arc::into_inner(competition).expect("the last reference").data);
 }
 
-/// Kills twenty programs while the first half of so many refreshes is made, none of them while it has an answer that is not
-/// saved.
-async fn kill_between_windows(it: Arc<Competition>, refreshes: usize) {
+/// Kills twenty programs during the first half of the refreshes, none while it has an unsaved answer.
+async fn kill_between_windows(competition: Arc<Competition>, refreshes: usize) {
     let mut rng = Seeded::new(2);
     for kill in 1..=20 {
-        it.reach(refreshes / 2 * kill / 20).await;
+        competition.reach(refreshes / 2 * kill / 20).await;
         let slot = rng.below(PROCESSES);
-        let program = it.fleet.take(slot).expect("it runs");
+        let program = competition.fleet.take(slot).expect("a running program");
         {
-            let _no_window = it.proxy.windows.write().await;
-            it.fleet.kill(program).await;
+            let _no_window = competition.proxy.windows.write().await;
+            competition.fleet.kill(program).await;
         }
-        it.fleet.start(slot).await;
+        competition.fleet.start(slot).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
-async fn what_is_lost_with_a_process_between_answer_and_save_is_flagged_in_words() {
+async fn tokens_lost_between_answer_and_save_are_flagged_clearly() {
     const REFRESHES: usize = 120;
     const STRIKES: usize = 12;
 
     let _machine = MACHINE.read().await;
-    let it = Arc::new(Competition::start(60, 3).await);
-    let struck = it.proxy.strike(Arc::clone(&it.fleet), STRIKES);
-    let reviving = tokio::spawn(revive(Arc::clone(&it.fleet), struck));
-    let killing = tokio::spawn(kill_anywhere(Arc::clone(&it), REFRESHES));
-    it.compete(REFRESHES).await;
-    killing.await.expect("they are killed");
-    it.settle().await;
+    let competition = Arc::new(Competition::start(60, 3).await);
+    let struck = competition.proxy.strike(Arc::clone(&competition.fleet), STRIKES);
+    let reviving = tokio::spawn(revive(Arc::clone(&competition.fleet), struck));
+    let killing = tokio::spawn(kill_anywhere(Arc::clone(&competition), REFRESHES));
+    competition.compete(REFRESHES).await;
+    killing.await.expect("the kills succeed");
+    competition.settle().await;
     reviving.abort();
-    let ended = reviving.await.expect_err("it has no end of its own");
+    let ended = reviving.await.expect_err("it only ends when aborted");
     assert!(ended.is_cancelled(), "{ended}");
 
-    let statuses = it.refresh_all().await;
-    // Whoever has lost an answer can only send the refresh token that it has used.
-    let lost: HashSet<String> = it.proxy.seen().repeated.into_iter().collect();
-    say(&format!("interruption: {}; {} lost", it.summary(), lost.len()));
+    let statuses = competition.refresh_all().await;
+    // A connection whose answer was lost can only send its used refresh token again.
+    let lost: HashSet<String> = competition.proxy.seen().repeated.into_iter().collect();
+    say(&format!("interruption: {}; {} lost", competition.summary(), lost.len()));
     assert!(lost.len() >= 5, "too few kills came before the save: {}", lost.len());
-    for (id, status) in it.ids.iter().zip(statuses) {
-        let (connection, accepted) = it.look_at(id).await;
+    for (id, status) in competition.ids.iter().zip(statuses) {
+        let (connection, accepted) = competition.look_at(id).await;
         if lost.contains(id) {
             assert_eq!((&connection["state"], status), (&json!("CLIENT_ACTION_REQUIRED"), 400), "{connection}");
             assert_eq!(connection["error"]["key"], "access_token_expired");
@@ -267,10 +270,10 @@ async fn what_is_lost_with_a_process_between_answer_and_save_is_flagged_in_words
     }
 }
 
-/// Starts again what was killed after an answer.
+/// Restarts programs that were killed after an answer.
 async fn revive(fleet: Arc<Fleet>, mut struck: UnboundedReceiver<usize>) {
     while let Some(slot) = struck.recv().await {
-        // Another answer may have struck it as well.
+        // A second answer may have struck the same program.
         if let Some(program) = fleet.take(slot) {
             fleet.kill(program).await;
             fleet.start(slot).await;
@@ -278,15 +281,15 @@ async fn revive(fleet: Arc<Fleet>, mut struck: UnboundedReceiver<usize>) {
     }
 }
 
-/// Kills eight programs while the first half of so many refreshes is made, whatever they do.
-async fn kill_anywhere(it: Arc<Competition>, refreshes: usize) {
+/// Kills eight programs during the first half of the refreshes, at any moment.
+async fn kill_anywhere(competition: Arc<Competition>, refreshes: usize) {
     let mut rng = Seeded::new(4);
     for kill in 1..=8 {
-        it.reach(refreshes / 2 * kill / 8).await;
+        competition.reach(refreshes / 2 * kill / 8).await;
         let slot = rng.below(PROCESSES);
-        if let Some(program) = it.fleet.take(slot) {
-            it.fleet.kill(program).await;
-            it.fleet.start(slot).await;
+        if let Some(program) = competition.fleet.take(slot) {
+            competition.fleet.kill(program).await;
+            competition.fleet.start(slot).await;
         }
     }
 }
@@ -296,7 +299,7 @@ async fn integrate(larder: &Program, parameters: &Value) {
     larder.send(Method::PUT, "/integrations/crm", &larder.admin, &body).await.expect(StatusCode::CREATED);
 }
 
-/// One more connection of alice's. Gives its id.
+/// Creates another connection for alice. Returns its id.
 async fn connect(larder: &Program, server: &Server, alice: &str) -> String {
     let mut visitor = Visitor::default();
     let parameters = format!("integrationKey=crm&allowMultipleConnections=1&redirectUri={DONE}&token={alice}");
@@ -313,7 +316,7 @@ async fn token(data: &Path, grant: Grant) -> String {
     mint(&workspaces, &grant, &SystemClock).await.expect("a token")
 }
 
-/// Keeps no connection open: Node.js closes them after a while, and might just when the next request is sent.
+/// Builds a client without idle connections: Node.js closes them after a while, possibly just as the next request is sent.
 #[expect(clippy::disallowed_methods, reason = "a test's own client")]
 fn http_client() -> reqwest::Client {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();

@@ -1,4 +1,4 @@
-//! In front of a token endpoint: it knows of every refresh token who sent it, and when its answer was handed over and
+//! A proxy in front of a token endpoint. For each refresh token it records the sender, and when the answer was delivered and
 //! saved.
 
 use std::collections::{HashMap, HashSet};
@@ -17,51 +17,54 @@ use super::fleet::Fleet;
 use super::rows::Rows;
 use crate::seeded::Seeded;
 
-/// How long a result may take to be saved before the test says that it was not.
-const SAVED: Duration = Duration::from_secs(60);
+/// How long a save may take before it counts as missing.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The proxy.
 pub(crate) struct TokenProxy {
     pub(crate) token_uri: String,
-    behind: String,
+    /// The token endpoint behind the proxy.
+    upstream: String,
     http: reqwest::Client,
     rows: Arc<Rows>,
-    /// Held to read from before a refresh token is passed on until its result is saved; whoever holds it to write may kill.
+    /// Locked for reading from just before a refresh token is forwarded until its result is saved, and for writing while a program
+    /// is killed.
     pub(crate) windows: RwLock<()>,
     strikes: OnceLock<Strikes>,
-    state: Mutex<State>,
+    state: Mutex<ProxyState>,
 }
 
-/// Programs are killed right after some answers.
+/// Kills programs right after some answers.
 struct Strikes {
     fleet: Arc<Fleet>,
-    most: usize,
+    limit: usize,
     struck: mpsc::UnboundedSender<usize>,
 }
 
-struct State {
+struct ProxyState {
     rng: Seeded,
-    /// The connection of each refresh token.
+    /// The connection that owns each refresh token.
     owners: HashMap<String, String>,
-    passed_on: HashSet<String>,
+    forwarded: HashSet<String>,
     seen: Seen,
 }
 
-/// What came by.
+/// Everything the proxy has seen.
 #[derive(Default, Clone)]
 pub(crate) struct Seen {
     /// Refreshes that the provider answered with tokens.
     pub(crate) refreshed: usize,
-    /// Refreshes whose sender was gone before they were passed on.
+    /// Refreshes that were not forwarded because the sender was gone.
     pub(crate) withheld: usize,
-    /// The connections whose refresh token was passed on twice.
+    /// Connections whose refresh token was forwarded twice.
     pub(crate) repeated: Vec<String>,
-    /// What the provider said to refreshes that it refused.
-    pub(crate) refused: Vec<String>,
-    /// The connections whose result was not saved in time.
+    /// The provider's responses to refreshes that it rejected.
+    pub(crate) rejected: Vec<String>,
+    /// Connections whose result was not saved in time.
     pub(crate) unsaved: Vec<String>,
-    /// From handing an answer over to finding it saved.
+    /// The times from delivering an answer to seeing it saved.
     pub(crate) windows: Vec<Duration>,
-    /// How many answers were followed by a kill.
+    /// The number of answers followed by a kill.
     pub(crate) struck: usize,
 }
 
@@ -71,33 +74,36 @@ struct TokenCall {
 }
 
 impl TokenProxy {
-    pub(crate) async fn start(behind: String, rows: Arc<Rows>, http: reqwest::Client, seed: u64) -> Arc<Self> {
+    pub(crate) async fn start(upstream: String, rows: Arc<Rows>, http: reqwest::Client, seed: u64) -> Arc<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let token_uri = format!("http://{}/token", listener.local_addr().expect("an address"));
-        let state =
-            State { rng: Seeded::new(seed), owners: HashMap::new(), passed_on: HashSet::new(), seen: Seen::default() };
+        let state = ProxyState {
+            rng: Seeded::new(seed),
+            owners: HashMap::new(),
+            forwarded: HashSet::new(),
+            seen: Seen::default(),
+        };
         let (windows, strikes, state) = (RwLock::new(()), OnceLock::new(), Mutex::new(state));
-        let proxy = Arc::new(Self { token_uri, behind, http, rows, windows, strikes, state });
+        let proxy = Arc::new(Self { token_uri, upstream, http, rows, windows, strikes, state });
         let serving = Arc::clone(&proxy);
         tokio::spawn(async move {
             while let Ok((stream, peer)) = listener.accept().await {
                 let proxy = Arc::clone(&serving);
-                // Whoever is killed in between ends its connection.
+                // A killed sender just ends its connection.
                 tokio::spawn(async move { drop(proxy.serve(stream, peer).await) });
             }
         });
         proxy
     }
 
-    /// From now on the receiver of one answer in six is killed, so many times. Gives the places in the fleet that were
-    /// struck.
-    pub(crate) fn strike(&self, fleet: Arc<Fleet>, most: usize) -> mpsc::UnboundedReceiver<usize> {
-        let (struck, places) = mpsc::unbounded_channel();
-        assert!(self.strikes.set(Strikes { fleet, most, struck }).is_ok(), "once");
-        places
+    /// From now on, kills the receiver of one answer in six, up to `limit` times. Returns the slots of the killed programs.
+    pub(crate) fn strike(&self, fleet: Arc<Fleet>, limit: usize) -> mpsc::UnboundedReceiver<usize> {
+        let (struck, slots) = mpsc::unbounded_channel();
+        assert!(self.strikes.set(Strikes { fleet, limit, struck }).is_ok(), "only once");
+        slots
     }
 
-    /// Tells whose a refresh token is.
+    /// Records the connection that owns a refresh token.
     pub(crate) fn introduce(&self, refresh_token: &str, id: &str) {
         self.state().owners.insert(refresh_token.to_owned(), id.to_owned());
     }
@@ -106,8 +112,8 @@ impl TokenProxy {
         self.state().seen.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> MutexGuard<'_, ProxyState> {
+        self.state.lock().expect("the lock is not poisoned")
     }
 
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
@@ -118,7 +124,7 @@ impl TokenProxy {
         let form: HashMap<String, String> = form_urlencoded::parse(&call.body).into_owned().collect();
         let owner = form.get("refresh_token").and_then(|token| self.state().owners.get(token).cloned());
         let (Some(refresh_token), Some(id)) = (form.get("refresh_token"), owner) else {
-            let (status, body) = self.pass_on(call).await;
+            let (status, body) = self.forward(call).await;
             return hand_over(&mut stream, status, &body).await;
         };
 
@@ -130,12 +136,12 @@ impl TokenProxy {
             return Ok(());
         }
         let version = self.rows.get(&id).await.version;
-        if !self.state().passed_on.insert(refresh_token.clone()) {
+        if !self.state().forwarded.insert(refresh_token.clone()) {
             self.state().seen.repeated.push(id.clone());
         }
-        let (status, body) = self.pass_on(call).await;
+        let (status, body) = self.forward(call).await;
         if status != 200 {
-            self.state().seen.refused.push(body.clone());
+            self.state().seen.rejected.push(body.clone());
             return hand_over(&mut stream, status, &body).await;
         }
         let tokens: Value = serde_json::from_str(&body).expect("JSON");
@@ -144,7 +150,7 @@ impl TokenProxy {
             let mut state = self.state();
             state.owners.insert(rotated, id.clone());
             state.seen.refreshed += 1;
-            let strikes = self.strikes.get().filter(|strikes| state.seen.struck < strikes.most);
+            let strikes = self.strikes.get().filter(|strikes| state.seen.struck < strikes.limit);
             let strikes = strikes.filter(|_| state.rng.below(6) == 0);
             state.seen.struck += usize::from(strikes.is_some());
             let delay = Duration::from_micros(state.rng.below(8000) as u64);
@@ -153,16 +159,16 @@ impl TokenProxy {
         let victim = victim.and_then(|(strikes, delay)| Some((strikes, delay, strikes.fleet.owner(peer.port())?)));
         hand_over(&mut stream, status, &body).await?;
         let handed_over_at = Instant::now();
-        if let Some((Strikes { fleet, struck, .. }, delay, place)) = victim {
+        if let Some((Strikes { fleet, struck, .. }, delay, slot)) = victim {
             sleep(delay).await;
-            fleet.strike(place);
-            struck.send(place).expect("somebody starts it again");
+            fleet.strike(slot);
+            struck.send(slot).expect("the fleet restarts it");
         }
         if self.strikes.get().is_some() {
             return Ok(());
         }
         while self.rows.get(&id).await.version == version {
-            if handed_over_at.elapsed() > SAVED {
+            if handed_over_at.elapsed() > SAVE_TIMEOUT {
                 self.state().seen.unsaved.push(id);
                 return Ok(());
             }
@@ -173,8 +179,8 @@ impl TokenProxy {
         Ok(())
     }
 
-    async fn pass_on(&self, call: TokenCall) -> (u16, String) {
-        let mut request = self.http.post(&self.behind).body(call.body);
+    async fn forward(&self, call: TokenCall) -> (u16, String) {
+        let mut request = self.http.post(&self.upstream).body(call.body);
         for (name, value) in call.headers {
             request = request.header(name, value);
         }
@@ -183,7 +189,7 @@ impl TokenProxy {
     }
 }
 
-/// Whether the other end has closed the connection, or ended with its process.
+/// Whether the sender has closed the connection, or died.
 fn is_gone(probe: &Probe) -> bool {
     match probe.peek(&mut [0]) {
         Ok(bytes) => bytes == 0,

@@ -1,4 +1,4 @@
-//! The rows under running programs: looked at, and moved on in time.
+//! Direct access to the rows that running programs use, to read them and to make refreshes possible again.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use larder_local::WORKSPACE;
 use larder_local::bundle::DataDir;
 use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 
-/// The table of connections in a data folder.
+/// The connections table of a data folder.
 pub(crate) struct Rows {
     client: Client,
     table: String,
@@ -32,7 +32,8 @@ impl Rows {
         self.connections.get(&key).await.expect("the table answers").expect("a connection")
     }
 
-    /// As if the last attempt were a minute ago. A connection whose lease was never ended stays as it is.
+    /// Removes the time of the last attempt, so that the next one need not wait a minute. A connection with a lease stays as it
+    /// is.
     pub(crate) async fn forget_last_attempt(&self, id: &str) {
         let key = AttributeValue::S(format!("{WORKSPACE}#{id}"));
         let update = self.client.update_item().table_name(&self.table).key("id", key);

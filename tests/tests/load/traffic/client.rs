@@ -1,4 +1,4 @@
-//! One of the many: it stores and connects, remembers what was acknowledged, and looks whether it is still so.
+//! One client of the load test: it stores and connects, remembers each acknowledged change, and checks that it still holds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,60 +10,61 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use super::provider::Provider;
+use super::provider::FlakyProvider;
 use crate::seeded::Seeded;
 
-/// Where the browser goes in the end. Nobody follows.
+/// The redirect at the end of a flow, which is not followed.
 pub(crate) const DONE: &str = "https://app.example/done";
-/// How many connections of each kind a client has.
+/// How many stored and connected connections a client has.
 const OWN: usize = 4;
 const LINKED: usize = 4;
-/// How long a refresh under way may keep a reader with the token before.
+/// How long readers may get the previous token while a refresh is under way.
 const SETTLED: Duration = Duration::from_secs(20);
-/// No request takes longer, whatever the provider does.
+/// The limit for any request, whatever the provider does.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What all clients share.
+/// State that all clients share.
 pub(crate) struct Shared {
     pub(crate) base_uri: String,
-    pub(crate) provider: Provider,
-    /// Which life of the program it is, and whether it can be asked.
+    pub(crate) provider: FlakyProvider,
+    /// The number of the program's current run, and whether it accepts requests.
     pub(crate) phase: watch::Receiver<(usize, bool)>,
     pub(crate) tally: Mutex<Tally>,
 }
 
-/// What was seen.
+/// Everything the clients have seen.
 #[derive(Default)]
 pub(crate) struct Tally {
-    /// By what was asked and the status, with the type of an error; `lost` where a kill took the answer.
+    /// Counts by operation and status, with the error's type; `lost` if a kill cut off the response.
     pub(crate) answers: HashMap<(&'static str, String), u64>,
     pub(crate) latencies: Vec<Duration>,
     pub(crate) violations: Vec<String>,
 }
 
-pub(crate) struct Client {
+/// A client.
+pub(crate) struct LoadClient {
     name: String,
     token: String,
     shared: Arc<Shared>,
     rng: Seeded,
     http: reqwest::Client,
     written: u64,
-    /// What each connection may hold: one value, or more after a write whose answer was lost. `None` is nothing.
+    /// The values each connection may hold: one, or more after a write whose response was lost. `None` means no value.
     own: Vec<Vec<Option<String>>>,
     linked: Vec<Linked>,
 }
 
-/// A connection through the provider.
+/// A connection to the provider.
 struct Linked {
     id: String,
     /// The grants that it may hold.
     grants: Vec<usize>,
-    /// The last token that was seen: its grant and number.
+    /// The grant and number of the last token seen.
     seen: Option<(usize, usize)>,
 }
 
-/// An answer that arrived.
-struct Answer {
+/// A response that arrived.
+struct LoadResponse {
     status: StatusCode,
     location: Option<String>,
     cookie: Option<String>,
@@ -71,19 +72,19 @@ struct Answer {
     body: String,
 }
 
-impl Answer {
+impl LoadResponse {
     fn error_type(&self) -> String {
         let error: Value = serde_json::from_str(&self.body).unwrap_or_default();
         error["type"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The provider cannot be used just now, and Larder says so.
+    /// Whether Larder reports that the provider cannot be used at the moment.
     fn is_the_providers_fault(&self) -> bool {
         self.status == StatusCode::SERVICE_UNAVAILABLE && self.error_type() == "connection" && self.has_retry_after
     }
 }
 
-impl Client {
+impl LoadClient {
     pub(crate) fn new(number: usize, seed: u64, token: String, shared: Arc<Shared>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "a test's own client")]
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE);
@@ -99,8 +100,7 @@ impl Client {
         }
     }
 
-    /// Does one thing after the other until it is time to end, then looks at all that it has. Everything is done at least
-    /// once.
+    /// Performs random operations until `end`, each at least once, then checks all of its connections.
     pub(crate) async fn run(mut self, end: Instant) {
         let mut first = [40, 0, 58, 64, 70, 88, 94, 98].into_iter();
         loop {
@@ -134,7 +134,7 @@ impl Client {
 
     async fn read_slot(&mut self, slot: usize) {
         let path = self.own_path(slot);
-        let Some(answer) = self.ask("read", Method::GET, &path, "").await else { return };
+        let Some(answer) = self.send("read", Method::GET, &path, "").await else { return };
         let value = match answer.status {
             StatusCode::OK => {
                 let value = answer.body.strip_prefix("{\"credentials\":").and_then(|rest| rest.strip_suffix('}'));
@@ -144,8 +144,8 @@ impl Client {
             _ => return self.unexpected(&path, &answer),
         };
         if !self.own[slot].contains(&value) {
-            let may_be = &self.own[slot];
-            return self.violation(format!("{path} holds {value:?}, which is none of {may_be:?}"));
+            let expected = &self.own[slot];
+            return self.violation(format!("{path} holds {value:?}, expected one of {expected:?}"));
         }
         self.own[slot] = vec![value];
     }
@@ -156,18 +156,18 @@ impl Client {
         let padding = "x".repeat(self.rng.below(2000));
         let value = format!("{{\"of\": \"{}\", \"number\": {}, \"padding\": \"{padding}\"}}", self.name, self.written);
         let path = self.own_path(slot);
-        let answer = self.ask("write", Method::PUT, &path, &format!("{{\"credentials\": {value}}}")).await;
+        let answer = self.send("write", Method::PUT, &path, &format!("{{\"credentials\": {value}}}")).await;
         self.written_to(slot, Some(value), answer, StatusCode::CREATED);
     }
 
     async fn delete_own(&mut self) {
         let slot = self.rng.below(OWN);
         let path = self.own_path(slot);
-        let answer = self.ask("delete", Method::DELETE, &path, "").await;
+        let answer = self.send("delete", Method::DELETE, &path, "").await;
         self.written_to(slot, None, answer, StatusCode::NO_CONTENT);
     }
 
-    fn written_to(&mut self, slot: usize, value: Option<String>, answer: Option<Answer>, success: StatusCode) {
+    fn written_to(&mut self, slot: usize, value: Option<String>, answer: Option<LoadResponse>, success: StatusCode) {
         match answer {
             None => self.own[slot].push(value),
             Some(answer) if answer.status == success => self.own[slot] = vec![value],
@@ -175,15 +175,15 @@ impl Client {
         }
     }
 
-    /// The whole code flow, for a new connection or for one that is there.
+    /// Runs the whole code flow, for a new connection or an existing one.
     async fn connect(&mut self) {
-        let renewed = if self.linked.len() < LINKED { None } else { Some(self.rng.below(LINKED)) };
-        let target = match renewed {
+        let reconnected = if self.linked.len() < LINKED { None } else { Some(self.rng.below(LINKED)) };
+        let target = match reconnected {
             Some(slot) => format!("connectionId={}", self.linked[slot].id),
             None => "allowMultipleConnections=1".to_owned(),
         };
         let path = format!("/connect?integrationKey=load&redirectUri={DONE}&token={}&{target}", self.token);
-        let Some(departure) = self.ask("connect", Method::GET, &path, "").await else { return };
+        let Some(departure) = self.send("connect", Method::GET, &path, "").await else { return };
         let (Some(authorize), Some(cookie)) = (&departure.location, &departure.cookie) else {
             return self.unexpected("/connect", &departure);
         };
@@ -191,10 +191,10 @@ impl Client {
             return self.unexpected(&format!("/connect led to {authorize}, and"), &departure);
         }
         let (grant, callback) = self.shared.provider.approve(authorize);
-        let path = callback.strip_prefix(&self.shared.base_uri).expect("it leads back").to_owned();
-        let arrival = self.ask_as("callback", Method::GET, &path, "", Some(cookie)).await;
+        let path = callback.strip_prefix(&self.shared.base_uri).expect("a callback to Larder").to_owned();
+        let arrival = self.send_as("callback", Method::GET, &path, "", Some(cookie)).await;
         let Some(arrival) = arrival else {
-            if let Some(slot) = renewed {
+            if let Some(slot) = reconnected {
                 self.linked[slot].grants.push(grant);
             }
             return;
@@ -203,13 +203,13 @@ impl Client {
             return self.unexpected("/oauth-callback", &arrival);
         };
         let get = |name: &str| result.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        match (get("connectionId"), get("errorData"), renewed) {
+        match (get("connectionId"), get("errorData"), reconnected) {
             (Some(id), _, None) => self.linked.push(Linked { id, grants: vec![grant], seen: None }),
             (Some(_), _, Some(slot)) => self.linked[slot].grants = vec![grant],
             (None, Some(error), _) => {
                 let error: Value = serde_json::from_str(&error).unwrap_or_default();
                 if error["type"] != "connection" || !self.shared.provider.has_failed(grant) {
-                    self.violation(format!("a connection was not made, though the provider did its part: {error}"));
+                    self.violation(format!("connecting failed, though no provider call did: {error}"));
                 }
             }
             (None, None, _) => self.unexpected("/oauth-callback", &arrival),
@@ -231,9 +231,9 @@ impl Client {
             let provider = self.shared.provider.clone();
             let newest: HashMap<usize, Option<usize>> =
                 self.linked[slot].grants.iter().map(|grant| (*grant, provider.newest_delivered(*grant))).collect();
-            let Some(answer) = self.ask("read token", Method::GET, &path, "").await else { return };
+            let Some(answer) = self.send("read token", Method::GET, &path, "").await else { return };
             if answer.status != StatusCode::OK {
-                // By contract only an expired token that could not be renewed is not served.
+                // By contract, only an expired token that could not be refreshed is withheld.
                 if !answer.is_the_providers_fault() {
                     self.unexpected(&path, &answer);
                 }
@@ -242,21 +242,21 @@ impl Client {
             let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
             let token = body["credentials"]["access_token"].as_str().unwrap_or_default();
             let Some((grant, served)) = provider.find(token) else {
-                return self.violation(format!("{token:?} was served, which was never issued"));
+                return self.violation(format!("served {token:?}, which was never issued"));
             };
             let Some(newest) = newest.get(&grant) else {
-                return self.violation(format!("{token} was served, which is another connection's"));
+                return self.violation(format!("served {token}, which belongs to another connection"));
             };
-            // What is served has life left for its way: a tenth, at most five seconds.
-            let margin = (served.life / 10).min(Duration::from_secs(5));
+            // A served token must still be valid on arrival: Larder leaves a tenth of its lifetime, at most five seconds.
+            let margin = (served.lifetime / 10).min(Duration::from_secs(5));
             let now = Instant::now();
-            if served.dies_at <= if now - begun < margin { now } else { begun } {
-                return self.violation(format!("{token} was served, dead for {:?}", now - served.dies_at));
+            if served.expires_at <= if now - begun < margin { now } else { begun } {
+                return self.violation(format!("served {token}, which expired {:?} ago", now - served.expires_at));
             }
             let link = &mut self.linked[slot];
             if link.seen.is_some_and(|(of, number)| of == grant && number > served.number) {
                 let seen = link.seen;
-                return self.violation(format!("{token} was served, after {seen:?}"));
+                return self.violation(format!("served {token} after {seen:?}"));
             }
             link.grants = vec![grant];
             link.seen = Some((grant, served.number));
@@ -264,7 +264,7 @@ impl Client {
                 return;
             }
             if Instant::now() > deadline {
-                return self.violation(format!("{token} is still served, though {newest:?} was given long ago"));
+                return self.violation(format!("still serves {token}, though {newest:?} was delivered long ago"));
             }
             sleep(Duration::from_millis(200)).await;
         }
@@ -273,7 +273,7 @@ impl Client {
     async fn refresh(&mut self) {
         let Some(slot) = self.any_link() else { return };
         let path = format!("/connections/{}/refresh-credentials", self.linked[slot].id);
-        let Some(answer) = self.ask("refresh", Method::POST, &path, "").await else { return };
+        let Some(answer) = self.send("refresh", Method::POST, &path, "").await else { return };
         if answer.status != StatusCode::OK && !answer.is_the_providers_fault() {
             self.unexpected(&path, &answer);
         }
@@ -282,7 +282,7 @@ impl Client {
     async fn show(&mut self) {
         let Some(slot) = self.any_link() else { return };
         let path = format!("/connections/{}", self.linked[slot].id);
-        let Some(answer) = self.ask("show", Method::GET, &path, "").await else { return };
+        let Some(answer) = self.send("show", Method::GET, &path, "").await else { return };
         let connection: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         if answer.status != StatusCode::OK || connection["state"] != "READY" {
             self.unexpected(&path, &answer);
@@ -292,16 +292,16 @@ impl Client {
     async fn disconnect(&mut self) {
         let Some(slot) = self.any_link() else { return };
         let Linked { id, .. } = self.linked.swap_remove(slot);
-        let Some(answer) = self.ask("disconnect", Method::DELETE, &format!("/connections/{id}"), "").await else {
+        let Some(answer) = self.send("disconnect", Method::DELETE, &format!("/connections/{id}"), "").await else {
             return;
         };
         if answer.status != StatusCode::NO_CONTENT {
-            return self.unexpected("a disconnection", &answer);
+            return self.unexpected("disconnecting", &answer);
         }
         let path = format!("/credentials?connectionId={id}");
-        let Some(answer) = self.ask("read token", Method::GET, &path, "").await else { return };
+        let Some(answer) = self.send("read token", Method::GET, &path, "").await else { return };
         if answer.status != StatusCode::NOT_FOUND {
-            self.unexpected(&format!("{path}, which is removed,"), &answer);
+            self.unexpected(&format!("{path}, which was removed,"), &answer);
         }
     }
 
@@ -313,21 +313,21 @@ impl Client {
         format!("/credentials?connectionId={}-{slot}", self.name)
     }
 
-    async fn ask(&self, what: &'static str, method: Method, path: &str, body: &str) -> Option<Answer> {
-        self.ask_as(what, method, path, body, None).await
+    async fn send(&self, what: &'static str, method: Method, path: &str, body: &str) -> Option<LoadResponse> {
+        self.send_as(what, method, path, body, None).await
     }
 
-    /// Sends a request once the program can be asked. `None` if a kill took the answer.
-    async fn ask_as(
+    /// Sends a request once the program accepts them. `None` if a kill cut off the response.
+    async fn send_as(
         &self,
         what: &'static str,
         method: Method,
         path: &str,
         body: &str,
         cookie: Option<&str>,
-    ) -> Option<Answer> {
+    ) -> Option<LoadResponse> {
         let mut phase = self.shared.phase.clone();
-        let (life, _) = *phase.wait_for(|(_, is_up)| *is_up).await.expect("the program is started again");
+        let (run, _) = *phase.wait_for(|(_, is_up)| *is_up).await.expect("the program restarts");
         let uri = format!("{}{path}", self.shared.base_uri);
         let mut request = self.http.request(method, uri).bearer_auth(&self.token).body(body.to_owned());
         if let Some(cookie) = cookie {
@@ -337,8 +337,8 @@ impl Client {
         let answer = match receive(request).await {
             Ok(answer) => answer,
             Err(error) => {
-                if *phase.borrow() == (life, true) {
-                    self.violation(format!("{what} was not answered, though nothing was killed: {error:?}"));
+                if *phase.borrow() == (run, true) {
+                    self.violation(format!("{what} got no response, though nothing was killed: {error:?}"));
                 }
                 self.count(what, "lost".into());
                 return None;
@@ -350,28 +350,28 @@ impl Client {
             answer.status.as_u16().to_string()
         };
         self.count(what, kind);
-        self.shared.tally.lock().expect("no panic holds it").latencies.push(begun.elapsed());
+        self.shared.tally.lock().expect("the lock is not poisoned").latencies.push(begun.elapsed());
         Some(answer)
     }
 
     fn count(&self, what: &'static str, kind: String) {
-        *self.shared.tally.lock().expect("no panic holds it").answers.entry((what, kind)).or_default() += 1;
+        *self.shared.tally.lock().expect("the lock is not poisoned").answers.entry((what, kind)).or_default() += 1;
     }
 
-    fn unexpected(&self, what: &str, answer: &Answer) {
+    fn unexpected(&self, what: &str, answer: &LoadResponse) {
         self.violation(format!("{what} answered {}: {}", answer.status, answer.body));
     }
 
     fn violation(&self, what: String) {
         let violation = format!("{}: {what}", self.name);
-        self.shared.tally.lock().expect("no panic holds it").violations.push(violation);
+        self.shared.tally.lock().expect("the lock is not poisoned").violations.push(violation);
     }
 }
 
-async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+async fn receive(request: reqwest::RequestBuilder) -> Result<LoadResponse, reqwest::Error> {
     let response = request.send().await?;
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    let cookie = text(header::SET_COOKIE).and_then(|line| Some(line.split(';').next()?.to_owned()));
-    let (location, has_retry_after) = (text(header::LOCATION), text(header::RETRY_AFTER).is_some());
-    Ok(Answer { status: response.status(), location, cookie, has_retry_after, body: response.text().await? })
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let cookie = header(header::SET_COOKIE).and_then(|line| Some(line.split(';').next()?.to_owned()));
+    let (location, has_retry_after) = (header(header::LOCATION), header(header::RETRY_AFTER).is_some());
+    Ok(LoadResponse { status: response.status(), location, cookie, has_retry_after, body: response.text().await? })
 }

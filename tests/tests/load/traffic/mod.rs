@@ -1,7 +1,7 @@
-//! Many at once, through failures and kills: 64 clients store, read, connect and refresh, one provider call in ten fails,
-//! and the program is killed and started again five times.
+//! Load with failures and kills: 64 clients store, read, connect and refresh while one provider call in ten fails and the
+//! program is killed and restarted five times.
 //!
-//! LARDER_LOAD_SECONDS says how long, LARDER_LOAD_SEED which way, LARDER_TEST_PROGRAM with which binary.
+//! `LARDER_LOAD_SECONDS` sets the duration, `LARDER_LOAD_SEED` the seed, `LARDER_TEST_PROGRAM` the binary.
 
 mod client;
 mod provider;
@@ -12,14 +12,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use client::{Client, DONE, Shared, Tally};
+use client::{DONE, LoadClient, Shared, Tally};
 use futures::future::join_all;
 use http::{Method, StatusCode};
 use larder::clock::SystemClock;
 use larder::secret_store::{SecretFile, Workspaces};
 use larder_local::bundle::{DataDir, Grant, mint};
 use larder_tests::{Program, say};
-use provider::Provider;
+use provider::FlakyProvider;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -29,17 +29,17 @@ use crate::seeded::Seeded;
 
 const CLIENTS: usize = 64;
 const KILLS: u32 = 5;
-/// The memory may grow from the warm-up to the end by an eighth and this.
+/// The memory growth allowed after the warm-up, in addition to an eighth.
 const MEMORY_MARGIN: u64 = 16 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_load_failures_and_kills_nothing_acknowledged_is_lost() {
+async fn no_acknowledged_change_is_lost_under_load_and_kills() {
     let _machine = MACHINE.write().await;
     let number = |name, default| env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let seconds = number("LARDER_LOAD_SECONDS", 24);
     let seed = number("LARDER_LOAD_SEED", 20_261_123);
     let data = tempfile::tempdir().expect("a folder");
-    let provider = Provider::start(seed).await;
+    let provider = FlakyProvider::start(seed).await;
     let mut larder = start(data.path(), "127.0.0.1:0").await;
     let body = json!({"connectorKey": "oauth2", "parameters": provider.parameters(), "redirectUris": [DONE]});
     let integration = larder.send(Method::PUT, "/integrations/load", &larder.admin, &body.to_string()).await;
@@ -57,33 +57,33 @@ async fn under_load_failures_and_kills_nothing_acknowledged_is_lost() {
     let mut clients = Vec::new();
     for client in 0..CLIENTS {
         let token = tenant_token(data.path(), client).await;
-        clients.push(tokio::spawn(Client::new(client, seed, token, Arc::clone(&shared)).run(end)));
+        clients.push(tokio::spawn(LoadClient::new(client, seed, token, Arc::clone(&shared)).run(end)));
     }
 
-    // Within the first half, so that the last life is long enough to see memory grow.
+    // Kill in the first half only, so that the last run is long enough to show memory growth.
     let mut rng = Seeded::new(seed);
     let part = (end - begun) / 2 / KILLS;
     let address = larder.base_uri.strip_prefix("http://").expect("an http URL").to_owned();
     for kill in 0..KILLS {
         let within = part.mul_f64(0.2 + rng.below(80) as f64 / 100.0);
         sleep_until((begun + part * kill + within).max(Instant::now() + part / 5)).await;
-        let life = kill as usize;
+        let run = kill as usize;
         provider.note_kill();
-        phase.send_replace((life, false));
+        phase.send_replace((run, false));
         larder.kill().await;
         larder = start(data.path(), &address).await;
-        phase.send_replace((life + 1, true));
+        phase.send_replace((run + 1, true));
     }
     sleep_until(Instant::now() + (end - Instant::now()) / 3).await;
     let warm = larder.resident_bytes();
     for ended in join_all(clients).await {
-        ended.expect("a client runs to its end");
+        ended.expect("the client does not panic");
     }
     let resident = larder.resident_bytes();
     let took = begun.elapsed();
     larder.kill().await;
 
-    let tally = std::mem::take(&mut *shared.tally.lock().expect("no panic holds it"));
+    let tally = std::mem::take(&mut *shared.tally.lock().expect("the lock is not poisoned"));
     let (faults, of_provider) = provider.counts();
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     say(&format!(
@@ -98,7 +98,7 @@ async fn under_load_failures_and_kills_nothing_acknowledged_is_lost() {
     violations.extend(provider.violations());
     assert!(
         violations.is_empty(),
-        "{} faults, seed {seed}: {:#?}",
+        "{} violations, seed {seed}: {:#?}",
         violations.len(),
         &violations[..violations.len().min(10)]
     );
@@ -107,7 +107,7 @@ async fn under_load_failures_and_kills_nothing_acknowledged_is_lost() {
         of_kind.map(|(_, count)| count).sum()
     };
     for what in ["read", "write", "delete", "connect", "callback", "read token", "refresh", "show", "disconnect"] {
-        assert!(count(what) > 0, "no {what} was answered");
+        assert!(count(what) > 0, "no {what} got a response");
     }
     assert!(faults > 0, "the provider never failed");
     assert!(resident <= warm + warm / 8 + MEMORY_MARGIN, "memory grew from {warm} to {resident} bytes");

@@ -1,4 +1,4 @@
-//! A provider that fails one call in ten, and knows of every token what became of it.
+//! A provider that fails one call in ten and tracks every token it issues.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,27 +16,27 @@ use url::Url;
 
 use crate::seeded::Seeded;
 
-/// How long access tokens live, in seconds; each grant has one of these.
-const LIVES: [u64; 6] = [4, 8, 20, 90, 600, 3600];
-/// A process that was killed so soon after it got an answer may not have saved it.
+/// The lifetimes of access tokens, in seconds. Each grant has one of them.
+const LIFETIMES: [u64; 6] = [4, 8, 20, 90, 600, 3600];
+/// A process that is killed this soon after it got an answer may not have saved it.
 const UNSAVED: Duration = Duration::from_secs(10);
-/// Refreshes of one grant are a minute apart when they are decided. Between that and the request lies the preparation, for
-/// which the program gives itself ten seconds.
-const APART: Duration = Duration::from_secs(50);
+/// The minimum time between refreshes of a grant. Larder decides on them a minute apart, and may then take ten seconds to
+/// prepare the request.
+const MIN_INTERVAL: Duration = Duration::from_secs(50);
 
-type Body = BoxBody<Bytes, io::Error>;
+type ResponseBody = BoxBody<Bytes, io::Error>;
 
-/// A provider on a loopback port. It rotates refresh tokens, and takes an old one until the next has been used.
+/// A provider on a loopback port. It rotates refresh tokens, and accepts an old one until its successor has been used.
 #[derive(Clone)]
-pub(crate) struct Provider {
+pub(crate) struct FlakyProvider {
     base: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProviderState>>,
 }
 
-struct State {
+struct ProviderState {
     rng: Seeded,
     grants: Vec<Grant>,
-    /// When each life of the program ended.
+    /// When each run of the program ended.
     kills: Vec<Instant>,
     calls: HashMap<&'static str, u64>,
     faults: HashMap<&'static str, u64>,
@@ -44,9 +44,9 @@ struct State {
 }
 
 struct Grant {
-    life: Duration,
-    tokens: Vec<Token>,
-    /// When an attempt at a refresh began. One may be two calls, if the answer to the first was cut off.
+    lifetime: Duration,
+    tokens: Vec<IssuedToken>,
+    /// When each attempt at a refresh began. An attempt is two calls if the first one was cut off.
     refreshes: Vec<Instant>,
     was_cut: bool,
     has_failed: bool,
@@ -54,9 +54,9 @@ struct Grant {
 
 /// An access token and the refresh token that came with it.
 #[derive(Clone, Copy)]
-struct Token {
-    dies_at: Instant,
-    /// In which life of the program it was handed over, and when; `None` if the answer was cut off.
+struct IssuedToken {
+    expires_at: Instant,
+    /// The program's run that got it, and when; `None` if the response was cut off.
     delivered: Option<(usize, Instant)>,
     is_refreshed: bool,
 }
@@ -65,26 +65,26 @@ struct Token {
 enum Fault {
     ServerError,
     TooManyRequests,
-    /// The connection ends before anything is done.
+    /// Closes the connection before doing anything.
     Cut,
-    /// Tokens are made, and the connection ends in the middle of the answer.
+    /// Issues tokens, then closes the connection in the middle of the response.
     CutAnswer,
     Slow,
 }
 
-/// What is known of a token that was served.
+/// The facts about a token that Larder served.
 pub(crate) struct Served {
-    /// Its place among the tokens of its grant.
+    /// Its index among its grant's tokens.
     pub(crate) number: usize,
-    pub(crate) dies_at: Instant,
-    pub(crate) life: Duration,
+    pub(crate) expires_at: Instant,
+    pub(crate) lifetime: Duration,
 }
 
-impl Provider {
+impl FlakyProvider {
     pub(crate) async fn start(seed: u64) -> Self {
         let (listener, address) = listen().await;
         let base = format!("http://{address}");
-        let state = State {
+        let state = ProviderState {
             rng: Seeded::new(seed),
             grants: Vec::new(),
             kills: Vec::new(),
@@ -101,7 +101,7 @@ impl Provider {
         provider
     }
 
-    /// The parameters of an integration of the bundled `oauth2` connector that leads here.
+    /// The parameters of an `oauth2` integration that uses this provider.
     pub(crate) fn parameters(&self) -> Value {
         json!({
             "clientId": "load", "clientSecret": "load-secret",
@@ -111,12 +111,18 @@ impl Provider {
         })
     }
 
-    /// The end user approves: gives the grant, and where the browser goes.
+    /// Approves as the end user. Returns the grant and the callback URL.
     pub(crate) fn approve(&self, authorize_url: &str) -> (usize, String) {
         let mut state = self.state();
         let grant = state.grants.len();
-        let life = Duration::from_secs(LIVES[state.rng.below(LIVES.len())]);
-        state.grants.push(Grant { life, tokens: Vec::new(), refreshes: Vec::new(), was_cut: false, has_failed: false });
+        let lifetime = Duration::from_secs(LIFETIMES[state.rng.below(LIFETIMES.len())]);
+        state.grants.push(Grant {
+            lifetime,
+            tokens: Vec::new(),
+            refreshes: Vec::new(),
+            was_cut: false,
+            has_failed: false,
+        });
         let url = Url::parse(authorize_url).expect("a URL");
         let get = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let mut back = Url::parse(&get("redirect_uri").expect("a redirect_uri")).expect("a URL");
@@ -130,28 +136,28 @@ impl Provider {
         self.state().grants[grant].has_failed
     }
 
-    /// The grant of an access token and what is known of the token; `None` if it was never issued.
+    /// The grant of an access token, and the facts about the token; `None` if it was never issued.
     pub(crate) fn find(&self, access_token: &str) -> Option<(usize, Served)> {
         let (grant, number) = parse(access_token, "access")?;
         let state = self.state();
         let issuer = state.grants.get(grant)?;
         let token = issuer.tokens.get(number)?;
-        Some((grant, Served { number, dies_at: token.dies_at, life: issuer.life }))
+        Some((grant, Served { number, expires_at: token.expires_at, lifetime: issuer.lifetime }))
     }
 
-    /// The newest token of a grant that this life of the program has got; those before may be lost.
+    /// The newest token of a grant that the program's current run has received; earlier runs may have lost theirs.
     pub(crate) fn newest_delivered(&self, grant: usize) -> Option<usize> {
         let state = self.state();
-        let life = state.kills.len();
-        state.grants[grant].tokens.iter().rposition(|token| token.delivered.is_some_and(|(to, _)| to == life))
+        let run = state.kills.len();
+        state.grants[grant].tokens.iter().rposition(|token| token.delivered.is_some_and(|(to, _)| to == run))
     }
 
-    /// Tells that the program is about to be killed.
+    /// Records that the program is about to be killed.
     pub(crate) fn note_kill(&self) {
         self.state().kills.push(Instant::now());
     }
 
-    /// Calls by endpoint, and faults by kind.
+    /// The number of faults, and a summary of calls by endpoint and faults by kind.
     pub(crate) fn counts(&self) -> (u64, String) {
         let state = self.state();
         let list = |counts: &HashMap<&str, u64>| {
@@ -160,26 +166,26 @@ impl Provider {
             list.join(", ")
         };
         let faults = state.faults.values().sum();
-        (faults, format!("provider calls: {}; made to fail: {}", list(&state.calls), list(&state.faults)))
+        (faults, format!("provider calls: {}; failed on purpose: {}", list(&state.calls), list(&state.faults)))
     }
 
-    /// What was asked that should not have been.
+    /// The requests that should not have been made.
     pub(crate) fn violations(&self) -> Vec<String> {
         let state = self.state();
         let mut violations = state.violations.clone();
         for (grant, Grant { refreshes, .. }) in state.grants.iter().enumerate() {
-            for pair in refreshes.windows(2).filter(|pair| pair[1] - pair[0] < APART) {
-                violations.push(format!("the grant {grant} was refreshed again after {:?}", pair[1] - pair[0]));
+            for pair in refreshes.windows(2).filter(|pair| pair[1] - pair[0] < MIN_INTERVAL) {
+                violations.push(format!("grant {grant} was refreshed again after {:?}", pair[1] - pair[0]));
             }
         }
         violations
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> MutexGuard<'_, ProviderState> {
+        self.state.lock().expect("the lock is not poisoned")
     }
 
-    async fn answer(&self, request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>, io::Error> {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> Result<hyper::Response<ResponseBody>, io::Error> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
@@ -193,7 +199,7 @@ impl Provider {
                 _ => ("tests", bearer.and_then(|token| parse(token, "access")).map(|(grant, _)| grant)),
             };
             *state.calls.entry(kind).or_default() += 1;
-            let grant: usize = grant.expect("what was issued");
+            let grant: usize = grant.expect("an issued token");
             let is_second = kind == "refreshes" && std::mem::take(&mut state.grants[grant].was_cut);
             if kind == "refreshes" && !is_second {
                 state.grants[grant].refreshes.push(Instant::now());
@@ -220,7 +226,7 @@ impl Provider {
                 self.state().issue(grant.expect("a grant"), !is_cut)
             }
             "refreshes" => {
-                let (grant, number) = parse(&form["refresh_token"], "refresh").expect("what was issued");
+                let (grant, number) = parse(&form["refresh_token"], "refresh").expect("an issued token");
                 let mut state = self.state();
                 state.refresh(grant, number);
                 state.issue(grant, !is_cut)
@@ -237,8 +243,8 @@ impl Provider {
     }
 }
 
-impl State {
-    /// What goes wrong with a call, which is one in ten.
+impl ProviderState {
+    /// Draws a fault for one call in ten.
     fn fault(&mut self, grant: usize) -> Option<Fault> {
         if self.rng.below(10) != 0 {
             return None;
@@ -257,27 +263,28 @@ impl State {
 
     fn issue(&mut self, grant: usize, is_delivered: bool) -> Value {
         let now = Instant::now();
-        let life_of_program = self.kills.len();
-        let Grant { life, tokens, .. } = &mut self.grants[grant];
+        let run = self.kills.len();
+        let Grant { lifetime, tokens, .. } = &mut self.grants[grant];
         let number = tokens.len();
-        let delivered = is_delivered.then_some((life_of_program, now));
-        tokens.push(Token { dies_at: now + *life, delivered, is_refreshed: false });
+        let delivered = is_delivered.then_some((run, now));
+        tokens.push(IssuedToken { expires_at: now + *lifetime, delivered, is_refreshed: false });
         json!({
             "access_token": format!("access-{grant}-{number}"), "refresh_token": format!("refresh-{grant}-{number}"),
-            "token_type": "Bearer", "expires_in": life.as_secs(),
+            "token_type": "Bearer", "expires_in": lifetime.as_secs(),
         })
     }
 
-    /// Notes the use of a refresh token, and what is wrong with it.
+    /// Records the use of a refresh token, and a violation if a newer one should have been used.
     fn refresh(&mut self, grant: usize, number: usize) {
         let since = self.grants[grant].tokens.split_off(number + 1);
         for (after, token) in since.iter().enumerate() {
-            let may_be_lost = token.delivered.is_none_or(|(life, at)| {
-                self.kills.get(life).is_some_and(|killed_at| killed_at.duration_since(at) < UNSAVED)
+            let may_be_lost = token.delivered.is_none_or(|(run, at)| {
+                self.kills.get(run).is_some_and(|killed_at| killed_at.duration_since(at) < UNSAVED)
             });
             if token.is_refreshed || !may_be_lost {
                 let newer = number + 1 + after;
-                self.violations.push(format!("the grant {grant} was refreshed with {number}, but has {newer}"));
+                self.violations
+                    .push(format!("grant {grant} was refreshed with token {number}, but already has {newer}"));
             }
         }
         self.grants[grant].tokens[number].is_refreshed = true;
@@ -285,13 +292,13 @@ impl State {
     }
 }
 
-/// The grant and the number in a token.
+/// Parses the grant and the number in a token.
 fn parse(token: &str, kind: &str) -> Option<(usize, usize)> {
     let (grant, number) = token.strip_prefix(kind)?.strip_prefix('-')?.split_once('-')?;
     Some((grant.parse().ok()?, number.parse().ok()?))
 }
 
-fn text(status: u16, body: &str, headers: &[(&str, &str)]) -> hyper::Response<Body> {
+fn text(status: u16, body: &str, headers: &[(&str, &str)]) -> hyper::Response<ResponseBody> {
     let mut response = hyper::Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);

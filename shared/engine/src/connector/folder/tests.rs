@@ -33,7 +33,7 @@ fn files() -> Files {
         ("auth/get-oauth-config.map.yml", CONFIG),
         ("auth/make-api-client.yml", CLIENT),
         ("auth/test.rest.yml", TEST),
-        ("auth/disconnect.js", "nobody mentions this"),
+        ("auth/disconnect.js", "never declared"),
     ]
     .map(|(path, text)| (path.to_owned(), text.to_owned()))
     .into()
@@ -58,7 +58,7 @@ fn only(connector: &Connector) -> &AuthOption {
 
 #[track_caller]
 fn problems(files: &Files) -> Vec<String> {
-    parse("example", files).expect_err("it is refused").iter().map(ToString::to_string).collect()
+    parse("example", files).expect_err("problems").iter().map(ToString::to_string).collect()
 }
 
 #[track_caller]
@@ -90,7 +90,7 @@ fn a_folder_is_a_connector() {
 }
 
 #[test]
-fn the_example_of_the_format_loads() {
+fn the_formats_own_example_loads() {
     let spec = "auth:
   type: oauth2
 
@@ -127,7 +127,7 @@ fn javascript_may_be_inline() {
 }
 
 #[test]
-fn the_newer_form_without_auth_is_the_same() {
+fn the_newer_form_without_auth_works_too() {
     let spec = "type: oauth2\ninputSchema: {type: object}\ngetOAuthConfig: {type: mapping, mapping: {clientId: x}}\n\
                 makeApiClient: {type: mapping, mapping: {baseUri: 'https://a.example'}}\n";
     let connector = parse("example", &with(&[("spec.yml", spec)])).unwrap();
@@ -145,7 +145,7 @@ fn a_function_may_be_inline() {
 }
 
 #[test]
-fn a_file_path_is_honoured() {
+fn file_path_names_the_file() {
     let entry = "makeApiClient:\n    implementationType: mapping\n    filePath: ";
     let named = |path: &str| spec("makeApiClient:\n    implementationType: mapping", &format!("{entry}{path}"));
     for path in ["./auth/test.rest.yml", "test.rest.yml"] {
@@ -155,7 +155,7 @@ fn a_file_path_is_honoured() {
 }
 
 #[test]
-fn a_missing_file_is_named_with_where_it_was_looked_for() {
+fn a_missing_file_is_reported_with_every_path_tried() {
     let mut files = files();
     files.remove("auth/get-oauth-config.map.yml");
     let looked_for = "auth/get-oauth-config.map.yml, auth/get-oauth-config.yml, auth/oauth-config.map.yml, \
@@ -166,7 +166,7 @@ fn a_missing_file_is_named_with_where_it_was_looked_for() {
 }
 
 #[test]
-fn a_missing_spec_is_a_problem() {
+fn a_missing_spec_is_reported() {
     one_problem(&Files::new(), "spec.yml: the file is missing", &[]);
 }
 
@@ -177,7 +177,7 @@ fn bad_yaml_is_reported_at_its_line() {
 }
 
 #[test]
-fn two_problems_are_reported_at_once() {
+fn all_problems_are_reported_at_once() {
     let files = with(&[
         ("auth/get-oauth-config.map.yml", "clientId: 1\nextra:\n  a:\n    $concat: x\n"),
         ("auth/test.rest.yml", "path: 5\nmethod: trace\n"),
@@ -196,13 +196,13 @@ fn every_auth_type_of_the_format_is_known() {
         let connector = parse("example", &files).unwrap();
         assert_eq!(only(&connector).kind.spec_name(), name);
     }
-    one_problem(&spec("oauth2", "magic"), "spec.yml:7: ", &["not known", "oauth2"]);
+    one_problem(&spec("oauth2", "magic"), "spec.yml:7: ", &["unknown auth type", "oauth2"]);
     one_problem(&spec("oauth2", "proxy"), "spec.yml:7: ", &["needs `proxyKey`"]);
     one_problem(&spec("  type: oauth2\n", ""), "spec.yml:6: ", &["no `type`"]);
 }
 
 #[test]
-fn options_are_put_over_what_auth_says() {
+fn options_override_auth() {
     let spec = "ui: {schema: {properties: {region: {type: string}}}}
 auth:
   title: Both
@@ -242,7 +242,7 @@ auth:
 }
 
 #[test]
-fn who_logs_in_to_a_database_needs_no_api_client() {
+fn a_database_login_needs_no_api_client() {
     let spec = "auth:\n  type: client-credentials\n  test: {implementationType: database-login}\n";
     let login = "driver: postgres\nhost: {$var: credentials.host}\nuser: u\npassword: p\ndatabase: d\n";
     let files =
@@ -252,15 +252,15 @@ fn who_logs_in_to_a_database_needs_no_api_client() {
 }
 
 #[test]
-fn the_wrong_type_of_a_field_is_reported() {
-    one_problem(&spec("name: Example", "name: 5"), "spec.yml:1: ", &["`name` must be a text"]);
+fn a_field_of_the_wrong_type_is_reported() {
+    one_problem(&spec("name: Example", "name: 5"), "spec.yml:1: ", &["`name` must be a string"]);
     one_problem(&spec("  type: object\nauth", "  - object\nauth"), "spec.yml:4: ", &["`parametersSchema`"]);
-    one_problem(&with(&[("spec.yml", "- a\n")]), "spec.yml:1: ", &["must hold an object"]);
+    one_problem(&with(&[("spec.yml", "- a\n")]), "spec.yml:1: ", &["must contain an object"]);
     one_problem(&with(&[("spec.yml", "name: x\n")]), "spec.yml:1: ", &["`auth` must be an object"]);
 }
 
 #[test]
-fn required_functions_must_be_there() {
+fn required_functions_must_be_present() {
     let absent = "makeApiClient:\n    implementationType: not-supported";
     one_problem(
         &spec("makeApiClient:\n    implementationType: mapping", absent),
@@ -275,20 +275,20 @@ fn required_functions_must_be_there() {
 }
 
 #[test]
-fn only_what_the_format_allows_implements_a_function() {
+fn each_function_allows_only_certain_implementations() {
     let config = |kind: &str| {
         let to = format!("getOAuthConfig:\n    implementationType: {kind}");
         spec("getOAuthConfig:\n    implementationType: mapping", &to)
     };
     one_problem(&config("rest-api-mapping"), "spec.yml:9: ", &["cannot be implemented as rest-api-mapping"]);
-    one_problem(&config("graphql-api-mapping"), "spec.yml:9: ", &["does not run", "write it as mapping"]);
-    one_problem(&config("rust"), "spec.yml:9: ", &["not known", "not-supported"]);
+    one_problem(&config("graphql-api-mapping"), "spec.yml:9: ", &["does not run", "implement it as mapping"]);
+    one_problem(&config("rust"), "spec.yml:9: ", &["unknown implementation type", "not-supported"]);
     let refresh = spec("implementationType: not-supported", "implementationType: mapping");
     one_problem(&refresh, "spec.yml:15: ", &["cannot be implemented as mapping", "javascript or rest-api-mapping"]);
 }
 
 #[test]
-fn a_test_called_a_mapping_runs_as_rest_if_it_is_a_request() {
+fn a_test_declared_as_mapping_runs_as_rest_if_it_is_a_request() {
     let files = spec("rest-api-mapping", "mapping");
     assert!(matches!(only(&parse("example", &files).unwrap()).function(FunctionName::Test), Some(Function::Rest(_))));
     let mut files = files;
@@ -297,7 +297,7 @@ fn a_test_called_a_mapping_runs_as_rest_if_it_is_a_request() {
 }
 
 #[test]
-fn without_an_implementation_type_the_file_tells() {
+fn without_an_implementation_type_the_file_name_decides() {
     let files = spec("test:\n    implementationType: rest-api-mapping", "test:");
     assert!(parse("example", &files).is_ok());
     let mut files = files;
@@ -308,7 +308,7 @@ fn without_an_implementation_type_the_file_tells() {
 }
 
 #[test]
-fn an_empty_file_is_a_problem() {
+fn an_empty_file_is_reported() {
     one_problem(&with(&[("auth/make-api-client.yml", "# later\n")]), "auth/make-api-client.yml", &["is empty"]);
 }
 
@@ -329,7 +329,7 @@ fn response_handlers_are_checked_but_not_evaluated() {
 }
 
 #[test]
-fn a_key_is_checked() {
+fn keys_are_validated() {
     assert_eq!(parse("example", &spec("name: Example", "name: E\nkey: my.key_1-x")).unwrap().key, "my.key_1-x");
     one_problem(&spec("name: Example", "key: a/b"), "spec.yml:1: ", &["key"]);
     assert!(parse("has space", &files()).is_err());
@@ -338,7 +338,7 @@ fn a_key_is_checked() {
 
 #[cfg(unix)]
 #[test]
-fn reading_leaves_out_what_is_hidden_binary_large_or_outside() {
+fn hidden_binary_large_and_outside_files_are_skipped() {
     let base = std::env::temp_dir().join(format!("larder-folder-{}", std::process::id()));
     let root = base.join("connector");
     std::fs::create_dir_all(root.join("auth")).unwrap();
@@ -358,7 +358,7 @@ fn reading_leaves_out_what_is_hidden_binary_large_or_outside() {
 }
 
 #[test]
-fn the_rules_beside_refresh_credentials_are_those_of_the_option_or_else_of_auth() {
+fn refresh_rules_come_from_the_option_or_else_from_auth() {
     let spec = "\
 name: Example
 auth:

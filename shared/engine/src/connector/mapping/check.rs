@@ -1,42 +1,42 @@
-//! Finds what cannot be meant in a mapping when it is loaded, rather than when it is first used.
+//! Finds mistakes in a mapping when it is loaded, rather than when it is first used.
 
 use serde_json::Value;
 
 use super::{copy, formulas};
 use crate::connector::pointer;
 
-/// How deep an expression may be nested.
+/// The maximum nesting depth of an expression.
 const MAX_DEPTH: usize = 128;
 
-/// A formula that cannot be evaluated.
+/// A malformed formula or value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    /// Where it stands, as a JSON pointer (RFC 6901).
+pub struct MalformedValue {
+    /// The location, as a JSON pointer (RFC 6901).
     pub pointer: String,
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// What to write instead.
+    /// How to fix it.
     pub help: String,
 }
 
-impl std::fmt::Display for Malformed {
+impl std::fmt::Display for MalformedValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let at = if self.pointer.is_empty() { "at the top" } else { &self.pointer };
         write!(f, "{at}: {}; {}", self.message, self.help)
     }
 }
 
-/// Everything malformed in an expression, in the order it is written.
-pub(super) fn check(expression: &Value) -> Vec<Malformed> {
+/// Returns everything malformed in an expression, in written order.
+pub(super) fn check(expression: &Value) -> Vec<MalformedValue> {
     let mut found = Vec::new();
     check_node(expression, "", 0, &mut found);
-    // What is nested too deep to check is too deep to search.
+    // An expression nested too deeply to check is also too deep to search.
     if found.is_empty() { copy::check(expression) } else { found }
 }
 
-fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) {
+fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<MalformedValue>) {
     if depth > MAX_DEPTH {
-        found.push(Malformed {
+        found.push(MalformedValue {
             pointer: at.to_owned(),
             message: format!("the mapping is nested deeper than {MAX_DEPTH} levels"),
             help: "flatten it".to_owned(),
@@ -55,7 +55,7 @@ fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) 
             };
             let here = pointer::child(at, &format!("${name}"));
             if let Err(takes) = (formula.check)(argument) {
-                found.push(Malformed {
+                found.push(MalformedValue {
                     pointer: here.clone(),
                     message: format!("the argument of ${name} is malformed"),
                     help: format!("${name} {takes}"),
@@ -72,7 +72,7 @@ fn check_node(node: &Value, at: &str, depth: usize, found: &mut Vec<Malformed>) 
     }
 }
 
-fn check_values(object: &serde_json::Map<String, Value>, at: &str, depth: usize, found: &mut Vec<Malformed>) {
+fn check_values(object: &serde_json::Map<String, Value>, at: &str, depth: usize, found: &mut Vec<MalformedValue>) {
     for (key, value) in object {
         check_node(value, &pointer::child(at, key), depth + 1, found);
     }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_formulas_are_found_where_they_stand() {
+    fn malformed_formulas_are_found_with_their_location() {
         malformed_at(json!({"a": {"$case": {"default": 1}}}), &["/a/$case"]);
         malformed_at(json!({"$concat": "x"}), &["/$concat"]);
         malformed_at(json!({"$concat": {"$var": "x"}}), &["/$concat"]);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn references_names_and_dates_say_what_they_take() {
+    fn arguments_of_references_names_and_dates_are_checked() {
         malformed_at(json!({"$copy": 1}), &["/$copy"]);
         malformed_at(json!({"$record": "x"}), &["/$record"]);
         malformed_at(json!([{"$lookup": 1}, {"$findAppRecordId": "x"}]), &["/0/$lookup", "/1/$findAppRecordId"]);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_is_not_jsonata_says_why() {
+    fn a_jsonata_syntax_error_is_reported() {
         let found = check(&json!({"a/b": {"$concat": [{"$jsonata": "a["}]}}));
         assert_eq!(found[0].pointer, "/a~1b/$concat/0/$jsonata");
         assert!(found[0].help.contains("S0"), "{}", found[0].help);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_evaluated_is_not_checked() {
+    fn unevaluated_parts_are_not_checked() {
         malformed_at(json!({"$plain": {"$jsonata": "a["}}), &[]);
         malformed_at(json!({"first": 1, "$jsonata": "a["}), &[]);
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_nest_is_refused() {
+    fn too_deep_nesting_is_rejected() {
         let nested = (0..200).fold(json!(1), |inner, _| json!([inner]));
         assert!(check(&nested)[0].message.contains("deeper than 128"));
     }

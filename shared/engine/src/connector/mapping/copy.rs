@@ -1,41 +1,41 @@
-//! `$copy`: parts of a result that are repeated elsewhere in it. They are put in when the rest is there, in the order
-//! in which they stand in the result.
+//! `$copy`: repeats a part of a result elsewhere in it. Copies are inserted when the rest of the result is complete, in the
+//! order of their positions.
 //!
-//! Until then a mark stands in their place. Only the expression makes marks: text that looks like `$copy` in the
-//! variables, which an end user may have typed, copies nothing.
+//! Until then, a mark takes the copy's place. Only the expression creates marks: a value in the variables that looks like
+//! `$copy`, which an end user may have entered, copies nothing.
 
 use serde_json::{Map, Value};
 
-use super::check::Malformed;
+use super::check::MalformedValue;
 use super::formulas;
 use super::locator::{self, Step};
 use crate::connector::pointer;
 
-/// The key of a mark. No JSON that anybody writes has a NUL in a key.
+/// The key of a mark. Ordinary JSON has no NUL in its keys.
 const WAITING: &str = "$copy\0";
 /// The key of a mark that cannot be replaced.
 const NOTHING: &str = "$copy\0\0";
 
-/// The mark for a copy of what stands at a locator.
+/// The mark for a copy of the value at a locator.
 pub(super) fn mark(locator: Value) -> Value {
     Value::Object(Map::from_iter([(WAITING.to_owned(), locator)]))
 }
 
-/// Puts the copies in. One of nothing, or of a part that has a copy in it which is not there yet, is undefined.
+/// Inserts the copies. A copy of a missing value, or of a part that still contains a mark, is undefined.
 pub(super) fn resolve(mut result: Value, variables: &Value) -> Option<Value> {
     let mut places = Vec::new();
     find(&result, "", &mut places);
     if places.is_empty() {
         return Some(result);
     }
-    // A mark among the variables is somebody's attempt: then nothing is copied.
+    // A mark in the variables is an attack: copy nothing.
     if has_mark(variables) {
         places.clear();
     }
     for place in places {
         let locator = result.pointer(&place).and_then(|mark| mark.get(WAITING)?.as_str());
         let steps = locator.and_then(locator::parse);
-        let source = steps.and_then(|steps| locator::find(&result, &steps).map(locator::Found::into_value));
+        let source = steps.and_then(|steps| locator::find(&result, &steps).map(locator::LocatedValue::into_value));
         if let Some(mark) = result.pointer_mut(&place) {
             *mark = source.filter(|source| !has_mark(source)).unwrap_or_else(nothing);
         }
@@ -72,7 +72,7 @@ fn has_mark(value: &Value) -> bool {
     }
 }
 
-/// Takes out the marks that are left. False if the value is one.
+/// Removes the remaining marks. Returns false if the value itself is one.
 fn prune(value: &mut Value) -> bool {
     match value {
         Value::Object(object) if object.contains_key(WAITING) || object.contains_key(NOTHING) => return false,
@@ -83,8 +83,8 @@ fn prune(value: &mut Value) -> bool {
     true
 }
 
-/// The copies of an expression whose source holds, as far as it can be seen, a copy that is not there yet.
-pub(super) fn check(expression: &Value) -> Vec<Malformed> {
+/// Finds copies in an expression whose source contains a copy that is not inserted yet, as far as it can be seen.
+pub(super) fn check(expression: &Value) -> Vec<MalformedValue> {
     let mut copies = Vec::new();
     collect(expression, "", &mut copies);
     let waits = |(index, (at, locator)): (usize, &(String, &str))| {
@@ -94,16 +94,16 @@ pub(super) fn check(expression: &Value) -> Vec<Malformed> {
         });
         let is_in_source =
             |copy: &str| copy.strip_prefix(&source).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        copies[index..].iter().any(|(copy, _)| is_in_source(copy)).then(|| Malformed {
+        copies[index..].iter().any(|(copy, _)| is_in_source(copy)).then(|| MalformedValue {
             pointer: pointer::child(at, "$copy"),
-            message: format!("{locator} holds a $copy that has no value yet"),
+            message: format!("{locator} contains a $copy that has no value yet"),
             help: "copy from where the value is written".to_owned(),
         })
     };
     copies.iter().enumerate().filter_map(waits).collect()
 }
 
-/// The copies that stand in plain objects and lists, in order.
+/// Collects the copies in plain objects and arrays, in order.
 fn collect<'a>(value: &'a Value, at: &str, copies: &mut Vec<(String, &'a str)>) {
     match value {
         Value::Object(object) => match formulas::of(object) {
@@ -144,31 +144,31 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_made_in_their_order() {
+    fn copies_are_inserted_in_order() {
         copied(json!({"a": {"$copy": "c"}, "b": {"$copy": "a"}, "c": 1}), json!({"a": 1, "b": 1, "c": 1}));
     }
 
     #[test]
-    fn a_copy_of_nothing_is_dropped() {
+    fn a_copy_of_a_missing_value_is_dropped() {
         copied(json!({"a": {"$copy": "missing"}, "b": [1, {"$copy": "["}, 2]}), json!({"b": [1, 2]}));
         assert_eq!(Mapping::parse(json!({"$copy": "a"})).unwrap().evaluate(&json!({"s": "abc"})), None);
     }
 
     #[test]
-    fn a_copy_of_what_is_still_to_be_copied_is_refused() {
+    fn a_copy_of_a_later_copy_is_rejected() {
         let malformed = Mapping::parse(json!({"a": {"$copy": "b"}, "b": [{"$copy": "c"}], "c": 1})).unwrap_err();
         assert_eq!(malformed[0].pointer, "/a/$copy");
         assert!(Mapping::parse(json!({"a": {"$copy": "$"}})).is_err());
     }
 
     #[test]
-    fn where_that_is_not_seen_before_it_is_dropped() {
-        let where_from = json!({"$tpl": {"template": "b"}});
-        copied(json!({"a": {"$copy": where_from}, "b": {"x": {"$copy": "c"}}, "c": 1}), json!({"b": {"x": 1}, "c": 1}));
+    fn a_computed_copy_of_a_later_copy_is_dropped() {
+        let locator = json!({"$tpl": {"template": "b"}});
+        copied(json!({"a": {"$copy": locator}, "b": {"x": {"$copy": "c"}}, "c": 1}), json!({"b": {"x": 1}, "c": 1}));
     }
 
     #[test]
-    fn what_looks_like_a_copy_in_the_variables_copies_nothing() {
+    fn a_copy_in_the_variables_copies_nothing() {
         let mapping =
             Mapping::parse(json!({"secret": "S", "input": {"$var": "input"}, "c": {"$copy": "secret"}})).unwrap();
         for key in ["$copy", "$copy\0"] {

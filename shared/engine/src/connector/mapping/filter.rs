@@ -1,12 +1,12 @@
-//! The filters of `$case`: a formula, or a list of conditions over fields.
+//! The filters of `$case`: a formula, or a list of conditions on fields.
 
 use serde_json::Value;
 
-use super::locator::{self, Found, Step};
+use super::locator::{self, LocatedValue, Step};
 use super::operators::{Operator, compare, includes, is_empty};
 use super::{evaluate, js};
 
-/// Whether a case applies. A filter that is absent or falsy always holds, as does one that evaluates to null or nothing.
+/// Whether a case applies. A filter that is absent, falsy, or evaluates to null or undefined always matches.
 pub(super) fn holds(filter: Option<&Value>, variables: &Value) -> bool {
     match filter {
         Some(Value::Array(conditions)) => conditions.iter().all(|condition| condition_holds(condition, variables)),
@@ -18,7 +18,7 @@ pub(super) fn holds(filter: Option<&Value>, variables: &Value) -> bool {
     }
 }
 
-/// `{field, operator, value}`; an unknown operator holds.
+/// Evaluates `{field, operator, value}`; an unknown operator always matches.
 fn condition_holds(condition: &Value, variables: &Value) -> bool {
     let Some(operator) = condition.get("operator").and_then(Value::as_str).and_then(operator) else { return true };
     let steps = condition.get("field").and_then(Value::as_str).and_then(locator::parse);
@@ -34,7 +34,7 @@ fn condition_holds(condition: &Value, variables: &Value) -> bool {
     }
 }
 
-/// Follows the steps, going into every item where a name meets an array; null is not reached.
+/// Follows the steps, into every item when a name is applied to an array; null is skipped.
 fn collect<'a>(value: &'a Value, steps: &[Step], reached: &mut Vec<&'a Value>) {
     match (steps.split_first(), value) {
         (_, Value::Null) => {}
@@ -50,7 +50,7 @@ fn collect<'a>(value: &'a Value, steps: &[Step], reached: &mut Vec<&'a Value>) {
             }
         }
         (Some((step, rest)), value) => {
-            if let Some(Found::Borrowed(value)) = locator::find(value, std::slice::from_ref(step)) {
+            if let Some(LocatedValue::Borrowed(value)) = locator::find(value, std::slice::from_ref(step)) {
                 collect(value, rest, reached);
             }
         }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn every_condition_must_hold_and_an_empty_list_matches() {
+    fn every_condition_must_match_and_an_empty_list_matches() {
         let variables = json!({"a": 1, "b": 2});
         let a = json!({"field": "a", "operator": "is", "value": 1});
         let b = json!({"field": "b", "operator": "is", "value": 1});
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn contains_minds_the_case_and_no_falsy_value_passes_either_way() {
+    fn contains_is_case_sensitive_and_false_for_falsy_values() {
         assert!(matches("s", "contains", json!("bc")));
         assert!(!matches("s", "contains", json!("BC")));
         assert!(matches("s", "does_not_contain", json!("BC")));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_fans_out_over_arrays_and_one_hit_is_enough() {
+    fn a_field_matches_if_any_array_item_matches() {
         assert!(matches("users.name", "is", json!("bob")));
         assert!(!matches("users.name", "is", json!("eve")));
         assert!(matches("users[1].name", "is", json!("bob")));

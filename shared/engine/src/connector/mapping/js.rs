@@ -1,8 +1,7 @@
-//! JavaScript's coercions over JSON values, as far as the mapping language shows them.
+//! JavaScript's coercions of JSON values, as far as they are visible in the mapping language.
 //!
-//! `undefined` is `None`. Two deviations, both where JSON has no counterpart: integers keep all 64 bits
-//! (JavaScript rounds above 2^53), and two objects or arrays are never the same object, so that `==` and `===`
-//! between them are false.
+//! `undefined` is `None`. There are two deviations: integers keep all 64 bits (JavaScript rounds above 2^53), and two
+//! objects or arrays are never identical, so `==` and `===` between them are always false.
 
 use serde_json::{Number, Value};
 
@@ -63,7 +62,7 @@ pub(crate) fn strictly_equal(left: Option<&Value>, right: Option<&Value>) -> boo
     }
 }
 
-/// Equal in structure, keys in any order.
+/// Structural equality; the order of keys doesn't matter.
 pub(crate) fn deeply_equal(left: Option<&Value>, right: Option<&Value>) -> bool {
     match (left, right) {
         (Some(Value::Array(left)), Some(Value::Array(right))) => {
@@ -138,7 +137,7 @@ fn integer(digits: &str, radix: u32) -> Option<f64> {
     digits.chars().try_fold(0.0, |sum, digit| Some(sum * f64::from(radix) + f64::from(digit.to_digit(radix)?)))
 }
 
-/// The longest decimal literal that `text` begins with, and its length in bytes.
+/// The longest decimal literal at the start of `text`, and its length in bytes.
 fn decimal_prefix(text: &str) -> Option<(f64, usize)> {
     let bytes = text.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn loose_equality_is_javascripts() {
+    fn loose_equality_follows_javascript() {
         let equal = |left: Value, right: Value| loosely_equal(Some(&left), Some(&right));
         assert!(equal(json!(0), json!("0")));
         assert!(equal(json!("1.0"), json!(1)));
@@ -235,12 +234,12 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_large_integers_differ() {
+    fn adjacent_large_integers_differ() {
         assert!(!loosely_equal(Some(&json!(u64::MAX)), Some(&json!(u64::MAX - 1))));
     }
 
     #[test]
-    fn parse_float_reads_the_longest_number_a_text_begins_with() {
+    fn parse_float_reads_the_longest_number_at_the_start() {
         let parse = |value: Value| parse_float(Some(&value));
         assert_eq!(parse(json!(" 3.5kg")), Some(3.5));
         assert_eq!(parse(json!("1e3x")), Some(1000.0));
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_read_whole_or_not_at_all() {
+    fn parse_number_rejects_trailing_characters() {
         assert_eq!(parse_number("  "), Some(0.0));
         assert_eq!(parse_number("0x1F"), Some(31.0));
         assert_eq!(parse_number("12x"), None);

@@ -1,4 +1,4 @@
-//! Locators: `$.user.emails[0]`, the paths that `$var` and filters read by.
+//! Locators: paths like `$.user.emails[0]`, used by `$var` and filters.
 
 use serde_json::Value;
 
@@ -8,13 +8,13 @@ use super::js;
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     Property(String),
-    /// The index is a JavaScript number: `[1.5]` is legal, and finds nothing.
+    /// The index is a JavaScript number: `[1.5]` is valid, but finds nothing.
     Item(f64),
 }
 
-/// Reads a locator; `None` if it is none.
+/// Parses a locator; `None` if it is invalid.
 ///
-/// Without a leading `$` it is read as if `$.` stood before it. `\` escapes `.`, `[`, `]` and itself in names.
+/// A locator without a leading `$` is read as if it started with `$.`. In names, `\` escapes `.`, `[`, `]`, and itself.
 pub(super) fn parse(locator: &str) -> Option<Vec<Step>> {
     let rooted = match locator {
         "" => return None,
@@ -39,7 +39,7 @@ pub(super) fn parse(locator: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// The names of the properties on the way that a locator describes; `None` if it is not one.
+/// The property names in a locator; `None` if it is invalid.
 pub(crate) fn names(locator: &str) -> Option<Vec<String>> {
     let name = |step| match step {
         Step::Property(name) => Some(name),
@@ -48,29 +48,29 @@ pub(crate) fn names(locator: &str) -> Option<Vec<String>> {
     Some(parse(locator)?.into_iter().filter_map(name).collect())
 }
 
-/// What the steps lead to; `None` if nothing is there.
+/// Finds the value at the end of the steps; `None` if there is none.
 ///
-/// `[n]` returns the item also when it is falsy, where Membrane's own evaluator returns undefined.
-pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<Found<'a>> {
-    let mut found = Found::Borrowed(value);
+/// `[n]` returns falsy items too; Membrane's evaluator returns undefined for them.
+pub(super) fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<LocatedValue<'a>> {
+    let mut found = LocatedValue::Borrowed(value);
     for step in steps {
-        let Found::Borrowed(value) = found else { return None };
+        let LocatedValue::Borrowed(value) = found else { return None };
         found = match step {
             Step::Property(name) => property(value, name)?,
-            Step::Item(index) => Found::Borrowed(item(value, *index)?),
+            Step::Item(index) => LocatedValue::Borrowed(item(value, *index)?),
         };
     }
     Some(found)
 }
 
-/// A value in the variables, or one that only JavaScript sees there: the length of an array.
+/// A value in the variables, or the length of an array, which only JavaScript has as a property.
 #[derive(Debug, PartialEq)]
-pub(super) enum Found<'a> {
+pub(super) enum LocatedValue<'a> {
     Borrowed(&'a Value),
     Length(usize),
 }
 
-impl Found<'_> {
+impl LocatedValue<'_> {
     pub(super) fn into_value(self) -> Value {
         match self {
             Self::Borrowed(value) => value.clone(),
@@ -79,13 +79,13 @@ impl Found<'_> {
     }
 }
 
-fn property<'a>(value: &'a Value, name: &str) -> Option<Found<'a>> {
+fn property<'a>(value: &'a Value, name: &str) -> Option<LocatedValue<'a>> {
     match value {
-        Value::Object(object) => object.get(name).map(Found::Borrowed),
-        Value::Array(items) if name == "length" => Some(Found::Length(items.len())),
+        Value::Object(object) => object.get(name).map(LocatedValue::Borrowed),
+        Value::Array(items) if name == "length" => Some(LocatedValue::Length(items.len())),
         Value::Array(items) => {
             let index: usize = name.parse().ok().filter(|index: &usize| index.to_string() == name)?;
-            items.get(index).map(Found::Borrowed)
+            items.get(index).map(LocatedValue::Borrowed)
         }
         _ => None,
     }
@@ -128,30 +128,30 @@ mod tests {
     use super::*;
 
     fn lookup(value: &Value, locator: &str) -> Option<Value> {
-        find(value, &parse(locator).unwrap()).map(Found::into_value)
+        find(value, &parse(locator).unwrap()).map(LocatedValue::into_value)
     }
 
     #[test]
-    fn a_locator_may_leave_out_the_root() {
+    fn a_locator_may_omit_the_root() {
         assert_eq!(parse("a.b"), parse("$.a.b"));
         assert_eq!(parse("$"), Some(vec![]));
     }
 
     #[test]
-    fn what_is_no_locator_is_refused() {
+    fn invalid_locators_are_rejected() {
         for bad in ["", "a[", "a[-1]", "a[x]", "$a.b", "a[0]b"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn an_empty_name_is_a_name() {
+    fn an_empty_name_is_valid() {
         assert_eq!(lookup(&json!({"a": {"b": 1}}), "a..b"), None);
         assert_eq!(lookup(&json!({"a": {"": {"b": 1}}}), "a..b"), Some(json!(1)));
     }
 
     #[test]
-    fn a_backslash_escapes_in_names() {
+    fn a_backslash_escapes_special_characters_in_names() {
         let value = json!({"a.b": 1, "c[0]": 2, "d\\e": 3, "$f": 4});
         assert_eq!(lookup(&value, r"a\.b"), Some(json!(1)));
         assert_eq!(lookup(&value, r"$.c\[0\]"), Some(json!(2)));

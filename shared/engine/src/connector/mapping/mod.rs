@@ -1,8 +1,8 @@
 //! The mapping language: JSON in which some objects are formulas over variables.
 //!
-//! An object whose *first* key is `$` and the name of a formula is that formula; everything else is copied. Undefined
-//! (`None`) is not null: a key whose value is undefined is dropped, an item is left out of its array, and an object or
-//! array that loses everything this way is undefined itself. What was written as `{}` or `[]` stays.
+//! An object whose *first* key is `$` plus the name of a formula is that formula; everything else is copied. Undefined
+//! (`None`) is not null: keys and array items with an undefined value are dropped, and an object or array that loses
+//! everything this way is itself undefined. A literal `{}` or `[]` stays.
 //!
 //! ```yaml
 //! Authorization: { $concat: ["Bearer ", { $var: credentials.access_token }] }
@@ -18,44 +18,44 @@ mod lint;
 mod locator;
 mod operators;
 
-pub use check::Malformed;
+pub use check::MalformedValue;
 #[cfg(test)]
 pub(crate) use formulas::NAMES;
 pub use lint::unknown_formulas;
 pub(crate) use locator::names as names_in_locator;
 use serde_json::{Map, Value, json};
 
-/// An expression that has been checked. Its `Debug` says nothing, as secrets may have been written into a file.
+/// A checked expression. Its `Debug` output hides the content, since the file may contain secrets.
 #[derive(Clone, PartialEq)]
 pub struct Mapping(Value);
 
 impl Mapping {
-    /// Checks an expression.
+    /// Checks an expression and wraps it.
     ///
     /// # Errors
     ///
-    /// Every formula that is malformed.
-    pub fn parse(expression: Value) -> Result<Self, Vec<Malformed>> {
+    /// Every malformed formula.
+    pub fn parse(expression: Value) -> Result<Self, Vec<MalformedValue>> {
         let malformed = check::check(&expression);
         if malformed.is_empty() { Ok(Self(expression)) } else { Err(malformed) }
     }
 
-    /// The same expression, except that whatever stands under `key` evaluates to itself.
+    /// Leaves the values under `key` unevaluated.
     ///
-    /// It holds formulas for later, such as the `responseHandlers` of an API client: they are checked already, and
-    /// become a [`Mapping`] of their own once there is what they are about.
+    /// They are formulas for later (an API client's `responseHandlers`, for example): they are checked now, and become a
+    /// separate [`Mapping`] once their variables exist.
     #[must_use]
     pub fn leaving(mut self, key: &str) -> Self {
         leave(&mut self.0, key);
         self
     }
 
-    /// The expression, for whoever looks for what it uses.
+    /// The expression, for checks of the variables it uses.
     pub(super) fn expression(&self) -> &Value {
         &self.0
     }
 
-    /// The value of the expression; `None` is undefined.
+    /// Evaluates the expression; `None` is undefined.
     pub fn evaluate(&self, variables: &Value) -> Option<Value> {
         copy::resolve(evaluate(&self.0, variables)?, variables)
     }
@@ -80,7 +80,7 @@ fn evaluate(expression: &Value, variables: &Value) -> Option<Value> {
 
 fn evaluate_object(object: &Map<String, Value>, variables: &Value) -> Option<Value> {
     if let Some((_, formula, argument)) = formulas::of(object) {
-        return (formula.evaluate)(&formulas::Call { argument, object, variables });
+        return (formula.evaluate)(&formulas::FormulaCall { argument, object, variables });
     }
     let values: Map<String, Value> =
         object.iter().filter_map(|(key, value)| Some((key.clone(), evaluate(value, variables)?))).collect();

@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use super::js;
 
-/// Compares a value with an operand; either may be undefined.
+/// A comparison of a value with an operand; either may be undefined.
 pub(super) type Operator = fn(Option<&Value>, Option<&Value>) -> bool;
 
-/// The keys of the operators of `$eval`.
+/// The keys of the `$eval` operators.
 pub(super) const NAMES: [&str; 12] =
     ["is", "isNot", "isEmpty", "isNotEmpty", "contains", "doesNotContain", "oneOf", "noneOf", "gt", "gte", "lt", "lte"];
 
-/// The operator of `$eval` by its key.
+/// The `$eval` operator with this key.
 pub(super) fn find(key: &str) -> Option<Operator> {
     let operator: Operator = match key {
         "is" => js::loosely_equal,
@@ -31,7 +31,7 @@ pub(super) fn find(key: &str) -> Option<Operator> {
     Some(operator)
 }
 
-/// Nothing, null, `""`, `[]` and `{}` are empty; 0 and false are not.
+/// Undefined, null, `""`, `[]`, and `{}` are empty; 0 and false are not.
 pub(super) fn is_empty(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,
@@ -42,12 +42,12 @@ pub(super) fn is_empty(value: Option<&Value>) -> bool {
     }
 }
 
-/// Whether `list` is an array that holds `item` (`===`).
+/// Whether `list` is an array that contains `item` (`===`).
 pub(super) fn includes(list: Option<&Value>, item: Option<&Value>) -> bool {
     list.and_then(Value::as_array).is_some_and(|list| list.iter().any(|each| js::strictly_equal(Some(each), item)))
 }
 
-/// Compares as `parseFloat` reads both; what is no number compares false.
+/// Compares both values as numbers read by `parseFloat`; false if either isn't a number.
 pub(super) fn compare(value: Option<&Value>, operand: Option<&Value>, holds: fn(f64, f64) -> bool) -> bool {
     match (js::parse_float(value), js::parse_float(operand)) {
         (Some(value), Some(operand)) => holds(value, operand),
@@ -55,7 +55,7 @@ pub(super) fn compare(value: Option<&Value>, operand: Option<&Value>, holds: fn(
     }
 }
 
-/// Membership in an array, else a substring whatever the case.
+/// Membership in an array, or else a case-insensitive substring.
 fn contains(value: Option<&Value>, operand: Option<&Value>) -> bool {
     if !js::truthy(value) {
         return false;
@@ -63,7 +63,7 @@ fn contains(value: Option<&Value>, operand: Option<&Value>) -> bool {
     if value.is_some_and(Value::is_array) {
         return includes(value, operand);
     }
-    // JavaScript reads `operand?.toString()`, so that null is "undefined" here, not "null".
+    // JavaScript evaluates `operand?.toString()`, so null is "undefined" here, not "null".
     let operand = js::string(operand.filter(|operand| !operand.is_null()));
     js::string(value).to_lowercase().contains(&operand.to_lowercase())
 }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn contains_ignores_case_in_text_but_is_strict_in_arrays() {
+    fn contains_ignores_case_in_strings_but_is_strict_in_arrays() {
         assert!(holds(json!("abc"), "contains", json!("BC")));
         assert!(holds(json!(1234), "contains", json!(23)));
         assert!(holds(json!([1, "a"]), "contains", json!("a")));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_is_strict_and_wants_an_array() {
+    fn one_of_is_strict_and_needs_an_array() {
         assert!(holds(json!(1), "oneOf", json!([1.0])));
         assert!(!holds(json!(1), "oneOf", json!(["1"])));
         assert!(!holds(json!(1), "oneOf", json!(1)));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn order_reads_numbers_as_parse_float_does() {
+    fn order_operators_read_numbers_like_parse_float() {
         assert!(holds(json!("10 apples"), "gt", json!(9)));
         assert!(holds(json!(9), "gte", json!("9")));
         assert!(holds(json!(8), "lt", json!(9)));

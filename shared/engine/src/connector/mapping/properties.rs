@@ -1,4 +1,4 @@
-//! What holds of any expression.
+//! Properties that hold for every expression.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -64,26 +64,26 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_a_name_or_a_date_panic(text in r#"([0-9]{1,11}|[-+:.,()"\s]|Jan|pm|T|Z|GMT|St\.|Jr|van|\PC){0,12}"#) {
+    fn names_and_dates_never_panic(text in r#"([0-9]{1,11}|[-+:.,()"\s]|Jan|pm|T|Z|GMT|St\.|Jr|van|\PC){0,12}"#) {
         for formula in ["$firstName", "$lastName", "$extractDate", "$extractTime", "$domainFromEmail"] {
             evaluate(&json!({formula: text}), &Value::Null);
         }
     }
 
     #[test]
-    fn no_text_makes_jsonata_panic(
+    fn jsonata_never_panics(
         text in r#"(\$[a-zA-Z]{1,14}\(|[\[\](){}.,;:?^%@#*/+<>=!~|&-]|'[^']{0,3}'|[0-9]{1,3}|[ab]| and | in |:=|function\(\$a\)\{){0,14}"#,
     ) {
         evaluate(&json!({"$jsonata": text}), &json!({"a": [1, {"b": "x"}]}));
     }
 
     #[test]
-    fn a_value_without_formulas_is_itself(expression in value("[a-z]{0,3}".boxed())) {
+    fn a_value_without_formulas_is_unchanged(expression in value("[a-z]{0,3}".boxed())) {
         prop_assert_eq!(evaluate(&expression, &Value::Null), Some(expression));
     }
 
     #[test]
-    fn plain_is_identity(expression in value(key().boxed())) {
+    fn plain_returns_its_argument(expression in value(key().boxed())) {
         prop_assert_eq!(evaluate(&json!({"$plain": expression}), &Value::Null), Some(expression));
     }
 }

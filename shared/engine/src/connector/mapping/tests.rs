@@ -43,7 +43,7 @@ mod structures {
     }
 
     #[test]
-    fn what_is_written_empty_stays_empty() {
+    fn empty_literals_stay() {
         gives(json!({}), json!({}));
         gives(json!([]), json!([]));
         gives(json!({"extra": {}, "scopes": []}), json!({"extra": {}, "scopes": []}));
@@ -116,7 +116,7 @@ mod concat {
     }
 
     #[test]
-    fn puts_the_delimiter_only_between_what_is_there() {
+    fn puts_the_delimiter_only_between_present_values() {
         gives(json!({"$concat": {"values": ["Bearer", {"$var": "missing"}], "delimiter": " "}}), json!("Bearer"));
         gives(json!({"$concat": {"values": ["a", "", null, "b"], "delimiter": "-"}}), json!("a-b"));
         gives(json!({"$concat": {"values": ["a", "b"], "delimiter": null}}), json!("ab"));
@@ -124,7 +124,7 @@ mod concat {
     }
 
     #[test]
-    fn of_nothing_is_undefined() {
+    fn concat_without_values_is_undefined() {
         is_undefined(json!({"$concat": [{"$var": "missing"}]}));
         is_undefined(json!({"$concat": []}));
         is_undefined(json!({"$concat": {"delimiter": ","}}));
@@ -132,7 +132,7 @@ mod concat {
     }
 
     #[test]
-    fn of_blanks_is_the_empty_text() {
+    fn concat_of_blanks_is_an_empty_string() {
         gives(json!({"$concat": ["", null]}), json!(""));
     }
 
@@ -167,12 +167,12 @@ mod tpl {
     }
 
     #[test]
-    fn text_from_a_value_is_not_filled_again() {
+    fn placeholders_in_values_are_not_filled() {
         gives(json!({"$tpl": {"template": "{a}", "values": {"a": "{b} $&", "b": "no"}}}), json!("{b} $&"));
     }
 
     #[test]
-    fn without_values_is_its_template() {
+    fn without_values_the_template_is_unchanged() {
         gives(json!({"$tpl": {"template": "{x}"}}), json!("{x}"));
         is_undefined(json!({"$tpl": {"template": 1}}));
     }
@@ -182,7 +182,7 @@ mod case {
     use super::*;
 
     #[test]
-    fn the_first_case_that_holds_wins() {
+    fn the_first_matching_case_wins() {
         let cases = json!([
             {"filter": {"$eval": {"$var": "s"}, "is": "no"}, "value": 1},
             {"filter": {"$eval": {"$var": "s"}, "is": "abc"}, "value": {"$var": "z"}},
@@ -193,7 +193,7 @@ mod case {
     }
 
     #[test]
-    fn without_a_match_it_is_the_default() {
+    fn without_a_match_the_default_is_used() {
         let never = json!([{"filter": {"$or": [false]}, "value": 1}]);
         gives(json!({"$case": {"cases": never, "default": {"$var": "s"}}}), json!("abc"));
         is_undefined(json!({"$case": {"cases": never}}));
@@ -217,7 +217,7 @@ mod case {
     }
 
     #[test]
-    fn of_a_scalar_is_undefined() {
+    fn case_of_a_scalar_is_undefined() {
         is_undefined(json!({"$case": 1}));
         is_undefined(json!({"$case": {"default": 1}}));
     }
@@ -227,14 +227,14 @@ mod map {
     use super::*;
 
     #[test]
-    fn finds_what_is_loosely_or_deeply_equal() {
+    fn matches_loose_or_deep_equality() {
         gives(json!({"$map": {"value": 0, "mapping": [{"from": "0", "to": "X"}]}}), json!("X"));
         gives(json!({"$map": {"value": {"a": [1]}, "mapping": [{"from": {"a": [1.0]}, "to": "X"}]}}), json!("X"));
         gives(json!({"$map": {"value": {"$var": "missing"}, "mapping": [{"from": null, "to": "X"}]}}), json!("X"));
     }
 
     #[test]
-    fn else_gives_the_default() {
+    fn without_a_match_the_default_is_used() {
         let mapping = json!([{"from": "a", "to": 1}]);
         gives(json!({"$map": {"value": "b", "mapping": mapping, "default": {"$var": "s"}}}), json!("abc"));
         is_undefined(json!({"$map": {"value": "b", "mapping": mapping}}));
@@ -246,7 +246,7 @@ mod logic {
     use super::*;
 
     #[test]
-    fn eval_takes_its_second_key_as_the_operator() {
+    fn evals_second_key_is_the_operator() {
         gives(json!({"$eval": {"$var": "s"}, "contains": "BC"}), json!(true));
         gives(json!({"$eval": {"$var": "missing"}, "is": null}), json!(true));
         gives(json!({"$eval": 5, "lt": {"$var": "a.arr[0]"}, "gt": 9}), json!(true));
@@ -259,7 +259,7 @@ mod logic {
     }
 
     #[test]
-    fn and_ignores_what_is_absent() {
+    fn and_ignores_absent_values() {
         gives(json!({"$and": [true, null, {"$var": "missing"}, 1]}), json!(true));
         gives(json!({"$and": [true, ""]}), json!(false));
         is_undefined(json!({"$and": [null]}));
@@ -268,7 +268,7 @@ mod logic {
     }
 
     #[test]
-    fn or_wants_one() {
+    fn or_needs_one_truthy_value() {
         gives(json!({"$or": [false, null]}), json!(false));
         gives(json!({"$or": [0, {"$var": "s"}]}), json!(true));
         is_undefined(json!({"$or": [null, {"$var": "missing"}]}));
@@ -279,14 +279,14 @@ mod objects {
     use super::*;
 
     #[test]
-    fn first_not_empty_takes_blanks_for_values() {
+    fn first_not_empty_accepts_blanks() {
         gives(json!({"$firstNotEmpty": [{"$var": "missing"}, null, "", "abc"]}), json!(""));
         gives(json!({"$firstNotEmpty": [null, {}]}), json!({}));
         is_undefined(json!({"$firstNotEmpty": [null]}));
     }
 
     #[test]
-    fn merge_objects_lets_the_later_win() {
+    fn later_objects_win_in_merge_objects() {
         gives(
             json!({"$mergeObjects": [{"a": 1, "b": 1}, {"$var": "a.b"}, 7, {"b": null}]}),
             json!({"a": 1, "b": null, "c": 1}),
@@ -311,14 +311,14 @@ mod more_formulas {
     }
 
     #[test]
-    fn iterate_leaves_falsy_results_out() {
+    fn iterate_drops_falsy_results() {
         gives(json!({"$iterate": {"source": {"$var": "list"}, "item": {"$var": "index"}}}), json!([1]));
         is_undefined(json!({"$iterate": {"source": [1], "item": ""}}));
         is_undefined(json!({"$iterate": {"source": {"$var": "s"}, "item": 1}}));
     }
 
     #[test]
-    fn formula_puts_the_variables_in() {
+    fn formula_substitutes_the_variables() {
         gives(json!({"$formula": {"$concat": ["a", {"$var": "s"}]}}), json!({"$concat": ["a", "abc"]}));
         gives(json!({"$formula": {"a": {"$var": "missing"}, "b": {"$var": "n"}}}), json!({"b": null}));
         gives(
@@ -338,14 +338,14 @@ mod more_formulas {
     }
 
     #[test]
-    fn a_domain_stands_behind_the_only_at() {
+    fn a_domain_follows_the_only_at_sign() {
         gives(json!({"$domainFromEmail": "ada@example.com"}), json!("example.com"));
         is_undefined(json!({"$domainFromEmail": "a@b@c"}));
         is_undefined(json!({"$domainFromEmail": {"$var": "z"}}));
     }
 
     #[test]
-    fn names_and_dates_are_taken_apart() {
+    fn names_and_dates_are_parsed() {
         gives(json!({"$firstName": "Ada Lovelace"}), json!("Ada"));
         gives(json!({"$lastName": "Plato"}), json!("Plato"));
         is_undefined(json!({"$firstName": "Plato"}));
@@ -356,11 +356,11 @@ mod more_formulas {
     }
 }
 
-mod left_for_later {
+mod unevaluated_keys {
     use super::*;
 
     #[test]
-    fn what_is_left_comes_back_as_it_is_written() {
+    fn the_value_is_returned_as_written() {
         let handlers = json!([{"if": {"$eval": {"$var": "response.status"}, "is": 401}}]);
         let expression = json!({"args": {"baseUri": {"$var": "s"}, "responseHandlers": handlers}});
         let mapping = Mapping::parse(expression).unwrap().leaving("responseHandlers");
@@ -369,7 +369,7 @@ mod left_for_later {
     }
 
     #[test]
-    fn it_is_left_inside_formulas_too() {
+    fn keys_inside_formulas_are_left_too() {
         let expression =
             json!({"$mergeObjects": [{"responseHandlers": {"$var": "s"}}, {"$plain": {"responseHandlers": 1}}]});
         let mapping = Mapping::parse(expression).unwrap().leaving("responseHandlers");
@@ -377,7 +377,7 @@ mod left_for_later {
     }
 
     #[test]
-    fn it_is_checked_nevertheless() {
+    fn the_value_is_still_checked() {
         let malformed = Mapping::parse(json!({"responseHandlers": [{"$concat": 1}]})).unwrap_err();
         assert_eq!(malformed[0].pointer, "/responseHandlers/0/$concat");
     }

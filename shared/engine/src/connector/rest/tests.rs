@@ -30,7 +30,7 @@ fn uri(mapping: &RestMapping, client: &ApiClient) -> String {
 }
 
 #[test]
-fn everything_malformed_is_named() {
+fn everything_malformed_is_reported() {
     let malformed = RestMapping::check(&json!({"method": "trace", "requestMapping": {"query": {"q": {"$concat": 1}}}}))
         .unwrap_err();
     let pointers: Vec<&str> = malformed.iter().map(|each| each.pointer.as_str()).collect();
@@ -58,7 +58,7 @@ fn a_query_in_the_path_is_kept() {
 }
 
 #[test]
-fn only_http_urls_without_a_user_are_built() {
+fn only_http_urls_without_a_user_name_are_built() {
     for base in ["ftp://a.example", "https://u:p@a.example", "not a url", "file:///etc"] {
         let client = ApiClient { base_uri: Some(base.to_owned()), ..ApiClient::default() };
         assert_eq!(build(&get("/x"), &client, &json!({})).unwrap_err(), RestError::InvalidUrl, "{base}");
@@ -66,7 +66,7 @@ fn only_http_urls_without_a_user_are_built() {
 }
 
 #[test]
-fn a_base_uri_leads_where_its_beginning_says() {
+fn a_base_uri_cannot_contain_dot_segments() {
     for base in [
         "https://a.example/accounts/../x",
         "https://a.example/./",
@@ -82,7 +82,7 @@ fn a_base_uri_leads_where_its_beginning_says() {
 }
 
 #[test]
-fn the_host_follows_from_the_url() {
+fn the_host_header_cannot_be_set() {
     let client = ApiClient { headers: vec![("HOST".to_owned(), "b.example".to_owned())], ..client() };
     assert_eq!(build(&get("/x"), &client, &json!({})).unwrap_err(), RestError::HostHeader);
 }
@@ -115,7 +115,7 @@ fn a_path_parameter_without_a_value_is_an_error() {
 }
 
 #[test]
-fn the_requests_headers_win_and_the_basic_credentials_over_them() {
+fn basic_credentials_override_headers_and_requests_override_clients() {
     let mapping =
         rest(json!({"path": "/", "method": "get", "requestMapping": {"headers": {"x-client": 2, "X-Nothing": null}}}));
     let mut client = client();
@@ -129,7 +129,7 @@ fn the_requests_headers_win_and_the_basic_credentials_over_them() {
 }
 
 #[test]
-fn a_line_break_in_a_header_is_an_error_that_does_not_show_it() {
+fn a_line_break_in_a_header_is_an_error_without_the_value() {
     for value in ["hunter2\r\nX-Evil: 1", "hunter2\n", "hunter2\0"] {
         let mapping = rest(json!({"path": "/", "method": "get", "requestMapping": {"headers": {"X-A": value}}}));
         let error = build(&mapping, &client(), &json!({})).unwrap_err();
@@ -139,7 +139,7 @@ fn a_line_break_in_a_header_is_an_error_that_does_not_show_it() {
 }
 
 #[test]
-fn data_goes_as_json_or_as_a_form() {
+fn data_is_sent_as_json_or_as_a_form() {
     let data = json!({"a": "x y", "n": null, "b": 1.0});
     let mapping = rest(json!({"path": "/", "method": "post", "requestMapping": {"data": data}}));
     let request = build(&mapping, &client(), &json!({})).unwrap();
@@ -163,7 +163,7 @@ fn without_data_there_is_no_body() {
 }
 
 #[test]
-fn debug_of_a_request_shows_no_header_value() {
+fn debug_output_of_a_request_shows_no_header_values() {
     let request = build(&get("/me"), &client(), &json!({})).unwrap();
     assert!(!format!("{:?}", request.headers()).contains("Bearer"));
 }
@@ -211,6 +211,6 @@ fn too_many_headers_are_an_error() {
         ApiRequest::from_value(&json!({"path": "/", "headers": headers})).unwrap().build(&client())
     };
     assert_eq!(request(900).unwrap().headers().len(), 902);
-    // So many would not fit into a map of headers, which panics.
+    // `HeaderMap` panics with this many.
     assert_eq!(request(40_000).unwrap_err(), RestError::TooManyHeaders);
 }

@@ -1,4 +1,4 @@
-//! `apiClient`: requests that the caller of the function knows how to send.
+//! `apiClient`: requests that the function's caller sends.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use rquickjs::{Array, ArrayBuffer, Ctx, Exception, Result};
 use serde_json::{Map, Value};
 
 use super::bytes::Bytes;
-use super::{Answer, Functions, Refusal};
+use super::{Functions, MakeValue, OperationError};
 use crate::javascript::JavaScriptError;
 use crate::javascript::limits::REQUEST_VALUES;
 
-/// `openApi(config)` returns an id. `apiRequest(id, request, body?: Uint8Array)` returns the promise of `[text, body?]`;
-/// the text is JSON, `{ok}` or `{error}`. Config and request are JSON texts, too.
+/// Adds `openApi(config)`, which returns an id, and `apiRequest(id, request, body?: Uint8Array)`, which returns a
+/// promise of `[text, body?]`, where `text` is JSON, `{ok}` or `{error}`. `config` and `request` are also JSON strings.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     let host = Rc::clone(functions.host);
     functions.add("openApi", move |ctx: Ctx<'js>, config: String| {
         let opened = match (&host.open, serde_json::from_str(&config)) {
             (Some(open), Ok(config)) => open.open(config),
-            (None, _) => Err("there is none here".to_owned()),
+            (None, _) => Err("this function has none".to_owned()),
             (_, Err(error)) => Err(error.to_string()),
         };
         let api = opened.map_err(|message| host.stop(&ctx, JavaScriptError::Client { message }))?;
@@ -32,7 +32,7 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     })?;
     let host = Rc::clone(functions.host);
     functions.add("apiRequest", move |ctx: Ctx<'js>, client: usize, request: String, body: Opt<Option<Bytes>>| {
-        let limits = host.setting.limits;
+        let limits = host.settings.limits;
         let body = body.0.flatten().map(|bytes| bytes.0);
         let bytes = request.len() + body.as_ref().map_or(0, Vec::len);
         if bytes > limits.request_bytes {
@@ -59,20 +59,20 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
                 Ok(Ok(mut response)) => {
                     let encoded = response.as_object_mut().and_then(|response| response.shift_remove("dataBase64"));
                     bytes = encoded.and_then(|encoded| STANDARD.decode(encoded.as_str()?).ok());
-                    // `json!` would copy it.
+                    // `json!` would copy the response.
                     format!(r#"{{"ok":{response}}}"#)
                 }
                 Ok(Err(error)) => format!(r#"{{"error":{error}}}"#),
-                Err(_) => return Err(Refusal::Rejected("the time of the function is over".to_owned())),
+                Err(_) => return Err(OperationError::Rejected("the function ran out of time".to_owned())),
             };
             traffic.count_response(text.len() + bytes.as_ref().map_or(0, Vec::len))?;
-            Ok(answer(text, bytes))
+            Ok(make_value(text, bytes))
         })?;
         Ok(promise)
     })
 }
 
-fn answer(text: String, bytes: Option<Vec<u8>>) -> Answer {
+fn make_value(text: String, bytes: Option<Vec<u8>>) -> MakeValue {
     Box::new(move |ctx: &Ctx<'_>| -> Result<rquickjs::Value<'_>> {
         let answer = Array::new(ctx.clone())?;
         answer.set(0, text)?;

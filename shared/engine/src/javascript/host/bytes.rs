@@ -1,4 +1,5 @@
-//! The bytes that a script hands to native code. They do not count as the engine's memory there, so each piece has a limit.
+//! Strings and bytes that a script passes to native code. There they do not count toward the engine's memory, so each
+//! has its own limit.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +8,7 @@ use rquickjs::{Array, Ctx, Error, Exception, FromJs, Function, Object, Result, V
 
 use crate::javascript::limits::NATIVE_BYTES;
 
-/// A copy of a text of at most so many bytes.
+/// A copy of a string of at most `MAX` bytes.
 pub(super) struct Text<const MAX: usize = NATIVE_BYTES>(pub(super) String);
 
 impl<'js, const MAX: usize> FromJs<'js> for Text<MAX> {
@@ -17,8 +18,8 @@ impl<'js, const MAX: usize> FromJs<'js> for Text<MAX> {
     }
 }
 
-/// A copy of a `Uint8Array`, or what base64 text stands for, of at most so many bytes. The array is read by way of its
-/// `toBase64`: the engine has no other way that is both safe and fast.
+/// A copy of a `Uint8Array`, or decoded base64, of at most `MAX` bytes. The array is read through its `toBase64`: the
+/// engine has no other way that is both safe and fast.
 pub(super) struct Bytes<const MAX: usize = NATIVE_BYTES>(pub(super) Vec<u8>);
 
 impl<'js, const MAX: usize> FromJs<'js> for Bytes<MAX> {
@@ -41,8 +42,8 @@ impl<'js, const MAX: usize> FromJs<'js> for Bytes<MAX> {
     }
 }
 
-/// Reads `[[name, value]]`, one pair after the other, up to so many bytes. The same long text may be in all of them, and would
-/// be copied for each.
+/// Reads `[[name, value]]` pair by pair, up to `max` bytes. All pairs may share one long string, which would be copied
+/// for each of them.
 pub(super) fn each_pair<'js>(
     ctx: &Ctx<'js>,
     pairs: Array<'js>,

@@ -1,4 +1,4 @@
-//! `console`: lines are kept for the caller of the function, not printed.
+//! `console`: keeps lines for the function's caller instead of printing them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,16 +8,16 @@ use super::Functions;
 use crate::javascript::Limits;
 use crate::javascript::masking::Masking;
 
-/// One line.
+/// A line.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct LogLine {
-    /// `log`, `info`, `warn`, `error`, `debug` or `trace`.
+    /// The level: `log`, `info`, `warn`, `error`, `debug` or `trace`.
     pub level: String,
-    /// The arguments as text.
+    /// The arguments as a string.
     pub text: String,
 }
 
-/// The lines of one call. The caller reads them also where the engine's thread does not come back.
+/// The lines of a call. The caller can read them even if the engine's thread is stuck.
 pub(in super::super) struct Log {
     lines: Mutex<Lines>,
     masking: Masking,
@@ -36,7 +36,7 @@ impl Log {
         Self { lines: Mutex::default(), masking, max_lines: limits.log_lines, max_length: limits.log_line_length }
     }
 
-    /// Keeps secrets out of the lines.
+    /// Returns the masking that keeps secrets out of the lines.
     pub(in super::super) fn masking(&self) -> &Masking {
         &self.masking
     }
@@ -55,18 +55,18 @@ impl Log {
         lines.kept.push(LogLine { level, text });
     }
 
-    /// The lines, and in a last one how many more there were.
+    /// Takes the lines, plus a last one with the number of omitted lines.
     pub(in super::super) fn take(&self) -> Vec<LogLine> {
         let Lines { mut kept, dropped } = std::mem::take(&mut *self.lock());
         if dropped > 0 {
-            kept.push(LogLine { level: "warn".to_owned(), text: format!("{dropped} more lines were left out") });
+            kept.push(LogLine { level: "warn".to_owned(), text: format!("{dropped} more lines were omitted") });
         }
         kept
     }
 }
 
-/// `log(level, text)`.
+/// Adds `log(level, text)`.
 pub(super) fn add(functions: &Functions<'_, '_>) -> Result<()> {
-    let log = Arc::clone(&functions.host.setting.log);
+    let log = Arc::clone(&functions.host.settings.log);
     functions.add("log", move |level: String, text: String| log.write(level, &text))
 }

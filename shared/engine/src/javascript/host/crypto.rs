@@ -1,4 +1,4 @@
-//! Hashes, HMAC and random bytes for `crypto`; what has to do with keys is in [`super::keys`].
+//! Hashes, HMAC and random bytes for `crypto`. Signatures are in [`super::keys`].
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use rquickjs::{ArrayBuffer, Ctx, Exception, Result};
 use super::Functions;
 use super::bytes::Bytes;
 
-/// More is not needed for any nonce or key.
+/// The maximum number of random bytes at once, enough for any nonce or key.
 const MAX_RANDOM_BYTES: usize = 1 << 16;
 
-/// `digest(hash, bytes)`, `hmac(hash, key, bytes)` and `random(length)` return an ArrayBuffer, `equal(a, b)` compares
-/// in constant time. The hashes are md5, sha1, sha256, sha384 and sha512.
+/// Adds `digest(hash, bytes)`, `hmac(hash, key, bytes)` and `random(length)`, which return an ArrayBuffer, and
+/// `equal(a, b)`, which compares in constant time. The hashes are md5, sha1, sha256, sha384 and sha512.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     functions.add("digest", |ctx: Ctx<'js>, hash: String, bytes: Bytes| match hash_named(&hash) {
         Some(algorithm) => ArrayBuffer::new_copy(ctx, digest::digest(algorithm, &bytes.0)),
@@ -28,10 +28,10 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
         },
     })?;
     functions.add("equal", |a: Bytes, b: Bytes| constant_time::verify_slices_are_equal(&a.0, &b.0).is_ok())?;
-    let rng = Arc::clone(&functions.host.setting.rng);
+    let rng = Arc::clone(&functions.host.settings.rng);
     functions.add("random", move |ctx: Ctx<'js>, length: usize| {
         if length > MAX_RANDOM_BYTES {
-            let message = format!("no more than {MAX_RANDOM_BYTES} random bytes at once");
+            let message = format!("more than {MAX_RANDOM_BYTES} random bytes at once");
             return Err(Exception::throw_range(&ctx, &message));
         }
         let mut bytes = vec![0; length];
@@ -40,7 +40,7 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     })
 }
 
-/// The hash of that name, but for MD5, which AWS-LC does not offer.
+/// Returns the hash with that name, except MD5, which AWS-LC does not support.
 pub(super) fn hash_named(name: &str) -> Option<&'static digest::Algorithm> {
     Some(match name {
         "sha1" => &digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -61,7 +61,7 @@ fn hmac_named(name: &str) -> Option<hmac::Algorithm> {
     })
 }
 
-/// RFC 2104 with MD5.
+/// Computes an HMAC with MD5 (RFC 2104).
 fn hmac_md5(key: &[u8], bytes: &[u8]) -> [u8; 16] {
     let mut block = [0; 64];
     if key.len() > block.len() {

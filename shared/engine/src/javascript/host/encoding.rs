@@ -1,6 +1,7 @@
-//! Text into bytes and back: what `TextDecoder`, `TextEncoder` and `Buffer` need.
+//! Converting between strings and bytes, for `TextDecoder`, `TextEncoder` and `Buffer`.
 //!
-//! <https://encoding.spec.whatwg.org/>, <https://nodejs.org/docs/latest-v20.x/api/buffer.html#buffers-and-character-encodings>
+//! <https://encoding.spec.whatwg.org/>,
+//! <https://nodejs.org/docs/latest-v20.x/api/buffer.html#buffers-and-character-encodings>
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -11,9 +12,9 @@ use rquickjs::{ArrayBuffer, Ctx, Exception, Object, Result};
 use super::Functions;
 use super::bytes::{Bytes, Text};
 
-/// `encode(text, encoding)` returns an ArrayBuffer and `text(bytes, encoding)` a text, with the encodings of Node;
-/// `decode(encoding, bytes, fatal, keepMark, stream)` returns `{text, rest}` as a `TextDecoder` wants it, where `rest`
-/// is the number of bytes at the end that await more.
+/// Adds `encode(text, encoding)`, which returns an ArrayBuffer, and `text(bytes, encoding)`, which returns a string,
+/// both with Node's encodings, and `decode(encoding, bytes, fatal, keepMark, stream)`, which returns `{text, rest}` for
+/// a `TextDecoder`, where `rest` is the number of bytes at the end that form an incomplete character.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     functions.add("encode", |ctx: Ctx<'js>, text: Text, encoding: String| {
         ArrayBuffer::new_copy(ctx, encode(text.0, &encoding))
@@ -35,7 +36,7 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     )
 }
 
-/// Base64 as Node reads it: of either alphabet, with or without padding, and with superfluous bits.
+/// Base64 as Node decodes it: either alphabet, with or without padding, and with superfluous bits.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -84,11 +85,11 @@ fn text(bytes: &[u8], encoding: &str) -> String {
     }
 }
 
-/// What a decoder made of bytes.
+/// The result of decoding bytes.
 #[derive(Debug, Default, PartialEq)]
 struct Decoded {
     text: String,
-    /// Bytes at the end of a stream that are the beginning of a character.
+    /// The number of bytes at the end of a stream that are the start of a character.
     rest: usize,
     is_faulty: bool,
 }
@@ -145,7 +146,7 @@ fn utf16(bytes: &[u8], is_stream: bool) -> Decoded {
     }
     if !is_stream && !odd.is_empty() {
         decoded.is_faulty = true;
-        // With half a pair before it, it is one fault.
+        // Together with half a surrogate pair before it, this is a single error.
         if !is_cut {
             decoded.text.push(char::REPLACEMENT_CHARACTER);
         }
@@ -153,7 +154,7 @@ fn utf16(bytes: &[u8], is_stream: bool) -> Decoded {
     decoded
 }
 
-/// <https://encoding.spec.whatwg.org/index-windows-1252.txt>
+/// Decodes a byte: see <https://encoding.spec.whatwg.org/index-windows-1252.txt>.
 fn windows_1252(byte: u8) -> char {
     const FROM_80: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latin1_is_windows_1252_as_the_standard_has_it() {
+    fn latin1_is_windows_1252_as_in_the_standard() {
         assert_eq!(decode("windows-1252", b"\x80\x99\xe9", false, false).text, "€™é");
     }
 }

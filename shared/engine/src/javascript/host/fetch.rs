@@ -1,4 +1,4 @@
-//! `fetch`: requests over [`Egress`], which decides what may be reached; redirects are followed here.
+//! `fetch`: sends requests through [`Egress`], which checks the addresses, and follows redirects.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,19 +11,19 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::bytes::{Bytes, Text, each_pair};
-use super::{Answer, Functions, Host, Refusal};
+use super::{Functions, Host, MakeValue, OperationError, OperationResult};
 use crate::egress::{Egress, EgressError, Limits as Exchange, Permit};
 use crate::javascript::JavaScriptError;
 use crate::javascript::limits::{CONCURRENT_REQUESTS, HEADER_BYTES, HEADERS, Limits, REDIRECTS, URL_BYTES};
 
-/// The requests of one call, and the bytes that wait for answers.
+/// The traffic of a call: counts its requests and their bytes.
 pub(super) struct Traffic {
     limits: Limits,
     turns: Semaphore,
     requests: AtomicUsize,
     waiting_bytes: AtomicUsize,
     response_bytes: AtomicUsize,
-    /// Held from the first large answer on: to the end of the call, for nobody knows what the script keeps of it.
+    /// Held from the first large response to the end of the call, because the script may keep the response.
     permit: OnceLock<Permit>,
 }
 
@@ -40,19 +40,19 @@ impl Traffic {
         }
     }
 
-    /// Waits until few enough requests are under way.
-    pub(super) async fn turn(&self) -> std::result::Result<SemaphorePermit<'_>, Refusal> {
-        self.turns.acquire().await.map_err(|error| Refusal::Rejected(error.to_string()))
+    /// Waits for a free slot among the concurrent requests.
+    pub(super) async fn turn(&self) -> std::result::Result<SemaphorePermit<'_>, OperationError> {
+        self.turns.acquire().await.map_err(|error| OperationError::Rejected(error.to_string()))
     }
 
-    /// Counts a request when the script makes it, long before its turn: until then it takes memory.
+    /// Counts a request when the script creates it, even if it has to wait for its turn, since it takes up memory.
     pub(super) fn begin(self: &Arc<Self>, bytes: usize) -> std::result::Result<Waiting, JavaScriptError> {
         self.count_request()?;
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let waiting = Waiting { traffic: Arc::clone(self), bytes };
         let max = self.limits.waiting_bytes;
         if before + bytes > max {
-            return Err(limit(format!("unanswered requests of more than {max} bytes together")));
+            return Err(limit(format!("pending requests of more than {max} bytes in total")));
         }
         Ok(waiting)
     }
@@ -64,7 +64,7 @@ impl Traffic {
         Ok(())
     }
 
-    pub(super) fn count_response(&self, bytes: usize) -> std::result::Result<(), Refusal> {
+    pub(super) fn count_response(&self, bytes: usize) -> std::result::Result<(), OperationError> {
         let before = self.response_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > self.limits.response_bytes { Err(self.too_much()) } else { Ok(()) }
     }
@@ -73,8 +73,8 @@ impl Traffic {
         self.limits.response_bytes.saturating_sub(self.response_bytes.load(Ordering::Relaxed))
     }
 
-    fn too_much(&self) -> Refusal {
-        Refusal::Fatal(limit(format!("responses of more than {} bytes", self.limits.response_bytes)))
+    fn too_much(&self) -> OperationError {
+        OperationError::Fatal(limit(format!("responses of more than {} bytes in total", self.limits.response_bytes)))
     }
 }
 
@@ -82,14 +82,14 @@ fn limit(what: String) -> JavaScriptError {
     JavaScriptError::Limit { what }
 }
 
-/// A request that counts as waiting until this is dropped.
+/// A pending request, until this is dropped.
 pub(super) struct Waiting {
     traffic: Arc<Traffic>,
     bytes: usize,
 }
 
 impl Waiting {
-    /// The requests of the call so far.
+    /// Returns the call's traffic.
     pub(super) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
@@ -101,7 +101,7 @@ impl Drop for Waiting {
     }
 }
 
-/// One request as the fetch standard has it, before redirects.
+/// A request as in the fetch standard, before redirects.
 struct Request {
     url: Url,
     method: Method,
@@ -117,9 +117,9 @@ enum Redirect {
     Manual,
 }
 
-/// `fetch({url, method, headers: [[name, value]], body?: Uint8Array, redirect})` returns `{id, promise}`, and
-/// `abortFetch(id)` ends it. The promise resolves to `{url, redirected, status, statusText, headers, body: ArrayBuffer}`
-/// and is rejected with a `TypeError`.
+/// Adds `fetch({url, method, headers: [[name, value]], body?: Uint8Array, redirect})`, which returns `{id, promise}`,
+/// and `abortFetch(id)`. The promise resolves to `{url, redirected, status, statusText, headers, body: ArrayBuffer}` or
+/// is rejected with a `TypeError`.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     let host = Rc::clone(functions.host);
     functions.add("fetch", move |ctx: Ctx<'js>, request: Object<'js>| {
@@ -139,33 +139,34 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
 }
 
 fn read<'js>(ctx: &Ctx<'js>, host: &Host, request: &Object<'js>) -> Result<Request> {
-    let wrong = |what: &str| Exception::throw_type(ctx, what);
+    let invalid = |message: &str| Exception::throw_type(ctx, message);
     let url: Text<URL_BYTES> = request.get("url")?;
-    let mut url = Url::parse(&url.0).map_err(|_| wrong("fetch: the URL is malformed"))?;
+    let mut url = Url::parse(&url.0).map_err(|_| invalid("fetch: the URL is malformed"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong(&format!("fetch: the scheme {} is not supported", url.scheme())));
+        return Err(invalid(&format!("fetch: the scheme {} is not supported", url.scheme())));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("fetch: the URL must not contain credentials"));
+        return Err(invalid("fetch: the URL must not contain credentials"));
     }
     url.set_fragment(None);
     let method: String = request.get("method")?;
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| wrong("fetch: the method is malformed"))?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| invalid("fetch: the method is malformed"))?;
     let mut headers = HeaderMap::new();
     each_pair(ctx, request.get::<_, Array<'js>>("headers")?, HEADER_BYTES, |name, value| {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("fetch: a header's name is malformed"))?;
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("fetch: a header's name is malformed"))?;
         if headers.len() >= HEADERS {
-            return Err(wrong(&format!("fetch: more than {HEADERS} headers")));
+            return Err(invalid(&format!("fetch: more than {HEADERS} headers")));
         }
         if !is_forbidden(&name) {
             let value = latin1(&value).and_then(|bytes| HeaderValue::from_bytes(&bytes).ok());
-            let mut value = value.ok_or_else(|| wrong(&format!("fetch: the header {name} is malformed")))?;
+            let mut value = value.ok_or_else(|| invalid(&format!("fetch: the header {name} is malformed")))?;
             value.set_sensitive(true);
             headers.append(name, value);
         }
         Ok(())
     })?;
-    let max = host.setting.limits.request_bytes;
+    let max = host.settings.limits.request_bytes;
     let body = request.get::<_, Option<Object<'js>>>("body")?;
     if body.as_ref().map_or(Ok(0), |body| body.get::<_, usize>("length"))? > max {
         return Err(host.stop_at(ctx, format!("a request body of more than {max} bytes")));
@@ -176,29 +177,29 @@ fn read<'js>(ctx: &Ctx<'js>, host: &Host, request: &Object<'js>) -> Result<Reque
         None | Some("follow") => Redirect::Follow,
         Some("error") => Redirect::Error,
         Some("manual") => Redirect::Manual,
-        Some(_) => return Err(wrong("fetch: redirect must be follow, error or manual")),
+        Some(_) => return Err(invalid("fetch: redirect must be follow, error or manual")),
     };
     Ok(Request { url, method, headers, body, redirect })
 }
 
-/// Headers that belong to the connection, not to the script.
+/// Returns whether the header belongs to the connection rather than the script.
 fn is_forbidden(name: &HeaderName) -> bool {
     ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"]
         .contains(&name.as_str())
 }
 
-/// Header values are byte strings: one byte for each of the first 256 characters.
+/// Converts a header value to bytes: one byte for each of the first 256 characters.
 fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(character).ok()).collect()
 }
 
-async fn fetch(egress: Egress, waiting: Waiting, mut request: Request, limits: Exchange) -> super::Outcome {
+async fn fetch(egress: Egress, waiting: Waiting, mut request: Request, limits: Exchange) -> OperationResult {
     let started = std::time::Instant::now();
     let traffic = waiting.traffic();
     let _turn = traffic.turn().await?;
     for hop in 0..=REDIRECTS {
         if hop > 0 {
-            traffic.count_request().map_err(Refusal::Fatal)?;
+            traffic.count_request().map_err(OperationError::Fatal)?;
         }
         let exchange = Exchange {
             deadline: limits.deadline.saturating_sub(started.elapsed()),
@@ -213,7 +214,7 @@ async fn fetch(egress: Egress, waiting: Waiting, mut request: Request, limits: E
         let sent = sent.body(request.body.clone()).map_err(|error| rejected(&error))?;
         let mut response = egress.send(sent, exchange).await.map_err(|error| match error {
             EgressError::TooLarge { limit: bytes, .. } if bytes == limits.max_body_bytes => {
-                Refusal::Fatal(limit(format!("an answer of more than {bytes} bytes")))
+                OperationError::Fatal(limit(format!("a response of more than {bytes} bytes")))
             }
             EgressError::TooLarge { .. } => traffic.too_much(),
             other => rejected(&other),
@@ -224,16 +225,18 @@ async fn fetch(egress: Egress, waiting: Waiting, mut request: Request, limits: E
         traffic.count_response(response.body.len())?;
         let location = response.headers.get(LOCATION).filter(|_| is_redirect(response.status)).cloned();
         match (location, request.redirect) {
-            (Some(_), Redirect::Error) => return Err(Refusal::Rejected("fetch: the answer is a redirect".to_owned())),
+            (Some(_), Redirect::Error) => {
+                return Err(OperationError::Rejected("fetch: the response is a redirect".to_owned()));
+            }
             (Some(location), Redirect::Follow) => request.follow(response.status, &location)?,
-            _ => return Ok(answer(request.url, hop > 0, response)),
+            _ => return Ok(make_response(request.url, hop > 0, response)),
         }
     }
-    Err(Refusal::Rejected(format!("fetch: more than {REDIRECTS} redirects")))
+    Err(OperationError::Rejected(format!("fetch: more than {REDIRECTS} redirects")))
 }
 
-fn rejected(error: &dyn std::error::Error) -> Refusal {
-    Refusal::Rejected(format!("fetch failed: {error}"))
+fn rejected(error: &dyn std::error::Error) -> OperationError {
+    OperationError::Rejected(format!("fetch failed: {error}"))
 }
 
 fn is_redirect(status: StatusCode) -> bool {
@@ -241,19 +244,20 @@ fn is_redirect(status: StatusCode) -> bool {
 }
 
 impl Request {
-    /// The memory that it takes while it waits.
+    /// Returns the memory that the request takes up while it waits.
     fn bytes(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
         self.url.as_str().len() + headers.sum::<usize>() + self.body.len()
     }
 
-    /// Turns to where a redirect leads, by the rules of the fetch standard (HTTP-redirect fetch).
-    fn follow(&mut self, status: StatusCode, location: &HeaderValue) -> std::result::Result<(), Refusal> {
+    /// Follows a redirect according to the fetch standard (HTTP-redirect fetch).
+    fn follow(&mut self, status: StatusCode, location: &HeaderValue) -> std::result::Result<(), OperationError> {
         let location = String::from_utf8_lossy(location.as_bytes());
         let url = self.url.join(&location).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let mut url = url.ok_or_else(|| Refusal::Rejected("fetch: the redirect leads to no web address".to_owned()))?;
+        let mut url =
+            url.ok_or_else(|| OperationError::Rejected("fetch: the redirect's URL is not an HTTP URL".to_owned()))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refusal::Rejected("fetch: the redirect's address contains credentials".to_owned()));
+            return Err(OperationError::Rejected("fetch: the redirect's URL contains credentials".to_owned()));
         }
         url.set_fragment(None);
         let becomes_get = match status.as_u16() {
@@ -278,7 +282,7 @@ impl Request {
     }
 }
 
-fn answer(url: Url, is_redirected: bool, response: crate::egress::Response) -> Answer {
+fn make_response(url: Url, is_redirected: bool, response: crate::egress::Response) -> MakeValue {
     Box::new(move |ctx: &Ctx<'_>| -> Result<Value<'_>> {
         let object = Object::new(ctx.clone())?;
         object.set("url", url.as_str())?;
@@ -293,7 +297,7 @@ fn answer(url: Url, is_redirected: bool, response: crate::egress::Response) -> A
             })
             .collect();
         object.set("headers", headers)?;
-        // A copy, since that counts as the engine's memory.
+        // Copy the body, since the copy counts toward the engine's memory.
         object.set("body", ArrayBuffer::new_copy(ctx.clone(), &response.body)?)?;
         Ok(object.into_value())
     })

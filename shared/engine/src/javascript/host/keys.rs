@@ -1,4 +1,4 @@
-//! Signatures with RSA and ECDSA keys.
+//! Signing and verifying with RSA and ECDSA keys.
 
 use std::sync::Arc;
 
@@ -21,10 +21,11 @@ use super::crypto::hash_named;
 use crate::javascript::limits::KEY_BYTES;
 use crate::rsa_sha1;
 
-/// `readKey(type, der)` and `readJwk(json)` return `{type, kind, bits, der}`: `type` is `private` or `public`, `kind`
-/// is `RSA` or the name of a curve, and `der` is the key for what follows. `sign(scheme, hash, key, bytes)` returns an
-/// ArrayBuffer, `verify(scheme, hash, key, signature, bytes)` whether it fits. The schemes are `rsa-pkcs1`, `rsa-pss`
-/// (with a salt as long as the hash), `ecdsa-der` and `ecdsa-fixed`.
+/// Adds `readKey(type, der)` and `readJwk(json)`, which return `{type, kind, bits, der}`: `type` is `private` or
+/// `public`, `kind` is `RSA` or a curve's name, and `der` is the key for the next two functions. Also adds
+/// `sign(scheme, hash, key, bytes)`, which returns an ArrayBuffer, and `verify(scheme, hash, key, signature, bytes)`,
+/// which returns whether the signature is valid. The schemes are `rsa-pkcs1`, `rsa-pss` (with a salt as long as the
+/// hash), `ecdsa-der` and `ecdsa-fixed`.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     functions.add("readKey", |ctx: Ctx<'js>, kind: String, der: Bytes<KEY_BYTES>| match kind.as_str() {
         "private" => describe(&ctx, "private", PrivateKey::read(&der.0).map(|key| key.kind()), &der.0),
@@ -36,16 +37,16 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     functions.add("readJwk", |ctx: Ctx<'js>, json: Text<KEY_BYTES>| match Jwk::read(&json.0) {
         Ok((der, true)) => describe(&ctx, "private", PrivateKey::read(&der).map(|key| key.kind()), &der),
         Ok((der, false)) => describe(&ctx, "public", public_kind(&der), &der),
-        Err(problem) => describe(&ctx, "", Err(problem), &[]),
+        Err(error) => describe(&ctx, "", Err(error), &[]),
     })?;
-    let rng = Arc::clone(&functions.host.setting.rng);
+    let rng = Arc::clone(&functions.host.settings.rng);
     functions.add(
         "sign",
         move |ctx: Ctx<'js>, scheme: String, hash: String, key: Bytes<KEY_BYTES>, bytes: Bytes| match sign(
             &scheme, &hash, &key.0, &bytes.0, &*rng,
         ) {
             Ok(signature) => ArrayBuffer::new_copy(ctx, signature),
-            Err(problem) => Err(Exception::throw_message(&ctx, &problem)),
+            Err(error) => Err(Exception::throw_message(&ctx, &error)),
         },
     )?;
     functions.add(
@@ -57,24 +58,24 @@ pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
          signature: Bytes<KEY_BYTES>,
          bytes: Bytes| {
             verify(&scheme, &hash, &key.0, &signature.0, &bytes.0)
-                .map_err(|problem| Exception::throw_message(&ctx, &problem))
+                .map_err(|error| Exception::throw_message(&ctx, &error))
         },
     )
 }
 
-/// Why a key or a signature is not to be had.
-type Problem = String;
+/// The reason why a key cannot be used.
+type KeyError = String;
 
-/// The kind of a key and its size in bits.
-type Kind = (&'static str, usize);
+/// A key's kind and its size in bits.
+type KeyKind = (&'static str, usize);
 
 fn describe<'js>(
     ctx: &Ctx<'js>,
     key_type: &str,
-    kind: std::result::Result<Kind, Problem>,
+    kind: std::result::Result<KeyKind, KeyError>,
     der: &[u8],
 ) -> Result<Object<'js>> {
-    let (kind, bits) = kind.map_err(|problem| Exception::throw_message(ctx, &problem))?;
+    let (kind, bits) = kind.map_err(|error| Exception::throw_message(ctx, &error))?;
     let object = Object::new(ctx.clone())?;
     object.set("type", key_type)?;
     object.set("kind", kind)?;
@@ -83,7 +84,7 @@ fn describe<'js>(
     Ok(object)
 }
 
-/// A curve and the hash that goes with it. Signatures of ECDSA are ASN.1 or two numbers of a fixed size.
+/// A curve and its hash. ECDSA signatures are ASN.1 or two numbers of fixed size.
 struct Curve {
     name: &'static str,
     bits: usize,
@@ -130,8 +131,8 @@ enum PrivateKey {
 }
 
 impl PrivateKey {
-    /// Reads PKCS#8, PKCS#1 (RSA) or SEC 1 (EC).
-    fn read(der: &[u8]) -> std::result::Result<Self, Problem> {
+    /// Parses PKCS#8, PKCS#1 (RSA) or SEC 1 (EC).
+    fn read(der: &[u8]) -> std::result::Result<Self, KeyError> {
         if let Ok(pair) = KeyPair::from_pkcs8(der).or_else(|_| KeyPair::from_der(der)) {
             return Ok(Self::Rsa(pair));
         }
@@ -140,12 +141,12 @@ impl PrivateKey {
             Some(Self::Ec(curve, pair))
         };
         CURVES.iter().find_map(pair).ok_or_else(|| {
-            "not a private key that can be used: RSA of 2048 to 8192 bits, or EC on P-256, P-384 or P-521, unencrypted"
+            "unsupported private key: use an unencrypted RSA key of 2048 to 8192 bits, or EC key on P-256, P-384 or P-521"
                 .to_owned()
         })
     }
 
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> KeyKind {
         match self {
             Self::Rsa(pair) => ("RSA", pair.public_modulus_len() * 8),
             Self::Ec(curve, _) => (curve.name, curve.bits),
@@ -153,7 +154,7 @@ impl PrivateKey {
     }
 }
 
-/// Of a private key, what is public of it.
+/// Returns the public key of a private key.
 fn public_part(der: &[u8]) -> Vec<u8> {
     match PrivateKey::read(der) {
         Ok(PrivateKey::Rsa(pair)) => pair.public_key().as_ref().to_vec(),
@@ -162,28 +163,30 @@ fn public_part(der: &[u8]) -> Vec<u8> {
     }
 }
 
-fn public_kind(der: &[u8]) -> std::result::Result<Kind, Problem> {
+fn public_kind(der: &[u8]) -> std::result::Result<KeyKind, KeyError> {
     if let Ok(key) = PublicKey::from_der(der) {
         let bits = RsaParameters::public_modulus_len(key.as_ref()).map_err(|_| "not an RSA key")?;
         return Ok(("RSA", bits as usize));
     }
     let is_on = |curve: &&Curve| UnparsedPublicKey::new(curve.verify_der, der).parse().is_ok();
-    let curve =
-        CURVES.iter().find(is_on).ok_or("not a public key that can be used: RSA, or EC on P-256, P-384 or P-521")?;
+    let curve = CURVES
+        .iter()
+        .find(is_on)
+        .ok_or("unsupported public key: use an RSA key, or an EC key on P-256, P-384 or P-521")?;
     Ok((curve.name, curve.bits))
 }
 
-fn sign(scheme: &str, hash: &str, key: &[u8], bytes: &[u8], rng: &dyn Rng) -> std::result::Result<Vec<u8>, Problem> {
+fn sign(scheme: &str, hash: &str, key: &[u8], bytes: &[u8], rng: &dyn Rng) -> std::result::Result<Vec<u8>, KeyError> {
     let digest = digest(hash_named(hash).ok_or("Invalid digest")?, bytes);
     match PrivateKey::read(key)? {
         PrivateKey::Rsa(_) if (scheme, hash) == ("rsa-pkcs1", "sha1") => {
             let signature = rsa_sha1::PrivateKey::from_der(key).and_then(|key| key.sign(bytes, rng));
-            signature.ok_or_else(|| "the key does not sign".to_owned())
+            signature.ok_or_else(|| "the key cannot sign".to_owned())
         }
         PrivateKey::Rsa(pair) => {
             let padding = rsa_padding(scheme, hash).ok_or_else(|| unsupported(scheme, hash, "RSA"))?;
             let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign_digest(padding, &digest, &mut signature).map_err(|_| "the key does not sign")?;
+            pair.sign_digest(padding, &digest, &mut signature).map_err(|_| "the key cannot sign")?;
             Ok(signature)
         }
         PrivateKey::Ec(curve, pair) if curve.hash == hash && scheme.starts_with("ecdsa") => {
@@ -194,7 +197,7 @@ fn sign(scheme: &str, hash: &str, key: &[u8], bytes: &[u8], rng: &dyn Rng) -> st
             } else {
                 &pair
             };
-            Ok(pair.sign_digest(&digest).map_err(|_| "the key does not sign")?.as_ref().to_vec())
+            Ok(pair.sign_digest(&digest).map_err(|_| "the key cannot sign")?.as_ref().to_vec())
         }
         PrivateKey::Ec(curve, _) => Err(unsupported(scheme, hash, curve.name)),
     }
@@ -212,14 +215,14 @@ fn rsa_padding(scheme: &str, hash: &str) -> Option<&'static RsaSignatureEncoding
     })
 }
 
-fn unsupported(scheme: &str, hash: &str, key: &str) -> Problem {
+fn unsupported(scheme: &str, hash: &str, key: &str) -> KeyError {
     format!(
-        "{scheme} with {hash} and a key of the kind {key} is not supported; there is rsa-pkcs1 with sha1, rsa-pkcs1 and \
-         rsa-pss with sha256, sha384 and sha512, and ecdsa on P-256 with sha256, on P-384 with sha384, on P-521 with sha512"
+        "{scheme} with {hash} and a key of type {key} is not supported; use rsa-pkcs1 with sha1, sha256, sha384 or sha512, \
+         rsa-pss with sha256, sha384 or sha512, or ecdsa on P-256 with sha256, on P-384 with sha384, or on P-521 with sha512"
     )
 }
 
-fn verify(scheme: &str, hash: &str, key: &[u8], signature: &[u8], bytes: &[u8]) -> std::result::Result<bool, Problem> {
+fn verify(scheme: &str, hash: &str, key: &[u8], signature: &[u8], bytes: &[u8]) -> std::result::Result<bool, KeyError> {
     let key = &public_part(key);
     let (kind, _) = public_kind(key)?;
     let algorithm = verification(scheme, hash, kind).ok_or_else(|| unsupported(scheme, hash, kind))?;
@@ -247,7 +250,7 @@ fn verification(scheme: &str, hash: &str, kind: &str) -> Option<&'static dyn Ver
     })
 }
 
-/// A JSON Web Key, RFC 7517 and 7518 section 6.
+/// A JSON Web Key (RFC 7517 and RFC 7518 §6).
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -265,16 +268,16 @@ struct Jwk {
 }
 
 impl Jwk {
-    /// The key as DER (a public EC key as a point), and whether it is private.
-    fn read(json: &str) -> std::result::Result<(Vec<u8>, bool), Problem> {
-        let jwk: Self = serde_json::from_str(json).map_err(|error| format!("not a JWK: {error}"))?;
+    /// Parses a JWK. Returns the key as DER, or as a point if it is a public EC key, and whether it is private.
+    fn read(json: &str) -> std::result::Result<(Vec<u8>, bool), KeyError> {
+        let jwk: Self = serde_json::from_str(json).map_err(|error| format!("invalid JWK: {error}"))?;
         let is_private = jwk.d.is_some();
         let der = match jwk.kty.as_str() {
             "RSA" => jwk.rsa(),
             "EC" => jwk.ec(),
             _ => None,
         };
-        Ok((der.ok_or("not a JWK of a complete RSA or EC key")?, is_private))
+        Ok((der.ok_or("the JWK is not a complete RSA or EC key")?, is_private))
     }
 
     fn rsa(&self) -> Option<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! What native code does for the prelude, gathered in one object that scripts never see.
+//! The native functions for the prelude, in an object that scripts never see.
 
 mod api;
 mod bytes;
@@ -29,58 +29,58 @@ use super::limits::Limits;
 use super::{Api, OpenApi};
 use crate::egress::{Egress, Limits as Exchange};
 
-/// What a call brings along.
-pub(super) struct Setting {
-    /// None where a script is only checked.
+/// The settings of a call.
+pub(super) struct CallSettings {
+    /// `None` if a script is only checked.
     pub(super) network: Option<Network>,
     pub(super) rng: Arc<dyn Rng>,
     pub(super) limits: Limits,
     pub(super) deadline: Instant,
     pub(super) log: Arc<Log>,
     pub(super) events: Sender<Event>,
-    /// Set when the caller has gone.
+    /// Set when the caller is gone.
     pub(super) is_over: Arc<AtomicBool>,
 }
 
-/// How requests get out.
+/// The network access of a call.
 pub(super) struct Network {
     pub(super) egress: Egress,
-    /// Where they run.
+    /// The runtime that requests run in.
     pub(super) runtime: tokio::runtime::Handle,
-    /// On whose behalf they are made.
+    /// The caller's context, which requests run in.
     pub(super) caller: TaskContext,
-    /// The limits of each exchange.
+    /// The limits of each request.
     pub(super) exchange: Exchange,
 }
 
-/// What the engine's thread is told by others.
+/// A message to the engine's thread.
 pub(super) enum Event {
-    /// An operation has ended.
-    Done(u64, Outcome),
-    /// The caller has gone.
+    /// An operation is done.
+    Done(u64, OperationResult),
+    /// The caller is gone.
     Abandoned,
 }
 
-/// How an operation ended.
-pub(super) type Outcome = std::result::Result<Answer, Refusal>;
+/// The result of an operation.
+pub(super) type OperationResult = std::result::Result<MakeValue, OperationError>;
 
-/// Makes the value that an operation's promise resolves to.
-pub(super) type Answer = Box<dyn for<'js> FnOnce(&Ctx<'js>) -> Result<Value<'js>> + Send>;
+/// Creates the value that an operation's promise resolves to.
+pub(super) type MakeValue = Box<dyn for<'js> FnOnce(&Ctx<'js>) -> Result<Value<'js>> + Send>;
 
-/// Why an operation failed.
-pub(super) enum Refusal {
-    /// The promise is rejected with a `TypeError`, as the fetch standard has it.
+/// The reason why an operation failed.
+pub(super) enum OperationError {
+    /// The promise is rejected with a `TypeError`, as in the fetch standard.
     Rejected(String),
-    /// The call ends.
+    /// The whole call fails.
     Fatal(JavaScriptError),
 }
 
-/// The state of one call that native functions share.
+/// The state of a call that native functions share.
 pub(super) struct Host {
-    pub(super) setting: Setting,
-    /// Why the script must not go on.
+    pub(super) settings: CallSettings,
+    /// The reason why the script must stop, if it must.
     fatal: RefCell<Option<JavaScriptError>>,
-    /// The prelude's function that makes the error of an operation.
+    /// The prelude's function that creates an operation's error.
     failure: RefCell<Option<Persistent<Function<'static>>>>,
     operations: RefCell<HashMap<u64, Operation>>,
     last_operation: Cell<u64>,
@@ -90,20 +90,20 @@ pub(super) struct Host {
     open: Option<Arc<dyn OpenApi>>,
 }
 
-/// A promise that something outside of the engine will settle.
+/// A promise that something outside the engine will settle.
 struct Operation {
     resolve: Persistent<Function<'static>>,
     reject: Persistent<Function<'static>>,
-    /// Made when the operation began, so that its stack shows the script's place.
+    /// Created when the operation started, so that its stack trace shows the script's location.
     error: Persistent<Value<'static>>,
     task: tokio::task::AbortHandle,
 }
 
 impl Host {
-    pub(super) fn new(setting: Setting, open: Option<Arc<dyn OpenApi>>) -> Rc<Self> {
+    pub(super) fn new(settings: CallSettings, open: Option<Arc<dyn OpenApi>>) -> Rc<Self> {
         Rc::new(Self {
-            traffic: Arc::new(fetch::Traffic::new(&setting.limits)),
-            setting,
+            traffic: Arc::new(fetch::Traffic::new(&settings.limits)),
+            settings,
             fatal: RefCell::default(),
             failure: RefCell::default(),
             operations: RefCell::default(),
@@ -114,8 +114,8 @@ impl Host {
         })
     }
 
-    /// The object of native functions. To add one: write `pub(super) fn add(functions: &Functions<'_, '_>)` in a file
-    /// here and call it below.
+    /// Creates the object with the native functions. To add functions, write another `add` in a file in this folder and
+    /// call it below.
     pub(super) fn object<'js>(self: &Rc<Self>, ctx: &Ctx<'js>) -> Result<Object<'js>> {
         let functions = Functions { object: Object::new(ctx.clone())?, host: self };
         functions.object.set_prototype(None)?;
@@ -132,8 +132,8 @@ impl Host {
         Ok(functions.object)
     }
 
-    /// Fails when the script must stop. The engine asks only every ten thousand steps, and each may be one of native code that
-    /// takes long.
+    /// Throws if the script must stop. The engine only checks every ten thousand steps, and each step may be a slow
+    /// native call.
     fn proceed(&self, ctx: &Ctx<'_>) -> Result<()> {
         match self.check() {
             Ok(()) => Ok(()),
@@ -141,44 +141,45 @@ impl Host {
         }
     }
 
-    /// Takes the prelude's function that makes errors: only an error made in a script's stack knows its place.
+    /// Sets the prelude's function that creates errors. Only an error created inside the script's stack knows its
+    /// location.
     pub(super) fn fails_with<'js>(&self, ctx: &Ctx<'js>, failure: Function<'js>) {
         *self.failure.borrow_mut() = Some(Persistent::save(ctx, failure));
     }
 
-    /// Whether the script must stop, which the engine asks every few thousand steps.
+    /// Returns whether the script must stop. The engine checks this every few thousand steps.
     pub(super) fn must_stop(&self) -> bool {
         self.fatal.borrow().is_some()
-            || self.setting.is_over.load(Ordering::Relaxed)
-            || Instant::now() >= self.setting.deadline
+            || self.settings.is_over.load(Ordering::Relaxed)
+            || Instant::now() >= self.settings.deadline
     }
 
-    /// Why the script must stop, if it must.
+    /// Returns an error if the script must stop.
     pub(super) fn check(&self) -> std::result::Result<(), JavaScriptError> {
         match self.fatal.borrow().as_ref() {
             Some(error) => Err(error.clone()),
-            None if self.must_stop() => Err(JavaScriptError::timeout(&self.setting.limits)),
+            None if self.must_stop() => Err(JavaScriptError::timeout(&self.settings.limits)),
             None => Ok(()),
         }
     }
 
-    /// Ends the call: whatever the script does with the exception, it is interrupted soon.
+    /// Ends the call. Even if the script catches the exception, it is interrupted soon.
     pub(super) fn stop(&self, ctx: &Ctx<'_>, error: JavaScriptError) -> rquickjs::Error {
         let thrown = rquickjs::Exception::throw_range(ctx, &error.to_string());
         self.fatal.borrow_mut().get_or_insert(error);
         thrown
     }
 
-    /// The same for a passed limit.
+    /// Ends the call because it exceeded a limit.
     pub(super) fn stop_at(&self, ctx: &Ctx<'_>, what: String) -> rquickjs::Error {
         self.stop(ctx, JavaScriptError::Limit { what })
     }
 
-    /// Starts what takes time; returns its id, see [`Host::abort`], and the promise of its answer.
+    /// Starts an operation. Returns its id for [`Host::abort`], and a promise of its value.
     pub(super) fn start<'js>(
         self: &Rc<Self>,
         ctx: &Ctx<'js>,
-        work: impl Future<Output = Outcome> + Send + 'static,
+        work: impl Future<Output = OperationResult> + Send + 'static,
     ) -> Result<(u64, Promise<'js>)> {
         let Network { runtime, caller, .. } = self.network(ctx)?;
         let (promise, resolve, reject) = ctx.promise()?;
@@ -190,7 +191,7 @@ impl Host {
         let error = Persistent::save(ctx, error);
         let id = self.last_operation.get() + 1;
         self.last_operation.set(id);
-        let events = self.setting.events.clone();
+        let events = self.settings.events.clone();
         let task = runtime.spawn(caller.clone().run(async move {
             drop(events.send(Event::Done(id, work.await)));
         }));
@@ -201,18 +202,20 @@ impl Host {
     }
 
     fn network(&self, ctx: &Ctx<'_>) -> Result<&Network> {
-        let network = self.setting.network.as_ref();
-        network.ok_or_else(|| rquickjs::Exception::throw_type(ctx, "there are no requests while a script is checked"))
+        let network = self.settings.network.as_ref();
+        network.ok_or_else(|| {
+            rquickjs::Exception::throw_type(ctx, "a script cannot send requests while it is being checked")
+        })
     }
 
-    /// Ends an operation. Its promise stays pending; whoever aborts it has told the script already.
+    /// Aborts an operation. Its promise stays pending: the code that aborts it has already notified the script.
     pub(super) fn abort(&self, id: u64) {
         if let Some(operation) = self.operations.borrow_mut().remove(&id) {
             operation.task.abort();
         }
     }
 
-    /// Waits for a timer or an operation and lets the script know. `false` if there is nothing to wait for.
+    /// Waits for a timer or an operation and runs its callbacks. Returns `false` if there is nothing to wait for.
     pub(super) fn wait(&self, ctx: &Ctx<'_>, inbox: &Receiver<Event>) -> Result<bool> {
         let due = self.timers.borrow_mut().due();
         if let Some(timer) = due {
@@ -223,7 +226,7 @@ impl Host {
         if self.operations.borrow().is_empty() && next_timer.is_none() {
             return Ok(false);
         }
-        let until = next_timer.unwrap_or(self.setting.deadline).min(self.setting.deadline);
+        let until = next_timer.unwrap_or(self.settings.deadline).min(self.settings.deadline);
         match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Event::Done(id, outcome)) => self.settle(ctx, id, outcome)?,
             Ok(Event::Abandoned) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -231,29 +234,29 @@ impl Host {
         Ok(true)
     }
 
-    fn settle(&self, ctx: &Ctx<'_>, id: u64, outcome: Outcome) -> Result<()> {
+    fn settle(&self, ctx: &Ctx<'_>, id: u64, outcome: OperationResult) -> Result<()> {
         let Some(operation) = self.operations.borrow_mut().remove(&id) else { return Ok(()) };
         match outcome {
-            Ok(answer) => match answer(ctx) {
+            Ok(make) => match make(ctx) {
                 Ok(value) => operation.resolve.restore(ctx)?.call((value,)),
                 Err(rquickjs::Error::Exception) => operation.reject.restore(ctx)?.call((ctx.catch(),)),
                 Err(error) => Err(error),
             },
-            Err(Refusal::Rejected(message)) => {
+            Err(OperationError::Rejected(message)) => {
                 let error = operation.error.restore(ctx)?;
                 if let Some(error) = error.as_object() {
                     error.set("message", message)?;
                 }
                 operation.reject.restore(ctx)?.call((error,))
             }
-            Err(Refusal::Fatal(error)) => {
+            Err(OperationError::Fatal(error)) => {
                 self.fatal.borrow_mut().get_or_insert(error);
                 Ok(())
             }
         }
     }
 
-    /// Gives up whatever is under way. Needed before the engine is freed: it cannot free what is still held here.
+    /// Aborts everything and releases the engine's values. Must be called before the engine is freed.
     pub(super) fn clear(&self) {
         for (_, operation) in self.operations.borrow_mut().drain() {
             operation.task.abort();
@@ -262,13 +265,13 @@ impl Host {
         *self.failure.borrow_mut() = None;
     }
 
-    /// What is left of the time.
+    /// Returns the remaining time.
     fn remaining(&self) -> Duration {
-        self.setting.deadline.saturating_duration_since(Instant::now())
+        self.settings.deadline.saturating_duration_since(Instant::now())
     }
 }
 
-/// What a timer's function throws has nobody to tell; the others go on.
+/// Ignores an exception of a timer's function: nothing can handle it, and the other timers continue.
 fn ignore_exception(ctx: &Ctx<'_>, error: rquickjs::Error) -> Result<()> {
     if matches!(error, rquickjs::Error::Exception) {
         ctx.catch();
@@ -277,7 +280,7 @@ fn ignore_exception(ctx: &Ctx<'_>, error: rquickjs::Error) -> Result<()> {
     Err(error)
 }
 
-/// The object of native functions while it is made.
+/// The object with the native functions, under construction.
 pub(super) struct Functions<'a, 'js> {
     object: Object<'js>,
     pub(super) host: &'a Rc<Host>,

@@ -1,4 +1,4 @@
-//! Timers: what `setTimeout` and `setInterval` stand on.
+//! The timers behind `setTimeout` and `setInterval`.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use rquickjs::{Ctx, Function, Persistent, Result};
 
 use super::Functions;
 
-/// The timers that wait, the next one first.
+/// The active timers, the next one first.
 #[derive(Default)]
 pub(super) struct Timers {
     waiting: BTreeMap<(Instant, u64), Timer>,
@@ -21,7 +21,7 @@ struct Timer {
 }
 
 impl Timers {
-    /// The function of the timer whose time has come; an interval waits anew.
+    /// Returns the function of a timer that is due, and restarts it if it is an interval.
     pub(super) fn due(&mut self) -> Option<Persistent<Function<'static>>> {
         let now = Instant::now();
         let entry = self.waiting.first_entry().filter(|entry| entry.key().0 <= now)?;
@@ -33,21 +33,21 @@ impl Timers {
         Some(function)
     }
 
-    /// When the next one is due.
+    /// Returns when the next timer is due.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|((at, _), _)| *at)
     }
 }
 
-/// `setTimer(function, milliseconds, repeats)` returns an id for `clearTimer(id)`.
+/// Adds `setTimer(function, milliseconds, repeats)`, which returns an id, and `clearTimer(id)`.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     let host = Rc::clone(functions.host);
     functions.add("setTimer", move |ctx: Ctx<'js>, function: Function<'js>, milliseconds: f64, repeats: bool| {
-        let max = host.setting.limits.timers;
+        let max = host.settings.limits.timers;
         if host.timers.borrow().waiting.len() >= max {
             return Err(host.stop_at(&ctx, format!("more than {max} timers at once")));
         }
-        // At least a millisecond, as in browsers and Node; `NaN` and what is negative become that, too.
+        // At least a millisecond, as in browsers and Node, even for `NaN` and negative numbers.
         let delay = Duration::from_millis(milliseconds.clamp(1.0, f64::from(i32::MAX)) as u64);
         let function = Persistent::save(&ctx, function);
         let mut timers = host.timers.borrow_mut();

@@ -1,4 +1,4 @@
-//! What `URL` and `URLSearchParams` parse with: the `url` crate, by the names of the standard.
+//! Parsing for `URL` and `URLSearchParams`: the `url` crate, with the standard's names.
 //!
 //! <https://url.spec.whatwg.org/#api>
 
@@ -9,15 +9,16 @@ use super::Functions;
 use super::bytes::{Text, each_pair};
 use crate::javascript::limits::{NATIVE_BYTES, URL_BYTES};
 
-/// `parseUrl(input, base?)` and `setUrl(href, part, value)` return the parts of a URL in the order of [`parts`], or
-/// `undefined` if it is none; `parseForm(text)` and `printForm(pairs)` are of `application/x-www-form-urlencoded`.
+/// Adds `parseUrl(input, base?)` and `setUrl(href, part, value)`, which return the parts of a URL in the order of
+/// [`parts`] or `undefined` if it is invalid, and `parseForm(text)` and `printForm(pairs)` for
+/// `application/x-www-form-urlencoded`.
 pub(super) fn add<'js>(functions: &Functions<'_, 'js>) -> Result<()> {
     functions.add("parseUrl", |input: Text<URL_BYTES>, base: Option<Text<URL_BYTES>>| {
         parse(&input.0, base.as_ref().map(|base| base.0.as_str()))
     })?;
     functions.add("setUrl", |href: String, part: String, value: Text<URL_BYTES>| set(&href, &part, &value.0))?;
     functions.add("parseForm", |ctx: Ctx<'js>, text: Text| {
-        // Into the engine's memory one by one: a pair may have but two bytes.
+        // Copy them into the engine's memory one by one: a pair may be as short as two bytes.
         let pairs = Array::new(ctx)?;
         for (index, (name, value)) in form_urlencoded::parse(text.0.as_bytes()).enumerate() {
             pairs.set(index, vec![&*name, &*value])?;
@@ -39,7 +40,7 @@ fn parse(input: &str, base: Option<&str>) -> Option<Vec<String>> {
     Url::options().base_url(base.as_ref()).parse(input).ok().as_ref().map(parts)
 }
 
-/// What cannot be set stays as it was, as the standard has it; only a `href` that is no URL is an error.
+/// Sets a part of a URL. As in the standard, an invalid part is ignored; only an invalid `href` is an error.
 fn set(href: &str, part: &str, value: &str) -> Option<Vec<String>> {
     let mut url = Url::parse(href).ok()?;
     match part {
@@ -82,7 +83,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_parser_panic(input in "(https?|file|data|a)?:?/{0,3}.{0,20}", base in ".{0,9}", value in ".{0,12}") {
+        fn no_input_makes_the_parser_panic(input in "(https?|file|data|a)?:?/{0,3}.{0,20}", base in ".{0,9}", value in ".{0,12}") {
             let parsed = parse(&input, Some(&base)).or_else(|| parse(&input, None));
             for part in ["href", "protocol", "username", "password", "host", "hostname", "port", "pathname", "search", "hash"] {
                 let href = parsed.as_ref().map_or("https://example.com/", |parts| &parts[0]);

@@ -1,6 +1,6 @@
-// What `import axios from 'axios'` gives to a connector: the documented behaviour of axios 1.x over the global `fetch`.
+// The module behind `import axios from 'axios'`: the documented behavior of axios 1.x, on top of the global `fetch`.
 //
-// tests/servers/axios-calls.mjs holds it to the real axios. tests/tests/interop/axios.rs says what differs, and why.
+// tests/servers/axios-calls.mjs compares it with the real axios. tests/tests/interop/axios.rs lists the differences and why.
 
 import { buildUri } from "./axios/uri.js";
 import { CancelToken } from "./axios/cancel.js";
@@ -11,7 +11,7 @@ import { formToJSON, toFormData } from "./axios/form.js";
 import { AxiosHeaders } from "./axios/headers.js";
 import { HttpStatusCode } from "./axios/status.js";
 
-// The version of axios that the behaviour follows.
+// The version of axios whose behavior this module follows.
 const VERSION = "1.21.1";
 
 class Interceptors {
@@ -35,7 +35,7 @@ class Interceptors {
     for (const handler of this.#handlers.values()) visit(handler);
   }
 
-  // Those that want this request; without one, all.
+  // Returns the handlers for this request, or all of them if there is no request.
   for(config) {
     return [...this.#handlers.values()].filter(
       ({ runWhen }) => typeof runWhen !== "function" || !config || runWhen(config),
@@ -50,7 +50,7 @@ class Axios {
   }
 
   async request(first, second) {
-    // Once the first await is over, a stack does not lead to the caller any more.
+    // Capture the stack now: after the first await, it no longer shows the caller.
     const { stack: caller } = new Error();
     const given = typeof first === "string" ? { ...second, url: first } : (first ?? {});
     const config = mergeConfig(this.defaults, given);
@@ -75,7 +75,7 @@ class Axios {
   }
 }
 
-// The common headers and those of the method lie below the request's own.
+// The request's own headers take precedence over the common headers and the method's headers.
 function requestHeaders({ headers = {}, method }) {
   const isBucket = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const own = Object.entries(headers).filter(
@@ -111,7 +111,7 @@ for (const method of ["post", "put", "patch"]) {
   };
 }
 
-// An instance is a function with everything that an `Axios` has.
+// An instance is a function with all members of an `Axios`.
 function createInstance(config) {
   const context = new Axios(config);
   const instance = (...parameters) => context.request(...parameters);

@@ -1,4 +1,4 @@
-// `import { Buffer } from "buffer"`.
+// The module behind `import { Buffer } from "buffer"`.
 
 import { Blob, File } from "larder:prelude/blob.js";
 import { Buffer } from "larder:prelude/buffer.js";

@@ -1,4 +1,4 @@
-// https://nodejs.org/docs/latest-v20.x/api/crypto.html: hashes, HMAC, signatures and random values.
+// The part of https://nodejs.org/docs/latest-v20.x/api/crypto.html for hashes, HMAC, signatures and random values.
 
 import { Buffer } from "larder:prelude/buffer.js";
 import { concat, copy, isBytes, pack, unpack } from "larder:prelude/bytes.js";
@@ -40,10 +40,10 @@ function hashNamed(name, message, Kind = Error) {
     .replace(/^rsa-|withrsaencryption$/, "")
     .replace("sha-", "sha");
   if (plain in SIZES) return plain;
-  throw coded(Kind, "ERR_CRYPTO_INVALID_DIGEST", `${message}: ${name}; there is ${Object.keys(SIZES).join(", ")}`);
+  throw coded(Kind, "ERR_CRYPTO_INVALID_DIGEST", `${message}: ${name}; use one of ${Object.keys(SIZES).join(", ")}`);
 }
 
-/** What is given in parts, and used once. */
+/** Data that is passed in parts and used once. */
 class Parts {
   #parts = [];
   #isOver = false;
@@ -159,7 +159,7 @@ export class KeyObject {
 
   constructor(token, key) {
     if (token !== internal)
-      throw new TypeError("Keys are made by createPrivateKey, createPublicKey and createSecretKey");
+      throw new TypeError("Use createPrivateKey, createPublicKey or createSecretKey to create a key");
     this.#key = key;
   }
   get type() {
@@ -182,7 +182,7 @@ export const createSecretKey = (key, encoding) =>
 export const createPrivateKey = (key) => keyOf(key, "private");
 export const createPublicKey = (key) => keyOf(key, "public");
 
-/** A key as PEM, DER, JWK or an object with options. The public part of a private key is a public key. */
+/** Parses a key in PEM, DER or JWK, or an object with options. For a public key, a private key works, too. */
 function keyOf(given, type) {
   const { key = given, format = "pem" } = typeof given === "object" && !isBytes(given) ? given : {};
   if (key instanceof KeyObject) return key;
@@ -191,7 +191,7 @@ function keyOf(given, type) {
   const [, label, body] = PEM.exec(isBytes(key) ? Buffer.from(key).toString() : `${key}`) ?? [];
   if (!label)
     throw coded(Error, "ERR_OSSL_UNSUPPORTED", "The key is not in PEM format: it has no line -----BEGIN … KEY-----");
-  if (/ENCRYPTED/.test(label + body)) throw coded(Error, "ERR_OSSL_UNSUPPORTED", "An encrypted key is not supported");
+  if (/ENCRYPTED/.test(label + body)) throw coded(Error, "ERR_OSSL_UNSUPPORTED", "Encrypted keys are not supported");
   const found = /PRIVATE/.test(label) ? "private" : "public";
   if (type === "private" && found === "public")
     throw coded(Error, "ERR_OSSL_UNSUPPORTED", "The key is public, not private");
@@ -200,7 +200,7 @@ function keyOf(given, type) {
 
 const PEM = /-----BEGIN ([A-Z ]*(?:PRIVATE|PUBLIC) KEY)-----([^-]*)-----END \1-----/;
 
-/** What the native side calls the scheme, and the key. */
+/** Returns the native name of the scheme, and the key. */
 function prepared(given, type, hash) {
   const key = keyOf(given, type);
   const { padding = constants.RSA_PKCS1_PADDING, saltLength, dsaEncoding } = given;
@@ -209,7 +209,7 @@ function prepared(given, type, hash) {
   const isOfHash = saltLength === constants.RSA_PSS_SALTLEN_DIGEST || saltLength === SIZES[hash];
   if (padding === constants.RSA_PKCS1_PSS_PADDING && isOfHash) return ["rsa-pss", derOf(key)];
   throw new Error(
-    "The padding is not supported; there is RSA_PKCS1_PADDING, and RSA_PKCS1_PSS_PADDING with the saltLength RSA_PSS_SALTLEN_DIGEST",
+    "The padding is not supported; use RSA_PKCS1_PADDING, or RSA_PKCS1_PSS_PADDING with the saltLength RSA_PSS_SALTLEN_DIGEST",
   );
 }
 
@@ -219,7 +219,7 @@ export function randomBytes(size, callback) {
   queueMicrotask(() => callback(null, bytes));
 }
 
-/** A number from `min` up to but not including `max`. */
+/** Returns a random number from `min` up to but not including `max`. */
 export function randomInt(min, max, callback) {
   if (max === undefined || typeof max === "function") [min, max, callback] = [0, min, max];
   const range = max - min;
@@ -230,7 +230,7 @@ export function randomInt(min, max, callback) {
       "min and max must be safe integers, max > min, and less than 2 ** 48 apart",
     );
   }
-  // What lies above the last multiple of the range would make small numbers likelier.
+  // Numbers above the last multiple of the range would bias the result toward small numbers.
   const limit = 2 ** 48 - (2 ** 48 % range);
   let number;
   do number = randomBytes(6).readUIntBE(0, 6);

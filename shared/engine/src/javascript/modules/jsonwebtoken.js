@@ -1,6 +1,6 @@
-// What `import jwt from 'jsonwebtoken'` gives to a connector: the documented behaviour of jsonwebtoken 9 over node's crypto.
+// The module behind `import jwt from 'jsonwebtoken'`: the documented behavior of jsonwebtoken 9, on top of Node's crypto.
 //
-// tests/servers/jwt-calls.mjs holds it to the real one.
+// tests/servers/jwt-calls.mjs compares it with the real one.
 
 import crypto from "crypto";
 
@@ -34,13 +34,13 @@ export class NotBeforeError extends JsonWebTokenError {
   }
 }
 
-// `sign(payload, key, options)` returns the token; with a callback, it gets (error, token).
+// `sign(payload, key, options)` returns the token. A callback gets (error, token).
 export function sign(payload, key, options, callback) {
   if (typeof options === "function") return sign(payload, key, {}, options);
   return settle(callback, () => makeToken(payload, key, options ?? {}));
 }
 
-// `verify(token, key, options)` returns the payload; with a callback, it gets (error, payload), and the key may be a function.
+// `verify(token, key, options)` returns the payload. A callback gets (error, payload); then the key may be a function.
 export function verify(token, key, options, callback) {
   if (typeof options === "function") return verify(token, key, {}, options);
   const given = { ...options };
@@ -58,7 +58,7 @@ export function verify(token, key, options, callback) {
   });
 }
 
-// The payload, not verified; with `complete`, {header, payload, signature}. Null if it is no token.
+// Returns the payload without verifying it, or {header, payload, signature} with `complete`. Null for invalid tokens.
 export function decode(token, options) {
   const read = split(token, options);
   if (!read) return null;
@@ -150,7 +150,7 @@ function makeToken(payload, key, options) {
 
   const text = isClaims || (typeof payload !== "string" && !Buffer.isBuffer(payload)) ? JSON.stringify(claims) : claims;
   const unsigned = `${base64url(JSON.stringify(header))}.${base64url(text)}`;
-  // The header's own word counts, as it does for who verifies.
+  // Use the header's algorithm, as the verifier will.
   return `${unsigned}.${signature(unsigned, signing, header.alg)}`;
 }
 
@@ -199,7 +199,7 @@ const UNITS = [
   [/^(years?|yrs?|y)$/i, 31_557_600_000],
 ];
 
-// The time in seconds that is `span` (seconds, or such as `2 days`) after `time`.
+// Returns the time in seconds `span` (seconds, or a string like `2 days`) after `time`.
 function after(span, time) {
   if (typeof span === "number") return time + span;
   const [, amount, unit] = /^(-?(?:\d+)?\.?\d+) *([a-z]*)$/i.exec(span) ?? [];
@@ -305,14 +305,14 @@ function signingKey(key, algorithm, options) {
   return signing;
 }
 
-// A key as a KeyObject: PEM or a KeyObject is itself, all else a secret.
+// Converts a key to a KeyObject: PEM to a private or public key, everything else to a secret key.
 function keyOf(key, type) {
   if (key.asymmetricKeyType || key.type === "secret") return key;
   try {
     return type === "private" ? crypto.createPrivateKey(key) : crypto.createPublicKey(key);
   } catch (error) {
     const isText = isString(key) || ArrayBuffer.isView(key);
-    // PEM that cannot be read must not pass for a secret: public keys are known to everybody.
+    // Never use unreadable PEM as a secret: public keys are public.
     if (isText && !Buffer.from(key).includes("-----BEGIN ")) return crypto.createSecretKey(Buffer.from(key));
     if (type === "public") throw new JsonWebTokenError(`secretOrPublicKey is not valid key material: ${error.message}`);
     if (!isText) throw new Error(`secretOrPrivateKey is not valid key material: ${error.message}`);
@@ -363,7 +363,7 @@ function scheme(key, algorithm) {
 
 const base64url = (text) => Buffer.from(text, "utf8").toString("base64url");
 
-// The parts of a token; the payload is parsed as JSON where that is what it is.
+// Splits a token into its parts. Parses the payload if it is JSON.
 function split(token, options) {
   const [, head, body, given] = /^([\w-]+)\.([\w-]*)\.([\w-]*)$/.exec(token) ?? [];
   const header = head && json(Buffer.from(head, "base64url").toString());

@@ -6,7 +6,7 @@ export function unescape(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    // What is no UTF-8 becomes U+FFFD.
+    // Invalid UTF-8 becomes U+FFFD.
     return new URLSearchParams(`x=${text.replace(/[+&=]/g, encodeURIComponent)}`).get("x");
   }
 }

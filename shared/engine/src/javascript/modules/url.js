@@ -1,4 +1,4 @@
-// https://nodejs.org/docs/latest-v20.x/api/url.html, with the older `parse`, `format` and `resolve` in their common uses.
+// https://nodejs.org/docs/latest-v20.x/api/url.html, including common uses of the legacy `parse`, `format` and `resolve`.
 
 import * as querystring from "querystring";
 import { URL, URLSearchParams } from "larder:prelude/url.js";
@@ -6,7 +6,7 @@ import { URL, URLSearchParams } from "larder:prelude/url.js";
 const FORM = /^\s*(?:([a-z][a-z0-9+.-]*:))?(?:(\/\/)(?:([^/?#]*)@)?([^/?#@]*))?([^?#]*)(\?[^#]*)?(#.*)?$/is;
 const PART_OF_HOST = /^(.*?)(?::(\d*))?$/s;
 
-/** The parts of a URL, absolute or not, null where there is none. */
+/** Returns the parts of an absolute or relative URL. Missing parts are null. */
 export function parse(text, parseQuery = false, slashesDenoteHost = false) {
   if (typeof text !== "string") {
     throw Object.assign(new TypeError('The "url" argument must be of type string'), { code: "ERR_INVALID_ARG_TYPE" });
@@ -36,7 +36,7 @@ export function parse(text, parseQuery = false, slashesDenoteHost = false) {
   return parts;
 }
 
-/** The text of a URL, of a URL's parts, or of a URL without some of its parts. */
+/** Formats a URL or its parts as a string, optionally without some of them. */
 export function format(url, { auth = true, fragment = true, search = true } = {}) {
   if (typeof url === "string") return parse(url).href;
   if (url instanceof URL) {
@@ -59,7 +59,7 @@ export function format(url, { auth = true, fragment = true, search = true } = {}
   return `${protocol}${hasSlashes ? "//" : ""}${host}${path}${after("?", query).replace(/#/g, "%23")}${after("#", url.hash)}`;
 }
 
-/** Where a link leads that stands on the page `from`. */
+/** Resolves a link on the page `from`. */
 export function resolve(from, to) {
   const nowhere = "resolve://nowhere";
   const url = new URL(to, new URL(from, `${nowhere}/`));

@@ -1,8 +1,8 @@
-// https://nodejs.org/docs/latest-v20.x/api/util.html, as far as small libraries use it.
+// The part of https://nodejs.org/docs/latest-v20.x/api/util.html that small libraries use.
 
 import { TextDecoder, TextEncoder } from "larder:prelude/encoding.js";
 
-/** A function with a callback as one that gives a promise. */
+/** Converts a function with a callback to one that returns a promise. */
 export function promisify(original) {
   if (typeof original !== "function") {
     throw Object.assign(new TypeError('The "original" argument must be of type function'), {
@@ -20,7 +20,7 @@ export function promisify(original) {
 }
 promisify.custom = Symbol.for("nodejs.util.promisify.custom");
 
-/** The reverse. */
+/** Converts a function that returns a promise to one with a callback. */
 export function callbackify(original) {
   return function (...args) {
     const callback = args.pop();
@@ -32,7 +32,7 @@ export function callbackify(original) {
   };
 }
 
-/** A value as text, on one line, for messages and logs. */
+/** Formats a value on one line, for messages and logs. */
 export function inspect(value, { depth = 2 } = {}) {
   return shown(value, depth, []);
 }
@@ -74,7 +74,7 @@ const quoted = (text) => {
   return quote + (quote === "'" ? inside.replace(/'/g, "\\'") : inside) + quote;
 };
 
-/** printf with %s, %d, %i, %f, %j, %o, %O and %%. */
+/** Formats a string like printf, with %s, %d, %i, %f, %j, %o, %O and %%. */
 export function format(first, ...rest) {
   const plain = (value) => (typeof value === "string" ? value : inspect(value));
   if (typeof first !== "string") return [first, ...rest].map(plain).join(" ");
@@ -97,7 +97,7 @@ export function inherits(constructor, parent) {
   Object.setPrototypeOf(constructor.prototype, parent.prototype);
 }
 
-/** The function itself: nobody would read the warning. */
+/** Returns the function itself: nobody would read the warning. */
 export const deprecate = (fn) => fn;
 
 export { TextDecoder, TextEncoder };

@@ -1,4 +1,4 @@
-// apiClient: requests that Larder addresses and authenticates.
+// apiClient: Larder adds the base URI and the authentication to its requests.
 const { stringify, parse } = JSON;
 const { apply } = Reflect;
 const { toUpperCase } = String.prototype;
@@ -9,7 +9,7 @@ const METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
 export function makeApiClient(host, globalThis) {
   const { openApi, apiRequest } = host;
 
-  // `config`: what makeApiClient returned; a client of its own making is used as it is.
+  // `config` is the result of makeApiClient. If it is a client itself, it is used as it is.
   return function apiClient(config) {
     if (!isObject(config)) throw new TypeError("makeApiClient must return an object");
     if (typeof config.get === "function" || typeof config.request === "function") return config;
@@ -17,7 +17,7 @@ export function makeApiClient(host, globalThis) {
     const id = openApi(stringify(settings));
 
     async function send(request) {
-      // Made now, since the stack shows the caller's place only until the first await.
+      // Create it now: the stack shows the caller only until the first await.
       const error = new Error("");
       let { options, ...sent } = request;
       if (typeof settings.dynamicOptions === "function") {
@@ -65,13 +65,13 @@ export function makeApiClient(host, globalThis) {
     return client;
   };
 
-  // Members of the second win.
+  // Members of `second` take precedence.
   function merge(first, second) {
     if (!first) return second;
     return { ...first, ...second };
   }
 
-  // Takes a body that is not JSON out of the request, as bytes.
+  // Removes a body that is not JSON from the request and returns it as bytes.
   async function encode(request) {
     const { data } = request;
     if (!isObject(data)) return undefined;
@@ -115,7 +115,7 @@ function upper(method) {
   return apply(toUpperCase, method, []);
 }
 
-// Gives an error what the request failed with.
+// Copies the failure of a request to an error.
 function fill(error, { message, type, key, data }) {
   error.message = `${message ?? "the request failed"}`;
   error.type = type;

@@ -3,7 +3,7 @@
 import { concat, copy, isBytes, text } from "./bytes.js";
 import { decode, encode } from "./encoding.js";
 
-/** The bytes of a Blob, not copied. */
+/** Returns the bytes of a Blob without copying them. */
 export let bytesOf;
 
 export class Blob {
@@ -59,7 +59,7 @@ export class File extends Blob {
   #lastModified;
 
   constructor(parts, name, { type, lastModified = Date.now() } = {}) {
-    if (arguments.length < 2) throw new TypeError("A File needs its parts and its name");
+    if (arguments.length < 2) throw new TypeError("A File requires parts and a name");
     super(parts, { type });
     this.#name = text(name);
     this.#lastModified = Math.trunc(lastModified) || 0;
@@ -79,7 +79,7 @@ export class FormData {
   #list = [];
 
   constructor(form) {
-    if (form !== undefined) throw new TypeError("A FormData is not made of another");
+    if (form !== undefined) throw new TypeError("FormData cannot be constructed from a form");
   }
   append(...entry) {
     this.#list.push(pair(entry));
@@ -125,10 +125,10 @@ export class FormData {
 
 /** https://xhr.spec.whatwg.org/#create-an-entry */
 function pair(entry) {
-  if (entry.length < 2) throw new TypeError("An entry of a FormData is a name and a value");
+  if (entry.length < 2) throw new TypeError("A FormData entry requires a name and a value");
   const [name, value, filename] = entry;
   if (!(value instanceof Blob)) {
-    if (entry.length > 2) throw new TypeError("Only a Blob has a file name");
+    if (entry.length > 2) throw new TypeError("Only a Blob can have a file name");
     return [text(name), text(value)];
   }
   if (value instanceof File && filename === undefined) return [text(name), value];
@@ -136,7 +136,7 @@ function pair(entry) {
   return [text(name), new File([value], filename ?? "blob", { type: value.type, lastModified })];
 }
 
-/** A FormData as the body of a request. https://html.spec.whatwg.org/#multipart-form-data */
+/** Encodes a FormData as the body of a request. https://html.spec.whatwg.org/#multipart-form-data */
 export function multipart(form, boundary) {
   const parts = [];
   for (const [name, value] of form) {

@@ -1,18 +1,18 @@
-// What Request and Response have in common. https://fetch.spec.whatwg.org/#body-mixin
+// The common part of Request and Response. https://fetch.spec.whatwg.org/#body-mixin
 
 import { Blob, FormData, bytesOf, multipart } from "./blob.js";
 import { copy, isBytes, text } from "./bytes.js";
 import { decode, encode } from "./encoding.js";
 import { URLSearchParams } from "./url.js";
 
-/** Bytes that nobody else holds: a body as it is, without a type. */
+/** Bytes that nothing else refers to: a body that needs no copying and has no type. */
 export class Owned {
   constructor(bytes) {
     this.bytes = bytes;
   }
 }
 
-/** A body's bytes and its Content-Type, of whatever a script may send. https://fetch.spec.whatwg.org/#concept-bodyinit-extract */
+/** Returns a body's bytes and Content-Type. https://fetch.spec.whatwg.org/#concept-bodyinit-extract */
 export function extract(body) {
   if (body === null || body === undefined) return [null, null];
   if (body instanceof Owned) return [body.bytes, null];
@@ -26,9 +26,9 @@ export function extract(body) {
   return [encode(text(body)), "text/plain;charset=UTF-8"];
 }
 
-/** Takes the bytes of a body, null if it has none. */
+/** Consumes a body and returns its bytes, or null if it has none. */
 export let take;
-/** The bytes of a body that stays as it is. */
+/** Returns a body's bytes without consuming it. */
 export let peek;
 
 export class Body {
@@ -71,7 +71,7 @@ export class Body {
   async formData() {
     const type = this.headers.get("content-type") ?? "";
     if (!/^\s*application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) {
-      throw new TypeError(`formData() reads application/x-www-form-urlencoded, not "${type}"`);
+      throw new TypeError(`formData() only supports application/x-www-form-urlencoded, not "${type}"`);
     }
     const form = new FormData();
     for (const [name, value] of new URLSearchParams(await this.text())) form.append(name, value);

@@ -1,4 +1,4 @@
-// Node's Buffer: a Uint8Array that knows encodings. https://nodejs.org/docs/latest-v20.x/api/buffer.html
+// Node's Buffer: a Uint8Array with encodings. https://nodejs.org/docs/latest-v20.x/api/buffer.html
 
 import { concat, isBytes, pack, text, view } from "./bytes.js";
 
@@ -42,7 +42,7 @@ function textOf(bytes, encoding) {
 export class Buffer extends Uint8Array {
   static poolSize = 8192;
 
-  /** `new Buffer(…)` is what old libraries write for `Buffer.from` and `Buffer.alloc`. */
+  /** Old libraries use `new Buffer(…)` instead of `Buffer.from` and `Buffer.alloc`. */
   constructor(value, ...rest) {
     if (!isComplete) complete();
     if (typeof value === "string") super(bytesOf(value, rest[0]).buffer);
@@ -131,7 +131,7 @@ export class Buffer extends Uint8Array {
     let bytes = bytesOf(value, encoding);
     if (bytes.length > room) {
       bytes = bytes.subarray(0, room);
-      // No part of a character is written.
+      // Do not write a partial character.
       if (known(encoding) === "utf8")
         bytes = bytes.subarray(0, bytes.length - host.decode("utf-8", pack(bytes), false, true, true).rest);
     }
@@ -233,7 +233,7 @@ const typed = (message) => Object.assign(new TypeError(message), { code: "ERR_IN
 
 let isComplete = false;
 
-/** Adds readInt32BE, writeDoubleLE and so on: what a DataView has, under Node's names. Too many to make for every script. */
+/** Adds DataView's methods under Node's names, like readInt32BE. Done on first use: they are too many for every script. */
 function complete() {
   isComplete = true;
   for (const verb of ["read", "write"]) {

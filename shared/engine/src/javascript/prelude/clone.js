@@ -4,7 +4,7 @@ import { isBytes } from "./bytes.js";
 
 const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
-/** A deep copy: of objects, arrays, Map, Set, Date, RegExp, errors, buffers and their views. */
+/** Returns a deep copy of objects, arrays, Map, Set, Date, RegExp, errors, buffers and their views. */
 export function structuredClone(value, { transfer = [] } = {}) {
   const seen = new Map();
   const made = copyOf(value, seen);

@@ -1,7 +1,7 @@
-// console: lines for the caller of the function. Objects are shown in the manner of Node, only shallower.
+// console: lines for the function's caller. Objects look like in Node, but with less depth.
 const MAX_DEPTH = 4;
 const MAX_ITEMS = 100;
-// More than what is kept of a line and the longest piece of a secret that is looked for in it.
+// More than the maximum length of a line plus the maximum length of a secret's pattern.
 const MAX_LENGTH = 4000;
 
 const { apply, ownKeys } = Reflect;

@@ -1,8 +1,8 @@
-// The Web Crypto API as far as signing goes. https://w3c.github.io/webcrypto/
+// The part of the Web Crypto API for hashing and signing. https://w3c.github.io/webcrypto/
 
 import { isBytes, pack, unpack, view } from "./bytes.js";
 
-/** The native functions, for the module `crypto`. */
+/** The native functions, for the `crypto` module. */
 export let native;
 
 const HASHES = { "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512" };
@@ -13,7 +13,7 @@ const failure = (name, message) => new DOMException(message, name);
 const unsupported = (what) =>
   failure(
     "NotSupportedError",
-    `${what} is not supported; there is digest with ${Object.keys(HASHES).join(", ")}, and importKey, sign and verify with HMAC, RSASSA-PKCS1-v1_5, RSA-PSS and ECDSA`,
+    `${what} is not supported; use digest with ${Object.keys(HASHES).join(", ")}, or importKey, sign and verify with HMAC, RSASSA-PKCS1-v1_5, RSA-PSS or ECDSA`,
   );
 
 const named = (algorithm) => (typeof algorithm === "string" ? { name: algorithm } : { ...algorithm });
@@ -82,14 +82,14 @@ export class SubtleCrypto {
     }
     const { type, kind, bits, der } = read(format, data);
     if (kind !== (name === "ECDSA" ? namedCurve : "RSA"))
-      throw failure("DataError", `The key is not one of ${namedCurve ?? "RSA"}`);
+      throw failure("DataError", `The key is not of type ${namedCurve ?? "RSA"}`);
     const details = name === "ECDSA" ? { namedCurve } : { modulusLength: bits, hash: { name: hashOf(hash) } };
     return newKey({ ...parts, type, algorithm: { name, ...details }, bytes: der });
   }
 
   async generateKey(algorithm, extractable, usages) {
     const { name, hash, length } = named(algorithm);
-    if (canonical(name) !== "HMAC") throw unsupported(`Making a key for ${name}`);
+    if (canonical(name) !== "HMAC") throw unsupported(`Generating a key for ${name}`);
     const hashed = hashOf(hash);
     const bytes = native.random(length === undefined ? BLOCKS[hashed] : Math.ceil(length / 8));
     return hmacKey(pack(bytes), hashed, { extractable: Boolean(extractable), usages: [...usages] });
@@ -139,7 +139,7 @@ function read(format, data) {
   }
 }
 
-/** What the native side calls the algorithm and the hash with which `key` is used. */
+/** Returns the native names of the scheme and the hash for using `key`. */
 function schemeOf(algorithm, key, usage) {
   const { name: given, hash, saltLength } = named(algorithm);
   const name = canonical(given);

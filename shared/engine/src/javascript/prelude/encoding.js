@@ -4,10 +4,10 @@ import { concat, pack, part, text, view } from "./bytes.js";
 
 let host;
 
-/** The UTF-8 of a text. */
+/** Encodes a string as UTF-8. */
 export const encode = (value) => new Uint8Array(host.encode(text(value), "utf8"));
 
-/** The text of UTF-8, with U+FFFD for what is not; a byte order mark is left off. */
+/** Decodes UTF-8, with U+FFFD for invalid bytes and without a byte order mark. */
 export const decode = (bytes) => host.decode("utf-8", pack(bytes), false, false, false).text;
 
 export class TextEncoder {
@@ -63,7 +63,7 @@ export class TextDecoder {
     this.#encoding = Object.keys(LABELS).find((name) => LABELS[name].includes(wanted));
     if (!this.#encoding) {
       const error = new RangeError(
-        `The "${label}" encoding is not supported; there is ${Object.keys(LABELS).join(", ")}`,
+        `The "${label}" encoding is not supported; use one of ${Object.keys(LABELS).join(", ")}`,
       );
       throw Object.assign(error, { code: "ERR_ENCODING_NOT_SUPPORTED" });
     }

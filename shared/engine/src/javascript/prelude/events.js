@@ -3,7 +3,7 @@
 let begin;
 let stopped;
 
-/** https://dom.spec.whatwg.org/#event, without a tree to bubble in. */
+/** https://dom.spec.whatwg.org/#event, without bubbling: there is no tree. */
 export class Event {
   #type;
   #init;
@@ -65,7 +65,7 @@ export class Event {
   }
 }
 
-/** https://dom.spec.whatwg.org/#eventtarget. An error in a listener is written to the console. */
+/** https://dom.spec.whatwg.org/#eventtarget. Errors in listeners are logged to the console. */
 export class EventTarget {
   #listeners = [];
 
@@ -113,7 +113,7 @@ const same = (a) => (b) => a.type === b.type && a.callback === b.callback && a.c
 const internal = {};
 let newSignal;
 let abort;
-/** Calls `run` when `signal` aborts, before its listeners; gives what takes `run` off again. */
+/** Calls `run` when `signal` aborts, before its listeners. Returns a function that removes `run`. */
 export let onAbort;
 
 /** https://dom.spec.whatwg.org/#interface-AbortSignal */

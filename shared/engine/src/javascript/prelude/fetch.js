@@ -1,4 +1,4 @@
-// Request, Response and fetch. https://fetch.spec.whatwg.org/; the network is native.
+// Request, Response and fetch. https://fetch.spec.whatwg.org/. The network access is native.
 
 import { Body, Owned, extract, peek, take } from "./body.js";
 import { encode } from "./encoding.js";
@@ -13,7 +13,7 @@ const { apply } = Reflect;
 const USUAL_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
 const REDIRECTS = ["follow", "error", "manual"];
 
-/** An option of `fetch` for the modules that come with the engine: a GET may have a body, as HTTP allows. */
+/** An option of `fetch` for the included modules: GET requests may have a body, as HTTP allows. */
 export const bodyOnGet = Symbol.for("larder.bodyOnGet");
 
 export class Request extends Body {
@@ -40,9 +40,10 @@ export class Request extends Body {
     this.#method = method;
     this.#headers = headers;
     this.#redirect = init.redirect ?? from?.#redirect ?? "follow";
-    if (!REDIRECTS.includes(this.#redirect)) throw new TypeError(`Request: redirect is one of ${REDIRECTS.join(", ")}`);
+    if (!REDIRECTS.includes(this.#redirect))
+      throw new TypeError(`Request: redirect must be one of ${REDIRECTS.join(", ")}`);
     const signal = init.signal === undefined ? from?.#signal : init.signal;
-    if (signal && !(signal instanceof AbortSignal)) throw new TypeError("Request: signal is an AbortSignal");
+    if (signal && !(signal instanceof AbortSignal)) throw new TypeError("Request: signal must be an AbortSignal");
     this.#signal = signal ? AbortSignal.any([signal]) : new AbortController().signal;
   }
 
@@ -104,7 +105,7 @@ export class Response extends Body {
   static {
     received = ({ status, statusText, headers, url, redirected, type, bytes }) => {
       const response = new Response(bytes && new Owned(bytes), { headers });
-      // As it came: an API may answer with a status that a script could not make, such as 999.
+      // Set it directly: an API may return a status that the constructor rejects, like 999.
       response.#status = status;
       response.#statusText = statusText;
       response.#url = url;
@@ -182,7 +183,7 @@ export class Response extends Body {
   }
 }
 
-/** https://fetch.spec.whatwg.org/#fetch-method. What fails rejects with a TypeError that tells why. */
+/** https://fetch.spec.whatwg.org/#fetch-method. Rejects with a TypeError whose message has the reason. */
 export function fetch(input, init) {
   return new Promise((resolve, reject) => {
     const request = new Request(input, init);

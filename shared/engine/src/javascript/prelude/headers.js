@@ -2,7 +2,7 @@
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
-/** The headers as [name, value] pairs, names as they were given first, in the order in which they were given. */
+/** Returns the headers as [name, value] pairs, with their original names and in their original order. */
 export let listOf;
 
 export class Headers {
@@ -15,12 +15,12 @@ export class Headers {
   constructor(init) {
     if (init === undefined) return;
     if (init === null || typeof init !== "object") {
-      throw new TypeError("Headers are made of an object, of [name, value] pairs or of Headers");
+      throw new TypeError("Headers must be an object, [name, value] pairs, or Headers");
     }
     const pairs = typeof init[Symbol.iterator] === "function" ? init : Object.entries(init);
     for (const pair of pairs) {
       const parts = [...pair];
-      if (parts.length !== 2) throw new TypeError("A header is a pair of a name and a value");
+      if (parts.length !== 2) throw new TypeError("A header must be a [name, value] pair");
       this.append(parts[0], parts[1]);
     }
   }
@@ -86,13 +86,13 @@ function checkedName(name) {
   return `${name}`;
 }
 
-// The value may be a key, so that the error does not repeat it.
+// The error does not contain the value, which may be a key.
 function checkedValue(value, name) {
   const trimmed = `${value}`.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
   const found = /[\0\r\n]|[^\0-\xff]/.exec(trimmed)?.[0];
   if (found !== undefined) {
-    const what = found === "\r" || found === "\n" ? "a line break" : "a character that no header can hold";
-    throw new TypeError(`The value of the header ${name} is invalid: it has ${what} in it.`);
+    const what = found === "\r" || found === "\n" ? "a line break" : "a character that is not allowed in headers";
+    throw new TypeError(`The value of the header ${name} is invalid: it contains ${what}.`);
   }
   return trimmed;
 }

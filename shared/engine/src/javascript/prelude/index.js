@@ -1,4 +1,4 @@
-// Puts the globals in place. Each file exports `make(host, globalThis)`, which returns the globals that it adds.
+// Defines the globals. Each file exports `make(host, globalThis)`, which returns the globals to add.
 import { make as makeConsole } from "./console.js";
 import { make as makeTimers } from "./timers.js";
 import { make as makeBytes } from "./bytes.js";
@@ -28,8 +28,8 @@ const parts = [
   makeClone,
 ];
 
-// `host` holds the native functions; nothing that a script can reach may hold it.
-// What is returned is for the engine alone.
+// `host` contains the native functions. Nothing that a script can reach may refer to it.
+// The result is only for the engine.
 export default function install(host, globalThis) {
   Object.freeze(host);
   for (const make of parts) {
@@ -38,9 +38,9 @@ export default function install(host, globalThis) {
       Object.defineProperty(globalThis, name, { value: globals[name], writable: true, configurable: true });
     }
   }
-  // Call sites would hand out the functions of the prelude.
+  // Call sites would expose the prelude's functions.
   Object.defineProperty(Error, "prepareStackTrace", { get() {}, set() {}, configurable: false });
-  // The engine leaks any other value that it gets here.
+  // The engine leaks values of other types.
   const { get, set } = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit");
   const setLimit = (limit) => {
     if (typeof limit === "number") apply(set, Error, [limit]);
@@ -49,7 +49,7 @@ export default function install(host, globalThis) {
   return {
     apiClient: makeApiClient(host, globalThis),
     call: async (fn, argument) => await fn(argument),
-    // Of an operation that may fail later: its stack tells where the script began it.
+    // The error of an operation that may fail later. Its stack shows where the script started the operation.
     failure: () => new TypeError(""),
   };
 }

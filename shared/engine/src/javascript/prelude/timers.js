@@ -1,4 +1,4 @@
-// setTimeout and its kin, over the engine's own timers.
+// setTimeout and related functions, on top of the native timers.
 export function make(host) {
   const { setTimer, clearTimer } = host;
   const { apply } = Reflect;

@@ -1,4 +1,4 @@
-// URL and URLSearchParams. https://url.spec.whatwg.org/; the parsing is native.
+// URL and URLSearchParams. https://url.spec.whatwg.org/. The parsing is native.
 
 import { text } from "./bytes.js";
 
@@ -10,7 +10,7 @@ export class URLSearchParams {
   #changed = () => {};
 
   static {
-    /** Parameters that follow `query` and tell of their changes; gives them and what sets them anew. */
+    /** Returns parameters that call `changed` when they change, and a function that sets them to another query. */
     watch = (query, changed) => {
       const params = new URLSearchParams(query);
       params.#changed = changed;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_function_gets_its_arguments_and_its_result_comes_back() {
+async fn a_function_gets_arguments_and_returns_a_result() {
     let script = script("export default async function ({ a }) { console.log('hi', { a }); return { b: a + 1 } }");
     let returned = call(&script, json!({"a": 1})).await.unwrap();
     assert_eq!(returned.value, Some(json!({"b": 2})));
@@ -11,7 +11,7 @@ async fn a_function_gets_its_arguments_and_its_result_comes_back() {
 }
 
 #[tokio::test]
-async fn results_are_what_json_stringify_makes_of_them() {
+async fn results_are_converted_by_json_stringify() {
     for (expression, expected) in [
         ("undefined", None),
         ("null", Some(json!(null))),
@@ -27,7 +27,7 @@ async fn results_are_what_json_stringify_makes_of_them() {
 }
 
 #[tokio::test]
-async fn results_that_are_not_json_are_refused() {
+async fn results_that_are_not_json_are_rejected() {
     for (expression, expected) in [
         ("() => 1", "function"),
         ("Symbol()", "symbol"),
@@ -40,7 +40,7 @@ async fn results_that_are_not_json_are_refused() {
 }
 
 #[tokio::test]
-async fn an_error_names_the_place_in_the_connectors_own_file() {
+async fn errors_have_the_location_in_the_connectors_file() {
     let error = error("\nexport default async function () {\n  null.x\n}").await;
     let JavaScriptError::Thrown(thrown) = &error else { panic!("{error:?}") };
     assert_eq!((thrown.name.as_deref(), thrown.at.as_deref()), (Some("TypeError"), Some("auth/test.js:3:3")));
@@ -48,7 +48,7 @@ async fn an_error_names_the_place_in_the_connectors_own_file() {
 }
 
 #[tokio::test]
-async fn the_place_is_right_after_an_await_in_a_helper_and_in_commonjs() {
+async fn the_location_is_right_in_helpers_commonjs_and_after_an_await() {
     let helper = "exports.fail = async () => { await null; throw new RangeError('no') }";
     let script = folder(&[
         ("auth/test.js", "import { fail } from '../lib/helper'\nexport default async () => { await fail() }"),
@@ -60,7 +60,7 @@ async fn the_place_is_right_after_an_await_in_a_helper_and_in_commonjs() {
 }
 
 #[tokio::test]
-async fn whatever_is_thrown_is_told() {
+async fn all_thrown_values_are_reported() {
     for (thrown, message) in
         [("'text'", "text"), ("7", "7"), ("{ code: 1 }", "{\"code\":1}"), ("undefined", "undefined")]
     {
@@ -71,11 +71,11 @@ async fn whatever_is_thrown_is_told() {
         "export default () => { throw Object.assign(new Error('m'), { type: 'connection', key: 'k', data: { a: 1 } }) }",
     );
     let JavaScriptError::Thrown(thrown) = error.await else { panic!() };
-    assert_eq!(named(&thrown), (Some("connection"), Some("k")));
+    assert_eq!(type_and_key(&thrown), (Some("connection"), Some("k")));
 }
 
 #[tokio::test]
-async fn credentials_appear_neither_in_messages_nor_in_logs() {
+async fn credentials_never_appear_in_messages_or_logs() {
     let script = script(
         "export default ({ credentials, connectorParameters }) => {
            console.error(credentials)
@@ -104,13 +104,13 @@ async fn timers_run_in_order_and_can_be_cleared() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_over_from_one_call_to_the_next() {
+async fn nothing_carries_over_from_one_call_to_the_next() {
     let first = "globalThis.leak = 1; Array.prototype.leak = 1; Object.freeze(Promise); export default () => 1";
     let second = "export default () => [typeof leak, typeof [].leak, Object.isFrozen(Promise)]";
     let engine = engine(Limits::default());
     for (text, expected) in [(first, json!(1)), (second, json!(["undefined", "undefined", false]))] {
         let returned = engine
-            .call(Call { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
+            .call(ScriptCall { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
             .await
             .unwrap();
         assert_eq!(returned.value, Some(expected));
@@ -118,7 +118,7 @@ async fn nothing_is_left_over_from_one_call_to_the_next() {
 }
 
 #[tokio::test]
-async fn many_calls_at_once_do_not_disturb_each_other() {
+async fn concurrent_calls_do_not_affect_each_other() {
     let script = script(
         "let own; export default async ({ n }) => { own = n; await new Promise((r) => setTimeout(r, 5)); return own }",
     );

@@ -1,21 +1,21 @@
-//! `apiClient`.
+//! Tests of `apiClient`.
 
 use std::sync::Mutex;
 
 use super::*;
 
-/// Answers with what it was asked, and remembers the configuration.
+/// Echoes each request, and remembers the configuration.
 #[derive(Default)]
-struct Echo {
+struct EchoOpener {
     config: Mutex<Value>,
 }
 
 struct EchoApi;
 
-impl OpenApi for Echo {
+impl OpenApi for EchoOpener {
     fn open(&self, config: Value) -> Result<Arc<dyn Api>, String> {
         if config.get("baseUri").is_some_and(Value::is_number) {
-            return Err("`baseUri` must be a text".to_owned());
+            return Err("`baseUri` must be a string".to_owned());
         }
         *self.config.lock().unwrap() = config;
         Ok(Arc::new(EchoApi))
@@ -49,17 +49,22 @@ fn arguments() -> Map<String, Value> {
     Map::from_iter([("credentials".to_owned(), json!({"access_token": "hunter2"}))])
 }
 
-async fn run(text: &str, config: ClientConfig, limits: Limits) -> (Result<Returned, Failure>, Value) {
-    let echo = Arc::new(Echo::default());
-    let client = Client { config, open: Arc::clone(&echo) as Arc<dyn OpenApi> };
+async fn run(text: &str, config: ClientConfig, limits: Limits) -> (Result<Returned, ScriptFailure>, Value) {
+    let echo = Arc::new(EchoOpener::default());
+    let client = ApiClientSetup { config, open: Arc::clone(&echo) as Arc<dyn OpenApi> };
     let outcome = engine(limits)
-        .call(Call { script: &script(text), arguments: arguments(), client: Some(client), exchange: Exchange::API })
+        .call(ScriptCall {
+            script: &script(text),
+            arguments: arguments(),
+            client: Some(client),
+            exchange: Exchange::API,
+        })
         .await;
     let config = echo.config.lock().unwrap().clone();
     (outcome, config)
 }
 
-async fn with(text: &str) -> Option<Value> {
+async fn result_of(text: &str) -> Option<Value> {
     let config = ClientConfig::Value(json!({"baseUri": "https://api.example"}));
     run(text, config, Limits::default()).await.0.unwrap().value
 }
@@ -71,7 +76,7 @@ fn make(text: &str) -> ClientConfig {
 }
 
 #[tokio::test]
-async fn methods_take_path_data_or_query_and_options() {
+async fn methods_take_a_path_data_or_query_and_options() {
     let text = "export default async ({ apiClient, externalApiClient }) => [
         apiClient === externalApiClient,
         await apiClient.get('/a', { q: 1 }, { headers: { h: 'x' }, baseUri: 'https://b.example' }),
@@ -82,7 +87,7 @@ async fn methods_take_path_data_or_query_and_options() {
         await apiClient.get('/a', undefined, { returnFullResponse: true }),
     ]";
     assert_eq!(
-        with(text).await,
+        result_of(text).await,
         Some(json!([
             true,
             {"path": "/a", "method": "GET", "query": {"q": 1}, "headers": {"h": "x"}, "baseUri": "https://b.example"},
@@ -96,7 +101,7 @@ async fn methods_take_path_data_or_query_and_options() {
 }
 
 #[tokio::test]
-async fn bytes_go_both_ways() {
+async fn bytes_can_be_sent_and_received() {
     let text = "export default async ({ apiClient }) => {
         const { dataBase64 } = await apiClient.post('/a', new Uint8Array([1, 2, 3]))
         const bytes = await apiClient.get('/bytes', {}, { responseType: 'arraybuffer' })
@@ -104,26 +109,26 @@ async fn bytes_go_both_ways() {
         for await (const chunk of await apiClient.get('/bytes', {}, { responseType: 'stream' })) chunks.push(...chunk)
         return [dataBase64, Array.from(new Uint8Array(bytes)), chunks]
     }";
-    assert_eq!(with(text).await, Some(json!(["AQID", [0, 1, 2, 255], [0, 1, 2, 255]])));
+    assert_eq!(result_of(text).await, Some(json!(["AQID", [0, 1, 2, 255], [0, 1, 2, 255]])));
 }
 
 #[tokio::test]
-async fn a_failed_request_is_an_error_with_type_key_and_the_callers_place() {
+async fn failed_requests_throw_with_type_key_and_location() {
     let text =
         "export default async ({ apiClient }) => {\n  await apiClient.get('/ok')\n  await apiClient.get('/401')\n}";
     let failure = run(text, ClientConfig::Value(json!({})), Limits::default()).await.0.unwrap_err();
     let JavaScriptError::Thrown(thrown) = failure.error else { panic!("{failure:?}") };
-    assert_eq!(named(&thrown), (Some("connection"), Some("access_token_expired")));
+    assert_eq!(type_and_key(&thrown), (Some("connection"), Some("access_token_expired")));
     assert_eq!(
         (thrown.message.as_str(), thrown.at.as_deref()),
         ("the access token has expired", Some("auth/test.js:3:19"))
     );
     let caught = "export default async ({ apiClient }) => { try { await apiClient.get('/401') } catch (e) { return [e instanceof Error, e.status, e.response.data.error, e.key] } }";
-    assert_eq!(with(caught).await, Some(json!([true, 401, "expired", "access_token_expired"])));
+    assert_eq!(result_of(caught).await, Some(json!([true, 401, "expired", "access_token_expired"])));
 }
 
 #[tokio::test]
-async fn make_api_client_in_javascript_returns_a_config_bare_or_under_args() {
+async fn make_api_client_returns_a_config_directly_or_under_args() {
     for text in [
         "export default ({ credentials }) => ({ args: { baseUri: 'https://x.example', headers: { Authorization: `Bearer ${credentials.access_token}` } } })",
         "module.exports = async ({ credentials }) => ({ baseUri: 'https://x.example', headers: { Authorization: `Bearer ${credentials.access_token}` } })",
@@ -136,7 +141,7 @@ async fn make_api_client_in_javascript_returns_a_config_bare_or_under_args() {
 }
 
 #[tokio::test]
-async fn make_api_client_may_return_functions_or_a_client_of_its_own() {
+async fn make_api_client_may_return_functions_or_its_own_client() {
     let dynamic = make(
         "export default () => ({ baseUri: 'https://x.example', dynamicOptions: (input) => ({ headers: { path: input.path }, query: { v: 1 } }) })",
     );
@@ -152,7 +157,7 @@ async fn make_api_client_may_return_functions_or_a_client_of_its_own() {
     let (outcome, _) =
         run("export default ({ apiClient }) => apiClient.get('/401')", on_error, Limits::default()).await;
     assert!(
-        matches!(outcome.unwrap_err().error, JavaScriptError::Thrown(thrown) if named(&thrown).1 == Some("access_token_expired!"))
+        matches!(outcome.unwrap_err().error, JavaScriptError::Thrown(thrown) if type_and_key(&thrown).1 == Some("access_token_expired!"))
     );
     let own =
         make("export default ({ credentials }) => ({ get: async (path) => path + credentials.access_token.length })");
@@ -161,10 +166,13 @@ async fn make_api_client_may_return_functions_or_a_client_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_client_that_cannot_be_made_says_why() {
+async fn clients_that_cannot_be_created_have_a_reason() {
     let (outcome, _) =
         run("export default () => 1", ClientConfig::Value(json!({"baseUri": 5})), Limits::default()).await;
-    assert_eq!(outcome.unwrap_err().error, JavaScriptError::Client { message: "`baseUri` must be a text".to_owned() });
+    assert_eq!(
+        outcome.unwrap_err().error,
+        JavaScriptError::Client { message: "`baseUri` must be a string".to_owned() }
+    );
     let (outcome, _) =
         run("export default () => 1", make("export default () => { throw new Error('no') }"), Limits::default()).await;
     let JavaScriptError::Thrown(thrown) = outcome.unwrap_err().error else { panic!() };
@@ -172,7 +180,7 @@ async fn a_client_that_cannot_be_made_says_why() {
 }
 
 #[tokio::test]
-async fn requests_bodies_answers_and_waiting_are_limited() {
+async fn requests_bodies_responses_and_waiting_are_limited() {
     let limits = Limits {
         wall_clock: Duration::from_millis(500),
         response_bytes: 5_000_000,
@@ -202,7 +210,7 @@ async fn requests_bodies_answers_and_waiting_are_limited() {
 }
 
 #[tokio::test]
-async fn requests_of_the_client_count_when_they_are_made() {
+async fn client_requests_count_as_soon_as_they_are_created() {
     let config = || ClientConfig::Value(json!({}));
     for (text, limits, part) in [
         (
@@ -213,7 +221,7 @@ async fn requests_of_the_client_count_when_they_are_made() {
         (
             "export default async ({ apiClient }) => { for (let i = 0; i < 5; i++) apiClient.post('/never', 'x'.repeat(1000)); await new Promise(() => {}) }",
             Limits { waiting_bytes: 4000, ..Limits::default() },
-            "unanswered requests of more than 4000 bytes",
+            "pending requests of more than 4000 bytes",
         ),
         (
             "export default ({ apiClient }) => apiClient.post('/', Array(300_000).fill(0))",
@@ -229,7 +237,7 @@ async fn requests_of_the_client_count_when_they_are_made() {
 }
 
 #[tokio::test]
-async fn an_api_request_that_is_not_an_object_is_an_error() {
+async fn api_requests_that_are_not_objects_are_errors() {
     for json in ["[]", "'text'", "1", "null", "undefined"] {
         let text = format!(
             "export default async ({{ apiClient }}) => {{ Object.prototype.toJSON = () => {json}; await apiClient.post('/', new Uint8Array(3)) }}"

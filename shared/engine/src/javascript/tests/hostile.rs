@@ -1,13 +1,13 @@
-//! Scripts that would end or block the process: each ends as an error or a result, and the call after it is unharmed.
+//! Scripts that try to crash or block the process: each ends with an error or a result, and the next call works.
 
 use super::*;
 
-/// Runs a script. If it takes the process down, the test fails too.
+/// Runs a script, then another one. If the process crashes, the test fails, too.
 async fn outcome(text: &str) -> Result<Option<Value>, JavaScriptError> {
     let engine = engine(Limits { wall_clock: Duration::from_secs(2), ..Limits::default() });
     let call = async |text: &str| {
         let script = script(text);
-        engine.call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API }).await
+        engine.call(ScriptCall { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API }).await
     };
     let outcome = call(text).await;
     assert_eq!(call("export default () => 'unharmed'").await.unwrap().value, Some(json!("unharmed")), "{text}");
@@ -15,7 +15,7 @@ async fn outcome(text: &str) -> Result<Option<Value>, JavaScriptError> {
 }
 
 #[tokio::test]
-async fn a_stack_trace_limit_that_is_not_a_number_is_ignored() {
+async fn stack_trace_limits_that_are_not_numbers_are_ignored() {
     for text in [
         "export default () => { Error.stackTraceLimit = {}; Error.stackTraceLimit = 1; return 1 }",
         "export default () => { Error.stackTraceLimit = {}; return Error.stackTraceLimit === 10 ? 1 : 2 }",
@@ -31,7 +31,7 @@ async fn a_stack_trace_limit_that_is_not_a_number_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_stack_trace_limit_can_be_set_as_libraries_do() {
+async fn stack_trace_limits_can_be_set_as_libraries_do() {
     let text = "export default () => {
         const before = Error.stackTraceLimit
         Error.stackTraceLimit = 0
@@ -53,7 +53,7 @@ async fn native_calls_have_a_size_limit() {
         ("createHash('md5').update(new Uint8Array(SIZE)).digest().length", json!(16)),
         ("createHmac('sha256', 'key').update(new Uint8Array(SIZE)).digest().length", json!(32)),
         ("new URLSearchParams('x'.repeat(SIZE)).size", json!(1)),
-        // The same text again and again, which takes no memory of the engine.
+        // The same string repeated, which needs no memory in the engine.
         ("new URLSearchParams(Array(SIZE / 1000).fill(['name', 'x'.repeat(990)])).toString().length", json!(995_999)),
         ("new URL('https://a.example/' + 'x'.repeat(SIZE / 10)).href.length", json!(100_018)),
     ] {
@@ -68,7 +68,7 @@ async fn native_calls_have_a_size_limit() {
 }
 
 #[tokio::test]
-async fn a_key_has_a_size() {
+async fn keys_have_a_size_limit() {
     let text = "import { createPrivateKey } from 'crypto'
         export default () => createPrivateKey({ key: new Uint8Array(100_000), format: 'der', type: 'pkcs8' })";
     let error = outcome(text).await.unwrap_err().to_string();
@@ -76,28 +76,29 @@ async fn a_key_has_a_size() {
 }
 
 #[tokio::test]
-async fn native_work_in_a_loop_ends_with_the_time() {
+async fn native_calls_in_a_loop_end_at_the_timeout() {
     for work in ["new TextEncoder().encode(text)", "crypto.subtle.digest('SHA-256', bytes).catch(() => {})"] {
         let text = format!(
             "const text = 'é'.repeat(5e6), bytes = new Uint8Array(8e6); export default () => {{ for (;;) try {{ {work} }} catch {{}} }}"
         );
         let engine = engine(Limits { wall_clock: Duration::from_millis(300), ..Limits::default() });
         let script = script(&text);
-        let call = engine.call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API });
+        let call =
+            engine.call(ScriptCall { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API });
         assert_eq!(call.await.unwrap_err().error, JavaScriptError::Timeout { seconds: 0.3 });
-        // The engine asks every ten thousand steps, which would be hours here.
+        // The engine checks every ten thousand steps, which would take hours here.
         for _ in 0..500 {
             if engine.stuck.load(Ordering::Relaxed) == 0 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(engine.stuck.load(Ordering::Relaxed), 0, "{work}: the thread still runs");
+        assert_eq!(engine.stuck.load(Ordering::Relaxed), 0, "{work}: the thread is still running");
     }
 }
 
 #[tokio::test]
-async fn errors_of_any_size_and_shape_are_read() {
+async fn errors_of_any_size_and_shape_are_handled() {
     for text in [
         "throw new Error('x'.repeat(3e7))",
         "throw Object.assign(new Error('m'), { data: { response: { status: 400, data: Array(2e6).fill(0) } } })",
@@ -116,7 +117,7 @@ async fn errors_of_any_size_and_shape_are_read() {
 }
 
 #[tokio::test]
-async fn memory_that_runs_out_within_the_engine_ends_no_process() {
+async fn running_out_of_memory_inside_the_engine_does_not_crash() {
     for work in [
         "eval('class A { #x = 1; static { this.y = [1, ...\\'ab\\'] } } (async () => { for await (const a of []) a })()')",
         "/(?<a>x+)+y/.exec('xxy'); new RegExp('[\\\\p{L}--[a-z]]' + Math.random(), 'v').test('a')",
@@ -138,7 +139,8 @@ async fn memory_that_runs_out_within_the_engine_ends_no_process() {
         );
         let engine = engine(Limits { heap_bytes: 3 * 1024 * 1024, ..Limits::default() });
         let script = script(&text);
-        let call = engine.call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API });
+        let call =
+            engine.call(ScriptCall { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API });
         let outcome = call.await.map(|returned| returned.value).map_err(|failure| failure.error);
         assert!(matches!(outcome, Ok(Some(_)) | Err(JavaScriptError::OutOfMemory { .. })), "{work}: {outcome:?}");
     }

@@ -1,17 +1,17 @@
-//! What a script cannot reach.
+//! Isolation: what scripts cannot reach.
 
 use super::*;
 
 #[tokio::test]
-async fn there_is_no_system_to_reach() {
+async fn scripts_have_no_access_to_the_system() {
     let text = "export default () => ['process', 'std', 'os', 'Deno', 'Bun', 'require', 'module', 'host', 'Worker', 'scriptArgs', 'print', 'load', 'install']
         .filter((name) => typeof globalThis[name] !== 'undefined' || new Function(`return typeof ${name}`)() !== 'undefined')";
     assert_eq!(value(text).await, Some(json!([])));
 }
 
 #[tokio::test]
-async fn the_credentials_of_the_machine_are_out_of_reach() {
-    // Of an instance, of a container, and of a Lambda function, whose events are there as well.
+async fn scripts_cannot_reach_the_machines_credentials() {
+    // The credentials of an instance, a container, and a Lambda function (where events are available, too).
     let text = "export default async () => {
         const reached = []
         for (const url of ['http://169.254.169.254/latest/meta-data/iam/security-credentials/', 'https://169.254.169.254/',
@@ -22,17 +22,17 @@ async fn the_credentials_of_the_machine_are_out_of_reach() {
         const global = Object.getOwnPropertyNames(globalThis).filter((name) => /^(process|env|AWS|LARDER)/i.test(name))
         return [...reached, ...global]
     }";
-    let engine = JavaScript::new(Egress::new(Reach::Public).unwrap(), Arc::new(SystemRng), Limits::default());
+    let engine = JavaScript::new(Egress::new(AddressPolicy::Public).unwrap(), Arc::new(SystemRng), Limits::default());
     let script = script(text);
     let returned = engine
-        .call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API })
+        .call(ScriptCall { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API })
         .await
         .unwrap();
     assert_eq!(returned.value, Some(json!([])));
 }
 
 #[tokio::test]
-async fn the_host_object_is_not_reachable_through_call_sites() {
+async fn call_sites_do_not_expose_the_host_object() {
     let text = "export default () => {
         const seen = []
         const look = (error, sites) => { for (const site of sites) seen.push(site.getFunction?.()); return 'x' }
@@ -46,7 +46,7 @@ async fn the_host_object_is_not_reachable_through_call_sites() {
 }
 
 #[tokio::test]
-async fn the_host_object_is_not_reachable_through_patched_prototypes() {
+async fn patched_prototypes_do_not_expose_the_host_object() {
     let text = "
         let found = 0
         const look = (value) => {

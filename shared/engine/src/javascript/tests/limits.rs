@@ -1,20 +1,20 @@
-//! Hostile scripts: each passes without its limit.
+//! Hostile scripts: each of them needs its limit.
 
 use super::*;
 
-/// What a script that must fail does so with, and when.
-async fn fails(text: &str, limits: Limits) -> (JavaScriptError, Duration) {
+/// Runs a script that must fail. Returns its error and how long it took.
+async fn failure_of(text: &str, limits: Limits) -> (JavaScriptError, Duration) {
     let started = Instant::now();
     let engine = engine(limits);
     let failure = engine
-        .call(Call { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
+        .call(ScriptCall { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
         .await
         .unwrap_err();
     let took = started.elapsed();
-    // Whatever happened, the next call is unharmed.
+    // The next call works regardless.
     let next = script("export default () => 'unharmed'");
     let returned = engine
-        .call(Call { script: &next, arguments: Map::new(), client: None, exchange: Exchange::API })
+        .call(ScriptCall { script: &next, arguments: Map::new(), client: None, exchange: Exchange::API })
         .await
         .unwrap();
     assert_eq!(returned.value, Some(json!("unharmed")), "{text}");
@@ -26,18 +26,18 @@ fn short() -> Limits {
 }
 
 async fn times_out(text: &str) {
-    let (error, took) = fails(text, short()).await;
+    let (error, took) = failure_of(text, short()).await;
     assert_eq!(error, JavaScriptError::Timeout { seconds: 0.3 }, "{text}");
     assert!(took < Duration::from_secs(3), "{text}: {took:?}");
 }
 
-async fn passes_limit(text: &str, limits: Limits, part: &str) {
-    let (error, _) = fails(text, limits).await;
+async fn exceeds_limit(text: &str, limits: Limits, part: &str) {
+    let (error, _) = failure_of(text, limits).await;
     assert!(matches!(&error, JavaScriptError::Limit { what } if what.contains(part)), "{text}: {error:?}");
 }
 
 #[tokio::test]
-async fn a_loop_ends() {
+async fn endless_loops_time_out() {
     times_out("export default () => { while (true) {} }").await;
     times_out("while (true) {}").await;
     times_out("export default { get test() { while (true) {} } }").await;
@@ -46,7 +46,7 @@ async fn a_loop_ends() {
 }
 
 #[tokio::test]
-async fn a_loop_that_catches_everything_ends() {
+async fn endless_loops_that_catch_everything_time_out() {
     times_out("export default () => { for (;;) { try { for (;;) {} } catch {} finally { for (;;) {} } } }").await;
     times_out(
         "export default async () => {
@@ -58,19 +58,19 @@ async fn a_loop_that_catches_everything_ends() {
 }
 
 #[tokio::test]
-async fn a_loop_of_microtasks_or_timers_ends() {
+async fn endless_microtasks_and_timers_time_out() {
     times_out("export default async () => { for (;;) await null }").await;
     times_out("export default () => new Promise(() => setInterval(() => {}, 0))").await;
     times_out("export default () => new Promise(() => setTimeout(() => {}, 1e9))").await;
 }
 
 #[tokio::test]
-async fn a_catastrophic_expression_ends() {
+async fn catastrophic_regular_expressions_time_out() {
     times_out("export default () => /^(a+)+$/.test('a'.repeat(50) + 'b')").await;
 }
 
 #[tokio::test]
-async fn a_native_call_that_cannot_be_interrupted_is_left_behind() {
+async fn uninterruptible_native_calls_are_abandoned() {
     times_out(
         "const a = new Float64Array(7e6)
          for (let i = 0; i < 1000; i++) a[i] = Math.sin(i)
@@ -81,12 +81,12 @@ async fn a_native_call_that_cannot_be_interrupted_is_left_behind() {
 }
 
 #[tokio::test]
-async fn too_many_threads_left_behind_refuse_new_calls_until_they_end() {
+async fn too_many_abandoned_threads_block_new_calls_until_they_end() {
     let engine = engine(Limits::default());
     engine.stuck.store(STUCK_CALLS + 1, Ordering::Relaxed);
     let script = script("export default () => 1");
     let call = || async {
-        engine.call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API }).await
+        engine.call(ScriptCall { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API }).await
     };
     assert_eq!(call().await.unwrap_err().error, JavaScriptError::Busy);
     engine.stuck.store(STUCK_CALLS, Ordering::Relaxed);
@@ -94,10 +94,11 @@ async fn too_many_threads_left_behind_refuse_new_calls_until_they_end() {
 }
 
 #[tokio::test]
-async fn a_call_whose_caller_leaves_ends_soon() {
+async fn dropping_a_call_ends_its_thread_soon() {
     let engine = engine(Limits::default());
     let script = script("export default () => { for (;;) {} }");
-    let call = engine.call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API });
+    let call =
+        engine.call(ScriptCall { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API });
     assert!(tokio::time::timeout(Duration::from_millis(100), call).await.is_err());
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -105,27 +106,28 @@ async fn a_call_whose_caller_leaves_ends_soon() {
             return;
         }
     }
-    panic!("the thread still runs");
+    panic!("the thread is still running");
 }
 
 #[tokio::test]
-async fn endless_recursion_ends() {
+async fn endless_recursion_is_an_error() {
     for text in [
         "export default () => { const f = () => f() + 1; return f() }",
         "export default () => { let a = []; for (let i = 0; i < 1e5; i++) a = [a]; return a }",
         "export default () => JSON.parse('['.repeat(1e6))",
         "export default () => { const f = () => { try { f() } catch { f() } }; f() }",
     ] {
-        let (error, _) = fails(text, short()).await;
-        let is_told = match &error {
+        let (error, _) = failure_of(text, short()).await;
+        let is_expected = match &error {
             JavaScriptError::StackOverflow { .. } | JavaScriptError::Timeout { .. } => true,
             JavaScriptError::Result { message } => message.contains("call stack"),
             JavaScriptError::Thrown(thrown) => thrown.message.contains("stack"),
             _ => false,
         };
-        assert!(is_told, "{text}: {error:?}");
+        assert!(is_expected, "{text}: {error:?}");
     }
-    let (error, _) = fails("export default () => { const f = () => f() + 1; return f() }", Limits::default()).await;
+    let (error, _) =
+        failure_of("export default () => { const f = () => f() + 1; return f() }", Limits::default()).await;
     assert_eq!(error, JavaScriptError::StackOverflow { at: Some("auth/test.js:1:39".to_owned()) });
 }
 
@@ -139,21 +141,22 @@ async fn memory_is_limited() {
         "export default () => { const all = []; for (let i = 0; ; i++) all.push(('x' + i).repeat(1e6)) }",
         "export default () => new Uint8Array(1e9)",
     ] {
-        let (error, _) = fails(text, Limits::default()).await;
+        let (error, _) = failure_of(text, Limits::default()).await;
         assert_eq!(error, JavaScriptError::OutOfMemory { mebibytes: 64 }, "{text}");
     }
-    let (error, _) = fails("export default () => { let text = 'ab'; for (;;) text += text }", Limits::default()).await;
+    let (error, _) =
+        failure_of("export default () => { let text = 'ab'; for (;;) text += text }", Limits::default()).await;
     assert!(!matches!(error, JavaScriptError::Timeout { .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn memory_that_runs_out_again_and_again_does_not_take_the_process_down() {
+async fn repeatedly_running_out_of_memory_does_not_crash() {
     let text = "export default async () => {
         const all = []
         for (;;) { try { for (;;) all.push(new Array(100).fill(0), 'x'.repeat(1000), () => all, new Map([[1, {}]])) } catch {} await null }
     }";
-    let (error, _) = fails(text, Limits { heap_bytes: 8 * 1024 * 1024, ..short() }).await;
-    // Without memory the engine cannot always queue the rest of the function either.
+    let (error, _) = failure_of(text, Limits { heap_bytes: 8 * 1024 * 1024, ..short() }).await;
+    // Without memory, the engine cannot always queue the rest of the function.
     let is_over = matches!(
         error,
         JavaScriptError::Timeout { .. } | JavaScriptError::OutOfMemory { .. } | JavaScriptError::NeverSettled
@@ -162,13 +165,13 @@ async fn memory_that_runs_out_again_and_again_does_not_take_the_process_down() {
 }
 
 #[tokio::test]
-async fn a_promise_that_nothing_settles_ends_at_once() {
+async fn promises_that_never_settle_fail_at_once() {
     for text in [
         "export default () => new Promise(() => {})",
         "await new Promise(() => {}); export default () => 1",
         "export default () => ({ then() {} })",
     ] {
-        let (error, took) = fails(text, Limits::default()).await;
+        let (error, took) = failure_of(text, Limits::default()).await;
         assert_eq!(error, JavaScriptError::NeverSettled, "{text}");
         assert!(took < Duration::from_secs(2), "{text}");
     }
@@ -176,9 +179,10 @@ async fn a_promise_that_nothing_settles_ends_at_once() {
 
 #[tokio::test]
 async fn timers_are_limited() {
-    passes_limit("export default () => { for (;;) setTimeout(() => {}, 1e6) }", Limits::default(), "1000 timers").await;
+    exceeds_limit("export default () => { for (;;) setTimeout(() => {}, 1e6) }", Limits::default(), "1000 timers")
+        .await;
     let caught = "export default () => { for (;;) try { setInterval(() => {}, 1e6) } catch {} }";
-    passes_limit(caught, Limits::default(), "1000 timers").await;
+    exceeds_limit(caught, Limits::default(), "1000 timers").await;
 }
 
 #[tokio::test]
@@ -190,22 +194,22 @@ async fn logs_are_cut() {
     let logs = call(&script(text), json!({})).await.unwrap().logs;
     assert_eq!(logs.len(), 201);
     assert!(logs.iter().all(|line| line.text.chars().count() <= 1001));
-    assert_eq!(logs[200].text, "9803 more lines were left out");
+    assert_eq!(logs[200].text, "9803 more lines were omitted");
 }
 
 #[tokio::test]
-async fn logs_come_back_also_from_a_call_that_hangs() {
+async fn calls_that_hang_still_return_their_logs() {
     let text = "export default () => { console.log('here'); for (;;) {} }";
     let call = engine(short())
-        .call(Call { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
+        .call(ScriptCall { script: &script(text), arguments: Map::new(), client: None, exchange: Exchange::API })
         .await;
     assert_eq!(call.unwrap_err().logs[0].text, "here");
 }
 
 #[tokio::test]
-async fn a_huge_result_is_refused() {
-    passes_limit("export default () => 'x'.repeat(500_000)", Limits::default(), "a result of more than").await;
+async fn huge_results_are_rejected() {
+    exceeds_limit("export default () => 'x'.repeat(500_000)", Limits::default(), "a result of more than").await;
     let shared =
         "export default () => { let a = ['x'.repeat(1000)]; for (let i = 0; i < 12; i++) a = [a, a]; return a }";
-    passes_limit(shared, Limits::default(), "a result of more than").await;
+    exceeds_limit(shared, Limits::default(), "a result of more than").await;
 }

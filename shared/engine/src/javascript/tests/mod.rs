@@ -1,4 +1,4 @@
-//! What a script can do, and what it cannot.
+//! Tests of scripts: what they can do, and what they cannot.
 
 mod basics;
 mod client;
@@ -14,14 +14,14 @@ use serde_json::json;
 
 use super::*;
 use crate::connector::Files;
-use crate::egress::Reach;
+use crate::egress::AddressPolicy;
 
-/// A folder with one file, `auth/test.js`.
+/// Returns a script in a folder with one file, `auth/test.js`.
 fn script(text: &str) -> Script {
     folder(&[("auth/test.js", text)])
 }
 
-/// A folder whose entry is the first file.
+/// Returns a script in a folder with these files. The first is its entry.
 fn folder(files: &[(&str, &str)]) -> Script {
     let entry = files[0].0;
     let files: Files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
@@ -29,26 +29,26 @@ fn folder(files: &[(&str, &str)]) -> Script {
 }
 
 fn engine(limits: Limits) -> JavaScript {
-    JavaScript::new(Egress::new(Reach::PublicAndLoopback).unwrap(), Arc::new(SystemRng), limits)
+    JavaScript::new(Egress::new(AddressPolicy::PublicAndLoopback).unwrap(), Arc::new(SystemRng), limits)
 }
 
-async fn call(script: &Script, arguments: Value) -> Result<Returned, Failure> {
+async fn call(script: &Script, arguments: Value) -> Result<Returned, ScriptFailure> {
     let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
-    engine(Limits::default()).call(Call { script, arguments, client: None, exchange: Exchange::API }).await
+    engine(Limits::default()).call(ScriptCall { script, arguments, client: None, exchange: Exchange::API }).await
 }
 
-/// The result of a file's function.
+/// Calls a file's function and returns its result.
 async fn value(text: &str) -> Option<Value> {
     call(&script(text), json!({})).await.unwrap().value
 }
 
-/// Why a file's function failed.
+/// Calls a file's function and returns its error.
 async fn error(text: &str) -> JavaScriptError {
     call(&script(text), json!({})).await.unwrap_err().error
 }
 
-/// `type` and `key` of a thrown error.
-fn named(thrown: &Thrown) -> (Option<&str>, Option<&str>) {
+/// Returns the `type` and `key` of a thrown error.
+fn type_and_key(thrown: &Thrown) -> (Option<&str>, Option<&str>) {
     let text = |value: &'_ Option<Unshown<String>>| value.as_ref().map(|value| value.inner().clone().leak() as &str);
     (text(&thrown.kind), text(&thrown.key))
 }

@@ -1,13 +1,13 @@
-//! Exports and imports, and what `check` says of them.
+//! Exports and imports, and how `check` reports their problems.
 
 use super::*;
 
-async fn of(files: &[(&str, &str)]) -> Option<Value> {
+async fn result_of(files: &[(&str, &str)]) -> Option<Value> {
     call(&folder(files), json!({"a": 1})).await.unwrap().value
 }
 
 #[tokio::test]
-async fn every_style_of_export_is_found() {
+async fn every_style_of_export_works() {
     for text in [
         "export default function ({ a }) { return a + 1 }",
         "export default async ({ a }) => a + 1",
@@ -22,13 +22,13 @@ async fn every_style_of_export_is_found() {
         "Object.defineProperty(exports, '__esModule', { value: true }); exports.default = ({ a }) => a + 1",
         "function main({ a }) { return a + 1 }\nexport { main as default }",
     ] {
-        assert_eq!(of(&[("auth/test.js", text)]).await, Some(json!(2)), "{text}");
+        assert_eq!(result_of(&[("auth/test.js", text)]).await, Some(json!(2)), "{text}");
         assert_eq!(crate::javascript::check(&script(text)), Ok(()), "{text}");
     }
 }
 
 #[tokio::test]
-async fn both_kinds_of_modules_import_each_other() {
+async fn es_modules_and_commonjs_can_import_each_other() {
     let common = "let count = 0; module.exports = { next: () => ++count, name: 'common' }";
     let module = "export const name = 'module'; export default (x) => x * 2";
     for (entry, expected) in [
@@ -59,30 +59,30 @@ async fn both_kinds_of_modules_import_each_other() {
             ("lib/transpiled.js", "exports.__esModule = true; exports.default = () => 'transpiled'"),
             ("data.json", r#"{"list": [5, 6]}"#),
         ];
-        assert_eq!(of(&files).await, Some(expected), "{entry}");
+        assert_eq!(result_of(&files).await, Some(expected), "{entry}");
         assert_eq!(crate::javascript::check(&folder(&files)), Ok(()), "{entry}");
     }
 }
 
 #[tokio::test]
-async fn modules_that_need_each_other_see_what_is_there_by_then() {
+async fn circular_requires_see_partial_exports() {
     let files = [
         ("auth/test.js", "const a = require('./a'); module.exports = () => a.early + a.late"),
         ("auth/a.js", "exports.early = 1; exports.late = require('./b').seen + 1"),
         ("auth/b.js", "exports.seen = require('./a').early"),
     ];
-    assert_eq!(of(&files).await, Some(json!(3)));
+    assert_eq!(result_of(&files).await, Some(json!(3)));
 }
 
 #[tokio::test]
 async fn sloppy_code_runs_as_commonjs() {
     let text =
         "undeclared = 5; var that = this; module.exports = function () { return undeclared + (that === exports) }";
-    assert_eq!(of(&[("auth/test.js", text)]).await, Some(json!(6)));
+    assert_eq!(result_of(&[("auth/test.js", text)]).await, Some(json!(6)));
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_refused_with_what_there_is() {
+async fn errors_for_missing_modules_list_the_available_ones() {
     for (text, at) in [
         ("import fs from 'fs'\nexport default () => 1", "auth/test.js:1:16"),
         ("import * as std from 'std'\nexport default () => 1", "auth/test.js:1:22"),
@@ -92,7 +92,7 @@ async fn what_is_not_there_is_refused_with_what_there_is() {
     ] {
         let error = call(&script(text), json!({})).await.unwrap_err().error;
         let JavaScriptError::Load { message, at: found } = &error else { panic!("{error:?}") };
-        assert!(message.contains("there is no module") && message.contains("there are"), "{message}");
+        assert!(message.contains("there is no module") && message.contains("import axios, "), "{message}");
         assert_eq!(found.as_deref(), Some(at));
         let problems = crate::javascript::check(&script(text)).unwrap_err();
         assert_eq!(
@@ -103,7 +103,7 @@ async fn what_is_not_there_is_refused_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn nothing_outside_the_folder_is_imported() {
+async fn files_outside_the_folder_cannot_be_imported() {
     for specifier in ["../../etc/passwd", "./missing", "/etc/passwd", "file:///etc/passwd"] {
         let error = error(&format!("import x from '{specifier}'; export default () => x")).await;
         assert!(matches!(error, JavaScriptError::Load { .. }), "{specifier}: {error:?}");
@@ -111,13 +111,13 @@ async fn nothing_outside_the_folder_is_imported() {
 }
 
 #[tokio::test]
-async fn a_failing_import_that_is_caught_does_no_harm() {
+async fn failed_imports_can_be_caught() {
     let text = "export default async () => { try { await import('nope') } catch (error) { return 'caught' } }";
     assert_eq!(value(text).await, Some(json!("caught")));
 }
 
 #[test]
-fn check_tells_file_line_and_column() {
+fn check_reports_file_line_and_column() {
     let check = |files: &[(&str, &str)]| {
         let problem = crate::javascript::check(&folder(files)).unwrap_err().remove(0);
         (problem.file, problem.line, problem.column, problem.message)
@@ -145,7 +145,7 @@ fn check_tells_file_line_and_column() {
 }
 
 #[test]
-fn comments_and_strings_of_another_kind_are_no_imports() {
+fn comments_and_other_functions_are_not_imports() {
     assert_eq!(crate::javascript::check(&script("// require('lodash')\nexport default () => my.require('x')")), Ok(()));
 }
 
@@ -160,17 +160,17 @@ export default async function <T extends object>({ a }: Arguments<T>): Promise<R
 ";
 
 #[tokio::test]
-async fn typescript_runs_without_its_types() {
+async fn typescript_runs_with_types_stripped() {
     let double = "export const double = (n: number): number => { if (n > 1) throw new Error(`no`); return n * 2 }";
     let files = [("auth/test.ts", TYPED), ("auth/double.ts", double)];
-    assert_eq!(of(&files).await, Some(json!({"b": 2})));
+    assert_eq!(result_of(&files).await, Some(json!({"b": 2})));
     assert_eq!(crate::javascript::check(&folder(&files)), Ok(()));
     let error = call(&folder(&files), json!({"a": 2})).await.unwrap_err().error;
     assert!(error.to_string().starts_with("auth/double.ts:1:69: no"), "{error}");
 }
 
 #[tokio::test]
-async fn typescript_that_is_more_than_types_is_refused_with_its_place() {
+async fn typescript_beyond_types_is_rejected_with_its_location() {
     for (text, place) in [
         ("export default () => 1\nenum A { B }", "auth/test.ts:2:1"),
         ("export default (a: ) => 1", "auth/test.ts:1:20"),

@@ -1,5 +1,5 @@
-// Writes into web.json what Node answers to its expressions: `node record.mjs`. The values there are compared with what
-// the engine answers (../tests.rs). An expression that throws answers {"throws": the error's name}.
+// Records Node's results for the expressions in web.json: `node record.mjs`. web.rs compares them with the engine's
+// results. The result of an expression that throws is {"throws": the error's name}.
 
 import { readFileSync, writeFileSync } from "node:fs";
 

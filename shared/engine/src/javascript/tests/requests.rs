@@ -1,4 +1,4 @@
-//! `fetch`: redirects, limits, and where it may not go.
+//! `fetch`: redirects, limits, and forbidden addresses.
 
 use std::sync::Mutex;
 
@@ -7,14 +7,14 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// A server on this machine. `{base}` in an answer stands for its address.
+/// A server on this machine. `{base}` in a response is replaced with its address.
 pub(super) struct Server {
     pub(super) base: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// `answer` gets a request's first line and returns a status line, headers and a body.
+    /// Starts a server. `answer` gets a request's first line and returns a status line, headers and a body.
     pub(super) async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
@@ -63,17 +63,17 @@ async fn read(stream: &mut tokio::net::TcpStream) -> String {
     }
 }
 
-async fn with(server: &Server, text: &str, limits: Limits) -> Result<Returned, Failure> {
+async fn call_with(server: &Server, text: &str, limits: Limits) -> Result<Returned, ScriptFailure> {
     let arguments = Map::from_iter([("base".to_owned(), json!(server.base))]);
-    engine(limits).call(Call { script: &script(text), arguments, client: None, exchange: Exchange::API }).await
+    engine(limits).call(ScriptCall { script: &script(text), arguments, client: None, exchange: Exchange::API }).await
 }
 
 async fn result(server: &Server, text: &str) -> Value {
-    with(server, text, Limits::default()).await.unwrap().value.unwrap()
+    call_with(server, text, Limits::default()).await.unwrap().value.unwrap()
 }
 
 #[tokio::test]
-async fn a_token_request_goes_out_as_the_examples_write_it() {
+async fn token_requests_are_sent_as_in_the_examples() {
     let server =
         Server::start(|_| "200 OK\ncontent-type: application/json\n\n{\"access_token\":\"a\"}".to_owned()).await;
     let text = r#"export default async function ({ base }) {
@@ -132,7 +132,7 @@ async fn redirects_follow_the_standard() {
 }
 
 #[tokio::test]
-async fn authorization_does_not_go_to_another_origin() {
+async fn authorization_is_not_sent_to_another_origin() {
     let other = Server::start(|_| "200 OK\n\n".to_owned()).await;
     let location = format!("302 Found\nlocation: {}/", other.base);
     let server = Server::start(move |_| location.clone()).await;
@@ -144,7 +144,7 @@ async fn authorization_does_not_go_to_another_origin() {
 }
 
 #[tokio::test]
-async fn no_private_address_is_reached_however_it_is_written() {
+async fn private_addresses_are_forbidden_in_any_notation() {
     let server = Server::start(|line| match line.split(' ').nth(1).unwrap_or_default() {
         "/metadata" => "302 Found\nlocation: http://169.254.169.254/latest/meta-data/".to_owned(),
         "/mapped" => "307 Temporary Redirect\nlocation: https://[::ffff:a9fe:a9fe]/".to_owned(),
@@ -166,16 +166,16 @@ async fn no_private_address_is_reached_however_it_is_written() {
         return reached
     }";
     assert_eq!(result(&server, text).await, json!([]));
-    // Each redirect was seen, and the one after the first too.
+    // The server saw each redirect, plus the second one of `/second`.
     assert_eq!(server.seen().len(), 9);
 }
 
 #[tokio::test]
-async fn a_name_that_resolves_to_a_private_address_is_refused() {
-    let engine = JavaScript::new(Egress::new(Reach::Public).unwrap(), Arc::new(SystemRng), Limits::default());
+async fn names_that_resolve_to_private_addresses_are_forbidden() {
+    let engine = JavaScript::new(Egress::new(AddressPolicy::Public).unwrap(), Arc::new(SystemRng), Limits::default());
     let script = script("export default () => fetch('https://localhost:9/')");
     let failure = engine
-        .call(Call { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API })
+        .call(ScriptCall { script: &script, arguments: Map::new(), client: None, exchange: Exchange::API })
         .await
         .unwrap_err();
     let JavaScriptError::Thrown(thrown) = failure.error else { panic!("{failure:?}") };
@@ -184,16 +184,16 @@ async fn a_name_that_resolves_to_a_private_address_is_refused() {
 }
 
 #[tokio::test]
-async fn a_failed_request_names_the_scripts_place_across_the_await() {
+async fn failed_requests_have_the_scripts_location_after_an_await() {
     let server = Server::start(|_| "302 Found\nlocation: https://10.0.0.1/".to_owned()).await;
     let text = "export default async ({ base }) => {\n  await null\n  await fetch(base)\n}";
-    let failure = with(&server, text, Limits::default()).await.unwrap_err();
+    let failure = call_with(&server, text, Limits::default()).await.unwrap_err();
     let JavaScriptError::Thrown(thrown) = failure.error else { panic!("{failure:?}") };
     assert_eq!(thrown.at.as_deref(), Some("auth/test.js:3:15"), "{thrown:?}");
 }
 
 #[tokio::test]
-async fn floods_of_requests_and_responses_end_the_call() {
+async fn floods_of_requests_or_responses_end_the_call() {
     let server =
         Server::start(|line| format!("200 OK\n\n{}", "x".repeat(if line.contains("/big") { 900_000 } else { 1 })))
             .await;
@@ -213,13 +213,13 @@ async fn floods_of_requests_and_responses_end_the_call() {
             "a request body of more than 1000 bytes",
         ),
     ] {
-        let error = with(&server, text, limits).await.unwrap_err().error;
+        let error = call_with(&server, text, limits).await.unwrap_err().error;
         assert!(matches!(&error, JavaScriptError::Limit { what } if what.contains(part)), "{text}: {error:?}");
     }
 }
 
 #[tokio::test]
-async fn an_aborted_request_ends_at_once() {
+async fn aborted_requests_end_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = Server { base, seen: Arc::default() };
@@ -231,12 +231,12 @@ async fn an_aborted_request_ends_at_once() {
     assert_eq!(result(&server, text).await, json!("AbortError"));
     let text = "export default ({ base }) => fetch(base)";
     let limits = Limits { wall_clock: Duration::from_millis(300), ..Limits::default() };
-    let error = with(&server, text, limits).await.unwrap_err().error;
+    let error = call_with(&server, text, limits).await.unwrap_err().error;
     assert_eq!(error, JavaScriptError::Timeout { seconds: 0.3 });
 }
 
-/// A server that takes every connection and never answers.
-async fn silent() -> (TcpListener, String) {
+/// Starts a server that accepts connections but never responds.
+async fn silent_server() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     (listener, base)
@@ -244,8 +244,9 @@ async fn silent() -> (TcpListener, String) {
 
 async fn limit_of(base: &str, text: &str, limits: Limits) -> String {
     let arguments = Map::from_iter([("base".to_owned(), json!(base))]);
-    let failure =
-        engine(limits).call(Call { script: &script(text), arguments, client: None, exchange: Exchange::API }).await;
+    let failure = engine(limits)
+        .call(ScriptCall { script: &script(text), arguments, client: None, exchange: Exchange::API })
+        .await;
     match failure.unwrap_err().error {
         JavaScriptError::Limit { what } => what,
         other => panic!("{text}: {other:?}"),
@@ -253,9 +254,9 @@ async fn limit_of(base: &str, text: &str, limits: Limits) -> String {
 }
 
 #[tokio::test]
-async fn requests_count_when_they_are_made() {
-    let (_listener, base) = silent().await;
-    // Nothing is ever answered: a request that counted at its turn would wait for it to the end.
+async fn requests_count_as_soon_as_they_are_created() {
+    let (_listener, base) = silent_server().await;
+    // The server never responds: a request that only counted at its turn would wait forever.
     for text in [
         "export default ({ base }) => { for (let i = 0; i < 60_000; i++) fetch(base) }",
         "export default ({ base }) => { for (let i = 0; i < 60_000; i++) try { fetch(base).catch(() => {}) } catch {} }",
@@ -271,22 +272,22 @@ async fn requests_count_when_they_are_made() {
 }
 
 #[tokio::test]
-async fn requests_that_wait_have_so_many_bytes_together() {
-    let (_listener, base) = silent().await;
+async fn pending_requests_have_a_total_size_limit() {
+    let (_listener, base) = silent_server().await;
     let text = "export default ({ base }) => { const body = new Uint8Array(10 * 1024 * 1024 - 100); for (let i = 0; i < 80; i++) fetch(base, { method: 'POST', body }) }";
     let what = limit_of(&base, text, Limits::default()).await;
-    assert_eq!(what, "unanswered requests of more than 20971520 bytes together");
+    assert_eq!(what, "pending requests of more than 20971520 bytes in total");
     let headers = "export default ({ base }) => { for (let i = 0; i < 40; i++) fetch(base, { headers: { a: 'x'.repeat(1000) } }) }";
     let limits = Limits { waiting_bytes: 20_000, ..Limits::default() };
-    assert!(limit_of(&base, headers, limits).await.starts_with("unanswered requests"));
-    // Those that are answered count no more.
+    assert!(limit_of(&base, headers, limits).await.starts_with("pending requests"));
+    // Completed requests no longer count.
     let server = Server::start(|_| "200 OK\n\nok".to_owned()).await;
     let text = "export default async ({ base }) => { for (let i = 0; i < 40; i++) await fetch(base, { method: 'POST', body: 'x'.repeat(10_000) }); return 1 }";
-    assert_eq!(with(&server, text, limits).await.unwrap().value, Some(json!(1)));
+    assert_eq!(call_with(&server, text, limits).await.unwrap().value, Some(json!(1)));
 }
 
 #[tokio::test]
-async fn headers_have_a_number_and_a_size() {
+async fn headers_have_a_number_limit_and_a_size_limit() {
     let server = Server::start(|_| "200 OK\n\nok".to_owned()).await;
     let text = "export default async ({ base }) => {
         const outcomes = []

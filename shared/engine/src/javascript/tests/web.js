@@ -1,4 +1,4 @@
-// What web.json's expressions see, under Node and in the engine.
+// The environment of web.json's expressions, in Node and in the engine.
 import buffer, * as bufferNames from "buffer";
 import nodeCrypto, * as cryptoNames from "node:crypto";
 import querystring, * as querystringNames from "querystring";
@@ -17,7 +17,7 @@ const caught = async (run) => {
     return error;
   }
 };
-/** The parts of a multipart body, whose boundary differs each time. */
+/** Returns the parts of a multipart body. The boundary differs each time. */
 const multipart = async (body) => {
   const request = new Request("https://a.example/", { method: "POST", body });
   const [type, boundary] = request.headers.get("content-type").split("boundary=");

@@ -1,4 +1,4 @@
-//! The web's and Node's interfaces, compared with what Node answers to the same expressions: web.json.
+//! The web's and Node's APIs, compared with Node's results for the same expressions in web.json.
 
 use super::*;
 
@@ -6,14 +6,14 @@ fn web() -> Value {
     serde_json::from_str(include_str!("web.json")).unwrap()
 }
 
-/// The text of web.js, with expressions in it.
+/// Returns web.js with a group's expressions.
 fn text(keys: &Value, group: &Map<String, Value>) -> String {
     let runs: Vec<String> = group.keys().map(|expression| format!("async () => ({expression}\n)")).collect();
     include_str!("web.js").replace("/* RUNS */", &runs.join(",\n")).replace("\"KEYS\"", &keys.to_string())
 }
 
 #[tokio::test]
-async fn expressions_answer_as_in_node() {
+async fn expressions_have_the_same_results_as_in_node() {
     let web = web();
     let mut differences = String::new();
     for (name, group) in web["groups"].as_object().unwrap() {
@@ -31,7 +31,7 @@ async fn expressions_answer_as_in_node() {
     assert!(differences.is_empty(), "\n{differences}");
 }
 
-/// Records whatever passes through the functions that a script can replace.
+/// Records all values that pass through the functions that a script can replace.
 const SPY: &str = r#"
 const seen = new Set();
 const note = (...values) => values.flat().forEach((value) => typeof value === "function" && seen.add(value));
@@ -49,7 +49,7 @@ for (const [owner, name] of [
 "#;
 
 #[tokio::test]
-async fn no_function_of_the_host_reaches_a_script_that_replaces_prototypes() {
+async fn replaced_prototypes_never_see_a_native_host_function() {
     let text = format!(
         r#"
         const {{ apply: run }} = Reflect;
@@ -85,8 +85,8 @@ async fn no_function_of_the_host_reaches_a_script_that_replaces_prototypes() {
 }
 
 #[tokio::test]
-async fn what_web_crypto_does_not_do_says_what_there_is() {
+async fn unsupported_web_crypto_errors_list_the_alternatives() {
     let text = "export default () => crypto.subtle.encrypt({ name: 'AES-GCM' }, {}, new Uint8Array())";
     let error = error(text).await.to_string();
-    assert!(error.contains("NotSupportedError") || error.contains("is not supported; there is digest"), "{error}");
+    assert!(error.contains("NotSupportedError") || error.contains("is not supported; use digest"), "{error}");
 }

@@ -1,15 +1,15 @@
-//! Values that reach an address, and secrets that act for whom they name.
+//! Tests of values that reach a host, and of confused deputies.
 
 use super::*;
 
-/// The findings in an OAuth configuration whose `tokenUri` is this.
+/// The findings for an OAuth configuration with this `tokenUri`.
 fn found_in_token_uri(uri: &str, spec: &str) -> Vec<String> {
     let config = OAUTH.replace("tokenUri: https://acme.example/token", &format!("tokenUri: {uri}"));
     found(&[("auth/get-oauth-config.map.yml", &config), ("spec.yml", spec)])
 }
 
 #[test]
-fn an_input_that_reaches_an_address_is_found_through_every_formula() {
+fn an_input_in_a_host_is_found_through_every_formula() {
     let input = "{ $var: connectionParameters.u }";
     for uri in [
         input.to_owned(),
@@ -39,7 +39,7 @@ fn an_input_that_reaches_an_address_is_found_through_every_formula() {
 }
 
 #[test]
-fn every_address_is_looked_at() {
+fn every_address_is_checked() {
     let input = "{ $var: connectionParameters.u }";
     for key in ["authorizeUri", "tokenUri", "refreshUri", "revocationUri"] {
         let config = format!("$mergeObjects:\n  - clientId: c\n    {key}: {input}\n");
@@ -57,14 +57,14 @@ fn every_address_is_looked_at() {
     let config = format!("consumerKey: k\nrequestTokenUri: {input}\n");
     let findings = found(&[("spec.yml", &options), ("auth/get-oauth-config.map.yml", &config)]);
     assert!(findings.iter().any(|it| it.contains("the input `u` goes into a host")), "{findings:?}");
-    let of_callback = spec_with("  getTokenData: { implementationType: rest-api-mapping }\n");
+    let callback_spec = spec_with("  getTokenData: { implementationType: rest-api-mapping }\n");
     let rest = "path: https://{h}/token\nmethod: post\nrequestMapping: { pathParameters: { h: { $var: queryParameters.location } } }\n";
-    let findings = found(&[("spec.yml", &of_callback), ("auth/get-token-data.rest.yml", rest)]);
-    assert!(findings.iter().any(|it| it.contains("`location` of the callback goes into a host")), "{findings:?}");
+    let findings = found(&[("spec.yml", &callback_spec), ("auth/get-token-data.rest.yml", rest)]);
+    assert!(findings.iter().any(|it| it.contains("`location` from the callback goes into a host")), "{findings:?}");
 }
 
 #[test]
-fn values_that_cannot_be_any_host_are_accepted() {
+fn values_limited_to_known_hosts_are_accepted() {
     let schema = |property: &str| spec_with(&format!("  inputSchema:\n    properties:\n      u: {property}\n"));
     let input = "{ $var: connectionParameters.u }";
     for property in [
@@ -95,22 +95,22 @@ fn values_that_cannot_be_any_host_are_accepted() {
         ("auth/get-oauth-config.map.yml", ""),
         ("auth/make-api-client.map.yml", "baseUri: { $var: credentials.u }\n"),
     ];
-    assert_eq!(found(&files), [""; 0], "everything there is the end user's own");
+    assert_eq!(found(&files), [""; 0], "everything belongs to the end user");
 }
 
 const PARAMETERS: &str =
     "parametersSchema: { properties: { platformKey: { type: string, isSensitive: true }, app: { type: string } } }\n";
 
 #[test]
-fn a_credential_in_a_host_that_a_secret_goes_to_is_reported() {
+fn a_credential_in_a_host_that_receives_a_secret_is_reported() {
     let spec = spec_with(PARAMETERS);
     let client = |key: &str| {
         format!("baseUri: {{ $var: credentials.url }}\nheaders: {{ X-Key: {{ $var: connectorParameters.{key} }} }}\n")
     };
     let findings = |spec: &str, key: &str| found(&[("spec.yml", spec), ("auth/make-api-client.map.yml", &client(key))]);
-    let expected = "warning: auth/make-api-client.map.yml:1: `credentials.url` goes into a host that a secret of the integration \
-                    is sent to; if the application itself gives it, say `readOnly: true` of it in `customCredentialsSchema`; \
-                    else do without it here";
+    let expected = "warning: auth/make-api-client.map.yml:1: `credentials.url` goes into a host that an integration's secret \
+                    is sent to; if the provider itself returns it, mark it `readOnly: true` in `customCredentialsSchema`; \
+                    otherwise don't use it here";
     assert!(findings(&spec, "platformKey").contains(&expected.to_owned()), "{:?}", findings(&spec, "platformKey"));
     assert_eq!(findings(&spec, "app"), [""; 0]);
     let own = spec.replace(
@@ -118,7 +118,7 @@ fn a_credential_in_a_host_that_a_secret_goes_to_is_reported() {
         "  customCredentialsSchema: { properties: { url: { readOnly: true } } }\nparametersSchema",
     );
     assert!(!findings(&own, "platformKey").iter().any(|it| it.contains("goes into a host")));
-    // A relative path leads there, too.
+    // A request to a relative path goes there too.
     let rest = "path: /end\nmethod: post\nrequestMapping: { data: { key: { $var: connectorParameters.platformKey }, token: { $var: credentials.access_token } } }\n";
     let spec = format!("{SPEC}  disconnect: {{ implementationType: rest-api-mapping }}\n{PARAMETERS}");
     let files = [
@@ -130,7 +130,7 @@ fn a_credential_in_a_host_that_a_secret_goes_to_is_reported() {
 }
 
 #[test]
-fn a_secret_beside_an_unproven_identifier_is_reported() {
+fn a_secret_next_to_an_unproven_identifier_is_reported() {
     let spec = format!("{SPEC}  disconnect: {{}}\n{PARAMETERS}");
     let rest = |data: &str| {
         format!(
@@ -142,9 +142,9 @@ fn a_secret_beside_an_unproven_identifier_is_reported() {
     assert_eq!(
         findings(&spec, account),
         [
-            "warning: auth/disconnect.rest.yml:3: `credentials.account` says for whom a secret of the integration acts: whoever \
-          changes it could act for another; if the application itself gives it, say `readOnly: true` of it in \
-          `customCredentialsSchema`; else do without it here"
+            "warning: auth/disconnect.rest.yml:3: `credentials.account` decides for whom an integration's secret acts: anyone who \
+          changes it could act for someone else; if the provider itself returns it, mark it `readOnly: true` in \
+          `customCredentialsSchema`; otherwise don't use it here"
         ]
     );
     assert_eq!(
@@ -162,9 +162,11 @@ fn a_secret_beside_an_unproven_identifier_is_reported() {
         ("auth/get-oauth-config.map.yml", &config),
         ("auth/disconnect.rest.yml", &rest(account)),
     ];
-    assert!(found(&files)[0].contains("`account` of the callback says for whom"), "{:?}", found(&files));
-    assert!(findings(&spec, "shop: { $var: connectionParameters.shop }")[0].contains("the input `shop` says for whom"));
-    // The API client's token is proof, unless the request has a header of its own in its place.
+    assert!(found(&files)[0].contains("`account` from the callback decides for whom"), "{:?}", found(&files));
+    assert!(
+        findings(&spec, "shop: { $var: connectionParameters.shop }")[0].contains("the input `shop` decides for whom")
+    );
+    // The API client's token is proof, unless the request's own header overrides it.
     let client = "baseUri: https://a.example\nheaders: { Authorization: { $var: credentials.access_token } }\n";
     let with_client = |headers: &str| {
         let rest = format!("{}  headers: {{ {headers} }}\n", rest(account));
@@ -183,7 +185,7 @@ fn a_secret_beside_an_unproven_identifier_is_reported() {
         "args.apiClient.post('/end', { key: args.connectorParameters.platformKey, a: args.credentials.account })",
     );
     assert!(
-        finding.iter().any(|it| it.starts_with("warning: auth/disconnect.js: `credentials.account` says")),
+        finding.iter().any(|it| it.starts_with("warning: auth/disconnect.js: `credentials.account` decides")),
         "{finding:?}"
     );
     assert_eq!(
@@ -193,7 +195,7 @@ fn a_secret_beside_an_unproven_identifier_is_reported() {
 }
 
 #[test]
-fn a_database_host_matters_where_a_secret_of_the_integration_logs_in() {
+fn a_database_host_is_checked_if_an_integration_secret_logs_in() {
     let spec = |more: &str| format!("name: Acme\nauth:\n  type: client-credentials\n  test: {{}}\n{more}");
     let login = |password: &str| {
         format!(

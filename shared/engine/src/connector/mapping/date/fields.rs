@@ -1,10 +1,10 @@
-//! What has been read of a date, and the moment it makes.
+//! The parsed fields of a date, and the time they represent.
 
 use time::{Date, Duration, Month, PrimitiveDateTime};
 
-/// What has been read so far.
+/// The fields parsed so far.
 #[derive(Default)]
-pub(super) struct Fields {
+pub(super) struct DateFields {
     pub(super) day: Vec<i64>,
     pub(super) month: Option<i64>,
     pub(super) is_iso: bool,
@@ -15,13 +15,13 @@ pub(super) struct Fields {
     pub(super) zone_minute: Option<i64>,
 }
 
-impl Fields {
-    /// A date has three numbers.
+impl DateFields {
+    /// Adds a number of the date, which has three.
     pub(super) fn add_day(&mut self, number: i64) -> Option<()> {
         (self.day.len() < 3).then(|| self.day.push(number))
     }
 
-    /// A time has four: hour, minute, second, millisecond.
+    /// Adds a number of the time, which has four: hour, minute, second, millisecond.
     pub(super) fn add_time(&mut self, number: i64) -> Option<()> {
         (self.time.len() < 4).then(|| self.time.push(number))
     }
@@ -62,7 +62,7 @@ impl Fields {
     }
 
     fn date(&self) -> Option<(i64, i64, i64)> {
-        // What is missing is 1, also the year: that makes 2001.
+        // Missing numbers are 1, even the year, which becomes 2001.
         let given = |index| self.day.get(index).copied().unwrap_or(1);
         let first = *self.day.first()?;
         let first_is_day = (1..=31).contains(&first);

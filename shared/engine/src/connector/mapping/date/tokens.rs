@@ -1,31 +1,31 @@
-//! The parts of a date: numbers, words that mean something, signs.
+//! Splits a date into tokens: numbers, known words, symbols.
 
 use crate::connector::mapping::js;
 
-/// A part of a date.
+/// A token of a date.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum DateToken {
     Number {
         value: i64,
         digits: usize,
     },
     Symbol(char),
     Month(i64),
-    /// How much later than a clock of twelve hours.
+    /// The hours that `am` or `pm` adds to a 12-hour clock.
     HalfDay(i64),
     /// Hours ahead of UTC.
     Zone(i64),
-    /// `Z`, which is UTC and may touch the time.
+    /// `Z` for UTC, which may directly follow the time.
     Zulu,
-    /// `T`, between date and time.
+    /// `T` between date and time.
     Separator,
     Word,
     Space,
     Other,
 }
 
-impl Token {
-    /// 1 or -1, if it is a sign.
+impl DateToken {
+    /// 1 or -1 if the token is a sign.
     pub(super) fn sign(self) -> Option<i64> {
         match self {
             Self::Symbol('+') => Some(1),
@@ -35,8 +35,8 @@ impl Token {
     }
 }
 
-/// Takes a text apart.
-pub(super) fn tokens(text: &str) -> Vec<Token> {
+/// Splits a string into tokens.
+pub(super) fn tokens(text: &str) -> Vec<DateToken> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(char) = rest.chars().next() {
@@ -49,11 +49,11 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
         let (token, after) = rest.split_at(length);
         tokens.push(match char {
             '0'..='9' => number(token),
-            ':' | '-' | '+' | '.' | ')' => Token::Symbol(char),
-            '(' => Token::Other,
-            char if js::is_space(char) => Token::Space,
+            ':' | '-' | '+' | '.' | ')' => DateToken::Symbol(char),
+            '(' => DateToken::Other,
+            char if js::is_space(char) => DateToken::Space,
             'A'.. => word(token),
-            _ => Token::Other,
+            _ => DateToken::Other,
         });
         rest = after;
     }
@@ -64,7 +64,7 @@ fn run(text: &str, belongs: fn(char) -> bool) -> usize {
     text.find(|char| !belongs(char)).unwrap_or(text.len())
 }
 
-/// How far the parenthesis that `text` begins with reaches.
+/// The length of the parenthesized group that `text` starts with.
 fn parentheses(text: &str) -> usize {
     let mut open = 0;
     for (at, char) in text.char_indices() {
@@ -80,29 +80,29 @@ fn parentheses(text: &str) -> usize {
     text.len()
 }
 
-/// Nine digits count, besides leading zeros.
-fn number(text: &str) -> Token {
+/// A number; only nine digits after leading zeros count.
+fn number(text: &str) -> DateToken {
     let significant = text.trim_start_matches('0');
-    Token::Number { value: significant[..significant.len().min(9)].parse().unwrap_or(0), digits: text.len() }
+    DateToken::Number { value: significant[..significant.len().min(9)].parse().unwrap_or(0), digits: text.len() }
 }
 
-fn word(text: &str) -> Token {
+fn word(text: &str) -> DateToken {
     let text = text.to_ascii_lowercase();
     let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     if let Some(month) = (1..).zip(months).find(|(_, name)| text.starts_with(name)) {
-        return Token::Month(month.0);
+        return DateToken::Month(month.0);
     }
     match text.as_str() {
-        "am" => Token::HalfDay(0),
-        "pm" => Token::HalfDay(12),
-        "z" => Token::Zulu,
-        "ut" | "utc" | "gmt" => Token::Zone(0),
-        "edt" => Token::Zone(-4),
-        "est" | "cdt" => Token::Zone(-5),
-        "cst" | "mdt" => Token::Zone(-6),
-        "mst" | "pdt" => Token::Zone(-7),
-        "pst" => Token::Zone(-8),
-        "t" => Token::Separator,
-        _ => Token::Word,
+        "am" => DateToken::HalfDay(0),
+        "pm" => DateToken::HalfDay(12),
+        "z" => DateToken::Zulu,
+        "ut" | "utc" | "gmt" => DateToken::Zone(0),
+        "edt" => DateToken::Zone(-4),
+        "est" | "cdt" => DateToken::Zone(-5),
+        "cst" | "mdt" => DateToken::Zone(-6),
+        "mst" | "pdt" => DateToken::Zone(-7),
+        "pst" => DateToken::Zone(-8),
+        "t" => DateToken::Separator,
+        _ => DateToken::Word,
     }
 }

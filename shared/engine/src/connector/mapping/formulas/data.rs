@@ -1,22 +1,22 @@
-//! Formulas over the variables and their structures.
+//! Formulas that read and restructure the variables.
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, Checked, of};
+use super::{Checked, FormulaCall, of};
 use crate::connector::mapping::{evaluate, js, locator};
 
-/// A missing variable is undefined, an invalid locator null.
-pub(super) fn var(call: &Call<'_>) -> Option<Value> {
+/// A missing variable is undefined; an invalid locator is null.
+pub(super) fn var(call: &FormulaCall<'_>) -> Option<Value> {
     let Some(steps) = call.argument.as_str().and_then(locator::parse) else { return Some(Value::Null) };
-    locator::find(call.variables, &steps).map(locator::Found::into_value)
+    locator::find(call.variables, &steps).map(locator::LocatedValue::into_value)
 }
 
 pub(super) fn check_var(argument: &Value) -> Checked {
     if argument.is_string() { Ok(()) } else { Err("takes a locator, such as `credentials.access_token`".into()) }
 }
 
-/// Only objects are merged; Membrane's evaluator also takes an array for an object with numbered keys.
-pub(super) fn merge_objects(call: &Call<'_>) -> Option<Value> {
+/// Merges only objects; Membrane's evaluator also treats an array as an object with numeric keys.
+pub(super) fn merge_objects(call: &FormulaCall<'_>) -> Option<Value> {
     let mut merged = Map::new();
     for value in call.present_values()? {
         if let Value::Object(object) = value {
@@ -26,8 +26,8 @@ pub(super) fn merge_objects(call: &Call<'_>) -> Option<Value> {
     (!merged.is_empty()).then_some(Value::Object(merged))
 }
 
-/// The item for each value of the source, over the variables `item`, `parent` and `index`. Falsy results are left out.
-pub(super) fn iterate(call: &Call<'_>) -> Option<Value> {
+/// Evaluates `item` for each value of the source, with the variables `item`, `parent`, and `index`. Falsy results are dropped.
+pub(super) fn iterate(call: &FormulaCall<'_>) -> Option<Value> {
     let Some(Value::Array(source)) = evaluate(call.argument.get("source")?, call.variables) else { return None };
     let item = call.argument.get("item")?;
     let mut variables = json!({ "item": null, "parent": call.variables, "index": 0 });
@@ -44,12 +44,12 @@ pub(super) fn check_iterate(argument: &Value) -> Checked {
     if argument.get("source").is_some() && argument.get("item").is_some() {
         Ok(())
     } else {
-        Err("takes `source` (a list) and `item` (what each becomes, over `item`, `parent` and `index`)".into())
+        Err("takes `source` (a list) and `item` (the result for each value, using `item`, `parent` and `index`)".into())
     }
 }
 
-/// The argument with the variables put in: another formula, or anything that holds some.
-pub(super) fn formula(call: &Call<'_>) -> Option<Value> {
+/// The argument, usually another formula, with the variables substituted.
+pub(super) fn formula(call: &FormulaCall<'_>) -> Option<Value> {
     with_variables(call.argument, call.variables)
 }
 
@@ -65,7 +65,7 @@ fn with_variables(value: &Value, variables: &Value) -> Option<Value> {
             if formula != Some("iterate") {
                 return Some(Value::Object(object.iter().filter_map(put_in).collect()));
             }
-            // Only the source of an iteration is over these variables.
+            // Only the source of an iteration uses these variables.
             let mut iterate = value.clone();
             if let Some(argument) =
                 iterate["$iterate"].as_object_mut().filter(|argument| argument.contains_key("source"))

@@ -1,23 +1,23 @@
-//! `$jsonata`: an expression of the JSONata language over the variables.
+//! `$jsonata`: a JSONata expression over the variables.
 
 use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
 use jsonata_core::parser;
 use jsonata_core::value::JValue;
 use serde_json::Value;
 
-use super::{Call, Checked, is_formula};
+use super::{Checked, FormulaCall, is_formula};
 
-/// How long an expression may take, in milliseconds. It is looked at between steps.
+/// The time limit of an expression, in milliseconds, checked between steps.
 const TIME: u64 = 500;
-/// How deep evaluation may nest; a call takes about three levels.
+/// The maximum evaluation depth; a call takes about three levels.
 const DEPTH: usize = 3_000;
-/// How many items a sequence may have.
+/// The maximum number of items in a sequence.
 const ITEMS: usize = 100_000;
-/// Values can be nested as deep as there was time to nest them, and are dropped and printed by recursion, which no limit of
-/// the evaluator counts. So there is room for more levels than that; memory is taken for those alone that there are.
+/// The stack size in bytes. Only the time limit bounds how deeply a value is nested, and dropping or printing it recurses,
+/// which no limit of the evaluator counts. The stack has room for any such depth; unused pages take no memory.
 const STACK: usize = 256 * 1024 * 1024;
 
-/// One number makes a text of any length of these two, in a step that no limit looks into.
+/// Guards for two functions that can build a string of any length in a single step, which no limit interrupts.
 const GUARDS: &str = "
     $larder_pad := $pad;
     $larder_format := $formatInteger;
@@ -29,8 +29,8 @@ const GUARDS: &str = "
     };
 ";
 
-/// An error is undefined.
-pub(super) fn jsonata(call: &Call<'_>) -> Option<Value> {
+/// Evaluates the expression; an error is undefined.
+pub(super) fn jsonata(call: &FormulaCall<'_>) -> Option<Value> {
     let expression = call.value()?;
     stacker::grow(STACK, || evaluate(expression.as_str()?, call.variables))
 }
@@ -44,7 +44,7 @@ fn evaluate(expression: &str, variables: &Value) -> Option<Value> {
     if value.is_undefined() || value.is_function() {
         return None;
     }
-    // By way of text, in which whole numbers are whole: JSONata knows only doubles.
+    // Converted through a string, which keeps integers intact: JSONata has only doubles.
     serde_json::from_str(&value.to_json_string().ok()?).ok()
 }
 
@@ -52,10 +52,10 @@ pub(super) fn check(argument: &Value) -> Checked {
     match argument {
         Value::String(expression) => match parser::parse(expression) {
             Ok(_) => Ok(()),
-            Err(error) => Err(format!("takes an expression of the JSONata language: {error}").into()),
+            Err(error) => Err(format!("takes a JSONata expression: {error}").into()),
         },
         formula if is_formula(formula) => Ok(()),
-        _ => Err("takes a text, or a formula for one".into()),
+        _ => Err("takes a string, or a formula that returns one".into()),
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_is_over_the_variables() {
+    fn an_expression_reads_the_variables() {
         assert_eq!(value("s"), Some(json!("abc")));
         assert_eq!(value("$.s & z"), Some(json!("abc0")));
         assert_eq!(value("users[age > 25].name"), Some(json!("ann")));
@@ -97,19 +97,19 @@ mod tests {
     }
 
     #[test]
-    fn the_expression_may_be_made_by_a_formula() {
+    fn a_formula_may_build_the_expression() {
         assert_eq!(evaluate(&json!({"$jsonata": {"$concat": ["1", "+1"]}}), &json!({})), Some(json!(2)));
     }
 
     #[test]
-    fn what_fails_or_finds_nothing_is_undefined() {
+    fn a_failed_or_empty_expression_is_undefined() {
         for nothing in ["", "missing", "1 +", "1 + 'a'", "$error('x')", "function($x){$x}", "$sum"] {
             assert_eq!(value(nothing), None, "{nothing}");
         }
     }
 
     #[test]
-    fn one_number_does_not_make_a_huge_text() {
+    fn no_single_step_builds_a_huge_string() {
         for huge in [
             "$pad('x', 9e15)",
             "$pad('x', -9e15, '#')",
@@ -128,21 +128,21 @@ mod tests {
     }
 
     #[test]
-    fn values_as_deep_as_can_be_do_not_overflow_the_stack() {
+    fn deeply_nested_values_do_not_overflow_the_stack() {
         for expression in [
             "($r := $reduce([1..60000], function($a, $b){function($z){$a}}); 1)",
             "($r := $reduce([1..40000], function($a, $b){{'f': function($z){$a}}}); 1)",
             "$reduce([1..60000], function($a, $b){{'f': $a}})",
             "($r := $reduce([1..60000], function($a, $b){[[$a]]}); 1)",
         ] {
-            // Too deep for JSON, out of time, or 1: the process goes on.
+            // Too deep for JSON, out of time, or 1, but never a crash.
             let value = value(expression);
             assert!(matches!(&value, None | Some(Value::Number(_))), "{expression}");
         }
     }
 
     #[test]
-    fn what_does_not_end_is_ended() {
+    fn endless_expressions_are_stopped() {
         let start = Instant::now();
         for endless in [
             "($f := function(){$f()}; $f())",

@@ -1,12 +1,12 @@
-//! Formulas that choose.
+//! Formulas that choose a value.
 
 use serde_json::Value;
 
-use super::{Call, Checked};
+use super::{Checked, FormulaCall};
 use crate::connector::mapping::{evaluate, filter, js, operators};
 
-/// A default that evaluates to null is undefined, as in Membrane's evaluator; a case's value may be null.
-pub(super) fn case(call: &Call<'_>) -> Option<Value> {
+/// A default that evaluates to null is undefined, as in Membrane's evaluator. A case's value may be null.
+pub(super) fn case(call: &FormulaCall<'_>) -> Option<Value> {
     let (cases, default) = match call.argument {
         Value::Array(cases) => (cases, None),
         Value::Object(options) => (options.get("cases")?.as_array()?, options.get("default")),
@@ -24,14 +24,12 @@ pub(super) fn check_case(argument: &Value) -> Checked {
     let cases = argument.as_array().or_else(|| argument.get("cases").and_then(Value::as_array));
     match cases {
         None => Err("takes a list of cases, or `cases` (a list) and `default`".into()),
-        Some(cases) if !cases.iter().all(Value::is_object) => {
-            Err("takes cases of the form `filter` and `value`".into())
-        }
+        Some(cases) if !cases.iter().all(Value::is_object) => Err("takes cases with `filter` and `value`".into()),
         Some(_) => Ok(()),
     }
 }
 
-pub(super) fn map(call: &Call<'_>) -> Option<Value> {
+pub(super) fn map(call: &FormulaCall<'_>) -> Option<Value> {
     let options = call.argument.as_object()?;
     let value = options.get("value").and_then(|value| evaluate(value, call.variables));
     let mapping = options.get("mapping").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -52,8 +50,8 @@ pub(super) fn check_map(argument: &Value) -> Checked {
     }
 }
 
-/// The second key is the operator; without one that is known, true.
-pub(super) fn eval(call: &Call<'_>) -> Option<Value> {
+/// The second key is the operator; an unknown or missing operator returns true.
+pub(super) fn eval(call: &FormulaCall<'_>) -> Option<Value> {
     let Some((operator, operand)) =
         call.object.iter().nth(1).and_then(|(key, operand)| Some((operators::find(key)?, operand)))
     else {
@@ -64,17 +62,17 @@ pub(super) fn eval(call: &Call<'_>) -> Option<Value> {
     Some(Value::Bool(operator(value.as_ref(), operand.as_ref())))
 }
 
-pub(super) fn and(call: &Call<'_>) -> Option<Value> {
+pub(super) fn and(call: &FormulaCall<'_>) -> Option<Value> {
     let values = call.present_values()?;
     Some(Value::Bool(values.iter().all(|value| js::truthy(Some(value)))))
 }
 
-pub(super) fn or(call: &Call<'_>) -> Option<Value> {
+pub(super) fn or(call: &FormulaCall<'_>) -> Option<Value> {
     let values = call.present_values()?;
     Some(Value::Bool(values.iter().any(|value| js::truthy(Some(value)))))
 }
 
-/// Present is what is neither undefined nor null: `""`, 0 and `{}` are.
-pub(super) fn first_not_empty(call: &Call<'_>) -> Option<Value> {
+/// The first value that is neither undefined nor null; `""`, 0, and `{}` count as values.
+pub(super) fn first_not_empty(call: &FormulaCall<'_>) -> Option<Value> {
     call.present_values()?.into_iter().next()
 }

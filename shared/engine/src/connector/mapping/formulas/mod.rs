@@ -1,4 +1,4 @@
-//! The formulas: one table from a name to what checks and what evaluates it.
+//! The formulas: a table from each name to its check and its evaluation.
 
 mod data;
 mod dates;
@@ -6,7 +6,7 @@ mod jsonata;
 mod logic;
 mod people;
 mod references;
-mod text;
+mod strings;
 
 use std::borrow::Cow;
 
@@ -14,36 +14,36 @@ use serde_json::{Map, Value};
 
 use super::evaluate;
 
-/// A formula that can be evaluated.
+/// A formula's implementation.
 pub(super) struct Formula {
-    /// Says what an argument that cannot be meant should be.
+    /// Checks the argument.
     pub(super) check: fn(&Value) -> Checked,
     /// Evaluates the formula.
-    pub(super) evaluate: fn(&Call<'_>) -> Option<Value>,
-    /// Whether the argument holds further expressions.
+    pub(super) evaluate: fn(&FormulaCall<'_>) -> Option<Value>,
+    /// Whether the argument contains further expressions.
     pub(super) nests: bool,
 }
 
-/// What the argument should be, after the formula's name: `takes a list`.
+/// The error says what the argument must be, to follow the formula's name: `takes a list`.
 pub(super) type Checked = Result<(), Cow<'static, str>>;
 
-/// One formula in an expression.
-pub(super) struct Call<'a> {
-    /// What stands behind the formula's name.
+/// A formula in an expression, with its argument and variables.
+pub(super) struct FormulaCall<'a> {
+    /// The value of the formula's key.
     pub(super) argument: &'a Value,
-    /// The whole object, of which the name is the first key.
+    /// The whole object, whose first key is the formula's name.
     pub(super) object: &'a Map<String, Value>,
-    /// What `$var` reads.
+    /// The variables that `$var` reads.
     pub(super) variables: &'a Value,
 }
 
-impl Call<'_> {
-    /// The value of the argument.
+impl FormulaCall<'_> {
+    /// Evaluates the argument.
     fn value(&self) -> Option<Value> {
         evaluate(self.argument, self.variables)
     }
 
-    /// The value of the argument's items without undefined and null; `None` if it is no list or none is left.
+    /// Evaluates the argument's items and drops undefined and null; `None` if it isn't a list or nothing is left.
     fn present_values(&self) -> Option<Vec<Value>> {
         let Some(Value::Array(mut values)) = self.value() else { return None };
         values.retain(|value| !value.is_null());
@@ -80,7 +80,7 @@ pub(crate) const NAMES: [&str; 25] = [
     "dataSchemaRef",
 ];
 
-/// The formula of a name without its `$`.
+/// The formula with this name, without its `$`.
 pub(super) fn find(name: &str) -> Option<Formula> {
     let nesting = |check, evaluate| Formula { check, evaluate, nests: true };
     let literal = |check, evaluate| Formula { check, evaluate, nests: false };
@@ -91,13 +91,13 @@ pub(super) fn find(name: &str) -> Option<Formula> {
         "mergeObjects" => nesting(check_list, data::merge_objects),
         "iterate" => nesting(data::check_iterate, data::iterate),
         "jsonata" => nesting(jsonata::check, jsonata::jsonata),
-        "concat" => nesting(text::check_concat, text::concat),
-        "tpl" => nesting(text::check_tpl, text::tpl),
-        "domainFromEmail" => nesting(check_text, text::domain_from_email),
-        "firstName" => nesting(check_text, people::first_name),
-        "lastName" => nesting(check_text, people::last_name),
-        "extractDate" => nesting(check_text, dates::extract_date),
-        "extractTime" => nesting(check_text, dates::extract_time),
+        "concat" => nesting(strings::check_concat, strings::concat),
+        "tpl" => nesting(strings::check_tpl, strings::tpl),
+        "domainFromEmail" => nesting(check_string, strings::domain_from_email),
+        "firstName" => nesting(check_string, people::first_name),
+        "lastName" => nesting(check_string, people::last_name),
+        "extractDate" => nesting(check_string, dates::extract_date),
+        "extractTime" => nesting(check_string, dates::extract_time),
         "case" => nesting(logic::check_case, logic::case),
         "map" => nesting(logic::check_map, logic::map),
         "eval" => nesting(|_| Ok(()), logic::eval),
@@ -129,8 +129,12 @@ fn check_list(argument: &Value) -> Checked {
     if argument.is_array() || is_formula(argument) { Ok(()) } else { Err("takes a list".into()) }
 }
 
-fn check_text(argument: &Value) -> Checked {
-    if argument.is_string() || is_formula(argument) { Ok(()) } else { Err("takes a text, or a formula for one".into()) }
+fn check_string(argument: &Value) -> Checked {
+    if argument.is_string() || is_formula(argument) {
+        Ok(())
+    } else {
+        Err("takes a string, or a formula that returns one".into())
+    }
 }
 
 fn check_object(argument: &Value) -> Checked {
@@ -140,7 +144,7 @@ fn check_object(argument: &Value) -> Checked {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn every_name_has_its_formula() {
+    fn every_name_has_a_formula() {
         for name in super::NAMES {
             assert!(super::find(name).is_some(), "{name}");
         }

@@ -1,19 +1,19 @@
-//! `$firstName` and `$lastName`: a person's name taken apart, as the npm package humanparser does it.
+//! `$firstName` and `$lastName`: parses a person's name as the npm package humanparser does.
 
 use serde_json::Value;
 
-use super::Call;
+use super::FormulaCall;
 use crate::connector::mapping::js;
 
 /// The first name, if there is a last name too.
-pub(super) fn first_name(call: &Call<'_>) -> Option<Value> {
-    let name = Name::of(call);
+pub(super) fn first_name(call: &FormulaCall<'_>) -> Option<Value> {
+    let name = PersonName::of(call);
     if name.last.is_empty() { None } else { name.first.map(Value::from) }
 }
 
-/// The last name; of a single word, that word.
-pub(super) fn last_name(call: &Call<'_>) -> Option<Value> {
-    let name = Name::of(call);
+/// The last name, or the only word of a name.
+pub(super) fn last_name(call: &FormulaCall<'_>) -> Option<Value> {
+    let name = PersonName::of(call);
     let last = Some(name.last).filter(|last| !last.is_empty());
     last.or(name.first.filter(|first| !first.is_empty())).map(Value::from)
 }
@@ -46,20 +46,20 @@ const SUFFIXES: [&str; 19] = [
     "qc", "kc",
 ];
 
-/// What belongs to the last name when it stands before it.
+/// Particles that belong to the last name that follows them.
 const PARTICLES: [&str; 25] = [
     "vere", "von", "van", "de", "del", "della", "der", "den", "di", "da", "pietro", "vanden", "du", "st.", "st", "la",
     "lo", "ter", "bin", "ibn", "te", "ten", "op", "ben", "al",
 ];
 
 #[derive(Default)]
-struct Name {
+struct PersonName {
     first: Option<String>,
     last: String,
 }
 
-impl Name {
-    fn of(call: &Call<'_>) -> Self {
+impl PersonName {
+    fn of(call: &FormulaCall<'_>) -> Self {
         let value = call.value().filter(|value| !value.is_null());
         let name = Self::parse(&value.map_or_else(String::new, |value| js::string(Some(&value))));
         Self { first: name.first.map(|first| js::trim(&first).to_owned()), last: js::trim(&name.last).to_owned() }
@@ -110,7 +110,7 @@ fn is_one_of(part: &str, words: &[&str]) -> bool {
     words.contains(&part.to_lowercase().replace('.', "").as_str())
 }
 
-/// Mends the first comma that has a space before it, and the first that has none behind it.
+/// Fixes the first comma that follows a space, and the first one that is not followed by a space.
 fn spaced(name: &str) -> String {
     let mut name = name.to_owned();
     let stray = name.match_indices(',').find_map(|(comma, _)| {
@@ -144,7 +144,7 @@ fn is_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || char == '_'
 }
 
-/// The words of a name; what stands in quotes is one. Quotes without a partner are left out.
+/// The words of a name; a quoted phrase is one word. Unmatched quotes are dropped.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut rest = name;
@@ -170,7 +170,7 @@ fn parts(name: &str) -> Vec<String> {
     parts
 }
 
-/// Without its quotes, unless it has a line break in it.
+/// Strips the quotes, unless the part contains a line break.
 fn unquoted(part: &str) -> &str {
     let inner = part.strip_prefix('"').and_then(|part| part.strip_suffix('"'));
     inner.filter(|inner| !inner.contains(['\n', '\r', '\u{2028}', '\u{2029}'])).unwrap_or(part)
@@ -178,16 +178,16 @@ fn unquoted(part: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::Name;
+    use super::PersonName;
 
     #[track_caller]
     fn parsed(text: &str, first: Option<&str>, last: &str) {
-        let name = Name::parse(text);
+        let name = PersonName::parse(text);
         assert_eq!((name.first.as_deref(), name.last.as_str()), (first, last), "{text}");
     }
 
     #[test]
-    fn first_and_last_name_stand_at_the_ends() {
+    fn first_and_last_name_are_at_the_ends() {
         parsed("Ada Lovelace", Some("Ada"), "Lovelace");
         parsed("John Fitzgerald Kennedy", Some("John"), "Kennedy");
         parsed("Plato", Some("Plato"), "");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_and_suffixes_are_left_out() {
+    fn titles_and_suffixes_are_dropped() {
         parsed("Dr. Ada Lovelace", Some("Ada"), "Lovelace");
         parsed("Mrs. Lovelace", None, "Lovelace");
         parsed("Sammy Davis, Jr.", Some("Sammy"), "Davis");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_a_name_together() {
+    fn a_quoted_name_is_one_word() {
         parsed(r#"Jon "Bon Jovi""#, Some("Jon"), "Bon Jovi");
         parsed(r#"""#, Some(r#"""#), "");
     }

@@ -1,12 +1,12 @@
-//! Formulas that refer to something outside the variables: another part of the result, or a record of a platform.
+//! Formulas that refer to something outside the variables: another part of the result, or a record in Membrane.
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, Checked, is_formula};
+use super::{Checked, FormulaCall, is_formula};
 use crate::connector::mapping::copy;
 
-/// A mark where the copy goes, once the whole result is there.
-pub(super) fn copy(call: &Call<'_>) -> Option<Value> {
+/// A mark that is replaced by the copy once the whole result is complete.
+pub(super) fn copy(call: &FormulaCall<'_>) -> Option<Value> {
     Some(copy::mark(call.value()?))
 }
 
@@ -18,8 +18,8 @@ pub(super) fn check_copy(argument: &Value) -> Checked {
     }
 }
 
-/// The id as it is written.
-pub(super) fn record(call: &Call<'_>) -> Option<Value> {
+/// The literal id.
+pub(super) fn record(call: &FormulaCall<'_>) -> Option<Value> {
     call.argument.as_object()?.get("id").cloned()
 }
 
@@ -27,7 +27,7 @@ pub(super) fn check_record(argument: &Value) -> Checked {
     if argument.get("id").is_some() { Ok(()) } else { Err("takes an object with `id`".into()) }
 }
 
-/// The formula with its argument evaluated: nothing here can look records up.
-pub(super) fn unresolved(name: &str, call: &Call<'_>) -> Option<Value> {
+/// The formula with its argument evaluated, since Larder cannot look up records.
+pub(super) fn unresolved(name: &str, call: &FormulaCall<'_>) -> Option<Value> {
     Some(call.value().map_or_else(|| Value::Object(Map::new()), |argument| json!({ name: argument })))
 }

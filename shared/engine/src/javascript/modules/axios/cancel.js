@@ -1,4 +1,4 @@
-// `CancelToken`, deprecated in favour of `signal` and still in use.
+// `CancelToken`, which is deprecated in favor of `signal` but still in use.
 
 import { CanceledError } from "./error.js";
 

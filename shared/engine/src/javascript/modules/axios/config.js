@@ -1,4 +1,4 @@
-// The default configuration, and how one configuration is put over another.
+// The default configuration, and merging configurations.
 
 import { AxiosHeaders } from "./headers.js";
 import { transformRequest, transformResponse } from "./transform.js";
@@ -39,10 +39,10 @@ export const defaults = () => ({
   },
 });
 
-// These belong to one request: they are not inherited.
+// These belong to a single request and are not inherited.
 const OF_THE_REQUEST = ["url", "method", "data"];
 
-// `second` over `first`: objects member by member, everything else as a whole.
+// Merges `second` over `first`: objects member by member, everything else as a whole.
 export function mergeConfig(first = {}, second = {}) {
   const merged = {};
   for (const key of new Set([...Object.keys(first), ...Object.keys(second ?? {})])) {
@@ -52,7 +52,7 @@ export function mergeConfig(first = {}, second = {}) {
     else if (key === "validateStatus" && "validateStatus" in (second ?? {})) value = above;
     else if (key === "headers") value = merge(plainHeaders(below), plainHeaders(above), true);
     else value = merge(below, above);
-    // `validateStatus: undefined` says that every status is fine.
+    // `validateStatus: undefined` accepts every status.
     if (value !== undefined || key === "validateStatus") merged[key] = value;
   }
   const serializer = merged.paramsSerializer;

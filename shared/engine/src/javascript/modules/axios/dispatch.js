@@ -1,4 +1,4 @@
-// One request: data is transformed and sent, the answer is judged and transformed.
+// Sends one request: transforms its data, sends it, and transforms the response.
 
 import { sendByFetch } from "./fetch.js";
 import { AxiosError, CanceledError, isCancel } from "./error.js";
@@ -31,7 +31,7 @@ export async function dispatch(config) {
   }
 }
 
-// An adapter of the caller's own, or ours: under whatever name, there is only one.
+// Returns the caller's own adapter, or ours: all names refer to the same one.
 export function getAdapter(adapter) {
   const first = [adapter].flat()[0];
   if (typeof first === "function") return first;

@@ -1,4 +1,4 @@
-// The errors of axios.
+// The errors that axios throws.
 
 const CODES = [
   "ERR_BAD_OPTION_VALUE",
@@ -20,7 +20,7 @@ const CODES = [
 export class AxiosError extends Error {
   constructor(message, code, config, request, response) {
     super(message);
-    // Own and enumerable, like the real ones: connectors spread errors, and log them as JSON.
+    // Own and enumerable, as in the real axios: connectors spread errors and log them as JSON.
     Object.defineProperty(this, "message", {
       value: this.message,
       enumerable: true,
@@ -38,7 +38,7 @@ export class AxiosError extends Error {
     }
   }
 
-  // Wraps another error: its name and message, and itself as the cause.
+  // Wraps another error: takes its name and message, and sets it as the cause.
   static from(error, code, config, request, response, more) {
     const wrapped = new AxiosError(error.message, code ?? error.code, config, request, response);
     Object.defineProperty(wrapped, "cause", { value: error, enumerable: false, writable: true, configurable: true });
@@ -70,7 +70,7 @@ export const isAxiosError = (error) => error !== null && typeof error === "objec
 
 export const isCancel = (error) => Boolean(error?.__CANCEL__);
 
-// A copy that can be written as JSON: without cycles, and without what `redact` names.
+// Returns a copy that can be converted to JSON: without cycles and the members that `redact` lists.
 function plain(value, redacted, above = []) {
   if (value === null || typeof value !== "object") return value;
   if (above.includes(value)) return undefined;

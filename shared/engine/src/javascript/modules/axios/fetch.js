@@ -1,4 +1,4 @@
-// The adapter: sends a request with the global `fetch`, and follows redirects as the real one does under Node.
+// The adapter: sends a request with the global `fetch` and follows redirects like the real one does in Node.
 
 import { AxiosError, CanceledError } from "./error.js";
 import { AxiosHeaders } from "./headers.js";
@@ -7,7 +7,7 @@ import { buildUri } from "./uri.js";
 
 const MAX_REDIRECTS = 21;
 
-// Asks Larder's fetch to send a body even with GET, as axios does; others refuse it.
+// Lets Larder's fetch send a body even with GET, as axios does. Other implementations reject it.
 const BODY_ON_GET = Symbol.for("larder.bodyOnGet");
 
 export async function sendByFetch(config) {
@@ -39,7 +39,7 @@ export async function sendByFetch(config) {
   }
 }
 
-// Aborts the request when its time is over or it is cancelled, and knows why.
+// Aborts the request on a timeout or cancellation, and stores the reason.
 class Watch {
   #controller = new AbortController();
   #cancel;
@@ -95,7 +95,7 @@ function parseUri(text, config) {
   return url;
 }
 
-// The body as fetch is to send it. Bytes, so that fetch adds no type of its own.
+// Returns the body for fetch, as bytes so that fetch does not add a content type.
 async function encodeBody(config) {
   const { data, headers, maxBodyLength } = config;
   if (data === undefined || data === null || data === "" || data === false || data === 0) return undefined;
@@ -134,13 +134,13 @@ function sentHeaders(config, url) {
     login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   if (login) config.headers.delete("authorization");
   const headers = AxiosHeaders.concat(config.headers.toJSON(true));
-  // fetch computes it.
+  // fetch computes this header.
   headers.delete("content-length");
   if (login) headers.set("Authorization", `Basic ${Buffer.from(login, "utf8").toString("base64")}`);
   return headers;
 }
 
-// Sends the request, and what its redirects lead to. `request` tells in the end what was sent last.
+// Sends the request and follows its redirects. Afterwards, `request` is the last request that was sent.
 async function follow(config, request, signal) {
   const limit = config.maxRedirects ?? MAX_REDIRECTS;
   for (let redirects = 0; ; redirects += 1) {
@@ -201,7 +201,7 @@ function receivedHeaders(answer) {
   for (const [name, value] of answer.headers) headers.set(name, value);
   const cookies = answer.headers.getSetCookie?.() ?? [];
   if (cookies.length) headers.set("set-cookie", cookies);
-  // The body comes decoded.
+  // The body is already decoded.
   headers.delete("content-encoding");
   return headers;
 }
@@ -236,7 +236,7 @@ function settle(response) {
   throw new AxiosError(`Request failed with status code ${status}`, code, config, request, response);
 }
 
-// Where fetch gives the cause a code, as Node does, it is told as axios does under Node; else with axios's code for browsers.
+// If the cause has a code, as in Node, the error is like that of axios in Node. Otherwise it has axios's code for browsers.
 const isFailureOfFetch = (error) => error instanceof TypeError || error?.name === "AbortError";
 
 function networkError(error, config, request) {

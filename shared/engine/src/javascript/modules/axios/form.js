@@ -1,18 +1,18 @@
-// Objects as fields of forms, and back: `{a: {b: 1}, list: [1, 2]}` is `a[b]=1`, `list[]=1`, `list[]=2`.
+// Converting objects to form fields and back: `{a: {b: 1}, list: [1, 2]}` becomes `a[b]=1`, `list[]=1`, `list[]=2`.
 
 import { isPlain } from "./config.js";
 import { AxiosError } from "./error.js";
 
 const MAX_DEPTH = 100;
 
-// The fields of `object` as [name, text] pairs.
+// Returns the fields of `object` as [name, string] pairs.
 export function pairs(object, options, what) {
   const found = [];
   walk(object, { append: (name, value) => found.push([name, String(value)]) }, options, what);
   return found;
 }
 
-// The fields of `object` appended to `form`.
+// Appends the fields of `object` to `form`.
 export function toFormData(object, form = new FormData(), options) {
   if (object === null || typeof object !== "object") throw new TypeError("target must be an object");
   walk(object, form, options);
@@ -24,7 +24,7 @@ export const encodeForm = (object, options) =>
     .map((pair) => pair.map(encode).join("="))
     .join("&");
 
-// As forms are encoded, like URLSearchParams does.
+// Encodes a part of a form, like URLSearchParams does.
 export const encode = (part) =>
   encodeURIComponent(part).replace(/[!'()~]|%20/g, (it) =>
     it === "%20" ? "+" : `%${it.charCodeAt(0).toString(16).toUpperCase()}`,
@@ -56,7 +56,7 @@ function walk(object, form, options, what) {
     above.pop();
   }
 
-  // Whether the value's own members are to be visited.
+  // Returns whether to visit the value's members.
   function defaultVisitor(value, key, path) {
     if (!path && typeof value === "object") {
       if (key.endsWith("{}")) {
@@ -96,7 +96,7 @@ function convertValue(value) {
   return typeof value === "boolean" ? String(value) : value;
 }
 
-// The fields of a form as an object: `.` and brackets make levels, `[]` and repetition make lists.
+// Converts a form to an object: `.` and brackets create levels, `[]` and repetition create lists.
 export function formToJSON(form) {
   if (typeof form?.entries !== "function") return null;
   const object = {};
@@ -111,7 +111,7 @@ export function formToJSON(form) {
   return withoutGaps(object);
 }
 
-// Gives `target`, or the object that it becomes: a list is one as long as its keys are positions.
+// Returns `target`, or the object that replaces it: a list remains a list as long as its keys are indexes.
 function put(target, [part, ...rest], value) {
   const holder = Array.isArray(target) && !/^\d*$/.test(part) ? { ...target } : target;
   const key = part === "" && Array.isArray(holder) ? holder.length : part;
@@ -123,7 +123,7 @@ function put(target, [part, ...rest], value) {
 
 const isWhole = (value) => Array.isArray(value) && Object.keys(value).length === value.length;
 
-// A list with gaps is an object after all.
+// Turns lists with gaps into objects.
 function withoutGaps(value) {
   if (!isVisitable(value)) return value;
   if (isWhole(value)) return value.map(withoutGaps);

@@ -1,4 +1,4 @@
-// Headers as own properties of an object, in the case in which they were first set; looked up in any case.
+// Headers as an object's own properties. They keep the case in which they were first set; lookups ignore case.
 
 export class AxiosHeaders {
   constructor(headers) {
@@ -13,7 +13,7 @@ export class AxiosHeaders {
     return all.reduce((merged, headers) => merged.set(headers), new AxiosHeaders());
   }
 
-  // `rewrite`: true sets in any case; false only what is not set yet; by default anything but a header set to false.
+  // `rewrite`: true always sets; false only sets missing headers; the default sets all but headers that are false.
   set(header, value, rewrite) {
     if (header === undefined || header === null) return this;
     if (typeof header === "string" && (value !== undefined || !/[:\n]/.test(header))) {
@@ -69,7 +69,7 @@ export class AxiosHeaders {
     return names.length > 0;
   }
 
-  // One header of each name, the last; `format` gives them capital letters.
+  // Keeps the last header of each name. `format` capitalizes the names.
   normalize(format) {
     const kept = new Map();
     for (const [name, value] of Object.entries(this)) {
@@ -133,12 +133,12 @@ function entries(headers) {
     : Object.entries(headers);
 }
 
-// Not `headers[name] = …`: a header may be called `__proto__`.
+// Do not use `headers[name] = …`: a header's name may be `__proto__`.
 function define(headers, name, value) {
   Object.defineProperty(headers, name, { value, enumerable: true, writable: true, configurable: true });
 }
 
-// No line can be added to a request by what is in a value.
+// Removes line breaks, so a value cannot add headers to a request.
 function normal(value) {
   if (value === false || value === undefined || value === null) return value;
   return Array.isArray(value)

@@ -1,4 +1,4 @@
-// The names of the status codes, both ways. IANA's names, and those that Cloudflare uses.
+// The names of the status codes and vice versa: IANA's names, plus Cloudflare's.
 
 const NAMES = {
   100: "Continue SwitchingProtocols Processing EarlyHints",

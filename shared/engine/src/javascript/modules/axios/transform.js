@@ -1,4 +1,4 @@
-// What is done to data by default on its way out and on its way in. `this` is the request's configuration.
+// The default transformations of request and response data. `this` is the request's configuration.
 
 import { AxiosError } from "./error.js";
 import { encodeForm, formToJSON, toFormData } from "./form.js";

@@ -1,4 +1,4 @@
-// The URI of a request: base, path and query parameters.
+// Building the URI of a request from base, path and query parameters.
 
 import { AxiosError } from "./error.js";
 import { encode, pairs } from "./form.js";
@@ -36,6 +36,6 @@ function serialize(params, serializer) {
     .join("&");
 }
 
-// In a query these characters may stand for themselves.
+// These characters need no encoding in a query.
 const readable = (part) =>
   encodeURIComponent(part).replace(/%(3A|24|2C|20)/g, (code) => (code === "%20" ? "+" : decodeURIComponent(code)));

@@ -1,4 +1,4 @@
-//! The secrets that the functions of one way to connect can lose, and what is known of the values that they get.
+//! One auth option's functions: which secrets they send, and what is known about their values.
 
 use std::rc::Rc;
 
@@ -6,28 +6,28 @@ use larder::credentials::is_secret_name;
 use serde_json::{Map, Value, json};
 
 use super::flow::{self, Origin};
-use super::sources::{Content, Kind, Scope, Source};
+use super::sources::{AuthScope, Content, FunctionSource, SourceKind};
 use super::{Document, Files, schemas};
 use crate::connector::FunctionName;
 use crate::connector::secrecy::{is_hidden, uses_secret};
 
-/// The surroundings of a function.
-pub(super) struct Reach<'a> {
+/// The functions and schemas of one auth option.
+pub(super) struct OptionContext<'a> {
     /// The authentication type.
     pub(super) kind: Option<&'a str>,
-    /// The implementations, those of `auth` among an option's.
-    sources: Vec<Source<'a>>,
+    /// The implementations, including those inherited from `auth`.
+    sources: Vec<FunctionSource<'a>>,
     inputs: Vec<&'a Value>,
     parameters: Value,
     credentials: Vec<&'a Value>,
     callback_fields: Vec<String>,
 }
 
-impl<'a> Reach<'a> {
+impl<'a> OptionContext<'a> {
     pub(super) fn new(
-        scope: &'a Scope<'a>,
+        scope: &'a AuthScope<'a>,
         spec: &'a Value,
-        scopes: &'a [Scope<'a>],
+        scopes: &'a [AuthScope<'a>],
         document: &Rc<Document>,
         files: &'a Files,
     ) -> Self {
@@ -62,11 +62,11 @@ impl<'a> Reach<'a> {
     }
 
     /// The implementation of a function.
-    pub(super) fn source(&self, name: FunctionName) -> Option<&Source<'a>> {
+    pub(super) fn source(&self, name: FunctionName) -> Option<&FunctionSource<'a>> {
         self.sources.iter().find(|source| source.name == name)
     }
 
-    /// Whether an expression may hold a secret of the integration.
+    /// Whether an expression may contain one of the integration's secrets.
     pub(super) fn uses_secret(&self, expression: &Value) -> bool {
         match expression {
             Value::String(text) => uses_secret(text, Some(&self.parameters)),
@@ -76,25 +76,25 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Whether a secret of the integration may go where the API client leads: with the client itself, or with the request of a
-    /// function to a path under it.
+    /// Whether one of the integration's secrets may be sent to the API client's host: by the client itself, or by a
+    /// function's request to a relative path.
     pub(super) fn leads_secrets(&self) -> bool {
         self.sources.iter().any(|source| match (source.kind, &source.content) {
-            (Kind::Mapping, _) if source.name == FunctionName::MakeApiClient => {
+            (SourceKind::Mapping, _) if source.name == FunctionName::MakeApiClient => {
                 source.yaml().is_some_and(|(value, _)| self.uses_secret(value))
             }
-            (Kind::Rest, _) => source.yaml().is_some_and(|(value, _)| {
+            (SourceKind::Rest, _) => source.yaml().is_some_and(|(value, _)| {
                 let path = value.get("path").and_then(Value::as_str).unwrap_or_default();
                 !path.contains("://") && value.get("requestMapping").is_some_and(|request| self.uses_secret(request))
             }),
-            (Kind::Script, Content::Text(text, _)) => {
+            (SourceKind::Script, Content::Text(text, _)) => {
                 source.name != FunctionName::GetOAuthConfig && uses_secret(text, Some(&self.parameters))
             }
             _ => false,
         })
     }
 
-    /// A credential that the end user entered is an input, one that came with the callback is the browser's.
+    /// The true origin: a credential may really be the end user's input, or come from the browser with the callback.
     pub(super) fn source_of(&self, origin: Origin) -> Origin {
         let is_entered = self.kind == Some("client-credentials")
             && self.source(FunctionName::GetCredentialsFromConnectionParameters).is_none();
@@ -105,18 +105,18 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// The schema of an input.
+    /// Returns the schema of an input.
     pub(super) fn input(&self, name: &str) -> Option<&Value> {
         property(&self.inputs, name)
     }
 
-    /// Whether the application itself says what a credential is, by the word of the connector.
+    /// Whether the connector marks a credential as one that only the provider sets.
     pub(super) fn is_read_only(&self, credential: &str) -> bool {
         property(&self.credentials, credential)
             .is_some_and(|property| property.get("readOnly") == Some(&Value::Bool(true)))
     }
 
-    /// Whether who has a value may use it, as with a token: by its name, or by its schema.
+    /// Whether possession of the value is proof enough, as with a token: decided by its name or schema.
     pub(super) fn is_proof(&self, origin: &Origin) -> bool {
         let (name, schemas) = match origin {
             Origin::Input(name) => (name, &self.inputs),

@@ -1,11 +1,11 @@
-//! Formulas that make text.
+//! Formulas that build strings.
 
 use serde_json::{Map, Value};
 
-use super::{Call, Checked};
+use super::{Checked, FormulaCall};
 use crate::connector::mapping::{evaluate, js};
 
-pub(super) fn concat(call: &Call<'_>) -> Option<Value> {
+pub(super) fn concat(call: &FormulaCall<'_>) -> Option<Value> {
     let (values, delimiter) = match call.argument {
         Value::Object(options) => (options.get("values")?, options.get("delimiter").filter(|given| !given.is_null())),
         values => (values, None),
@@ -27,8 +27,8 @@ pub(super) fn check_concat(argument: &Value) -> Checked {
     }
 }
 
-/// Values are put in at once: text that a value brings is not searched for further placeholders.
-pub(super) fn tpl(call: &Call<'_>) -> Option<Value> {
+/// Fills in all values in one pass: a placeholder inside a value is not filled in.
+pub(super) fn tpl(call: &FormulaCall<'_>) -> Option<Value> {
     let template = call.argument.get("template")?.as_str()?;
     let no_values = Map::new();
     let values = call.argument.get("values").and_then(Value::as_object).unwrap_or(&no_values);
@@ -58,12 +58,12 @@ pub(super) fn check_tpl(argument: &Value) -> Checked {
     if argument.get("template").is_some_and(Value::is_string) && values_fit {
         Ok(())
     } else {
-        Err("takes `template` (a text) and `values` (an object)".into())
+        Err("takes `template` (a string) and `values` (an object)".into())
     }
 }
 
-/// What stands behind the one `@`.
-pub(super) fn domain_from_email(call: &Call<'_>) -> Option<Value> {
+/// The part after the only `@`.
+pub(super) fn domain_from_email(call: &FormulaCall<'_>) -> Option<Value> {
     let address = call.value()?;
     let (_, domain) = address.as_str()?.split_once('@')?;
     (!domain.contains('@')).then(|| Value::from(domain))
