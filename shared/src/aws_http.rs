@@ -4,8 +4,8 @@
 //! configuration once, on the first call to an https URL, and calls to the same host share their connections.
 //!
 //! In a Lambda function, calls to AWS trust only Amazon's own certificate authorities, which are compiled in
-//! ([`Trust::CompiledIn`]): parsing these five takes a few microseconds, reading the machine's store two to three milliseconds
-//! of every cold start. AWS asks clients to trust these five: <https://www.amazontrust.com/repository/>.
+//! ([`Trust::CompiledIn`]): parsing these five takes a few microseconds, reading the machine's store two to three
+//! milliseconds of every cold start. AWS asks clients to trust these five: <https://www.amazontrust.com/repository/>.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `GET` and `POST /connect`: starts to connect an end user's account. The end user's browser opens it.
 //!
-//! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no provider's
-//! page, such as an API key, are tested and stored immediately.
+//! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no
+//! provider's page, such as an API key, are tested and stored immediately.
 
 mod own;
 mod request;
@@ -204,9 +204,9 @@ impl Connect {
         })
     }
 
-    /// Returns the connection to create or reconnect, with its stored contents: the one that the request names, a new one if
-    /// several are allowed, or else this end user's only one through this integration. The latter's id is computed, so two
-    /// simultaneous flows cannot create two.
+    /// Returns the connection to create or reconnect, with its stored contents: the one that the request names, a new
+    /// one if several are allowed, or else this end user's only one through this integration. The latter's id is
+    /// computed, so two simultaneous flows cannot create two.
     async fn target(
         &self,
         caller: &Caller,

@@ -1,8 +1,8 @@
 //! `GET` and `POST /oauth-callback`: finishes an OAuth connection. The provider sends the browser here.
 //!
-//! The checks are, in this order: query syntax, state (used once, in time, by the same browser), issuer, error, code. Then the
-//! code is exchanged and the credentials are tested; they are stored only if they pass. For a minute, the same callback from
-//! the same browser gets the same response.
+//! The checks are, in this order: query syntax, state (used once, in time, by the same browser), issuer, error, code.
+//! Then the code is exchanged and the credentials are tested; they are stored only if they pass. For a minute, the same
+//! callback from the same browser gets the same response.
 
 mod form_post;
 
@@ -76,7 +76,8 @@ impl OAuthCallback {
         let callback = read_callback(query)?;
         // The session's id is the digest of the state, so a leaked table reveals no state.
         let id = OAuthState::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
-        // The cookie proves that this browser started the flow. Otherwise, a victim could be lured into finishing an attacker's.
+        // The cookie proves that this browser started the flow. Otherwise, a victim could be lured into finishing an
+        // attacker's.
         let cookie_name = browser_cookie_name(&self.connector_setup.base_uri, &id);
         let browser = cookie(request.headers(), &cookie_name).unwrap_or_default();
         let visit = Visit { id: &id, browser: &browser_digest(browser), callback: &callback_digest(query) };
@@ -175,7 +176,8 @@ impl OAuthCallback {
             CallbackOutcome::Code(code) => code,
             CallbackOutcome::Refused(refusal) => return Err(Error::connection(None, refusal.to_string())),
         };
-        // The verifier and the redirect URI are those of the authorization request, even if the connector has changed since.
+        // The verifier and the redirect URI are those of the authorization request, even if the connector has changed
+        // since.
         let authorization = Authorization {
             code: code.expose(),
             code_verifier: flow.code_verifier.as_ref().map(Secret::expose),

@@ -1,7 +1,7 @@
 //! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes a connection's credentials.
 //!
-//! If the connection has an integration, new credentials are tested first. This function has no engine for that, so it seals
-//! them and lets the `refresh` function test and store them.
+//! If the connection has an integration, new credentials are tested first. This function has no engine for that, so it
+//! seals them and lets the `refresh` function test and store them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Pending connect flows. A session is used once, before it expires, by the browser that started it. For a moment after that,
-//! it keeps the flow's outcome.
+//! Pending connect flows. A session is used once, before it expires, by the browser that started it. For a moment after
+//! that, it keeps the flow's outcome.
 
 use std::time::Duration;
 

@@ -73,7 +73,8 @@ impl Environment {
     /// When a setting is missing or invalid.
     pub async fn from_env() -> Result<Self, SettingError> {
         let settings = Settings::from_env()?;
-        // Lambda passes its credentials in variables. The default provider chain would create HTTP clients for other sources.
+        // Lambda passes its credentials in variables. The default provider chain would create HTTP clients for other
+        // sources.
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .timeout_config(aws_http::timeouts())

@@ -14,7 +14,8 @@ use crate::refresh::ReplaceEvent;
 use crate::seal::SealContext;
 
 impl Vault {
-    /// Seals credentials for one connection at its current version, so that they can be tested before they replace anything.
+    /// Seals credentials for one connection at its current version, so that they can be tested before they replace
+    /// anything.
     ///
     /// # Errors
     /// 413 when they are too large; 503 when the key service fails.

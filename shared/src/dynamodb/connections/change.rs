@@ -5,13 +5,13 @@ use crate::connection::{Connection, ConnectionKey};
 use crate::error::Error;
 
 impl Connections {
-    /// The number of attempts at a change. Each failed attempt means that another write succeeded, and Larder's own writes are
-    /// a minute apart. More conflicts than this in one request come from callers that overwrite each other; they should get an
-    /// error.
+    /// The number of attempts at a change. Each failed attempt means that another write succeeded, and Larder's own
+    /// writes are a minute apart. More conflicts than this in one request come from callers that overwrite each other;
+    /// they should get an error.
     const ATTEMPTS: usize = 5;
 
-    /// Reads a connection and calls `change` to write a new version of it. Repeats this while `change` returns `None`, which
-    /// means that another write came first. Returns `None` if that happened each time.
+    /// Reads a connection and calls `change` to write a new version of it. Repeats this while `change` returns `None`,
+    /// which means that another write came first. Returns `None` if that happened each time.
     ///
     /// # Errors
     /// When DynamoDB fails or the item is damaged, and the errors of `change`, which are not retried.
