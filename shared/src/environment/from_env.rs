@@ -89,7 +89,7 @@ impl Environment {
     }
 }
 
-/// Compiled-in authorities, unless a variable of OpenSSL or of the AWS SDKs names others.
+/// Returns the compiled-in authorities, unless a variable of OpenSSL or the AWS SDKs names others.
 fn trust(get: impl Fn(&str) -> Option<String>) -> Result<Trust, SettingError> {
     if let Some(path) = get("AWS_CA_BUNDLE") {
         let pem = fs::read(path).ok().filter(|pem| pem.windows(PEM.len()).any(|window| window == PEM));
