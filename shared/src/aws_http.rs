@@ -4,8 +4,8 @@
 //! configuration once, on the first call to an https URL, and calls to the same host share their connections.
 //!
 //! In a Lambda function, calls to AWS trust only Amazon's own certificate authorities, which are compiled in
-//! ([`Trust::CompiledIn`]): parsing these five takes a few microseconds, reading the machine's store two to three milliseconds
-//! of every cold start. AWS asks clients to trust these five: <https://www.amazontrust.com/repository/>.
+//! ([`Trust::CompiledIn`]): parsing these five takes a few microseconds, reading the machine's store two to three
+//! milliseconds of every cold start. AWS asks clients to trust these five: <https://www.amazontrust.com/repository/>.
 //!
 //! # Decisions
 //!
@@ -49,7 +49,7 @@ pub fn client(trust: Trust) -> SharedHttpClient {
     http_client_fn(move |_, _| connector.clone())
 }
 
-/// The same for calls that no SDK client makes. It follows no redirect.
+/// Creates a connector for calls without an SDK client. It does not follow redirects.
 pub fn connector_for_all(trust: Trust) -> SharedHttpConnector {
     SharedHttpConnector::new(Connectors { trust, ..Connectors::default() })
 }
@@ -82,7 +82,7 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("aws_http/amazon_roots.pem");
 /// machine's store.
 const AWS_DOMAINS: [&str; 2] = [".amazonaws.com", ".api.aws"];
 
-/// Who answers at a URL, as far as trust is concerned.
+/// The kind of server at a URL, which decides on the trusted authorities.
 #[derive(Debug, PartialEq)]
 enum Peer {
     Unencrypted,
@@ -183,11 +183,11 @@ mod tests {
         let sdk = sdk(format!("http://{}", listener.local_addr().unwrap()));
         let client = aws_sdk_kms::Client::new(&sdk);
         let call = tokio::time::timeout(Duration::from_secs(60), client.list_keys().send());
-        assert!(call.await.expect("is given up").is_err());
+        assert!(call.await.expect("the call times out").is_err());
     }
 
     #[test]
-    fn only_hosts_of_aws_are_left_to_amazons_roots() {
+    fn only_aws_hosts_use_amazons_roots() {
         for (uri, expected) in [
             ("https://kms.us-east-1.amazonaws.com/", Peer::Aws),
             ("https://dynamodb.eu-central-1.amazonaws.com:443/?a", Peer::Aws),

@@ -84,7 +84,8 @@ pub struct Claims {
     /// rejected here, because the provider has it too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub for_application: bool,
-    /// The only connection whose credentials another Larder may read and write here. Such a token is valid for nothing else.
+    /// The only connection whose credentials another Larder may read and write here. Such a token is valid for nothing
+    /// else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_credentials_of: Option<String>,
     /// When the token expires, in seconds since 1970. A token without it is rejected.
@@ -122,9 +123,9 @@ impl Authenticator {
     /// The last second of the year 9999. Later times are mistakes, such as milliseconds.
     pub const LAST_EXPIRY: i64 = 253_402_300_799;
 
-    /// Creates an authenticator for these workspaces. `keeps_for_others` says whether other Larders may store their credentials
-    /// here. It must be false if this Larder stores its own in an external API: then a token it signed for that API is useless
-    /// here.
+    /// Creates an authenticator for these workspaces. `keeps_for_others` says whether other Larders may store their
+    /// credentials here. It must be false if this Larder stores its own in an external API: then a token it signed for
+    /// that API is useless here.
     pub fn new(workspaces: Arc<Workspaces>, clock: Arc<dyn Clock>, keeps_for_others: bool) -> Self {
         Self { workspaces, clock, keeps_for_others }
     }
@@ -141,8 +142,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns the workspace that a token names, if verifying the token takes a call. Nothing is verified yet: use it only to
-    /// read ahead, and disclose nothing that was read.
+    /// Returns the workspace that a token names, if verifying the token takes a call. Nothing is verified yet: use it
+    /// only to read ahead, and disclose nothing that was read.
     pub fn unverified_workspace(&self, headers: &HeaderMap) -> Option<String> {
         let claimed = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(bearer(headers)?).ok()?;
         let workspace = claimed.workspace_key.or(claimed.iss)?;
@@ -150,8 +151,8 @@ impl Authenticator {
         may_be_good.then_some(workspace)
     }
 
-    /// Returns the caller of a request, with these parameters, for a connection's credentials: as [`Self::authenticate`], or
-    /// another Larder that stores the credentials of this connection here.
+    /// Returns the caller of a request, with these parameters, for a connection's credentials: as
+    /// [`Self::authenticate`], or another Larder that stores the credentials of this connection here.
     ///
     /// # Errors
     /// 401, the same for every reason; 500 if the workspace secret is too short to verify anything; 503 if the secret store

@@ -23,8 +23,8 @@ impl Credentials {
     /// The size of the largest credentials that can be stored, in bytes of JSON. A DynamoDB item holds 400 KB.
     pub const MAX_BYTES: usize = 350 * 1024;
 
-    /// The largest number of values that a caller may store. Credentials from providers have fewer than a hundred, a browser's
-    /// cookies about a thousand. A refresh parses all of them, at eighty bytes or more per value.
+    /// The largest number of values that a caller may store. Credentials from providers have fewer than a hundred, a
+    /// browser's cookies about a thousand. A refresh parses all of them, at eighty bytes or more per value.
     pub const MAX_VALUES: usize = 10_000;
 
     /// Whether they have more values than may be stored.

@@ -56,8 +56,8 @@ pub struct Settings {
     pub is_local: bool,
     /// The certificate authorities that TLS connections trust (`AWS_CA_BUNDLE`, `SSL_CERT_FILE`, `SSL_CERT_DIR`).
     pub trust: Trust,
-    /// A port on this machine that receives every request to a provider, whatever its URL. For tests; no environment variable
-    /// sets it.
+    /// A port on this machine that receives every request to a provider, whatever its URL. For tests; no environment
+    /// variable sets it.
     pub egress_reroute: Option<u16>,
     /// How long attempts continue after a connection's expiry (`REFRESH_GIVE_UP`).
     pub give_up: Duration,

@@ -194,7 +194,12 @@ impl Error {
     /// 500: a fault in Larder. The cause is only logged.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
-        Self::new(ErrorClass::Internal, ErrorType::Internal, None, "an internal error occurred; the log has its cause")
+        Self::new(
+            ErrorClass::Internal,
+            ErrorType::Internal,
+            None,
+            "an internal error occurred; see the log for its cause",
+        )
     }
 
     /// 500: the workspace secret is too short to verify tokens.

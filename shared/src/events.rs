@@ -27,7 +27,8 @@ pub enum ConnectionEvent {
 }
 
 impl ConnectionEvent {
-    /// Returns the event for a write that found the connection in the state `before`, or did not find it. Most writes have none.
+    /// Returns the event for a write that found the connection in the state `before`, or did not find it. Most writes
+    /// have none.
     pub fn between(before: Option<State>, after: State) -> Option<Self> {
         match (before, after) {
             (None, State::Ready) => Some(Self::Created),

@@ -164,7 +164,8 @@ impl Parameters {
 
 /// Whether a browser fetches the page speculatively, before anybody opens it.
 ///
-/// `Sec-Purpose` comes from the Fetch standard, `Purpose` from older Chromium, `X-Purpose` from Safari, `X-Moz` from Firefox.
+/// `Sec-Purpose` comes from the Fetch standard, `Purpose` from older Chromium, `X-Purpose` from Safari, `X-Moz` from
+/// Firefox.
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
     let purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().filter_map(|name| headers.get(name));
     let words = purposes.filter_map(|purpose| purpose.to_str().ok()).flat_map(|purpose| purpose.split([';', ',']));

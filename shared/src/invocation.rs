@@ -1,8 +1,9 @@
 //! Logs each invocation of a function in one line: its subject, its result, and how long it took.
 //!
-//! An [`Invocation`] runs its handler with its own [`Record`]. Code inside adds to it with [`note`](crate::record::note): the
-//! authenticator adds the workspace, the table the connection, the egress client the time spent waiting for the provider. So no
-//! record is passed around, and a note outside of an invocation has no effect.
+//! An [`Invocation`] runs its handler with its own [`Record`]. Code inside adds to it with
+//! [`note`](crate::record::note): the authenticator adds the workspace, the table the connection, the egress client the
+//! time spent waiting for the provider. So no record is passed around, and a note outside of an invocation has no
+//! effect.
 //!
 //! # Decisions
 //!
@@ -187,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_gets_a_response_and_a_log_line() {
         let line = Lines::of("larder::invocation=info", async {
-            let panic = || -> Response { panic!("as a test wants it") };
+            let panic = || -> Response { panic!("intended by the test") };
             let response = invocation().answer(async { panic() }).await;
             assert_eq!(response.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
         });

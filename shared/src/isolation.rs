@@ -1,8 +1,9 @@
 //! Isolates connections that are served by the same process from each other's faults.
 //!
-//! A panic ends only the work that it happens in. A computation that never yields its thread does not block anything else: each
-//! piece of work is polled on its own thread, while sockets, timers, and pooled connections stay with the runtime's threads,
-//! which run none of it. An abort (out of memory, a stack overflow, an assertion in native code) cannot be contained.
+//! A panic ends only the work that it happens in. A computation that never yields its thread does not block anything
+//! else: each piece of work is polled on its own thread, while sockets, timers, and pooled connections stay with the
+//! runtime's threads, which run none of it. An abort (out of memory, a stack overflow, an assertion in native code)
+//! cannot be contained.
 //!
 //! # Decisions
 //!

@@ -32,8 +32,8 @@ use crate::logging::subscriber;
 
 /// Starts logging to stdout, one JSON object per line.
 ///
-/// `RUST_LOG` selects what is logged. Without it, `AWS_LAMBDA_LOG_LEVEL` does, which Lambda sets if the function is configured
-/// with a log level; the default is `info`. Lines have the `timestamp` and `level` that Lambda's
+/// `RUST_LOG` selects what is logged. Without it, `AWS_LAMBDA_LOG_LEVEL` does, which Lambda sets if the function is
+/// configured with a log level; the default is `info`. Lines have the `timestamp` and `level` that Lambda's
 /// [filter](https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html) expects.
 pub fn init_logging() {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
@@ -86,10 +86,10 @@ const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<'
 /// Reads the request from an event of an HTTP API
 /// ([payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
 ///
-/// The URI consists of path and query only; characters that are not allowed there are percent-encoded. HTTP APIs decode the
-/// path (all but `%25`, according to some reports); function URLs and `cargo lambda watch` don't, and have no routes
-/// (`$default`). So if there is a route, every `%` is literal; otherwise it starts an escape. `lambda_http` would build a whole
-/// URL from headers that the caller controls, and panic if it is invalid.
+/// The URI consists of path and query only; characters that are not allowed there are percent-encoded. HTTP APIs decode
+/// the path (all but `%25`, according to some reports); function URLs and `cargo lambda watch` don't, and have no
+/// routes (`$default`). So if there is a route, every `%` is literal; otherwise it starts an escape. `lambda_http`
+/// would build a whole URL from headers that the caller controls, and panic if it is invalid.
 ///
 /// # Errors
 /// 400 if the path and the query are too long for a URI, or the body is not valid base64 although it is declared as such.

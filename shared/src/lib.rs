@@ -1,8 +1,8 @@
-//! Larder keeps connection credentials fresh. This crate has the code that all its functions share. Code that only functions
-//! that call providers need is in `larder-engine`.
+//! Larder keeps connection credentials fresh. This crate has the code that all its functions share. Code that only
+//! functions that call providers need is in `larder-engine`.
 //!
-//! The modules are listed in reading order: each uses only those above it, which a test enforces. The feature `aws` adds the
-//! parts that only a deployed Larder needs: the Lambda runtime, and the clients in [`aws`].
+//! The modules are listed in reading order: each uses only those above it, which a test enforces. The feature `aws`
+//! adds the parts that only a deployed Larder needs: the Lambda runtime, and the clients in [`aws`].
 
 // The foundation.
 pub mod clock;

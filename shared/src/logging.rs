@@ -6,8 +6,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Whether an event may be logged. At `trace`, dependencies log the data they carry: the runtime logs events with tokens and
-/// credentials, the SDK requests and responses. No setting enables that.
+/// Whether an event may be logged. At `trace`, dependencies log the data they carry: the runtime logs events with
+/// tokens and credentials, the SDK requests and responses. No setting enables that.
 pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     const OURS: [&str; 9] = [
         "larder",

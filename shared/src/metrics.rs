@@ -2,8 +2,8 @@
 //!
 //! See the [embedded metric
 //! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
-//! Only names with few values are dimensions, because each combination of values is a metric that costs money. The ids in a
-//! line are for searching the log.
+//! Only names with few values are dimensions, because each combination of values is a metric that costs money. The ids
+//! in a line are for searching the log.
 //!
 //! # Decisions
 //!
@@ -164,8 +164,8 @@ mod tests {
         }
     }
 
-    /// Checks a line against the specification: every metric is a number in the line, and every dimension a string of 1 to 1024
-    /// ASCII characters.
+    /// Checks a line against the specification: every metric is a number in the line, and every dimension a string of 1
+    /// to 1024 ASCII characters.
     fn checked(line: Value) -> Value {
         assert!(line["_aws"]["Timestamp"].is_u64());
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {

@@ -92,8 +92,8 @@ impl Record {
     }
 }
 
-/// Runs work with its own record, and returns both results. Notes go only into this record, not into the surrounding one; the
-/// time spent waiting for providers counts in both.
+/// Runs work with its own record, and returns both results. Notes go only into this record, not into the surrounding
+/// one; the time spent waiting for providers counts in both.
 pub async fn recorded<T>(work: impl Future<Output = T>) -> (T, Record) {
     let around = CURRENT.try_with(Arc::clone).ok();
     let scope = Arc::new(RecordScope { record: Mutex::default(), around });

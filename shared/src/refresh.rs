@@ -30,8 +30,8 @@ pub trait RefreshConnection: Send + Sync {
     async fn refresh(&self, event: &RefreshEvent) -> Result<RefreshOutcome, Error>;
 }
 
-/// The event that `put-credentials` sends to the `refresh` function: credentials for a connection with an integration, to be
-/// tested before they replace anything. Its member `sealed` distinguishes it from a [`RefreshEvent`].
+/// The event that `put-credentials` sends to the `refresh` function: credentials for a connection with an integration,
+/// to be tested before they replace anything. Its member `sealed` distinguishes it from a [`RefreshEvent`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplaceEvent {

@@ -14,6 +14,7 @@ pub enum Trust {
     /// The machine's store, or the file or folder that `SSL_CERT_FILE` or `SSL_CERT_DIR` names.
     #[default]
     Machine,
-    /// The machine's store and, for calls to AWS and to an external credential API, the PEM certificates of `AWS_CA_BUNDLE`.
+    /// The machine's store and, for calls to AWS and to an external credential API, the PEM certificates of
+    /// `AWS_CA_BUNDLE`.
     Bundle(Arc<[u8]>),
 }

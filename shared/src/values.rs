@@ -1,7 +1,8 @@
-//! Counts the values of JSON before it is parsed: a parsed value takes some eighty bytes of memory, but only two in `[0,0,…`.
+//! Counts the values of JSON before it is parsed: a parsed value takes some eighty bytes of memory, but only two in
+//! `[0,0,…`.
 
-/// Whether a JSON body has more than `most` values (numbers, strings, arrays, objects). Counts without parsing: every value but
-/// the first follows a comma or a bracket.
+/// Whether a JSON body has more than `most` values (numbers, strings, arrays, objects). Counts without parsing: every
+/// value but the first follows a comma or a bracket.
 pub fn has_too_many_values(body: &[u8], most: usize) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     if !matches!(body.first(), Some(b'{' | b'[')) {

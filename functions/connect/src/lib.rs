@@ -1,7 +1,7 @@
 //! `GET` and `POST /connect`: starts to connect an end user's account. The end user's browser opens it.
 //!
-//! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no provider's
-//! page, such as an API key, are tested and stored immediately.
+//! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no
+//! provider's page, such as an API key, are tested and stored immediately.
 
 mod own;
 mod request;
@@ -89,7 +89,7 @@ impl Connect {
             wanted.request_id.clone(),
             &self.connector_setup.base_uri,
         )?;
-        // From here on, failures are delivered to the caller, which waits for a result there.
+        // From here on, failures are delivered where the caller expects the result.
         let connection_id = wanted.connection_id.clone();
         match self.begin(&caller, &integration, wanted, delivery.clone(), host(request)).await {
             Ok(response) => Ok(response),
@@ -149,7 +149,7 @@ impl Connect {
         // The state ties the callback to this flow (RFC 6749 §10.12). Your application's own state travels along with it.
         let state = OAuthState::generate(&*self.rng);
         let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
-        // The callback finishes the flow from this record alone, so the provider returns nothing but the state.
+        // The callback finishes the flow from this record, so that neither browser nor provider can change its parameters.
         let flow = Flow {
             connection,
             code_verifier: departure.code_verifier,
@@ -171,7 +171,7 @@ impl Connect {
         // The session must exist before the browser leaves: the provider may send it back at once.
         self.sessions.put(&session).await?;
 
-        // The cookie ties the flow to this browser, so that nobody can have somebody else finish it.
+        // The cookie ties the flow to this browser, so that nobody can lure somebody else into finishing it.
         let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFETIME);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
@@ -192,7 +192,7 @@ impl Connect {
             });
         }
         let config = provider.oauth2_config(auth, Some(state)).await?;
-        // PKCE protects the code from whoever sees the callback (RFC 7636). Only providers that reject it go without.
+        // PKCE makes a leaked code useless (RFC 7636). It is skipped only for providers that reject it.
         let pkce = (!config.skip_pkce).then(|| Pkce::generate(&*self.rng));
         let challenge = pkce.as_ref().map(Pkce::challenge);
         let redirect_uri = auth.redirect_uri(config.redirect_uri.as_ref());
@@ -204,9 +204,9 @@ impl Connect {
         })
     }
 
-    /// Returns the connection to create or reconnect, with its stored contents: the one that the request names, a new one if
-    /// several are allowed, or else this end user's only one through this integration. The latter's id is computed, so two
-    /// simultaneous flows cannot create two.
+    /// Returns the connection to create or reconnect, with its stored contents: the one that the request names, a new
+    /// one if several are allowed, or else this end user's only one through this integration. The latter's id is
+    /// computed, so two simultaneous flows cannot create two.
     async fn target(
         &self,
         caller: &Caller,

@@ -4,8 +4,8 @@ use futures::future::try_join_all;
 use larder::connection::{Connection, ConnectionKey, former_own_ids, own_id};
 use larder::dynamodb::{Connections, StoreError};
 
-/// Returns the connection, or the id to create it with. It may have an id from an earlier version of Larder, in which others
-/// could take an id first; their rows are skipped.
+/// Returns the connection, or the id to create it with. It may have an id from an earlier version of Larder, in which
+/// others could take an id first; their rows are skipped.
 ///
 /// # Errors
 /// When DynamoDB fails.

@@ -115,7 +115,8 @@ impl Management {
         Ok(json(StatusCode::OK, &body))
     }
 
-    /// Refreshes now, unless another caller is doing or has just done so. Simultaneous callers get the result of one refresh.
+    /// Refreshes now, unless another caller is doing or has just done so. Simultaneous callers get the result of one
+    /// refresh.
     pub(crate) async fn refresh_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let seen = self.connection_of(caller, id).await?;
         let outcome = self.refresher.refresh(&seen.key, Some(seen.version), Trigger::Forced).await?;

@@ -26,8 +26,8 @@ struct Path {
     allow: String,
 }
 
-/// Returns a request's route, and the id or key in its path (empty if there is none). A prefix of the path, such as a stage, is
-/// ignored.
+/// Returns a request's route, and the id or key in its path (empty if there is none). A prefix of the path, such as a
+/// stage, is ignored.
 ///
 /// # Errors
 /// 404 and 405; 400 for an id that is not UTF-8.

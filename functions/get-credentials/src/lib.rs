@@ -75,8 +75,8 @@ impl GetCredentials {
         Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
     }
 
-    /// Reads the requested connection, and loads the key that most likely opens it, while the secret that verifies the token is
-    /// fetched. `None` if the secret is in memory: then a read takes only one call anyway.
+    /// Reads the requested connection, and loads the key that most likely opens it, while the secret that verifies the
+    /// token is fetched. `None` if the secret is in memory: then a read takes only one call anyway.
     async fn look_ahead(
         &self,
         request: &Request,

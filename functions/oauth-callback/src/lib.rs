@@ -1,8 +1,8 @@
 //! `GET` and `POST /oauth-callback`: finishes an OAuth connection. The provider sends the browser here.
 //!
-//! The checks are, in this order: query syntax, state (used once, in time, by the same browser), issuer, error, code. Then the
-//! code is exchanged and the credentials are tested; they are stored only if they pass. For a minute, the same callback from
-//! the same browser gets the same response.
+//! The checks are, in this order: query syntax, state (used once, in time, by the same browser), issuer, error, code.
+//! Then the code is exchanged and the credentials are tested; they are stored only if they pass. For a minute, the same
+//! callback from the same browser gets the same response.
 //!
 //! # Decisions
 //!
@@ -81,7 +81,8 @@ impl OAuthCallback {
         let callback = read_callback(query)?;
         // The session's id is the digest of the state, so a leaked table reveals no state.
         let id = OAuthState::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
-        // The cookie proves that this browser started the flow. Otherwise an attacker could finish a flow in a victim's browser.
+        // The cookie proves that this browser started the flow. Otherwise, a victim could be lured into finishing an
+        // attacker's.
         let cookie_name = browser_cookie_name(&self.connector_setup.base_uri, &id);
         let browser = cookie(request.headers(), &cookie_name).unwrap_or_default();
         let visit = Visit { id: &id, browser: &browser_digest(browser), callback: &callback_digest(query) };
@@ -96,7 +97,7 @@ impl OAuthCallback {
                 Err(error) => return Err(self.refused(error, request)),
             }
         }
-        // The gateway would soon give up, so the page retries by itself.
+        // The other request takes longer than a browser should wait without a page.
         let detail = "Your account is still being connected. This page refreshes automatically.";
         Ok(page::onward(StatusCode::ACCEPTED, "Almost there", detail, Duration::from_secs(2), ""))
     }
@@ -135,7 +136,7 @@ impl OAuthCallback {
         };
         match tokio::time::timeout(KEEP_WITHIN, keep).await {
             Ok(Ok(())) => {}
-            // The account is connected all the same, so this is only logged.
+            // The flow is finished anyway, so this is only logged.
             Ok(Err(error)) => log_cause("the outcome of a flow was not kept", &error),
             Err(late) => log_cause("the outcome of a flow was not kept", &late),
         }
@@ -180,7 +181,8 @@ impl OAuthCallback {
             CallbackOutcome::Code(code) => code,
             CallbackOutcome::Refused(refusal) => return Err(Error::connection(None, refusal.to_string())),
         };
-        // The verifier and the redirect URI are those of the authorization request, even if the connector has changed since.
+        // The verifier and the redirect URI are those of the authorization request, even if the connector has changed
+        // since.
         let authorization = Authorization {
             code: code.expose(),
             code_verifier: flow.code_verifier.as_ref().map(Secret::expose),

@@ -1,7 +1,7 @@
 //! `PUT` and `DELETE /credentials?connectionId=ID`: stores or removes a connection's credentials.
 //!
-//! If the connection has an integration, new credentials are tested first. This function has no engine for that, so it seals
-//! them and lets the `refresh` function test and store them.
+//! If the connection has an integration, new credentials are tested first. This function has no engine for that, so it
+//! seals them and lets the `refresh` function test and store them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl PutCredentials {
                 return Err(Error::not_found(format!("there is no connection `{}`", key.id)));
             }
             if stored.is_none() && is_own_id(&key.id) && !caller.keeps_credentials {
-                let message = "`connectionId` must not have the form `own-…`, which is reserved for connecting";
+                let message = "ids of the form `own-…` are reserved for connecting; choose another `connectionId`";
                 return Err(Error::bad_request(message));
             }
             if let Some(stored) = stored.as_ref().filter(|stored| is_tested && stored.integration.is_some()) {

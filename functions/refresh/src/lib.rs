@@ -1,5 +1,5 @@
-//! The `refresh` function: refreshes one connection when its schedule fires or a reader needs it, and sweeps overdue ones. It
-//! also tests credentials for `put-credentials`, which has no engine, and stores those that pass.
+//! The `refresh` function: refreshes one connection when its schedule fires or a reader needs it, and sweeps overdue
+//! ones. It also tests credentials for `put-credentials`, which has no engine, and stores those that pass.
 
 use std::sync::Arc;
 use std::time::Duration;

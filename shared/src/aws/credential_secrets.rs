@@ -15,8 +15,8 @@ use crate::credentials::Credentials;
 use crate::secret::Secret;
 use crate::secret_store::{SecretStore as _, SecretStoreError};
 
-/// Secrets named `credentials/{workspace}/{connection id}`, with the JSON of the credentials as their value. Secrets Manager
-/// encrypts them and keeps the previous value as `AWSPREVIOUS`.
+/// Secrets named `credentials/{workspace}/{connection id}`, with the JSON of the credentials as their value. Secrets
+/// Manager encrypts them and keeps the previous value as `AWSPREVIOUS`.
 ///
 /// See [Quotas](https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html).
 #[derive(Debug, Clone)]
@@ -35,8 +35,9 @@ impl CredentialSecrets {
         Self { secrets }
     }
 
-    /// Returns the name, without the prefix. Ids are escaped because they may contain any characters; if that makes them too
-    /// long, their digest is used. No two ids have the same name: `=` and two hex digits are an escape, `=sha256=` a digest.
+    /// Returns the name, without the prefix. Ids are escaped because they may contain any characters; if that makes
+    /// them too long, their digest is used. No two ids have the same name: `=` and two hex digits are an escape,
+    /// `=sha256=` a digest.
     fn name(&self, key: Key<'_>) -> String {
         let Key { workspace, connection_id, .. } = key;
         let mut name = format!("credentials/{workspace}/");

@@ -16,9 +16,9 @@ use crate::seal::{DataKey, DataKeys, SealError};
 
 /// Data keys under a customer managed KMS key. Their wrapped copies are stored in each workspace's key ring.
 ///
-/// See [GenerateDataKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKey.html). The encryption context
-/// is the workspace, so that one workspace's wrapped key cannot be unwrapped as another's, and CloudTrail shows whose key was
-/// used. Keys are kept in memory for five minutes.
+/// See [GenerateDataKey](https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKey.html). The encryption
+/// context is the workspace, so that one workspace's wrapped key cannot be unwrapped as another's, and CloudTrail shows
+/// whose key was used. Keys are kept in memory for five minutes.
 pub struct KmsKeys {
     kms: Client,
     key_id: String,

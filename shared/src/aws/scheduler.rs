@@ -16,8 +16,8 @@ use crate::scheduler::{Scheduler, SchedulerError};
 
 /// One-time schedules of Amazon EventBridge Scheduler, each of which deletes itself after it has fired.
 ///
-/// A schedule's name contains the connection's version. So arming is one idempotent create, never an update that races with the
-/// deletion of a schedule that is firing. If an older schedule fires, its event is stale and has no effect.
+/// A schedule's name contains the connection's version. So arming is one idempotent create, never an update that races
+/// with the deletion of a schedule that is firing. If an older schedule fires, its event is stale and has no effect.
 ///
 /// See [CreateSchedule](https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html).
 #[derive(Debug, Clone)]

@@ -28,8 +28,8 @@ impl SecretsManager {
     /// secret.
     const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-    /// The secrets named `{prefix}{name}`. New ones are encrypted with the KMS key, or with the account's key for Secrets Manager
-    /// if there is none.
+    /// The secrets named `{prefix}{name}`. New ones are encrypted with the KMS key, or with the account's key for
+    /// Secrets Manager if there is none.
     pub fn new(client: Client, prefix: impl Into<String>, kms_key_id: Option<String>) -> Self {
         Self { client, prefix: prefix.into(), kms_key_id }
     }
@@ -39,8 +39,8 @@ impl SecretsManager {
         format!("{}{name}", self.prefix)
     }
 
-    /// Creates or replaces a secret. All attempts at one write have the same `write_id` (32 to 64 characters) and create one
-    /// version of the secret; without an id, each attempt creates its own.
+    /// Creates or replaces a secret. All attempts at one write have the same `write_id` (32 to 64 characters) and
+    /// create one version of the secret; without an id, each attempt creates its own.
     pub(crate) async fn write(
         &self,
         name: &str,
@@ -70,7 +70,8 @@ impl SecretsManager {
         let put = self.client.put_secret_value().secret_id(id).secret_string(value.expose());
         let Err(error) = put.set_client_request_token(write_id.clone()).send().await else { return Ok(Ok(())) };
         if error.as_service_error().is_some_and(|e| e.is_invalid_request_exception()) {
-            // Its deletion is scheduled. If it can be restored, the next attempt finds it; otherwise it finds that it is gone.
+            // Its deletion is scheduled. If it can be restored, the next attempt finds it; otherwise it finds that it
+            // is gone.
             drop(self.client.restore_secret().secret_id(id).send().await);
             return Ok(Err(failure(error)));
         }

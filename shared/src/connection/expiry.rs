@@ -17,9 +17,9 @@
 //! Without this rule, expired tokens would be served for up to 24 hours. A time that equals the stored one was copied by a
 //! connector's function and says nothing about a new token.
 //!
-//! **Some providers reissue the same token until it expires.** PayPal and Marketo answer a refresh with the current token and
-//! its remaining lifetime. Such a token is served until it expires and refreshed only then, because the provider has no other
-//! before. For the next five seconds, attempts may be two seconds apart, since both sides round.
+//! **Some providers reissue the same token until it expires.** PayPal and Marketo answer a refresh with the current
+//! token and its remaining lifetime. Such a token is served until it expires and refreshed only then, because the
+//! provider has no other before. For the next five seconds, attempts may be two seconds apart, since both sides round.
 
 use std::time::Duration;
 
@@ -61,7 +61,8 @@ const EITHER: [&str; 3] = ["expires", "expiry", "expiration"];
 /// The lifetime of an access token, by our own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
-    /// When the token was first requested: before the request was sent, so that a slow response cannot make it seem younger.
+    /// When the token was first requested: before the request was sent, so that a slow response cannot make it seem
+    /// younger.
     pub from: OffsetDateTime,
     /// When the token expires.
     pub at: OffsetDateTime,
@@ -96,9 +97,9 @@ impl Expiry {
         now >= later(self.at, Self::LAST_MOMENTS)
     }
 
-    /// Whether an expiry stated for the same token is its remaining lifetime. Otherwise it is a whole new one: a provider may
-    /// extend the token, or issue the same one twice in a second. Our processes' clocks differ, so the stated expiry may be a
-    /// little later than the known one; short lifetimes tolerate less.
+    /// Whether an expiry stated for the same token is its remaining lifetime. Otherwise it is a whole new one: a
+    /// provider may extend the token, or issue the same one twice in a second. Our processes' clocks differ, so the
+    /// stated expiry may be a little later than the known one; short lifetimes tolerate less.
     fn is_continued_by(&self, at: OffsetDateTime, asked_at: OffsetDateTime) -> bool {
         let tolerance = Lease::CLOCK_SKEW.min(self.lifetime() / 10).max(Self::LAST_MOMENTS);
         let is_whole = at - asked_at >= self.lifetime().saturating_sub(ROUNDING);
@@ -144,9 +145,9 @@ pub fn expiry_of(credentials: &Map<String, Value>, asked: Asked) -> Option<Expir
 
 /// Returns when credentials expire after a refresh that merged `changes` into `stored`.
 ///
-/// A new token without a stated lifetime gets the lifetime of the one before it. A time that the connector merely copied from
-/// the old credentials doesn't count as stated. An unchanged token keeps its expiry; if a lifetime of 0 is stated, it has
-/// expired.
+/// A new token without a stated lifetime gets the lifetime of the one before it. A time that the connector merely
+/// copied from the old credentials doesn't count as stated. An unchanged token keeps its expiry; if a lifetime of 0 is
+/// stated, it has expired.
 pub fn refreshed_expiry(
     before: Option<Expiry>,
     stored: &Value,
@@ -178,8 +179,8 @@ pub fn refreshed_expiry(
     }
 }
 
-/// Whether `changes` bring another token than the stored one. If neither has an access token, any member that differs counts
-/// as one.
+/// Whether `changes` bring another token than the stored one. If neither has an access token, any member that differs
+/// counts as one.
 pub fn brings_new_token(stored: &Value, changes: &Map<String, Value>) -> bool {
     match (stored.as_object().and_then(access_token), access_token(changes)) {
         (Some(old), Some(new)) => old != new,

@@ -1,11 +1,12 @@
 //! The identifiers that a provider gave for a connection, kept out of reach of `PUT /credentials`.
 //!
-//! Credentials name the account they belong to, and a connection's owner may replace them. A function that uses a secret of the
-//! integration (a `disconnect` with the platform's own key, say) could then be made to act on somebody else's account. So such
-//! functions see the identifiers from before the first `PUT`, when only the provider had written them. Tokens and other secrets
-//! are used as they were put: having them is the right to use them. Reconnecting starts over. Before the first `PUT`, and so in
-//! older rows, nothing is kept and the credentials are used as they are. A refresh does not add to the kept identifiers: a
-//! function without secrets sees the replaced ones and may return them.
+//! Credentials name the account they belong to, and a connection's owner may replace them. A function that uses a
+//! secret of the integration (a `disconnect` with the platform's own key, say) could then be made to act on somebody
+//! else's account. So such functions see the identifiers from before the first `PUT`, when only the provider had
+//! written them. Tokens and other secrets are used as they were put: having them is the right to use them. Reconnecting
+//! starts over. Before the first `PUT`, and so in older rows, nothing is kept and the credentials are used as they are.
+//! A refresh does not add to the kept identifiers: a function without secrets sees the replaced ones and may return
+//! them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -9,7 +9,8 @@ use crate::error::Error;
 
 /// A connection's key: its workspace and its id there. As a string, it is `workspace#id`; so is the key of its row.
 ///
-/// Any id can be looked up; one that no connection can have is not found. [`Self::of_new`] checks the id of a new connection.
+/// Any id can be looked up; one that no connection can have is not found. [`Self::of_new`] checks the id of a new
+/// connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// The workspace's key, which contains no `#`.

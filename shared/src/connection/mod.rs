@@ -114,7 +114,8 @@ pub struct Connection {
     pub name: Option<String>,
     /// The tenant it belongs to.
     pub tenant: Option<String>,
-    /// The integration it was created through. Credentials stored only by `PUT /credentials` have none and are not refreshed.
+    /// The integration it was created through. Credentials stored only by `PUT /credentials` have none and are not
+    /// refreshed.
     pub integration: Option<IntegrationRef>,
     /// Its state.
     pub state: State,
@@ -216,8 +217,8 @@ impl Failure {
         }
     }
 
-    /// Returns this failure for an attempt that follows interrupted ones. One of those may have used up the refresh token, so
-    /// the message must not suggest that somebody revoked it.
+    /// Returns this failure for an attempt that follows interrupted ones. One of those may have used up the refresh
+    /// token, so the message must not suggest that somebody revoked it.
     #[must_use]
     pub fn after_others(self) -> Self {
         match self {
@@ -291,8 +292,8 @@ impl Connection {
         self.integration.is_some() && self.refreshable && self.state == State::Ready
     }
 
-    /// Returns when the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart. If the last one returned
-    /// the current token again, attempts are also allowed when that token expires, and for some seconds after.
+    /// Returns when the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart. If the last one
+    /// returned the current token again, attempts are also allowed when that token expires, and for some seconds after.
     pub fn spaced_at(&self) -> Option<OffsetDateTime> {
         let last = self.last_attempt_at?;
         let spaced = later(last, MIN_INTERVAL);

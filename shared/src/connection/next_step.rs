@@ -26,16 +26,16 @@ pub enum NextStep {
     Busy,
     /// Stop: the last attempt is too recent.
     TooSoon,
-    /// Leave it to the recovery queue for a while. The last lease was not released, so the provider's answer may still be in
-    /// the queue.
+    /// Leave it to the recovery queue for a while. The last lease was not released, so the provider's answer may still
+    /// be in the queue.
     WaitForRecovery,
     /// Call the provider.
     Ask,
 }
 
 impl Connection {
-    /// Returns the next step of a refresh requested by `trigger`. `version` is the one that the request saw; `recovers` says
-    /// whether unsaved results wait in a recovery queue. The first reason not to call the provider wins.
+    /// Returns the next step of a refresh requested by `trigger`. `version` is the one that the request saw; `recovers`
+    /// says whether unsaved results wait in a recovery queue. The first reason not to call the provider wins.
     pub fn next_step(&self, version: Option<u64>, trigger: Trigger, recovers: bool, now: OffsetDateTime) -> NextStep {
         // A schedule for another version is out of date: somebody has refreshed or reconnected since.
         if version.is_some_and(|version| version != self.version) {

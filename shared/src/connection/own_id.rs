@@ -30,8 +30,8 @@ pub fn is_own_id(id: &str) -> bool {
     digest.is_some_and(|digest| digest.len() == DIGEST_BYTES)
 }
 
-/// Returns the ids that such a connection may have if it was created before the prefix existed. Rows with these ids may belong
-/// to others.
+/// Returns the ids that such a connection may have if it was created before the prefix existed. Rows with these ids may
+/// belong to others.
 pub fn former_own_ids(workspace: &str, integration_key: &str, tenant: Option<&str>) -> Vec<String> {
     (0..FORMER).map(|attempt| digest_of(workspace, integration_key, tenant, attempt)).collect()
 }

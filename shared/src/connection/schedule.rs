@@ -40,8 +40,8 @@ pub fn next_refresh(expiry: Option<Expiry>, margin: Option<Duration>, now: Offse
     }
 }
 
-/// Returns how long to wait after the `attempts`th failure in a row. The wait doubles from one minute to six hours; `jitter`
-/// (in `0.0..1.0`) adds up to a quarter, so that connections that failed together are not retried together.
+/// Returns how long to wait after the `attempts`th failure in a row. The wait doubles from one minute to six hours;
+/// `jitter` (in `0.0..1.0`) adds up to a quarter, so that connections that failed together are not retried together.
 pub fn back_off(attempts: u32, jitter: f64) -> Duration {
     let doubled = MIN_INTERVAL.saturating_mul(1 << attempts.saturating_sub(1).min(16));
     doubled.min(MAX_BACK_OFF.mul_f64(0.8)).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)

@@ -41,8 +41,8 @@ use crate::trust::Trust;
 /// An API need not support `DELETE`. If it responds with 404, 405, 410, or 501 and still has the credentials, they are
 /// replaced with `null`.
 ///
-/// `X-Membrane-Token` identifies the caller: a token of the workspace that is valid for a minute and only for this connection's
-/// `/credentials`. A Larder that keeps its own credentials in an external API rejects it.
+/// `X-Membrane-Token` identifies the caller: a token of the workspace that is valid for a minute and only for this
+/// connection's `/credentials`. A Larder that keeps its own credentials in an external API rejects it.
 pub struct ExternalApi {
     endpoint: Url,
     workspaces: Arc<Workspaces>,
@@ -134,9 +134,9 @@ impl ExternalApi {
     }
 }
 
-/// Whether credentials may be stored at this URL. It must use https, or http to this machine (to any machine if `is_local`),
-/// and have no user, fragment, or `connectionId`. It must not be below `base_uri`: a Larder cannot store its credentials in
-/// itself.
+/// Whether credentials may be stored at this URL. It must use https, or http to this machine (to any machine if
+/// `is_local`), and have no user, fragment, or `connectionId`. It must not be below `base_uri`: a Larder cannot store
+/// its credentials in itself.
 pub fn is_endpoint(url: &Url, base_uri: &str, is_local: bool) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,7 +1,7 @@
 //! Stores for credentials outside the rows of connections: one port, and an adapter for each kind of store.
 //!
-//! By default, credentials are not outside: [`crate::vault`] seals them into the row. Only the vault uses these stores, and it
-//! ensures that there is one writer per connection at a time.
+//! By default, credentials are not outside: [`crate::vault`] seals them into the row. Only the vault uses these stores,
+//! and it ensures that there is one writer per connection at a time.
 
 mod external_api;
 mod file;
@@ -43,8 +43,8 @@ pub trait CredentialStore: Send + Sync {
     /// When the store does not answer, or answers with something other than credentials.
     async fn get(&self, key: Key<'_>) -> Result<Option<Credentials>, CredentialStoreError>;
 
-    /// Stores credentials and replaces any that exist. `write_id` identifies the write and is the same for all its retries: 43
-    /// characters of URL-safe base64.
+    /// Stores credentials and replaces any that exist. `write_id` identifies the write and is the same for all its
+    /// retries: 43 characters of URL-safe base64.
     ///
     /// # Errors
     /// When the store has not acknowledged the write. The variant says whether it may still be carried out.

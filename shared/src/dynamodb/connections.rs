@@ -89,8 +89,8 @@ impl Connections {
         self.table.put(row, Condition::AbsentOrLeased(lease)).await
     }
 
-    /// Takes the lease of a connection that is still at this version and not leased to another invocation. The connection is due
-    /// when the lease ends, if not before, so that it is not forgotten if the holder dies.
+    /// Takes the lease of a connection that is still at this version and not leased to another invocation. The
+    /// connection is due when the lease ends, if not before, so that it is not forgotten if the holder dies.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -148,8 +148,8 @@ impl Connections {
         self.table.update(key, Condition::Due(now), change, values).await.map(drop)
     }
 
-    /// Waits until a connection that was seen at `version` is no longer being refreshed or has changed, but at most 20 seconds.
-    /// Returns the stored connection.
+    /// Waits until a connection that was seen at `version` is no longer being refreshed or has changed, but at most 20
+    /// seconds. Returns the stored connection.
     ///
     /// # Errors
     /// When DynamoDB fails.

@@ -1,5 +1,5 @@
-//! Pending connect flows. A session is used once, before it expires, by the browser that started it. For a moment after that,
-//! it keeps the flow's outcome.
+//! Pending connect flows. A session is used once, before it expires, by the browser that started it. For a moment after
+//! that, it keeps the flow's outcome.
 
 use std::time::Duration;
 
@@ -64,10 +64,10 @@ pub enum Taken {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// It is unknown, used, or expired.
-    #[error("this connect flow is unknown, expired, or already finished")]
+    #[error("this connection attempt is unknown, expired, or already finished")]
     Gone,
     /// It was started in another browser. It is kept, so that a stranger cannot end it.
-    #[error("this connect flow was started in another browser")]
+    #[error("this connection attempt was started in another browser")]
     OtherBrowser {
         /// The host at which it was started.
         host: Option<String>,

@@ -71,8 +71,8 @@ impl CredentialsIn {
 }
 
 impl Environment {
-    /// Returns the credential store, if credentials are not kept in the rows. All callers get the same one, so that they share
-    /// its memory.
+    /// Returns the credential store, if credentials are not kept in the rows. All callers get the same one, so that
+    /// they share its memory.
     ///
     /// # Errors
     /// When the key file cannot be used.

@@ -73,7 +73,8 @@ impl Environment {
     /// When a setting is missing or invalid.
     pub async fn from_env() -> Result<Self, SettingError> {
         let settings = Settings::from_env()?;
-        // Lambda passes its credentials in variables. The default provider chain would create HTTP clients for other sources.
+        // Lambda passes its credentials in variables. The default provider chain would create HTTP clients for other
+        // sources.
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .timeout_config(aws_http::timeouts())
@@ -88,7 +89,7 @@ impl Environment {
     }
 }
 
-/// Compiled-in authorities, unless a variable of OpenSSL or of the AWS SDKs names others.
+/// Returns the compiled-in authorities, unless a variable of OpenSSL or the AWS SDKs names others.
 fn trust(get: impl Fn(&str) -> Option<String>) -> Result<Trust, SettingError> {
     if let Some(path) = get("AWS_CA_BUNDLE") {
         let pem = fs::read(path).ok().filter(|pem| pem.windows(PEM.len()).any(|window| window == PEM));

@@ -18,8 +18,8 @@ pub(super) enum EventResponse<A> {
 
 /// Responds to an event that a function does not expect. `takes` is the error message that says which events it accepts.
 ///
-/// A warm-up succeeds and does nothing. HTTP callers get a response in the format of the invoking service: a REST API or a load
-/// balancer.
+/// A warm-up succeeds and does nothing. HTTP callers get a response in the format of the invoking service: a REST API
+/// or a load balancer.
 ///
 /// # Errors
 /// Any other event fails, so that its source keeps it.
@@ -49,9 +49,10 @@ fn is_warm_up(event: &Value) -> bool {
     }
 }
 
-/// Returns a response in the format of the service that sent the event. Each service rejects members of the others' formats. See
-/// the formats of [REST APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html)
-/// and [load balancers](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html).
+/// Returns a response in the format of the service that sent the event. Each service rejects members of the others'
+/// formats. See the formats of [REST
+/// APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html) and [load
+/// balancers](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html).
 fn http_response(event: &Value, context: &Map<String, Value>, response: &Response) -> Value {
     let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));

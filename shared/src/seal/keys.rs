@@ -78,8 +78,8 @@ impl KeyFile {
         if path.exists() {
             return Ok(());
         }
-        // Write it completely under another name first: unlike a rename, a link never replaces a file that another process has
-        // created meanwhile.
+        // Write it completely under another name first: unlike a rename, a link never replaces a file that another
+        // process has created meanwhile.
         let fresh = path.with_extension(crate::random::token::<9>(rng));
         replace_file(&fresh, crate::random::token::<32>(rng).as_bytes())?;
         let linked = fs::hard_link(&fresh, path);

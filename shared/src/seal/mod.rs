@@ -1,9 +1,9 @@
 //! Encryption at rest: AES-256-GCM with a data key of the workspace, bound to one record and version.
 //!
 //! A sealed envelope is `format (1 byte) ‖ length of the key id (1) ‖ key id ‖ nonce (12) ‖ ciphertext ‖ tag (16)`.
-//! Every record has its own key, derived from the data key with HKDF-SHA-256 (RFC 5869), so no AES-GCM key comes near its
-//! message limit (NIST SP 800-38D §8.3). The additional data names the record and its version: a ciphertext that is moved to
-//! another row, or to another version of its own row, does not open.
+//! Every record has its own key, derived from the data key with HKDF-SHA-256 (RFC 5869), so no AES-GCM key comes near
+//! its message limit (NIST SP 800-38D §8.3). The additional data names the record and its version: a ciphertext that is
+//! moved to another row, or to another version of its own row, does not open.
 //!
 //! # Decisions
 //!

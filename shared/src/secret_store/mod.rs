@@ -33,8 +33,8 @@ pub trait SecretStore: Send + Sync {
     /// Creates or replaces a secret.
     ///
     /// # Errors
-    /// When the store fails, or others create or delete the same secret through all attempts. The secret may be replaced anyway,
-    /// unless [`SecretStoreError::is_answer`].
+    /// When the store fails, or others create or delete the same secret through all attempts. The secret may be
+    /// replaced anyway, unless [`SecretStoreError::is_answer`].
     async fn put(&self, name: &str, value: &Secret) -> Result<(), SecretStoreError>;
 
     /// Removes a secret. Removing one that does not exist succeeds.

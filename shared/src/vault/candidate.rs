@@ -14,7 +14,8 @@ use crate::refresh::ReplaceEvent;
 use crate::seal::SealContext;
 
 impl Vault {
-    /// Seals credentials for one connection at its current version, so that they can be tested before they replace anything.
+    /// Seals credentials for one connection at its current version, so that they can be tested before they replace
+    /// anything.
     ///
     /// # Errors
     /// 413 when they are too large; 503 when the key service fails.
@@ -62,7 +63,7 @@ impl Vault {
         // Callers state a lifetime as providers do, so it is read the same way.
         let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
         let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
-        // A new series of versions, so that no refresh under way writes over these credentials.
+        // A new series of versions, so that a refresh in progress cannot overwrite these credentials.
         connection.apply_replacement(expiry, refresh_token(&value).is_some(), now, rng);
         if credentials.is_none() {
             connection.problem = Some(Problem::new(None, "the credentials were deleted; reconnect"));

@@ -98,7 +98,8 @@ impl Vault {
     /// Opens a connection's contents.
     ///
     /// # Errors
-    /// 503 when the key service or the credential store fails; 500 when the sealed bytes were not sealed for this connection.
+    /// 503 when the key service or the credential store fails; 500 when the sealed bytes were not sealed for this
+    /// connection.
     pub async fn open(&self, connection: &Connection) -> Result<Contents, Error> {
         // The row comes first: only it says whether the credentials are in it or in a store.
         let (mut contents, credentials_in) = self.open_row(connection).await?;
@@ -153,8 +154,8 @@ impl Vault {
     }
 
     async fn open_sealed(&self, connection: &Connection) -> Result<Vec<u8>, SealError> {
-        // Every write since the seal must be a counted failure, or the one that is about to happen. Otherwise an older seal was
-        // put back without the rest of its row.
+        // Every write since the seal must be a counted failure, or the one that is about to happen. Otherwise an older
+        // seal was put back without the rest of its row.
         let writes = connection.version.saturating_add(1).checked_sub(connection.sealed_version);
         if writes.is_none_or(|writes| writes > u64::from(connection.retry_attempts) + 1) {
             return Err(SealError::DoesNotOpen);

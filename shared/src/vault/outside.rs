@@ -1,9 +1,10 @@
 //! Keeps credentials outside the row: writes them to the store first, then the row.
 //!
-//! A writer must hold the connection's lease (a refresh has it anyway), so there is only one at a time. Right before the write,
-//! the lease is extended on the condition that it is still ours, so that it outlasts the write and differences between clocks.
-//! A writer that has lost the lease writes nothing. Between the two writes, or after a crash there, the newer credentials go
-//! with the older row: readers get them, and the next refresh continues from them.
+//! A writer must hold the connection's lease (a refresh has it anyway), so there is only one at a time. Right before
+//! the write, the lease is extended on the condition that it is still ours, so that it outlasts the write and
+//! differences between clocks. A writer that has lost the lease writes nothing. Between the two writes, or after a
+//! crash there, the newer credentials go with the older row: readers get them, and the next refresh continues from
+//! them.
 //!
 //! # Decisions
 //!
@@ -65,7 +66,8 @@ impl Outside {
         change: &StoreChange,
         expect: Expect<'_>,
     ) -> Result<Write, Error> {
-        // The lease comes first: the store has no conditional writes, so two simultaneous writers would not notice each other.
+        // The lease comes first: the store has no conditional writes, so two simultaneous writers would not notice each
+        // other.
         let Some(HeldLease { lease, deadline }) = self.hold(connections, row, expect).await? else {
             return Ok(Write::Conflict);
         };
@@ -87,8 +89,8 @@ impl Outside {
         }
     }
 
-    /// Removes the credentials, then the row, if it is still as seen. While the lease is held, nobody can create another row
-    /// with its own credentials in its place.
+    /// Removes the credentials, then the row, if it is still as seen. While the lease is held, nobody can create
+    /// another row with its own credentials in its place.
     pub(super) async fn remove(&self, connections: &Connections, seen: &Connection) -> Result<Write, Error> {
         let expect = Expect::Version(seen.version);
         let Some(HeldLease { lease, deadline }) = self.hold(connections, seen, expect).await? else {
@@ -143,8 +145,8 @@ impl Outside {
     }
 }
 
-/// Returns a row that holds the connection's place while its first credentials are written, and that explains itself if they
-/// never are.
+/// Returns a row that holds the connection's place while its first credentials are written, and that explains itself if
+/// they never are.
 fn placeholder(row: &Connection) -> Connection {
     let version = row.version.saturating_sub(1);
     let mut placeholder = Connection { version, expiry: None, refreshable: false, ..row.clone() };
@@ -154,8 +156,8 @@ fn placeholder(row: &Connection) -> Connection {
     placeholder
 }
 
-/// Whether the failed request is over. If it may still be carried out, it must not meet another writer, so the lease is left
-/// to lapse.
+/// Whether the failed request is over. If it may still be carried out, it must not meet another writer, so the lease is
+/// left to lapse.
 fn is_over(error: &CredentialStoreError) -> bool {
     matches!(error, CredentialStoreError::Refused(_))
 }

@@ -175,5 +175,5 @@ async fn a_posted_callback_connects_and_survives_a_reload() {
     let elsewhere = target.base_uri.replace("127.0.0.1", "localhost");
     chromium.goto(&format!("{elsewhere}{link}")).await;
     let shown = chromium.shows("Not connected").await;
-    assert!(shown.contains(&format!("begun at {elsewhere},")) && shown.contains(&target.base_uri), "{shown}");
+    assert!(shown.contains(&format!("started at {elsewhere},")) && shown.contains(&target.base_uri), "{shown}");
 }

@@ -119,7 +119,7 @@ impl Fixture {
         };
         let (state, message) = tokio::time::timeout(Duration::from_secs(60), flag).await.expect("it is flagged");
         assert_eq!(state, "READY");
-        assert!(message.contains("the log of the process says where"), "{message}");
+        assert!(message.contains("the process's log has the details"), "{message}");
         let calls = self.calls.lock().unwrap().clone();
         assert!(!calls.contains_key("panic") && !calls.contains_key("hang"), "{calls:?}");
     }

@@ -5,13 +5,13 @@ use crate::connection::{Connection, ConnectionKey};
 use crate::error::Error;
 
 impl Connections {
-    /// The number of attempts at a change. Each failed attempt means that another write succeeded, and Larder's own writes are
-    /// a minute apart. More conflicts than this in one request come from callers that overwrite each other; they should get an
-    /// error.
+    /// The number of attempts at a change. Each failed attempt means that another write succeeded, and Larder's own
+    /// writes are a minute apart. More conflicts than this in one request come from callers that overwrite each other;
+    /// they should get an error.
     const ATTEMPTS: usize = 5;
 
-    /// Reads a connection and calls `change` to write a new version of it. Repeats this while `change` returns `None`, which
-    /// means that another write came first. Returns `None` if that happened each time.
+    /// Reads a connection and calls `change` to write a new version of it. Repeats this while `change` returns `None`,
+    /// which means that another write came first. Returns `None` if that happened each time.
     ///
     /// # Errors
     /// When DynamoDB fails or the item is damaged, and the errors of `change`, which are not retried.
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_is_retried_after_a_conflict_a_limited_number_of_times() {
+    async fn a_conflicting_change_is_retried_a_limited_number_of_times() {
         let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
         let connections = Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&get]), "connections");
         let (key, mut tries) = (ConnectionKey::new("acme", "c1"), 0);

@@ -75,8 +75,8 @@ struct Candidates {
 impl Connections {
     /// Returns a page of a workspace's connections, of all tenants or of one. Index reads may lag by a moment.
     ///
-    /// While the tenant index is missing or being filled (after an upgrade), a tenant's connections are searched among all those
-    /// of the workspace, oldest first.
+    /// While the tenant index is missing or being filled (after an upgrade), a tenant's connections are searched among
+    /// all those of the workspace, oldest first.
     ///
     /// # Errors
     /// When the cursor belongs to another list, or DynamoDB fails.
@@ -184,8 +184,8 @@ impl Connections {
             .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
     }
 
-    /// Returns up to `limit` connections of one shard that were due at `now`, those due longest first, starting behind `after`.
-    /// They may have changed meanwhile.
+    /// Returns up to `limit` connections of one shard that were due at `now`, those due longest first, starting behind
+    /// `after`. They may have changed meanwhile.
     ///
     /// # Errors
     /// When DynamoDB fails.
