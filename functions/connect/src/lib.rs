@@ -23,13 +23,13 @@ use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
-    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFE, Flow, NewConnection, browser_cookie, browser_digest,
+    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFETIME, Flow, NewConnection, browser_cookie, browser_digest,
 };
 use larder_engine::connector::AuthType;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::oauth1::Token;
-use larder_engine::oauth2::{Pkce, State, build_authorize_url};
+use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
 use request::ConnectRequest;
@@ -140,7 +140,7 @@ impl Connect {
             return Ok(delivery.success(&connection));
         }
 
-        let state = State::generate(&*self.rng);
+        let state = OAuthState::generate(&*self.rng);
         let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
         let flow = Flow {
             connection,
@@ -156,12 +156,12 @@ impl Connect {
             browser: browser_digest(&browser),
             host: host.filter(|host| host.len() <= MAX_HOST).map(ToOwned::to_owned),
             sealed: flow.seal(&self.sealer, &id).await?,
-            expires_at: self.clock.now() + FLOW_LIFE,
+            expires_at: self.clock.now() + FLOW_LIFETIME,
             id,
         };
         self.sessions.put(&session).await?;
 
-        let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFE);
+        let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFETIME);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
         Ok(response)

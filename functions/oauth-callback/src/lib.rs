@@ -21,12 +21,12 @@ use larder::record;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
-    ConnectFailure, ConnectionWriter, Delivery, Flow, OUTCOME_LIFE, Outcome, browser_cookie, browser_cookie_name,
-    browser_digest, callback_digest, page,
+    ConnectFailure, ConnectionWriter, Delivery, Flow, FlowOutcome, OUTCOME_LIFETIME, browser_cookie,
+    browser_cookie_name, browser_digest, callback_digest, page,
 };
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
-use larder_engine::oauth2::{Callback, CallbackOutcome, State, parse_callback, refusal};
+use larder_engine::oauth2::{Callback, CallbackOutcome, OAuthState, parse_callback, refusal};
 use larder_engine::provider::{Authorization, ConnectorContext, ObtainedCredentials};
 
 /// How often, and how long each time, a callback waits for the same one that is at work.
@@ -72,15 +72,15 @@ impl OAuthCallback {
     async fn come_back(&self, request: &Request) -> Result<Response, Error> {
         let query = request.uri().query().unwrap_or_default();
         let callback = read_callback(query)?;
-        let id = State::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
+        let id = OAuthState::parse(callback.state.as_deref().unwrap_or_default()).0.digest();
         let cookie_name = browser_cookie_name(&self.connector_setup.base_uri, &id);
         let browser = cookie(request.headers(), &cookie_name).unwrap_or_default();
         let visit = Visit { id: &id, browser: &browser_digest(browser), callback: &callback_digest(query) };
         for _ in 0..WAITS {
-            match self.sessions.take(visit, self.clock.now(), OUTCOME_LIFE).await {
+            match self.sessions.take(visit, self.clock.now(), OUTCOME_LIFETIME).await {
                 Ok(Taken::Session(session)) => return self.conclude(&session, visit, browser, callback).await,
                 Ok(Taken::Finished { workspace, outcome }) => {
-                    return Outcome::open(&self.sealer, &workspace, &id, &outcome).await?.into_response();
+                    return FlowOutcome::open(&self.sealer, &workspace, &id, &outcome).await?.into_response();
                 }
                 Ok(Taken::Unfinished) => tokio::time::sleep(WAIT).await,
                 Err(error) => return Err(self.refused(error, request)),
@@ -109,7 +109,7 @@ impl OAuthCallback {
         };
         self.keep(session, visit, &response).await;
         // It opens the outcome, for as long as there is one.
-        let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFE);
+        let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFETIME);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(last).map_err(Error::internal)?);
         Ok(response)
     }
@@ -117,8 +117,8 @@ impl OAuthCallback {
     /// Keeps the answer to be shown again. The person who waits for it does not wait long for that.
     async fn keep(&self, session: &Session, visit: Visit<'_>, response: &Response) {
         let keep = async {
-            let outcome = Outcome::of(response).seal(&self.sealer, &session.workspace, visit.id).await?;
-            Ok::<_, Error>(self.sessions.keep(visit, outcome, self.clock.now() + OUTCOME_LIFE).await?)
+            let outcome = FlowOutcome::of(response).seal(&self.sealer, &session.workspace, visit.id).await?;
+            Ok::<_, Error>(self.sessions.keep(visit, outcome, self.clock.now() + OUTCOME_LIFETIME).await?)
         };
         match tokio::time::timeout(KEEP_WITHIN, keep).await {
             Ok(Ok(())) => {}

@@ -1,7 +1,7 @@
 //! The query that a browser brings back from a provider.
 
 use http::StatusCode;
-use larder_engine::oauth2::{CallbackOutcome, OAuthConfig, State, parse_callback};
+use larder_engine::oauth2::{CallbackOutcome, OAuthConfig, OAuthState, parse_callback};
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -58,7 +58,7 @@ async fn check_finished(stand: &Stand, query: &str) {
 
     let requests = stand.provider.token_requests();
     let codes: Vec<_> = requests[before..].iter().map(|request| request.get("code").unwrap_or_default()).collect();
-    let ours = |state: &str| State::parse(state).0;
+    let ours = |state: &str| OAuthState::parse(state).0;
     let is_ours = matches!(&values(&query, "state")[..], [only] if ours(only) == ours(&state));
     let is_wanted = is_ours && values(&query, "error").is_empty() && !has_twice(&query);
     match &values(&query, "code")[..] {

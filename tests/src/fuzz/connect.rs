@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use larder::http::Response;
-use larder_engine::oauth2::{PROTECTED_PARAMETERS, State};
+use larder_engine::oauth2::{OAuthState, PROTECTED_PARAMETERS};
 use url::Url;
 
 use super::assert_untold;
@@ -40,7 +40,7 @@ fn check_redirect(response: &Response) {
         assert_eq!(values(name).len(), 1, "{name} in {location}");
     }
     assert_eq!(values("redirect_uri"), ["https://larder.example/oauth-callback"]);
-    let ours = State::parse(&values("state")[0]).0.with_custom(None);
+    let ours = OAuthState::parse(&values("state")[0]).0.with_custom(None);
     assert_eq!(ours.len(), 43, "{location}");
     let cookie = header(response.headers(), "set-cookie");
     assert!(cookie.starts_with("__Host-larder-") && cookie.contains("; HttpOnly; SameSite=Lax; Secure"), "{cookie}");

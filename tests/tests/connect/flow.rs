@@ -598,8 +598,8 @@ async fn an_answer_of_another_issuer_is_refused() {
     let (world, provider) = prepared(json!({"issuer": "https://issuer.example"})).await;
     for (parameters, hint) in [
         (vec![("code", "the-code")], "no iss"),
-        (vec![("code", "the-code"), ("iss", "https://evil.example")], "another issuer"),
-        (vec![("error", "access_denied"), ("iss", "https://evil.example")], "another issuer"),
+        (vec![("code", "the-code"), ("iss", "https://evil.example")], "unexpected issuer"),
+        (vec![("error", "access_denied"), ("iss", "https://evil.example")], "unexpected issuer"),
     ] {
         let (mut browser, location) = begin(&world, &[]).await;
         let page = browser.get(&world, &provider.come_back(&location, &parameters)).await;
@@ -617,8 +617,8 @@ async fn the_state_is_checked_before_the_issuer_and_the_issuer_before_what_the_a
     let (wrong, right) = (("iss", "https://evil.example"), ("iss", "https://issuer.example"));
     let (error, code) = (("error", "access_denied"), ("code", "the-code"));
     for (parameters, hint) in [
-        (vec![wrong, error, code], "another issuer"),
-        (vec![wrong], "another issuer"),
+        (vec![wrong, error, code], "unexpected issuer"),
+        (vec![wrong], "unexpected issuer"),
         (vec![error], "no iss"),
         (vec![right, error, code], "both code and error"),
         (vec![right, error], "access_denied"),
@@ -702,7 +702,7 @@ async fn only_the_listed_redirect_uri_is_allowed_to_the_letter() {
     ] {
         for channel in [vec![("redirectUri", evil)], vec![("redirectUri", evil), ("requestId", "r1")]] {
             let page = Browser::default().get(&world, &uri(&world, &channel)).await;
-            let page = refused(&world, page, StatusCode::BAD_REQUEST, "is not allowed").await;
+            let page = refused(&world, page, StatusCode::BAD_REQUEST, "must be one of the `redirectUris`").await;
             assert!(page.header("location").is_none() && page.header("set-cookie").is_none());
         }
     }

@@ -141,7 +141,7 @@ const NO_TOKENS: [(&str, u16, &str); 18] = [
     ("server_error", 503, "HTTP 500"),
     ("unavailable", 503, "HTTP 503"),
     ("too_many_requests", 503, "HTTP 429, rate_limited"),
-    ("redirect", 400, "answered 302 and points to"),
+    ("redirect", 400, "answered 302 with a redirect to"),
     ("invalid_json", 503, "neither a JSON object nor a form"),
     ("json_array", 503, "neither a JSON object nor a form"),
     ("empty", 503, "neither a JSON object nor a form"),
@@ -180,7 +180,7 @@ async fn a_code_that_is_refused_after_a_lost_answer_is_explained() {
     // This server forgets the code's challenge when it is first asked.
     let page = server.connect(&world).await;
     let text = page.text();
-    assert!(text.contains("code_challenge required") && text.contains("a moment before was lost"), "{text}");
+    assert!(text.contains("code_challenge required") && text.contains("was lost a moment before"), "{text}");
     let paths: Vec<_> = server.requests().await.into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/authorize", "/token", "/token"]);
     server.connect(&world).await.expect(StatusCode::OK);

@@ -106,7 +106,7 @@ async fn after_a_kill_between_answer_and_save_the_refusal_of_a_strict_provider_i
     let connection = larder.get(&format!("/connections/{id}"), &larder.admin).await.expect(StatusCode::OK).json();
     assert_eq!(connection["state"], "CLIENT_ACTION_REQUIRED");
     let message = "a refresh before this one did not come to its end and may have used up the refresh token, which the \
-                   provider no longer takes; the end user must connect again (the provider refused the grant for good: \
+                   provider no longer takes; the end user must connect again (the provider permanently rejected the grant: \
                    invalid_grant (the token was used before))";
     assert_eq!(connection["error"], json!({"key": "access_token_expired", "message": message}));
     assert!(told["message"].as_str().is_some_and(|told| told.contains(message)), "{told}");

@@ -176,7 +176,7 @@ async fn a_refresh_that_is_too_slow_to_prepare_gives_its_lease_back() {
     let view = world.connection(&id).await;
     assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED", "{view}");
     let message = view["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.starts_with("the provider refused the grant for good: invalid_grant"), "{message}");
+    assert!(message.starts_with("the provider permanently rejected the grant: invalid_grant"), "{message}");
 }
 
 const SIGNED: &str = "
@@ -231,7 +231,7 @@ async fn a_key_that_is_refused_and_a_second_consent_without_a_refresh_token_are_
     let uri = format!("/connect?integrationKey=crm&token={}", world.alice);
     let authorize = browser.get(&world, &uri).await.location();
     let page = browser.get(&world, &provider.approve(&authorize)).await;
-    assert!(page.text().contains("consent again"), "{}", page.text());
+    assert!(page.text().contains("consents again"), "{}", page.text());
     provider.set_test_status(401);
     let authorize = browser.get(&world, &uri).await.location();
     let page = browser.get(&world, &provider.approve(&authorize)).await;

@@ -1,4 +1,4 @@
-//! The last step of every way to connect: test the credentials, and store what passed.
+//! The last step of every way to connect: tests the credentials and stores the connection.
 
 use std::sync::Arc;
 
@@ -15,29 +15,29 @@ use serde_json::{Map, Value};
 
 use crate::provider::{ConnectorContext, ObtainedCredentials, Provider};
 
-/// A connection that is being made or renewed.
+/// A connection that is being created or reconnected.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct NewConnection {
     /// The workspace of the caller.
     pub workspace: String,
-    /// The end user whom the connection belongs to, now or when it is made. Nobody else's is written to.
+    /// The end user that owns the connection, or will own it. A connection of another end user is never overwritten.
     pub tenant: Option<String>,
     /// The integration to connect through.
     pub integration_key: String,
     /// The way to connect.
     pub option_key: String,
-    /// The id of the connection.
+    /// The connection's id.
     pub connection_id: String,
-    /// Its name, if one was given.
+    /// The connection's name, if one was given.
     pub name: Option<String>,
-    /// What the end user entered.
+    /// The values that the end user entered.
     pub input: Map<String, Value>,
-    /// Overrides of the integration's parameters.
+    /// The overrides of the integration's parameters.
     pub connector_parameters: Map<String, Value>,
 }
 
 impl NewConnection {
-    /// The key of the connection.
+    /// Returns the connection's key.
     pub fn key(&self) -> ConnectionKey {
         ConnectionKey::new(&self.workspace, &self.connection_id)
     }
@@ -47,23 +47,23 @@ impl NewConnection {
 pub struct ConnectionWriter {
     /// The connections.
     pub connections: Connections,
-    /// Seals them.
+    /// Seals their contents.
     pub vault: Vault,
-    /// Tests them.
+    /// Tests the credentials.
     pub provider: Provider,
-    /// Arms the first refresh, and tells of the connection.
+    /// Schedules the first refresh and publishes events.
     pub follow_up: FollowUp,
-    /// The time.
+    /// The time source.
     pub clock: Arc<dyn Clock>,
-    /// The versions of what is stored.
+    /// The source of versions.
     pub rng: Arc<dyn Rng>,
 }
 
 impl ConnectionWriter {
-    /// Tests the credentials and stores the new connection, or the new credentials of the one that is there.
+    /// Tests the credentials, and stores them in a new connection or in place of an existing connection's credentials.
     ///
     /// # Errors
-    /// When the test fails; 409 when the connection has become somebody else's.
+    /// When the test fails; 409 when the connection belongs to another end user or keeps changing.
     pub async fn create_or_renew(
         &self,
         new: &NewConnection,
@@ -75,6 +75,7 @@ impl ConnectionWriter {
         let credentials = Value::Object(credentials);
         let has_refresh_token = refresh_token(&credentials).is_some();
         let credentials = Credentials::from(&credentials);
+        // Test before storing anything, so that bad credentials never replace working ones.
         self.provider.test(auth, &credentials, None).await?;
         let contents = Contents {
             credentials: Some(credentials),
@@ -83,12 +84,14 @@ impl ConnectionWriter {
             given: None,
         };
         let (key, contents) = (new.key(), &contents);
+        // Retry if the row changes in between, because otherwise the end user would have to start over.
         let established = self.connections.change(&key, |stored| async move {
             let now = self.clock.now();
-            // Since the flow began, somebody may have stored credentials under this id.
+            // Check the owner, because another end user may have taken this id since the flow began.
             if stored.as_ref().is_some_and(|stored| stored.tenant != new.tenant) {
-                return Err(Error::conflict("the connection belongs to somebody else; connect again"));
+                return Err(Error::conflict("the connection belongs to another user; connect again"));
             }
+            // Change an existing connection instead of replacing it, so that it keeps its identity and history.
             let before = stored.as_ref().map(|stored| stored.state);
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
             let mut connection =
@@ -98,13 +101,15 @@ impl ConnectionWriter {
             connection.renews_itself = renews_itself;
             connection.refresh_margin = refresh_margin;
             connection.apply_replacement(expiry, has_refresh_token, now, &*self.rng);
+            // Save only over the version that was read, so that a change made meanwhile is not lost.
             if self.vault.save(&connection, contents, expect).await? == Write::Conflict {
                 return Ok(None);
             }
+            // Follow up after the save: nothing may be scheduled or published for a connection that is not stored.
             self.follow_up.written(before, &connection).await;
             Ok(Some(connection))
         });
-        let by_others = || Error::conflict("the connection is being changed by others; connect again");
+        let by_others = || Error::conflict("the connection is being changed by another request; connect again");
         established.await?.ok_or_else(by_others)
     }
 }

@@ -1,4 +1,4 @@
-//! How the result of a connect flow reaches whoever began it: a redirect, a message to the opener, or a page.
+//! Delivers the result of a connect flow: as a redirect, as a message to the opener, or on a page.
 
 use http::StatusCode;
 use larder::connection::Connection;
@@ -11,28 +11,28 @@ use url::Url;
 
 use super::{Origin, page};
 
-/// Where a result goes.
+/// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// Of the integration's allow list: the browser goes there.
+    /// The URL that the browser is redirected to, from the integration's allow list.
     pub redirect_uri: Option<String>,
-    /// Whoever opened this window waits for a message with this id.
+    /// The id of the message that the page's opener waits for.
     pub request_id: Option<String>,
-    /// The origins that may get the message.
+    /// The origins that may receive the message.
     pub message_origins: Vec<Origin>,
 }
 
-/// Why there is no connection, for the caller.
+/// Why a connect flow failed.
 #[derive(Debug, Clone)]
 pub struct ConnectFailure {
     /// The error.
     pub error: Error,
-    /// The connection that was to be renewed.
+    /// The connection that the end user tried to reconnect.
     pub connection_id: Option<String>,
 }
 
 impl Delivery {
-    /// Checks a wanted redirect against the integration's allow list, character for character.
+    /// Checks the requested redirect URI against the integration's allow list, character for character.
     ///
     /// # Errors
     /// 400 if it is not on the list.
@@ -46,29 +46,28 @@ impl Delivery {
         if let Some(wanted) = &redirect_uri {
             if !integration.redirect_uris.contains(wanted) {
                 return Err(Error::bad_request(format!(
-                    "`redirectUri` is not allowed; add exactly this text to `redirectUris` of the integration `{key}`"
+                    "`redirectUri` must be one of the `redirectUris` of the integration `{key}`, character for character"
                 )));
             }
-            // Older versions stored what is no longer taken.
+            // Older versions stored redirect URIs that are no longer accepted.
             Origin::of_redirect_uri(wanted).map_err(|error| {
-                let message = format!("`redirectUri` is not allowed: it {error}; change it in the integration `{key}`");
-                Error::bad_request(message)
+                Error::bad_request(format!("`redirectUri` {error}; change it in the integration `{key}`"))
             })?;
         }
-        // The origins that the workspace trusts with results anyway, and our own pages.
+        // The workspace already trusts these origins with results, and we trust our own pages.
         let trusted = integration.redirect_uris.iter().map(String::as_str).chain([base_uri]);
         let mut message_origins = Vec::new();
         for uri in trusted {
             match Origin::of_redirect_uri(uri) {
                 Ok(origin) if message_origins.contains(&origin) => {}
                 Ok(origin) => message_origins.push(origin),
-                Err(error) => tracing::warn!(integration = key, "a redirect URI is ignored: it {error}"),
+                Err(error) => tracing::warn!(integration = key, "ignoring a redirect URI: it {error}"),
             }
         }
         Ok(Self { redirect_uri, request_id, message_origins })
     }
 
-    /// Tells of a new or renewed connection.
+    /// Responds with a connection that was created or reconnected.
     pub fn success(&self, connection: &Connection) -> Response {
         if let Some(redirect_uri) = self.redirect_target() {
             return self.redirect(redirect_uri, &[("connectionId", &connection.key.id)]);
@@ -83,14 +82,14 @@ impl Delivery {
         page::result(StatusCode::OK, "Connected", &detail, message.as_ref(), &self.message_origins)
     }
 
-    /// Tells of a failure.
+    /// Responds with a failure.
     pub fn failure(&self, failure: &ConnectFailure) -> Response {
-        let mut response = self.failure_told(failure);
+        let mut response = self.failure_response(failure);
         response.extensions_mut().insert(failure.error.summary());
         response
     }
 
-    fn failure_told(&self, failure: &ConnectFailure) -> Response {
+    fn failure_response(&self, failure: &ConnectFailure) -> Response {
         let ConnectFailure { error, connection_id } = failure;
         let data = serde_json::to_value(error).unwrap_or_default();
         if let Some(redirect_uri) = self.redirect_target() {
@@ -107,7 +106,7 @@ impl Delivery {
         page::result(status_of(error), "Not connected", &error.message, message.as_ref(), &self.message_origins)
     }
 
-    /// With a request id, somebody waits for a message and the window closes; to get a redirect, it is left out.
+    /// Returns the redirect URI unless there is a request id: then the opener waits for a message and the window closes.
     fn redirect_target(&self) -> Option<&str> {
         if self.request_id.is_some() { None } else { self.redirect_uri.as_deref() }
     }

@@ -1,4 +1,4 @@
-//! A connect flow between the authorize request and the callback.
+//! The pending connect flow, from the authorization request to the callback.
 
 use std::time::Duration;
 
@@ -13,35 +13,35 @@ use serde::{Deserialize, Serialize};
 use super::{Delivery, NewConnection};
 use crate::oauth1::Token;
 
-/// How long an end user has to approve.
-pub const FLOW_LIFE: Duration = Duration::from_mins(15);
+/// How long an end user has to approve access.
+pub const FLOW_LIFETIME: Duration = Duration::from_mins(15);
 
-/// What the callback needs to finish what `connect` began. It is sealed in the session.
+/// Everything the callback needs to finish the flow that `connect` began. It is sealed in the session.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Flow {
-    /// The connection to make or to renew.
+    /// The connection to create or reconnect.
     pub connection: NewConnection,
     /// The PKCE verifier, unless the connector skips PKCE.
     pub code_verifier: Option<Secret>,
     /// The request token, for OAuth 1.0a.
     pub request_token: Option<Token>,
-    /// The redirect URI of the authorize request, to be repeated to the letter (RFC 6749 §4.1.3).
+    /// The redirect URI of the authorization request, which the token request must repeat exactly (RFC 6749 §4.1.3).
     pub redirect_uri: String,
-    /// How the result reaches the caller.
+    /// The destination of the result.
     pub delivery: Delivery,
 }
 
 impl Flow {
-    /// Seals the flow for the session of that id.
+    /// Seals the flow for the session with that id.
     ///
     /// # Errors
-    /// 413 when what was entered is too large; 503 when the key service fails.
+    /// 413 when the entered values are too large; 503 when the key service fails.
     pub async fn seal(&self, sealer: &Sealer, session_id: &str) -> Result<Vec<u8>, Error> {
         let bytes = serde_json::to_vec(self).map_err(Error::internal)?;
         if bytes.len() > Credentials::MAX_BYTES {
-            return Err(Error::too_large("what was entered is too large to be stored"));
+            return Err(Error::too_large("the entered values are too large to be stored"));
         }
-        Ok(sealer.seal(place(&self.connection.workspace, session_id), &bytes).await?)
+        Ok(sealer.seal(seal_context(&self.connection.workspace, session_id), &bytes).await?)
     }
 
     /// Opens the flow of a session.
@@ -49,31 +49,32 @@ impl Flow {
     /// # Errors
     /// 503 when the key service fails; 500 when the session was tampered with.
     pub async fn open(sealer: &Sealer, session: &Session) -> Result<Self, Error> {
-        let bytes = sealer.open(place(&session.workspace, &session.id), &session.sealed).await?;
-        serde_json::from_slice(&bytes).map_err(|_| Error::internal("the contents of a session are damaged"))
+        let bytes = sealer.open(seal_context(&session.workspace, &session.id), &session.sealed).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Error::internal("a session's contents are damaged"))
     }
 }
 
-fn place<'a>(workspace: &'a str, session_id: &'a str) -> SealContext<'a> {
+fn seal_context<'a>(workspace: &'a str, session_id: &'a str) -> SealContext<'a> {
     SealContext { workspace, kind: "session", id: session_id, version: 0 }
 }
 
-/// The name of the cookie that binds a flow to its browser: one for each flow, so that two tabs do not disturb each other.
+/// Returns the name of the cookie that binds a flow to its browser. Each flow has its own, so two tabs do not interfere.
 ///
-/// Over https it has the `__Host-` prefix (RFC 6265bis §4.1.3.2), which no sub-domain and no plain http page can set.
+/// Over https it has the `__Host-` prefix (RFC 6265bis §4.1.3.2), which neither a subdomain nor a plain http page can set.
 pub fn browser_cookie_name(base_uri: &str, session_id: &str) -> String {
     let prefix = if base_uri.starts_with("https:") { "__Host-" } else { "" };
     format!("{prefix}larder-{}", session_id.get(..12).unwrap_or(session_id))
 }
 
-/// The `Set-Cookie` value: gone with the flow, for top-level navigation only, out of scripts' reach.
-pub fn browser_cookie(base_uri: &str, session_id: &str, value: &str, life: Duration) -> String {
+/// Returns the `Set-Cookie` value. The cookie lives as long as the flow, is sent on top-level navigation only, and is hidden
+/// from scripts.
+pub fn browser_cookie(base_uri: &str, session_id: &str, value: &str, lifetime: Duration) -> String {
     let secure = if base_uri.starts_with("https:") { "; Secure" } else { "" };
     let name = browser_cookie_name(base_uri, session_id);
-    format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", life.as_secs())
+    format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", lifetime.as_secs())
 }
 
-/// What the session keeps of the cookie's value.
+/// Returns the digest of the cookie's value that the session keeps.
 pub fn browser_digest(cookie: &str) -> String {
     sha256_base64url(cookie)
 }

@@ -1,4 +1,4 @@
-//! What `connect` and `oauth-callback` share: the pending flow, and how its result reaches the caller.
+//! The parts that `connect` and `oauth-callback` share: the pending flow, and the delivery of its result.
 
 mod delivery;
 mod connection_writer;
@@ -9,6 +9,6 @@ pub mod page;
 
 pub use connection_writer::{ConnectionWriter, NewConnection};
 pub use delivery::{ConnectFailure, Delivery};
-pub use flow::{FLOW_LIFE, Flow, browser_cookie, browser_cookie_name, browser_digest};
+pub use flow::{FLOW_LIFETIME, Flow, browser_cookie, browser_cookie_name, browser_digest};
 pub use origin::{Origin, RedirectUriError};
-pub use outcome::{OUTCOME_LIFE, Outcome, callback_digest};
+pub use outcome::{FlowOutcome, OUTCOME_LIFETIME, callback_digest};

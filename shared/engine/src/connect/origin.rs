@@ -1,38 +1,38 @@
-//! URLs that results may be sent to, and their origins. Every browser reads them as they look.
+//! The URLs that results may be sent to, and their origins. Only URLs that every browser reads the same way are accepted.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-/// The origin of a checked URL, such as `https://app.example`. It stands in a Content-Security-Policy as it is.
+/// The origin of a checked URL, such as `https://app.example`. It is safe to put into a Content-Security-Policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin(String);
 
-/// Why nothing can be sent to a URL.
+/// Why a redirect URI is rejected. The messages follow the URL or the name of its parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectUriError {
-    /// Relative, of another scheme, or with parts that have no place in a redirect.
-    #[error("is not an absolute http(s) URL without user and fragment")]
+    /// The URL is relative, has another scheme, or has parts that do not belong in a redirect URI.
+    #[error("must be an absolute http(s) URL without a user name or fragment")]
     NotPlain,
-    /// The host would be read as several, or as something else.
+    /// The host could be read as several hosts, or as something else.
     #[error(
-        "has the host `{0}`: a host has letters, digits, `.`, `-` and `_` only; there are no wildcards, so list each URL \
-         by itself"
+        "has the host `{0}`, but hosts may contain only letters, digits, `.`, `-` and `_` (no wildcards; list each URL \
+         separately)"
     )]
     OddHost(String),
 }
 
 impl Origin {
-    /// The origin of a redirect URI: an absolute http(s) URL without userinfo, fragment, or anything that a browser would
-    /// read otherwise than it looks.
+    /// Returns the origin of a redirect URI, which must be an absolute http(s) URL without userinfo, a fragment, or anything
+    /// that a browser might read differently.
     ///
     /// # Errors
-    /// [`RedirectUriError`], to be read after the URL.
+    /// [`RedirectUriError`] for any other URL.
     pub fn of_redirect_uri(uri: &str) -> Result<Self, RedirectUriError> {
         let url = Url::parse(uri).ok().filter(|url| {
-            // Where `//` is missing, a browser reads a path on the page that it comes from.
+            // Without `//`, a browser resolves the URL against the current page.
             uri.get(url.scheme().len()..).is_some_and(|rest| rest.starts_with("://") && !rest.starts_with(":///"))
                 && matches!(url.scheme(), "http" | "https")
                 && url.username().is_empty()
@@ -41,7 +41,7 @@ impl Origin {
                 && !uri.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\')
         });
         let url = url.ok_or(RedirectUriError::NotPlain)?;
-        // The parser takes more than names of hosts: `*`, `,`, `;` and quotes, which shape a policy.
+        // The parser also accepts `*`, `,`, `;` and quotes in a host, which would change a policy.
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         match url.host() {
             None => Err(RedirectUriError::NotPlain),
@@ -54,8 +54,8 @@ impl Origin {
 impl TryFrom<String> for Origin {
     type Error = RedirectUriError;
 
-    fn try_from(text: String) -> Result<Self, RedirectUriError> {
-        Self::of_redirect_uri(&text)
+    fn try_from(uri: String) -> Result<Self, RedirectUriError> {
+        Self::of_redirect_uri(&uri)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redirect_uri_has_one_plain_host() {
+    fn a_redirect_uri_must_have_one_plain_host() {
         for (uri, origin) in [
             ("https://app.example/done?from=larder", "https://app.example"),
             ("https://APP.example:443/", "https://app.example"),

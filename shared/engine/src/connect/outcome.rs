@@ -1,4 +1,4 @@
-//! How a flow ended, kept for a moment: browsers open a callback twice, and people reload.
+//! The outcome of a flow, kept for a moment because browsers may open a callback twice and people reload pages.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use larder::http::Response;
 use larder::seal::{SealContext, Sealer};
 use serde::{Deserialize, Serialize};
 
-/// How long the outcome of a flow is shown again to its browser.
-pub const OUTCOME_LIFE: Duration = Duration::from_mins(1);
+/// How long the outcome of a flow can be shown again to its browser.
+pub const OUTCOME_LIFETIME: Duration = Duration::from_mins(1);
 
-/// The answer to a callback, to be given again. It is sealed in the session.
+/// The response to a callback, kept so that it can be repeated. It is sealed in the session.
 #[derive(Serialize, Deserialize)]
-pub struct Outcome {
+pub struct FlowOutcome {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
 }
 
-impl Outcome {
+impl FlowOutcome {
     /// Records a response.
     pub fn of(response: &Response) -> Self {
         let text =
@@ -32,10 +32,10 @@ impl Outcome {
         }
     }
 
-    /// The same answer again.
+    /// Returns the recorded response.
     ///
     /// # Errors
-    /// 500 when it was damaged.
+    /// 500 when the record is damaged.
     pub fn into_response(self) -> Result<Response, Error> {
         let mut response = Response::new(self.body);
         *response.status_mut() = StatusCode::from_u16(self.status).map_err(Error::internal)?;
@@ -46,31 +46,31 @@ impl Outcome {
         Ok(response)
     }
 
-    /// Seals the outcome for the session of that id.
+    /// Seals the outcome for the session with that id.
     ///
     /// # Errors
     /// 503 when the key service fails.
     pub async fn seal(&self, sealer: &Sealer, workspace: &str, session_id: &str) -> Result<Vec<u8>, Error> {
         let bytes = serde_json::to_vec(self).map_err(Error::internal)?;
-        Ok(sealer.seal(place(workspace, session_id), &bytes).await?)
+        Ok(sealer.seal(seal_context(workspace, session_id), &bytes).await?)
     }
 
-    /// Opens the outcome of a session.
+    /// Opens a session's outcome.
     ///
     /// # Errors
-    /// 503 when the key service fails; 500 when it was tampered with.
+    /// 503 when the key service fails; 500 when the outcome was tampered with.
     pub async fn open(sealer: &Sealer, workspace: &str, session_id: &str, sealed: &[u8]) -> Result<Self, Error> {
-        let bytes = sealer.open(place(workspace, session_id), sealed).await?;
-        serde_json::from_slice(&bytes).map_err(|_| Error::internal("the outcome of a session is damaged"))
+        let bytes = sealer.open(seal_context(workspace, session_id), sealed).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Error::internal("a session's outcome is damaged"))
     }
 }
 
-fn place<'a>(workspace: &'a str, session_id: &'a str) -> SealContext<'a> {
+fn seal_context<'a>(workspace: &'a str, session_id: &'a str) -> SealContext<'a> {
     SealContext { workspace, kind: "outcome", id: session_id, version: 0 }
 }
 
-/// The digest by which a session knows the callback that took it. The query holds the code, and a state that nobody can
-/// guess.
+/// Returns the digest by which a session recognizes the callback that used it. The query contains the code and a state that
+/// cannot be guessed.
 pub fn callback_digest(query: &str) -> String {
     sha256_base64url(query)
 }

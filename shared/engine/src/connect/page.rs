@@ -1,4 +1,4 @@
-//! The pages that a browser sees. Nothing on them comes from anywhere else, and nothing runs that is not written here.
+//! The pages that browsers show. They load nothing from elsewhere, and run only the script that is part of them.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Origin;
 
-/// The style of every page.
+/// The style sheet of every page.
 pub const STYLE: &str = include_str!("../../templates/page.css");
 const RESULT_SCRIPT: &str = include_str!("../../templates/result.js");
 
@@ -24,7 +24,7 @@ struct ResultPage<'a> {
     title: &'a str,
     detail: &'a str,
     is_success: bool,
-    /// JSON that is safe inside a script element.
+    /// The message as JSON that is safe inside a script element.
     message: String,
     style: &'a str,
     script: &'a str,
@@ -40,16 +40,16 @@ struct OnwardPage<'a> {
     style: &'a str,
 }
 
-/// A page that leads on to a URL after a while, by itself and by a link; to the page itself, if the URL is empty.
+/// Renders a page that goes on to a URL after a while, automatically and with a link. An empty URL reloads the page itself.
 ///
-/// It answers a form that leads to another origin: to a redirect, a browser applies the `form-action` of the page with the
-/// form. It also begins a navigation of our own site, which has the cookies that a form of another site comes without.
+/// It is used after a form that ends at another origin, because browsers would apply the form page's `form-action` policy to
+/// a redirect. It also starts a navigation from our own site, which sends the cookies that a form on another site does not.
 pub fn onward(status: StatusCode, title: &str, detail: &str, after: Duration, url: &str) -> Response {
     let page = OnwardPage { title, detail, seconds: after.as_secs(), url, style: STYLE };
     html(status, page.render(), &[], "form-action 'none'")
 }
 
-/// A page that says how a connect flow ended. With a message, it is posted to the opener and the window closes.
+/// Renders the page with a connect flow's result. A message is posted to the opener, and then the window closes.
 pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Value>, origins: &[Origin]) -> Response {
     let data = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
     let page = ResultPage {
@@ -61,12 +61,12 @@ pub fn result(status: StatusCode, title: &str, detail: &str, message: Option<&Va
         script: RESULT_SCRIPT,
     };
     static SCRIPT_HASH: LazyLock<String> = LazyLock::new(|| hash(RESULT_SCRIPT));
-    // Only who gets the message may embed the page that sends it.
+    // Only the origins that may receive the message may embed the page that sends it.
     let embedders = if message.is_some() { origins } else { &[] };
     html(status, page.render(), embedders, &format!("script-src '{}'; form-action 'none'", *SCRIPT_HASH))
 }
 
-/// A rendered page with the headers that every page of ours has. The origins `embedders` may show it in a frame;
+/// Responds with a rendered page and the headers that all our pages have. The origins `embedders` may show it in a frame, and
 /// `policy` is added to its Content-Security-Policy.
 pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[Origin], policy: &str) -> Response {
     static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
@@ -89,18 +89,18 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, embedders: &[O
     response
 }
 
-/// Error messages begin small; on a page they stand alone.
+/// Capitalizes the first letter: error messages start in lowercase, but on a page they stand alone.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// A source expression that allows one inline text (CSP Level 3 §2.3.1).
+/// Returns the source expression that allows one inline script or style (CSP Level 3 §2.3.1).
 fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
 }
 
-/// JSON that cannot end the script element that it stands in.
+/// Returns JSON that cannot close the script element around it.
 fn script_json(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
@@ -114,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_leads_on_names_its_target_as_text_and_needs_no_script() {
+    fn an_onward_page_escapes_its_url_and_needs_no_script() {
         let evil = "?a=1&b=\"><script>alert(1)</script>";
         let page = onward(StatusCode::OK, "Connecting", "One moment.", Duration::ZERO, evil);
         assert!(!page.body().contains("<script") && !page.body().contains("\">?"), "{}", page.body());
         assert_eq!(page.body().matches("?a=1&#38;b=&#34;&#62;&#60;script").count(), 2, "{}", page.body());
-        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII");
         assert!(
             policy.ends_with("frame-ancestors 'none'; form-action 'none'") && !policy.contains("script"),
             "{policy}"
@@ -130,29 +130,29 @@ mod tests {
     }
 
     #[test]
-    fn provider_text_cannot_leave_its_place_on_the_page() {
+    fn provider_text_cannot_break_out_of_its_place_on_a_page() {
         let evil = "</script><script>alert(1)</script><img src=x>";
         let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, Some(&json!({"error": evil})), &origins());
         assert_eq!(page.body().matches("</script>").count(), 2);
         assert!(!page.body().contains("<img"));
-        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII");
         assert!(
             policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors https://app.example;"),
             "{policy}"
         );
         let page = result(StatusCode::BAD_REQUEST, "Not connected", evil, None, &origins());
-        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII");
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     }
 
     #[test]
-    fn a_page_runs_and_looks_like_nothing_but_what_it_carries_and_loads_nothing() {
+    fn a_page_runs_only_its_own_script_and_loads_nothing() {
         let page = result(StatusCode::OK, "Connected", "done", Some(&json!({"a": 1})), &origins());
         let headers = page.headers();
         assert_eq!(headers[header::REFERRER_POLICY], "no-referrer");
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().expect("a text");
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII");
         let inside = |from: &str, to: &str| {
             let (_, rest) = page.body().split_once(from).expect("an element");
             hash(rest.split_once(to).expect("its end").0)

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::signature::SignatureMethod;
-use crate::oauth2::{ConfigError, Reader, documented, nowhere};
+use crate::oauth2::{ConfigError, ConfigReader, documented, nowhere};
 use crate::rsa_sha1::PrivateKey;
 
 documented! {
@@ -55,15 +55,18 @@ impl OAuth1Config {
     ///
     /// All problems at once.
     pub fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(value)?;
+        let mut reader = ConfigReader::new(value)?;
         let signature_method = reader.choice("signatureMethod", &SignatureMethod::NAMES).unwrap_or_default();
         let is_rsa = signature_method == SignatureMethod::RsaSha1;
-        let consumer_key = reader.required("consumerKey", Reader::pasted);
-        let consumer_secret =
-            if is_rsa { reader.text("consumerSecret") } else { reader.required("consumerSecret", Reader::pasted) };
-        let request_token_uri = reader.required("requestTokenUri", Reader::url);
-        let authorize_uri = reader.required("authorizeUri", Reader::url);
-        let token_uri = reader.required("tokenUri", Reader::url);
+        let consumer_key = reader.required("consumerKey", ConfigReader::pasted);
+        let consumer_secret = if is_rsa {
+            reader.text("consumerSecret")
+        } else {
+            reader.required("consumerSecret", ConfigReader::pasted)
+        };
+        let request_token_uri = reader.required("requestTokenUri", ConfigReader::url);
+        let authorize_uri = reader.required("authorizeUri", ConfigReader::url);
+        let token_uri = reader.required("tokenUri", ConfigReader::url);
         let pem = reader.text("privateKey").or_else(|| consumer_secret.clone());
         let private_key = pem.filter(|_| is_rsa).and_then(|pem| PrivateKey::from_pem(&pem));
         if is_rsa && private_key.is_none() {
@@ -168,9 +171,9 @@ pub(super) mod tests {
              getOAuthConfig's requestTokenUri must be an absolute http or https URL\n\
              getOAuthConfig's privateKey must be an RSA key as PEM, PKCS#8 or PKCS#1\n\
              getOAuthConfig's realm must be ASCII without quotes, backslashes and controls\n\
-             getOAuthConfig returned a number for scopes; it must be an array of texts\n\
-             getOAuthConfig returned text for extra; it must be an object\n\
-             getOAuthConfig returned text for allowUnconfirmedCallback; it must be true or false"
+             getOAuthConfig returned a number for scopes; it must be an array of strings\n\
+             getOAuthConfig returned a string for extra; it must be an object\n\
+             getOAuthConfig returned a string for allowUnconfirmedCallback; it must be true or false"
         );
         assert_eq!(
             with(&json!({ "signatureMethod": "MD5", "consumerSecret": "" })).unwrap_err().problems(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{OAuth1Config, Token};
-use crate::oauth2::{Malformed, TokenError};
+use crate::oauth2::{MalformedTokenResponse, TokenError};
 use crate::response::{ErrorCode, clean_description, is_success, object};
 
 /// Codes of the widespread `oauth_problem` extension after which this flow, or this token, is over.
@@ -36,7 +36,7 @@ const CONFIGURATION: [&str; 9] = [
 /// # Errors
 ///
 /// A [`TokenError`]. No token is involved yet, so a 401 or a 403 means that the integration is wrong. An answer without
-/// `oauth_callback_confirmed=true` is [`Malformed::Unconfirmed`], unless the connector allows it.
+/// `oauth_callback_confirmed=true` is [`MalformedTokenResponse::Unconfirmed`], unless the connector allows it.
 pub fn parse_request_token(config: &OAuth1Config, status: u16, body: &[u8]) -> Result<Token, TokenError> {
     let map = read(status, body).map_err(|error| match error {
         TokenError::Transient { status: 401 | 403, code: None, description, .. } => {
@@ -51,7 +51,7 @@ pub fn parse_request_token(config: &OAuth1Config, status: u16, body: &[u8]) -> R
         confirmed => confirmed.and_then(Value::as_str) == Some("true"),
     };
     if !is_confirmed && !config.allow_unconfirmed_callback {
-        return Err(TokenError::Malformed(Malformed::Unconfirmed));
+        return Err(TokenError::Malformed(MalformedTokenResponse::Unconfirmed));
     }
     Ok(token)
 }
@@ -71,7 +71,7 @@ fn token(map: Map<String, Value>) -> Result<(Token, Map<String, Value>), TokenEr
     let value = Value::Object(map);
     match (Token::of(&value), value) {
         (Some(token), Value::Object(map)) => Ok((token, map)),
-        _ => Err(TokenError::Malformed(Malformed::NoToken)),
+        _ => Err(TokenError::Malformed(MalformedTokenResponse::NoToken)),
     }
 }
 
@@ -83,7 +83,7 @@ fn read(status: u16, body: &[u8]) -> Result<Map<String, Value>, TokenError> {
         let advice = text("oauth_problem_advice").and_then(|advice| clean_description(advice, 200));
         return Err(TokenError::classify_by(status, problem, advice, &PERMANENT, &CONFIGURATION));
     }
-    map.ok_or(TokenError::Malformed(Malformed::Unreadable))
+    map.ok_or(TokenError::Malformed(MalformedTokenResponse::Unreadable))
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
         let lax = config(json!({ "allowUnconfirmedCallback": true }));
         for end in ["", "&oauth_callback_confirmed=false", "&oauth_callback_confirmed="] {
             let body = format!("oauth_token=a&oauth_token_secret=b{end}");
-            assert_eq!(request_token(200, &body), Err(TokenError::Malformed(Malformed::Unconfirmed)));
+            assert_eq!(request_token(200, &body), Err(TokenError::Malformed(MalformedTokenResponse::Unconfirmed)));
             assert!(parse_request_token(&lax, 200, body.as_bytes()).is_ok());
         }
         let json = r#"{"oauth_token":"a","oauth_token_secret":"b","oauth_callback_confirmed":true}"#;
@@ -126,9 +126,12 @@ mod tests {
     #[test]
     fn an_answer_without_a_token_is_malformed() {
         for body in ["oauth_token=a", "oauth_token=&oauth_token_secret=b", "{}", "x"] {
-            assert_eq!(parse_access_token(200, body.as_bytes()), Err(TokenError::Malformed(Malformed::NoToken)));
+            assert_eq!(
+                parse_access_token(200, body.as_bytes()),
+                Err(TokenError::Malformed(MalformedTokenResponse::NoToken))
+            );
         }
-        assert_eq!(parse_access_token(200, b"<html>"), Err(TokenError::Malformed(Malformed::Unreadable)));
+        assert_eq!(parse_access_token(200, b"<html>"), Err(TokenError::Malformed(MalformedTokenResponse::Unreadable)));
     }
 
     #[test]
@@ -137,7 +140,7 @@ mod tests {
         assert!(refused(401, "oauth_problem=token_rejected").is_permanent());
         assert_eq!(
             refused(401, "oauth_problem=signature_invalid&oauth_problem_advice=Check+it.").to_string(),
-            "the provider refused the request: signature_invalid (Check it.); check the integration's parameters"
+            "the provider rejected the request: signature_invalid (Check it.); check the integration's parameters"
         );
         for (status, body) in
             [(401, "oauth_problem=timestamp_refused"), (401, ""), (503, "oauth_problem=token_rejected")]
@@ -147,7 +150,7 @@ mod tests {
         assert!(matches!(refused(200, "oauth_problem=consumer_key_unknown"), TokenError::Configuration { .. }));
         assert_eq!(
             request_token(401, "Failed to validate oauth signature").unwrap_err().to_string(),
-            "the provider refused the request: HTTP 401; check the integration's parameters"
+            "the provider rejected the request: HTTP 401; check the integration's parameters"
         );
         assert!(matches!(request_token(500, ""), Err(TokenError::Transient { status: 500, .. })));
     }

@@ -1,33 +1,33 @@
-//! The URL that the browser is sent to.
+//! The URL of the authorization request, which the browser is sent to.
 
 use url::Url;
 
 use super::OAuthConfig;
 use super::parameters::Parameters;
 
-/// The parameters that a connector's `extra` cannot set, and that an `authorizeUri` cannot carry, by the names that
-/// `authorizeParameterNames` gives them: they are ours.
+/// The parameters that only Larder sets. Neither `extra` nor the query of `authorizeUri` can set them, under whatever names
+/// `authorizeParameterNames` gives them.
 pub const PROTECTED_PARAMETERS: [&str; 6] =
     ["client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method"];
 
 /// Builds the authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 8707 §2.1).
 ///
-/// Added in this order: `client_id`, `redirect_uri`, `response_type=code`, `access_type=offline`, `scope` (joined by
-/// `scopeSeparator`; left out if there is none), `state`, `code_challenge` and `code_challenge_method=S256` (left out with
-/// `skipPkce`, or without a challenge), one `resource` for each configured, then `extra`. `authorizeParameterNames`
-/// renames or leaves out. A name that is given up that way is the connector's to use, the new one is protected in its
-/// place.
+/// The parameters are added in this order: `client_id`, `redirect_uri`, `response_type=code`, `access_type=offline`, `scope`
+/// (joined with `scopeSeparator`; omitted if there are no scopes), `state`, `code_challenge` and
+/// `code_challenge_method=S256` (omitted with `skipPkce` or without a challenge), one `resource` per configured resource, and
+/// `extra`. `authorizeParameterNames` renames or omits parameters. The connector may then use the old name for itself, and
+/// the new one is protected instead.
 ///
-/// - A query that `authorizeUri` already has stays in front as it is, less the parameters that follow anyway and the
-///   [`PROTECTED_PARAMETERS`]: no key is added a second time (RFC 6749 §3.1).
-/// - A fragment stays at the end. If it is a route, as `#/authorize`, what is added stands in the query of the route.
-/// - An `extra` entry takes the place of the parameter of its name, or is appended. `null` removes the parameter;
-///   numbers and booleans become text; an array is joined by spaces, as OAuth's own lists are, but `resource` is
-///   repeated instead; an object becomes JSON text.
+/// - The query of `authorizeUri` stays in front unchanged, except for parameters that are added anyway and the
+///   [`PROTECTED_PARAMETERS`], because no key may occur twice (RFC 6749 §3.1).
+/// - A fragment stays at the end. If it is a route such as `#/authorize`, the parameters are added to the route's query.
+/// - An `extra` entry replaces the parameter with its name, or is appended. `null` removes the parameter, numbers and
+///   booleans become strings, an object becomes JSON, and an array is joined with spaces like OAuth's own lists, except that
+///   `resource` is repeated instead.
 /// - `extra` entries named in [`PROTECTED_PARAMETERS`] are ignored; [`ignored_extra`] lists them.
 ///
-/// What is added is form-encoded (RFC 6749 appendix B), so a space is `+`. `redirect_uri` is the one in force for
-/// this flow and goes into the token request unchanged; `config.redirect_uri` is not looked at here.
+/// The added parameters are form-encoded (RFC 6749 appendix B), so a space is `+`. `redirect_uri` is the redirect URI of this
+/// flow, which the token request must repeat unchanged; `config.redirect_uri` is not used here.
 pub fn build_authorize_url(config: &OAuthConfig, redirect_uri: &str, state: &str, code_challenge: Option<&str>) -> Url {
     let names = &config.authorize_parameter_names;
     let mut ours = Parameters::default();
@@ -48,7 +48,7 @@ pub fn build_authorize_url(config: &OAuthConfig, redirect_uri: &str, state: &str
     ours.onto_page(&config.authorize_uri, |key| is_protected(config, key) || config.extra.contains_key(key))
 }
 
-/// The keys of `extra` that [`build_authorize_url`] ignores, for a linter or a log.
+/// Returns the keys of `extra` that [`build_authorize_url`] ignores, for the linter and for logs.
 pub fn ignored_extra(config: &OAuthConfig) -> Vec<&str> {
     config.extra.keys().map(String::as_str).filter(|key| is_protected(config, key)).collect()
 }
@@ -85,7 +85,7 @@ mod tests {
     const OURS: &str = "client_id=s6BhdRkqt3&redirect_uri=https%3A%2F%2Fl.example%2Fcb&response_type=code";
 
     #[test]
-    fn the_url_is_the_one_of_the_specification() {
+    fn the_url_matches_the_specifications_example() {
         let config =
             config(json!({ "scopes": ["read", "write"], "extra": { "prompt": "consent", "custom_param": "value" } }));
         let url = build_authorize_url(&config, "https://l.example/oauth-callback", "xyz", Some("E9Mel"));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_stays_at_the_end_and_a_route_gets_the_query() {
+    fn fragments_stay_at_the_end_and_routes_get_the_query() {
         let url = |uri: &str| {
             let config = config(json!({ "authorizeUri": uri, "extra": { "access_type": null } }));
             build_authorize_url(&config, "https://l.example/cb", "xyz", None).to_string()
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_resource_is_named() {
+    fn every_resource_is_sent() {
         let resources = json!(["https://a.example/", "https://b.example/"]);
         let expected = format!(
             "{OURS}&access_type=offline&state=xyz&resource=https%3A%2F%2Fa.example%2F&resource=https%3A%2F%2Fb.example%2F"
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn scope_separator_stands_between_scopes() {
+    fn scopes_are_joined_with_scope_separator() {
         let scopes = json!(["read", "write"]);
         assert!(query(json!({ "scopes": scopes, "scopeSeparator": "," })).contains("&scope=read%2Cwrite&"));
         assert!(query(json!({ "scopes": scopes, "scopeSeparator": "+" })).contains("&scope=read%2Bwrite&"));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn authorize_parameter_names_rename_and_leave_out() {
+    fn authorize_parameter_names_rename_and_omit_parameters() {
         let names =
             json!({ "client_id": "client_key", "access_type": null, "response_type": null, "scope": "user_scope" });
         assert_eq!(
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_in_force_is_the_protected_one() {
+    fn a_renamed_parameter_is_protected_under_its_new_name() {
         let config = config(json!({
             "authorizeUri": "https://h/a?client_key=evil&client_id=theirs",
             "authorizeParameterNames": { "client_id": "client_key", "redirect_uri": "callback" },
@@ -225,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_key_is_doubled_and_no_foreign_pair_lost(
+        fn no_key_occurs_twice_and_no_other_parameter_is_lost(
             pairs in prop::collection::vec((key(), "\\PC{0,8}"), 0..6),
             raw in "[ -~]{0,30}",
             extra in prop::collection::vec((key(), value()), 0..6),
@@ -274,7 +274,7 @@ mod tests {
         }
 
         #[test]
-        fn renaming_loses_no_value_and_doubles_no_key(
+        fn renaming_neither_loses_values_nor_repeats_keys(
             names in prop::collection::btree_map(
                 proptest::sample::select(vec!["client_id", "redirect_uri", "response_type", "scope", "access_type"]),
                 prop::option::of(prop_oneof![
@@ -290,7 +290,7 @@ mod tests {
                 "clientId": "the-client", "authorizeUri": "https://h/a?state=evil&redirect_uri=evil&a=1",
                 "tokenUri": "https://h/t", "scopes": ["the-scope"], "authorizeParameterNames": names, "extra": extra,
             });
-            // Names that would make two parameters one are refused.
+            // Names that would merge two parameters are rejected.
             let Ok(config) = OAuthConfig::from_value(&value) else { return Ok(()) };
             let url = build_authorize_url(&config, "https://l.example/cb", "the-state", Some("the-challenge"));
             let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();

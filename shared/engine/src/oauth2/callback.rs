@@ -1,4 +1,4 @@
-//! What the browser brings back from the provider.
+//! The authorization response, which the browser brings back from the provider.
 
 use std::fmt;
 
@@ -9,15 +9,15 @@ use url::form_urlencoded;
 use super::OAuthConfig;
 use crate::response::{ErrorCode, clean_text};
 
-/// Reads the query of the redirection back to us (RFC 6749 §4.1.2 and §4.1.2.1).
+/// Parses the query of the redirect back to us (RFC 6749 §4.1.2 and §4.1.2.1).
 ///
-/// A parameter without a value counts as left out (§3.1). Undecodable percent-encodings stay as they are, undecodable
-/// UTF-8 becomes U+FFFD. Nothing is trusted yet: the caller goes on with the state, which leads to the configuration,
-/// then [`Callback::check_issuer`], then [`Callback::outcome`].
+/// A parameter without a value counts as omitted (§3.1). Invalid percent-encodings are kept, and invalid UTF-8 becomes
+/// U+FFFD. The result is not trusted yet: the caller must look up the configuration by the state, then call
+/// [`Callback::check_issuer`], and then [`Callback::outcome`].
 ///
 /// # Errors
 ///
-/// A parameter given twice (§3.1).
+/// When a parameter occurs twice (§3.1).
 pub fn parse_callback(query: &str) -> Result<Callback, CallbackError> {
     let mut parameters = Map::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -30,15 +30,15 @@ pub fn parse_callback(query: &str) -> Result<Callback, CallbackError> {
     Ok(Callback { state: get("state"), iss: get("iss"), parameters })
 }
 
-/// The parameters of a callback that `callbackFields` keeps in the credentials; empty ones are left out.
+/// Returns the callback's parameters that `callbackFields` keeps in the credentials, without empty ones.
 pub fn callback_fields(config: &OAuthConfig, parameters: &Map<String, Value>) -> Map<String, Value> {
     let given = config.callback_fields.iter().filter_map(|key| Some((key.clone(), text(parameters, key)?.into())));
     given.collect()
 }
 
-/// Parameters with the code of a refusal: that of RFC 6749, those that providers use in its place, OAuth 1.0's extension.
+/// The parameters with an error code: RFC 6749's, those that providers use instead, and OAuth 1.0's extension.
 const REFUSAL_CODES: [&str; 6] = ["error", "error_code", "errorCode", "error_type", "error_reason", "oauth_problem"];
-/// Parameters with the words. The last two are codes, for want of better.
+/// The parameters with a description. The last two are codes, used for want of anything better.
 const REFUSAL_TEXTS: [&str; 8] = [
     "error_description",
     "error_message",
@@ -50,38 +50,38 @@ const REFUSAL_TEXTS: [&str; 8] = [
     "error_subtype",
 ];
 
-/// The refusal in a provider's parameters, however it spells them. Nothing is trusted: it is to be shown as text.
-pub fn refusal(parameters: &Map<String, Value>) -> Option<Refusal> {
+/// Returns the refusal in a provider's parameters, whatever their names. It is untrusted and must be escaped when shown.
+pub fn refusal(parameters: &Map<String, Value>) -> Option<AuthorizationRefusal> {
     let get = |key: &&str| text(parameters, key);
     let code = REFUSAL_CODES.iter().find_map(get);
-    // A code that stands in for the words says nothing twice.
-    let is_said = |text: &&str| code != Some(*text) || get(&"error_description").is_some();
-    let description = REFUSAL_TEXTS.iter().find_map(get).filter(is_said);
+    // Do not repeat the code as the description.
+    let adds_something = |text: &&str| code != Some(*text) || get(&"error_description").is_some();
+    let description = REFUSAL_TEXTS.iter().find_map(get).filter(adds_something);
     let code = match code {
         Some(code) => ErrorCode::new(code),
-        // OAuth 1.0's `denied` has the request token for a value.
+        // The value of OAuth 1.0's `denied` is the request token.
         None if text(parameters, "denied").is_some() => ErrorCode::new("access_denied"),
         None if description.is_some() => ErrorCode::unknown(),
         None => return None,
     };
-    Some(Refusal { code, description: description.and_then(|text| clean_text(text, 500)) })
+    Some(AuthorizationRefusal { code, description: description.and_then(|text| clean_text(text, 500)) })
 }
 
 fn text<'a>(parameters: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     parameters.get(key).and_then(Value::as_str).filter(|value| !value.is_empty())
 }
 
-/// The names that an error may repeat; any other came from the browser.
+/// The names that an error message may repeat. Any other name comes from the browser and could be anything.
 const KNOWN: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
 
-/// An authorization response, its form checked. Its `Debug` says nothing.
+/// A well-formed authorization response. Its `Debug` shows nothing.
 #[derive(Clone, PartialEq)]
 pub struct Callback {
-    /// `state`, still with its `customState`; see [`State::parse`](super::State::parse).
+    /// `state`, still with its `customState`; see [`OAuthState::parse`](super::OAuthState::parse).
     pub state: Option<String>,
     /// `iss` (RFC 9207 §2).
     pub iss: Option<String>,
-    /// Every parameter in its order, for a connector's `queryParameters`; the code is among them.
+    /// Every parameter in order, including the code, for a connector's `queryParameters`.
     pub parameters: Map<String, Value>,
 }
 
@@ -90,21 +90,20 @@ pub struct Callback {
 pub enum CallbackOutcome {
     /// The authorization code (RFC 6749 §4.1.2).
     Code(Secret),
-    /// The provider's refusal (RFC 6749 §4.1.2.1), the user's included (`access_denied`).
-    Refused(Refusal),
+    /// The refusal by the provider or, with `access_denied`, by the end user (RFC 6749 §4.1.2.1).
+    Refused(AuthorizationRefusal),
 }
 
-/// Why a provider does not give access.
+/// Why a provider does not grant access.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// `error`, or what stands in its place.
+pub struct AuthorizationRefusal {
+    /// The `error`, or its substitute.
     pub code: ErrorCode,
-    /// `error_description`, or what stands in its place, without control characters, at most 500 characters long, not
-    /// escaped.
+    /// The `error_description`, or its substitute: at most 500 characters, without control characters, not escaped.
     pub description: Option<String>,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for AuthorizationRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the provider did not grant access ({}", self.code)?;
         self.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
@@ -112,28 +111,28 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why a callback is refused.
+/// Why a callback is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
-    /// A parameter came twice (RFC 6749 §3.1).
+    /// A parameter occurs twice (RFC 6749 §3.1).
     #[error("the callback has {0} twice")]
     Repeated(&'static str),
-    /// Both `code` and `error` came.
+    /// There is both a `code` and an `error`.
     #[error("the callback has both code and error")]
     CodeAndError,
-    /// Neither `code` nor `error` came.
+    /// There is neither a `code` nor an `error`.
     #[error("the callback has no code")]
     MissingCode,
-    /// `iss` is not the configured issuer: perhaps another provider's answer (RFC 9207 §2.4).
-    #[error("the callback comes from another issuer than the configured one")]
+    /// `iss` is not the configured issuer: the response may be another provider's (RFC 9207 §2.4).
+    #[error("the callback comes from an unexpected issuer")]
     IssuerMismatch,
-    /// An issuer is configured, but no `iss` came (RFC 9207 §2.4).
-    #[error("the callback has no iss, though an issuer is configured")]
+    /// An issuer is configured, but there is no `iss` (RFC 9207 §2.4).
+    #[error("the callback has no iss, although an issuer is configured")]
     MissingIssuer,
 }
 
 impl Callback {
-    /// How it ended. The code is what came as `codeParameter`, or as `code` where the connector names none.
+    /// Returns how the authorization ended. The code is the value of `codeParameter`, or else of `code`.
     ///
     /// # Errors
     ///
@@ -148,7 +147,7 @@ impl Callback {
         }
     }
 
-    /// Compares `iss` with the issuer that `getOAuthConfig` named, if it named one, as plain text (RFC 9207 §2.4).
+    /// Compares `iss` with the issuer that `getOAuthConfig` returned, if any, character for character (RFC 9207 §2.4).
     ///
     /// # Errors
     ///
@@ -178,9 +177,9 @@ impl fmt::Debug for CallbackOutcome {
     }
 }
 
-impl fmt::Debug for Refusal {
+impl fmt::Debug for AuthorizationRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal").field("code", &self.code).finish_non_exhaustive()
+        f.debug_struct("AuthorizationRefusal").field("code", &self.code).finish_non_exhaustive()
     }
 }
 
@@ -193,7 +192,7 @@ mod tests {
     use crate::oauth2::testing::config;
 
     #[test]
-    fn the_answer_of_rfc_9207_is_read() {
+    fn the_response_in_rfc_9207_is_parsed() {
         let callback = parse_callback(
             "code=x1848ZT64p4IirMPT0R-X3141MFPTuBX-VFL_cvaplMH58\
              &state=ZWVlNDBlYzA1NjdkMDNhYjg3ZjUxZjAyNGQzMTM2NzI\
@@ -210,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_of_rfc_6749_is_read() {
+    fn the_refusal_in_rfc_6749_is_parsed() {
         let callback = parse_callback("error=access_denied&state=xyz&error_description=No%0D%0A+thanks").unwrap();
         let description = Some("No thanks".to_owned());
         assert_eq!(
             callback.outcome(&config(json!({}))),
-            Ok(CallbackOutcome::Refused(Refusal { code: ErrorCode::new("access_denied"), description }))
+            Ok(CallbackOutcome::Refused(AuthorizationRefusal { code: ErrorCode::new("access_denied"), description }))
         );
         assert_eq!(callback.check_issuer(Some("https://honest.as.example")), Err(CallbackError::MissingIssuer));
     }
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_given_twice_is_refused() {
+    fn a_repeated_parameter_is_rejected() {
         for (query, name) in [
             ("code=a&code=a", "code"),
             ("code=a&c%6fde=b", "code"),
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_read_in_every_spelling() {
+    fn a_refusal_is_recognized_in_every_spelling() {
         for (query, shown) in [
             ("error=access_denied&error_description=No&error_reason=user_denied", "access_denied: No"),
             ("error_code=1349126&error_message=The+app+is+not+set+up", "1349126: The app is not set up"),
@@ -291,17 +290,17 @@ mod tests {
             assert_eq!(refusal.to_string(), format!("the provider did not grant access ({shown})"), "{query}");
         }
         assert_eq!(refusal(&parse_callback("state=x&error=&denied=").unwrap().parameters), None);
-        // Beside a code, only `error` is one.
+        // Next to a code, only `error` means a refusal.
         assert!(matches!(outcome("code=a&error_code=0", None), Ok(CallbackOutcome::Code(_))));
     }
 
     #[test]
-    fn error_texts_are_capped() {
+    fn error_descriptions_are_capped() {
         let long = "ä".repeat(900);
-        let Ok(CallbackOutcome::Refused(Refusal { code, description })) =
+        let Ok(CallbackOutcome::Refused(AuthorizationRefusal { code, description })) =
             outcome(&format!("error={long}&error_description={long}"), None)
         else {
-            panic!("an error was given")
+            panic!("the query has an error")
         };
         assert_eq!(code.as_str(), "unknown");
         assert_eq!(description.unwrap().chars().count(), 500);
@@ -309,7 +308,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_query_makes_it_panic_or_tell(
+        fn no_query_makes_it_panic_or_leak(
             parts in prop::collection::vec(
                 prop_oneof![
                     "\\PC{0,12}",

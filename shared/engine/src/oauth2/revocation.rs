@@ -1,22 +1,22 @@
-//! What is sent to `revocationUri`.
+//! Requests to `revocationUri`.
 
 use serde_json::Map;
 
 use super::config::TokenRequestFormat;
 use super::parameters::Parameters;
-use super::token_request::{Client, TokenRequest};
+use super::token_request::{ClientAuthentication, TokenRequest};
 use super::token_response::check_success;
 use super::{OAuthConfig, TokenError};
 use crate::response::{ErrorRules, object};
 
-/// Asks the provider to revoke a token (RFC 7009 §2.1); `None` where the connector has no `revocationUri`.
+/// Builds the request that revokes a token (RFC 7009 §2.1), or returns `None` if the connector has no `revocationUri`.
 ///
-/// The body is the form `token`, `token_type_hint` if there is a `hint` (`refresh_token` or `access_token`), and the
-/// client's credentials, which go where they go on a refresh, under the names they have there. `tokenHeaders` are put
-/// over the headers. The answer goes to [`parse_revocation`].
+/// The body is a form with `token`, `token_type_hint` if there is a `hint` (`refresh_token` or `access_token`), and the
+/// client's credentials, which have the same place and names as in a refresh. `tokenHeaders` override the headers. Parse the
+/// response with [`parse_revocation`].
 pub fn build_revocation(config: &OAuthConfig, token: &str, hint: Option<&str>) -> Option<TokenRequest> {
     let uri = config.revocation_uri.as_ref()?;
-    let client = Client::of_refresh(config);
+    let client = ClientAuthentication::of_refresh(config);
     let mut parameters = Parameters::default();
     parameters.add(Some("token"), token);
     if let Some(hint) = hint {
@@ -26,12 +26,12 @@ pub fn build_revocation(config: &OAuthConfig, token: &str, hint: Option<&str>) -
     client.build(uri, TokenRequestFormat::Form, &parameters, &[token], &Map::new()).ok()
 }
 
-/// Reads the answer to a revocation (RFC 7009 §2.2): any 2xx that reports no error. A token that the provider does not
-/// know counts as revoked, by its own word.
+/// Parses the response to a revocation (RFC 7009 §2.2), which succeeds with any 2xx that reports no error. Providers also
+/// report success for tokens that they do not know.
 ///
 /// # Errors
 ///
-/// As for a token response; see [`TokenError`].
+/// The same as for a token response; see [`TokenError`].
 pub fn parse_revocation(status: u16, body: &[u8]) -> Result<(), TokenError> {
     check_success(status, &object(body).unwrap_or_default(), ErrorRules::default())
 }
@@ -52,7 +52,7 @@ mod tests {
     const URI: &str = "https://server.example.com/revoke";
 
     #[test]
-    fn the_example_of_rfc_7009_is_sent() {
+    fn the_request_matches_rfc_7009() {
         let changes = json!({ "revocationUri": URI, "clientAuthLocation": "headers" });
         let basic = "authorization: Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3\n";
         let body = "token=45ghiukldjahdnhzdauz&token_type_hint=refresh_token";
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_authenticates_as_on_a_refresh() {
+    fn the_client_authenticates_as_in_a_refresh() {
         let token = "token=45ghiukldjahdnhzdauz";
         assert_eq!(
             revocation(json!({ "revocationUri": URI }), None).unwrap(),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_where_there_is_no_revocation_uri() {
+    fn without_a_revocation_uri_nothing_is_sent() {
         assert_eq!(revocation(json!({}), None), None);
     }
 
@@ -87,7 +87,7 @@ mod tests {
         let error = parse_revocation(400, br#"{"error":"unsupported_token_type"}"#).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the provider refused the request: unsupported_token_type; check the integration's parameters"
+            "the provider rejected the request: unsupported_token_type; check the integration's parameters"
         );
         assert!(matches!(parse_revocation(503, b""), Err(TokenError::Transient { status: 503, .. })));
     }

@@ -1,20 +1,20 @@
-//! The `state` parameter: it names a flow, and nobody can guess it.
+//! The `state` parameter, an unguessable name for a flow.
 
 use larder::digest::sha256_base64url;
 use larder::random::{Rng, token};
 use larder::secret::Secret;
 
-/// Our half of the `state` parameter; the caller's `customState` may follow it after a colon.
+/// Our half of the `state` parameter. The caller's `customState` may follow it after a colon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State(Secret);
+pub struct OAuthState(Secret);
 
-impl State {
-    /// 256 random bits as 43 characters of base64url (RFC 6749 §10.10 asks for 128 at the least).
+impl OAuthState {
+    /// Generates a state: 256 random bits as 43 characters of base64url (RFC 6749 §10.10 requires at least 128 bits).
     pub fn generate(rng: &dyn Rng) -> Self {
         Self(Secret::new(token::<32>(rng)))
     }
 
-    /// Splits what came back (RFC 6749 §4.1.2) at its first colon: ours before it, the `customState` after it.
+    /// Splits the state of a callback (RFC 6749 §4.1.2) at its first colon into our half and the `customState`.
     pub fn parse(state: &str) -> (Self, Option<&str>) {
         let (ours, custom) = match state.split_once(':') {
             Some((ours, custom)) => (ours, Some(custom).filter(|custom| !custom.is_empty())),
@@ -23,7 +23,7 @@ impl State {
         (Self(Secret::new(ours)), custom)
     }
 
-    /// What goes to the provider (RFC 6749 §4.1.1): `<state>`, or `<state>:<customState>`.
+    /// Returns the state to send to the provider (RFC 6749 §4.1.1): `<state>` or `<state>:<customState>`.
     pub fn with_custom(&self, custom: Option<&str>) -> String {
         match custom {
             Some(custom) if !custom.is_empty() => format!("{}:{custom}", self.0.expose()),
@@ -31,7 +31,7 @@ impl State {
         }
     }
 
-    /// SHA-256 as base64url: the key of the flow's session, so that reading the store gives nobody a usable state.
+    /// Returns the SHA-256 as base64url. It is the key of the flow's session, so the database never contains a usable state.
     pub fn digest(&self) -> String {
         sha256_base64url(self.0.expose())
     }
@@ -46,31 +46,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_carries_256_bits_and_is_fresh() {
-        let state = State::generate(&SystemRng);
+    fn states_are_unique_and_have_256_bits() {
+        let state = OAuthState::generate(&SystemRng);
         assert_eq!(URL_SAFE_NO_PAD.decode(state.with_custom(None)).unwrap().len(), 32);
-        assert_ne!(state, State::generate(&SystemRng));
+        assert_ne!(state, OAuthState::generate(&SystemRng));
     }
 
     #[test]
-    fn a_custom_state_comes_back_whole() {
-        let state = State::generate(&SystemRng);
+    fn a_custom_state_comes_back_unchanged() {
+        let state = OAuthState::generate(&SystemRng);
         for custom in [None, Some("shop-7"), Some("a:b::c"), Some(":")] {
-            assert_eq!(State::parse(&state.with_custom(custom)), (state.clone(), custom));
+            assert_eq!(OAuthState::parse(&state.with_custom(custom)), (state.clone(), custom));
         }
-        assert_eq!(State::parse(&state.with_custom(Some(""))), (state.clone(), None));
-        assert_eq!(State::parse("xyz:").1, None);
+        assert_eq!(OAuthState::parse(&state.with_custom(Some(""))), (state.clone(), None));
+        assert_eq!(OAuthState::parse("xyz:").1, None);
     }
 
     #[test]
-    fn the_session_key_depends_on_our_half_only() {
-        let key = State::parse("abc").0.digest();
+    fn the_session_key_depends_only_on_our_half() {
+        let key = OAuthState::parse("abc").0.digest();
         assert_eq!(key, "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0");
-        assert_eq!(State::parse("abc:custom").0.digest(), key);
+        assert_eq!(OAuthState::parse("abc:custom").0.digest(), key);
     }
 
     #[test]
-    fn debug_says_nothing() {
-        assert_eq!(format!("{:?}", State::parse("xyz").0), "State(Secret(…))");
+    fn debug_reveals_nothing() {
+        assert_eq!(format!("{:?}", OAuthState::parse("xyz").0), "OAuthState(Secret(…))");
     }
 }

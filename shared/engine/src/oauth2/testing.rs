@@ -1,11 +1,11 @@
-//! What the tests of this module share.
+//! Helpers that the tests of this module share.
 
 use http::Request;
 use serde_json::{Value, json};
 
 use super::OAuthConfig;
 
-/// The client of RFC 6749's examples, with these changes.
+/// Returns the client of RFC 6749's examples with these changes.
 pub(crate) fn config(changes: Value) -> OAuthConfig {
     let mut value = json!({
         "clientId": "s6BhdRkqt3",
@@ -19,7 +19,7 @@ pub(crate) fn config(changes: Value) -> OAuthConfig {
     OAuthConfig::from_value(&value).unwrap()
 }
 
-/// A request as text, all of it.
+/// Returns a whole request as a string.
 pub(crate) fn whole(request: &Request<Vec<u8>>) -> String {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {

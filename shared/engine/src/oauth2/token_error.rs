@@ -1,112 +1,111 @@
-//! What a failed token request means for the connection.
+//! Errors of token requests, and what they mean for the connection.
 
 use std::time::Duration;
 
 use crate::response::{ErrorCode, ErrorReport, ErrorRules, Meaning};
 
-/// Why a token request gave no token. Neither `Debug` nor `Display` carries a token, a code, a secret or the body.
+/// Why a token request returned no token. Neither `Debug` nor `Display` shows a token, a code, a secret or the body.
 ///
-/// What to do about it is in the kind:
+/// The variant says what to do:
 ///
-/// | kind | means | the caller |
+/// | variant | meaning | what the caller does |
 /// |---|---|---|
-/// | `Permanent` | the grant is dead | asks the user to reconnect |
-/// | `Configuration` | the integration is wrong: its secret, its scopes | tries again with back-off: fixing the integration heals it |
-/// | `Transient` | nothing is known about the grant | tries again with back-off |
-/// | `Malformed` | a success that cannot be used | tries again with back-off |
-/// | `Redirected`, `TooLong` | the integration or the connector is wrong | tries again with back-off: fixing it heals the connection |
+/// | `Permanent` | the grant is dead | asks the end user to reconnect |
+/// | `Configuration` | the integration is wrong (its secret or scopes, say) | retries with back-off until the integration is fixed |
+/// | `Transient` | nothing is known about the grant | retries with back-off |
+/// | `Malformed` | a success that cannot be used | retries with back-off |
+/// | `Redirected`, `TooLong` | the integration or the connector is wrong | retries with back-off until it is fixed |
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// An OAuth error code says that this grant will never work again (RFC 6749 §5.2): `invalid_grant`, how providers spell
-    /// it, or a code that the connector lists.
-    #[error("the provider refused the grant for good: {code}{}", Described(description))]
+    /// An OAuth error code says that this grant will never work again (RFC 6749 §5.2): `invalid_grant`, a provider's own
+    /// spelling of it, or a code that the connector lists.
+    #[error("the provider permanently rejected the grant: {code}{}", Described(description))]
     Permanent {
         /// The provider's code.
         code: ErrorCode,
-        /// The provider's text, capped and cleaned.
+        /// The provider's description, cleaned and capped.
         description: Option<String>,
     },
     /// An OAuth error code says that the request or the client is wrong (RFC 6749 §5.2): `invalid_client`,
-    /// `unauthorized_client`, `invalid_request`, `unsupported_grant_type`, `invalid_scope`, or how a provider spells them.
-    #[error("the provider refused the request: {code}{}; check the integration's parameters", Described(description))]
+    /// `unauthorized_client`, `invalid_request`, `unsupported_grant_type`, `invalid_scope`, or a provider's own spelling.
+    #[error("the provider rejected the request: {code}{}; check the integration's parameters", Described(description))]
     Configuration {
         /// The provider's code.
         code: ErrorCode,
-        /// The provider's text, capped and cleaned.
+        /// The provider's description, cleaned and capped.
         description: Option<String>,
         /// How long the provider asks to wait; see [`TokenError::with_retry_after`].
         retry_after: Option<Duration>,
     },
-    /// A redirect, which is never followed: the request has secrets in it (RFC 9700 §4.11).
+    /// A redirect, which is never followed because the request contains secrets (RFC 9700 §4.11).
     #[error(
-        "the provider answered {status} and points to {target}; if that address is right, set it in the integration"
+        "the provider answered {status} with a redirect to {target}; if that address is right, set it in the integration"
     )]
     Redirected {
         /// The HTTP status.
         status: u16,
-        /// Where it points, without a query.
+        /// The target, without its query.
         target: String,
         /// How long the provider asks to wait.
         retry_after: Option<Duration>,
     },
-    /// Anything else that is no success: 5xx, 429, a code like `temporarily_unavailable` or one nobody knows, a page
-    /// of HTML.
-    #[error("the provider gave no token (HTTP {status}{}{})", Coded(code), Described(description))]
+    /// Any other failure: a 5xx, a 429, a code like `temporarily_unavailable` or an unknown one, an HTML page.
+    #[error("the provider returned no token (HTTP {status}{}{})", Coded(code), Described(description))]
     Transient {
         /// The HTTP status.
         status: u16,
         /// The provider's code, if it gave one.
         code: Option<ErrorCode>,
-        /// The provider's text, capped and cleaned.
+        /// The provider's description, cleaned and capped.
         description: Option<String>,
         /// How long the provider asks to wait; see [`TokenError::with_retry_after`].
         retry_after: Option<Duration>,
     },
-    /// A successful answer that RFC 6749 §5.1 does not allow.
+    /// A successful response that violates RFC 6749 §5.1.
     #[error("the provider's token response {0}")]
-    Malformed(Malformed),
-    /// The request was never sent: as a query, which `tokenRequestFormat` asks for, it is too long for a URL.
-    #[error("the token request is too long for a URL; the connector should not set tokenRequestFormat: query")]
+    Malformed(MalformedTokenResponse),
+    /// The request was never sent because its query, which `tokenRequestFormat` requires, is too long for a URL.
+    #[error("the token request is too long for a URL; remove tokenRequestFormat: query from the connector")]
     TooLong,
 }
 
-/// What is wrong with a token response.
+/// The flaw of a malformed token response. The messages follow "the provider's token response".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum MalformedTokenResponse {
     /// The body is neither a JSON object nor a form.
     #[error("is neither a JSON object nor a form")]
     Unreadable,
-    /// `access_token` is missing, empty or no text.
+    /// `access_token` is missing, empty or not a string.
     #[error("has no access_token")]
     NoAccessToken,
-    /// `refresh_token` is missing, empty or no text, though the connector expects one.
+    /// `refresh_token` is missing, empty or not a string, although the connector expects one.
     #[error(
-        "has no refresh_token: ask for offline access and for the end user's consent again, which many providers want \
-         before they give a second one (`extra`, as `prompt: consent`); if this API gives none at all, set \
-         noRefreshToken: true in auth/get-oauth-config.map.yml"
+        "has no refresh_token: request offline access, and set prompt: consent (or the provider's equivalent) in extra, \
+         because many providers return a second refresh token only after the end user consents again; if this API never \
+         returns one, set noRefreshToken: true in auth/get-oauth-config.map.yml"
     )]
     NoRefreshToken,
-    /// A token with a byte that is not UTF-8 in it.
-    #[error("has a token that is not text")]
+    /// A token is not valid UTF-8.
+    #[error("has a token that is not valid UTF-8")]
     Garbled,
     /// OAuth 1.0: `oauth_token` or `oauth_token_secret` is missing (RFC 5849 §2.1 and §2.3).
-    #[error("has no oauth_token and oauth_token_secret")]
+    #[error("has no oauth_token or no oauth_token_secret")]
     NoToken,
-    /// OAuth 1.0: `oauth_callback_confirmed` is not true (RFC 5849 §2.1), though the connector expects it.
+    /// OAuth 1.0: `oauth_callback_confirmed` is not true (RFC 5849 §2.1), although the connector expects it.
     #[error(
-        "does not confirm the callback; if this API speaks OAuth 1.0, set allowUnconfirmedCallback: true in \
+        "does not confirm the callback; if this API uses OAuth 1.0, set allowUnconfirmedCallback: true in \
          auth/get-oauth-config.map.yml"
     )]
     Unconfirmed,
 }
 
 impl TokenError {
-    /// Whether the connection is dead until its user reconnects; true for nothing but an OAuth error code.
+    /// Whether the connection is dead until the end user reconnects, which only an OAuth error code can cause.
     pub fn is_permanent(&self) -> bool {
         matches!(self, Self::Permanent { .. })
     }
 
-    /// The provider's error code, if it gave one.
+    /// Returns the provider's error code, if it gave one.
     pub fn code(&self) -> Option<&ErrorCode> {
         match self {
             Self::Permanent { code, .. } | Self::Configuration { code, .. } => Some(code),
@@ -115,7 +114,7 @@ impl TokenError {
         }
     }
 
-    /// How long the provider asks to wait.
+    /// Returns how long the provider asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Configuration { retry_after, .. }
@@ -125,7 +124,7 @@ impl TokenError {
         }
     }
 
-    /// Adds what [`parse_retry_after`](crate::response::parse_retry_after) made of the answer's header, unless the failure is
+    /// Adds the response's wait, from [`parse_retry_after`](crate::response::parse_retry_after), unless the failure is
     /// permanent.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
@@ -135,7 +134,7 @@ impl TokenError {
         self
     }
 
-    /// The error of an answer with this status and this report.
+    /// Returns the error for a response with this status and this report.
     pub(crate) fn of(status: u16, report: &ErrorReport, rules: ErrorRules<'_>) -> Self {
         let description = report.description();
         match (rules.meaning(status, report), report.code()) {
@@ -147,7 +146,7 @@ impl TokenError {
         }
     }
 
-    /// The same by other lists of codes: those of OAuth 1.0.
+    /// Returns the error according to other lists of codes, which OAuth 1.0 has.
     pub(crate) fn classify_by(
         status: u16,
         code: Option<ErrorCode>,
@@ -194,32 +193,32 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_reads_as_a_sentence() {
+    fn failure_messages_read_as_sentences() {
         let failure = |status, code| of(status, code).to_string();
         assert_eq!(
             failure(400, "invalid_grant"),
-            "the provider refused the grant for good: invalid_grant (Try later.)"
+            "the provider permanently rejected the grant: invalid_grant (Try later.)"
         );
         assert_eq!(
             failure(401, "invalid_client"),
-            "the provider refused the request: invalid_client (Try later.); check the integration's parameters"
+            "the provider rejected the request: invalid_client (Try later.); check the integration's parameters"
         );
-        assert_eq!(failure(503, "busy"), "the provider gave no token (HTTP 503, busy (Try later.))");
+        assert_eq!(failure(503, "busy"), "the provider returned no token (HTTP 503, busy (Try later.))");
         let target = "https://auth.example.com/token".to_owned();
         let moved = TokenError::Redirected { status: 301, target, retry_after: None };
         assert_eq!(
             moved.to_string(),
-            "the provider answered 301 and points to https://auth.example.com/token; if that address is right, set it in \
-             the integration"
+            "the provider answered 301 with a redirect to https://auth.example.com/token; if that address is right, set it \
+             in the integration"
         );
         assert_eq!(
-            TokenError::Malformed(Malformed::NoAccessToken).to_string(),
+            TokenError::Malformed(MalformedTokenResponse::NoAccessToken).to_string(),
             "the provider's token response has no access_token"
         );
     }
 
     #[test]
-    fn a_wait_is_kept_unless_the_grant_is_dead() {
+    fn retry_after_is_kept_unless_the_grant_is_dead() {
         let wait = Some(Duration::from_secs(7));
         assert_eq!(of(503, "busy").with_retry_after(wait).retry_after(), wait);
         assert_eq!(of(401, "invalid_client").with_retry_after(wait).retry_after(), wait);

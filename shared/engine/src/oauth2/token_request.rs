@@ -1,4 +1,4 @@
-//! What is sent to `tokenUri`.
+//! Requests to `tokenUri`.
 
 use std::fmt;
 
@@ -13,29 +13,29 @@ use super::config::{ParameterNames, TokenRequestFormat};
 use super::parameters::Parameters;
 use super::{ClientAuthLocation, OAuthConfig, TokenError};
 
-/// A request to a provider, and what it carries that nothing may repeat. Its `Debug` shows the host only.
+/// A request to a provider, and the secrets in it that must not be repeated. Its `Debug` shows only the host.
 pub struct TokenRequest {
-    /// What to send. Its secret headers are marked sensitive; its body and its query are secret.
+    /// The request to send. Secret headers are marked as sensitive; the body and the query are secret.
     pub request: Request<Vec<u8>>,
-    /// Texts to take out of whatever the provider answers before it goes into a message, the longest first.
+    /// Strings to remove from the provider's response before it goes into a message, the longest first.
     pub secrets: Vec<String>,
 }
 
-/// Exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5, RFC 8707 §2.2).
+/// Builds the request that exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5, RFC 8707 §2.2).
 ///
-/// The body is `grant_type=authorization_code`, `code`, `redirect_uri`, the client's credentials if they belong in
-/// the body, `code_verifier` and `code_challenge_method=S256` (left out with `skipPkce`, or without a verifier), and
-/// one `resource` for each configured. `redirect_uri` must be, byte for byte, the one of the authorize URL.
-/// `tokenParameterNames` renames or leaves out, `tokenExtra` is put over it, `tokenRequestFormat` says how it is
-/// written, and `tokenHeaders` are put over the headers.
+/// The body has `grant_type=authorization_code`, `code`, `redirect_uri`, the client's credentials if they belong in the
+/// body, `code_verifier` and `code_challenge_method=S256` (omitted with `skipPkce` or without a verifier), and one `resource`
+/// per configured resource. `redirect_uri` must be the same as in the authorize URL, byte for byte. `tokenParameterNames`
+/// renames or omits parameters, `tokenExtra` overrides them, `tokenRequestFormat` sets the encoding, and `tokenHeaders`
+/// overrides the headers.
 ///
-/// Client authentication (RFC 6749 §2.3.1) goes where `clientAuthLocation` says. Where the connector says nothing it
-/// is HTTP Basic, with id and secret form-encoded first; a provider that does not decode them needs
-/// `clientAuthLocation: body`. A client without a secret sends `client_id` in the body and no Basic header (§3.2.1).
+/// `clientAuthLocation` sets the place of client authentication (RFC 6749 §2.3.1). The default is HTTP Basic with
+/// form-encoded id and secret; a provider that does not decode them needs `clientAuthLocation: body`. A client without a
+/// secret sends `client_id` in the body and no Basic header (§3.2.1).
 ///
 /// # Errors
 ///
-/// [`TokenError::TooLong`], with `tokenRequestFormat: query` only.
+/// [`TokenError::TooLong`], only with `tokenRequestFormat: query`.
 pub fn build_code_exchange(
     config: &OAuthConfig,
     code: &str,
@@ -43,7 +43,8 @@ pub fn build_code_exchange(
     code_verifier: Option<&str>,
 ) -> Result<TokenRequest, TokenError> {
     let names = &config.token_parameter_names;
-    let client = Client::new(config, config.client_auth_location.unwrap_or(ClientAuthLocation::Headers), names);
+    let client =
+        ClientAuthentication::new(config, config.client_auth_location.unwrap_or(ClientAuthLocation::Headers), names);
     let mut parameters = Parameters::default();
     parameters.add(names.of("grant_type"), "authorization_code");
     parameters.add(names.of("code"), code);
@@ -59,24 +60,23 @@ pub fn build_code_exchange(
     client.build(&config.token_uri, config.token_request_format, &parameters, &secrets, &config.token_extra)
 }
 
-/// Exchanges a refresh token for a new access token (RFC 6749 §6, RFC 8707 §2.2).
+/// Builds the request that exchanges a refresh token for a new access token (RFC 6749 §6, RFC 8707 §2.2).
 ///
-/// The body is `grant_type=refresh_token` (or `refreshGrantType`), `refresh_token`, the client's credentials if they
-/// belong in the body, and one `resource` for each configured. `scope` is left out, which asks for the scope granted
-/// before. `refreshParameterNames`, `refreshExtra`, `tokenRequestFormat` and `tokenHeaders` change it as they do the
-/// code exchange; it goes to `refreshUri`, or to `tokenUri` where there is none. `token` is what
-/// [`OAuthConfig::token_to_refresh`] found.
+/// The body has `grant_type=refresh_token` (or `refreshGrantType`), `refresh_token`, the client's credentials if they belong
+/// in the body, and one `resource` per configured resource. `scope` is omitted, which requests the same scope as before.
+/// `refreshParameterNames`, `refreshExtra`, `tokenRequestFormat` and `tokenHeaders` work as in the code exchange. The request
+/// goes to `refreshUri`, or to `tokenUri` if there is none. `token` comes from [`OAuthConfig::token_to_refresh`].
 ///
-/// Where the connector gives neither `refreshClientAuthLocation` nor `clientAuthLocation`, id and secret go into the
-/// body, as the connector format documents it for a refresh, and not into a header besides: RFC 6749 §2.3 forbids two
-/// methods at once, and strict servers answer `invalid_request`.
+/// With neither `refreshClientAuthLocation` nor `clientAuthLocation`, id and secret go into the body, which the connector
+/// format documents for a refresh. They do not go into a header as well: RFC 6749 §2.3 forbids two methods at once, and
+/// strict servers answer `invalid_request`.
 ///
 /// # Errors
 ///
-/// [`TokenError::TooLong`], with `tokenRequestFormat: query` only.
+/// [`TokenError::TooLong`], only with `tokenRequestFormat: query`.
 pub fn build_refresh(config: &OAuthConfig, token: &str) -> Result<TokenRequest, TokenError> {
     let names = &config.refresh_parameter_names;
-    let client = Client::of_refresh(config);
+    let client = ClientAuthentication::of_refresh(config);
     let mut parameters = Parameters::default();
     parameters.add(names.of("grant_type"), config.refresh_grant_type.as_deref().unwrap_or("refresh_token"));
     parameters.add(names.of("refresh_token"), token);
@@ -87,24 +87,25 @@ pub fn build_refresh(config: &OAuthConfig, token: &str) -> Result<TokenRequest, 
     client.build(uri, config.token_request_format, &parameters, &[token], &config.refresh_extra)
 }
 
-/// The client as it authenticates itself in one request.
-pub(super) struct Client<'a> {
+/// How the client authenticates in one request.
+pub(super) struct ClientAuthentication<'a> {
     config: &'a OAuthConfig,
     location: ClientAuthLocation,
     names: &'a ParameterNames,
 }
 
-impl<'a> Client<'a> {
+impl<'a> ClientAuthentication<'a> {
     fn new(config: &'a OAuthConfig, location: ClientAuthLocation, names: &'a ParameterNames) -> Self {
         Self { config, location, names }
     }
 
+    /// Returns the client's authentication for refreshes and revocation.
     pub(super) fn of_refresh(config: &'a OAuthConfig) -> Self {
         let location = config.refresh_client_auth_location.or(config.client_auth_location);
         Self::new(config, location.unwrap_or(ClientAuthLocation::Body), &config.refresh_parameter_names)
     }
 
-    /// Adds what of the client belongs in the body.
+    /// Adds the part of the authentication that belongs in the body.
     pub(super) fn add_to(&self, parameters: &mut Parameters) {
         let secret = self.config.client_secret.as_ref().filter(|_| self.location != ClientAuthLocation::None);
         if secret.is_none() || self.location != ClientAuthLocation::Headers {
@@ -115,6 +116,7 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Builds a request with this authentication.
     pub(super) fn build(
         &self,
         uri: &Url,
@@ -128,7 +130,7 @@ impl<'a> Client<'a> {
             TokenRequestFormat::Json => (Method::POST, uri.clone(), parameters.to_json()),
             TokenRequestFormat::Query => (Method::GET, parameters.onto(uri, |_| false), String::new()),
         };
-        // `from_value` has checked that the URI is an `http::Uri`; only a query can have made it too long for one.
+        // `from_value` has checked that the URI is a valid `http::Uri`, so only the query can make it too long.
         let uri = http::Uri::try_from(uri.as_str()).map_err(|_| TokenError::TooLong)?;
         let mut request = Request::new(body.into_bytes());
         *request.method_mut() = method;
@@ -162,12 +164,13 @@ impl<'a> Client<'a> {
         let secret = self.config.client_secret.as_ref()?;
         let pair = format!("{}:{}", form_encode(&self.config.client_id), form_encode(secret.expose()));
         let mut value =
-            HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).expect("base64 is fit for a header");
+            HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).expect("base64 is a valid header value");
         value.set_sensitive(true);
         Some(value)
     }
 
-    /// Of the connector's own parameters and headers nobody knows which are secret; short ones are not.
+    /// Returns the secrets in a request. Any of the connector's own parameters and headers may be secret, except for short
+    /// ones.
     fn secrets(&self, of_flow: &[&str], extra: &Map<String, Value>) -> Vec<String> {
         const SHORT: usize = 8;
         let client_secret = self.config.client_secret.iter().map(|secret| secret.expose().to_owned());
@@ -180,7 +183,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// For [`TokenRequest::secrets`]: each once, none empty, and none before one that it is a part of.
+/// Sorts secrets for [`TokenRequest::secrets`]: without duplicates and empty ones, and none before one that contains it.
 pub(crate) fn longest_first(secrets: impl Iterator<Item = String>) -> Vec<String> {
     let mut secrets: Vec<_> = secrets.filter(|secret| !secret.is_empty()).collect();
     secrets.sort_unstable_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));

@@ -1,13 +1,13 @@
-//! A connector with the parameters of one connection.
+//! A connector together with the parameters of one connection.
 //!
-//! **A secret serves nobody against somebody else.** A workspace's secret acts for all of its end users, the operator's client
-//! for all workspaces. So neither is led by a person whom it does not belong to:
+//! **A shared secret must not be turned against others who share it.** A workspace's secret acts for all of its end users, and
+//! the operator's client acts for all workspaces. So neither can be directed by a single end user or workspace:
 //!
-//! - A function that uses a secret of the integration sees the identifiers that the application gave, not those that
-//!   `PUT /credentials` put in their place ([`Given`]). That keeps `disconnect` and `refreshCredentials` at work after a `PUT`,
-//!   whose tokens they do see: not running them would leave tokens unrevoked, and connections unrenewed.
-//! - A function that an auth proxy lends runs with the parameters *and* the API client of the lender. A relative path under the
-//!   borrower's `baseUri` would lead the lender's secret to a host that the borrower chose.
+//! - A function that uses one of the integration's secrets sees the identifiers that the provider returned, not those that
+//!   `PUT /credentials` replaced them with ([`Given`]). It does see the tokens that were put, so `disconnect` and
+//!   `refreshCredentials` keep working after a `PUT`: otherwise tokens would not be revoked and connections not refreshed.
+//! - A function that an auth proxy lends runs with the lender's parameters *and* the lender's API client. A relative path
+//!   under the borrower's `baseUri` would send the lender's secret to a host that the borrower chose.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::connector::{AuthOption, AuthType, Connector, Function, FunctionName, RefreshRules, TokenHeaders};
 use crate::response::ErrorRules;
 
-/// A connector with the parameters of one connection: what its functions get as arguments.
+/// A connector with the parameters of one connection, from which its functions' arguments are built.
 pub struct ConnectorContext {
     /// The connector.
     pub connector: Arc<Connector>,
@@ -26,55 +26,55 @@ pub struct ConnectorContext {
     pub option: Arc<AuthOption>,
     /// The integration's parameters, overridden by the connection's own.
     pub connector_parameters: Map<String, Value>,
-    /// What the end user entered.
+    /// The values that the end user entered.
     pub connection_parameters: Map<String, Value>,
-    /// Where the provider sends the browser back to.
+    /// The URL that the provider sends the browser back to.
     pub callback_uri: String,
-    /// The operator's own OAuth client, which an auth proxy lends to this connector: its connector with its parameters, which
-    /// no caller ever sees, and what the end user entered here.
+    /// The operator's own OAuth client that an auth proxy lends to this connector: the lender's connector and parameters,
+    /// which no caller ever sees, and the values that the end user entered here.
     pub lender: Option<Arc<ConnectorContext>>,
-    /// The identifiers that the application gave, if `PUT /credentials` has replaced the credentials since.
+    /// The identifiers that the provider returned, if `PUT /credentials` has replaced the credentials since.
     pub given: Option<Given>,
-    /// What requests carry, for the auth type membrane-token.
+    /// The token that requests carry, for the auth type `membrane-token`.
     pub token: Option<SignedToken>,
 }
 
-/// A token that the workspace has signed, and the headers that it goes into.
+/// A token signed by the workspace, and the headers that it goes into.
 pub struct SignedToken {
-    /// A JWT.
+    /// The JWT.
     pub token: Secret,
-    /// Both names, or the older one.
+    /// Whether both header names are used or only the older one.
     pub headers: TokenHeaders,
 }
 
 impl ConnectorContext {
-    /// The kind of authentication, that of the proxied client where there is one.
+    /// Returns the type of authentication, which is the lender's if there is one.
     pub fn kind(&self) -> &AuthType {
         &self.lender.as_deref().unwrap_or(self).option.kind
     }
 
-    /// The redirect URI of the authorize request and, to the letter, of the token request.
+    /// Returns the redirect URI that the authorization request and the token request must both use unchanged.
     pub fn redirect_uri<'a>(&'a self, configured: Option<&'a String>) -> &'a str {
         configured.map_or(&self.callback_uri, String::as_str)
     }
 
-    /// What is implemented of a function. An auth proxy has its own ways to get credentials; how they are used is the
-    /// connector's affair.
+    /// Returns a function's implementation, if there is one. An auth proxy provides the functions that get credentials, and
+    /// the connector those that use them.
     pub(super) fn function(&self, name: FunctionName) -> Option<&Function> {
         self.owner(name).option.function(name)
     }
 
-    /// Whether the connector renews credentials itself (`refreshCredentials`).
+    /// Whether the connector refreshes credentials itself (`refreshCredentials`).
     pub(super) fn renews_itself(&self) -> bool {
         self.function(FunctionName::RefreshCredentials).is_some()
     }
 
-    /// How the answers to `refreshCredentials` are read.
+    /// Returns the rules for reading the results of `refreshCredentials`.
     pub(super) fn refresh_rules(&self) -> &RefreshRules {
         &self.owner(FunctionName::RefreshCredentials).option.refresh_rules
     }
 
-    /// The rules of error codes by which the answers to a function are read, if they are held to any.
+    /// Returns the rules for error codes in the responses to a function's requests, if any apply.
     pub(super) fn error_rules(&self, name: FunctionName) -> Option<ErrorRules<'_>> {
         match name {
             FunctionName::RefreshCredentials => Some(self.refresh_rules().errors()),
@@ -82,7 +82,7 @@ impl ConnectorContext {
         }
     }
 
-    /// The arguments of a function: those that every function gets, and `own`.
+    /// Returns a function's arguments: those that every function gets, and its `own`.
     pub(super) fn arguments(&self, name: FunctionName, own: Map<String, Value>) -> Map<String, Value> {
         let Self { connector_parameters, connection_parameters, .. } = self.owner(name);
         let mut arguments = Map::new();
@@ -96,7 +96,7 @@ impl ConnectorContext {
         arguments
     }
 
-    /// Stored credentials as a function may see them, and the API client of its requests.
+    /// Returns the stored credentials as a function, and the API client of its requests, may see them.
     pub(super) fn shown_to(&self, name: FunctionName, credentials: Value) -> Value {
         match &self.given {
             Some(given) if self.owner(name).option.uses_secrets(name) => {
@@ -106,7 +106,7 @@ impl ConnectorContext {
         }
     }
 
-    /// Whose function it is, and whose API client its requests go through: that of an auth proxy, or the connector itself.
+    /// Returns the owner of a function, through whose API client its requests go: an auth proxy's connector, or this one.
     pub(super) fn owner_of(self: &Arc<Self>, name: FunctionName) -> Arc<Self> {
         match &self.lender {
             Some(lender) if is_lent(name) => Arc::clone(lender),
@@ -119,17 +119,17 @@ impl ConnectorContext {
     }
 }
 
-/// Whether an auth proxy lends its own function. How credentials are used is the borrower's affair.
+/// Whether an auth proxy lends its own function. The functions that use credentials are always the borrower's.
 fn is_lent(name: FunctionName) -> bool {
     !matches!(name, FunctionName::MakeApiClient | FunctionName::Test)
 }
 
-/// The arguments of functions that get nothing of their own but credentials.
+/// Returns the arguments of functions whose only own argument is the credentials.
 pub(super) fn with_credentials(credentials: Value) -> Map<String, Value> {
     Map::from_iter([("credentials".to_owned(), credentials)])
 }
 
-/// Where a provider sends the browser: the integration's own address, or ours.
+/// Returns the URL that a provider sends the browser back to: the integration's own, or ours.
 pub fn callback_uri(base_uri: &str, oauth_callback_uri: Option<&str>) -> String {
     oauth_callback_uri.map_or_else(|| format!("{base_uri}/oauth-callback"), ToOwned::to_owned)
 }

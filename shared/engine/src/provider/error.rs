@@ -1,4 +1,4 @@
-//! Why a provider did not do what was asked.
+//! Errors of requests to a provider, and what they mean for a connection.
 
 use std::time::Duration;
 
@@ -11,63 +11,64 @@ use crate::connector::{ErrorKey, ResponseError, RestError};
 use crate::database_login::LoginError;
 use crate::egress::EgressError;
 use crate::javascript::{Thrown, Unshown};
-use crate::oauth2::{Malformed, TokenError};
+use crate::oauth2::{MalformedTokenResponse, TokenError};
 use crate::response::{ErrorReport, ErrorRules, Meaning, parse_retry_after};
 
-/// Why a provider did not do what was asked. The text holds no secret.
+/// Why a request to a provider failed. The message contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// The connector or the integration is set up wrongly; fixing it heals the connection.
+    /// The connector or the integration is misconfigured; fixing it fixes the connection.
     #[error("{message}")]
     Configuration {
-        /// What is wrong.
+        /// The description of the problem.
         message: String,
-        /// When the provider asked to be asked again, if it was the provider that found the fault.
+        /// How long the provider asks to wait, if the provider reported the problem.
         retry_after: Option<Duration>,
     },
-    /// The provider refused.
+    /// The provider rejected the request.
     #[error("{message}")]
     Refused {
-        /// Of the documented keys.
+        /// One of the documented keys.
         key: Option<&'static str>,
-        /// What it said.
+        /// The provider's message.
         message: String,
-        /// Whether asking again is pointless.
+        /// Whether retrying is pointless.
         permanent: bool,
-        /// When it asked to be asked again.
+        /// How long the provider asks to wait.
         retry_after: Option<Duration>,
     },
     /// The provider is down, slow, or answered nonsense.
     #[error("{message}")]
     Unavailable {
-        /// What was seen.
+        /// The description of the problem.
         message: String,
-        /// When it asked to be asked again.
+        /// How long the provider asks to wait.
         retry_after: Option<Duration>,
     },
 }
 
-/// Added to the message of a refusal after a lost answer.
+/// Appended to the message when a request was repeated because its first answer was lost.
 pub(super) const AFTER_LOST_ANSWER: &str =
-    "; the answer to the same request a moment before was lost, and may have used up the token or the code";
+    "; the answer to the same request was lost a moment before, and may have used up the token or the code";
 
 impl ProviderError {
-    /// A fault in the connector or in the integration.
+    /// Creates an error for a misconfigured connector or integration.
     pub fn configuration(message: impl Into<String>) -> Self {
         Self::Configuration { message: message.into(), retry_after: None }
     }
 
-    /// A refusal that may be another answer the next time.
+    /// Creates an error for a rejection that may succeed on a retry.
     pub(super) fn refused(message: impl Into<String>) -> Self {
         Self::Refused { key: None, message: message.into(), permanent: false, retry_after: None }
     }
 
-    /// No answer, or one that says nothing.
+    /// Creates an error for a missing or meaningless answer.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::Unavailable { message: message.into(), retry_after: None }
     }
 
-    /// The meaning of an error that a script threw. If it carries the answer of an API, that decides, as if we had asked ourselves.
+    /// Interprets an error that a script threw. If it carries an API's response, that decides, as if we had sent the request
+    /// ourselves.
     pub(super) fn of_thrown(
         message: String,
         thrown: &Thrown,
@@ -76,13 +77,13 @@ impl ProviderError {
     ) -> Self {
         let key = thrown.key.as_ref().and_then(|key| ErrorKey::of(key.inner()));
         let Some(response) = thrown.answer.as_ref().map(Unshown::inner) else {
-            // As of a request that may not be made.
+            // For example, the error of a request that is not allowed.
             return match thrown.kind.as_ref().map(|kind| kind.inner().as_str()) {
                 Some("configuration") => Self::configuration(message),
                 _ => Self::of_response(key, message, 0, None, None),
             };
         };
-        // A status that is none could be one of an outage.
+        // Treat an invalid status like an outage, because it might be one.
         const UNKNOWN: u16 = 599;
         let status = match response.get("status") {
             None | Some(Value::Null) => 0,
@@ -108,7 +109,7 @@ impl ProviderError {
         Self::of_response(key, message, status, meaning, wait)
     }
 
-    /// The meaning of a refusal: by the key that the connector gave it, else by its codes, else by its status.
+    /// Interprets an error response: by the connector's key, else by its error codes, else by its status.
     pub(super) fn of_response(
         key: Option<ErrorKey>,
         message: String,
@@ -134,13 +135,13 @@ impl ProviderError {
         }
     }
 
-    /// The same error after a request whose answer was lost: a provider may take a token or a code only once.
+    /// Adds that the answer to the same request was lost before: a provider may accept a token or a code only once.
     pub(super) fn after_lost_answer(mut self) -> Self {
         self.message_mut().push_str(AFTER_LOST_ANSWER);
         self
     }
 
-    /// The same error, with these texts taken out of its message.
+    /// Removes these strings from the message.
     pub(super) fn without(mut self, secrets: &[String]) -> Self {
         let message = self.message_mut();
         for secret in secrets {
@@ -155,7 +156,7 @@ impl ProviderError {
         message
     }
 
-    /// What this means for a connection that was being refreshed.
+    /// Converts the error into the failure of a refresh.
     pub fn into_failure(self) -> Failure {
         let message = self.to_string();
         match self {
@@ -193,7 +194,7 @@ impl From<TokenError> for ProviderError {
             TokenError::Configuration { .. }
             | TokenError::Redirected { .. }
             | TokenError::TooLong
-            | TokenError::Malformed(Malformed::NoRefreshToken | Malformed::Unconfirmed) => {
+            | TokenError::Malformed(MalformedTokenResponse::NoRefreshToken | MalformedTokenResponse::Unconfirmed) => {
                 Self::Configuration { message, retry_after }
             }
             TokenError::Malformed(_) | TokenError::Transient { .. } => Self::Unavailable { message, retry_after },
@@ -213,7 +214,7 @@ impl From<EgressError> for ProviderError {
 
 impl From<RestError> for ProviderError {
     fn from(error: RestError) -> Self {
-        Self::configuration(format!("a request of the connector cannot be made: {error}"))
+        Self::configuration(format!("the connector's request is invalid: {error}"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Runs a connector's function, however it is implemented.
+//! Runs a connector's functions, however they are implemented.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::javascript::{Call, Client, ClientConfig, Failure, JavaScriptError, Lo
 use crate::response::{ErrorReport, ErrorRules, check_credentials};
 
 impl Provider {
-    /// Runs a single function, for who develops a connector. `credentials` are what its API client is made of.
+    /// Runs a single function, for connector development. Its API client is made from `credentials`.
     ///
     /// # Errors
     /// When the function fails.
@@ -33,8 +33,8 @@ impl Provider {
         self.run(auth, name, arguments, api.as_ref()).await
     }
 
-    /// The result of a function; `None` where there is no such function. `arguments` are added to those that every
-    /// function gets.
+    /// Runs a function and returns its result, or `None` if the connector has no such function. `arguments` are added to
+    /// those that every function gets.
     pub(super) async fn run(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -65,8 +65,8 @@ impl Provider {
         Ok(Some(result.unwrap_or_default()))
     }
 
-    /// The result of a function that must be an object. If it becomes credentials, it must not report an error: a function may
-    /// hand on what an application answered with a 200.
+    /// Runs a function that must return an object. If the object becomes credentials, it must not report an error, because a
+    /// function may pass on a provider's error that came with a 200.
     pub(super) async fn run_for_object(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -77,7 +77,7 @@ impl Provider {
         match self.run(auth, name, arguments, api).await? {
             None => Ok(None),
             Some(Value::Object(result)) => {
-                // The answer to a REST function has been judged already.
+                // A REST function's response has already been checked.
                 let is_script = matches!(auth.function(name), Some(Function::JavaScript(_)));
                 if let Some(rules) = auth.error_rules(name).filter(|_| is_script) {
                     check_credentials(OK, &result, rules).map_err(|report| reported(name, &report, rules))?;
@@ -86,7 +86,7 @@ impl Provider {
             }
             Some(result) => {
                 let message = format!("{} did not return an object", name.spec_key());
-                // Such as a page, which an application answered with a 200.
+                // For example, a page that the provider returned with a 200.
                 let is_rest = matches!(auth.function(name), Some(Function::Rest(_)));
                 let is_answer = name.gives_credentials() && (is_rest || !result.is_null());
                 Err(if is_answer { ProviderError::unavailable(message) } else { ProviderError::configuration(message) })
@@ -94,14 +94,14 @@ impl Provider {
         }
     }
 
-    /// The API client for these credentials (`makeApiClient`).
+    /// Returns the API client for these credentials (`makeApiClient`).
     pub(super) async fn api_client(
         &self,
         auth: &Arc<ConnectorContext>,
         credentials: &Value,
     ) -> Result<ApiClient, ProviderError> {
         let arguments = with_credentials(credentials.clone());
-        // Boxed: a function may have an API client, which is a function.
+        // Boxed because this is recursive: a function may have an API client, which is itself made by a function.
         let client = Box::pin(self.run_for_object(auth, FunctionName::MakeApiClient, arguments, None)).await?;
         read_client(&Value::Object(client.unwrap_or_default()))
     }
@@ -124,8 +124,8 @@ impl Provider {
         Ok(rest.result(variables, response))
     }
 
-    /// What a script calls as `apiClient`. One that `makeApiClient` builds in JavaScript is built in the script's own
-    /// runtime, for it may hold functions.
+    /// Returns the client that a script uses as `apiClient`. If `makeApiClient` is JavaScript, it runs in the script's own
+    /// runtime, because the client may contain functions.
     async fn client_of(&self, api: &Arc<ApiSession>) -> Result<Client, ProviderError> {
         let auth = api.auth();
         let arguments = with_credentials(api.credentials());
@@ -156,7 +156,7 @@ impl Provider {
 
 const OK: u16 = 200;
 
-/// The limits of each request of a function.
+/// Returns the limits for each of a function's requests.
 pub(super) fn limits_of(name: FunctionName) -> Limits {
     match name {
         name if name.asks_for_tokens() => Limits::CREDENTIALS,
@@ -169,16 +169,16 @@ pub(super) fn read_client(config: &Value) -> Result<ApiClient, ProviderError> {
     ApiClient::from_value(config).map_err(|problem| ProviderError::configuration(format!("makeApiClient: {problem}")))
 }
 
-/// An error among what a function returned as credentials.
+/// Creates the error for credentials that report an error themselves.
 fn reported(name: FunctionName, report: &ErrorReport, rules: ErrorRules<'_>) -> ProviderError {
-    let what = report.summary().unwrap_or_else(|| "no success".to_owned());
-    let message = format!("{} returned what reports an error: {what}", name.spec_key());
+    let what = report.summary().unwrap_or_else(|| "unspecified".to_owned());
+    let message = format!("{} returned an error instead of credentials: {what}", name.spec_key());
     ProviderError::of_response(None, message, OK, Some(rules.meaning(OK, report)), None)
 }
 
 fn log(auth: &ConnectorContext, name: FunctionName, lines: &[LogLine]) {
     for LogLine { level, text } in lines {
-        // Not `level`, which the line has already.
+        // Not named `level`, because every log line already has that.
         tracing::info!(
             connector = auth.connector.key,
             function = name.spec_key(),

@@ -1,4 +1,4 @@
-//! What is the same for every kind of authentication: enter, refresh, test, disconnect.
+//! The operations that all types of authentication share: enter, refresh, test, disconnect.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use larder::record;
 use serde_json::{Map, Value};
 
 use super::auth::with_credentials;
-use super::lifetime::{Refresh, first_expiry};
+use super::lifetime::{AnsweredRefresh, first_expiry};
 use super::{ConnectorContext, ObtainedCredentials, Provider, ProviderError, Reauthorize};
 use crate::connector::{AuthType, DatabaseLogin, Function, FunctionName, test_passed};
 use crate::database_login;
@@ -16,17 +16,17 @@ use crate::egress::Limits;
 use crate::oauth2::OAuthConfig;
 use crate::response::add_default_lifetime;
 
-/// How the credentials of a connection are renewed.
+/// How a connection's credentials are refreshed.
 pub enum Renewal {
-    /// By the connector's `refreshCredentials`.
+    /// With the connector's `refreshCredentials`.
     Function,
-    /// By a refresh token.
+    /// With a refresh token.
     OAuth2(Box<OAuthConfig>),
 }
 
 impl Provider {
-    /// The credentials out of what the end user entered (`getCredentialsFromConnectionParameters`, else what was entered),
-    /// for connections that are made in one step.
+    /// Makes the credentials of connections that need no approval, from the values that the end user entered: the result of
+    /// `getCredentialsFromConnectionParameters`, or else the values themselves.
     ///
     /// # Errors
     /// When the function fails.
@@ -47,7 +47,7 @@ impl Provider {
         })
     }
 
-    /// How the credentials are renewed; nothing is asked of the provider yet. `None` where they cannot be.
+    /// Returns how the credentials are refreshed, without calling the provider yet, or `None` if they cannot be.
     ///
     /// # Errors
     /// When `getOAuthConfig` does not return a configuration.
@@ -61,10 +61,10 @@ impl Provider {
         }
     }
 
-    /// Renews credentials, which expire at `expiry`. The result is to be merged into them.
+    /// Refreshes credentials that expire at `expiry`. The caller merges the result into them.
     ///
     /// # Errors
-    /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
+    /// When the provider rejects the request or does not answer, or a connector's function returns something invalid.
     pub async fn refresh(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -90,16 +90,17 @@ impl Provider {
                     add_default_lifetime(&mut changes, rules.default_expires_in);
                 }
                 let asked = Asked { at: asked_at, date: api.date() };
-                let refresh = Refresh { stored: credentials, before: expiry, asked, refresh_margin: rules.margin };
+                let refresh =
+                    AnsweredRefresh { stored: credentials, before: expiry, asked, refresh_margin: rules.margin };
                 refresh.obtained(auth, None, changes, true)
             }
         }
     }
 
-    /// Makes the connector's test with these credentials. A connector without a test passes.
+    /// Runs the connector's test with these credentials. Without a test, all credentials pass.
     ///
     /// # Errors
-    /// When the test fails, the provider does not answer, or the connector's functions do not return what they should.
+    /// When the test fails, the provider does not answer, or a connector's function returns something invalid.
     pub async fn test(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -119,15 +120,15 @@ impl Provider {
         if test_passed(result.as_ref(), has_mapping) {
             return Ok(());
         }
-        let message = "the connector's test of the credentials returned nothing that counts as success";
+        let message = "the connector's test of the credentials did not succeed";
         Err(ProviderError::refused(message))
     }
 
-    /// Tells the provider that a connection ends: `disconnect`, else the revocation of its token where `revocationUri` is
-    /// configured (RFC 7009).
+    /// Ends a connection at the provider: with `disconnect`, or else by revoking its token if there is a `revocationUri`
+    /// (RFC 7009).
     ///
     /// # Errors
-    /// When the provider refuses or does not answer in time. The connection ends all the same.
+    /// When the provider rejects the request or does not answer in time. The connection is removed anyway.
     pub async fn disconnect(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -146,10 +147,10 @@ impl Provider {
         };
         tokio::time::timeout(Self::DISCONNECT, ending)
             .await
-            .unwrap_or_else(|_| Err(ProviderError::unavailable("the application did not answer")))
+            .unwrap_or_else(|_| Err(ProviderError::unavailable("the provider did not answer in time")))
     }
 
-    /// Logs in to a database, and out again.
+    /// Logs in to a database and out again.
     pub(super) async fn log_in(
         &self,
         auth: &ConnectorContext,

@@ -1,4 +1,4 @@
-//! The rules for all credentials that a provider gave: how long they live, and what of them is kept.
+//! The rules for all credentials that a provider returns: their lifetime, and which members are kept.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use serde_json::{Map, Value};
 use super::{ConnectorContext, ObtainedCredentials, ProviderError};
 use crate::response::is_usable_token;
 
-/// A refresh whose answer has come.
-pub(super) struct Refresh<'a> {
+/// A refresh that the provider has answered.
+pub(super) struct AnsweredRefresh<'a> {
     /// The credentials that were refreshed.
     pub(super) stored: &'a Value,
-    /// When they expire.
+    /// The expiry of the stored credentials.
     pub(super) before: Option<Expiry>,
-    /// When the new ones were asked for.
+    /// When the new credentials were requested.
     pub(super) asked: Asked,
     pub(super) refresh_margin: Option<Duration>,
 }
 
-impl Refresh<'_> {
-    /// The result of the refresh. `statement` holds the members that state the lifetime, if these aren't `changes`.
+impl AnsweredRefresh<'_> {
+    /// Returns the result of the refresh. `statement` has the members that state the lifetime, unless `changes` has them.
     ///
     /// # Errors
-    /// When there is nothing among them that could be used.
+    /// When the changes contain nothing usable.
     pub(super) fn obtained(
         self,
         auth: &ConnectorContext,
@@ -34,7 +34,7 @@ impl Refresh<'_> {
         renews_itself: bool,
     ) -> Result<ObtainedCredentials, ProviderError> {
         let Self { stored, before, asked, refresh_margin } = self;
-        // An empty refresh token, or one that no provider has issued, is not a new one (RFC 6749 §6: the old one goes on).
+        // Keep the old refresh token unless there is a usable new one (RFC 6749 §6): some answers have an empty or bogus one.
         for name in ["refresh_token", "refreshToken"] {
             if changes.get(name).is_some_and(|token| !is_usable_token(token)) {
                 changes.shift_remove(name);
@@ -47,11 +47,9 @@ impl Refresh<'_> {
             return Err(ProviderError::unavailable("the refresh returned no usable access token"));
         }
         changes.retain(|name, value| !access_tokens.contains(&name.as_str()) || is_usable_token(value));
-        // Of credentials without a new token, some part must be new; a message is none.
+        // Without a new token, the answer must repeat a known member; otherwise it is something else, such as a message.
         if had_token && !has_token && !changes.keys().any(|name| stored.get(name).is_some()) {
-            return Err(ProviderError::unavailable(
-                "the refresh returned none of the members that the credentials have",
-            ));
+            return Err(ProviderError::unavailable("the refresh returned none of the credentials' members"));
         }
         let statement = statement.unwrap_or(&changes);
         warn_of_unreadable(auth, statement, asked);
@@ -65,13 +63,13 @@ impl Refresh<'_> {
     }
 }
 
-/// When the first credentials of a connection expire.
+/// Returns when a connection's first credentials expire.
 pub(super) fn first_expiry(auth: &ConnectorContext, credentials: &Map<String, Value>, asked: Asked) -> Option<Expiry> {
     warn_of_unreadable(auth, credentials, asked);
     expiry_of(credentials, asked)
 }
 
-/// Of a provider's answer and of what a function made of it: the one that states the lifetime.
+/// Returns the members that state the lifetime: those that a function extracted, or else the provider's own.
 pub(super) fn statement<'a>(
     tokens: &'a Map<String, Value>,
     extracted: Option<&'a Map<String, Value>>,
@@ -82,6 +80,6 @@ pub(super) fn statement<'a>(
 fn warn_of_unreadable(auth: &ConnectorContext, credentials: &Map<String, Value>, asked: Asked) {
     if let Some(member) = unreadable_lifetime(credentials, asked) {
         let connector = &auth.connector.key;
-        tracing::warn!(connector, member, "the lifetime of credentials cannot be read; it counts as not stated");
+        tracing::warn!(connector, member, "ignoring a lifetime that cannot be read");
     }
 }

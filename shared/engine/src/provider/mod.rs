@@ -1,15 +1,15 @@
-//! What Larder asks of a connected application: tokens, new ones, whether a connection works, to forget it. Runs a
-//! connector's functions, or the documented defaults where it has none.
+//! All calls to providers: getting, refreshing, testing and revoking credentials. Runs a connector's functions, or the
+//! documented defaults if it has none.
 //!
-//! | module | what it does |
+//! | module | purpose |
 //! |---|---|
 //! | `auth` | a connector with the parameters of one connection |
-//! | `functions` | runs a function, however it is implemented |
-//! | `session` | the API client that functions call |
-//! | `unfit` | names the field that does not fit into a header |
+//! | `functions` | running a function, however it is implemented |
+//! | `session` | the API client that functions use |
+//! | `unfit` | naming the field whose value does not fit into a header |
 //! | `oauth2`, `oauth1` | the flows |
-//! | `life` | what is the same for every kind of authentication: enter, refresh, test, disconnect |
-//! | `lifetime` | what is the same for all credentials that a provider gave: how long they live, what of them is kept |
+//! | `lifecycle` | the operations that all types of authentication share: enter, refresh, test, disconnect |
+//! | `lifetime` | the rules for all credentials that a provider returns: their lifetime, and which members are kept |
 
 mod auth;
 mod error;
@@ -37,7 +37,7 @@ pub use session::Reauthorize;
 use crate::egress::{Egress, Limits};
 use crate::javascript::JavaScript;
 
-/// Speaks to providers.
+/// Calls providers.
 #[derive(Clone)]
 pub struct Provider {
     egress: Egress,
@@ -46,36 +46,36 @@ pub struct Provider {
     rng: Arc<dyn Rng>,
 }
 
-/// Fresh credentials, or changes of credentials.
+/// New credentials, or changes to credentials.
 pub struct ObtainedCredentials {
     /// The members.
     pub credentials: Map<String, Value>,
-    /// When they expire, if the provider said so.
+    /// When the credentials expire, if the provider stated it.
     pub expiry: Option<Expiry>,
-    /// Whether they can be renewed without a refresh token among them.
+    /// Whether the credentials can be refreshed without a refresh token.
     pub renews_itself: bool,
-    /// How long before their expiry they are due for a refresh, where the connector says so.
+    /// How long before the expiry a refresh is due, if the connector sets it.
     pub refresh_margin: Option<Duration>,
-    /// Whether they are worth keeping although the access token among them has expired.
+    /// Whether the credentials are worth keeping although their access token has expired.
     pub is_dead: bool,
 }
 
 impl ObtainedCredentials {
-    /// Why a refresh failed that returned the token that was there.
-    pub const DEAD: &str = "the refresh returned no other access token than the one that was there, which has expired";
+    /// The error of a refresh that returned the same, expired access token.
+    pub const DEAD: &str = "the refresh returned the same access token as before, which has expired";
 }
 
 impl Provider {
-    /// How long a function that only turns tokens into credentials may take, after the tokens came.
+    /// How long a function may take to turn the provider's tokens into credentials.
     const EXTRACTION: Duration = Duration::from_secs(10);
 
-    /// How long a refresh takes at most.
+    /// The maximum duration of a refresh.
     pub const DEADLINE: Duration = Limits::TOKEN.deadline.saturating_add(Self::EXTRACTION);
 
-    /// How long the end of a connection waits for the provider.
+    /// How long removing a connection waits for the provider.
     pub const DISCONNECT: Duration = Duration::from_secs(10);
 
-    /// A provider reached through `egress`.
+    /// Creates a provider client that sends its requests through `egress`.
     pub fn new(egress: Egress, javascript: JavaScript, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         Self { egress, javascript, clock, rng }
     }

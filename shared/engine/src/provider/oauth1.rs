@@ -1,4 +1,4 @@
-//! OAuth 1.0a: the request token, the verifier, signed requests.
+//! The OAuth 1.0a flow: the request token, the verifier, and signed requests.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::oauth2::{TokenError, TokenRequest};
 use crate::response::{redirect_target, retry_after};
 
 impl Provider {
-    /// The OAuth 1.0a configuration of a connection (`getOAuthConfig`). `state` is only there when a flow begins.
+    /// Returns a connection's OAuth 1.0a configuration (`getOAuthConfig`). `state` is only given when a flow begins.
     pub(super) async fn oauth1_config(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -28,18 +28,18 @@ impl Provider {
         OAuth1Config::from_value(&config).map_err(|error| ProviderError::configuration(error.to_string()))
     }
 
-    /// Asks for a request token, and says where the end user approves it. The state goes into the callback's query.
+    /// Requests a request token. Also returns the URL where the end user approves it. The state goes into the callback's query.
     ///
     /// # Errors
-    /// When the provider refuses or does not answer, or `getOAuthConfig` does not return a configuration.
+    /// When the provider rejects the request or does not answer, or `getOAuthConfig` returns something invalid.
     pub async fn request_token(
         &self,
         auth: &Arc<ConnectorContext>,
         state: &str,
     ) -> Result<(Token, Url), ProviderError> {
         let config = self.oauth1_config(auth, Some(state)).await?;
-        let mut callback =
-            Url::parse(&auth.callback_uri).map_err(|_| ProviderError::configuration("the callback URI is no URL"))?;
+        let mut callback = Url::parse(&auth.callback_uri)
+            .map_err(|_| ProviderError::configuration("the callback URI is not a valid URL"))?;
         callback.query_pairs_mut().append_pair("state", state);
         let request = build_request_token(&config, callback.as_str(), &self.stamp())?;
         let token = self.exchange_oauth1(request, |status, body| parse_request_token(&config, status, body)).await?;
@@ -50,7 +50,7 @@ impl Provider {
     /// Exchanges an approved request token for credentials. `parameters` are those of the callback.
     ///
     /// # Errors
-    /// When the callback is not this flow's, or the provider refuses or does not answer.
+    /// When the callback belongs to another flow, or the provider rejects the request or does not answer.
     pub async fn exchange_verifier(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -75,16 +75,15 @@ impl Provider {
         })
     }
 
-    /// Signs an API call with the credentials of a connection.
+    /// Signs an API request with a connection's credentials.
     pub(super) fn sign(
         &self,
         config: &OAuth1Config,
         credentials: &Value,
         request: &mut Request<Vec<u8>>,
     ) -> Result<(), ProviderError> {
-        let token = Token::of(credentials).ok_or_else(|| {
-            ProviderError::configuration("the credentials have no oauth_token and oauth_token_secret")
-        })?;
+        let token = Token::of(credentials)
+            .ok_or_else(|| ProviderError::configuration("the credentials lack oauth_token or oauth_token_secret"))?;
         Ok(sign(request, config, &token, &self.stamp())?)
     }
 

@@ -1,4 +1,4 @@
-//! OAuth 2.0: the code, the refresh token, the end.
+//! The OAuth 2.0 flow: exchanging the code, refreshing, and revoking.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use larder::isolation::caught;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::lifetime::{Refresh, first_expiry, statement};
+use super::lifetime::{AnsweredRefresh, first_expiry, statement};
 use super::{ConnectorContext, ObtainedCredentials, Provider, ProviderError};
 use crate::connector::FunctionName;
 use crate::egress::{Limits, Permit, Response};
@@ -19,31 +19,31 @@ use crate::oauth2::{
 };
 use crate::response::{header_text, is_usable_token, parse_http_date, redirect_target, retry_after};
 
-/// What the browser brought back, for [`Provider::exchange_code`].
+/// The result of an authorization request, for [`Provider::exchange_code`].
 pub struct Authorization<'a> {
     /// The authorization code.
     pub code: &'a str,
     /// The PKCE verifier of this flow, if it has one.
     pub code_verifier: Option<&'a str>,
-    /// The redirect URI of the authorize request.
+    /// The redirect URI of the authorization request.
     pub redirect_uri: &'a str,
     /// All query parameters of the callback.
     pub query_parameters: Map<String, Value>,
 }
 
-/// A token response, and when it was answered by the clock of the authorization server.
-struct Answered {
+/// A token response, and the time of the answer by the authorization server's clock.
+struct DatedTokenResponse {
     response: TokenResponse,
     date: Option<OffsetDateTime>,
-    /// Kept until everything that is made of a large answer is made.
+    /// The permit of a large answer, held until everything made from it is done.
     permit: Option<Permit>,
 }
 
 impl Provider {
-    /// The OAuth2 configuration of a connection (`getOAuthConfig`). `state` is only there when a flow begins.
+    /// Returns a connection's OAuth2 configuration (`getOAuthConfig`). `state` is only given when a flow begins.
     ///
     /// # Errors
-    /// When the function does not return a configuration.
+    /// When the function does not return a valid configuration.
     pub async fn oauth2_config(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -53,6 +53,7 @@ impl Provider {
         OAuthConfig::from_value(&config).map_err(|error| ProviderError::configuration(error.to_string()))
     }
 
+    /// Returns the result of `getOAuthConfig`, which may be for either version of OAuth.
     pub(super) async fn oauth_config_of(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -70,7 +71,7 @@ impl Provider {
     /// Exchanges an authorization code for credentials (`getTokenData`, then `getCredentialsFromAccessTokenResponse`).
     ///
     /// # Errors
-    /// When the provider refuses or does not answer, or the connector's functions do not return what they should.
+    /// When the provider rejects the request or does not answer, or a connector's function returns something invalid.
     pub async fn exchange_code(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -84,8 +85,10 @@ impl Provider {
         arguments.insert("redirectUri".into(), json!(redirect_uri));
         arguments.insert("queryParameters".into(), Value::Object(query_parameters.clone()));
         let made = self.run_for_object(auth, FunctionName::GetTokenData, arguments.clone(), None).await?;
-        let Answered { response, date, permit: _permit } = match made {
-            Some(tokens) => Answered { response: TokenResponse::from_map(config, tokens)?, date: None, permit: None },
+        let DatedTokenResponse { response, date, permit: _permit } = match made {
+            Some(tokens) => {
+                DatedTokenResponse { response: TokenResponse::from_map(config, tokens)?, date: None, permit: None }
+            }
             None => {
                 self.ask_for_tokens(config, build_code_exchange(config, code, redirect_uri, code_verifier)?).await?
             }
@@ -107,7 +110,7 @@ impl Provider {
         }
         let asked = Asked { at: asked_at, date };
         let expiry = first_expiry(auth, statement(&tokens, extracted.as_ref()), asked);
-        // "Token response as well as additional extracted credentials are stored."
+        // The connector format says: "Token response as well as additional extracted credentials are stored."
         credentials.extend(extracted.unwrap_or_default());
         let refreshes_itself = auth.renews_itself();
         let refresh_margin = if refreshes_itself { auth.refresh_rules().margin } else { config.refresh_margin };
@@ -115,7 +118,7 @@ impl Provider {
         Ok(ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, is_dead: false })
     }
 
-    /// Asks for new credentials with the refresh token among `credentials` (RFC 6749 §6), then runs
+    /// Requests new tokens with the refresh token in `credentials` (RFC 6749 §6), then runs
     /// `getCredentialsFromRefreshTokenResponse`.
     pub(super) async fn refresh_oauth2(
         &self,
@@ -125,20 +128,20 @@ impl Provider {
         before: Option<Expiry>,
     ) -> Result<ObtainedCredentials, ProviderError> {
         let Some(token) = config.token_to_refresh(credentials) else {
-            let message = "the connector finds no token to refresh with among the credentials; check its configuration";
+            let message = "the credentials contain no token to refresh with; check the connector's configuration";
             return Err(ProviderError::configuration(message));
         };
         let asked_at = self.clock.now();
         let answered = self.ask_for_tokens(config, build_refresh(config, token)?).await?;
-        let Answered { response, date, permit: _permit } = answered;
+        let DatedTokenResponse { response, date, permit: _permit } = answered;
         let tokens = response.into_map();
         let asked = Asked { at: asked_at, date };
-        let refresh = Refresh { stored: credentials, before, asked, refresh_margin: config.refresh_margin };
+        let refresh = AnsweredRefresh { stored: credentials, before, asked, refresh_margin: config.refresh_margin };
         let Some(mut changes) = self.extract_refreshed(auth, credentials, &tokens).await else {
             return refresh.obtained(auth, None, tokens, config.refresh_with_access_token);
         };
-        // New tokens are the only ones that are good now. They are kept even if a connector's function forgets them, makes
-        // nothing of them, or copies the old ones along with the rest of the credentials.
+        // The old tokens may no longer work, so keep the new ones even if the connector's function forgets them, blanks them,
+        // or copies the old ones along with the rest of the credentials.
         changes.retain(|name, value| credentials.get(name) != Some(value));
         for name in ["access_token", "refresh_token"] {
             let token = tokens.get(name).filter(|token| is_usable_token(token));
@@ -150,8 +153,8 @@ impl Provider {
         refresh.obtained(auth, stated, changes, config.refresh_with_access_token)
     }
 
-    /// What `getCredentialsFromRefreshTokenResponse` makes of the tokens. They are the only copy: a fault in the function
-    /// must not lose them.
+    /// Runs `getCredentialsFromRefreshTokenResponse` on the tokens. Returns `None` if there is no such function or if it
+    /// fails, because the tokens are the only copy and a faulty function must not lose them.
     async fn extract_refreshed(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -173,7 +176,11 @@ impl Provider {
             Ok(Err(panicked)) => panicked.to_string(),
             Err(_) => "it took too long".to_owned(),
         };
-        tracing::warn!(connector = auth.connector.key, problem, "the token response is kept as it came");
+        tracing::warn!(
+            connector = auth.connector.key,
+            problem,
+            "extracting credentials failed; the token response is kept unchanged"
+        );
         None
     }
 
@@ -181,7 +188,7 @@ impl Provider {
         &self,
         config: &OAuthConfig,
         TokenRequest { request, secrets }: TokenRequest,
-    ) -> Result<Answered, ProviderError> {
+    ) -> Result<DatedTokenResponse, ProviderError> {
         let uri = request.uri().clone();
         let Response { status, headers, body, is_second, permit } =
             self.egress.send(request, Limits::CREDENTIALS).await?;
@@ -191,7 +198,7 @@ impl Provider {
         }
         let date = header_text(&headers, header::DATE).and_then(parse_http_date);
         match parse_token_response(config, status.as_u16(), &body) {
-            Ok(response) => Ok(Answered { response, date, permit }),
+            Ok(response) => Ok(DatedTokenResponse { response, date, permit }),
             Err(error) => {
                 let error = ProviderError::from(error.with_retry_after(wait)).without(&secrets);
                 Err(if is_second { error.after_lost_answer() } else { error })
@@ -199,7 +206,7 @@ impl Provider {
         }
     }
 
-    /// Revokes the refresh token, else the access token, where the connector says where (RFC 7009).
+    /// Revokes the refresh token, or else the access token, if the connector has a `revocationUri` (RFC 7009).
     pub(super) async fn revoke(&self, auth: &Arc<ConnectorContext>, credentials: &Value) -> Result<(), ProviderError> {
         let config = self.oauth2_config(auth, None).await?;
         let access_token = || credentials.get("access_token").and_then(Value::as_str);

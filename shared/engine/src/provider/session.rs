@@ -1,5 +1,5 @@
-//! The API client that a connector's functions call: requests with the connection's credentials, what the responses
-//! mean, and one renewal of credentials that have expired.
+//! The API client that a connector's functions use. It sends requests with the connection's credentials, interprets the
+//! responses, and refreshes expired credentials once.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,14 +24,14 @@ use crate::javascript::{Api, OpenApi};
 use crate::oauth1::{OAuth1Config, SignatureMethod};
 use crate::response::{self, header_text, parse_http_date};
 
-/// Renews the credentials of the connection that is used.
+/// Refreshes the credentials of the connection in use.
 #[async_trait]
 pub trait Reauthorize: Send + Sync {
-    /// The new credentials; `None` where they cannot be renewed now.
+    /// Returns new credentials, or `None` if they cannot be refreshed now.
     async fn reauthorize(&self) -> Option<Value>;
 }
 
-/// The requests of one function call, or of one test.
+/// The API client of one function call or one test.
 pub(super) struct ApiSession {
     provider: Provider,
     auth: Arc<ConnectorContext>,
@@ -39,32 +39,32 @@ pub(super) struct ApiSession {
     name: FunctionName,
     reauthorize: Option<Arc<dyn Reauthorize>>,
     called_at: Instant,
-    state: Mutex<State>,
+    state: Mutex<SessionState>,
 }
 
-struct State {
+struct SessionState {
     credentials: Value,
-    /// What `makeApiClient` returned for them; made on the first request.
+    /// The result of `makeApiClient` for these credentials, created on the first request.
     client: Option<ApiClient>,
-    /// For applications that speak OAuth 1.0a; made on the first request.
+    /// The configuration for signing OAuth 1.0a requests, created on the first request.
     oauth1: Option<Arc<OAuth1Config>>,
     is_renewed: bool,
-    /// Held from the first large answer on.
+    /// The permit for large responses, held from the first one on.
     permit: Option<Permit>,
-    /// The application's clock in its last answer.
+    /// The provider's time in its last response.
     date: Option<OffsetDateTime>,
 }
 
 /// Why there is no usable response.
 pub(super) enum ApiError {
-    /// The response is no success.
+    /// The response is an error.
     Response { error: ResponseError, request: Value, response: ApiResponse },
-    /// There is none, or no request.
+    /// There is no response, or the request was never sent.
     Provider(ProviderError),
 }
 
 impl Provider {
-    /// The API client that a function gets, with these credentials.
+    /// Creates the API client that a function gets, with these credentials.
     pub(super) fn api(
         &self,
         auth: &Arc<ConnectorContext>,
@@ -74,7 +74,8 @@ impl Provider {
     ) -> Arc<ApiSession> {
         let auth = auth.owner_of(name);
         let credentials = auth.shown_to(name, credentials);
-        let state = State { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
+        let state =
+            SessionState { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
         Arc::new(ApiSession {
             provider: self.clone(),
             auth,
@@ -87,31 +88,31 @@ impl Provider {
 }
 
 impl ApiSession {
-    /// Requests before there are credentials.
+    /// Creates a client for requests before there are credentials.
     pub(super) fn bare(provider: Provider, auth: Arc<ConnectorContext>, name: FunctionName) -> Self {
         let credentials = Value::Null;
         let client = Some(ApiClient::default());
-        let state = State { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
+        let state = SessionState { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
         Self { provider, auth, name, reauthorize: None, called_at: Instant::now(), state: Mutex::new(state) }
     }
 
-    /// Whose API client it is.
+    /// Returns the connector that owns this API client.
     pub(super) fn auth(&self) -> &Arc<ConnectorContext> {
         &self.auth
     }
 
-    /// The credentials in use.
+    /// Returns the credentials in use.
     pub(super) fn credentials(&self) -> Value {
         self.state().credentials.clone()
     }
 
-    /// `Date` of the last answer (RFC 9110 §6.6.1).
+    /// Returns the `Date` of the last response (RFC 9110 §6.6.1).
     pub(super) fn date(&self) -> Option<OffsetDateTime> {
         self.state().date
     }
 
-    /// Sends a request. Where the answer is that the access token has expired, the credentials are renewed once, and
-    /// the request is sent again. With `doubts_success`, a 2xx may report an error, if credentials are asked for.
+    /// Sends a request. If the response says that the access token has expired, the credentials are refreshed once and the
+    /// request is repeated. With `doubts_success`, a 2xx that returns credentials is checked for errors, too.
     pub(super) async fn send(&self, request: &ApiRequest, doubts_success: bool) -> Result<ApiResponse, ApiError> {
         let client = self.client().await?;
         match self.exchange(request, &client, doubts_success).await {
@@ -132,17 +133,17 @@ impl ApiSession {
         unfit::check(&self.auth, self.name, &self.credentials(), request, client)?;
         let mut request = request.build(client).map_err(ProviderError::from)?;
         if let Some(token) = &self.auth.token {
-            carry(token, &mut request)?;
+            add_token(token, &mut request)?;
         }
         if *self.auth.kind() == AuthType::OAuth1 {
             let config = self.oauth1().await?;
-            self.keep_from_borrower(&config, request.uri())?;
+            self.protect_lender_secret(&config, request.uri())?;
             self.provider.sign(&config, &self.credentials(), &mut request)?;
         }
         let uri = request.uri().clone();
         let asked = json!({"method": request.method().as_str(), "url": public_url(&uri)});
         let limits = Limits { has_permit: self.state().permit.is_some(), ..limits_of(self.name) };
-        // A formula that stood still kept time-outs from ending this; by now, another may be refreshing the connection.
+        // A formula that blocked the thread may have delayed all timeouts. By now, the connection may be refreshed elsewhere.
         if self.called_at.elapsed() > Provider::DEADLINE {
             let message = format!("{} took too long to make a request", self.name.spec_key());
             return Err(ProviderError::unavailable(message).into());
@@ -170,12 +171,12 @@ impl ApiSession {
         })
     }
 
-    /// The signature PLAINTEXT is the client's secret itself (RFC 5849 §3.4.4). Requests of a borrower go where the borrower
-    /// says, so they carry a lender's only to the lender's own application.
-    fn keep_from_borrower(&self, config: &OAuth1Config, uri: &http::Uri) -> Result<(), ProviderError> {
+    /// Rejects PLAINTEXT signatures of a lender's client on requests to other hosts than the lender's own provider. Such a
+    /// signature is the client's secret itself (RFC 5849 §3.4.4), and a borrower chooses where its requests go.
+    fn protect_lender_secret(&self, config: &OAuth1Config, uri: &http::Uri) -> Result<(), ProviderError> {
         let is_lenders = || Url::parse(&uri.to_string()).is_ok_and(|url| url.origin() == config.token_uri.origin());
         if self.auth.lender.is_some() && config.signature_method == SignatureMethod::Plaintext && !is_lenders() {
-            let message = "the auth proxy signs by PLAINTEXT, which would hand its secret to another host than that of its \
+            let message = "the auth proxy's PLAINTEXT signature would reveal its secret to a host other than that of its \
                            `tokenUri`; it must use another `signatureMethod`";
             return Err(ProviderError::configuration(message));
         }
@@ -204,7 +205,7 @@ impl ApiSession {
         Ok(client)
     }
 
-    /// A client with renewed credentials, if they can be renewed and have not been.
+    /// Returns a client with refreshed credentials, unless they cannot be refreshed or already have been.
     async fn renewed_client(&self) -> Option<Result<ApiClient, ApiError>> {
         let reauthorize = self.reauthorize.as_ref()?;
         if std::mem::replace(&mut self.state().is_renewed, true) {
@@ -219,8 +220,8 @@ impl ApiSession {
         Some(self.client().await)
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds it")
+    fn state(&self) -> std::sync::MutexGuard<'_, SessionState> {
+        self.state.lock().expect("nothing panics while holding the lock")
     }
 }
 
@@ -239,7 +240,7 @@ impl Api for ApiSession {
             request.get("responseType").is_some_and(|wanted| wanted == "arraybuffer" || wanted == "stream");
         let request =
             ApiRequest::from_value(&request).map_err(|error| ApiError::Provider(error.into()).into_value())?;
-        // A script sees for itself what a 200 reports.
+        // A script can check a 200 for errors itself.
         let response = self.send(&request, false).await.map_err(ApiError::into_value)?;
         let mut answer = json!({"status": response.status, "headers": response.header_map()});
         if wants_bytes {
@@ -256,7 +257,7 @@ impl ApiError {
         matches!(self, Self::Response { error, .. } if error.key == Some(ErrorKey::AccessTokenExpired))
     }
 
-    /// As a script sees it.
+    /// Converts the error to the value that a script catches.
     fn into_value(self) -> Value {
         match self {
             Self::Response { error, request, response } => {
@@ -292,14 +293,15 @@ impl From<ProviderError> for ApiError {
     }
 }
 
-/// Without the query, which may hold a key.
+/// Returns a URL without its query, which may contain a key.
 fn public_url(uri: &http::Uri) -> String {
     format!("{}://{}{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default(), uri.path())
 }
 
-fn carry(token: &SignedToken, request: &mut http::Request<Vec<u8>>) -> Result<(), ProviderError> {
+/// Adds a signed token to a request's headers.
+fn add_token(token: &SignedToken, request: &mut http::Request<Vec<u8>>) -> Result<(), ProviderError> {
     let mut value = HeaderValue::from_str(token.token.expose())
-        .map_err(|_| ProviderError::configuration("the signed token is not fit for a header"))?;
+        .map_err(|_| ProviderError::configuration("the signed token has characters that a header cannot contain"))?;
     value.set_sensitive(true);
     if token.headers == TokenHeaders::Both {
         request.headers_mut().insert("x-membrane-token", value.clone());

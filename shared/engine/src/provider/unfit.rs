@@ -1,4 +1,4 @@
-//! Why a request cannot be sent: a text that was pasted with what no header can hold, named by its field.
+//! Names the field whose pasted value has characters that no header can contain, so that a request cannot be sent.
 
 use serde_json::Value;
 
@@ -6,7 +6,10 @@ use super::{ConnectorContext, ProviderError};
 use crate::connector::{ApiClient, ApiRequest, FunctionName};
 use crate::pasted::{flaw, flaw_of_basic};
 
-/// The error for a request whose headers hold such a text. Texts of the connector's own files may hold any letters.
+/// Checks the headers of a request. Values from the connector's own files may contain any letters.
+///
+/// # Errors
+/// When a header has such a value.
 pub(super) fn check(
     auth: &ConnectorContext,
     name: FunctionName,
@@ -26,12 +29,12 @@ pub(super) fn check(
         let owner = auth.arguments(name, super::auth::with_credentials(credentials.clone()));
         for (argument, again) in [
             ("credentials", "connect again, or store them again"),
-            ("connectionParameters", "connect again, and paste it without that"),
+            ("connectionParameters", "connect again and paste it without that"),
             ("connectorParameters", "correct the integration"),
         ] {
             if let Some(field) = owner.get(argument).and_then(|value_of| field_in(value_of, value, flaw)) {
                 let message =
-                    format!("`{argument}.{field}` {flaw}, so that it does not fit into the header `{header}`; {again}");
+                    format!("`{argument}.{field}` {flaw}, which the header `{header}` cannot contain; {again}");
                 return Err(match argument {
                     "connectorParameters" => ProviderError::configuration(message),
                     _ => ProviderError::refused(message),
@@ -39,14 +42,14 @@ pub(super) fn check(
             }
         }
         if value.contains(|c: char| c.is_control() && c != '\t') {
-            let message = format!("the value that the connector gives the header `{header}` {flaw}");
+            let message = format!("the connector's value for the header `{header}` {flaw}");
             return Err(ProviderError::configuration(message));
         }
     }
     Ok(())
 }
 
-/// The path to a text that is part of `value` and has its flaw.
+/// Returns the path of a string that is part of `value` and has the same flaw.
 fn field_in(object: &Value, value: &str, wanted: &str) -> Option<String> {
     let members: Vec<(String, &Value)> = match object {
         Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), member)).collect(),

@@ -1,18 +1,19 @@
-//! Refreshing a connection: never twice, never lost.
+//! Refreshes connections: never twice at once, and never losing a result.
 //!
-//! 1. Load the row, and decide the next step by it ([`Connection::next_step`]).
-//! 2. Prepare what is needed to ask the provider.
-//! 3. Take the lease, which also checks that the connection is still as it was seen.
-//! 4. Ask the provider, under a deadline that is shorter than the lease.
-//! 5. Save, only while the lease is still ours: credentials, expiry, new version, no lease, in one write. A result that cannot be
-//!    saved goes to the recovery queue.
-//! 6. Arm the next schedule. If that fails, the sweeper finds the connection.
+//! 1. Load the row and decide the next step from it ([`Connection::next_step`]).
+//! 2. Prepare everything that the request to the provider needs.
+//! 3. Take the lease, which also checks that the connection has not changed since it was loaded.
+//! 4. Ask the provider, with a deadline shorter than the lease.
+//! 5. Save credentials, expiry and version, and drop the lease, in one write that succeeds only while the lease is still
+//!    ours. A result that cannot be saved goes to the recovery queue.
+//! 6. Schedule the next refresh. If that fails, the sweep finds the connection.
 //!
-//! Every step may be repeated, and a crash between any two of them leaves a connection that the sweeper takes up again.
+//! Every step can be repeated, and a crash between any two steps leaves a connection that the sweep picks up again.
 
 mod queues;
 mod recovery;
 mod replace;
+mod save;
 mod sweep;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use larder::clock::Clock;
 pub use larder::connection::Trigger;
 use larder::connection::{
-    Connection, ConnectionKey, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome, is_statement,
+    Connection, ConnectionKey, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome,
 };
 use larder::credentials::Credentials;
 use larder::dynamodb::{Connections, Expect, Write};
@@ -29,71 +30,65 @@ use larder::error::{Error, log_cause};
 use larder::follow_up::FollowUp;
 use larder::isolation::caught;
 use larder::metrics::{Metrics, RefreshMetrics};
-use larder::random::{self, Rng};
+use larder::random::Rng;
 use larder::record;
 use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::vault::Vault;
 pub use queues::{Message, RecoveryQueue, RefreshQueue};
-use recovery::Renewed;
 pub use recovery::{Recovery, Unsaved};
-use serde_json::{Map, Value};
 pub use sweep::{Beginning, Slots};
 use time::OffsetDateTime;
-use tokio::time::Instant;
 
 use crate::connector_setup::ConnectorSetup;
 use crate::provider::{ConnectorContext, ObtainedCredentials, Provider, ProviderError, Renewal};
 
-/// From taking the lease to sending the request. Whoever is slower gives the lease up unused.
+/// The time from taking the lease to sending the request. A slower refresh gives its lease up unused.
 const PREPARATION: Duration = Duration::from_secs(10);
-/// Longer than preparation, deadline and skew together: nobody takes a lease whose holder may still send.
+/// The duration of a lease. It covers preparation, deadline and clock skew, so a lease cannot be taken over while its holder
+/// may still send a request.
 pub const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(Lease::CLOCK_SKEW);
-/// How long the table is waited for before something else is done.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two tries to save a result whose lease has gone to another, or that neither the table nor the queue takes.
-const LATE_RETRY: Duration = Duration::from_secs(1);
 
 /// Refreshes connections.
 pub struct Refresher {
     /// The connections.
     pub connections: Connections,
-    /// Opens and seals them.
+    /// Opens and seals their contents.
     pub vault: Vault,
-    /// Their integrations and connectors.
+    /// Loads their integrations and connectors.
     pub connector_setup: Arc<ConnectorSetup>,
-    /// Speaks to the providers.
+    /// Calls the providers.
     pub provider: Provider,
-    /// Arms the next refresh, and tells of connections that end or come back.
+    /// Schedules the next refresh and publishes events.
     pub follow_up: FollowUp,
-    /// Where the sweeper puts what is due, if it does not refresh by itself.
+    /// The queue for due connections; without one, the sweep refreshes them itself.
     pub queue: Option<RefreshQueue>,
-    /// Where results go that cannot be saved, if there is such a queue.
+    /// The queue for results that cannot be saved, if there is one.
     pub recovery: Option<RecoveryQueue>,
-    /// The time.
+    /// The time source.
     pub clock: Arc<dyn Clock>,
-    /// Lease tokens and jitter.
+    /// The source of lease tokens and jitter.
     pub rng: Arc<dyn Rng>,
-    /// How long a dead credential is still tried (`REFRESH_GIVE_UP`).
+    /// How long to keep trying after the credentials have expired (`REFRESH_GIVE_UP`).
     pub give_up: Duration,
-    /// Hear of every refresh and every sweep.
+    /// Measures every refresh and every sweep.
     pub metrics: Metrics,
-    /// How many refreshes the sweeps have at once.
+    /// Limits how many refreshes the sweeps run at once.
     pub slots: Slots,
 }
 
-/// What is needed to ask a provider.
-struct Prepared {
+/// Everything that a request to the provider needs.
+struct PreparedRefresh {
     auth: Arc<ConnectorContext>,
     renewal: Renewal,
     credentials: Credentials,
 }
 
 impl Refresher {
-    /// Refreshes one connection, if nobody else does and it is time. `version` is the version that was seen when the
-    /// refresh was asked for; if the connection has changed since, nothing is done.
+    /// Refreshes one connection if it is due and no other refresh is running. `version` is the version that the caller
+    /// saw; if the connection has changed since, nothing happens.
     ///
     /// # Errors
-    /// When something that Larder stands on fails. An answer of the provider is not an error but a [`RefreshOutcome`].
+    /// When one of Larder's own dependencies fails. A provider's failure is not an error but a [`RefreshOutcome`].
     pub async fn refresh(
         &self,
         key: &ConnectionKey,
@@ -101,7 +96,7 @@ impl Refresher {
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
         let started_at = self.clock.now();
-        // Boxed: it is large, and the stack of a thread is not.
+        // Boxed because the future is large and a thread's stack is small.
         let attempt = Box::pin(self.attempt(key, version, trigger));
         let (outcome, record) = record::recorded(attempt).await;
         let measured = RefreshMetrics {
@@ -121,16 +116,17 @@ impl Refresher {
         outcome
     }
 
+    /// Makes one attempt: load, next step, prepare, lease, ask, save.
     async fn attempt(
         &self,
         key: &ConnectionKey,
         version: Option<u64>,
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
-        // Load the row as it is: an event or an index says only what was so when it was written.
+        // Load the row, because an event or an index entry may be out of date.
         let Some(connection) = self.connections.get(key).await? else { return Ok(RefreshOutcome::Gone) };
         record::note(|record| record.expires_at = connection.expiry.map(|expiry| expiry.at));
-        // Decide the next step before anything is opened, since many ask and one is to refresh.
+        // Decide the next step before doing anything costly: of many callers, only one gets to refresh.
         let now = self.clock.now();
         match connection.next_step(version, trigger, self.recovery.is_some(), now) {
             NextStep::Ask => {}
@@ -141,7 +137,8 @@ impl Refresher {
             NextStep::TooSoon => return Ok(RefreshOutcome::TooSoon),
             NextStep::WaitForRecovery => return self.wait_for_recovery(&connection, now).await,
         }
-        // Prepare all that can fail before the lease, so that the time of the lease is the provider's.
+        // Prepare before taking the lease: a failure here leaves nothing to release, and the lease's time is left for the
+        // provider.
         let mut contents = self.vault.open(&connection).await?;
         let prepared = match self.prepare(&connection, &mut contents).await? {
             Ok(prepared) => prepared,
@@ -150,41 +147,42 @@ impl Refresher {
                 return self.save_failure(connection, &failure, expect).await;
             }
         };
-        // Take the lease, for only one may spend the refresh token.
+        // Take the lease, because many providers accept a refresh token only once.
         let Some((connection, lease)) = self.take_lease(connection, now).await? else {
             return Ok(RefreshOutcome::Busy);
         };
-        // Ask once: a second request may find the token used up.
+        // Ask without retrying, because the first request may have used up the refresh token.
         let obtained = match self.ask(&connection, &prepared).await {
             Ok(obtained) => obtained,
             Err(failure) => return self.save_failure(connection, &failure, Expect::Lease(&lease)).await,
         };
-        // Save the answer under the lease, at once: this is the only copy.
+        // Save at once, while holding the lease: the old token may be dead, and this is the only copy of the new one.
         self.save(connection, contents, prepared.credentials, obtained, &lease).await
     }
 
-    /// Credentials that cannot be refreshed need a reconnect once they are dead.
+    /// Flags a connection for a reconnect because its credentials have expired and cannot be refreshed.
     async fn flag_as_dead(&self, connection: Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
-        let message = "the access token has expired and there is no refresh token; the end user must connect again";
+        let message = "the access token has expired and there is no refresh token; the end user must reconnect";
         let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));
         let expect = Expect::Unleased(connection.version, now);
         self.save_failure(connection, &failure, expect).await
     }
 
-    /// Leaves a connection to the recovery queue, unless another was first, who has it or has left it to the queue.
+    /// Leases a connection on behalf of the recovery queue, which may hold the result of a refresh whose lease ended. If
+    /// the lease is already taken, someone else is refreshing or waiting, so the outcome is the same.
     async fn wait_for_recovery(&self, connection: &Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
         let grace = recovery::grace(now, &*self.rng);
         self.connections.lease(connection, &grace, now).await.map(drop)?;
         Ok(RefreshOutcome::Busy)
     }
 
-    /// What is needed to ask the provider, with the credentials out of the contents. The inner error is a fault in the
-    /// set-up, which counts as a failed attempt.
+    /// Prepares the request to the provider, taking the credentials out of the contents. The inner error is a fault in the
+    /// setup, which counts as a failed attempt.
     async fn prepare(
         &self,
         connection: &Connection,
         contents: &mut Contents,
-    ) -> Result<Result<Prepared, Failure>, Error> {
+    ) -> Result<Result<PreparedRefresh, Failure>, Error> {
         let set_up = caught(self.set_up(connection, contents)).await;
         let set_up = set_up.unwrap_or_else(|panicked| Ok(Err(Failure::of_set_up(panicked.to_string(), None))));
         let (auth, renewal) = match set_up? {
@@ -193,22 +191,23 @@ impl Refresher {
         };
         let id = &connection.key.id;
         let Some(credentials) = contents.credentials.take() else {
-            return Err(Error::not_found(format!("the credential store has none of the connection `{id}`")));
+            return Err(Error::not_found(format!("the credential store has no credentials for the connection `{id}`")));
         };
         if credentials.as_json().len() > self.vault.max_bytes() {
             return Err(Error::too_large(format!(
                 "the credentials of the connection `{id}` are too large for the store"
             )));
         }
-        Ok(Ok(Prepared { auth, renewal, credentials }))
+        Ok(Ok(PreparedRefresh { auth, renewal, credentials }))
     }
 
+    /// Loads the connector and decides how it refreshes. The inner error is a fault in the setup.
     async fn set_up(
         &self,
         connection: &Connection,
         contents: &Contents,
     ) -> Result<Result<(Arc<ConnectorContext>, Renewal), Failure>, Error> {
-        // Nothing but the table is to be needed between the provider's answer and the save.
+        // Fetch the sealing key now, so that the save after the provider's answer needs nothing but the table.
         self.vault.sealer().prepare(&connection.key.workspace).await?;
         let auth = match self.connector_setup.auth_of(connection, contents).await {
             Ok(auth) => auth,
@@ -218,15 +217,15 @@ impl Refresher {
         Ok(match self.provider.renewal(&auth).await {
             Ok(Some(renewal)) => Ok((auth, renewal)),
             Ok(None) => {
-                let message = "the connector has no way to refresh these credentials any more; check the integration";
+                let message = "the connector can no longer refresh these credentials; check the integration";
                 Err(Failure::of_set_up(message, None))
             }
             Err(error) => Err(error.into_failure()),
         })
     }
 
-    /// Takes the lease of a connection that was read at `now`. `None` if another has it, or if it might end before the
-    /// provider has answered.
+    /// Takes the lease of a connection that was loaded at `now`. Returns `None` if someone else holds it, or if so much time
+    /// has passed that it might expire before the provider answers.
     async fn take_lease(
         &self,
         mut connection: Connection,
@@ -238,182 +237,28 @@ impl Refresher {
         }
         connection.last_attempt_at = Some(now);
         if self.clock.now() > now + PREPARATION {
-            // Nothing was sent: the next attempt need not wait for the end of this lease, nor explain it.
+            // Nothing was sent, so the next attempt need not wait for this lease or suspect a lost answer.
             if let Err(error) = self.connections.release(&connection, &lease).await {
-                log_cause("the database; a lease was not given back, and ends by itself", &error);
+                log_cause("the database; a lease was not released and will expire", &error);
             }
             return Ok(None);
         }
         Ok(Some((connection, lease)))
     }
 
-    /// Asks the provider. The error is what its failure means for the connection.
-    async fn ask(&self, connection: &Connection, prepared: &Prepared) -> Result<ObtainedCredentials, Failure> {
-        let Prepared { auth, renewal, credentials } = prepared;
+    /// Asks the provider for new credentials. The error says what its failure means for the connection.
+    async fn ask(&self, connection: &Connection, prepared: &PreparedRefresh) -> Result<ObtainedCredentials, Failure> {
+        let PreparedRefresh { auth, renewal, credentials } = prepared;
         let credentials = credentials.to_value();
         let asking = caught(self.provider.refresh(auth, renewal, &credentials, connection.expiry));
         let obtained = asking.await.unwrap_or_else(|panicked| Err(ProviderError::configuration(panicked.to_string())));
         obtained.map_err(|error| {
             let failure = error.into_failure();
-            // A lease that is over was not ended by its holder.
+            // Earlier attempts that failed, or whose lease expired unreleased, may have used up the refresh token.
             let follows_others = connection.lease.is_some() || connection.retry_attempts > 0;
             if follows_others { failure.after_others() } else { failure }
         })
     }
-
-    /// Saves what the provider gave instead of the credentials that were refreshed.
-    async fn save(
-        &self,
-        seen: Connection,
-        contents: Contents,
-        replaced: Credentials,
-        obtained: ObtainedCredentials,
-        lease: &Lease,
-    ) -> Result<RefreshOutcome, Error> {
-        let Some(fresh) = self.merged(&contents, &replaced, &obtained.credentials) else {
-            let message = "what the refresh returned is too large to be stored; the connector should return less";
-            let failure = Failure::of_set_up(message, None);
-            return self.save_failure(seen, &failure, Expect::Lease(lease)).await;
-        };
-        let renewed = Renewed::new(fresh, &replaced, &obtained, self.clock.now());
-        let is_dead = obtained.is_dead;
-        // Many refreshes run at once, and the largest answers are large.
-        drop((replaced, obtained));
-        let outcome = self.save_renewed(&seen, contents, &renewed, lease).await?;
-        if outcome == RefreshOutcome::Refreshed && is_dead {
-            return self.note_dead(&seen).await;
-        }
-        Ok(outcome)
-    }
-
-    /// The credentials with their changes, or with the new tokens alone if all of it is too large to be stored: better
-    /// these than nothing. `None` if the tokens are too large, too.
-    fn merged(
-        &self,
-        contents: &Contents,
-        credentials: &Credentials,
-        changes: &Map<String, Value>,
-    ) -> Option<Credentials> {
-        let fits = |merged: &Credentials| self.vault.fits(contents, merged);
-        let all = credentials.merged(changes);
-        if fits(&all) {
-            return Some(all);
-        }
-        Some(credentials.merged(&only_tokens(changes))).filter(fits)
-    }
-
-    /// Notes a refresh that failed although what it brought is saved.
-    async fn note_dead(&self, seen: &Connection) -> Result<RefreshOutcome, Error> {
-        let stored = self.connections.get(&seen.key).await?;
-        let Some(mut connection) = stored else { return Ok(RefreshOutcome::Gone) };
-        connection.failing_since = seen.failing_since;
-        let failure = Failure::Transient { problem: Problem::new(None, ObtainedCredentials::DEAD), retry_after: None };
-        let expect = Expect::Unleased(connection.version, self.clock.now());
-        self.save_failure(connection, &failure, expect).await
-    }
-
-    async fn save_failure(
-        &self,
-        mut connection: Connection,
-        failure: &Failure,
-        expect: Expect<'_>,
-    ) -> Result<RefreshOutcome, Error> {
-        let (now, before) = (self.clock.now(), connection.state);
-        connection.last_attempt_at = Some(now);
-        connection.apply_failure(failure, now, random::fraction(&*self.rng), self.give_up);
-        tracing::warn!(
-            workspace = connection.key.workspace,
-            connection = connection.key.id,
-            state = ?connection.state,
-            attempts = connection.retry_attempts,
-            problem = failure.problem().message,
-            "a refresh failed"
-        );
-        let prepared = self.vault.prepare_unchanged(connection.clone());
-        if persist(PATIENCE, || self.vault.write(&prepared, expect)).await? == Write::Conflict {
-            return Ok(RefreshOutcome::Stale);
-        }
-        self.follow_up.written(Some(before), &connection).await;
-        Ok(RefreshOutcome::Failed)
-    }
-
-    /// Saves what the provider gave, which is the only copy: in the table, or else on the recovery queue, whichever takes it
-    /// first.
-    async fn save_renewed(
-        &self,
-        seen: &Connection,
-        mut contents: Contents,
-        renewed: &Renewed,
-        lease: &Lease,
-    ) -> Result<RefreshOutcome, Error> {
-        let mut connection = seen.clone();
-        renewed.apply(&mut connection, &mut contents);
-        let prepared = persist(LEASE, || self.vault.prepare(connection.clone(), &contents)).await?;
-        let patience = if self.recovery.is_some() { PATIENCE } else { LEASE };
-        let written = persist(patience, || self.vault.write(&prepared, Expect::Lease(lease))).await;
-        if let Ok(Write::Done) = written {
-            self.follow_up.written(Some(seen.state), &connection).await;
-            return Ok(RefreshOutcome::Refreshed);
-        }
-        let unsaved = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await?;
-        let tried = match written {
-            // The lease has gone to another. Whoever saved newer credentials wins; where nobody did, ours are the newest.
-            Ok(Write::Done | Write::Conflict) => self.recover(&unsaved).await,
-            Err(error) => Err(error),
-        };
-        self.save_late(&unsaved, tried).await
-    }
-
-    /// Saves what could not be saved at once. `tried` is what came of that.
-    async fn save_late(&self, unsaved: &Unsaved, mut tried: Result<Recovery, Error>) -> Result<RefreshOutcome, Error> {
-        let begun = Instant::now();
-        loop {
-            match &tried {
-                Ok(Recovery::Saved) => return Ok(RefreshOutcome::Refreshed),
-                Ok(Recovery::Superseded) => return Ok(RefreshOutcome::Stale),
-                Ok(Recovery::Busy) => {}
-                Err(error) if error.is_transient() => {}
-                Err(_) => return tried.map(|_| RefreshOutcome::Stale),
-            }
-            if self.leave_to_recovery(unsaved).await {
-                return Ok(RefreshOutcome::Recovering);
-            }
-            if begun.elapsed() >= LEASE {
-                return tried.map(|_| RefreshOutcome::Stale);
-            }
-            tokio::time::sleep(LATE_RETRY).await;
-            tried = self.recover(unsaved).await;
-        }
-    }
-
-    async fn leave_to_recovery(&self, unsaved: &Unsaved) -> bool {
-        let Some(queue) = &self.recovery else { return false };
-        queue.add(unsaved.clone()).await.inspect_err(|error| log_cause("the recovery queue", error)).is_ok()
-    }
-}
-
-/// Does it again and again for a while, so long as something that Larder stands on fails.
-async fn persist<T, F: Future<Output = Result<T, Error>>>(
-    patience: Duration,
-    mut work: impl FnMut() -> F,
-) -> Result<T, Error> {
-    let (begun, mut pause) = (Instant::now(), Duration::from_millis(100));
-    loop {
-        let error = match work().await {
-            Err(error) if error.is_transient() && begun.elapsed() < patience => error,
-            result => return result,
-        };
-        tracing::warn!(%error, "a connection could not be saved yet");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(3));
-    }
-}
-
-/// The members without which a connection could not go on.
-fn only_tokens(changes: &Map<String, Value>) -> Map<String, Value> {
-    let tokens = ["access_token", "accessToken", "refresh_token", "refreshToken", "token_type", "tokenType"];
-    let is_kept = |name: &str| tokens.contains(&name) || is_statement(name);
-    changes.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[async_trait::async_trait]

@@ -1,12 +1,10 @@
-//! The queues of refreshes that are due, and of results that could not be saved.
+//! The queue of due refreshes, and the recovery queue for results that could not be saved.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::{StreamExt as _, TryStreamExt as _};
+use larder::digest::sha256_base64url;
 use larder::dynamodb::Due;
 use larder::queue::{BATCH, GroupedMessage, Queue, QueueError};
 use larder::refresh::RefreshEvent;
@@ -14,39 +12,39 @@ use serde::{Deserialize, Serialize};
 
 use super::Unsaved;
 
-/// The content of a message. The one with more members comes first: serde takes the first that fits.
+/// The body of a message. The variant with more members comes first because serde takes the first that matches.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Message {
-    /// A result to save.
+    /// Save a result.
     Recover(Unsaved),
-    /// A connection to refresh.
+    /// Refresh a connection.
     Refresh(RefreshEvent),
 }
 
-/// Connections that are due, for `REFRESH_SCHEDULER=sweep`: a FIFO queue (`REFRESH_QUEUE_URL`).
+/// The FIFO queue of due connections, for `REFRESH_SCHEDULER=sweep` (`REFRESH_QUEUE_URL`).
 ///
-/// Each connection is a message group, so that no two consumers work on one; and what is added twice within five minutes is
-/// delivered once, so that the sweeper may add what is still waiting.
+/// Each connection is a message group, so two consumers never work on the same one. SQS drops duplicates for five minutes,
+/// so the sweep may add connections that are still waiting.
 #[derive(Clone)]
 pub struct RefreshQueue(Arc<dyn Queue>);
 
 impl RefreshQueue {
-    /// How many batches are on their way at once.
+    /// How many batches are sent at once.
     const CONCURRENCY: usize = 8;
-    /// How soon a connection comes again that could not be refreshed yet. For five minutes the sweeper's next messages are
-    /// repetitions of this one.
+    /// How soon a connection that could not be refreshed yet is redelivered. The sweep cannot do it sooner: for five minutes
+    /// its messages are dropped as duplicates of this one.
     const RETRY: Duration = Duration::from_secs(30);
 
-    /// Refreshes on this queue.
+    /// Uses `queue` for due connections.
     pub fn new(queue: Arc<dyn Queue>) -> Self {
         Self(queue)
     }
 
-    /// Adds connections, in no order.
+    /// Adds connections in no particular order.
     ///
     /// # Errors
-    /// When the queue does not take all of them; some may be in it then.
+    /// When the queue does not accept all of them; some may have been added.
     pub async fn add(&self, due: &[Due]) -> Result<(), QueueError> {
         let batches: Vec<_> = due.chunks(BATCH).map(|batch| self.add_batch(batch)).collect();
         futures::stream::iter(batches).buffer_unordered(Self::CONCURRENCY).try_collect().await
@@ -64,58 +62,55 @@ impl RefreshQueue {
         self.0.send_batch(messages.collect::<Result<_, _>>()?).await
     }
 
-    /// Has a connection that could not be refreshed yet delivered again soon.
+    /// Has a connection that could not be refreshed yet redelivered soon.
     ///
     /// # Errors
-    /// When the queue fails; then the message comes later.
+    /// When the queue fails; the message is then redelivered later.
     pub async fn retry_soon(&self, receipt_handle: &str) -> Result<(), QueueError> {
         self.0.hide(receipt_handle, Self::RETRY).await
     }
 }
 
-/// Results that could not be saved (`RECOVERY_QUEUE_URL`).
+/// The queue of results that could not be saved (`RECOVERY_QUEUE_URL`).
 #[derive(Clone)]
 pub struct RecoveryQueue(Arc<dyn Queue>);
 
 impl RecoveryQueue {
-    /// How soon a result that could not be saved is tried again: several times within [`Unsaved::GRACE`].
+    /// How soon saving a result is retried: several times within [`Unsaved::GRACE`].
     const RETRY: Duration = Duration::from_secs(15);
 
-    /// Results on this queue.
+    /// Uses `queue` for unsaved results.
     pub fn new(queue: Arc<dyn Queue>) -> Self {
         Self(queue)
     }
 
-    /// Adds a result. A message holds more than the largest one.
+    /// Adds a result. Even the largest one fits into a message.
     ///
     /// # Errors
-    /// When the queue does not take it.
+    /// When the queue does not accept it.
     pub async fn add(&self, unsaved: Unsaved) -> Result<(), QueueError> {
         let body = serde_json::to_string(&Message::Recover(unsaved)).map_err(QueueError::sqs)?;
         self.0.send(body).await
     }
 
-    /// Has a message that could not be handled delivered again soon, not only when its consumer would have timed out.
+    /// Has a message that could not be handled redelivered soon instead of after the visibility timeout.
     ///
     /// # Errors
-    /// When the queue fails; then the message comes later.
+    /// When the queue fails; the message is then redelivered later.
     pub async fn retry_soon(&self, receipt_handle: &str) -> Result<(), QueueError> {
         self.0.hide(receipt_handle, Self::RETRY).await
     }
 }
 
+/// Returns the message group of a connection. It is a digest because SQS limits the characters and the length of ids, and
+/// connection ids may hold anything.
 fn group_id(due: &Due) -> String {
-    digest_of(&due.key.to_string())
+    sha256_base64url(due.key.to_string())
 }
 
-/// One for each time that a connection is due.
+/// Returns an id that changes each time the connection becomes due again.
 fn deduplication_id(due: &Due) -> String {
-    digest_of(&format!("{}#{}", due.key, due.at))
-}
-
-/// SQS allows few characters and 128 of them in ids, connections have any.
-fn digest_of(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+    sha256_base64url(format!("{}#{}", due.key, due.at))
 }
 
 #[cfg(all(test, feature = "aws"))]
@@ -140,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_due_is_added_ten_at_a_time_each_connection_in_its_group() {
+    async fn due_connections_are_sent_in_batches_of_ten_each_in_its_own_group() {
         let send = mock!(Client::send_message_batch)
             .match_requests(|request| {
                 let entries = request.entries();
@@ -156,12 +151,12 @@ mod tests {
             .then_output(|| output().build().expect("an output"));
         let client = mock_client!(aws_sdk_sqs, RuleMode::MatchAny, [&send]);
         let queue = RefreshQueue::new(Arc::new(SqsQueue::new(client, "queue.fifo")));
-        queue.add(&due(23)).await.expect("is added");
+        queue.add(&due(23)).await.expect("the queue accepts them");
         assert_eq!(send.num_calls(), 3);
     }
 
     #[tokio::test]
-    async fn a_message_that_is_refused_is_an_error() {
+    async fn a_rejected_message_is_an_error() {
         let send = mock!(Client::send_message_batch).then_output(|| {
             let failed = BatchResultErrorEntry::builder().id("0").code("InternalError").sender_fault(false).build();
             output().failed(failed.expect("an entry")).build().expect("an output")
@@ -172,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_due_time_is_the_same_message_and_a_later_one_is_not() {
+    fn only_a_later_due_time_makes_a_new_message() {
         let (first, again) = (&due(1)[0], &due(2)[0]);
         let later = &Due { at: first.at + 1, ..first.clone() };
         assert_eq!(deduplication_id(first), deduplication_id(again));

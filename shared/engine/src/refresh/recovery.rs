@@ -1,17 +1,17 @@
-//! What a provider gave and the table did not take: sealed, put on a queue, and saved from there.
+//! Recovering the results of refreshes that the table did not accept: they are sealed, queued, and saved from the queue.
 //!
-//! A provider that rotates refresh tokens has forgotten the old one by then, so the result is the only copy. Until it is
-//! saved, nobody should ask the provider with the old token: the lease of whoever got the result keeps others away, and
-//! after that one grace period.
+//! A provider that rotates refresh tokens has already invalidated the old one, so the result is the only copy. Until it is
+//! saved, the provider should not be asked with the old token. The lease of the refresh that got the result prevents that,
+//! and after it one grace period.
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use larder::clock::{from_milliseconds, milliseconds};
 use larder::connection::{Connection, ConnectionKey, Contents, Expiry, Lease, LeaseHolder};
 use larder::credentials::{Credentials, refresh_token};
+use larder::digest::sha256_base64url;
 use larder::dynamodb::{Expect, Write};
 use larder::error::Error;
 use larder::random::Rng;
@@ -22,27 +22,27 @@ use time::OffsetDateTime;
 use super::Refresher;
 use crate::provider::ObtainedCredentials;
 
-/// What a provider gave.
+/// The result of a refresh.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Renewed {
     credentials: Credentials,
-    /// A digest of the credentials that were refreshed.
+    /// The digest of the credentials that were refreshed.
     replaces: String,
-    /// When the access token was asked for, and when it dies.
+    /// When the access token was requested and when it expires, in milliseconds since 1970.
     life: Option<(i64, i64)>,
-    /// Whether that token was there already.
+    /// Whether the access token is the same as before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_rest: bool,
     renews_itself: bool,
-    /// In seconds.
+    /// How long before the expiry a refresh is due, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_margin: Option<u64>,
     at: i64,
 }
 
 impl Renewed {
-    /// `credentials` are what `obtained` makes of the credentials that it `replaces`.
+    /// Creates the result. `credentials` is the outcome of merging `obtained` into the credentials that it `replaces`.
     pub(super) fn new(
         credentials: Credentials,
         replaces: &Credentials,
@@ -52,7 +52,7 @@ impl Renewed {
         let &ObtainedCredentials { expiry, renews_itself, refresh_margin, .. } = obtained;
         Self {
             credentials,
-            replaces: digest(replaces),
+            replaces: sha256_base64url(replaces.as_json()),
             life: expiry.map(|expiry| (milliseconds(expiry.from), milliseconds(expiry.at))),
             is_rest: expiry.is_some_and(|expiry| expiry.is_rest),
             renews_itself,
@@ -61,13 +61,13 @@ impl Renewed {
         }
     }
 
-    /// Whether what is stored is what was refreshed, or this already. Where credentials are outside the rows, others may be
-    /// there though the row is as it was.
+    /// Whether the stored credentials are the ones that were refreshed, or already this result. An external credential store
+    /// may hold others although the row is unchanged.
     fn follows(&self, stored: &Credentials) -> bool {
-        digest(stored) == self.replaces || stored.as_json() == self.credentials.as_json()
+        sha256_base64url(stored.as_json()) == self.replaces || stored.as_json() == self.credentials.as_json()
     }
 
-    /// Puts it into a connection and its contents.
+    /// Applies the result to a connection and its contents.
     pub(super) fn apply(&self, connection: &mut Connection, contents: &mut Contents) {
         let expiry = self.life.and_then(|(from, at)| {
             Some(Expiry { from: from_milliseconds(from)?, at: from_milliseconds(at)?, is_rest: self.is_rest })
@@ -81,7 +81,7 @@ impl Renewed {
     }
 }
 
-/// A result that waits to be saved: a message of the recovery queue.
+/// A result that waits to be saved: a message on the recovery queue.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unsaved {
@@ -90,11 +90,11 @@ pub struct Unsaved {
     pub key: ConnectionKey,
     /// The version that was refreshed.
     version: u64,
-    /// When the connection was made, in milliseconds since 1970: another of the same id is not meant.
+    /// When the connection was created, in milliseconds since 1970. It rules out a later connection with the same id.
     created_at: i64,
-    /// Whose lease it was.
+    /// The fencing token of the lease that the refresh held.
     lease_token: String,
-    /// What the provider gave, sealed, in URL-safe base64.
+    /// The sealed result, in URL-safe base64.
     sealed: String,
 }
 
@@ -104,20 +104,20 @@ impl std::fmt::Debug for Unsaved {
     }
 }
 
-/// What came of saving a result later.
+/// The outcome of saving a result later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// It is saved.
+    /// The result is saved.
     Saved,
-    /// The connection has newer credentials, or is gone: nothing is to be done.
+    /// The connection has newer credentials, or is gone: there is nothing left to do.
     Superseded,
-    /// Somebody is refreshing the connection; try again.
+    /// The connection is being refreshed; try again.
     Busy,
 }
 
 impl Unsaved {
-    /// How long a refresh whose lease ended without a result is left to the recovery queue, before the provider is asked
-    /// again.
+    /// How long a connection is left to the recovery queue after its lease has expired without a result, before the provider
+    /// is asked again.
     pub const GRACE: Duration = Duration::from_secs(90);
 
     pub(super) async fn seal(
@@ -127,7 +127,7 @@ impl Unsaved {
         renewed: &Renewed,
     ) -> Result<Self, Error> {
         let bytes = serde_json::to_vec(renewed).map_err(Error::internal)?;
-        let sealed = sealer.seal(place(&seen.key, seen.version), &bytes).await?;
+        let sealed = sealer.seal(seal_context(&seen.key, seen.version), &bytes).await?;
         Ok(Self {
             key: seen.key.clone(),
             version: seen.version,
@@ -138,50 +138,47 @@ impl Unsaved {
     }
 
     async fn open(&self, sealer: &Sealer) -> Result<Renewed, Error> {
-        let damaged = "a message of the recovery queue is damaged";
+        let damaged = "a message on the recovery queue is damaged";
         let sealed = URL_SAFE_NO_PAD.decode(&self.sealed).map_err(|_| Error::internal(damaged))?;
-        let bytes = sealer.open(place(&self.key, self.version), &sealed).await?;
+        let bytes = sealer.open(seal_context(&self.key, self.version), &sealed).await?;
         serde_json::from_slice(&bytes).map_err(|_| Error::internal(damaged))
     }
 
-    /// Whether a connection still has the credentials that were refreshed: all that happened to it since are failures.
+    /// Whether a connection still has the credentials that were refreshed: it has only failed since then.
     fn is_newest_of(&self, stored: &Connection) -> bool {
         milliseconds(stored.created_at) == self.created_at && stored.has_only_failed_since(self.version)
     }
 }
 
-fn digest(credentials: &Credentials) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, credentials.as_json().as_bytes()))
-}
-
-fn place(key: &ConnectionKey, version: u64) -> SealContext<'_> {
+fn seal_context(key: &ConnectionKey, version: u64) -> SealContext<'_> {
     SealContext::of("refreshed", key, version)
 }
 
-/// The lease that leaves a connection to the recovery queue for a while.
+/// Creates the lease that leaves a connection to the recovery queue for a while.
 pub(super) fn grace(now: OffsetDateTime, rng: &dyn Rng) -> Lease {
     Lease::new(LeaseHolder::RecoveryQueue, now + Unsaved::GRACE, rng)
 }
 
 impl Refresher {
-    /// Saves a result that could not be saved when it came. Saving it twice is the same as once.
+    /// Saves a result that could not be saved right after the refresh. Doing so twice has the same effect as once.
     ///
     /// # Errors
-    /// When something that Larder stands on fails; the result must be kept then.
+    /// When one of Larder's own dependencies fails; the result must then be kept.
     pub async fn recover(&self, unsaved: &Unsaved) -> Result<Recovery, Error> {
+        // Keep newer credentials, which came from a later refresh, a reconnect or your application.
         let stored = self.connections.get(&unsaved.key).await?;
         let Some(mut connection) = stored.filter(|stored| unsaved.is_newest_of(stored)) else {
             return Ok(Recovery::Superseded);
         };
         let now = self.clock.now();
-        // Nobody asks the provider while this is tried, nor before it is tried again.
+        // Hold a lease, so that the provider is asked neither during this attempt nor before the next one.
         let lease = match connection.lease.clone().filter(|lease| lease.until > now) {
             Some(lease) if lease.token == unsaved.lease_token => Some(lease),
             Some(lease) if lease.holder == LeaseHolder::RecoveryQueue => {
                 let lease = Lease { until: now + Unsaved::GRACE, ..lease };
                 self.connections.prolong(&connection, &lease).await?.then_some(lease)
             }
-            // The provider is being asked with the token that was refreshed: if that fails, this is saved after it.
+            // The provider is being asked with the old token. If that fails, this result is saved afterwards.
             Some(_) => None,
             None => {
                 let lease = grace(now, &*self.rng);
@@ -191,17 +188,19 @@ impl Refresher {
         let Some(lease) = lease else { return Ok(Recovery::Busy) };
         let renewed = unsaved.open(self.vault.sealer()).await?;
         let mut contents = self.vault.open(&connection).await?;
+        // An external store may have newer credentials although the row is unchanged.
         if contents.credentials.as_ref().is_some_and(|stored| !renewed.follows(stored)) {
             self.connections.release(&connection, &lease).await?;
             return Ok(Recovery::Superseded);
         }
+        // Save as the refresh would have, with the time of its answer.
         let before = connection.state;
         renewed.apply(&mut connection, &mut contents);
         if self.vault.save(&connection, &contents, Expect::Lease(&lease)).await? == Write::Conflict {
             return Ok(Recovery::Busy);
         }
         let ConnectionKey { workspace, id } = &connection.key;
-        tracing::info!(workspace, connection = id, "a result was saved late");
+        tracing::info!(workspace, connection = id, "the result of a refresh was saved late");
         self.follow_up.written(Some(before), &connection).await;
         Ok(Recovery::Saved)
     }

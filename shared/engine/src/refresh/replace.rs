@@ -1,4 +1,4 @@
-//! Testing credentials that a caller brings for a connection of an integration, and storing what passed.
+//! Replaces the credentials of an integration's connection with ones that a caller supplies, after testing them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use larder::refresh::{ReplaceCredentials, ReplaceEvent, Replaced};
 
 use super::Refresher;
 
-/// How long the test may take: API Gateway gives up on everything after 30 seconds.
+/// How long the test may take; API Gateway gives up on any request after 30 seconds.
 const TEST: Duration = Duration::from_secs(20);
 
 #[async_trait]
@@ -31,20 +31,23 @@ impl ReplaceCredentials for Refresher {
 
 impl Refresher {
     async fn test_and_store(&self, event: &ReplaceEvent) -> Result<Replaced, Error> {
+        // Replace only the version that the caller saw.
         let stored = self.connections.get(&event.key).await?;
         let Some(connection) = stored.filter(|stored| stored.version == event.version) else {
             return Ok(Replaced::Stale);
         };
         let credentials = self.vault.open_candidate(&connection, event).await?;
+        // Run the connector's own test, as when connecting.
         let entered = self.vault.open_to_replace(&connection).await?;
         let auth = self.connector_setup.auth_of(&connection, &entered).await?;
         match tokio::time::timeout(TEST, self.provider.test(&auth, &credentials, None)).await {
             Ok(passed) => passed?,
             Err(_) => {
-                let message = format!("the test of the credentials took longer than {} s", TEST.as_secs());
+                let message = format!("testing the credentials took longer than {} s", TEST.as_secs());
                 return Err(Error::connection_unavailable(message, Duration::from_secs(60)));
             }
         }
+        // Store only if the version is still the same, because the test took time.
         let (before, expect) = (connection.state, Expect::Version(connection.version));
         let now = self.clock.now();
         match self.vault.replace(connection, entered, Some(credentials), expect, now, &*self.rng).await? {

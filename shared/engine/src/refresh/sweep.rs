@@ -1,4 +1,4 @@
-//! Refreshing everything that is overdue, here or through a queue.
+//! The sweep: refreshes everything that is overdue, in this process or through the refresh queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{RefreshQueue, Refresher, Trigger};
 
-/// How many connections are read at once from a shard.
+/// How many connections a query reads from a shard.
 const PAGE: i32 = 100;
-/// A sweep begins nothing after this time: the next one begins after a minute.
+/// How long a sweep starts refreshes. The next sweep starts after a minute.
 const TIME: Duration = Duration::from_secs(50);
-/// What could not even be tried must not stand in the way of the others.
+/// How long to postpone a connection that could not even be tried, so that it does not hold up the others.
 const POSTPONE: Duration = Duration::from_mins(5);
 
-/// A sweep holds it until it has begun everything that is due.
+/// A guard that a sweep holds until it has started everything that is due.
 pub type Beginning = mpsc::Sender<()>;
 
-/// Shared by the sweeps of a process: each of their refreshes holds a slot.
+/// The refresh slots that the sweeps of a process share. Each refresh holds one.
 pub struct Slots(Arc<Semaphore>);
 
 type Slot = OwnedSemaphorePermit;
@@ -46,20 +46,22 @@ impl Default for Slots {
 }
 
 impl Refresher {
-    /// Refreshes everything that has been overdue for longer than `grace`, which leaves schedules the time to fire; or puts
-    /// it on the queue of refreshes, if there is one.
+    /// Refreshes everything that has been overdue for longer than `grace`, which gives schedules time to fire, or puts it on
+    /// the refresh queue if there is one.
     ///
-    /// When all of it has begun, `beginning` is dropped: only slow ones are waited for then, and another sweep may start.
+    /// `beginning` is dropped once every refresh has started. From then on the sweep only waits for slow ones, and another
+    /// sweep may start.
     ///
     /// # Errors
-    /// When the table cannot be queried, or the queue does not take what is due. What happens to single connections is
-    /// counted in the report.
+    /// When the table cannot be queried or the queue does not accept the connections. Failures of single connections are
+    /// counted in the report instead.
     pub async fn sweep(self: &Arc<Self>, grace: Duration, beginning: Option<Beginning>) -> Result<SweepReport, Error> {
         let now = self.clock.now();
         let shards: Vec<_> =
             (0..DUE_SHARDS).map(|shard| self.sweep_shard(shard, now, grace, beginning.clone())).collect();
         drop(beginning);
-        // One that cannot be read must not end the refreshes of the others, which may hold what nobody else has.
+        // Join all: a shard that cannot be read must not cancel the others' refreshes, which may hold the only copy of a
+        // result.
         let shards = futures::future::join_all(shards).await;
         let report = shards.into_iter().try_fold(SweepReport::default(), |sum, shard| Ok::<_, Error>(sum + shard?))?;
         self.metrics.sweep(now, Duration::from_millis(report.lag_ms));
@@ -67,7 +69,7 @@ impl Refresher {
         Ok(report)
     }
 
-    /// Waits until no sweep of this process refreshes anything any more.
+    /// Waits until no sweep of this process is refreshing anything.
     pub async fn idle(&self) {
         drop(self.slots.0.acquire_many(Slots::COUNT as u32).await);
     }
@@ -89,7 +91,7 @@ impl Refresher {
         Ok(SweepReport { lag_ms: u64::try_from(lag).unwrap_or_default(), ..report })
     }
 
-    /// Pages of what is overdue in a shard, the longest overdue first.
+    /// Returns pages of a shard's overdue connections, the longest overdue first.
     fn overdue(
         &self,
         shard: u8,
@@ -106,7 +108,7 @@ impl Refresher {
         pages.boxed()
     }
 
-    /// Gives also when the first of them was due.
+    /// Refreshes the connections in `pages`. Also returns when the first of them was due.
     async fn refresh_all(
         self: &Arc<Self>,
         pages: BoxStream<'_, Result<Vec<Due>, Error>>,
@@ -115,7 +117,7 @@ impl Refresher {
     ) -> Result<(SweepReport, Option<i64>), Error> {
         let overdue = pages.map_ok(|page| stream::iter(page).map(Ok::<_, Error>)).try_flatten().boxed();
         let slots = stream::unfold((overdue, beginning), |(mut overdue, beginning)| async move {
-            // The last has its slot: this ends the stream, and `beginning` with it.
+            // After the last connection has its slot, this ends the stream and drops `beginning`.
             let due = overdue.next().await?;
             Some(((due, self.slots.take().await), (overdue, beginning)))
         });
@@ -128,7 +130,7 @@ impl Refresher {
         while let Some(refresh) = refreshes.next().await {
             let (at, outcome) = match refresh {
                 Ok(refresh) => refresh,
-                // Others go on, and hold what nobody else has.
+                // Let the other refreshes finish: they may hold the only copy of a result.
                 Err(error) => {
                     unread = Some(error);
                     continue;
@@ -145,7 +147,7 @@ impl Refresher {
         unread.map_or(Ok((report, first_at)), Err)
     }
 
-    /// Refreshes a connection if it is not too late to begin.
+    /// Refreshes a connection unless the sweep's time is over.
     async fn refresh_until(
         self: &Arc<Self>,
         due: Due,
@@ -158,12 +160,12 @@ impl Refresher {
         let (refresher, key) = (Arc::clone(self), due.key);
         let refreshing = async move {
             let _slot = slot;
-            // None of the many belongs into the line of the sweep; the metrics tell of each.
+            // Keep single refreshes out of the sweep's own log record; the metrics have them.
             let (outcome, _) = recorded(refresher.refresh(&key, None, Trigger::Due)).await;
             if outcome.is_err() {
                 let now = refresher.clock.now();
                 if let Err(error) = refresher.connections.postpone(&key, now, now + POSTPONE).await {
-                    log_cause("the database; a connection that cannot be refreshed was not postponed", &error);
+                    log_cause("the database; a connection that could not be refreshed was not postponed", &error);
                 }
             }
             outcome
@@ -172,14 +174,14 @@ impl Refresher {
     }
 }
 
-/// Puts everything on the queue of refreshes. Gives also when the first of it was due.
+/// Puts everything on the refresh queue. Also returns when the first connection was due.
 async fn add_all(
     queue: &RefreshQueue,
     mut pages: BoxStream<'_, Result<Vec<Due>, Error>>,
 ) -> Result<(SweepReport, Option<i64>), Error> {
     let (mut report, mut first_at) = (SweepReport::default(), None);
     while let Some(page) = pages.try_next().await? {
-        queue.add(&page).await.map_err(|error| Error::unavailable("the queue of refreshes", &error))?;
+        queue.add(&page).await.map_err(|error| Error::unavailable("the refresh queue", &error))?;
         report = report + SweepReport { due: page.len(), queued: page.len(), ..SweepReport::default() };
         first_at = first_at.or(page.first().map(|due| due.at));
     }

@@ -130,7 +130,7 @@ pub(super) async fn the_result_reaches_an_allowed_redirect_uri(target: &Target) 
 
     for evil in ["https://evil.example/done", "https://app.example/done", "//evil.example", "javascript:alert(1)"] {
         let page = Visitor::default().get(&account.link(&[("redirectUri", evil)])).await;
-        refused(page, StatusCode::BAD_REQUEST, "is not allowed");
+        refused(page, StatusCode::BAD_REQUEST, "must be one of the `redirectUris`");
     }
 }
 

@@ -1,6 +1,6 @@
-//! One documentation of the keys: a struct whose field docs are also data.
+//! Keys documented once: a struct whose field docs are also data.
 
-/// Declares a configuration of which each field's docs are "`key`: meaning", and collects them as `KEYS`.
+/// Declares a configuration whose field docs have the form "`key`: meaning", and collects them as `KEYS`.
 macro_rules! documented {
     (
         $(#[$about:meta])*
@@ -11,7 +11,7 @@ macro_rules! documented {
         pub struct $name { $( $(#[doc = $doc])+ pub $field: $type, )+ }
 
         impl $name {
-            /// Every key and its meaning, in Markdown: for a linter, and for the table in `shared/connectors/README.md`.
+            /// The keys and their meanings in Markdown, for the linter and for the table in `shared/connectors/README.md`.
             pub const KEYS: &'static [(&'static str, &'static str)] =
                 &[$( $crate::oauth2::entry(concat!($($doc),+)), )+ $( ($key, $meaning), )*];
         }
@@ -19,7 +19,7 @@ macro_rules! documented {
 }
 pub(crate) use documented;
 
-/// Splits " `key`: meaning".
+/// Splits " `key`: meaning" into the key and the meaning.
 pub(crate) const fn entry(doc: &'static str) -> (&'static str, &'static str) {
     let (_, doc) = doc.split_at(2);
     let mut end = 0;
@@ -48,7 +48,7 @@ mod tests {
         let table = table(keys);
         assert!(
             section.map(str::trim) == Some(table.trim()),
-            "shared/connectors/README.md should have between {marker}'s markers:\n\n{table}"
+            "shared/connectors/README.md should have this between the markers of {marker}:\n\n{table}"
         );
     }
 
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_listed_once_and_fits_into_a_table() {
+    fn keys_are_unique_and_fit_into_a_table() {
         for keys in [OAuthConfig::KEYS, OAuth1Config::KEYS, RefreshRules::KEYS] {
             for (at, (key, meaning)) in keys.iter().enumerate() {
                 assert!(keys[..at].iter().all(|(other, _)| other != key), "{key}");

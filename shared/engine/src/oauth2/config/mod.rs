@@ -1,4 +1,4 @@
-//! What `getOAuthConfig` returned, checked.
+//! The OAuth configuration that `getOAuthConfig` returns, parsed and checked.
 
 mod keys;
 mod names;
@@ -14,7 +14,7 @@ pub(crate) use keys::{documented, entry};
 use larder::credentials::refresh_token;
 use larder::secret::Secret;
 pub use names::ParameterNames;
-pub(crate) use reader::{Reader, code, nowhere};
+pub(crate) use reader::{ConfigReader, code, nowhere};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -23,103 +23,109 @@ use crate::response::ErrorRules;
 documented! {
     /// An integration's OAuth2 configuration: the result of a connector's `getOAuthConfig`.
     ///
-    /// The first words of each field's docs are its key; [`OAuthConfig::KEYS`] and the table in
-    /// `shared/connectors/README.md` are made of them. Its `Debug` shows the client id and the endpoints without their
-    /// queries, nothing else.
+    /// Each field's docs start with its key. [`OAuthConfig::KEYS`] and the table in `shared/connectors/README.md` are made from
+    /// them. `Debug` shows only the client id and the endpoints without their queries.
     #[derive(Clone)]
     #[non_exhaustive]
     pub struct OAuthConfig {
         /// `clientId`: required. The client's id (RFC 6749 §2.2).
         pub client_id: String,
-        /// `clientSecret`: the client's secret. A client without one is public, and only names itself (RFC 6749 §2.1).
+        /// `clientSecret`: the client's secret. A client without one is public and only identifies itself (RFC 6749
+        /// §2.1).
         pub client_secret: Option<Secret>,
-        /// `authorizeUri`: required. Where the browser is sent; an absolute http(s) URL without user (RFC 6749 §3.1). A query
-        /// that it has is kept, and so is a fragment: a route (`#/authorize`, `#!/authorize`) gets the parameters as a query of
-        /// its own, any other stays at the end.
+        /// `authorizeUri`: required. The URL that the browser is sent to: an absolute http(s) URL without a user name
+        /// (RFC 6749 §3.1). Its query is kept, and so is its fragment: a route (`#/authorize`, `#!/authorize`) gets the
+        /// parameters in its own query, and any other fragment stays at the end.
         pub authorize_uri: Url,
-        /// `tokenUri`: required. Where codes and refresh tokens are exchanged; an absolute http(s) URL without fragment and
-        /// user (RFC 6749 §3.2).
+        /// `tokenUri`: required. The URL where codes and refresh tokens are exchanged: an absolute http(s) URL without a
+        /// fragment or user name (RFC 6749 §3.2).
         pub token_uri: Url,
-        /// `scopes`: array, or one text with spaces. None leaves `scope` out of the authorize URL (RFC 6749 §3.3).
+        /// `scopes`: array, or one string with spaces. If there are none, `scope` is omitted from the authorize URL (RFC
+        /// 6749 §3.3).
         pub scopes: Vec<String>,
-        /// `scopeSeparator`: what stands between scopes in the authorize URL; one space if absent. For providers that
-        /// want commas, as RFC 6749 §3.3 does not.
+        /// `scopeSeparator`: the separator between scopes in the authorize URL; a space by default, as in RFC 6749 §3.3.
+        /// For providers that want commas.
         pub scope_separator: String,
         /// `clientAuthLocation`: `headers` (HTTP Basic), `body`, `both`, or `none` (no secret, only `client_id` in the
-        /// body), for the code and for a refresh. Absent: headers for the code, body for a refresh. For providers that
-        /// read only one of the two (RFC 6749 §2.3.1).
+        /// body), for the code exchange and the refresh. By default, headers for the code exchange and body for the
+        /// refresh. For providers that read only one of the two (RFC 6749 §2.3.1).
         pub client_auth_location: Option<ClientAuthLocation>,
-        /// `noRefreshToken`: `true`: a token response without a refresh token is fine. For providers whose tokens do not
-        /// expire, or end for good.
+        /// `noRefreshToken`: `true` accepts a token response without a refresh token. For providers whose tokens do not
+        /// expire, or cannot be refreshed.
         pub no_refresh_token: bool,
-        /// `skipPkce`: `true`: no PKCE parameters (RFC 7636). For providers that refuse parameters they do not know.
+        /// `skipPkce`: `true` omits the PKCE parameters (RFC 7636). For providers that reject unknown parameters.
         pub skip_pkce: bool,
-        /// `authorizeParameterNames`: object of a standard name and the provider's name for it, or `null` to leave the
-        /// parameter out; for `client_id`, `redirect_uri`, `response_type`, `scope` and `access_type` of the authorize
-        /// URL. For providers that say `client_key` or `app_id`.
+        /// `authorizeParameterNames`: object from standard names to the provider's names, or `null` to omit the
+        /// parameter, for `client_id`, `redirect_uri`, `response_type`, `scope` and `access_type` in the authorize URL.
+        /// For providers that use names like `client_key` or `app_id`.
         pub authorize_parameter_names: ParameterNames,
-        /// `extra`: object of parameters of the authorize URL, by the provider's names; each replaces the one of its name
-        /// or is appended. `null` removes it. Arrays are joined by spaces, objects become JSON.
+        /// `extra`: object of parameters for the authorize URL, under the provider's names. Each replaces the parameter
+        /// with its name or is appended, and `null` removes it. Arrays are joined with spaces, and objects become JSON.
         pub extra: Map<String, Value>,
-        /// `resource`: text or array: resource indicators of the authorize, token and refresh requests (RFC 8707 §2).
+        /// `resource`: string or array of resource indicators for the authorize, token and refresh requests (RFC 8707
+        /// §2).
         pub resource: Vec<String>,
-        /// `issuer`: what `iss` must be on the callback (RFC 9207 §2.4). Absent: it is not looked at.
+        /// `issuer`: the required value of `iss` in the callback (RFC 9207 §2.4). By default, `iss` is not checked.
         pub issuer: Option<String>,
-        /// `redirectUri`: a redirect URI in place of the one that the function was given, byte for byte, in both requests. For
-        /// providers that want the name here that they gave it, as eBay's RuName: the URL behind the name must be the callback.
+        /// `redirectUri`: a redirect URI to send, unchanged, in both requests instead of the one passed to the function.
+        /// For providers that expect a name that they issued, such as eBay's RuName: the URL behind the name must be the
+        /// callback.
         pub redirect_uri: Option<String>,
-        /// `codeParameter`: the callback's name of the code; `code` if absent. Where both come, this one counts. For
-        /// providers that send `auth_code` or the like.
+        /// `codeParameter`: the name of the code in the callback; `code` by default. If both are present, this one is
+        /// used. For providers that send `auth_code`, for example.
         pub code_parameter: Option<String>,
-        /// `callbackFields`: array of parameters of the callback (of its query or, with `response_mode=form_post`, of its
-        /// form) to keep in the credentials, under the members of
-        /// the token response. For providers that name the account there, as by `realmId`.
+        /// `callbackFields`: array of callback parameters (from its query or, with `response_mode=form_post`, from its
+        /// form) to keep in the credentials. Members of the token response with the same names take precedence. For
+        /// providers that identify the account there, for example with `realmId`.
         pub callback_fields: Vec<String>,
-        /// `tokenRequestFormat`: `form` (RFC 6749 appendix B, if absent), `json`, or `query`, which makes the request a
-        /// `GET` without a body; for the code and for a refresh. For providers that read nothing else.
+        /// `tokenRequestFormat`: `form` (RFC 6749 appendix B, the default), `json`, or `query`, which makes the request
+        /// a `GET` without a body, for the code exchange and the refresh. For providers that accept nothing else.
         pub token_request_format: TokenRequestFormat,
-        /// `tokenParameterNames`: as `authorizeParameterNames`, for the code exchange and the refresh: `grant_type`,
+        /// `tokenParameterNames`: like `authorizeParameterNames`, for the code exchange and the refresh: `grant_type`,
         /// `code`, `redirect_uri`, `client_id`, `client_secret`, `code_verifier`, `code_challenge_method` and
         /// `refresh_token`.
         pub token_parameter_names: ParameterNames,
-        /// `tokenExtra`: object of parameters of the code exchange, by the provider's names; each replaces the one of its
-        /// name or is appended, `null` removes it. The code, the verifier and the redirect URI cannot be set.
+        /// `tokenExtra`: object of parameters for the code exchange, under the provider's names. Each replaces the
+        /// parameter with its name or is appended, and `null` removes it. The code, the verifier and the redirect URI
+        /// cannot be set.
         pub token_extra: Map<String, Value>,
-        /// `tokenHeaders`: object of headers of the code exchange, the refresh and the revocation; each replaces the one
-        /// of its name, `null` removes it. For providers that want a version or a client id there.
+        /// `tokenHeaders`: object of headers for the code exchange, the refresh and the revocation. Each replaces the
+        /// header with its name, and `null` removes it. For providers that want a version or a client id there.
         pub token_headers: Vec<(HeaderName, Option<HeaderValue>)>,
-        /// `tokenResponsePath`: names joined by dots that lead to an object in the token response, as `authed_user`; its
-        /// members are put over the response's. Nothing there: the response counts as it is. For providers that nest the
-        /// user's token.
+        /// `tokenResponsePath`: dot-separated names that lead to an object in the token response, such as `authed_user`,
+        /// whose members override the response's own. If there is no such object, the response is used as it is. For
+        /// providers that nest the user's token.
         pub token_response_path: Option<String>,
-        /// `defaultExpiresIn`: seconds that an access token lives where the token response gives no expiry. Absent: such
-        /// a token is refreshed every 24 hours.
+        /// `defaultExpiresIn`: the lifetime of an access token in seconds, if the token response does not state it. By
+        /// default, such a token is refreshed every 24 hours.
         pub default_expires_in: Option<Duration>,
-        /// `refreshUri`: where refreshes go; `tokenUri` if absent.
+        /// `refreshUri`: the URL for refreshes; `tokenUri` by default.
         pub refresh_uri: Option<Url>,
-        /// `refreshClientAuthLocation`: `clientAuthLocation` for refreshes and revocation only. `none` is for providers
-        /// that take no secret on a refresh.
+        /// `refreshClientAuthLocation`: overrides `clientAuthLocation` for refreshes and revocation. `none` is for
+        /// providers that accept no secret in a refresh.
         pub refresh_client_auth_location: Option<ClientAuthLocation>,
-        /// `refreshGrantType`: the `grant_type` of a refresh; `refresh_token` if absent.
+        /// `refreshGrantType`: the `grant_type` of a refresh; `refresh_token` by default.
         pub refresh_grant_type: Option<String>,
-        /// `refreshWithAccessToken`: `true`: the access token is what is sent to renew, under the name of
-        /// `refresh_token`, and no refresh token is expected. For providers with long-lived tokens that renew themselves.
+        /// `refreshWithAccessToken`: `true` refreshes with the access token, sent under the name of `refresh_token`, and
+        /// expects no refresh token. For providers with long-lived tokens that are exchanged for new ones.
         pub refresh_with_access_token: bool,
-        /// `refreshParameterNames`: over `tokenParameterNames`, for refreshes and revocation only.
+        /// `refreshParameterNames`: overrides `tokenParameterNames` for refreshes and revocation.
         pub refresh_parameter_names: ParameterNames,
-        /// `refreshExtra`: as `tokenExtra`, for refreshes. The refresh token cannot be set.
+        /// `refreshExtra`: like `tokenExtra`, for refreshes. The refresh token cannot be set.
         pub refresh_extra: Map<String, Value>,
-        /// `revocationUri`: where tokens are revoked when the connection is removed (RFC 7009). Absent: nothing is revoked.
+        /// `revocationUri`: the URL where tokens are revoked when the connection is removed (RFC 7009). By default,
+        /// nothing is revoked.
         pub revocation_uri: Option<Url>,
-        /// `permanentErrors`: array of error codes, as text or number, after which the end user must connect again, in
+        /// `permanentErrors`: array of error codes, as strings or numbers, after which the end user must reconnect, in
         /// addition to those of RFC 6749 §5.2. An entry that contains a space is searched for in the description. For
         /// providers that answer `invalid_request` to a dead refresh token.
         pub permanent_errors: Vec<String>,
-        /// `transientErrors`: array as `permanentErrors`: whatever such an answer says, the refresh is tried again later. For
-        /// providers that answer `invalid_grant` while another request is being processed.
+        /// `transientErrors`: array of error codes, like `permanentErrors`, after which the refresh is retried later,
+        /// whatever else the response says. For providers that answer `invalid_grant` while another request is being
+        /// processed.
         pub transient_errors: Vec<String>,
-        /// `refreshMargin`: seconds before the expiry when a refresh is due; five minutes, or half of a lifetime below ten
-        /// minutes, if absent. For providers that refuse a refresh that comes early.
+        /// `refreshMargin`: how many seconds before the expiry a refresh is due; by default five minutes, or half of a
+        /// lifetime below ten minutes. For providers that reject early refreshes.
         pub refresh_margin: Option<Duration>,
     }
     also {
@@ -129,20 +135,20 @@ documented! {
     }
 }
 
-/// Where a client's id and secret go in a token request (RFC 6749 §2.3.1).
+/// The place of a client's id and secret in a token request (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuthLocation {
     /// HTTP Basic.
     Headers,
     /// `client_id` and `client_secret` in the body.
     Body,
-    /// Both at once, for providers that insist; RFC 6749 §2.3 forbids it, and strict servers refuse it.
+    /// Both, for providers that insist on it. RFC 6749 §2.3 forbids this, and strict servers reject it.
     Both,
-    /// No secret: `client_id` in the body, as a public client does it (RFC 6749 §3.2.1).
+    /// No secret: `client_id` in the body, as for a public client (RFC 6749 §3.2.1).
     None,
 }
 
-/// How the parameters of a token request are written.
+/// How the parameters of a token request are encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TokenRequestFormat {
     /// A form in the body (RFC 6749 appendix B).
@@ -154,7 +160,7 @@ pub enum TokenRequestFormat {
     Query,
 }
 
-/// Everything that is wrong with a `getOAuthConfig` result. The texts name keys, never values.
+/// Everything that is wrong with a result of `getOAuthConfig`. The messages name keys, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", problems.join("\n"))]
 pub struct ConfigError {
@@ -162,27 +168,27 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// One sentence for each problem, in the order of the keys.
+    /// Returns one message per problem, in the order of the keys.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
 }
 
 impl OAuthConfig {
-    /// Reads the result of `getOAuthConfig`.
+    /// Parses the result of `getOAuthConfig`.
     ///
-    /// `null` and `""` count as absent, keys nobody knows are ignored, and `scopes` may also be one space-separated
-    /// string. The URLs follow RFC 6749 §3.1 and §3.2. Names that would make two parameters one are refused.
+    /// `null` and `""` count as absent, unknown keys are ignored, and `scopes` may also be one space-separated string. The URLs
+    /// follow RFC 6749 §3.1 and §3.2. Names that would merge two parameters are rejected.
     ///
     /// # Errors
     ///
     /// All problems at once.
     pub fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(value)?;
-        let client_id = reader.required("clientId", Reader::pasted);
+        let mut reader = ConfigReader::new(value)?;
+        let client_id = reader.required("clientId", ConfigReader::pasted);
         let client_secret = reader.pasted("clientSecret").map(Secret::new);
-        let authorize_uri = reader.required("authorizeUri", Reader::url);
-        let token_uri = reader.required("tokenUri", Reader::url);
+        let authorize_uri = reader.required("authorizeUri", ConfigReader::url);
+        let token_uri = reader.required("tokenUri", ConfigReader::url);
         let token_parameter_names = reader.token_names("tokenParameterNames", &ParameterNames::default());
         let refresh_parameter_names = reader.token_names("refreshParameterNames", &token_parameter_names);
         let config = Self {
@@ -222,8 +228,8 @@ impl OAuthConfig {
         reader.finish(config)
     }
 
-    /// The token among `credentials` that a refresh sends: the refresh token, or with `refreshWithAccessToken` the access
-    /// token. `None`: these credentials cannot be refreshed.
+    /// Returns the token in `credentials` that a refresh sends: the refresh token or, with `refreshWithAccessToken`, the access
+    /// token. Returns `None` if the credentials cannot be refreshed.
     pub fn token_to_refresh<'a>(&self, credentials: &'a Value) -> Option<&'a str> {
         if !self.refresh_with_access_token {
             return refresh_token(credentials);
@@ -232,12 +238,12 @@ impl OAuthConfig {
         named.filter(|token| !token.is_empty())
     }
 
-    /// The connector's rules for error codes.
+    /// Returns the connector's rules for error codes.
     pub fn error_rules(&self) -> ErrorRules<'_> {
         ErrorRules { permanent: &self.permanent_errors, transient: &self.transient_errors }
     }
 
-    /// Whether a token response must bring a refresh token.
+    /// Whether a token response must have a refresh token.
     pub fn wants_refresh_token(&self) -> bool {
         !self.no_refresh_token && !self.refresh_with_access_token
     }

@@ -1,13 +1,13 @@
-//! The names that a provider has for the standard parameters.
+//! A provider's own names for the standard parameters.
 
 use std::collections::BTreeMap;
 
-/// Standard names and the provider's names for them; what is not in it keeps its name.
+/// A map from standard parameter names to the provider's names. Parameters not in it keep their standard names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParameterNames(BTreeMap<String, Option<String>>);
 
 impl ParameterNames {
-    /// The provider's name of a standard parameter; `None` if the parameter is left out.
+    /// Returns the provider's name for a standard parameter, or `None` if the parameter is omitted.
     pub fn of<'a>(&'a self, standard: &'a str) -> Option<&'a str> {
         self.0.get(standard).map_or(Some(standard), Option::as_deref)
     }
@@ -16,7 +16,7 @@ impl ParameterNames {
         self.0.insert(standard.to_owned(), name.map(ToOwned::to_owned));
     }
 
-    /// Two of `sent` that have the same name.
+    /// Returns two of the `sent` parameters that have the same name.
     pub(super) fn collision<'a>(&self, sent: &[&'a str]) -> Option<(&'a str, &'a str)> {
         let same = |one: &str, other: &str| self.of(one).is_some_and(|name| self.of(other) == Some(name));
         sent.iter().enumerate().find_map(|(at, one)| {

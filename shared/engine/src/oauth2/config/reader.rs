@@ -1,4 +1,4 @@
-//! Reads the keys of a `getOAuthConfig` result and collects what is wrong.
+//! Reads the keys of a `getOAuthConfig` result and collects all problems.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use url::Url;
 use super::{ClientAuthLocation, ConfigError, ParameterNames, TokenRequestFormat};
 use crate::pasted::flaw;
 
-/// What `tokenParameterNames` can rename, and what the requests are made of that it applies to.
+/// The parameters that `tokenParameterNames` can rename, followed by the parameters of the requests it applies to.
 const TOKEN_NAMES: [&str; 8] = [
     "grant_type",
     "code",
@@ -33,7 +33,7 @@ const EXCHANGE: [&str; 8] = [
 const REFRESH: [&str; 5] = ["grant_type", "refresh_token", "client_id", "client_secret", "resource"];
 const REVOCATION: [&str; 4] = ["token", "token_type_hint", "client_id", "client_secret"];
 
-/// The same for the authorize URL.
+/// The parameters that `authorizeParameterNames` can rename, followed by all parameters of the authorize URL.
 const AUTHORIZE_NAMES: [&str; 5] = ["client_id", "redirect_uri", "response_type", "scope", "access_type"];
 const AUTHORIZE: [&str; 9] = [
     "client_id",
@@ -47,18 +47,18 @@ const AUTHORIZE: [&str; 9] = [
     "resource",
 ];
 
-/// Reads one key after the other and collects what is wrong.
-pub(crate) struct Reader<'a> {
+/// Reads a configuration key by key and collects the problems.
+pub(crate) struct ConfigReader<'a> {
     map: &'a Map<String, Value>,
     problems: Vec<String>,
 }
 
-/// Stands for a URL that is wrong, which [`Reader::finish`] never lets out.
+/// Returns a placeholder for an invalid URL, which [`ConfigReader::finish`] never lets out.
 pub(crate) fn nowhere() -> Url {
-    Url::parse("http://invalid.invalid").expect("this is a URL")
+    Url::parse("http://invalid.invalid").expect("a valid URL")
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ConfigReader<'a> {
     pub(crate) fn new(value: &'a Value) -> Result<Self, ConfigError> {
         match value {
             Value::Object(map) => Ok(Self { map, problems: Vec::new() }),
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What was made of the keys, if nothing was wrong with them.
+    /// Returns the configuration if no key had a problem.
     pub(crate) fn finish<T>(self, config: T) -> Result<T, ConfigError> {
         if self.problems.is_empty() { Ok(config) } else { Err(ConfigError { problems: self.problems }) }
     }
@@ -94,23 +94,23 @@ impl<'a> Reader<'a> {
         read(self, key)
     }
 
-    /// Text; a whole number will do, since some providers' client ids look like one to YAML.
+    /// Reads a string. A whole number is accepted, too, because YAML reads some providers' client ids as numbers.
     pub(crate) fn text(&mut self, key: &str) -> Option<String> {
         match self.get(key)? {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) if !number.is_f64() => Some(number.to_string()),
             value => {
-                self.wrong_kind(key, value, "text");
+                self.wrong_kind(key, value, "a string");
                 None
             }
         }
     }
 
-    /// The id or the secret of a client, which somebody has pasted.
+    /// Reads a client id or secret, which someone has pasted.
     pub(crate) fn pasted(&mut self, key: &str) -> Option<String> {
         let text = self.text(key)?;
         if let Some(flaw) = flaw(&text) {
-            self.problem(format!("getOAuthConfig's {key} {flaw}; correct the parameter that it comes from"));
+            self.problem(format!("getOAuthConfig's {key} {flaw}; correct the parameter it comes from"));
         }
         Some(text)
     }
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 "a URL without a user name or password"
             }
-            // What `url` takes and `http` does not is no host or path that a provider has.
+            // The `url` crate accepts hosts and paths that the `http` crate rejects; no provider has such URLs.
             Ok(url) if url.as_str().parse::<http::Uri>().is_ok() => return Some(url),
             Ok(_) | Err(_) => "an absolute http or https URL",
         };
@@ -131,16 +131,16 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// RFC 6749 §3.1.2: absolute and without a fragment; or the name under which the provider knows the URL, which has nothing of
-    /// a URL in it. The text is kept, since it is compared byte for byte.
+    /// Reads the redirect URI: an absolute URL without a fragment (RFC 6749 §3.1.2), or the provider's own name for the URL,
+    /// which looks nothing like a URL. It is kept unchanged because providers compare it byte for byte.
     pub(super) fn redirect_uri(&mut self) -> Option<String> {
         let text = self.text("redirectUri")?;
         let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
         if is_name || Url::parse(&text).is_ok_and(|url| url.fragment().is_none()) {
             return Some(text);
         }
-        let problem = "getOAuthConfig's redirectUri must be an absolute URL without a fragment (#…), or a name that the provider \
-                       gave it, of letters, digits, `-`, `_`, `.` and `~`";
+        let problem = "getOAuthConfig's redirectUri must be an absolute URL without a fragment (#…), or a name issued by the \
+                       provider, of letters, digits, `-`, `_`, `.` and `~`";
         self.problem(problem.into());
         None
     }
@@ -164,13 +164,13 @@ impl<'a> Reader<'a> {
                 items.iter().filter_map(Value::as_str).filter(|text| !text.is_empty()).map(Into::into).collect()
             }
             Some(value) => {
-                self.wrong_kind(key, value, "an array of texts");
+                self.wrong_kind(key, value, "an array of strings");
                 Vec::new()
             }
         }
     }
 
-    /// A list of error codes, some of which are numbers.
+    /// Reads a list of error codes, which may be numbers.
     pub(super) fn codes(&mut self, key: &str) -> Vec<String> {
         let items = match self.get(key) {
             None => return Vec::new(),
@@ -179,7 +179,9 @@ impl<'a> Reader<'a> {
         };
         let codes: Option<Vec<String>> = items.iter().map(code).collect();
         codes.unwrap_or_else(|| {
-            self.problem(format!("getOAuthConfig's {key} must be an array of error codes, as text or whole numbers"));
+            self.problem(format!(
+                "getOAuthConfig's {key} must be an array of error codes, as strings or whole numbers"
+            ));
             Vec::new()
         })
     }
@@ -195,7 +197,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list whose texts may hold several words each.
+    /// Reads a list whose items may contain several words each.
     pub(crate) fn words(&mut self, key: &str) -> Vec<String> {
         self.list(key).iter().flat_map(|text| text.split_whitespace()).map(Into::into).collect()
     }
@@ -211,13 +213,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub(crate) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let word = self.get(key)?.as_str().unwrap_or_default();
         let chosen = choices.iter().find(|(choice, _)| *choice == word);
         if chosen.is_none() {
             let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-            let (last, others) = words.split_last().expect("there is a choice");
+            let (last, others) = words.split_last().expect("at least one choice");
             self.problem(format!("getOAuthConfig's {key} must be {} or {last}", others.join(", ")));
         }
         chosen.map(|(_, choice)| *choice)
@@ -295,11 +297,11 @@ impl<'a> Reader<'a> {
             match name {
                 _ if !known.contains(&standard.as_str()) => {
                     let known = known.join(", ");
-                    self.problem(format!("getOAuthConfig's {key} cannot name {standard}; it can name {known}"));
+                    self.problem(format!("getOAuthConfig's {key} cannot rename {standard}; it can rename {known}"));
                 }
                 Value::Null => names.set(standard, None),
                 Value::String(name) if !name.is_empty() => names.set(standard, Some(name)),
-                value => self.wrong_kind(&format!("{key}.{standard}"), value, "a name, or null to leave it out"),
+                value => self.wrong_kind(&format!("{key}.{standard}"), value, "a name, or null to omit it"),
             }
         }
         names
@@ -311,12 +313,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Parameters that are put over others, but not over the `protected` ones.
+    /// Reads parameters that override others, except for the `protected` ones.
     pub(super) fn extra(&mut self, key: &str, names: &ParameterNames, protected: &[&str]) -> Map<String, Value> {
         let extra = self.object(key);
         for standard in protected {
             if names.of(standard).is_some_and(|name| extra.contains_key(name)) {
-                self.problem(format!("getOAuthConfig's {key} cannot set {standard}, which belongs to the flow"));
+                self.problem(format!("getOAuthConfig's {key} cannot set {standard}, which the flow sets"));
             }
         }
         extra
@@ -330,7 +332,7 @@ impl<'a> Reader<'a> {
                 Value::String(text) => Some(text.clone()),
                 Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
                 Value::Array(_) | Value::Object(_) => {
-                    self.wrong_kind(&format!("{key}.{name}"), value, "text, or null to leave it out");
+                    self.wrong_kind(&format!("{key}.{name}"), value, "a string, or null to remove it");
                     continue;
                 }
             };
@@ -343,7 +345,7 @@ impl<'a> Reader<'a> {
                     headers.push((name, value));
                 }
                 _ => {
-                    let flaw = value.as_str().and_then(flaw).unwrap_or("is no header that HTTP allows");
+                    let flaw = value.as_str().and_then(flaw).unwrap_or("is not a valid HTTP header");
                     self.problem(format!("getOAuthConfig's {key}.{name} {flaw}"));
                 }
             }
@@ -355,7 +357,7 @@ impl<'a> Reader<'a> {
 const OF_THE_TRANSPORT: [HeaderName; 4] =
     [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
 
-/// An error code in a list.
+/// Returns an error code from a list.
 pub(crate) fn code(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -366,10 +368,10 @@ pub(crate) fn code(value: &Value) -> Option<String> {
 
 fn kind(value: &Value) -> &'static str {
     match value {
-        Value::Null => "nothing",
+        Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "text",
+        Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }

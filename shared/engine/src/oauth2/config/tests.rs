@@ -1,4 +1,4 @@
-//! What the reader takes and what it refuses.
+//! Tests for the configurations that are accepted and rejected.
 
 use serde_json::json;
 
@@ -16,11 +16,11 @@ fn with(key: &str, value: Value) -> Result<OAuthConfig, ConfigError> {
 }
 
 fn problem(key: &str, value: Value) -> String {
-    with(key, value).expect_err("this is wrong").to_string()
+    with(key, value).expect_err("the value is invalid").to_string()
 }
 
 #[test]
-fn the_example_of_the_specification_is_read() {
+fn the_specifications_example_is_parsed() {
     let config = with("scopes", json!(["read", "write"])).unwrap();
     assert_eq!(config.client_id, "id");
     assert_eq!(config.client_secret, Some(Secret::new("hunter2")));
@@ -34,7 +34,7 @@ fn the_example_of_the_specification_is_read() {
 }
 
 #[test]
-fn every_other_key_is_read() {
+fn the_other_keys_are_parsed() {
     let config = OAuthConfig::from_value(&json!({
         "clientId": 12345,
         "authorizeUri": "http://localhost/a",
@@ -61,28 +61,28 @@ fn every_other_key_is_read() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_and_by_name() {
+fn all_problems_are_reported_at_once_by_key() {
     let error = OAuthConfig::from_value(&json!({ "clientSecret": ["hunter2"], "scopes": 3, "tokenUri": null }))
-        .expect_err("nothing is right");
+        .expect_err("every key is invalid");
     assert_eq!(
         error.to_string(),
         "getOAuthConfig returned no clientId; add it to auth/get-oauth-config.map.yml\n\
-         getOAuthConfig returned an array for clientSecret; it must be text\n\
+         getOAuthConfig returned an array for clientSecret; it must be a string\n\
          getOAuthConfig returned no authorizeUri; add it to auth/get-oauth-config.map.yml\n\
          getOAuthConfig returned no tokenUri; add it to auth/get-oauth-config.map.yml\n\
-         getOAuthConfig returned a number for scopes; it must be an array of texts"
+         getOAuthConfig returned a number for scopes; it must be an array of strings"
     );
     assert_eq!(error.problems().len(), 5);
 }
 
 #[test]
-fn a_result_that_is_no_object_is_refused() {
-    let error = OAuthConfig::from_value(&json!("x")).expect_err("text");
-    assert_eq!(error.to_string(), "getOAuthConfig returned text; it must return an object");
+fn a_result_must_be_an_object() {
+    let error = OAuthConfig::from_value(&json!("x")).expect_err("a string");
+    assert_eq!(error.to_string(), "getOAuthConfig returned a string; it must return an object");
 }
 
 #[test]
-fn endpoints_are_absolute_and_bare_of_fragment_and_userinfo() {
+fn endpoints_are_absolute_without_fragment_and_userinfo() {
     for uri in ["/authorize", "auth.example.com/a", "ftp://h/", "javascript:alert(1)", "https://", "https://a{b/"] {
         assert!(problem("tokenUri", json!(uri)).ends_with("must be an absolute http or https URL"), "{uri}");
     }
@@ -94,20 +94,20 @@ fn endpoints_are_absolute_and_bare_of_fragment_and_userinfo() {
 }
 
 #[test]
-fn a_redirect_uri_is_a_url_or_a_name_without_anything_of_one() {
+fn a_redirect_uri_is_a_url_or_a_plain_name() {
     for given in ["https://app.example/cb", "com.example.app:/cb", "Acme_Inc-AcmeInc-PRD-a1b2c3"] {
         assert_eq!(with("redirectUri", json!(given)).unwrap().redirect_uri.as_deref(), Some(given));
     }
     for wrong in ["https://app.example/cb#f", "//app.example/cb", "/cb", "app.example/cb", "two words"] {
-        assert!(problem("redirectUri", json!(wrong)).contains("or a name that the provider gave it"), "{wrong}");
+        assert!(problem("redirectUri", json!(wrong)).contains("or a name issued by the provider"), "{wrong}");
     }
 }
 
 #[test]
-fn a_pasted_secret_with_what_cannot_be_seen_in_it_is_named() {
+fn invisible_characters_in_a_pasted_secret_are_reported() {
     let message = problem("clientSecret", json!("hunter\u{200b}2"));
     let expected =
-        "getOAuthConfig's clientSecret contains an invisible character; correct the parameter that it comes from";
+        "getOAuthConfig's clientSecret contains an invisible character; correct the parameter it comes from";
     assert_eq!(message, expected);
     assert!(problem("clientId", json!("a\nb")).contains("clientId contains a line break"));
 }
@@ -123,7 +123,7 @@ fn the_deprecated_switches_choose_a_location() {
 }
 
 #[test]
-fn debug_shows_no_secret_and_no_query() {
+fn debug_shows_neither_secrets_nor_queries() {
     let config = with("tokenUri", json!("https://h/t?client_secret=hunter2")).unwrap();
     assert_eq!(
         format!("{config:?}"),
@@ -132,7 +132,7 @@ fn debug_shows_no_secret_and_no_query() {
 }
 
 #[test]
-fn every_quirk_is_read() {
+fn every_quirk_is_parsed() {
     let quirks = json!({
         "clientId": "id",
         "authorizeUri": "https://h/a",
@@ -180,56 +180,56 @@ fn every_quirk_is_read() {
     assert_eq!(config.refresh_parameter_names.of("code_challenge_method"), None);
     assert_eq!(Value::Object(config.refresh_extra), json!({ "scope": null }));
     assert_eq!(config.revocation_uri.unwrap().as_str(), "https://h/x");
-    // `KEYS` is made of the fields, so this finds a field whose docs name another key than the one that is read.
+    // `KEYS` is made from the fields' docs, so this finds docs that name a different key than the one that is read.
     for key in quirks.as_object().unwrap().keys() {
         assert!(OAuthConfig::KEYS.iter().any(|(known, _)| known == key), "{key}");
     }
 }
 
 #[test]
-fn a_quirk_of_the_wrong_kind_is_named() {
+fn a_quirk_of_the_wrong_type_is_reported() {
     for (key, value, expected) in [
-        ("scopeSeparator", json!(["hunter2"]), "returned an array for scopeSeparator; it must be text"),
+        ("scopeSeparator", json!(["hunter2"]), "returned an array for scopeSeparator; it must be a string"),
         (
             "authorizeParameterNames",
             json!("hunter2"),
-            "returned text for authorizeParameterNames; it must be an object",
+            "returned a string for authorizeParameterNames; it must be an object",
         ),
         (
             "authorizeParameterNames",
             json!({ "state": "s" }),
-            "'s authorizeParameterNames cannot name state; it can name client_id, redirect_uri, response_type, scope, access_type",
+            "'s authorizeParameterNames cannot rename state; it can rename client_id, redirect_uri, response_type, scope, access_type",
         ),
         (
             "tokenParameterNames",
             json!({ "code": 3 }),
-            "returned a number for tokenParameterNames.code; it must be a name, or null to leave it out",
+            "returned a number for tokenParameterNames.code; it must be a name, or null to omit it",
         ),
         (
             "tokenParameterNames",
             json!({ "code": "" }),
-            "returned text for tokenParameterNames.code; it must be a name, or null to leave it out",
+            "returned a string for tokenParameterNames.code; it must be a name, or null to omit it",
         ),
         ("tokenRequestFormat", json!("xml"), "'s tokenRequestFormat must be form, json or query"),
         ("tokenRequestFormat", json!(true), "'s tokenRequestFormat must be form, json or query"),
         (
             "tokenHeaders",
             json!({ "X-Key": ["hunter2"] }),
-            "returned an array for tokenHeaders.X-Key; it must be text, or null to leave it out",
+            "returned an array for tokenHeaders.X-Key; it must be a string, or null to remove it",
         ),
         ("tokenHeaders", json!({ "X-Key": "hunter\n2" }), "'s tokenHeaders.X-Key contains a line break"),
         ("tokenHeaders", json!({ "Content-Length": "3" }), "'s tokenHeaders cannot set content-length"),
-        ("tokenExtra", json!({ "code": "hunter2" }), "'s tokenExtra cannot set code, which belongs to the flow"),
+        ("tokenExtra", json!({ "code": "hunter2" }), "'s tokenExtra cannot set code, which the flow sets"),
         (
             "refreshExtra",
             json!({ "refresh_token": null }),
-            "'s refreshExtra cannot set refresh_token, which belongs to the flow",
+            "'s refreshExtra cannot set refresh_token, which the flow sets",
         ),
-        ("tokenResponsePath", json!({}), "returned an object for tokenResponsePath; it must be text"),
+        ("tokenResponsePath", json!({}), "returned an object for tokenResponsePath; it must be a string"),
         (
             "defaultExpiresIn",
             json!("3600"),
-            "returned text for defaultExpiresIn; it must be a whole number of seconds above 0",
+            "returned a string for defaultExpiresIn; it must be a whole number of seconds above 0",
         ),
         (
             "defaultExpiresIn",
@@ -242,10 +242,14 @@ fn a_quirk_of_the_wrong_kind_is_named() {
             json!("query"),
             "'s refreshClientAuthLocation must be headers, body, both or none",
         ),
-        ("refreshGrantType", json!(["x"]), "returned an array for refreshGrantType; it must be text"),
-        ("refreshWithAccessToken", json!("yes"), "returned text for refreshWithAccessToken; it must be true or false"),
+        ("refreshGrantType", json!(["x"]), "returned an array for refreshGrantType; it must be a string"),
+        (
+            "refreshWithAccessToken",
+            json!("yes"),
+            "returned a string for refreshWithAccessToken; it must be true or false",
+        ),
         ("codeParameter", json!("state"), "'s codeParameter must not be state, error or iss"),
-        ("callbackFields", json!([1]), "returned an array for callbackFields; it must be an array of texts"),
+        ("callbackFields", json!([1]), "returned an array for callbackFields; it must be an array of strings"),
         ("revocationUri", json!("https://h/#x"), "'s revocationUri must be a URL without a fragment (#…)"),
     ] {
         let problem = problem(key, value);
@@ -255,7 +259,7 @@ fn a_quirk_of_the_wrong_kind_is_named() {
 }
 
 #[test]
-fn two_parameters_cannot_have_one_name() {
+fn two_parameters_cannot_share_a_name() {
     for (key, names, expected) in [
         ("authorizeParameterNames", json!({ "client_id": "state" }), "client_id and state"),
         ("authorizeParameterNames", json!({ "client_id": "x", "scope": "x" }), "client_id and scope"),
@@ -264,7 +268,7 @@ fn two_parameters_cannot_have_one_name() {
     ] {
         assert_eq!(problem(key, names), format!("getOAuthConfig's {key} gives {expected} the same name"));
     }
-    // What is not in the same request may share a name, and what is left out has none.
+    // Parameters of different requests may share a name, and omitted ones have none.
     for names in [json!({ "refresh_token": "code" }), json!({ "code": "client_id", "client_id": null })] {
         assert!(with("tokenParameterNames", names).is_ok());
     }

@@ -1,4 +1,4 @@
-//! The requests as they go out, to the letter.
+//! Tests for the exact requests that are sent.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn refresh(changes: Value) -> String {
 
 const HEAD: &str = "POST https://server.example.com/token?tenant=1\n\
     content-type: application/x-www-form-urlencoded\naccept: application/json\n";
-/// The one of RFC 6749 §2.3.1.
+/// The header in RFC 6749 §2.3.1.
 const BASIC: &str = "authorization: Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3\n";
 const CODE: &str =
     "grant_type=authorization_code&code=SplxlOBeZQQYbYS6WxSbIA&redirect_uri=https%3A%2F%2Fl.example%2Fcb";
@@ -30,17 +30,17 @@ const IN_BODY: &str = "&client_id=s6BhdRkqt3&client_secret=7Fjfp0ZBr1KtDRbnfVdmI
 const PKCE: &str = "&code_verifier=dBjft&code_challenge_method=S256";
 
 #[test]
-fn a_code_exchange_authenticates_in_the_header_unless_told_otherwise() {
+fn a_code_exchange_authenticates_in_the_header_by_default() {
     assert_eq!(exchange(json!({})), format!("{HEAD}{BASIC}\n{CODE}{PKCE}"));
 }
 
 #[test]
-fn a_refresh_authenticates_in_the_body_unless_told_otherwise() {
+fn a_refresh_authenticates_in_the_body_by_default() {
     assert_eq!(refresh(json!({})), format!("{HEAD}\n{REFRESH}{IN_BODY}"));
 }
 
 #[test]
-fn a_given_location_governs_both_requests() {
+fn client_auth_location_applies_to_both_requests() {
     let at = |location: &str| json!({ "clientAuthLocation": location });
     assert_eq!(exchange(at("headers")), format!("{HEAD}{BASIC}\n{CODE}{PKCE}"));
     assert_eq!(refresh(at("headers")), format!("{HEAD}{BASIC}\n{REFRESH}"));
@@ -51,7 +51,7 @@ fn a_given_location_governs_both_requests() {
 }
 
 #[test]
-fn a_client_without_a_secret_only_names_itself() {
+fn a_client_without_a_secret_only_identifies_itself() {
     for location in [json!(null), json!("headers"), json!("body"), json!("both")] {
         let public = json!({ "clientSecret": null, "clientAuthLocation": location });
         assert_eq!(exchange(public.clone()), format!("{HEAD}\n{CODE}&client_id=s6BhdRkqt3{PKCE}"));
@@ -60,7 +60,7 @@ fn a_client_without_a_secret_only_names_itself() {
 }
 
 #[test]
-fn skip_pkce_leaves_the_verifier_out() {
+fn skip_pkce_omits_the_verifier() {
     assert_eq!(exchange(json!({ "skipPkce": true })), format!("{HEAD}{BASIC}\n{CODE}"));
 }
 
@@ -88,7 +88,7 @@ fn client_auth_location_none_sends_no_secret() {
 }
 
 #[test]
-fn refresh_client_auth_location_governs_refreshes_only() {
+fn refresh_client_auth_location_applies_to_refreshes_only() {
     let none = json!({ "clientAuthLocation": "both", "refreshClientAuthLocation": "none" });
     assert_eq!(exchange(none.clone()), format!("{HEAD}{BASIC}\n{CODE}{IN_BODY}{PKCE}"));
     assert_eq!(refresh(none), format!("{HEAD}\n{REFRESH}&client_id=s6BhdRkqt3"));
@@ -97,7 +97,7 @@ fn refresh_client_auth_location_governs_refreshes_only() {
 }
 
 #[test]
-fn token_parameter_names_rename_and_leave_out_in_both_requests() {
+fn token_parameter_names_apply_to_both_requests() {
     let names = json!({
         "code": "auth_code", "client_id": "app_id", "client_secret": "secret", "redirect_uri": null,
         "code_challenge_method": null, "refresh_token": "token",
@@ -111,7 +111,7 @@ fn token_parameter_names_rename_and_leave_out_in_both_requests() {
 }
 
 #[test]
-fn refresh_parameter_names_go_over_token_parameter_names() {
+fn refresh_parameter_names_override_token_parameter_names() {
     let changes = json!({
         "tokenParameterNames": { "client_id": "app_id", "refresh_token": "token" },
         "refreshParameterNames": { "refresh_token": "access_token", "client_secret": null },
@@ -122,7 +122,7 @@ fn refresh_parameter_names_go_over_token_parameter_names() {
 }
 
 #[test]
-fn token_extra_and_refresh_extra_are_put_over_their_requests() {
+fn token_extra_and_refresh_extra_override_parameters() {
     let extra = json!({ "code_challenge_method": null, "grant_type": "code", "audience": ["a", "b"], "n": 1 });
     let changes = json!({ "tokenExtra": extra, "refreshExtra": { "scope": "all", "client_secret": null } });
     let code = CODE.replace("authorization_code", "code");
@@ -131,7 +131,7 @@ fn token_extra_and_refresh_extra_are_put_over_their_requests() {
 }
 
 #[test]
-fn token_request_format_json_makes_an_object() {
+fn token_request_format_json_sends_an_object() {
     let changes = json!({
         "tokenRequestFormat": "json", "resource": ["urn:a", "urn:b"], "tokenExtra": { "n": 1, "o": { "k": [true] } },
     });
@@ -153,7 +153,7 @@ fn token_request_format_json_makes_an_object() {
 }
 
 #[test]
-fn token_request_format_query_makes_a_get_without_a_body() {
+fn token_request_format_query_sends_a_get_without_a_body() {
     let changes = json!({ "tokenRequestFormat": "query", "tokenUri": "https://h/t?tenant=1&client_id=old" });
     let get = |query: &str, headers: &str| format!("GET https://h/t?{query}\naccept: application/json\n{headers}\n");
     assert_eq!(exchange(changes.clone()), get(&format!("tenant=1&client_id=old&{CODE}{PKCE}"), BASIC));
@@ -169,7 +169,7 @@ fn a_token_too_long_for_a_query_is_an_error() {
 }
 
 #[test]
-fn token_headers_are_put_over_the_headers() {
+fn token_headers_override_the_headers() {
     let headers = json!({ "Accept": null, "Notion-Version": "2022-06-28", "X-N": 1, "authorization": "Basic eDp5" });
     let head = HEAD.replace("accept: application/json\n", "");
     let changes = json!({ "clientAuthLocation": "headers", "tokenHeaders": headers });
@@ -179,7 +179,7 @@ fn token_headers_are_put_over_the_headers() {
 }
 
 #[test]
-fn refresh_uri_and_refresh_grant_type_change_refreshes_only() {
+fn refresh_uri_and_refresh_grant_type_apply_to_refreshes_only() {
     let changes = json!({ "refreshUri": "https://h/refresh?a=1", "refreshGrantType": "refresh" });
     let head = HEAD.replace("https://server.example.com/token?tenant=1", "https://h/refresh?a=1");
     let token = "grant_type=refresh&refresh_token=tGzv3JOkF0XG5Qx2TlKWIA";
@@ -207,7 +207,7 @@ fn refresh_with_access_token_sends_the_access_token() {
 }
 
 #[test]
-fn a_request_names_its_secrets_whatever_their_names() {
+fn a_request_lists_its_secrets_whatever_their_names() {
     let changes = json!({
         "clientSecret": "the client's secret",
         "tokenParameterNames": { "code": "auth_code", "code_verifier": "v" },
@@ -233,7 +233,7 @@ fn a_request_names_its_secrets_whatever_their_names() {
 }
 
 #[test]
-fn debug_shows_the_host_only() {
+fn debug_shows_only_the_host() {
     let request = code_exchange(json!({ "tokenHeaders": { "X-Key": "hunter2" }, "clientAuthLocation": "headers" }));
     assert_eq!(format!("{request:?}"), r#"TokenRequest { host: Some("server.example.com"), .. }"#);
     let headers = format!("{:?}", request.request.headers());
@@ -242,7 +242,7 @@ fn debug_shows_the_host_only() {
 
 proptest! {
     #[test]
-    fn renaming_loses_no_value_and_doubles_no_key(
+    fn renaming_neither_loses_values_nor_repeats_keys(
         names in prop::collection::btree_map(
             proptest::sample::select(vec![
                 "grant_type", "code", "redirect_uri", "client_id", "client_secret", "code_verifier",
@@ -262,7 +262,7 @@ proptest! {
             "tokenUri": "https://h/t?code=evil", "clientAuthLocation": "body", "tokenRequestFormat": format,
             "tokenParameterNames": names, "tokenExtra": extra,
         });
-        // Names that would make two parameters one are refused, and so is an extra in place of what the flow sets.
+        // Names that would merge two parameters are rejected, and so are extras for parameters that the flow sets.
         let Ok(config) = OAuthConfig::from_value(&value) else { return Ok(()) };
         let request = build_code_exchange(&config, "the-code", "the-uri", Some("the-verifier")).unwrap().request;
         let pairs: Vec<(String, String)> = match format {

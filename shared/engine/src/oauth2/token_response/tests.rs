@@ -1,4 +1,4 @@
-//! What counts as a token response, and what comes out of it.
+//! Tests for successful, failed and odd token responses.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -12,7 +12,7 @@ fn parse(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
 }
 
 #[test]
-fn the_example_of_rfc_6749_section_5_1_is_read() {
+fn the_response_in_rfc_6749_section_5_1_is_parsed() {
     let response = parse(
         200,
         r#"{
@@ -34,31 +34,34 @@ fn the_example_of_rfc_6749_section_5_1_is_read() {
 }
 
 #[test]
-fn the_error_of_rfc_6749_section_5_2_is_read() {
+fn the_error_in_rfc_6749_section_5_2_is_parsed() {
     let error = parse(400, r#"{"error":"invalid_request"}"#).unwrap_err();
     let code = ErrorCode::new("invalid_request");
     assert_eq!(error, TokenError::Configuration { code, description: None, retry_after: None });
 }
 
 #[test]
-fn a_form_is_read_as_well_as_json() {
+fn forms_are_parsed_like_json() {
     let body = "access_token=gho_16C7e42F&scope=repo%2Cgist&token_type=bearer&expires_in=28800";
     let response = parse(200, body).unwrap();
     assert_eq!(response.0["access_token"], "gho_16C7e42F");
     assert_eq!(response.into_map()["expires_in"], "28800");
     let error = parse(200, "error=bad_verification_code&error_description=The+code+is+bad.").unwrap_err();
-    assert_eq!(error.to_string(), "the provider refused the grant for good: bad_verification_code (The code is bad.)");
+    assert_eq!(
+        error.to_string(),
+        "the provider permanently rejected the grant: bad_verification_code (The code is bad.)"
+    );
 }
 
 #[test]
-fn a_byte_order_mark_and_stray_bytes_spoil_no_token() {
+fn byte_order_marks_and_stray_bytes_are_tolerated() {
     let parse = |body: &[u8]| parse_token_response(&config(json!({})), 201, body);
     assert_eq!(parse(b"\xef\xbb\xbf \n{\"access_token\": \"a\"}\n").unwrap().0["access_token"], "a");
     assert_eq!(parse(b"\xef\xbb\xbfaccess_token=a").unwrap().0["access_token"], "a");
     assert_eq!(parse(b"{\"access_token\": \"a\", \"name\": \"Jos\xe9\"}").unwrap().0["access_token"], "a");
-    assert_eq!(parse(b"{\"access_token\": \"a\xe9\"}"), Err(TokenError::Malformed(Malformed::Garbled)));
+    assert_eq!(parse(b"{\"access_token\": \"a\xe9\"}"), Err(TokenError::Malformed(MalformedTokenResponse::Garbled)));
     let response = parse(b"{\"access_token\": \"a\", \"refresh_token\": \"\xe9\"}").unwrap();
-    assert_eq!(response.require_refresh_token(), Err(TokenError::Malformed(Malformed::NoRefreshToken)));
+    assert_eq!(response.require_refresh_token(), Err(TokenError::Malformed(MalformedTokenResponse::NoRefreshToken)));
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn a_200_may_be_a_failure() {
 }
 
 #[test]
-fn html_and_nothing_are_transient_failures() {
+fn html_pages_and_empty_bodies_are_transient_failures() {
     let page = b"<html><a href='/login?error=invalid_grant&error=invalid_grant'>Sign in</a></html>";
     let words = b"go to /login?error=invalid_grant&error=invalid_grant";
     for status in [302, 400, 404, 429, 500, 503] {
@@ -98,7 +101,7 @@ fn html_and_nothing_are_transient_failures() {
         }
     }
     let error = parse(500, r#"{"error":"invalid_grant"}"#).unwrap_err();
-    assert_eq!(error.to_string(), "the provider gave no token (HTTP 500, invalid_grant)");
+    assert_eq!(error.to_string(), "the provider returned no token (HTTP 500, invalid_grant)");
 }
 
 #[test]
@@ -106,18 +109,18 @@ fn a_success_without_an_access_token_is_malformed() {
     for body in
         ["{}", r#"{"access_token":""}"#, r#"{"access_token":null}"#, r#"{"access_token":["a"]}"#, "access_token="]
     {
-        assert_eq!(parse(200, body), Err(TokenError::Malformed(Malformed::NoAccessToken)), "{body}");
+        assert_eq!(parse(200, body), Err(TokenError::Malformed(MalformedTokenResponse::NoAccessToken)), "{body}");
     }
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(500), "]".repeat(500));
     for body in ["", "null", "[]", "\"a\"", "{", "hello", "<html>", &deep] {
-        assert_eq!(parse(200, body), Err(TokenError::Malformed(Malformed::Unreadable)), "{body}");
+        assert_eq!(parse(200, body), Err(TokenError::Malformed(MalformedTokenResponse::Unreadable)), "{body}");
     }
 }
 
 #[test]
-fn a_missing_refresh_token_is_an_error_only_where_one_is_required() {
+fn a_missing_refresh_token_is_an_error_if_one_is_required() {
     let response = parse(200, r#"{"access_token":"a","refresh_token":""}"#).unwrap();
-    assert_eq!(response.require_refresh_token(), Err(TokenError::Malformed(Malformed::NoRefreshToken)));
+    assert_eq!(response.require_refresh_token(), Err(TokenError::Malformed(MalformedTokenResponse::NoRefreshToken)));
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn the_last_of_two_equal_keys_counts() {
 }
 
 #[test]
-fn token_response_path_leads_to_the_token_that_counts() {
+fn token_response_path_selects_the_token() {
     let at = |path: &str, body: &str| {
         let config = config(json!({ "tokenResponsePath": path }));
         parse_token_response(&config, 200, body.as_bytes()).map(|it| Value::Object(it.into_map()).to_string())
@@ -140,7 +143,7 @@ fn token_response_path_leads_to_the_token_that_counts() {
     for path in ["nowhere", "team.id", "authed_user.access_token.x", ".", ""] {
         assert_eq!(at(path, slack).unwrap(), slack, "{path}");
     }
-    assert_eq!(at("data", deep), Err(TokenError::Malformed(Malformed::NoAccessToken)));
+    assert_eq!(at("data", deep), Err(TokenError::Malformed(MalformedTokenResponse::NoAccessToken)));
     let outer = r#"{"ok":false,"error":"invalid_code","authed_user":{"ok":true,"error":null,"access_token":"a"}}"#;
     assert!(at("authed_user", outer).unwrap_err().is_permanent());
     let inner = r#"{"ok":true,"data":{"error":"invalid_grant","access_token":"a"}}"#;
@@ -148,7 +151,7 @@ fn token_response_path_leads_to_the_token_that_counts() {
 }
 
 #[test]
-fn default_expires_in_stands_in_for_an_expiry_that_is_not_given() {
+fn default_expires_in_replaces_a_missing_expiry() {
     let config = config(json!({ "defaultExpiresIn": 7200 }));
     let expires_in = |body: Value| {
         let response = parse_token_response(&config, 200, body.to_string().as_bytes()).unwrap();
@@ -159,7 +162,7 @@ fn default_expires_in_stands_in_for_an_expiry_that_is_not_given() {
     assert_eq!(expires_in(json!({ "access_token": "a", "expires_in": 60 })), Some(json!(60)));
     assert_eq!(expires_in(json!({ "access_token": "a", "expires_at": "2030-01-01T00:00:00Z" })), None);
     let hour = "e30.eyJleHAiOjE3MDAwMDM2MDB9.c2ln";
-    assert_eq!(expires_in(json!({ "access_token": hour })), None, "the token says it itself");
+    assert_eq!(expires_in(json!({ "access_token": hour })), None, "the token itself states its expiry");
     let mapped = TokenResponse::from_map(&config, json!({ "access_token": "a" }).as_object().unwrap().clone());
     assert_eq!(mapped.unwrap().into_map()["expires_in"], 7200);
 }
@@ -176,7 +179,7 @@ fn assert_silent(result: &Result<TokenResponse, TokenError>) {
 
 proptest! {
     #[test]
-    fn no_body_makes_it_panic(
+    fn no_body_makes_the_parser_panic(
         status in any::<u16>(),
         body in prop::collection::vec(any::<u8>(), 0..200),
         start in proptest::sample::select(vec!["", "{", "{\"error\":", "access_token=", "error=%", "\u{feff}"]),
@@ -189,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn no_marker_in_a_value_comes_out(
+    fn errors_and_debug_never_repeat_values(
         status in proptest::sample::select(vec![200, 302, 400, 401, 429, 500]),
         key in proptest::sample::select(vec![
             "access_token", "refresh_token", "error", "error_description", "ok", "scope", "expires_in", "x",
