@@ -106,8 +106,7 @@ fn a_redirect_uri_is_a_url_or_a_plain_name() {
 #[test]
 fn invisible_characters_in_a_pasted_secret_are_reported() {
     let message = problem("clientSecret", json!("hunter\u{200b}2"));
-    let expected =
-        "getOAuthConfig's clientSecret contains an invisible character; correct the parameter it comes from";
+    let expected = "getOAuthConfig's clientSecret contains an invisible character; correct the parameter it comes from";
     assert_eq!(message, expected);
     assert!(problem("clientId", json!("a\nb")).contains("clientId contains a line break"));
 }
