@@ -281,9 +281,9 @@ async fn testing_a_connection_reports_the_result_and_changes_nothing() {
 #[tokio::test]
 async fn untestable_and_unrefreshable_connections_get_the_reason() {
     let (world, _provider, connected) = fixture().await;
-    let by_hand =
+    let manual =
         world.post(&format!("/connections/{ALICES_CONNECTION}/test")).await.expect(StatusCode::BAD_REQUEST).json();
-    assert!(by_hand["message"].as_str().unwrap().contains("by hand"), "{by_hand}");
+    assert!(manual["message"].as_str().unwrap().contains("manually"), "{manual}");
     let refresh = world.post(&format!("/connections/{ALICES_CONNECTION}/refresh-credentials")).await;
     assert_eq!(refresh.expect(StatusCode::BAD_REQUEST).json()["type"], "connection");
 

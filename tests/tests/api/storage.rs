@@ -209,7 +209,7 @@ async fn credentials_with_too_many_values_are_rejected() {
     let body = |values: usize| format!("{{\"credentials\":[{}0]}}", "0,".repeat(values - 2));
     put(&world, uri, body(10_000)).await.expect(StatusCode::CREATED);
     let answer = put(&world, uri, body(10_001)).await.expect(StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(answer.text().contains("more than 10000 values"), "{}", answer.text());
+    assert!(answer.text().contains("at most 10000 values"), "{}", answer.text());
     assert_eq!(world.credentials("c").await.as_array().map(Vec::len), Some(9_999));
     put(&world, uri, format!("{{\"credentials\":\"{}\"}}", "0,".repeat(20_000))).await.expect(StatusCode::CREATED);
 }
