@@ -207,7 +207,7 @@ export const calls = {
     jwt.decode(null),
   ],
   "decode complete": (jwt, it) => jwt.decode(it.tokens.full, { complete: true }),
-  "exports": (jwt) => [
+  exports: (jwt) => [
     Object.keys(jwt).sort(),
     new jwt.TokenExpiredError("m", new Date(0)) instanceof jwt.JsonWebTokenError,
     new jwt.NotBeforeError("m", new Date(0)) instanceof Error,
