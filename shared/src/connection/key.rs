@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn only_new_connection_ids_are_limited_in_length() {
-        let longest = "x".repeat(ConnectionKey::MAX_ID_BYTES);
+        let longest = "x".repeat(512);
         assert!(ConnectionKey::of_new("acme", &longest).is_ok_and(|key| !key.is_too_long()));
         let longer = longest + "x";
         assert!(ConnectionKey::of_new("acme", &longer).is_err());

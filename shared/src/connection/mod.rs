@@ -479,6 +479,33 @@ mod tests {
     }
 
     #[test]
+    fn an_ordinary_token_near_its_expiry_gets_no_early_attempt() {
+        let mut connection = ready();
+        connection.last_attempt_at = Some(at(3590));
+        assert_eq!(connection.spaced_at(), Some(at(3650)));
+        // Nor does a reissued one while refreshes fail.
+        connection.expiry = Some(Expiry { is_rest: true, ..Expiry::new(at(0), at(3600)) });
+        assert_eq!(connection.spaced_at(), Some(at(3600)));
+        connection.retry_attempts = 1;
+        assert_eq!(connection.spaced_at(), Some(at(3650)));
+    }
+
+    #[test]
+    fn a_fault_of_the_setup_never_ends_a_connection() {
+        let (mut connection, year) = (ready(), 365 * 86_400);
+        connection.apply_failure(&Failure::of_set_up("no client id", None), at(year), 0.0, GIVE_UP);
+        connection.apply_failure(&Failure::of_set_up("no client id", None), at(2 * year), 0.0, GIVE_UP);
+        assert_eq!((connection.state, connection.next_refresh_at), (State::Ready, Some(at(2 * year + 120))));
+    }
+
+    #[test]
+    fn a_thousand_writes_may_be_refreshes() {
+        let connection = Connection { version: 5000, ..ready() };
+        let refreshed_since = [4000, 3999, 5001].map(|version| connection.has_only_been_refreshed_since(version));
+        assert_eq!(refreshed_since, [true, false, false]);
+    }
+
+    #[test]
     fn a_permanent_failure_stops_attempts_until_reconnected() {
         let mut connection = ready();
         connection.apply_failure(&Failure::Permanent(Problem::new(None, "revoked")), at(3300), 0.0, GIVE_UP);

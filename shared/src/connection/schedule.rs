@@ -95,11 +95,21 @@ mod tests {
         assert_eq!(next_refresh(None, None, at(0)), at(86_400));
     }
 
+    #[test]
+    fn the_back_off_doubles_from_one_minute_to_six_hours() {
+        let seconds = |attempts, jitter| back_off(attempts, jitter).as_secs_f64();
+        assert_eq!([1, 2, 3, 9].map(|attempts| seconds(attempts, 0.0)), [60.0, 120.0, 240.0, 15_360.0]);
+        // Leaves room for a quarter of jitter below six hours.
+        assert_eq!([10, 17, u32::MAX].map(|attempts| seconds(attempts, 0.0)), [17_280.0; 3]);
+        assert_eq!([0.5, 1.0].map(|jitter| seconds(1, jitter)), [67.5, 75.0]);
+        assert_eq!(seconds(10, 1.0), 21_600.0);
+    }
+
     proptest! {
         #[test]
         fn the_back_off_stays_between_a_minute_and_six_hours(attempts in 0_u32.., jitter in 0.0..1.0) {
             let wait = back_off(attempts, jitter);
-            prop_assert!(wait >= MIN_INTERVAL && wait <= MAX_BACK_OFF);
+            prop_assert!(wait >= Duration::from_mins(1) && wait <= Duration::from_hours(6));
             prop_assert!(back_off(attempts.saturating_add(1), 0.0) >= back_off(attempts, 0.0));
         }
 

@@ -182,9 +182,12 @@ impl MockProvider {
 
     /// Waits for the first refresh request.
     pub async fn until_refresh_requested(&self) {
-        while self.refreshes().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let asked = async {
+            while self.refreshes().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), asked).await.expect("a refresh within half a minute");
     }
 
     /// The `Authorization` headers of the requests to the test endpoint.

@@ -411,7 +411,7 @@ refreshUri: {$concat: [{$var: connectorParameters.apiUri}, /renew]}
 revocationUri: {$concat: [{$var: connectorParameters.apiUri}, /revoke]}
 skipPkce: true
 codeParameter: auth_code
-callbackFields: [realmId]
+callbackFields: [realmId, shop]
 tokenResponsePath: authed_user
 tokenRequestFormat: query
 tokenParameterNames: {client_id: app_id}
@@ -426,14 +426,17 @@ defaultExpiresIn: 7200
     let files = [("spec.yml", spec), ("auth/get-oauth-config.map.yml", config)];
     let (world, provider) = (World::with_connector(&files).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
-    provider.script(200, &json!({"ok": true, "authed_user": {"access_token": "user-1"}}));
+    provider.script(200, &json!({"ok": true, "authed_user": {"access_token": "user-1", "shop": "of the tokens"}}));
     let mut browser = Browser::default();
     let authorize = browser.get(&world, &format!("/connect?integrationKey=app&token={}", world.alice)).await.location();
     assert!(!authorize.contains("code_challenge"), "{authorize}");
-    let back = provider.come_back(&authorize, &[("auth_code", "the-code"), ("realmId", "42")]);
+    let back =
+        provider.come_back(&authorize, &[("auth_code", "the-code"), ("realmId", "42"), ("shop", "of the callback")]);
     browser.get(&world, &back).await.expect(StatusCode::OK);
     let credentials = world.credentials(&own_id()).await;
     assert_eq!((&credentials["access_token"], &credentials["realmId"]), (&json!("user-1"), &json!("42")));
+    // Anyone can write a callback, but only the provider a token response.
+    assert_eq!(credentials["shop"], "of the tokens");
     assert_eq!(world.connection(&own_id()).await["nextCredentialsRefreshAt"], "2026-01-01T01:55:00Z");
 
     provider.script_api("GET /renew", 200, &json!({"access_token": "user-2", "expires_in": 3600}));

@@ -238,7 +238,7 @@ async fn no_token_is_printed_for_a_folder_that_larder_never_used() {
     let data = tempfile::tempdir().expect("a folder");
     let output = run(&["token", "--data", utf8(data.path())]).await;
     assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("start Larder there once"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run Larder with it once"));
     assert_eq!(fs::read_dir(data.path()).expect("a folder").count(), 0);
 }
 

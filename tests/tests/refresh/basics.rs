@@ -17,6 +17,17 @@ async fn connected(parameters: Value) -> (World, MockProvider, String) {
 }
 
 #[tokio::test]
+async fn a_sweep_starts_no_refresh_after_fifty_seconds() {
+    let (world, provider, _) = connected(json!({})).await;
+    world.advance(3300);
+    // The time passes while the sweep reads what is due.
+    tokio::join!(world.sweep(), async { world.advance(50) });
+    assert_eq!(provider.refreshes().len(), 0);
+    tokio::join!(world.sweep(), async { world.advance(49) });
+    assert_eq!(provider.refreshes().len(), 1);
+}
+
+#[tokio::test]
 async fn a_token_is_refreshed_exactly_five_minutes_before_it_expires() {
     let (world, provider, id) = connected(json!({})).await;
     assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:55:00Z");

@@ -145,10 +145,13 @@ mod tests {
             refused(401, "oauth_problem=signature_invalid&oauth_problem_advice=Check+it.").to_string(),
             "the provider rejected the request: signature_invalid (Check it.); check the integration's parameters"
         );
-        for (status, body) in
-            [(401, "oauth_problem=timestamp_refused"), (401, ""), (503, "oauth_problem=token_rejected")]
-        {
+        for (status, body) in [(401, "oauth_problem=timestamp_refused"), (401, "")] {
             assert!(matches!(refused(status, body), TokenError::Transient { .. }), "{status} {body}");
+        }
+        for status in [429, 500, 503] {
+            for body in ["oauth_problem=token_rejected", "oauth_problem=consumer_key_unknown"] {
+                assert!(matches!(refused(status, body), TokenError::Transient { .. }), "{status} {body}");
+            }
         }
         assert!(matches!(refused(200, "oauth_problem=consumer_key_unknown"), TokenError::Configuration { .. }));
         assert_eq!(

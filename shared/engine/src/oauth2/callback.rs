@@ -226,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_the_code_of_a_refusal_and_nothing_else() {
+        let shown = |query: &str| format!("{:?}", outcome(query, None).unwrap());
+        assert_eq!(shown("code=hunter2"), "Code(Secret(…))");
+        let refused = shown("error=access_denied&error_description=hunter2");
+        assert_eq!(refused, r#"Refused(AuthorizationRefusal { code: ErrorCode("access_denied"), .. })"#);
+    }
+
+    #[test]
     fn every_parameter_reaches_the_connector() {
         let callback = parse_callback("code=a&state=s%3Ac&realmId=12%2034&shop=x.example&empty=").unwrap();
         assert_eq!(

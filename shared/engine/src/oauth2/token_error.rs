@@ -218,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_has_the_providers_code() {
+        for (status, code) in [(400, "invalid_grant"), (401, "invalid_client"), (503, "busy")] {
+            assert_eq!(of(status, code).code(), Some(&ErrorCode::new(code)));
+        }
+        assert_eq!(TokenError::TooLong.code(), None);
+    }
+
+    #[test]
     fn retry_after_is_kept_unless_the_grant_is_dead() {
         let wait = Some(Duration::from_secs(7));
         assert_eq!(of(503, "busy").with_retry_after(wait).retry_after(), wait);

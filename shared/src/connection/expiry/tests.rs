@@ -28,7 +28,10 @@ fn expiry_times_are_corrected_for_the_providers_clock() {
     assert_eq!(expires_in(Some(at(300))), 3600, "the clock is five minutes ahead");
     assert_eq!(expires_in(Some(at(-300))), 4200, "the clock is five minutes behind");
     assert_eq!(expires_in(None), 3900);
-    assert_eq!(expires_in(Some(at(7200))), 3900, "the date is implausible");
+    assert_eq!(expires_in(Some(at(3599))), 301, "the clock is almost an hour ahead");
+    for implausible in [at(3600), at(7200), at(-3600)] {
+        assert_eq!(expires_in(Some(implausible)), 3900, "{implausible}");
+    }
 }
 
 #[test]
@@ -47,11 +50,18 @@ fn lifetimes_are_read_in_every_spelling() {
         (json!({"expiresAt": "2023-11-14T22:14:20Z"}), Some(60)),
         (json!({"expiresAt": "2023-11-14T22:14:20"}), Some(60)),
         (json!({"expiresAt": "2023-11-14 22:14:20.123"}), Some(60)),
+        (json!({"expires_at": 99_999_999_999_i64}), Some(315_360_000)),
+        (json!({"expires_at": 100_000_000_000_i64}), Some(0)),
         (json!({"expiresAt": "2023-11-15T00:14:20+0200"}), Some(60)),
+        (json!({"expiresAt": "2023-11-15T00:14:20+02"}), Some(60)),
+        (json!({"expiresAt": "2023-11-15 03:44:20 +0530"}), Some(60)),
+        (json!({"expiresAt": "2023-11-14T21:14:20-0100"}), Some(60)),
         (json!({"expires_on": "11/14/2023 22:14:20 +00:00"}), Some(60)),
         (json!({".expires": "Tue, 14 Nov 2023 22:14:20 GMT"}), Some(60)),
         (json!({"expires": "2023-11-14 22:14:20 UTC"}), Some(60)),
         (json!({"expires": 5_184_000}), Some(5_184_000)),
+        (json!({"expires": 315_359_999}), Some(315_359_999)),
+        (json!({"expires": 315_360_000}), Some(0)),
         (json!({"expires": 1_700_000_060}), Some(60)),
         (json!({"expiry": "2023-11-14T22:14:20.5Z"}), Some(60)),
         (json!({"expires_in": -5}), None),
@@ -91,6 +101,17 @@ fn the_exp_claim_counts_only_if_nothing_else_is_stated() {
     for odd in [jwt(&json!({"exp": 1_699_999_999})), jwt(&json!({})), "a.b.c".into(), format!("{hour}.d")] {
         assert_eq!(expires_in(&json!({"access_token": odd})), None, "{odd}");
     }
+}
+
+#[test]
+fn the_claims_of_a_token_are_read_up_to_16_kib() {
+    let token = |bytes: usize| {
+        let around = json!({"exp": 1_700_003_600, "x": ""}).to_string().len();
+        json!({"access_token": jwt(&json!({"exp": 1_700_003_600, "x": "a".repeat(bytes - around)}))})
+    };
+    // In base64, 16,384 characters.
+    assert_eq!(expires_in(&token(12_288)), Some(3600));
+    assert_eq!(expires_in(&token(12_289)), None);
 }
 
 #[test]
@@ -146,6 +167,24 @@ fn the_same_token_keeps_its_expiry() {
     assert_eq!(twice, Some((1, 3601, false)));
     // The provider has extended the token.
     assert_eq!(refreshed(json!({"access_token": "old", "expires_in": 3600})), Some((3300, 6900, false)));
+}
+
+#[test]
+fn a_remaining_lifetime_may_be_a_little_off() {
+    let again = |asked_at, lifetime, expires_in| {
+        let changes = json!({"access_token": "old", "expires_in": expires_in});
+        refreshed_at(asked_at, Some(Expiry::new(at(0), at(lifetime))), changes)
+    };
+    // Later than known by 30 seconds, or a tenth of the lifetime.
+    assert_eq!(again(3300, 3600, 330), Some((0, 3600, true)));
+    assert_eq!(again(3300, 3600, 331), Some((3300, 3631, false)));
+    assert_eq!(again(50, 100, 60), Some((0, 100, true)));
+    assert_eq!(again(50, 100, 61), Some((50, 111, false)));
+    // Two seconds earlier is the same time, and two seconds less than the whole lifetime is the whole.
+    assert_eq!(again(3300, 3600, 298), Some((0, 3600, true)));
+    assert_eq!(again(3300, 3600, 297), Some((0, 3597, true)));
+    assert_eq!(again(1, 3600, 3597), Some((0, 3600, true)));
+    assert_eq!(again(1, 3600, 3598), Some((1, 3599, false)));
 }
 
 #[test]

@@ -89,8 +89,10 @@ fn endpoints_are_absolute_without_fragment_and_userinfo() {
     assert!(problem("tokenUri", json!("https://h/a#f")).contains("without a fragment"));
     assert!(problem("refreshUri", json!("https://h/a#")).contains("without a fragment"));
     assert!(with("authorizeUri", json!("https://h/a#f")).is_ok());
-    let message = problem("tokenUri", json!("https://user:hunter2@h/a"));
-    assert_eq!(message, "getOAuthConfig's tokenUri must be a URL without a user name or password");
+    for uri in ["https://user:hunter2@h/a", "https://user@h/a", "https://:hunter2@h/a"] {
+        let message = problem("tokenUri", json!(uri));
+        assert_eq!(message, "getOAuthConfig's tokenUri must be a URL without a user name or password", "{uri}");
+    }
 }
 
 #[test]
@@ -118,6 +120,11 @@ fn the_deprecated_switches_choose_a_location() {
     assert_eq!(location("skipClientAuthInHeader", true), Some(ClientAuthLocation::Body));
     assert_eq!(location("skipClientAuthInHeaders", true), Some(ClientAuthLocation::Body));
     assert_eq!(location("skipClientAuthInHeaders", false), None);
+    let both = json!({
+        "clientId": "id", "authorizeUri": "https://h/a", "tokenUri": "https://h/t",
+        "skipClientAuthInHeader": true, "skipClientAuthInHeaders": true,
+    });
+    assert_eq!(OAuthConfig::from_value(&both).unwrap().client_auth_location, Some(ClientAuthLocation::Body));
     assert!(problem("clientAuthLocation", json!("header")).ends_with("must be headers, body, both or none"));
 }
 
@@ -186,8 +193,35 @@ fn every_quirk_is_parsed() {
 }
 
 #[test]
+fn error_codes_are_strings_or_whole_numbers() {
+    let config = with("permanentErrors", json!(["token_revoked", " 17 ", 18])).unwrap();
+    assert_eq!(config.permanent_errors, ["token_revoked", "17", "18"]);
+    assert_eq!(config.error_rules().permanent, ["token_revoked", "17", "18"]);
+    let config = with("transientErrors", json!("busy")).unwrap();
+    assert_eq!(config.transient_errors, ["busy"]);
+    assert_eq!(config.error_rules().transient, ["busy"]);
+    let message = "getOAuthConfig's permanentErrors must be an array of error codes, as strings or whole numbers";
+    for odd in [json!([1.5]), json!([""]), json!([null]), json!({"code": 1})] {
+        assert_eq!(problem("permanentErrors", odd), message);
+    }
+}
+
+#[test]
+fn a_refresh_token_is_wanted_unless_the_connector_does_without() {
+    assert!(with("scopes", json!([])).unwrap().wants_refresh_token());
+    assert!(!with("noRefreshToken", json!(true)).unwrap().wants_refresh_token());
+    assert!(!with("refreshWithAccessToken", json!(true)).unwrap().wants_refresh_token());
+}
+
+#[test]
 fn a_quirk_of_the_wrong_type_is_reported() {
     for (key, value, expected) in [
+        ("clientId", json!(1.5), "returned a number for clientId; it must be a string"),
+        (
+            "defaultExpiresIn",
+            json!(0),
+            "returned a number for defaultExpiresIn; it must be a whole number of seconds above 0",
+        ),
         ("scopeSeparator", json!(["hunter2"]), "returned an array for scopeSeparator; it must be a string"),
         (
             "authorizeParameterNames",

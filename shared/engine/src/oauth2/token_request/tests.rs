@@ -211,7 +211,7 @@ fn a_request_lists_its_secrets_whatever_their_names() {
     let changes = json!({
         "clientSecret": "the client's secret",
         "tokenParameterNames": { "code": "auth_code", "code_verifier": "v" },
-        "tokenExtra": { "api_key": "another-secret", "n": "short" },
+        "tokenExtra": { "api_key": "another-secret", "n": "7 bytes", "m": "8 bytes!" },
         "tokenHeaders": { "X-Key": "one more secret" },
     });
     let secrets = code_exchange(changes.clone()).secrets;
@@ -222,12 +222,13 @@ fn a_request_lists_its_secrets_whatever_their_names() {
         "the+client%27s+secret",
         "czZCaGRSa3F0Mzp0aGUrY2xpZW50JTI3cytzZWNyZXQ=",
         "another-secret",
+        "8 bytes!",
         "one more secret",
     ] {
         assert!(secrets.iter().any(|it| it == secret), "{secret}");
     }
     assert!(secrets.is_sorted_by_key(|secret| std::cmp::Reverse(secret.len())));
-    assert!(!secrets.iter().any(|secret| secret == "short" || secret.is_empty()));
+    assert!(!secrets.iter().any(|secret| secret == "7 bytes" || secret.is_empty()));
     let request = build_refresh(&config(changes), "the-refresh-token").unwrap();
     assert!(request.secrets.contains(&"the-refresh-token".to_owned()));
 }
