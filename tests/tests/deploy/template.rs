@@ -163,7 +163,8 @@ fn irreplaceable_resources_outlive_the_stack() {
 fn every_function_is_deployed_and_has_the_layer_if_it_needs_it() {
     let template = Template::read();
     let folders = fs::read_dir(root().join("functions")).unwrap();
-    let folders: BTreeSet<_> = folders.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    let folders = folders.map(Result::unwrap).filter(|entry| entry.path().is_dir());
+    let folders: BTreeSet<_> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
     let functions = template.functions();
     assert_eq!(functions.keys().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), folders);
     for (binary, name) in functions {
