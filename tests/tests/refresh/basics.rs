@@ -1,13 +1,17 @@
 //! Refreshing: when, how often, and with which result.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
+use larder::clock::Clock;
 use larder::connection::{ConnectionKey, RefreshOutcome};
 use larder_engine::refresh::Trigger;
 use larder_tests::{MockProvider, World};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 async fn connected(parameters: Value) -> (World, MockProvider, String) {
     let (world, provider) = (World::new().await, MockProvider::start().await);
@@ -16,15 +20,31 @@ async fn connected(parameters: Value) -> (World, MockProvider, String) {
     (world, provider, id)
 }
 
+/// A clock that goes forward after its first reading.
+struct Jump {
+    start: OffsetDateTime,
+    by: Duration,
+    was_read: AtomicBool,
+}
+
+impl Clock for Jump {
+    fn now(&self) -> OffsetDateTime {
+        if self.was_read.swap(true, Ordering::Relaxed) { self.start + self.by } else { self.start }
+    }
+}
+
 #[tokio::test]
 async fn a_sweep_starts_no_refresh_after_fifty_seconds() {
     let (world, provider, _) = connected(json!({})).await;
     world.advance(3300);
-    // The time passes while the sweep reads what is due.
-    tokio::join!(world.sweep(), async { world.advance(50) });
-    assert_eq!(provider.refreshes().len(), 0);
-    tokio::join!(world.sweep(), async { world.advance(49) });
-    assert_eq!(provider.refreshes().len(), 1);
+    for (seconds, refreshes) in [(50, 0), (49, 1)] {
+        let connector_setup = Arc::clone(&world.bundle.refresher().connector_setup);
+        let mut refresher = world.bundle.environment().refresher(connector_setup).unwrap();
+        let by = Duration::from_secs(seconds);
+        refresher.clock = Arc::new(Jump { start: world.clock.now(), by, was_read: AtomicBool::new(false) });
+        Arc::new(refresher).sweep(Duration::ZERO, None).await.unwrap();
+        assert_eq!(provider.refreshes().len(), refreshes, "{seconds}");
+    }
 }
 
 #[tokio::test]
