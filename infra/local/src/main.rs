@@ -208,7 +208,7 @@ fn welcome(base_uri: &str, data: &DataDir, door: &Door, demo_id: Option<&str>, a
     if let Some(id) = demo_id {
         text += &format!(
             "\nConnect the demo account in a browser:\n{base_uri}/connect?integrationKey=demo&token={tenant}\n\
-             \nThen list connections and read the credentials, now and again in two minutes:\n\
+             \nThen list the connections and read the credentials. Repeat both in two minutes:\n\
              curl -H 'Authorization: Bearer {admin}' {base_uri}/connections\n\
              curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId={id}'\n"
         );
