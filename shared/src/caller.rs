@@ -180,10 +180,10 @@ impl Authenticator {
 
     async fn verify_for(&self, token: &str, connection_id: Option<&str>) -> Result<Caller, Error> {
         let Ok(claimed) = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token) else {
-            return Err(refused("not a token of ours"));
+            return Err(refused("malformed token"));
         };
         if asks_for_extensions(token) {
-            return Err(refused("asks for extensions of the format"));
+            return Err(refused("requires unsupported token extensions"));
         }
         let Some(workspace) = claimed.workspace_key.or(claimed.iss) else {
             return Err(refused("no workspace in the token"));
@@ -201,11 +201,11 @@ impl Authenticator {
             return Err(refused("wrong signature or algorithm"));
         };
         if claims.for_application {
-            return Err(refused("made for a connected application"));
+            return Err(refused("issued for a provider"));
         }
         let is_for_credentials = claims.for_credentials_of.is_some();
         if is_for_credentials && claims.for_credentials_of.as_deref() != connection_id {
-            return Err(refused("made for the credentials of one connection"));
+            return Err(refused("issued for the credentials of one connection"));
         }
         let now = self.clock.now().unix_timestamp();
         if claims.exp <= now {

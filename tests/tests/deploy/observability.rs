@@ -168,7 +168,7 @@ async fn a_function_logs_the_status_but_no_secret() {
         assert_eq!(&read[name], value, "{read}");
     }
     assert_eq!((&unknown["status"], &unknown["errorKey"]), (&json!(404), &json!("not_found")), "{unknown}");
-    assert_eq!((&rejected["status"], &rejected["refusal"]), (&json!(401), &json!("not a token of ours")), "{rejected}");
+    assert_eq!((&rejected["status"], &rejected["refusal"]), (&json!(401), &json!("malformed token")), "{rejected}");
     assert_eq!(rejected.get("workspace"), None);
     for line in &output {
         let line = line.to_string();
