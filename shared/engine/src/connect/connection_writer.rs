@@ -89,7 +89,7 @@ impl ConnectionWriter {
             let now = self.clock.now();
             // Check the owner, because another end user may have taken this id since the flow began.
             if stored.as_ref().is_some_and(|stored| stored.tenant != new.tenant) {
-                return Err(Error::conflict("the connection belongs to another user; connect again"));
+                return Err(Error::conflict("the connection belongs to another user; start over"));
             }
             // Change an existing connection instead of replacing it, so that it keeps its identity and history.
             let before = stored.as_ref().map(|stored| stored.state);
@@ -109,7 +109,7 @@ impl ConnectionWriter {
             self.follow_up.written(before, &connection).await;
             Ok(Some(connection))
         });
-        let by_others = || Error::conflict("the connection is being changed by another request; connect again");
+        let by_others = || Error::conflict("other requests are changing the connection; start over");
         established.await?.ok_or_else(by_others)
     }
 }

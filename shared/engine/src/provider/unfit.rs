@@ -28,8 +28,8 @@ pub(super) fn check(
         let Some(flaw) = flaw else { continue };
         let owner = auth.arguments(name, super::auth::with_credentials(credentials.clone()));
         for (argument, again) in [
-            ("credentials", "connect again, or store them again"),
-            ("connectionParameters", "connect again and paste it without that"),
+            ("credentials", "reconnect, or store them again"),
+            ("connectionParameters", "reconnect and paste it without that"),
             ("connectorParameters", "correct the integration"),
         ] {
             if let Some(field) = owner.get(argument).and_then(|value_of| field_in(value_of, value, flaw)) {
