@@ -920,7 +920,7 @@ async fn a_tenant_cannot_reconnect_another_tenants_connection() {
 }
 
 #[tokio::test]
-async fn nobody_can_occupy_the_id_of_a_future_connection() {
+async fn the_id_of_a_future_connection_cannot_be_taken() {
     let (world, provider) = prepared(json!({})).await;
     let id = id_of_alices_connection().await;
     let uri = format!("/credentials?connectionId={id}");

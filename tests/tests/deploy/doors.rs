@@ -80,7 +80,7 @@ async fn the_embedded_database_rejects_web_pages_and_strangers() {
 }
 
 #[tokio::test]
-async fn silent_connections_are_closed_and_lock_nobody_out() {
+async fn silent_connections_are_closed_and_block_no_one() {
     let world = World::new().await;
     let (listener, address) = listen().await;
     tokio::spawn(server::serve(listener, Arc::clone(&world.bundle), None));
