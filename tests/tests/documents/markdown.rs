@@ -1,10 +1,10 @@
-//! The repository's documents and doc comments, taken apart: paragraphs, table rows, headings and code.
+//! Splits the repository's documents and doc comments into paragraphs, table rows, headings and code.
 
 use std::fs;
 
 use larder_tests::root;
 
-/// Folders that are built or installed, not written.
+/// Folders of generated or installed files.
 const SKIPPED: [&str; 6] = [".git", ".larder", ".aws-sam", "__pycache__", "node_modules", "target"];
 
 /// A part of a document.
@@ -26,7 +26,7 @@ pub(crate) enum BlockKind {
     Code,
 }
 
-/// The paths of all files of the repository, sorted. Links are left out.
+/// The sorted paths of all files in the repository, without links.
 pub(crate) fn files() -> Vec<String> {
     let (mut files, mut folders) = (Vec::new(), vec![String::new()]);
     while let Some(folder) = folders.pop() {
@@ -51,17 +51,17 @@ pub(crate) fn documents() -> Vec<(String, String)> {
     with_extension(".md")
 }
 
-/// All files whose names end so, with their paths.
+/// All files with this suffix, with their paths.
 pub(crate) fn with_extension(extension: &str) -> Vec<(String, String)> {
     let files = files().into_iter().filter(|path| path.ends_with(extension));
     files.map(|path| (path.clone(), fs::read_to_string(root().join(path)).unwrap())).collect()
 }
 
-/// The parts of a document.
+/// Splits a document into its parts.
 pub(crate) fn blocks(document: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut is_code = false;
-    // Whether the last block goes on with the next line.
+    // Whether the last block continues on the next line.
     let mut is_open = false;
     for (at, raw) in document.lines().enumerate() {
         let line = raw.trim();
@@ -111,7 +111,7 @@ fn without_marker(line: &str) -> &str {
     }
 }
 
-/// The sentences of a paragraph, each with the mark that ends it.
+/// Splits a paragraph into sentences, each with its final punctuation.
 pub(crate) fn sentences(paragraph: &str) -> Vec<String> {
     let mut sentences = vec![String::new()];
     for word in paragraph.split_whitespace() {
@@ -128,7 +128,7 @@ pub(crate) fn sentences(paragraph: &str) -> Vec<String> {
     sentences
 }
 
-/// Doc comments of a source, as documents: the number of the first line, and the text.
+/// The doc comments of a source file as documents, each with the number of its first line.
 pub(crate) fn doc_comments(source: &str) -> Vec<(usize, String)> {
     let mut comments: Vec<(usize, String)> = Vec::new();
     let mut last = None;
@@ -145,7 +145,7 @@ pub(crate) fn doc_comments(source: &str) -> Vec<(usize, String)> {
     comments
 }
 
-/// A paragraph in two: the code in it, and everything else.
+/// Splits a paragraph into its code and everything else.
 pub(crate) fn code_and_prose(paragraph: &str) -> (Vec<&str>, String) {
     let parts: Vec<_> = paragraph.split('`').collect();
     let code = parts.iter().skip(1).step_by(2).copied().collect();
@@ -153,7 +153,7 @@ pub(crate) fn code_and_prose(paragraph: &str) -> (Vec<&str>, String) {
 }
 
 #[test]
-fn a_document_is_taken_apart() {
+fn a_document_is_split_into_its_parts() {
     let document = "# A `b`\n\nOne\ntwo.\n- three\n  four\n1. five\n\n| x |\n```sh\na\n\n# b\n```\n<!-- c -->\n";
     let found: Vec<_> = blocks(document).into_iter().map(|it| (it.kind, it.line, it.text)).collect();
     let expected = [
@@ -179,6 +179,6 @@ fn doc_comments_are_joined_by_lines() {
 }
 
 #[test]
-fn code_is_told_from_prose() {
+fn code_is_separated_from_prose() {
     assert_eq!(code_and_prose("a `b` c `d`"), (vec!["b", "d"], "a  c ".to_owned()));
 }

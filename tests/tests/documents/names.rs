@@ -1,4 +1,5 @@
-//! Names in the documents' code exist: environment variables, routes, files, and flags. The changelog may name what is gone.
+//! Environment variables, routes, files and flags that the documents show as code exist. The changelog is exempt: it may
+//! mention removed ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,7 @@ use larder_tests::root;
 
 use crate::markdown::{BlockKind, blocks, code_and_prose, documents, files};
 
-/// Names that are not ours, by what they belong to.
+/// Names that belong to other software, by owner.
 type Foreign = &'static [(&'static str, &'static [&'static str])];
 
 const FOREIGN_VARIABLES: Foreign = &[("rustc", &["RUSTC_BOOTSTRAP"])];
@@ -58,7 +59,7 @@ struct Code {
     text: String,
 }
 
-/// The lines of code blocks, and inline code, of all documents but the changelog.
+/// The lines of code blocks, and inline code, in all documents except the changelog.
 fn code() -> Vec<Code> {
     let documents = documents().into_iter().filter(|(path, _)| path != "CHANGELOG.md");
     documents.flat_map(|(path, document)| code_of(&path, &document)).collect()
@@ -106,7 +107,7 @@ fn requests(code: &str) -> Vec<(Option<&str>, &str)> {
     requests
 }
 
-/// Whether a path is that of a route, in which a segment is a parameter.
+/// Whether a path matches a route, in which a segment may be a parameter.
 fn matches(route: &str, path: &str) -> bool {
     let segments = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
     let (route, path) = (segments(route), segments(path));
@@ -114,7 +115,7 @@ fn matches(route: &str, path: &str) -> bool {
         && route.iter().zip(path).all(|(route, path)| *route == path || (route.starts_with('{') && !path.is_empty()))
 }
 
-/// Paths of files and folders, as far as they say that they are ours: they begin in a folder at the top, or end like a source.
+/// Paths of files and folders in this repository: they start with a top-level folder or have a source file's extension.
 fn paths<'a>(code: &'a str, top: &BTreeSet<&str>) -> Vec<&'a str> {
     let words = code.split(|c: char| c.is_whitespace() || "'\"`=,;()[]".contains(c));
     let words = words.map(|word| word.split("::").next().unwrap_or_default().trim_end_matches(['.', ':', '/']));
@@ -138,7 +139,7 @@ fn flags(code: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The program that gets a flag.
+/// The program that receives a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Larder,
@@ -149,7 +150,7 @@ enum Owner {
     Anybody,
 }
 
-/// The parts of a command line, by the program that gets them.
+/// Splits a command line into parts, each with the program that receives it.
 fn commands(line: &str) -> Vec<(Owner, &str)> {
     if line.contains("tests/mutations/run") {
         return vec![(Owner::Mutations, line)];
@@ -170,7 +171,7 @@ fn usage(script: &str) -> BTreeSet<String> {
     flags(&head.join("\n")).into_iter().map(str::to_owned).collect()
 }
 
-/// The commands and flags of `cargo run`, by its help.
+/// The commands and flags of `cargo run`, from its help.
 async fn larder_help() -> BTreeSet<String> {
     let mut help = BTreeSet::from(["token", "check", "try"].map(str::to_owned));
     for arguments in [&["--help"][..], &["token", "--help"], &["check", "--help"], &["try", "--help"]] {
@@ -181,7 +182,7 @@ async fn larder_help() -> BTreeSet<String> {
     help
 }
 
-/// Fails with all names that do not exist, and with exceptions that no document needs.
+/// Fails if names do not exist, or if no document needs an exception.
 fn verify(unknown: &[(String, String)], foreign: Foreign) {
     let exceptions: BTreeSet<_> = foreign.iter().flat_map(|(_, names)| names.iter().copied()).collect();
     let missing: BTreeSet<_> = unknown.iter().filter(|(name, _)| !exceptions.contains(name.as_str())).collect();

@@ -7,12 +7,12 @@ use crate::markdown::{BlockKind, blocks, doc_comments, documents, sentences, wit
 /// First words of sentences whose subject is a free relative, such as "Whoever writes outside".
 const OPENERS: [&str; 4] = ["What", "Who", "Whoever", "Whatever"];
 
-/// The most bytes that documents may have.
+/// The size limits of documents, in bytes.
 const SIZES: [(&str, usize); 4] =
     [("README.md", 12_000), ("ARCHITECTURE.md", 22_000), ("CONTRIBUTING.md", 8_000), ("BENCHMARKS.md", 8_000)];
 
-/// The sentences of a document that open with a free relative, with their lines. Headings, table rows, code and questions
-/// may.
+/// The sentences of a document that open with a free relative, with their lines, except headings, table rows, code and
+/// questions.
 fn stilted(document: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for block in blocks(document).into_iter().filter(|block| block.kind == BlockKind::Paragraph) {
@@ -54,7 +54,7 @@ fn no_sentence_opens_with_what_or_who() {
 fn documents_keep_their_sizes() {
     for (path, most) in SIZES {
         let bytes = read(path).len();
-        assert!(bytes <= most, "{path} has {bytes} bytes; at most {most} are for the reader's sake");
+        assert!(bytes <= most, "{path} has {bytes} bytes; for its readers' sake, the limit is {most}");
     }
 }
 
@@ -72,7 +72,7 @@ fn free_relatives_are_found_wherever_a_sentence_begins() {
 }
 
 #[test]
-fn headings_tables_code_and_questions_may_open_so() {
+fn headings_tables_code_and_questions_are_exempt() {
     let document = "# What is promised\n\n| Who may | x |\n\n```\nWhat is code.\n```\n\nWho can do what? Whose it is. `What` is a word. It is what it is.\n";
     assert_eq!(stilted(document), []);
 }

@@ -1,4 +1,4 @@
-//! The token store of `functions/README.md`, as it stands there, in the real SDK that it is for.
+//! The token store of `functions/README.md`, exactly as printed there, in the real SDK that it is for.
 //!
 //! # Decisions
 //!
