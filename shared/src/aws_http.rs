@@ -9,8 +9,8 @@
 //!
 //! # Decisions
 //!
-//! Credentials come only from Lambda's environment variables: the SDK's default chain makes an HTTP client for every
-//! other place where there could be some.
+//! Credentials come only from Lambda's environment variables: the SDK's default chain creates an HTTP client for every
+//! other possible source.
 //!
 //! Connections to AWS are not opened during a cold start. A call ahead of the first event costs as much as it saves if
 //! the event is already there, as in every start on demand, and would mean three more requests per start.

@@ -15,7 +15,7 @@ pub enum ErrorClass {
     NotAuthenticated = 401,
     /// The caller is known but may not do this.
     Denied = 403,
-    /// The resource does not exist, or belongs to somebody else.
+    /// The resource does not exist, or belongs to someone else.
     NotFound = 404,
     /// The path exists, but not with this method.
     MethodNotAllowed = 405,
@@ -141,7 +141,7 @@ impl Error {
         Self::new(ErrorClass::Denied, ErrorType::BadRequest, Some("access_denied"), message)
     }
 
-    /// 404: it does not exist, or belongs to somebody else.
+    /// 404: it does not exist, or belongs to someone else.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::NotFound, ErrorType::BadRequest, Some("not_found"), message)
     }

@@ -162,7 +162,7 @@ impl Parameters {
     }
 }
 
-/// Whether a browser fetches the page speculatively, before anybody opens it.
+/// Whether a browser fetches the page speculatively, before anyone opens it.
 ///
 /// `Sec-Purpose` comes from the Fetch standard, `Purpose` from older Chromium, `X-Purpose` from Safari, `X-Moz` from
 /// Firefox.

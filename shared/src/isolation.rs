@@ -7,7 +7,7 @@
 //!
 //! # Decisions
 //!
-//! Threads rather than tasks: Tokio's workers are few, so a handful of refreshes that stand still would stop all
+//! Threads rather than tasks: Tokio's workers are few, so a handful of refreshes that hang would stop all
 //! others. A blocking thread that drives one future costs a stack. On a runtime with one thread, as in the simulation
 //! and in functions that handle one request at a time, work runs in place. `cargo run` begins a sweep when the one
 //! before has started everything that was due, and refreshes of all sweeps share 64 slots.

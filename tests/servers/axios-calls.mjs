@@ -622,7 +622,7 @@ export const calls = {
     axios.isCancel(undefined),
   ],
   AxiosError: async (axios) => {
-    const error = new axios.AxiosError("told", "E_CODE", { url: "/x" }, {}, { status: 418 });
+    const error = new axios.AxiosError("custom", "E_CODE", { url: "/x" }, {}, { status: 418 });
     const from = axios.AxiosError.from(new TypeError("deep"), "E_FROM", { url: "/y" });
     return [
       error.name,

@@ -68,7 +68,7 @@ impl Connect {
             return Err(Error::method_not_allowed("GET, POST"));
         }
         if is_prefetch(request.headers()) {
-            // Nobody has opened the link yet. Without this check, an API key in it would already be connected.
+            // The end user has not opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
         }
         let wanted = ConnectRequest::read(request)?;
@@ -171,7 +171,7 @@ impl Connect {
         // The session must exist before the browser leaves: the provider may send it back at once.
         self.sessions.put(&session).await?;
 
-        // The cookie ties the flow to this browser, so that nobody can lure somebody else into finishing it.
+        // The cookie ties the flow to this browser, so that an attacker cannot lure someone else into finishing it.
         let cookie = browser_cookie(&self.connector_setup.base_uri, &session.id, &browser, FLOW_LIFETIME);
         let mut response = redirect(departure.authorize_url.as_str());
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);

@@ -3,7 +3,7 @@
 //! # Decisions
 //!
 //! Only admins can send `connectorParameters`. They override the integration's own, including `tokenUri`, and an end
-//! user who could set that would be sent the client secret.
+//! user who could set that could have the client secret sent anywhere.
 
 use http::Method;
 use larder::error::Error;

@@ -7,8 +7,8 @@
 //!
 //! A cold read looks ahead only for a token that could be valid: well-formed, not expired, of a workspace whose secret
 //! is not in memory. The newest data key is a guess, because only the row names the right one. It is wrong for rows not
-//! written since the last rotation, and then costs two more calls. Looking ahead never makes a key, so
-//! `get-credentials` needs no right to.
+//! written since the last rotation, and then costs two more calls. Looking ahead never creates a key, so
+//! `get-credentials` doesn't need permission to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +91,7 @@ impl GetCredentials {
         Some((found, learned))
     }
 
-    /// Returns the connection once its token is valid. `None` if it was removed meanwhile, or now belongs to somebody else.
+    /// Returns the connection once its token is valid. `None` if it was removed meanwhile, or now belongs to someone else.
     async fn fresh(&self, connection: Connection, caller: &Caller) -> Result<Option<Connection>, Error> {
         // Credentials that were stored without an integration are not interpreted, so they never expire.
         if connection.integration.is_none() || !connection.is_expired(self.clock.now()) {

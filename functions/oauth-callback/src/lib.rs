@@ -66,7 +66,7 @@ impl OAuthCallback {
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         match *request.method() {
-            // A prefetch must not use up the code. The browser sends the real request if somebody opens the page.
+            // A prefetch must not use up the code. The browser sends the real request if someone opens the page.
             Method::GET if is_prefetch(request.headers()) => Ok(empty(StatusCode::NO_CONTENT)),
             Method::GET => self.come_back(request).await,
             // A POST from the provider's site comes without our cookie.

@@ -202,7 +202,7 @@ impl ConnectorSetup {
         })
     }
 
-    /// Signs a token that tells the provider the workspace and the end user.
+    /// Signs a token that identifies the workspace and the end user to the provider.
     async fn sign(&self, workspace: &str, tenant: Option<&str>) -> Result<Secret, Error> {
         let secret = self.workspaces.secret(workspace).await?;
         let secret = secret.ok_or_else(|| Error::not_found(format!("there is no workspace `{workspace}`")))?;

@@ -1,7 +1,7 @@
 //! The identifiers that a provider gave for a connection, kept out of reach of `PUT /credentials`.
 //!
 //! Credentials name the account they belong to, and a connection's owner may replace them. A function that uses a
-//! secret of the integration (a `disconnect` with the platform's own key, say) could then be made to act on somebody
+//! secret of the integration (a `disconnect` with the platform's own key, say) could then be made to act on someone
 //! else's account. So such functions see the identifiers from before the first `PUT`, when only the provider had
 //! written them. Tokens and other secrets are used as they were put: having them is the right to use them. Reconnecting
 //! starts over. Before the first `PUT`, and so in older rows, nothing is kept and the credentials are used as they are.
@@ -19,7 +19,7 @@ use crate::credentials::{Credentials, is_secret_name};
 pub struct Given(Map<String, Value>);
 
 impl Given {
-    /// Returns the identifiers among credentials that nobody has replaced yet.
+    /// Returns the identifiers among credentials that have not been replaced yet.
     pub fn of(credentials: &Credentials) -> Self {
         match credentials.to_value() {
             Value::Object(members) => Self(without_secrets(members)),

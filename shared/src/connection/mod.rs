@@ -125,7 +125,7 @@ pub struct Connection {
     pub expiry: Option<Expiry>,
     /// Whether there is anything to refresh with.
     pub refreshable: bool,
-    /// Whether its connector can renew the credentials without a refresh token.
+    /// Whether its connector can refresh the credentials without a refresh token.
     pub renews_itself: bool,
     /// How long before its expiry a refresh is due, if its connector sets that.
     pub refresh_margin: Option<Duration>,
@@ -218,7 +218,7 @@ impl Failure {
     }
 
     /// Returns this failure for an attempt that follows interrupted ones. One of those may have used up the refresh
-    /// token, so the message must not suggest that somebody revoked it.
+    /// token, so the message must not suggest that it was revoked.
     #[must_use]
     pub fn after_others(self) -> Self {
         match self {
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewed_connection_is_due_five_minutes_before_its_expiry() {
+    fn a_refreshed_connection_is_due_five_minutes_before_expiry() {
         assert_eq!(ready().next_refresh_at, Some(at(3300)));
     }
 

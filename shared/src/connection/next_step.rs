@@ -37,11 +37,11 @@ impl Connection {
     /// Returns the next step of a refresh requested by `trigger`. `version` is the one that the request saw; `recovers`
     /// says whether unsaved results wait in a recovery queue. The first reason not to call the provider wins.
     pub fn next_step(&self, version: Option<u64>, trigger: Trigger, recovers: bool, now: OffsetDateTime) -> NextStep {
-        // A schedule for another version is out of date: somebody has refreshed or reconnected since.
+        // A schedule for another version is out of date: the connection has been refreshed or reconnected since.
         if version.is_some_and(|version| version != self.version) {
             return NextStep::Stale;
         }
-        // Nothing can renew it. If it has expired, the end user should be notified.
+        // There is nothing to refresh it with. If it has expired, the end user should be notified.
         if !self.can_refresh() {
             let is_due = self.next_refresh_at.is_some_and(|due| due <= now);
             return if self.integration.is_some() && is_due { NextStep::FlagAsDead } else { NextStep::NotRefreshable };

@@ -1,7 +1,7 @@
 //! The id of an end user's only connection through an integration.
 //!
 //! It is computed, so that two simultaneous flows write one row. Only connecting can create an id of this form: `PUT
-//! /credentials` rejects it for a new connection, so that nobody can occupy somebody else's id in advance.
+//! /credentials` rejects it for a new connection, so that no one can take another tenant's id in advance.
 //!
 //! # Decisions
 //!

@@ -89,14 +89,14 @@ impl Outside {
         }
     }
 
-    /// Removes the credentials, then the row, if it is still as seen. While the lease is held, nobody can create
+    /// Removes the credentials, then the row, if it is still as seen. While the lease is held, no one else can create
     /// another row with its own credentials in its place.
     pub(super) async fn remove(&self, connections: &Connections, seen: &Connection) -> Result<Write, Error> {
         let expect = Expect::Version(seen.version);
         let Some(HeldLease { lease, deadline }) = self.hold(connections, seen, expect).await? else {
             return Ok(Write::Conflict);
         };
-        // The credentials go first: without their row, nobody would ever remove them.
+        // The credentials go first: without their row, they would never be removed.
         if let Err(error) = within(deadline, self.store.remove(key(seen))).await {
             if is_over(&error) {
                 let_go(connections, seen, &lease, expect).await?;
@@ -170,7 +170,7 @@ async fn let_go(
     expect: Expect<'_>,
 ) -> Result<(), StoreError> {
     match expect {
-        // The caller held it before and goes on using it.
+        // The caller held it before and keeps using it.
         Expect::Lease(_) => Ok(()),
         // The row is only our placeholder.
         Expect::Absent => connections.remove(row, Expect::Lease(lease)).await.map(drop),

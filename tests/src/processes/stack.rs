@@ -6,12 +6,6 @@
 //! The template is changed for the emulator in a few places, all in this file, each with its reason. The emulator does not
 //! support encryption, TTL, point-in-time recovery, API destinations or alarms on metric math, and it checks schedules every
 //! ten seconds. The template's test covers these instead.
-//!
-//! # Decisions
-//!
-//! The template's text is changed for the emulator in a few places, all in this file, each with its reason. The
-//! emulator leaves out encryption, TTL, point-in-time recovery, API destinations and alarms on sums, and checks
-//! schedules every ten seconds; the template's test reads these instead.
 
 use std::env;
 use std::fs;

@@ -136,7 +136,7 @@ async fn an_unconfirmed_first_write_is_flagged_until_the_next_succeeds() {
     let view = world.connection("c1").await;
     assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED");
     assert!(view["error"]["message"].as_str().unwrap().contains("could not be stored"), "{view}");
-    // Nobody else can take the id.
+    // No one else can take the id.
     let bob = world.token("bob").await;
     world.send(Method::PUT, C1, &bob, Some(&json!({"credentials": 1}))).await.expect(StatusCode::NOT_FOUND);
     world.advance(40);

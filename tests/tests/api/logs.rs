@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 
-/// Our own crates log everything. Dependencies may log their data at levels that nobody enables in production.
+/// Our own crates log everything. Dependencies may log their data at levels that no one enables in production.
 const FILTER: &str = "info,larder=trace,larder_local=trace,connect=trace,oauth_callback=trace,get_credentials=trace,\
                       put_credentials=trace,connections=trace,refresh=trace";
 
@@ -376,7 +376,7 @@ async fn store_externally(evidence: &mut Evidence) {
         let answer = world.send(method, uri, &world.alice, Some(&body)).await.expect(StatusCode::SERVICE_UNAVAILABLE);
         evidence.keep(answer);
     }
-    // Nobody listens on this port anymore.
+    // Nothing listens on this port anymore.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = Url::parse(&format!("http://127.0.0.1:{port}/?key={}", marker("key"))).unwrap();
     let unreachable = World::keeping(CredentialsIn::ExternalApi(url)).await;

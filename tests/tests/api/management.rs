@@ -319,7 +319,7 @@ async fn unknown_paths_get_404_and_wrong_methods_405() {
     ] {
         world.send(method, path, &world.admin, None).await.expect(StatusCode::METHOD_NOT_ALLOWED);
     }
-    // Without a token, nobody learns which paths exist.
+    // Without a token, callers don't learn which paths exist.
     for path in ["/connections", "/connections/a/b", "/connectors/oauth2", "/integrations/crm"] {
         world.send(Method::GET, path, "", None).await.expect(StatusCode::UNAUTHORIZED);
     }

@@ -189,11 +189,11 @@ async fn a_request_with_a_lost_answer_is_resent_once_if_allowed() {
         drop(egress.send(http::Request::post(url).body(b"refresh".to_vec()).unwrap(), limits).await);
         assert_eq!(requests.lock().unwrap().len(), times, "{shown}");
     }
-    // Nobody listens on this port, so nothing was sent, nothing is repeated, and the error says so.
+    // Nothing listens on this port, so nothing was sent, nothing is repeated, and the error says so.
     let address = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let egress = Egress::new(AddressPolicy::PublicAndLoopback).unwrap();
     let request = http::Request::post(format!("http://{address}/")).body(Vec::new()).unwrap();
-    let Err(error) = egress.send(request, Limits::CREDENTIALS).await else { panic!("nobody listens there") };
+    let Err(error) = egress.send(request, Limits::CREDENTIALS).await else { panic!("nothing listens there") };
     assert!(matches!(error, EgressError::Unreachable { .. }), "{error}");
 }
 

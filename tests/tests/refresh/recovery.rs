@@ -1,4 +1,4 @@
-//! Results that could not be saved wait on the recovery queue, and nobody calls the provider with the old token meanwhile.
+//! Results that could not be saved wait on the recovery queue, and the provider is not called with the old token meanwhile.
 
 use std::time::Duration;
 

@@ -12,14 +12,14 @@
 //! # Decisions
 //!
 //! The simulation is our own. Faults between a lease and a save occur once in a million refreshes, so a test has to
-//! cause them. `turmoil` simulates hosts and sockets, but the SDK and reqwest would have to be brought to its sockets,
+//! cause them. `turmoil` simulates hosts and sockets, but the SDK and reqwest would have to be ported to its sockets,
 //! and a host's crash is not a crash between two calls. A simulated run takes about 110 ms of a processor in a debug
 //! build, nearly all of it in the SDK. On its first day the simulation found: sweeps that ended each other's refreshes,
 //! leases of forced refreshes that nothing followed up for a day, results dropped while another held the lease, a queue that took
 //! "busy" and "not yet" for "done", and `expires_at` read by the wrong clock.
 //!
 //! An answer counts as lost, without blaming Larder, if the network or its process lost it before the save, or if its
-//! process stood still with it for more than 30 seconds. Nothing can fix a strict provider's reaction to that; the
+//! process stalled with it for more than 30 seconds. Nothing can fix a strict provider's reaction to that; the
 //! simulation checks that the connection reports it.
 
 mod chance;

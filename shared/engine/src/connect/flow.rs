@@ -4,7 +4,7 @@
 //!
 //! Each flow has a cookie of its own, with a random value whose digest is in the session, and with the beginning of the
 //! session's id in its name. Tabs do not disturb each other, and there is no signing key to keep. A session that
-//! another browser calls for is kept, so a stranger cannot end it.
+//! another browser requests is kept, so a stranger cannot end it.
 
 use std::time::Duration;
 

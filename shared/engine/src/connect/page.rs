@@ -40,7 +40,7 @@ struct OnwardPage<'a> {
     style: &'a str,
 }
 
-/// Renders a page that goes on to a URL after a while, automatically and with a link. An empty URL reloads the page itself.
+/// Renders a page that leads to a URL, automatically after a while and with a link. An empty URL reloads the page itself.
 ///
 /// It is used after a form that ends at another origin, because browsers would apply the form page's `form-action` policy to
 /// a redirect. It also starts a navigation from our own site, which sends the cookies that a form on another site does not.

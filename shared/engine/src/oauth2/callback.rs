@@ -44,7 +44,7 @@ pub fn callback_fields(config: &OAuthConfig, parameters: &Map<String, Value>) ->
 
 /// The parameters with an error code: RFC 6749's, those that providers use instead, and OAuth 1.0's extension.
 const REFUSAL_CODES: [&str; 6] = ["error", "error_code", "errorCode", "error_type", "error_reason", "oauth_problem"];
-/// The parameters with a description. The last two are codes, used for want of anything better.
+/// The parameters with a description. The last two are codes, used as a last resort.
 const REFUSAL_TEXTS: [&str; 8] = [
     "error_description",
     "error_message",

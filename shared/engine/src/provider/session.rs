@@ -5,8 +5,8 @@
 //!
 //! If a `test` or `disconnect` of a stored connection finds the access token expired, the session obtains new
 //! credentials through `Reauthorize` and tries once more. That is a forced refresh with a lease of its own, so it
-//! observes the minimum interval and stores its result. While a connection is being made or refreshed there is nothing
-//! to renew, and the failure is reported.
+//! observes the minimum interval and stores its result. While a connection is being created or refreshed, there is
+//! nothing to refresh, and the failure is reported.
 
 use std::sync::{Arc, Mutex};
 

@@ -3,7 +3,7 @@
 //! 1. Load the row and decide the next step from it ([`Connection::next_step`]).
 //! 2. Prepare everything that the request to the provider needs.
 //! 3. Take the lease, which also checks that the connection has not changed since it was loaded.
-//! 4. Ask the provider, with a deadline shorter than the lease.
+//! 4. Call the provider, with a deadline shorter than the lease.
 //! 5. Save credentials, expiry and version, and drop the lease, in one write that succeeds only while the lease is still
 //!    ours. A result that cannot be saved goes to the recovery queue.
 //! 6. Schedule the next refresh. If that fails, the sweep finds the connection.
@@ -129,7 +129,7 @@ impl Refresher {
         outcome
     }
 
-    /// Makes one attempt: load, next step, prepare, lease, ask, save.
+    /// Makes one attempt: load, next step, prepare, lease, call, save.
     async fn attempt(
         &self,
         key: &ConnectionKey,
@@ -164,7 +164,7 @@ impl Refresher {
         let Some((connection, lease)) = self.take_lease(connection, now).await? else {
             return Ok(RefreshOutcome::Busy);
         };
-        // Ask without retrying, because the first request may have used up the refresh token.
+        // Call without retrying, because the first request may have used up the refresh token.
         let obtained = match self.ask(&connection, &prepared).await {
             Ok(obtained) => obtained,
             Err(failure) => return self.save_failure(connection, &failure, Expect::Lease(&lease)).await,
@@ -259,7 +259,7 @@ impl Refresher {
         Ok(Some((connection, lease)))
     }
 
-    /// Asks the provider for new credentials. The error says what its failure means for the connection.
+    /// Requests new credentials from the provider. The error says what its failure means for the connection.
     async fn ask(&self, connection: &Connection, prepared: &PreparedRefresh) -> Result<ObtainedCredentials, Failure> {
         let PreparedRefresh { auth, renewal, credentials } = prepared;
         let credentials = credentials.to_value();

@@ -1,7 +1,7 @@
 //! Recovering the results of refreshes that the table did not accept: they are sealed, queued, and saved from the queue.
 //!
 //! A provider that rotates refresh tokens has already invalidated the old one, so the result is the only copy. Until it is
-//! saved, the provider should not be asked with the old token. The lease of the refresh that got the result prevents that,
+//! saved, the provider should not be called with the old token. The lease of the refresh that got the result prevents that,
 //! and after it one grace period.
 
 use std::time::Duration;
@@ -117,7 +117,7 @@ pub enum Recovery {
 
 impl Unsaved {
     /// How long a connection is left to the recovery queue after its lease has expired without a result, before the provider
-    /// is asked again.
+    /// is called again.
     pub const GRACE: Duration = Duration::from_secs(90);
 
     pub(super) async fn seal(
@@ -171,14 +171,14 @@ impl Refresher {
             return Ok(Recovery::Superseded);
         };
         let now = self.clock.now();
-        // Hold a lease, so that the provider is asked neither during this attempt nor before the next one.
+        // Hold a lease, so that the provider is called neither during this attempt nor before the next one.
         let lease = match connection.lease.clone().filter(|lease| lease.until > now) {
             Some(lease) if lease.token == unsaved.lease_token => Some(lease),
             Some(lease) if lease.holder == LeaseHolder::RecoveryQueue => {
                 let lease = Lease { until: now + Unsaved::GRACE, ..lease };
                 self.connections.prolong(&connection, &lease).await?.then_some(lease)
             }
-            // The provider is being asked with the old token. If that fails, this result is saved afterwards.
+            // The provider is being called with the old token. If that fails, this result is saved afterwards.
             Some(_) => None,
             None => {
                 let lease = grace(now, &*self.rng);

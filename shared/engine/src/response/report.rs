@@ -47,7 +47,7 @@ const DESCRIPTIONS: [&str; 11] = [
 ];
 /// Words that add nothing to the status.
 const EMPTY_WORDS: [&str; 9] = ["error", "fail", "failed", "failure", "bad_request", "ok", "success", "true", "false"];
-/// Strings in place of an error that report none.
+/// Values of `error` that mean there was no error.
 const NO_ERROR: [&str; 8] = ["", "0", "ok", "success", "none", "null", "false", "no error"];
 /// The number of errors that are read from a list of them.
 const MAX_ERRORS: usize = 3;

@@ -97,7 +97,7 @@ export function inherits(constructor, parent) {
   Object.setPrototypeOf(constructor.prototype, parent.prototype);
 }
 
-/** Returns the function itself: nobody would read the warning. */
+/** Returns the function itself: no one would read the warning. */
 export const deprecate = (fn) => fn;
 
 export { TextDecoder, TextEncoder };
