@@ -576,7 +576,7 @@ async fn rotate(world: &World, secret: &str, previous: Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_is_rejected_five_minutes_after_it_is_dropped() {
+async fn a_rotated_secret_is_rejected_five_minutes_after_its_removal() {
     let world = World::new().await;
     let exp = world.clock.now().unix_timestamp() + 3600;
     let claims = json!({"workspaceKey": "acme", "isAdmin": true, "exp": exp});

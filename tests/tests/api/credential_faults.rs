@@ -83,7 +83,7 @@ async fn unreadable_store_answers_are_never_served_as_credentials() {
 }
 
 #[tokio::test]
-async fn a_rejected_write_keeps_the_old_credentials_and_can_be_retried() {
+async fn a_rejected_write_keeps_old_credentials_and_can_be_retried() {
     let (world, api) = world_with_store().await;
     // A rejected first write leaves nothing behind.
     for fault in faults().into_iter().filter(|fault| !may_have_arrived(fault)) {
@@ -129,7 +129,7 @@ async fn an_unanswered_write_blocks_others_until_it_cannot_arrive() {
 }
 
 #[tokio::test]
-async fn an_unconfirmed_first_write_is_flagged_until_the_next_succeeds() {
+async fn an_unconfirmed_first_write_is_flagged_until_one_succeeds() {
     let (world, api) = world_with_store().await;
     api.fail([Fault::DoneBut(StatusCode::BAD_GATEWAY)]);
     assert_unavailable(put(&world, r#""first""#).await);

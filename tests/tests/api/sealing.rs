@@ -119,7 +119,7 @@ async fn changing_cutting_or_adding_a_sealed_byte_is_detected() {
 }
 
 #[tokio::test]
-async fn without_the_key_only_new_credentials_can_be_stored_and_opened() {
+async fn without_the_key_only_new_credentials_can_be_stored_and_read() {
     let mut world = World::new().await;
     Routes(&world).set("local", "c1", r#""secret""#).await;
     let key = world.folder().join("seal.key");

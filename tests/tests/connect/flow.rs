@@ -548,7 +548,7 @@ async fn an_unreachable_provider_is_reported() {
 }
 
 #[tokio::test]
-async fn odd_token_endpoint_answers_are_reported_without_their_content() {
+async fn odd_token_answers_are_reported_without_their_content() {
     let html = ("content-type", "text/html");
     let json = ("content-type", "application/json");
     for (status, body, content_type, expected, hint) in [
@@ -640,7 +640,7 @@ async fn callbacks_are_checked_by_state_then_issuer_then_content() {
 }
 
 #[tokio::test]
-async fn success_reaches_an_allowed_redirect_uri_with_the_connection_id() {
+async fn success_reaches_the_redirect_uri_with_the_connection_id() {
     let (world, provider) = prepared(json!({})).await;
     let (mut browser, location) = begin(&world, &[("redirectUri", DONE)]).await;
     let answer = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::FOUND);
@@ -995,7 +995,7 @@ async fn another_tenants_row_never_receives_the_credentials() {
 }
 
 #[tokio::test]
-async fn reconnecting_as_admin_leaves_the_connection_with_its_end_user() {
+async fn an_admins_reconnect_leaves_the_connection_with_its_end_user() {
     let (world, provider) = prepared(json!({})).await;
     let id = world.connect(&provider).await;
     let mut browser = Browser::default();

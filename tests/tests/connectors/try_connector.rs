@@ -59,7 +59,7 @@ async fn function_inputs_and_results_are_shown_with_secrets_masked() {
 }
 
 #[tokio::test]
-async fn a_failing_function_is_reported_with_its_line_and_fails_the_run() {
+async fn a_failing_function_is_reported_by_line_and_fails_the_run() {
     let provider = MockProvider::start().await;
     provider.set_test_status(403);
     let (passed, text) = try_with(&provider, &[]).await;

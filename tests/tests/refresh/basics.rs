@@ -357,7 +357,7 @@ async fn retries_become_rarer_and_end_after_a_week() {
 }
 
 #[tokio::test]
-async fn a_revoked_grant_is_flagged_at_once_and_healed_by_reconnecting() {
+async fn a_revoked_grant_is_flagged_at_once_and_healed_by_a_reconnect() {
     let (world, provider, id) = connected(json!({})).await;
     provider.script(400, &json!({"error": "invalid_grant", "error_description": "Token has been revoked."}));
     world.advance(3300);

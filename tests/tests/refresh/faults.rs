@@ -37,7 +37,7 @@ async fn rotated_tokens_survive_a_failing_mapping() {
 }
 
 #[tokio::test]
-async fn unreadable_credentials_wait_five_minutes_and_heal_on_reconnect() {
+async fn unreadable_credentials_wait_5_minutes_and_heal_on_reconnect() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -82,7 +82,7 @@ async fn a_lease_has_one_holder_and_ends_with_its_write() {
 }
 
 #[tokio::test]
-async fn a_refresh_result_too_large_to_store_keeps_at_least_its_tokens() {
+async fn a_refresh_result_too_large_to_store_keeps_its_tokens() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;

@@ -85,7 +85,7 @@ async fn interrupted(data: &Path, provider: &MockProvider) -> (Program, String) 
 }
 
 #[tokio::test]
-async fn after_a_kill_before_saving_a_lenient_provider_reissues_tokens() {
+async fn after_a_kill_before_saving_lenient_providers_reissue_tokens() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = interrupted(data.path(), &provider).await;
     let answer = larder.send(Method::POST, &refresh_uri(&id), &larder.admin, "").await;
@@ -97,7 +97,7 @@ async fn after_a_kill_before_saving_a_lenient_provider_reissues_tokens() {
 }
 
 #[tokio::test]
-async fn after_a_kill_before_saving_a_strict_provider_error_is_explained() {
+async fn after_a_kill_before_saving_a_strict_error_is_explained() {
     let (data, provider) = (tempfile::tempdir().expect("a folder"), MockProvider::start().await);
     let (larder, id) = interrupted(data.path(), &provider).await;
     provider.script(400, &json!({"error": "invalid_grant", "error_description": "the token was used before"}));

@@ -224,7 +224,7 @@ async fn the_oauth_1_configuration_is_built_once_per_function() {
 }
 
 #[tokio::test]
-async fn rejected_credentials_and_missing_refresh_tokens_are_explained() {
+async fn rejected_credentials_and_missing_tokens_are_explained() {
     let (world, provider, _) = connected().await;
     provider.script(200, &json!({"access_token": "a", "expires_in": 3600}));
     let mut browser = larder_tests::Browser::default();

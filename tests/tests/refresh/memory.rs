@@ -57,8 +57,8 @@ fn body(start: &str, part: &str, end: &str) -> Bytes {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_of_the_largest_answers_at_once_fit_into_a_function() {
-    if !is_alone("memory::sixty_four_of_the_largest_answers_at_once_fit_into_a_function").await {
+async fn sixty_four_of_the_largest_answers_fit_into_a_function() {
+    if !is_alone("memory::sixty_four_of_the_largest_answers_fit_into_a_function").await {
         return;
     }
     let small = Bytes::from_static(br#"{"access_token": "first", "refresh_token": "r", "expires_in": 3600}"#);

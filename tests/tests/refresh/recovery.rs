@@ -248,7 +248,7 @@ async fn table_and_queue_are_both_retried_until_one_is_back() {
 }
 
 #[tokio::test]
-async fn a_queued_connection_being_refreshed_elsewhere_is_retried_soon() {
+async fn a_queued_connection_being_refreshed_is_retried_soon() {
     let refreshes = RefreshesBy::Queue("http://queues/refreshes.fifo".into());
     let it = Deployment::due(|settings| Settings { refreshes, ..settings }).await;
     it.world.sweep().await;

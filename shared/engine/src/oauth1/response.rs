@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_callback_must_be_confirmed_unless_the_connector_waives_it() {
+    fn a_callback_must_be_confirmed_unless_the_connector_waives_it() {
         let lax = config(json!({ "allowUnconfirmedCallback": true }));
         for end in ["", "&oauth_callback_confirmed=false", "&oauth_callback_confirmed="] {
             let body = format!("oauth_token=a&oauth_token_secret=b{end}");

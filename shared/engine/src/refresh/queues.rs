@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn due_connections_are_sent_in_batches_of_ten_each_in_its_own_group() {
+    async fn due_connections_go_in_batches_of_ten_each_in_its_own_group() {
         let send = mock!(Client::send_message_batch)
             .match_requests(|request| {
                 let entries = request.entries();

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn connectors_can_list_codes_and_words_but_outages_are_transient() {
+    fn connectors_list_codes_and_words_but_outages_are_transient() {
         let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
         let (permanent, transient) =
             (list(&["invalid_request", "190", "is gone"]), list(&["already being processed", "busy"]));

@@ -115,7 +115,7 @@ fn a_path_parameter_without_a_value_is_an_error() {
 }
 
 #[test]
-fn basic_credentials_override_headers_and_requests_override_clients() {
+fn credentials_override_headers_and_requests_override_clients() {
     let mapping =
         rest(json!({"path": "/", "method": "get", "requestMapping": {"headers": {"x-client": 2, "X-Nothing": null}}}));
     let mut client = client();
