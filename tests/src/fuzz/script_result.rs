@@ -157,6 +157,8 @@ fn check_state(connection: &Connection, outcome: &Value, has_rules: bool) {
             // An invalid status may stand for an outage.
             let status = match &response["status"] {
                 Value::Null => 0.0,
+                // The script throws `1n`.
+                Value::String(status) if status == "<BigInt>" => 1.0,
                 Value::String(status) => status.trim().parse().unwrap_or(f64::MAX),
                 status => status.as_f64().unwrap_or(f64::MAX),
             };
