@@ -140,9 +140,22 @@ fn tables_are_encrypted_protected_and_restorable() {
         let encryption = json!({"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": "Key.Arn"});
         assert_eq!(properties["SSESpecification"], encryption, "{name}");
     }
-    let ttl = json!({"AttributeName": "ttl", "Enabled": true});
-    assert_eq!(template.properties("SessionsTable")["TimeToLiveSpecification"], ttl);
+    for (table, attribute) in [("SessionsTable", "ttl"), ("ConnectionsTable", "remove_at")] {
+        let ttl = json!({"AttributeName": attribute, "Enabled": true});
+        assert_eq!(template.properties(table)["TimeToLiveSpecification"], ttl, "{table}");
+    }
+    assert_eq!(template.properties("WorkspacesTable")["TimeToLiveSpecification"], Value::Null);
     assert_eq!(template.properties("Key")["EnableKeyRotation"], true);
+}
+
+#[test]
+fn the_integration_index_finds_connections_by_id() {
+    let template = Template::read();
+    let indexes = list(&template.properties("ConnectionsTable")["GlobalSecondaryIndexes"]);
+    let index = indexes.iter().find(|index| index["IndexName"] == "by_integration").expect("an index");
+    let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
+    assert_eq!(index["KeySchema"], json!([key("integration_key", "HASH"), key("id", "RANGE")]));
+    assert_eq!(index["Projection"], json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": ["tenant"]}));
 }
 
 #[test]
