@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 
 /// Values by key, each until its own expiry. There are at most [`Self::MOST`], so that made-up keys cannot fill the memory.
 pub(crate) struct Cache<K, V> {
@@ -27,8 +28,17 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.get_lasting(key, Duration::ZERO)
+    }
+
+    /// Returns a key's value unless it expires within `time`.
+    pub(crate) fn get_lasting<Q: Eq + Hash + ?Sized>(&self, key: &Q, time: Duration) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let end = later(self.clock.now(), time);
         let entries = self.entries.lock().expect("the lock is not poisoned");
-        entries.get(key).filter(|(until, _)| *until > self.clock.now()).map(|(_, value)| value.clone())
+        entries.get(key).filter(|(until, _)| *until > end).map(|(_, value)| value.clone())
     }
 
     /// Adds a value. If the cache is full of unexpired values, they are all removed.
@@ -52,8 +62,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::ManualClock;
 

@@ -52,8 +52,8 @@ impl KmsKeys {
         self.keys.get(&(workspace.to_owned(), id.to_owned()))
     }
 
-    fn cached_current(&self, workspace: &str) -> Option<Arc<DataKey>> {
-        self.cached(workspace, &self.current.get(workspace)?)
+    fn cached_current(&self, workspace: &str, time: Duration) -> Option<Arc<DataKey>> {
+        self.cached(workspace, &self.current.get_lasting(workspace, time)?)
     }
 
     fn remember(&self, workspace: &str, key: DataKey, is_current: bool) -> Arc<DataKey> {
@@ -101,8 +101,8 @@ impl KmsKeys {
 
 #[async_trait]
 impl DataKeys for KmsKeys {
-    async fn current(&self, workspace: &str) -> Result<Arc<DataKey>, SealError> {
-        if let Some(key) = self.cached_current(workspace) {
+    async fn current(&self, workspace: &str, time: Duration) -> Result<Arc<DataKey>, SealError> {
+        if let Some(key) = self.cached_current(workspace, time) {
             return Ok(key);
         }
         let newest = self.ring.newest(workspace).await.map_err(|error| SealError::Keys(Box::new(error)))?;
@@ -128,7 +128,7 @@ impl DataKeys for KmsKeys {
     }
 
     async fn look_ahead(&self, workspace: &str) {
-        if self.cached_current(workspace).is_some() {
+        if self.cached_current(workspace, Duration::ZERO).is_some() {
             return;
         }
         if let Ok(Some(wrapped)) = self.ring.newest(workspace).await
@@ -240,10 +240,23 @@ mod tests {
             mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().items(ring_row()).build());
         let put = mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build());
         let keys = keys(&[&unwrap, &generate], &[&query, &put], &clock);
-        assert_eq!(keys.current("acme").await.expect("answers").id(), "kms:k1");
+        assert_eq!(keys.current("acme", Duration::ZERO).await.expect("answers").id(), "kms:k1");
         clock.advance(KmsKeys::ROTATE_AFTER);
-        assert_ne!(keys.current("acme").await.expect("answers").id(), "kms:k1");
+        assert_ne!(keys.current("acme", Duration::ZERO).await.expect("answers").id(), "kms:k1");
         assert_eq!((generate.num_calls(), put.num_calls()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_must_last_is_loaded_again_before_it_expires() {
+        let (unwrap, clock) = (unwraps(), clock());
+        let query =
+            mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().items(ring_row()).build());
+        let keys = keys(&[&unwrap], &[&query], &clock);
+        for (later, lasts, calls) in [(0, 0, 1), (179, 120, 1), (2, 0, 1), (0, 120, 2), (299, 0, 2)] {
+            clock.advance(Duration::from_secs(later));
+            assert!(keys.current("acme", Duration::from_secs(lasts)).await.is_ok());
+            assert_eq!(unwrap.num_calls(), calls);
+        }
     }
 
     #[tokio::test]
@@ -255,7 +268,7 @@ mod tests {
         with_a_key.look_ahead("acme").await;
         with_a_key.look_ahead("acme").await;
         assert!(with_a_key.by_id("acme", "kms:k1").await.expect("answers").is_some());
-        assert_eq!(with_a_key.current("acme").await.expect("answers").id(), "kms:k1");
+        assert_eq!(with_a_key.current("acme", Duration::ZERO).await.expect("answers").id(), "kms:k1");
         assert_eq!((query.num_calls(), unwrap.num_calls()), (1, 1));
 
         let nothing = mock!(aws_sdk_dynamodb::Client::query).then_output(|| QueryOutput::builder().build());

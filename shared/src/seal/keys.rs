@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::{digest, hkdf};
@@ -45,11 +46,12 @@ impl std::fmt::Debug for DataKey {
 /// A source of data keys.
 #[async_trait]
 pub trait DataKeys: Send + Sync {
-    /// Returns the key that seals the workspace's next record.
+    /// Returns the key that seals the workspace's next record. For the `time` that follows, another call will not need to
+    /// reach the keys.
     ///
     /// # Errors
     /// When the keys cannot be reached.
-    async fn current(&self, workspace: &str) -> Result<Arc<DataKey>, SealError>;
+    async fn current(&self, workspace: &str, time: Duration) -> Result<Arc<DataKey>, SealError>;
 
     /// Returns the key with this id; `None` if there is none.
     ///
@@ -113,7 +115,7 @@ impl KeyFile {
 
 #[async_trait]
 impl DataKeys for KeyFile {
-    async fn current(&self, workspace: &str) -> Result<Arc<DataKey>, SealError> {
+    async fn current(&self, workspace: &str, _: Duration) -> Result<Arc<DataKey>, SealError> {
         // One key per workspace, so that a leaked data key opens only that workspace's records.
         let mut bytes = [0; 32];
         self.master
@@ -124,6 +126,6 @@ impl DataKeys for KeyFile {
     }
 
     async fn by_id(&self, workspace: &str, id: &str) -> Result<Option<Arc<DataKey>>, SealError> {
-        if id == self.id { self.current(workspace).await.map(Some) } else { Ok(None) }
+        if id == self.id { self.current(workspace, Duration::ZERO).await.map(Some) } else { Ok(None) }
     }
 }

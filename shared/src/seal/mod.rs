@@ -14,6 +14,7 @@
 mod keys;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
@@ -89,12 +90,12 @@ impl Sealer {
         Self { keys, rng }
     }
 
-    /// Loads a workspace's current key, so that sealing soon after does not need the key service.
+    /// Loads a workspace's current key, so that sealing within `time` does not need the key service.
     ///
     /// # Errors
     /// When the key service fails.
-    pub async fn prepare(&self, workspace: &str) -> Result<(), SealError> {
-        self.keys.current(workspace).await.map(drop)
+    pub async fn prepare(&self, workspace: &str, time: Duration) -> Result<(), SealError> {
+        self.keys.current(workspace, time).await.map(drop)
     }
 
     /// Loads the key that opens most of a workspace's records; see [`DataKeys::look_ahead`].
@@ -108,7 +109,7 @@ impl Sealer {
     /// When the key service fails.
     pub async fn seal(&self, place: SealContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         // Always the current key: older ones only open records, so that keys can be rotated.
-        let key = self.keys.current(place.workspace).await?;
+        let key = self.keys.current(place.workspace, Duration::ZERO).await?;
         let aad = place.bytes();
         // A random nonce is safe: each record version has its own key, which seals only a few messages.
         let mut nonce = [0; NONCE_LEN];
@@ -209,7 +210,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl DataKeys for OneKey {
-        async fn current(&self, _: &str) -> Result<Arc<DataKey>, SealError> {
+        async fn current(&self, _: &str, _: Duration) -> Result<Arc<DataKey>, SealError> {
             Ok(Arc::clone(&self.0))
         }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::executor::block_on;
@@ -129,12 +130,12 @@ struct Keys;
 
 #[async_trait]
 impl DataKeys for Keys {
-    async fn current(&self, _: &str) -> Result<Arc<DataKey>, SealError> {
+    async fn current(&self, _: &str, _: Duration) -> Result<Arc<DataKey>, SealError> {
         Ok(Arc::new(DataKey::new("key-1", [7; 32])))
     }
 
     async fn by_id(&self, workspace: &str, id: &str) -> Result<Option<Arc<DataKey>>, SealError> {
-        if id == "key-1" { self.current(workspace).await.map(Some) } else { Ok(None) }
+        if id == "key-1" { self.current(workspace, Duration::ZERO).await.map(Some) } else { Ok(None) }
     }
 }
 

@@ -61,6 +61,9 @@ const PREPARATION: Duration = Duration::from_secs(10);
 /// may still send a request.
 pub const LEASE: Duration = PREPARATION.saturating_add(Provider::DEADLINE).saturating_add(Lease::CLOCK_SKEW);
 
+/// How long the sealing key must stay in memory: until the result is saved, or is on the recovery queue.
+const KEY_LASTS: Duration = LEASE.saturating_mul(2);
+
 /// Refreshes connections.
 pub struct Refresher {
     /// The connections.
@@ -221,7 +224,7 @@ impl Refresher {
         contents: &Contents,
     ) -> Result<Result<(Arc<ConnectorContext>, Renewal), Failure>, Error> {
         // Fetch the sealing key now, so that the save after the provider's answer needs nothing but the table.
-        self.vault.sealer().prepare(&connection.key.workspace).await?;
+        self.vault.sealer().prepare(&connection.key.workspace, KEY_LASTS).await?;
         let auth = match self.connector_setup.auth_of(connection, contents).await {
             Ok(auth) => auth,
             Err(error) if error.is_transient() => return Err(error),
