@@ -98,7 +98,8 @@ impl Connections {
     /// When DynamoDB fails.
     pub async fn mark_used(&self, seen: &Connection, now: OffsetDateTime) -> Result<Write, StoreError> {
         let assignment = Assignment::new(Item::default().time("last_used_at", now), &[]);
-        self.table.assign(&seen.key, Condition::Present(seen.created_at), assignment).await
+        // The role of get-credentials allows no other attribute in this request, not even in its condition.
+        self.table.assign(&seen.key, Condition::Exists, assignment).await
     }
 
     /// Reads the connection of a tenant that has this key.

@@ -40,6 +40,8 @@ pub(super) enum Condition<'a> {
     Leased(&'a Lease),
     /// A row that was due at this time.
     Due(OffsetDateTime),
+    /// Any row.
+    Exists,
     /// The row that was created at this time and is not archived.
     Present(OffsetDateTime),
     /// The same, and no active flow uses it.
@@ -313,6 +315,7 @@ impl Condition<'_> {
             }
             Self::Leased(lease) => (LEASED.to_owned(), by(Item::default(), lease)),
             Self::Due(now) => ("next_refresh_at <= :now".to_owned(), Item::default().time(":now", now)),
+            Self::Exists => ("attribute_exists(id)".to_owned(), Item::default()),
             Self::Present(created) => (PRESENT.to_owned(), Item::default().time(":created_at", created)),
             Self::PresentAndUnused(created) => {
                 (format!("{PRESENT} AND {UNUSED}"), Item::default().time(":created_at", created))
