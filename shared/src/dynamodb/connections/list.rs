@@ -141,7 +141,8 @@ impl Connections {
         let (mut items, mut entries, mut bytes) = (Vec::new(), 0, 0);
         loop {
             // With a filter, nobody knows how many entries will fill the page; without one, it takes as many as are missing.
-            let wanted = if selection.filter.is_some() { Self::BATCH } else { limit - items.len() };
+            let is_filtered = selection.filter.is_some() || selection.tenant.and(selection.integration).is_some();
+            let wanted = if is_filtered { Self::BATCH } else { limit - items.len() };
             let chunk = wanted.min(Self::BATCH).min(Self::MAX_ENTRIES - entries);
             let query = query.clone().limit(i32::try_from(chunk).unwrap_or(i32::MAX));
             let output = query.set_exclusive_start_key(start.take()).send().await.map_err(query_error)?;
