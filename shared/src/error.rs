@@ -71,10 +71,13 @@ pub enum ErrorType {
 }
 
 /// The documented values of the `key` member, which is more specific than the type.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 9] = [
     "access_denied",
     "access_token_expired",
+    "already_exists",
     "connection_is_defunct",
+    "deactivated",
+    "in_use",
     "not_authenticated",
     "not_found",
     "rate_limit_exceeded",
@@ -156,6 +159,22 @@ impl Error {
     /// 409: the request conflicts with the current state.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Conflict, ErrorType::BadRequest, None, message)
+    }
+
+    /// 409: another object has this key.
+    pub fn already_exists(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Conflict, ErrorType::BadRequest, Some("already_exists"), message)
+    }
+
+    /// 409: flows use the connection.
+    pub fn in_use(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Conflict, ErrorType::BadRequest, Some("in_use"), message)
+    }
+
+    /// 400: reading the credentials is turned off.
+    pub fn deactivated() -> Self {
+        let message = "the connection is deactivated; set `isDeactivated` to false to read its credentials";
+        Self::new(ErrorClass::Invalid, ErrorType::Connection, Some("deactivated"), message)
     }
 
     /// 413: the request or its result is too large.

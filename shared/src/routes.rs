@@ -19,7 +19,7 @@ use http::Method;
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The path in the syntax of API Gateway and `matchit`; at most one segment is a parameter.
+    /// The path in the syntax of API Gateway and `matchit`.
     pub path: &'static str,
     /// The function that handles it.
     pub function: Function,
@@ -70,7 +70,13 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/credentials", PutCredentials, All, "removes credentials"),
     route(Method::GET, "/connections", Connections, All, "lists connections"),
     route(Method::GET, "/connections/{id}", Connections, All, "shows a connection"),
+    route(Method::PATCH, "/connections/{id}", Connections, All, "changes a connection"),
+    route(Method::PUT, "/connections/{id}", Connections, All, "changes a connection, like PATCH"),
     route(Method::DELETE, "/connections/{id}", Connections, All, "deletes a connection"),
+    route(Method::POST, "/connections/{id}/restore", Connections, All, "restores a deleted connection"),
+    route(Method::GET, "/connections/{id}/dependencies", Connections, All, "lists the flows that use a connection"),
+    route(Method::PUT, "/connections/{id}/flows/{flow}", Connections, All, "marks a connection as used by a flow"),
+    route(Method::DELETE, "/connections/{id}/flows/{flow}", Connections, All, "removes the mark of a flow"),
     route(Method::POST, "/connections/{id}/test", Connections, All, "tests a connection"),
     route(Method::POST, "/connections/{id}/refresh-credentials", Connections, All, "refreshes a connection"),
     route(Method::GET, "/integrations", Connections, Admins, "lists integrations"),

@@ -15,7 +15,7 @@ use larder_engine::pasted::trimmed;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::Management;
+use crate::Connections;
 
 /// The body of `PUT /integrations/{key}`. It replaces the integration, but omitted parameters stay.
 #[derive(Deserialize)]
@@ -31,15 +31,15 @@ struct IntegrationBody {
     redirect_uris: Vec<String>,
 }
 
-impl Management {
+impl Connections {
     pub(crate) async fn list_integrations(&self, caller: &Caller) -> Result<Response, Error> {
-        let integrations = self.connector_setup.integrations.list(&caller.workspace).await?;
+        let integrations = self.management.connector_setup.integrations.list(&caller.workspace).await?;
         let items: Vec<_> = integrations.iter().map(|integration| self.view(integration)).collect();
         Ok(json(StatusCode::OK, &json!({ "items": items })))
     }
 
     pub(crate) async fn get_integration(&self, caller: &Caller, key: &str) -> Result<Response, Error> {
-        let integration = self.connector_setup.integration(&caller.workspace, key).await?;
+        let integration = self.management.connector_setup.integration(&caller.workspace, key).await?;
         Ok(json(StatusCode::OK, &self.view(&integration)))
     }
 
@@ -54,7 +54,7 @@ impl Management {
         if !is_key(key) {
             return Err(Error::bad_request("an integration's key must be 1 to 100 characters of [A-Za-z0-9_.-]"));
         }
-        let connector = self.connector_setup.connector(&wanted.connector_key)?;
+        let connector = self.management.connector_setup.connector(&wanted.connector_key)?;
         if let Some(parameters) = &wanted.parameters {
             check_fields(connector.parameters_schema.as_ref(), parameters, |errors| {
                 Error::bad_request(format!("`parameters` is invalid: {}", schema::summary(errors)))
@@ -73,8 +73,8 @@ impl Management {
         if let Some(uri) = wanted.oauth_callback_uri.as_ref().filter(|uri| !uri.is_empty()) {
             check_uri("oAuthCallbackUri", uri)?;
         }
-        let now = self.clock.now();
-        let stored = self.connector_setup.integrations.get(&caller.workspace, key).await?;
+        let now = self.management.clock.now();
+        let stored = self.management.connector_setup.integrations.get(&caller.workspace, key).await?;
         let status = if stored.is_some() { StatusCode::OK } else { StatusCode::CREATED };
         let integration = Integration {
             workspace: caller.workspace.clone(),
@@ -88,23 +88,23 @@ impl Management {
             updated_at: now,
         };
         let changes = ParameterChanges { parameters: wanted.parameters, options: wanted.options_config };
-        let integration = self.connector_setup.integrations.put(integration, changes).await?;
+        let integration = self.management.connector_setup.integrations.put(integration, changes).await?;
         Ok(json(status, &self.view(&integration)))
     }
 
     /// Deletes an integration unless connections use it: without it, they could not be refreshed.
     pub(crate) async fn delete_integration(&self, caller: &Caller, key: &str) -> Result<Response, Error> {
-        let counts = self.connections.count(&caller.workspace, "integration_key").await?;
+        let counts = self.management.connections.count(&caller.workspace, "integration_key").await?;
         if let Some(count) = counts.get(key) {
             let message = format!("{count} connections use the integration `{key}`; delete them first");
             return Err(Error::conflict(message).with_data(json!({ "connections": count })));
         }
-        self.connector_setup.integrations.remove(&caller.workspace, key).await?;
+        self.management.connector_setup.integrations.remove(&caller.workspace, key).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
     pub(crate) async fn list_connectors(&self, caller: &Caller) -> Result<Response, Error> {
-        let counts = self.connections.count(&caller.workspace, "connector_key").await?;
+        let counts = self.management.connections.count(&caller.workspace, "connector_key").await?;
         let item = |connector: &Connector| {
             // The first option is shown as the connector's own, for clients that know only one.
             let first = connector.options.first();
@@ -119,7 +119,7 @@ impl Management {
                 "connectionCount": counts.get(&connector.key).copied().unwrap_or_default(),
             })
         };
-        let catalog = &self.connector_setup.catalog;
+        let catalog = &self.management.connector_setup.catalog;
         let items: Vec<_> = catalog.iter().map(|connector| item(connector)).collect();
         let broken: Vec<_> = catalog
             .broken()
@@ -139,7 +139,7 @@ impl Management {
             "connectorKey": integration.connector_key,
             "oAuthCallbackUri": integration.oauth_callback_uri,
             "effectiveOAuthCallbackUri":
-                larder_engine::provider::callback_uri(&self.connector_setup.base_uri, integration.oauth_callback_uri.as_deref()),
+                larder_engine::provider::callback_uri(&self.management.connector_setup.base_uri, integration.oauth_callback_uri.as_deref()),
             "redirectUris": integration.redirect_uris,
             "hasParameters": !integration.parameters_version.is_empty(),
         })

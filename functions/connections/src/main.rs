@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connections::Management;
+use connections::Connections;
 use larder::lambda;
 use larder_engine::environment::Environment;
 
@@ -11,5 +11,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     lambda::init_logging();
     let environment = Environment::from_env().await?;
     let connector_setup = environment.connector_setup(Vec::new());
-    lambda::serve(Arc::new(Management::new(&environment, connector_setup)?)).await
+    lambda::serve(Arc::new(Connections::new(&environment, connector_setup)?)).await
 }

@@ -26,21 +26,37 @@ struct Path {
     allow: String,
 }
 
-/// Returns a request's route, and the id or key in its path (empty if there is none). A prefix of the path, such as a
+/// A request's route, and the parameters of its path, empty if there are none.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) route: &'static Route,
+    /// The id or key.
+    pub(crate) id: String,
+    /// The id of the flow.
+    pub(crate) flow: String,
+}
+
+/// Returns a request's route, and the parameters of its path. A prefix of the path, such as a
 /// stage, is ignored.
 ///
 /// # Errors
 /// 404 and 405; 400 for an id that is not UTF-8.
-pub(crate) fn find(request: &Request) -> Result<(&'static Route, String), Error> {
+pub(crate) fn find(request: &Request) -> Result<Found, Error> {
     let not_found = || Error::not_found(format!("there is no route {}", request.uri().path()));
     let segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
     let is_root = |segment: &&str| Function::Connections.routes().any(|route| route.root() == *segment);
     let path: String = segments.skip_while(|segment| !is_root(segment)).flat_map(|segment| ["/", segment]).collect();
     let found = PATHS.at(&path).map_err(|_| not_found())?;
-    let id = found.params.iter().next().map_or("", |(_, id)| id);
-    let id = percent_decode_str(id).decode_utf8().map_err(|_| Error::bad_request("the path is not valid UTF-8"))?;
+    let mut parameters = Vec::new();
+    for (_, encoded) in found.params.iter() {
+        let decoded = percent_decode_str(encoded).decode_utf8();
+        parameters.push(decoded.map_err(|_| Error::bad_request("the path is not valid UTF-8"))?.into_owned());
+    }
+    let mut parameters = parameters.into_iter();
     let route = found.value.methods.iter().find(|route| route.method == request.method());
-    route.map(|route| (*route, id.into())).ok_or_else(|| Error::method_not_allowed(&found.value.allow))
+    let route = route.ok_or_else(|| Error::method_not_allowed(&found.value.allow))?;
+    let (id, flow) = (parameters.next().unwrap_or_default(), parameters.next().unwrap_or_default());
+    Ok(Found { route, id, flow })
 }
 
 #[cfg(test)]
@@ -52,7 +68,7 @@ mod tests {
 
     fn route(method: Method, path: &str) -> Result<(&str, String), StatusCode> {
         let request = http::Request::builder().method(method).uri(path).body(Default::default()).expect("a request");
-        find(&request).map(|(route, id)| (route.path, id)).map_err(|error| status_of(&error))
+        find(&request).map(|found| (found.route.path, found.id)).map_err(|error| status_of(&error))
     }
 
     #[test]

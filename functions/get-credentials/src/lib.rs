@@ -1,7 +1,9 @@
 //! `GET /credentials?connectionId=ID`: serves a connection's credentials. This is the hot path.
 //!
 //! A warm read is one GetItem; a cold one makes its calls in parallel. An expired access token is refreshed first, by the
-//! `refresh` function. Other readers wait for that one refresh.
+//! `refresh` function. Other readers wait for that one refresh. The first read in an hour also records when it was.
+//!
+//! Without `connectionId`, `connectionKey` or `integrationKey` selects the connection, which takes another call or two.
 //!
 //! # Decisions
 //!
@@ -10,22 +12,24 @@
 //! written since the last rotation, and then costs two more calls. Looking ahead never creates a key, so
 //! `get-credentials` doesn't need permission to.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
 use larder::caller::{Authenticator, Caller};
-use larder::clock::Clock;
+use larder::clock::{Clock, later};
 use larder::connection::{Connection, ConnectionKey, State};
-use larder::dynamodb::{Connections, StoreError};
+use larder::dynamodb::{Connections, Selection, StoreError};
 use larder::environment::{Environment, SettingError};
-use larder::error::Error;
+use larder::error::{Error, log_cause};
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
 use larder::record::{Record, note, recorded};
 use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::seal::Sealer;
 use larder::vault::Vault;
+use tokio::time::timeout;
 
 /// Serves `GET /credentials`.
 pub struct GetCredentials {
@@ -37,7 +41,49 @@ pub struct GetCredentials {
     clock: Arc<dyn Clock>,
 }
 
+/// The connection that a request means.
+#[derive(Clone, Copy)]
+enum Selector<'a> {
+    /// `connectionId`.
+    Id(&'a str),
+    /// `connectionKey`.
+    Key(&'a str),
+    /// `integrationKey`: the caller's only connection of this integration.
+    Integration(&'a str),
+}
+
+impl<'a> Selector<'a> {
+    /// Reads the parameters. The others count only without `connectionId`.
+    fn of(parameters: &'a Parameters) -> Result<Self, Error> {
+        if parameters.optional("connectionId")?.is_none() {
+            let given = |name| Ok::<_, Error>(parameters.optional(name)?.filter(|value| !value.is_empty()));
+            if let Some(key) = given("connectionKey")? {
+                return Ok(Self::Key(key));
+            }
+            if let Some(key) = given("integrationKey")? {
+                return Ok(Self::Integration(key));
+            }
+        }
+        parameters.required("connectionId").map(Self::Id)
+    }
+}
+
+impl Display for Selector<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "connection `{id}`"),
+            Self::Key(key) => write!(f, "connection with the key `{key}`"),
+            Self::Integration(key) => write!(f, "only connection of the integration `{key}`"),
+        }
+    }
+}
+
 impl GetCredentials {
+    /// How exact the time of the last read is.
+    const USE_INTERVAL: Duration = Duration::from_hours(1);
+    /// How long a read waits for that time to be written.
+    const MAX_MARKING: Duration = Duration::from_secs(1);
+
     /// Creates the function from its environment. `refresh` refreshes expired connections.
     ///
     /// # Errors
@@ -59,20 +105,60 @@ impl GetCredentials {
         let (caller, found) = tokio::join!(caller, self.look_ahead(request, &parameters));
         // Nothing that was read ahead is used or disclosed before this point.
         let caller = caller?;
-        let id = parameters.required("connectionId")?;
-        let unknown = || Error::not_found(format!("there are no credentials for the connection `{id}`"));
+        let selector = Selector::of(&parameters)?;
+        let unknown = || Error::not_found(format!("there are no credentials for the {selector}"));
 
         let connection = match found {
             Some((found, learned)) => {
                 note(|record| *record = Record { workspace: record.workspace.take(), ..learned });
                 found?
             }
-            None => self.connections.get(&ConnectionKey::new(&caller.workspace, id)).await?,
+            None => self.find(&caller, selector, &parameters).await?,
         };
         let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
+        if connection.details.is_deactivated {
+            return Err(Error::deactivated());
+        }
         let connection = self.fresh(connection, &caller).await?.ok_or_else(unknown)?;
-        let credentials = self.vault.open(&connection).await?.credentials.ok_or_else(unknown)?;
+        let (contents, ()) = tokio::join!(self.vault.open(&connection), self.mark_used(&connection));
+        let credentials = contents?.credentials.ok_or_else(unknown)?;
         Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
+    }
+
+    /// Reads the requested connection. The tenant of a key is the caller's, or one that an admin names with `tenantId`.
+    async fn find(
+        &self,
+        caller: &Caller,
+        selector: Selector<'_>,
+        parameters: &Parameters,
+    ) -> Result<Option<Connection>, Error> {
+        let workspace = &caller.workspace;
+        let tenant = if caller.admin { parameters.optional("tenantId")? } else { caller.tenant.as_deref() };
+        match selector {
+            Selector::Id(id) => Ok(self.connections.get(&ConnectionKey::new(workspace, id)).await?),
+            Selector::Key(key) => Ok(self.connections.by_key(workspace, tenant, key).await?),
+            Selector::Integration(key) => {
+                let selection = Selection { tenant, integration: Some(key), ..Selection::default() };
+                let page = self.connections.list(workspace, selection, 2, None).await?;
+                let is_only = page.items.len() == 1 && page.cursor.is_none();
+                Ok(page.items.into_iter().next().filter(|_| is_only))
+            }
+        }
+    }
+
+    /// Records that the credentials are read, once an hour. A read does not fail because of this.
+    async fn mark_used(&self, connection: &Connection) {
+        let now = self.clock.now();
+        if connection.details.last_used_at.is_some_and(|last| later(last, Self::USE_INTERVAL) > now) {
+            return;
+        }
+        let what = "the table; the time of the last read was not recorded";
+        match timeout(Self::MAX_MARKING, self.connections.mark_used(connection, now)).await {
+            // A conflict means that the connection was removed meanwhile.
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => log_cause(what, &error),
+            Err(error) => log_cause(what, &error),
+        }
     }
 
     /// Reads the requested connection, and loads the key that most likely opens it, while the secret that verifies the

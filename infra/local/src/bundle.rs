@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_types::SdkConfig;
 use connect::Connect;
-use connections::Management;
+use connections::Connections;
 use get_credentials::GetCredentials;
 use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
@@ -156,7 +156,7 @@ pub struct Bundle {
     oauth_callback: OAuthCallback,
     get_credentials: GetCredentials,
     put_credentials: PutCredentials,
-    management: Management,
+    connections: Connections,
     refresher: Arc<Refresher>,
 }
 
@@ -184,7 +184,7 @@ impl Bundle {
             oauth_callback: OAuthCallback::new(&environment, Arc::clone(&connector_setup))?,
             get_credentials: GetCredentials::new(&environment, Arc::clone(&refresher) as _)?,
             put_credentials: PutCredentials::new(&environment, Arc::clone(&refresher) as _)?,
-            management: Management::new(&environment, connector_setup)?,
+            connections: Connections::new(&environment, connector_setup)?,
             refresher,
             environment,
         };
@@ -203,7 +203,7 @@ impl Bundle {
             Function::OAuthCallback => &self.oauth_callback,
             Function::GetCredentials => &self.get_credentials,
             Function::PutCredentials => &self.put_credentials,
-            Function::Connections => &self.management,
+            Function::Connections => &self.connections,
         };
         let method = Some(request.method().clone());
         let invocation = Invocation { function: function.name().into(), method, ..Invocation::default() };

@@ -10,6 +10,7 @@ use crate::connector::{Catalog, Folder};
 use crate::connector_setup::ConnectorSetup;
 use crate::egress::{AddressPolicy, Egress, Transport};
 use crate::javascript::{JavaScript, Limits};
+use crate::manage::Management;
 use crate::provider::Provider;
 use crate::refresh::{RecoveryQueue, RefreshQueue, Refresher, Slots};
 
@@ -121,6 +122,23 @@ impl Environment {
             give_up: self.settings.give_up,
             metrics: self.settings.metrics.clone(),
             slots: Slots::default(),
+        })
+    }
+
+    /// Manages connections.
+    ///
+    /// # Errors
+    /// When the key file cannot be used or the HTTP client cannot be created.
+    pub fn management(&self, connector_setup: Arc<ConnectorSetup>) -> Result<Management, SettingError> {
+        let refresher = self.refresher(Arc::clone(&connector_setup))?;
+        Ok(Management {
+            connector_setup,
+            connections: refresher.connections.clone(),
+            vault: refresher.vault.clone(),
+            provider: refresher.provider.clone(),
+            follow_up: refresher.follow_up.clone(),
+            refresher: Arc::new(refresher),
+            clock: Arc::clone(&self.clock),
         })
     }
 }

@@ -23,6 +23,7 @@ pub mod connector_setup;
 // The work of the functions, and lints for connector authors.
 pub mod connect;
 pub mod refresh;
+pub mod manage;
 pub mod lint;
 
 // Wiring.

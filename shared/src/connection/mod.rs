@@ -17,6 +17,7 @@
 //!
 //! A connection is served while its access token is valid, even if its last refresh failed.
 
+mod details;
 mod expiry;
 mod given;
 mod key;
@@ -28,6 +29,7 @@ mod view;
 
 use std::time::Duration;
 
+pub use details::{Details, DetailsPatch, Flow};
 pub use expiry::{
     Asked, Expiry, access_token, brings_new_token, expiry_of, is_statement, refreshed_expiry, states_lifetime,
     unreadable_lifetime,
@@ -99,6 +101,9 @@ impl Lease {
     }
 }
 
+/// How long archived connections can be restored.
+pub const ARCHIVE: Duration = Duration::from_hours(24 * 30);
+
 /// A connection as stored, with its secrets still sealed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
@@ -110,8 +115,8 @@ pub struct Connection {
     pub sealed_version: u64,
     /// The sealed [`Contents`].
     pub sealed: Vec<u8>,
-    /// The end user's name for it.
-    pub name: Option<String>,
+    /// The attributes that people own. No refresh writes them.
+    pub details: Details,
     /// The tenant it belongs to.
     pub tenant: Option<String>,
     /// The integration it was created through. Credentials stored only by `PUT /credentials` have none and are not
@@ -141,10 +146,27 @@ pub struct Connection {
     pub retry_attempts: u32,
     /// The lease of the invocation that is refreshing it.
     pub lease: Option<Lease>,
+    /// The scopes that the provider granted, if it said so.
+    pub scopes: Option<Vec<String>>,
+    /// The account at the provider, if its connector can tell.
+    pub account: Option<Account>,
+    /// When it was archived: its credentials are erased, and it counts as absent everywhere but where archived connections
+    /// are asked for.
+    pub archived_at: Option<OffsetDateTime>,
     /// When it was created.
     pub created_at: OffsetDateTime,
-    /// When it last changed.
+    /// When its credentials or its state last changed.
     pub updated_at: OffsetDateTime,
+}
+
+/// An account at a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id at the provider.
+    pub id: String,
+    /// The name that its owner knows, such as an email address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 /// A connection's integration and connector.
@@ -257,7 +279,7 @@ impl Connection {
             version: 0,
             sealed_version: 0,
             sealed: Vec::new(),
-            name: None,
+            details: Details::default(),
             tenant: None,
             integration: None,
             state: State::Ready,
@@ -272,6 +294,9 @@ impl Connection {
             failing_since: None,
             retry_attempts: 0,
             lease: None,
+            scopes: None,
+            account: None,
+            archived_at: None,
             created_at: now,
             updated_at: now,
         }
@@ -376,6 +401,37 @@ impl Connection {
         /// More than can happen during one request.
         const SERIES: u64 = 1000;
         self.version.checked_sub(version).is_some_and(|writes| writes <= SERIES)
+    }
+
+    /// Archives it, without its credentials: it counts as absent, its key is free, and nothing refreshes it.
+    pub fn apply_archive(&mut self, now: OffsetDateTime) {
+        self.version += 1;
+        self.lease = None;
+        self.problem = None;
+        self.expiry = None;
+        self.refreshable = false;
+        self.failing_since = None;
+        self.retry_attempts = 0;
+        self.scopes = None;
+        self.account = None;
+        self.details.key = None;
+        self.require_action();
+        self.archived_at = Some(now);
+        self.updated_at = now;
+    }
+
+    /// Whether it was archived so long ago that it counts as gone.
+    pub fn is_past_archive(&self, now: OffsetDateTime) -> bool {
+        self.archived_at.is_some_and(|at| later(at, ARCHIVE) <= now)
+    }
+
+    /// Brings it back from the archive. Its end user must reconnect.
+    pub fn apply_restore(&mut self, now: OffsetDateTime) {
+        self.version += 1;
+        let message = "the connection was restored without its credentials; its end user must reconnect";
+        self.problem = Some(Problem::new(None, message));
+        self.archived_at = None;
+        self.updated_at = now;
     }
 
     /// Records that only the end user can provide new credentials.

@@ -10,24 +10,43 @@ impl Connection {
     /// Returns the documented members that have a value; times are in RFC 3339.
     pub fn view(&self) -> Value {
         let connected = self.state == State::Ready;
+        // The SDKs require a name.
+        let integration = self.integration.as_ref().map(|integration| &integration.key);
+        let name = self.details.name.as_ref().or(integration).unwrap_or(&self.key.id);
         let mut view = json!({
             "id": self.key.id,
-            "name": self.name,
+            "name": name,
+            "key": self.details.key,
             "tenantId": self.tenant,
+            "userId": self.tenant,
+            "tags": (!self.details.tags.is_empty()).then_some(&self.details.tags),
+            "meta": self.details.meta,
+            "integrationId": self.integration.as_ref().map(|integration| &integration.key),
             "integrationKey": self.integration.as_ref().map(|integration| &integration.key),
             "authOptionKey": self.integration.as_ref().map(|it| &it.option_key).filter(|key| !key.is_empty()),
+            "connectorId": self.integration.as_ref().map(|integration| &integration.connector_key),
             "connectorKey": self.integration.as_ref().map(|integration| &integration.connector_key),
             "state": self.state,
             "connected": connected,
             "disconnected": !connected,
             "error": self.problem,
+            "clientAction": (!connected && self.archived_at.is_none()).then(|| json!({
+                "type": "connect",
+                "description": "The end user must reconnect.",
+            })),
+            "isDeactivated": self.details.is_deactivated.then_some(true),
+            "canTest": self.integration.is_some() && self.archived_at.is_none(),
             "canRefreshCredentials": self.can_refresh(),
             "nextCredentialsRefreshAt": time(self.next_refresh_at),
             "lastRefreshedAt": time(self.last_refreshed_at),
             "expiresAt": time(self.expiry.map(|expiry| expiry.at)),
             "retryAttempts": self.retry_attempts,
+            "lastUsedAt": time(self.details.last_used_at),
+            "scopes": self.scopes,
+            "account": self.account,
+            "archivedAt": time(self.archived_at),
             "createdAt": time(Some(self.created_at)),
-            "updatedAt": time(Some(self.updated_at)),
+            "updatedAt": time(self.details.changed_at.max(Some(self.updated_at))),
         });
         if let Some(members) = view.as_object_mut() {
             members.retain(|_, value| !value.is_null());
@@ -39,7 +58,7 @@ impl Connection {
     pub fn summary(&self) -> Value {
         json!({
             "id": self.key.id,
-            "name": self.name,
+            "name": self.details.name,
             "integrationKey": self.integration.as_ref().map(|integration| &integration.key),
             "customerId": self.tenant,
             "disconnected": self.state != State::Ready,

@@ -1,6 +1,8 @@
 //! The table of connections.
 
 mod change;
+mod details;
+mod due;
 mod list;
 mod row;
 mod table;
@@ -8,8 +10,9 @@ mod table;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-pub use list::{Due, ListError, Page};
-use table::{Condition, Table};
+pub use due::Due;
+pub use list::{ListError, Page, Selection};
+use table::{Assignment, Condition, Table};
 use time::OffsetDateTime;
 
 use super::item::Item;
@@ -33,7 +36,7 @@ pub struct Connections {
 /// The stored row that a write expects.
 #[derive(Debug, Clone, Copy)]
 pub enum Expect<'a> {
-    /// No such connection.
+    /// No such connection, or an archived one, which it replaces.
     Absent,
     /// The connection at this version.
     Version(u64),
@@ -44,19 +47,29 @@ pub enum Expect<'a> {
 }
 
 impl Connections {
-    /// The largest page: as much as BatchGetItem returns at once.
-    pub const MAX_PAGE: usize = 100;
+    /// The largest page.
+    pub const MAX_PAGE: usize = 1000;
+    /// The most rows that BatchGetItem returns at once.
+    const BATCH: usize = 100;
 
     /// The connections in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { table: Table::new(client, table) }
     }
 
-    /// Reads a connection with strong consistency.
+    /// Reads a connection with strong consistency. Archived ones count as absent.
     ///
     /// # Errors
     /// When DynamoDB fails or the item is damaged.
     pub async fn get(&self, key: &ConnectionKey) -> Result<Option<Connection>, StoreError> {
+        Ok(self.get_with_archived(key).await?.filter(|connection| connection.archived_at.is_none()))
+    }
+
+    /// Reads a connection with strong consistency, even if it is archived.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or the item is damaged.
+    pub async fn get_with_archived(&self, key: &ConnectionKey) -> Result<Option<Connection>, StoreError> {
         if key.is_too_long() {
             return Ok(None);
         }
@@ -69,24 +82,35 @@ impl Connections {
         Ok(connection)
     }
 
-    /// Writes the whole connection, without a lease, if the stored one matches `expect`.
+    /// Writes a connection, without a lease, if the stored one matches `expect`. Of one that is stored already, the attributes
+    /// that people own stay as they are, except that archiving frees its key.
     ///
     /// # Errors
-    /// When DynamoDB fails.
+    /// When DynamoDB fails, or another connection has the key of a new one.
     pub async fn put(&self, connection: &Connection, expect: Expect<'_>) -> Result<Write, StoreError> {
-        self.table.put(row::write(connection), expect.into()).await
+        match expect {
+            Expect::Absent => self.create(connection, row::write(connection), Condition::Absent).await,
+            expect => {
+                let mut owned = row::OF_REFRESHES.to_vec();
+                if connection.archived_at.is_some() {
+                    owned.extend(row::REMOVED_BY_ARCHIVING);
+                }
+                let assignment = Assignment::new(row::of_refreshes(connection), &owned);
+                self.table.assign(&connection.key, expect.into(), assignment).await
+            }
+        }
     }
 
     /// Writes a new connection that is leased from the start.
     ///
     /// # Errors
-    /// When DynamoDB fails.
+    /// When DynamoDB fails, or another connection has its key.
     pub async fn reserve(&self, connection: &Connection, lease: &Lease) -> Result<Write, StoreError> {
         let row = row::write(connection)
             .string("lease_token", &lease.token)
             .string("lease_holder", row::holder_name(lease.holder))
             .time("lease_until", lease.until);
-        self.table.put(row, Condition::AbsentOrLeased(lease)).await
+        self.create(connection, row, Condition::AbsentOrLeased(lease)).await
     }
 
     /// Takes the lease of a connection that is still at this version and not leased to another invocation. The
@@ -253,7 +277,7 @@ mod tests {
         });
         let lines = lines.await;
         assert!(lines.is_empty(), "{lines:?}");
-        assert_eq!((put.num_calls(), update.num_calls(), delete.num_calls()), (5, 4, 1));
+        assert_eq!((put.num_calls(), update.num_calls(), delete.num_calls()), (2, 7, 1));
     }
 
     #[tokio::test]
@@ -272,7 +296,9 @@ mod tests {
             .then_output(move || BatchGetItemOutput::builder().responses("connections", vec![row.clone()]).build());
         let connections =
             Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&query, &get]), "connections");
-        let listed = async |tenant| connections.list("acme", tenant, 10, None).await.unwrap().items.len();
+        let listed = async |tenant| {
+            connections.list("acme", Selection { tenant, ..Selection::default() }, 10, None).await.unwrap().items.len()
+        };
         assert_eq!(listed(Some("alice")).await, 0);
         assert_eq!(listed(Some("bob")).await, 1);
         assert_eq!(listed(None).await, 1);
@@ -299,7 +325,9 @@ mod tests {
             let get = mock!(Client::batch_get_item)
                 .then_output(move || BatchGetItemOutput::builder().responses("connections", vec![row.clone()]).build());
             let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&of_tenant, &of_workspace, &get]);
-            let listed = Connections::new(client, "connections").list("acme", Some("alice"), 10, None).await;
+            let listed = Connections::new(client, "connections")
+                .list("acme", Selection { tenant: Some("alice"), ..Selection::default() }, 10, None)
+                .await;
             assert_eq!(listed.is_ok_and(|page| page.items.len() == 1), is_listed, "{message}");
         }
     }

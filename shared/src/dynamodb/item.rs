@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use super::StoreError;
@@ -34,6 +35,18 @@ impl Item {
         self.number(name, milliseconds(value))
     }
 
+    /// Adds a set of strings. DynamoDB has no empty ones.
+    pub(super) fn strings(mut self, name: &str, values: Vec<String>) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::Ss(values));
+        self
+    }
+
+    /// Adds all attributes of another item.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Adds a value with `add`, or leaves the attribute out if there is none.
     pub(super) fn maybe<T>(self, name: &str, value: Option<T>, add: impl FnOnce(Self, &str, T) -> Self) -> Self {
         match value {
@@ -48,6 +61,21 @@ impl Item {
 
     pub(super) fn get_number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.0.get(name)?.as_n().ok()?.parse().ok()
+    }
+
+    /// The bytes of its strings and binary values, which are nearly all of its size.
+    pub(super) fn size(&self) -> usize {
+        let size = |value: &AttributeValue| match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::B(blob) => blob.as_ref().len(),
+            _ => 0,
+        };
+        self.0.values().map(size).sum()
+    }
+
+    /// Reads a string that holds JSON.
+    pub(super) fn get_json<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.0.get(name)?.as_s().ok()?).ok()
     }
 
     pub(super) fn get_bytes(&self, name: &str) -> Option<Vec<u8>> {

@@ -14,7 +14,7 @@ mod item;
 pub mod schema;
 mod sessions;
 
-pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page};
+pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page, Selection};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};
 pub use sessions::{Session, SessionError, Sessions, Taken, Visit};
@@ -47,6 +47,15 @@ pub enum StoreError {
     /// DynamoDB did not answer, or throttled or rejected the request.
     #[error("DynamoDB failed")]
     DynamoDb(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The row would exceed the 400 KB that DynamoDB allows.
+    #[error("the connection is too large to store")]
+    TooLarge,
+    /// Another connection of the tenant has the key.
+    #[error("another connection has this key")]
+    KeyTaken,
+    /// The index of a query is missing or still being filled.
+    #[error("an index of the table of connections is missing or still being filled")]
+    NoIndex,
     /// An item lacks an attribute or holds one of the wrong type.
     #[error("an item in the table {table} is damaged: {attribute} is missing or has the wrong type")]
     Damaged {
@@ -66,8 +75,14 @@ impl StoreError {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::DynamoDb(_) => Error::unavailable("the database", &error),
+            StoreError::DynamoDb(_) | StoreError::NoIndex => Error::unavailable("the database", &error),
             StoreError::Damaged { .. } => Error::internal(error),
+            StoreError::TooLarge => Error::too_large(
+                "the connection is too large to store: its credentials, `meta`, tags, and flows share 400 KB",
+            ),
+            StoreError::KeyTaken => {
+                Error::already_exists("another connection has this `key`; choose another, or remove it there first")
+            }
         }
     }
 }

@@ -52,6 +52,8 @@ impl Default for Tables {
 pub const BY_WORKSPACE: &str = "by_workspace";
 /// The index of a tenant's connections, by workspace and id. It also projects only attributes that a refresh never changes.
 pub const BY_TENANT: &str = "by_tenant";
+/// The index of an integration's connections, by workspace and id. It projects only keys and the tenant.
+pub const BY_INTEGRATION: &str = "by_integration";
 /// The index of due connections. It projects only keys.
 pub const BY_DUE: &str = "by_due";
 
@@ -86,6 +88,7 @@ pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> 
         },
         IndexSpec { name: BY_DUE, keys: [("due_shard", N), ("next_refresh_at", N)], projected: &[] },
         IndexSpec { name: BY_TENANT, keys: [("tenant", S), ("id", S)], projected: &["integration_key"] },
+        IndexSpec { name: BY_INTEGRATION, keys: [("integration_key", S), ("id", S)], projected: &["tenant"] },
     ];
     for table in [
         TableSpec { name: &tables.connections, keys: &[("id", S)], indexes },

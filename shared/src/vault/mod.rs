@@ -19,6 +19,7 @@ mod outside;
 pub use outside::Outside;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
 use crate::connection::{Connection, ConnectionKey, Contents, Given};
 #[cfg(doc)]
@@ -242,6 +243,28 @@ impl Vault {
         self.write(&prepared, expect).await
     }
 
+    /// Archives a connection in the state that was seen, and erases its credentials and its input.
+    ///
+    /// # Errors
+    /// 503 when the table, the key service or the credential store fails, or another writer does not finish.
+    pub async fn archive(&self, seen: &Connection, now: OffsetDateTime) -> Result<Option<Connection>, Error> {
+        let mut archived = seen.clone();
+        archived.apply_archive(now);
+        let expect = Expect::Version(seen.version);
+        Ok(self.save(&archived, &Contents::default(), expect).await?.then_some(archived))
+    }
+
+    /// Brings a connection back from the archive, without credentials.
+    ///
+    /// # Errors
+    /// As [`Self::archive`].
+    pub async fn restore(&self, archived: &Connection, now: OffsetDateTime) -> Result<Option<Connection>, Error> {
+        let mut restored = archived.clone();
+        restored.apply_restore(now);
+        let expect = Expect::Version(archived.version);
+        Ok(self.save(&restored, &Contents::default(), expect).await?.then_some(restored))
+    }
+
     /// Removes a connection in the state that was seen, and its credentials. Removing one that is gone succeeds.
     ///
     /// # Errors
@@ -260,7 +283,7 @@ impl Vault {
 
     /// Whether a write whose response was lost has arrived anyway.
     async fn is_stored(&self, row: &Connection) -> Result<bool, Error> {
-        let stored = self.connections.get(&row.key).await?;
+        let stored = self.connections.get_with_archived(&row.key).await?;
         Ok(stored.is_some_and(|stored| stored.version == row.version && stored.sealed == row.sealed))
     }
 

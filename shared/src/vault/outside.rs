@@ -134,7 +134,9 @@ impl Outside {
             return Ok(Some(HeldLease { lease, deadline }));
         }
         // Wait for the current writer: its result decides whether ours is a conflict.
-        let (Expect::Version(version) | Expect::Unleased(version, _)) = expect else { return Ok(None) };
+        let (Expect::Version(version) | Expect::Unleased(version, _)) = expect else {
+            return Ok(None);
+        };
         let settled = connections.settled(&row.key, version, &*self.clock).await?;
         let now = self.clock.now();
         let other = settled.filter(|it| it.version == version && it.is_leased(now)).and_then(|it| it.lease);

@@ -15,6 +15,7 @@ use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use serde_json::{Value, json};
 
 use super::loopback::{listen, serve};
+use crate::is_save;
 
 /// AWS services on a loopback port. They stop with the test.
 #[derive(Clone)]
@@ -58,7 +59,7 @@ impl Aws {
             .build()
     }
 
-    /// Makes an operation, for example `PutItem`, fail until [`Self::restore`] is called.
+    /// Makes an operation fail until [`Self::restore`] is called. `Save` means all writes of a connection's sealed contents.
     pub fn fail(&self, operation: &str) {
         self.state().failing.insert(operation.to_owned());
     }
@@ -113,7 +114,8 @@ impl Aws {
             (Some(_), "DELETE") => "DeleteSchedule",
             _ => operation,
         };
-        if self.state().failing.contains(operation) {
+        let is_save = || is_save(operation, &String::from_utf8_lossy(&body));
+        if self.state().failing.contains(operation) || (self.state().failing.contains("Save") && is_save()) {
             return reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "__type": "InternalServerError" }));
         }
         if service.starts_with("DynamoDB") {

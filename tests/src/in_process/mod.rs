@@ -5,5 +5,5 @@ mod requests;
 mod world;
 
 pub use browser::Browser;
-pub use requests::{Requests, is_unconditional};
+pub use requests::{Requests, is_save, is_unconditional};
 pub use world::{Answer, TempConnector, World};

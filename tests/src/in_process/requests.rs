@@ -37,7 +37,7 @@ impl Requests {
         std::mem::take(&mut self.state().seen)
     }
 
-    /// Runs a future just before the next request for this operation.
+    /// Runs a future just before the next request for this operation. `Save` means a write of a connection's sealed contents.
     pub fn before(&self, operation: &'static str, meanwhile: impl Future<Output = ()> + Send + 'static) {
         self.state().before = Some((operation, Box::pin(meanwhile)));
     }
@@ -50,6 +50,11 @@ impl Requests {
     fn state(&self) -> MutexGuard<'_, RequestsState> {
         self.0.lock().expect("the lock is not poisoned")
     }
+}
+
+/// Whether a request writes a connection's sealed contents. Leases and people's changes do not.
+pub fn is_save(operation: &str, body: &str) -> bool {
+    matches!(operation, "PutItem" | "UpdateItem") && body.contains(r#""sealed""#)
 }
 
 /// Whether a request changes a row of `connections` without a condition.
@@ -89,9 +94,14 @@ impl HttpConnector for RecordingConnector {
             let is_write =
                 ["Put", "Update", "Delete", "Transact", "BatchWrite"].iter().any(|it| operation.starts_with(it));
             let body = request.body().bytes().filter(|_| is_write).unwrap_or_default();
+            let is_save = is_save(operation, &String::from_utf8_lossy(body));
             let body = serde_json::from_slice(body).unwrap_or_default();
             assert!(!is_unconditional(operation, &body), "{operation} changes a connection unconditionally: {body}");
-            let meanwhile = self.requests.state().before.take_if(|(before, _)| *before == operation);
+            let meanwhile = self
+                .requests
+                .state()
+                .before
+                .take_if(|(before, _)| *before == operation || (*before == "Save" && is_save));
             if let Some((_, meanwhile)) = meanwhile {
                 let inner = self.inner.clone();
                 return HttpConnectorFuture::new(async move {

@@ -72,9 +72,24 @@ impl Stack {
 
     /// Starts an emulator and deploys the template to it.
     pub async fn deploy() -> Self {
+        Self::deploy_changed(|template| template).await
+    }
+
+    /// Starts an emulator and deploys the template as it was before the newest index. [`Self::update`] adds the index.
+    pub async fn deploy_former() -> Self {
+        Self::deploy_changed(|template| {
+            let (before, rest) = template.split_once("        - IndexName: by_integration\n").expect("the index");
+            let (_, after) = rest.split_once("\n\n").expect("the next resource");
+            let attribute = "        - { AttributeName: integration_key, AttributeType: S }\n";
+            format!("{}\n{after}", before.replacen(attribute, "", 1))
+        })
+        .await
+    }
+
+    async fn deploy_changed(change: impl FnOnce(String) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let emulator = Emulator::start(folder.path()).await;
-        let template = for_emulator(&emulator, folder.path());
+        let template = change(for_emulator(&emulator, folder.path()));
         fs::write(folder.path().join("template.yaml"), template).expect("is written");
         sam_deploy(&emulator, folder.path(), &[]).await;
         unpack_layer(&emulator, folder.path()).await;
@@ -87,14 +102,27 @@ impl Stack {
         Self { base_uri: api, secret, emulator, folder }
     }
 
-    /// Deploys again with these parameters.
+    /// Deploys the present template with these parameters.
     pub async fn update(&self, parameters: &[(&str, &str)]) {
+        let template = for_emulator(&self.emulator, self.folder.path());
+        fs::write(self.folder.path().join("template.yaml"), template).expect("is written");
         sam_deploy(&self.emulator, self.folder.path(), parameters).await;
     }
 
     /// The stack as a target for suites.
     pub fn target(&self) -> Target {
         Target::new("the deployed stack", &self.base_uri, Self::WORKSPACE, self.secret.clone())
+    }
+
+    /// The names of the indexes of the table `connections`, sorted.
+    pub async fn indexes(&self) -> Vec<String> {
+        let client = aws_sdk_dynamodb::Client::new(&self.emulator.sdk);
+        let described = client.describe_table().table_name(format!("{}-connections", Self::NAME)).send().await;
+        let table = described.expect("an answer").table.expect("a table");
+        let mut names: Vec<_> =
+            table.global_secondary_indexes().iter().map(|it| it.index_name().expect("a name").to_owned()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The schedules that have not fired yet.

@@ -84,7 +84,7 @@ impl Row {
             query.extend(payload.as_object().unwrap().iter().map(|(name, value)| (&**name, value.as_str().unwrap())));
         }
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let path = self.path.replace("{id}", id).replace("{key}", "crm");
+        let path = self.path.replace("{id}", id).replace("{key}", "crm").replace("{flow}", "sync");
         let body = match (&self.method, self.path.as_str()) {
             (&Method::POST, "/connect") => {
                 form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish()
@@ -92,6 +92,8 @@ impl Row {
             (&Method::PUT, "/credentials") => {
                 json!({"credentials": {"access_token": "put", "refresh_token": "put"}}).to_string()
             }
+            (&Method::PATCH | &Method::PUT, "/connections/{id}") => json!({"name": "renamed"}).to_string(),
+            (&Method::PUT, "/connections/{id}/flows/{flow}") => json!({}).to_string(),
             (&Method::PUT, _) => json!({"connectorKey": "oauth2"}).to_string(),
             _ => String::new(),
         };
@@ -113,7 +115,8 @@ impl std::fmt::Display for Row {
     }
 }
 
-/// The table, ordered so that deletions come last, and connections are deleted before their integration.
+/// The table, ordered so that deletions come last: flows before the connections that they use, and connections before
+/// their integration.
 fn table() -> Vec<Row> {
     let document = read("SECURITY.md");
     let parse = |cells: Vec<&str>| {
@@ -128,8 +131,13 @@ fn table() -> Vec<Row> {
         }
     };
     let mut table: Vec<_> = rows(&document, "## Who can do what").into_iter().map(parse).collect();
-    let order = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
-    table.sort_by_key(|row| (order.iter().position(|method| *method == row.method), row.path.contains("{key}")));
+    let order = [Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE];
+    table.sort_by_key(|row| {
+        // Another workspace's `PUT /credentials` creates a connection there, which the others must not find.
+        let creates = row.method == Method::PUT && row.path == "/credentials";
+        let method = order.iter().position(|method| *method == row.method);
+        (method, row.path.contains("{key}"), creates, !row.path.contains("{flow}"))
+    });
     table
 }
 
@@ -451,8 +459,9 @@ async fn check_column(it: &Fixture, column: Column, name: &str, caller: &Present
             let shown = ids(&answer);
             assert_eq!(shown.iter().map(String::as_str).collect::<BTreeSet<_>>(), own, "{row}: {name}");
         }
-        if expected == StatusCode::NOT_FOUND && row.names_a_connection() && row.method != Method::PUT {
-            // The answer is exactly that for an unknown id. PUT would create the connection.
+        let creates = row.method == Method::PUT && row.path == "/credentials";
+        if expected == StatusCode::NOT_FOUND && row.names_a_connection() && !creates {
+            // The answer is exactly that for an unknown id, which `PUT /credentials` would create.
             let unknown = row.call(&it.world, "unknown", caller).await.snapshot();
             for id in [&it.connected, ALICES_CONNECTION] {
                 let answer = row.call(&it.world, id, caller).await.snapshot();

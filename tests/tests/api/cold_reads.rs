@@ -96,7 +96,7 @@ async fn a_cold_read_calls_aws_in_parallel_and_a_warm_one_once() {
     deployment.aws.take_max_concurrency();
     let read = send(&reader, Method::GET, &token("acme", SECRET), "").await;
     assert_eq!((read.status(), read.body().as_str()), (StatusCode::OK, STORED));
-    assert_eq!(deployment.calls(), ["Decrypt", "GetItem", "GetSecretValue", "Query"]);
+    assert_eq!(deployment.calls(), ["Decrypt", "GetItem", "GetSecretValue", "Query", "UpdateItem"]);
     assert_eq!(deployment.aws.take_max_concurrency(), 3);
 
     let read = send(&reader, Method::GET, &token("acme", SECRET), "").await;
@@ -135,10 +135,11 @@ async fn rejected_callers_leave_no_workspace_or_connection_in_the_log() {
     let deployment = Deployment::new().await;
     let (acme, mine) = (Some("acme".to_owned()), Some("mine".to_owned()));
     let forged = "a secret that nobody has given to anybody";
-    for (secret, status, expected) in [(forged, 401, (None, None)), (SECRET, 200, (acme, mine))] {
+    // A read that succeeds is recorded.
+    for (secret, status, calls, expected) in [(forged, 401, 4, (None, None)), (SECRET, 200, 5, (acme, mine))] {
         let reader = deployment.reader();
         let (response, record) = recorded(send(&reader, Method::GET, &token("acme", secret), "")).await;
-        assert_eq!((response.status().as_u16(), deployment.calls().len()), (status, 4), "the read ahead happened");
+        assert_eq!((response.status().as_u16(), deployment.calls().len()), (status, calls), "the read ahead happened");
         assert_eq!((record.workspace, record.connection), expected);
         assert_eq!(record.refusal.is_some(), status == 401);
     }

@@ -37,7 +37,7 @@ fn former_table() -> Value {
 }
 
 /// A row as that version wrote it. A larger `age` makes it older.
-fn row(workspace: &str, id: &str, tenant: Option<&str>, age: usize) -> Item {
+pub(super) fn row(workspace: &str, id: &str, tenant: Option<&str>, age: usize) -> Item {
     let created_at = (1_767_225_600_000 - age).to_string();
     let mut row = json!({
         "id": {"S": format!("{workspace}#{id}")}, "workspace": {"S": workspace}, "version": {"N": "1"},
@@ -64,7 +64,7 @@ fn entry(id: &str, tenant: &str, age: usize) -> Item {
 }
 
 /// A world over a database from that version, with these rows.
-async fn former_world(rows: Vec<Item>) -> World {
+pub(super) async fn former_world(rows: Vec<Item>) -> World {
     World::over_database(|file: &Path| {
         let database = Database::new(file.to_str().unwrap()).unwrap();
         database.create_table(serde_json::from_value(former_table()).unwrap()).unwrap();

@@ -456,9 +456,9 @@ async fn notify_services(evidence: &mut Evidence) {
     let id = world.connect(&provider).await;
     provider.script(200, &tokens("unsaved"));
     world.advance(3300);
-    aws.fail("PutItem");
+    aws.fail("Save");
     world.sweep().await;
-    aws.restore("PutItem");
+    aws.restore("Save");
     provider.script_raw(400, &json!({"error": "invalid_grant", "error_description": marker("echo")}).to_string(), &[]);
     world.advance(161);
     world.sweep().await;

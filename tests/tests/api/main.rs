@@ -8,6 +8,7 @@ mod credential_faults;
 mod credential_stores;
 mod lists;
 mod logs;
+mod manage;
 mod management;
 mod rows;
 mod sealing;

@@ -114,15 +114,15 @@ async fn a_cursor_reveals_no_other_list_and_works_only_for_its_own() {
 }
 
 #[tokio::test]
-async fn a_limit_must_be_a_single_number_from_1_to_100() {
+async fn a_limit_must_be_a_single_number_from_1_to_1000() {
     let world = World::new().await;
     for query in
-        ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=0", "limit=101", "limit=1&limit=2", "cursor=a&cursor=b"]
+        ["limit=", "limit=x", "limit=-1", "limit=1.5", "limit=0", "limit=1001", "limit=1&limit=2", "cursor=a&cursor=b"]
     {
         let answer = world.get(&format!("/connections?{query}")).await;
         answer.expect(StatusCode::BAD_REQUEST);
     }
-    for limit in ["1", "100"] {
+    for limit in ["1", "1000"] {
         world.get(&format!("/connections?limit={limit}")).await.expect(StatusCode::OK);
     }
 }
@@ -310,7 +310,7 @@ async fn unknown_paths_get_404_and_wrong_methods_405() {
     }
     for (method, path) in [
         (Method::POST, "/connections"),
-        (Method::PUT, "/connections/a"),
+        (Method::PUT, "/connections/a/test"),
         (Method::GET, "/connections/a/test"),
         (Method::GET, "/connections/a/refresh-credentials"),
         (Method::POST, "/integrations"),
@@ -377,6 +377,7 @@ async fn sealed_credentials_are_bound_to_one_connection_and_version() {
 #[tokio::test]
 async fn new_credentials_that_fail_their_test_replace_nothing() {
     let (world, provider, id) = fixture().await;
+    world.credentials(&id).await;
     let before = world.connection(&id).await;
     let put = async |query: &str| {
         let body = json!({"credentials": {"access_token": "mine"}});

@@ -98,14 +98,14 @@ async fn deleting_never_removes_a_concurrent_reconnect() {
     let id = scene.world.connect(&scene.provider).await;
     let uri = format!("/connections/{id}");
     let (world, provider) = (Arc::clone(&scene.world), Arc::clone(&scene.provider));
-    scene.world.requests.before("DeleteItem", async move { drop(world.connect(&provider).await) });
+    scene.world.requests.before("Save", async move { drop(world.connect(&provider).await) });
     let refusal = scene.delete(&uri).await.expect(StatusCode::CONFLICT).json();
     assert!(refusal["message"].as_str().unwrap().contains("it was kept"), "{refusal}");
     assert_eq!(scene.world.credentials(&id).await["access_token"], "access-2");
 
     // The same holds for a row that was removed and recreated under its id.
     let (world, provider, of) = (Arc::clone(&scene.world), Arc::clone(&scene.provider), id.clone());
-    scene.world.requests.before("DeleteItem", async move {
+    scene.world.requests.before("Save", async move {
         remove_row(&world, &of).await;
         world.connect(&provider).await;
     });
@@ -114,7 +114,7 @@ async fn deleting_never_removes_a_concurrent_reconnect() {
 
     let (world, body) = (Arc::clone(&scene.world), json!({"credentials": {"access_token": "stored"}}));
     let put = format!("/credentials?connectionId={id}");
-    scene.world.requests.before("DeleteItem", async move {
+    scene.world.requests.before("Save", async move {
         world.send(Method::PUT, &put, &world.alice, Some(&body)).await.expect(StatusCode::CREATED);
     });
     scene.delete(&uri).await.expect(StatusCode::CONFLICT);
@@ -128,7 +128,7 @@ async fn a_concurrent_refresh_does_not_prevent_deletion() {
     let id = scene.world.connect(&scene.provider).await;
     scene.world.advance(3300);
     let world = Arc::clone(&scene.world);
-    scene.world.requests.before("DeleteItem", async move { world.sweep().await });
+    scene.world.requests.before("Save", async move { world.sweep().await });
     scene.delete(&format!("/connections/{id}")).await.expect(StatusCode::NO_CONTENT);
     assert_eq!(scene.provider.refreshes().len(), 1);
     scene.world.get(&format!("/connections/{id}")).await.expect(StatusCode::NOT_FOUND);
@@ -141,9 +141,9 @@ async fn concurrent_deletions_both_succeed_and_create_nothing() {
     let emptied = format!("/credentials?connectionId={id}");
     let connection = format!("/connections/{id}");
     // The row is already gone, as if the answer to a first attempt had been lost.
-    for (uri, write) in [(&connection, "DeleteItem"), (&emptied, "PutItem")] {
+    for uri in [&connection, &emptied] {
         let (world, of) = (Arc::clone(&scene.world), id.clone());
-        scene.world.requests.before(write, async move { remove_row(&world, &of).await });
+        scene.world.requests.before("Save", async move { remove_row(&world, &of).await });
         scene.delete(uri).await.expect(StatusCode::NO_CONTENT);
         scene.world.get(&connection).await.expect(StatusCode::NOT_FOUND);
         scene.world.connect(&scene.provider).await;

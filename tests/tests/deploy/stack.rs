@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(LIFETIME_SECS as u64 / 2 + 25);
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs tests/run"]
 async fn a_deployed_stack_connects_refreshes_and_survives_updates() {
-    let stack = Stack::deploy().await;
+    let stack = Stack::deploy_former().await;
     let target = stack.target();
     let server = Server::oidc_for(&target.base_uri, json!({"accessTokenTtlSecs": LIFETIME_SECS})).await;
 
@@ -126,11 +126,20 @@ async fn a_failed_event_ends_in_the_queue(stack: &Stack) {
     assert!(failure["responsePayload"]["errorMessage"].is_string(), "{failure}");
 }
 
+/// The update is one from a stack that lacks the newest index.
 async fn an_update_keeps_the_data(stack: &Stack, target: &Target, id: &str, credentials: &Value) {
     let body = json!({"credentials": {"apiKey": "k"}}).to_string();
     let path = "/credentials?connectionId=stored";
     target.send(Method::PUT, path, &target.tenant("alice"), body.clone()).await.expect(StatusCode::CREATED);
+    assert_eq!(stack.indexes().await, ["by_due", "by_tenant", "by_workspace"]);
+    let listed = async || {
+        let listed = target.get("/connections?integrationKey=crm", &target.admin()).await.expect(StatusCode::OK).json();
+        listed["items"].as_array().expect("a list").iter().map(|it| it["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [id], "without the index");
     stack.update(&[("LogLevel", "debug"), ("RefreshGiveUp", "3d")]).await;
+    assert_eq!(stack.indexes().await, ["by_due", "by_integration", "by_tenant", "by_workspace"]);
+    assert_eq!(listed().await, [id], "with the index");
     let kept = target.get(path, &target.tenant("alice")).await.expect(StatusCode::OK);
     assert_eq!(kept.json().to_string(), serde_json::from_str::<Value>(&body).expect("JSON").to_string());
     assert_eq!(&self::credentials(target, id).await, credentials);

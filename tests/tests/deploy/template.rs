@@ -57,14 +57,26 @@ fn no_action_has_a_wildcard_and_only_traces_use_any_resource() {
 }
 
 #[test]
-fn the_hot_path_can_only_read_decrypt_and_invoke_refresh() {
-    let allowed = Template::read().allowed().into_iter().filter(|it| it.who == "get-credentials");
+fn the_hot_path_can_write_only_the_time_of_a_read() {
+    let template = Template::read();
+    let allowed = template.allowed().into_iter().filter(|it| it.who == "get-credentials");
     let actions: BTreeSet<_> = allowed.map(|it| it.action).collect();
     let of_every_function =
         ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
-    let own =
-        ["dynamodb:GetItem", "dynamodb:Query", "kms:Decrypt", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"];
+    let own = [
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+        "kms:Decrypt",
+        "lambda:InvokeFunction",
+        "secretsmanager:GetSecretValue",
+    ];
     assert_eq!(actions, own.into_iter().chain(of_every_function).map(ToOwned::to_owned).collect());
+    let role = &template.properties("GetCredentialsRole")["Policies"][0]["PolicyDocument"];
+    let updates = list(&role["Statement"]).iter().filter(|it| it["Action"] == "dynamodb:UpdateItem");
+    let attributes = updates.map(|it| &it["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]);
+    assert_eq!(attributes.collect::<Vec<_>>(), [&json!(["id", "last_used_at"])]);
 }
 
 /// A table's keys, indexes and projections in CloudFormation's terms.
@@ -140,9 +152,22 @@ fn tables_are_encrypted_protected_and_restorable() {
         let encryption = json!({"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": "Key.Arn"});
         assert_eq!(properties["SSESpecification"], encryption, "{name}");
     }
-    let ttl = json!({"AttributeName": "ttl", "Enabled": true});
-    assert_eq!(template.properties("SessionsTable")["TimeToLiveSpecification"], ttl);
+    for (table, attribute) in [("SessionsTable", "ttl"), ("ConnectionsTable", "remove_at")] {
+        let ttl = json!({"AttributeName": attribute, "Enabled": true});
+        assert_eq!(template.properties(table)["TimeToLiveSpecification"], ttl, "{table}");
+    }
+    assert_eq!(template.properties("WorkspacesTable")["TimeToLiveSpecification"], Value::Null);
     assert_eq!(template.properties("Key")["EnableKeyRotation"], true);
+}
+
+#[test]
+fn the_integration_index_finds_connections_by_id() {
+    let template = Template::read();
+    let indexes = list(&template.properties("ConnectionsTable")["GlobalSecondaryIndexes"]);
+    let index = indexes.iter().find(|index| index["IndexName"] == "by_integration").expect("an index");
+    let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
+    assert_eq!(index["KeySchema"], json!([key("integration_key", "HASH"), key("id", "RANGE")]));
+    assert_eq!(index["Projection"], json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": ["tenant"]}));
 }
 
 #[test]

@@ -16,8 +16,7 @@ type Foreign = &'static [(&'static str, &'static [&'static str])];
 
 const FOREIGN_VARIABLES: Foreign = &[("rustc", &["RUSTC_BOOTSTRAP"])];
 
-const FOREIGN_ROUTES: Foreign =
-    &[("a folder in Lambda", &["/opt/connectors"]), ("planned", &["PATCH /connections/{id}"])];
+const FOREIGN_ROUTES: Foreign = &[("a folder in Lambda", &["/opt/connectors"])];
 
 const FOREIGN_FILES: Foreign = &[];
 
@@ -25,12 +24,15 @@ const FOREIGN_FLAGS: Foreign = &[
     (
         "aws dynamodb",
         &[
+            "--attribute-definitions",
             "--deletion-protection-enabled",
+            "--global-secondary-index-updates",
             "--point-in-time-recovery-specification",
             "--restore-date-time",
             "--source-table-name",
             "--table-name",
             "--target-table-name",
+            "--time-to-live-specification",
         ],
     ),
     ("aws secretsmanager", &["--output", "--query", "--secret-id"]),

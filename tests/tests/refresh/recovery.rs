@@ -38,9 +38,9 @@ impl Deployment {
         });
         let Self { world, aws, provider, id } = it.await;
         aws.take_events();
-        aws.fail("PutItem");
+        aws.fail("Save");
         world.sweep().await;
-        aws.restore("PutItem");
+        aws.restore("Save");
         assert_eq!(provider.refreshes().len(), 1);
         assert_eq!(world.credentials(&id).await["access_token"], "access-1");
         Self { world, aws, provider, id }
@@ -110,9 +110,9 @@ async fn each_recovery_attempt_extends_the_lease() {
     it.world.advance(71);
     it.world.sweep().await;
     it.world.advance(80);
-    it.aws.fail("PutItem");
+    it.aws.fail("Save");
     assert_eq!(it.deliver(&messages).await, 1);
-    it.aws.restore("PutItem");
+    it.aws.restore("Save");
     it.world.advance(60);
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 1);
@@ -148,9 +148,9 @@ async fn a_grace_period_from_an_earlier_version_is_not_repeated() {
     // A result that arrives within the grace period still keeps others away.
     let messages = it.aws.take_messages();
     it.world.advance(80);
-    it.aws.fail("PutItem");
+    it.aws.fail("Save");
     assert_eq!(it.deliver(&messages).await, 1);
-    it.aws.restore("PutItem");
+    it.aws.restore("Save");
     it.world.advance(60);
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 1);
@@ -207,11 +207,11 @@ async fn a_result_is_dropped_if_the_connection_was_recreated() {
 #[tokio::test]
 async fn a_result_stays_queued_while_the_table_is_unavailable() {
     let it = Deployment::with_an_unsaved_result().await;
-    it.aws.fail("PutItem");
+    it.aws.fail("Save");
     let messages = it.aws.take_messages();
     assert_eq!(it.deliver(&messages).await, 1);
     assert_eq!(it.aws.retried(), 1);
-    it.aws.restore("PutItem");
+    it.aws.restore("Save");
     assert_eq!(it.deliver(&messages).await, 0);
     assert_eq!(it.access_token().await, "access-2");
 }
@@ -236,11 +236,11 @@ async fn table_and_queue_are_both_retried_until_one_is_back() {
     let recovery_queue = Some("http://queues/recovery".into());
     let it = Deployment::due(|settings| Settings { recovery_queue, ..settings }).await;
     let Deployment { world, aws, id, .. } = &it;
-    aws.fail("PutItem");
+    aws.fail("Save");
     aws.fail("SendMessage");
     let back = async {
         tokio::time::sleep(Duration::from_secs(8)).await;
-        aws.restore("PutItem");
+        aws.restore("Save");
     };
     tokio::join!(world.sweep(), back);
     assert_eq!(world.credentials(id).await["access_token"], "access-2");

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use larder::aws_http;
 use larder::random::Rng as _;
 use larder_local::embedded_dynamodb::{EmbeddedDynamoDb, response};
-use larder_tests::is_unconditional;
+use larder_tests::{is_save, is_unconditional};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -143,7 +143,7 @@ impl Cloud {
                 if operation != "GetItem" {
                     self.rows.lock().expect("the lock is not poisoned").take();
                 }
-                if operation == "PutItem" {
+                if is_save(operation, body) {
                     self.written(sandbox, &body_value());
                 }
                 Ok(answer)
@@ -180,7 +180,7 @@ impl Cloud {
 
     fn written(&self, sandbox: &Sandbox, request: &Value) {
         if request["TableName"] == CONNECTIONS {
-            let id = request["Item"]["id"]["S"].as_str().expect("an id");
+            let id = request["Item"]["id"]["S"].as_str().or(request["Key"]["id"]["S"].as_str()).expect("an id");
             self.providers.saved(sandbox.id, provider_of(id));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connections::Management;
+use connections::Connections as ConnectionsFunction;
 use get_credentials::GetCredentials;
 use http::Method;
 use larder::aws::ScheduleTarget;
@@ -64,7 +64,7 @@ pub(super) struct Instance {
     connector_setup: OnceLock<Arc<ConnectorSetup>>,
     refresh: OnceLock<Refresh>,
     get: OnceLock<GetCredentials>,
-    management: OnceLock<Management>,
+    management: OnceLock<ConnectionsFunction>,
     writer: OnceLock<ConnectionWriter>,
     run: Arc<SimulatedRun>,
 }
@@ -121,10 +121,15 @@ impl Instance {
 
     /// `POST /connections/{id}/refresh-credentials`.
     pub(super) async fn refresh_now(&self, id: &str, token: &str) -> Response {
-        let management = self
-            .management
-            .get_or_init(|| Management::new(&self.environment, Arc::clone(self.connector_setup())).expect("settings"));
-        management.handle(request(Method::POST, &format!("/connections/{id}/refresh-credentials"), token)).await
+        self.manage(request(Method::POST, &format!("/connections/{id}/refresh-credentials"), token)).await
+    }
+
+    /// Sends a request to `connections`.
+    pub(super) async fn manage(&self, request: http::Request<Bytes>) -> Response {
+        let management = self.management.get_or_init(|| {
+            ConnectionsFunction::new(&self.environment, Arc::clone(self.connector_setup())).expect("settings")
+        });
+        management.handle(request).await
     }
 
     /// Completes a connect flow from the code exchange on. Returns the stored access token.
@@ -220,7 +225,7 @@ auth:
     CONNECTOR.get_or_init(|| TempConnector::new(&[("spec.yml", SPEC)])).path().to_owned()
 }
 
-fn request(method: Method, uri: &str, token: &str) -> http::Request<Bytes> {
+pub(super) fn request(method: Method, uri: &str, token: &str) -> http::Request<Bytes> {
     let request = http::Request::builder().method(method).uri(uri);
     request.header("authorization", format!("Bearer {token}")).body(Bytes::new()).expect("a request")
 }

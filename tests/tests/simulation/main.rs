@@ -38,7 +38,9 @@ use std::time::Duration;
 use larder_tests::say;
 use plan::Plan;
 use provider::{LifetimeStatement, RefreshTokenPolicy, SimulatedProvider};
-use runs::{PROMISES, SimulationReport, interrupt_everywhere, log_of, simulate_provider, simulate_seeds};
+use runs::{
+    PROMISES, SimulationReport, edit_everywhere, interrupt_everywhere, log_of, simulate_provider, simulate_seeds,
+};
 
 /// The number of simulated runs in an ordinary test.
 const RUNS: u64 = 1_500;
@@ -98,6 +100,15 @@ fn seeds_that_once_failed_keep_every_promise() {
 #[test]
 fn a_refresh_interrupted_at_any_call_is_recovered_or_flagged() {
     conclude(interrupt_everywhere());
+}
+
+#[test]
+fn an_edit_at_any_call_of_a_refresh_loses_no_token_and_is_kept() {
+    let report = edit_everywhere();
+    for promise in ["no edit is lost", "edits are answered"] {
+        assert!(report.counts.contains_key(&format!("checked: {promise}")), "never checked: {promise}");
+    }
+    conclude(report);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::chance::Chance;
 use super::instance::{Deployment, Mode};
 use super::network::{Fault, Outage, Service};
 use super::provider::{LifetimeStatement, RefreshTokenPolicy, SimulatedProvider};
+use super::run::Edit;
 use super::sandbox::Interruption;
 
 /// A run's plan. The same plan gives the same run, call by call.
@@ -31,6 +32,8 @@ pub(super) struct Plan {
     pub(super) read_interval: u64,
     /// An interruption of one due refresh, instead of random ones.
     pub(super) interruption: Option<Interruption>,
+    /// An edit by a person before or after one of the calls of one due refresh.
+    pub(super) edit: Option<(u64, Edit)>,
     /// The number of due refreshes before the interrupted one.
     pub(super) refreshes_before: u64,
 }
@@ -73,6 +76,7 @@ impl Plan {
             redeployment: chance.per_mille(300).then(|| (part(&chance, trouble), mode())),
             read_interval: rate(&[300, 900, 1800]),
             interruption: None,
+            edit: None,
             refreshes_before: 0,
         };
         plan.add_quirks();
@@ -122,7 +126,10 @@ impl Plan {
 
     /// Whether only the providers misbehave.
     pub(super) fn is_calm(&self) -> bool {
-        self.outages.is_empty() && self.background + self.kills + self.stalls == 0 && self.interruption.is_none()
+        self.outages.is_empty()
+            && self.background + self.kills + self.stalls == 0
+            && self.interruption.is_none()
+            && self.edit.is_none()
     }
 
     /// A plan with one connection in which only the provider misbehaves, for this many token lifetimes.
@@ -141,6 +148,7 @@ impl Plan {
             redeployment: None,
             read_interval: 300,
             interruption: None,
+            edit: None,
             refreshes_before: 0,
         }
     }

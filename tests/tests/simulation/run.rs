@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
 use larder::connection::{ConnectionKey, MIN_INTERVAL};
 use larder::dynamodb::schema::{self, Tables};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 
 use super::chance::Chance;
 use super::cloud::{Cloud, Sent, provider_of};
-use super::instance::{Instance, WORKSPACE};
+use super::instance::{Instance, WORKSPACE, request};
 use super::network::{Network, Service};
 use super::plan::Plan;
 use super::provider::SimulatedProviders;
@@ -48,6 +48,25 @@ pub(super) struct SimulatedRun {
     interruption_points: AtomicU64,
     /// The last grant of each provider that was acknowledged to the end user.
     acknowledged: Mutex<HashMap<usize, usize>>,
+    /// The attributes of the first connection that a person has set, and those removed by deleting it.
+    edited: Mutex<BTreeMap<&'static str, Option<&'static str>>>,
+}
+
+/// A person's edit while a connection is being refreshed. Each begins with a new name and new tags.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Edit {
+    /// Nothing else.
+    Patch,
+    /// Marks the connection as used by a flow. Then it cannot be deleted.
+    MarkFlow,
+    /// Deletes the connection, restores it, and connects again.
+    Restore,
+    /// Deletes the connection, and connects again.
+    Revive,
+}
+
+impl Edit {
+    pub(super) const ALL: [Self; 4] = [Self::Patch, Self::MarkFlow, Self::Restore, Self::Revive];
 }
 
 /// The result of a finished run.
@@ -97,6 +116,7 @@ impl SimulatedRun {
             refreshes: AtomicU64::new(0),
             interruption_points: AtomicU64::new(0),
             acknowledged: Mutex::default(),
+            edited: Mutex::default(),
         });
         run.network.log(|| format!("{:#?}", run.plan));
         run.play(&secret, sent).await;
@@ -252,7 +272,13 @@ impl SimulatedRun {
     pub(super) async fn refresh(self: &Arc<Self>, event: Value) -> Option<Result<EventResult, Error>> {
         let is_the_one = self.is_due(0) && self.refreshes.fetch_add(1, Ordering::Relaxed) == self.plan.refreshes_before;
         let interruption = self.draw_interruption().or(self.plan.interruption.filter(|_| is_the_one));
+        let (run, edit) = (Arc::clone(self), self.plan.edit.filter(|_| is_the_one));
         let answer = self.invoke(Self::REFRESH, interruption, |instance| async move {
+            if let Some((at, edit)) = edit {
+                // A call that takes too long is given up, but not the edit.
+                let editing = async move { tokio::spawn(run.edit(edit)).await.expect("the edit ends") };
+                instance.sandbox.meanwhile(at, Box::pin(editing));
+            }
             let event: Event = serde_json::from_value(event).expect("an event");
             let answer = instance.refresh().handle(event).await;
             (answer, instance.sandbox.interruption_points())
@@ -469,6 +495,63 @@ impl SimulatedRun {
         }
     }
 
+    /// Edits the first connection.
+    async fn edit(self: Arc<Self>, edit: Edit) {
+        const NAMED: &str = r#"{"name":"Edited","tags":{"edited":"yes"}}"#;
+        const FLOW: &str = r#"{"name":"Sync","active":true}"#;
+        let set = |changes: &[(&'static str, Option<&'static str>)]| {
+            self.edited.lock().expect("the lock is not poisoned").extend(changes.iter().copied());
+        };
+        if !self.manage(Method::PATCH, "", NAMED, StatusCode::OK).await {
+            return;
+        }
+        set(&[("name", Some("Edited")), ("tags", Some(r#"{"edited":"yes"}"#))]);
+        if matches!(edit, Edit::MarkFlow) {
+            if self.manage(Method::PUT, "/flows/sync", FLOW, StatusCode::NO_CONTENT).await {
+                set(&[("flow#sync", Some(FLOW))]);
+            }
+            self.manage(Method::DELETE, "", "", StatusCode::CONFLICT).await;
+        }
+        if matches!(edit, Edit::Patch | Edit::MarkFlow)
+            || !self.manage(Method::DELETE, "", "", StatusCode::NO_CONTENT).await
+        {
+            return;
+        }
+        if matches!(edit, Edit::Restore) {
+            self.manage(Method::POST, "/restore", "", StatusCode::OK).await;
+        } else {
+            set(&[("name", None), ("tags", None)]);
+        }
+        let connected = self.invoke(Self::API, None, |instance| async move { instance.connect(0, &id(0)).await });
+        let access_token = connected.await.expect("it is not killed").expect("a connection");
+        self.network.log(|| format!("connection 0 is reconnected: {access_token}"));
+        self.acknowledge(0, &access_token);
+    }
+
+    /// Sends a request about the first connection. Returns whether it was done; it may only fail because others write.
+    async fn manage(self: &Arc<Self>, method: Method, action: &str, body: &'static str, expected: StatusCode) -> bool {
+        let mut request = request(method, &format!("/connections/{}{action}", id(0)), &self.token);
+        *request.body_mut() = body.into();
+        let name = format!("{} {}", request.method(), request.uri());
+        let answer =
+            self.invoke(Self::CONNECTIONS, None, |instance| async move { instance.manage(request).await }).await;
+        let answer = answer.expect("it is not killed");
+        self.network.log(|| format!("{name}: {} {}", answer.status(), answer.body()));
+        self.network.count(format!("edits: {name}: {}", answer.status().as_u16()));
+        let is_busy = self.plan.deployment.is_outside && answer.status() == StatusCode::SERVICE_UNAVAILABLE;
+        self.network.check("edits are answered", is_busy || answer.status() == expected, || {
+            format!("{name}: {} {}", answer.status(), answer.body())
+        });
+        answer.status() == expected
+    }
+
+    /// Checks that the first connection has what people gave it.
+    fn check_edited(&self, row: &Value) {
+        for (attribute, value) in self.edited.lock().expect("the lock is not poisoned").iter() {
+            self.network.check("no edit is lost", row[attribute].as_str() == *value, || format!("{attribute}: {row}"));
+        }
+    }
+
     /// Checks that every connection has a due time, is leased, or is flagged for its end user.
     fn check_connections(&self) {
         let now = self.milliseconds();
@@ -496,6 +579,9 @@ impl SimulatedRun {
         for row in self.cloud.rows().iter() {
             let name = row["id"].as_str().and_then(|id| id.split_once('#')).expect("an id").1.to_owned();
             let provider = provider_of(&name);
+            if provider == 0 {
+                self.check_edited(row);
+            }
             let is_flagged = row["problem"].is_string();
             if row["state"] == "CLIENT_ACTION_REQUIRED" {
                 self.network.count("connections that need a reconnect at the end");

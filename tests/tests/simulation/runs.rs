@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::instance::{Deployment, Mode};
 use super::plan::Plan;
 use super::provider::{LifetimeStatement, RefreshTokenPolicy, SimulatedProvider};
-use super::run::{RunResult, SimulatedRun};
+use super::run::{Edit, RunResult, SimulatedRun};
 use super::sandbox::{Interruption, InterruptionKind};
 
 /// The promises that every run must keep, by the names under which their checks are counted.
@@ -144,6 +144,26 @@ fn interrupt(report: &mut SimulationReport, plan: &Plan) {
             );
         }
     }
+}
+
+/// Simulates runs in which nothing goes wrong, but a person edits the connection during a refresh: before and after each of its
+/// calls, with every kind of deployment.
+pub(super) fn edit_everywhere() -> SimulationReport {
+    let mut report = SimulationReport::default();
+    let provider = SimulatedProvider::new(RefreshTokenPolicy::RotatesStrictly, Duration::from_mins(20));
+    for (has_recovery, is_outside) in [(true, false), (false, false), (true, true)] {
+        let deployment = Deployment { mode: Mode::Sweeper, has_recovery, is_outside };
+        let plan = Plan { deployment, ..Plan::of_one(provider.clone(), 1) };
+        let points = simulate(plan.clone()).interruption_points;
+        assert!(points > 0, "there was no refresh");
+        for at in 1..=points {
+            for edit in Edit::ALL {
+                let plan = Plan { edit: Some((at, edit)), ..plan.clone() };
+                report.add(format!("{:?}, {edit:?} at {at}", plan.deployment), simulate(plan));
+            }
+        }
+    }
+    report
 }
 
 fn simulate(plan: Plan) -> RunResult {

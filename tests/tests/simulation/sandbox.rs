@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use larder::clock::Clock;
 use time::OffsetDateTime;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -33,6 +34,7 @@ pub(super) struct Sandbox {
 struct SandboxState {
     points: u64,
     interruption: Option<Interruption>,
+    meanwhile: Option<(u64, BoxFuture<'static, ()>)>,
     is_killed: bool,
     frozen_until: Option<Instant>,
 }
@@ -161,14 +163,23 @@ impl Sandbox {
         Ok(answer)
     }
 
+    /// Makes the current invocation wait for something else at its interruption point of this number.
+    pub(super) fn meanwhile(&self, at: u64, work: BoxFuture<'static, ()>) {
+        self.state().meanwhile = Some((at, work));
+    }
+
     /// Interrupts the invocation if its interruption is due here.
     async fn interruption_point(&self) {
-        let interruption = {
+        let (interruption, meanwhile) = {
             let mut state = self.state();
             state.points += 1;
             let point = state.points;
-            state.interruption.take_if(|interruption| interruption.at == point)
+            let interruption = state.interruption.take_if(|interruption| interruption.at == point);
+            (interruption, state.meanwhile.take_if(|(at, _)| *at == point))
         };
+        if let Some((_, work)) = meanwhile {
+            work.await;
+        }
         match interruption.map(|interruption| interruption.kind) {
             None => {}
             Some(InterruptionKind::Killed) => {

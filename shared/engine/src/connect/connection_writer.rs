@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder::clock::Clock;
-use larder::connection::{Connection, ConnectionKey, Contents, IntegrationRef};
+use larder::connection::{Connection, ConnectionKey, Contents, DetailsPatch, IntegrationRef};
 use larder::credentials::{Credentials, refresh_token};
 use larder::dynamodb::{Connections, Expect, Integration, Write};
 use larder::error::Error;
@@ -94,9 +94,19 @@ impl ConnectionWriter {
             // Change an existing connection instead of replacing it, so that it keeps its identity and history.
             let before = stored.as_ref().map(|stored| stored.state);
             let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
+            // Names belong to people, so that a save does not write them.
+            let rename = DetailsPatch { name: new.name.clone().map(Some), ..DetailsPatch::default() };
+            if let Some(stored) = stored.as_ref().filter(|it| new.name.is_some() && it.details.name != new.name)
+                && self.connections.patch(stored, &rename, now).await? == Write::Conflict
+            {
+                return Ok(None);
+            }
             let mut connection =
                 stored.unwrap_or_else(|| Connection { tenant: new.tenant.clone(), ..Connection::new(new.key(), now) });
-            connection.name = new.name.clone().or(connection.name);
+            let patch = DetailsPatch { name: new.name.clone().map(Some), ..DetailsPatch::default() };
+            if before.is_none() {
+                connection.details.name = new.name.clone();
+            }
             connection.integration = Some(IntegrationRef::new(integration, &new.option_key));
             connection.renews_itself = renews_itself;
             connection.refresh_margin = refresh_margin;
@@ -104,6 +114,11 @@ impl ConnectionWriter {
             // Save only over the version that was read, so that a change made meanwhile is not lost.
             if self.vault.save(&connection, contents, expect).await? == Write::Conflict {
                 return Ok(None);
+            }
+            // A name belongs to people, so it is not part of that write.
+            if before.is_some() && !patch.is_empty() {
+                let _ = self.connections.patch(&connection, &patch, now).await?;
+                patch.apply(&mut connection.details, now);
             }
             // Follow up after the save: nothing may be scheduled or published for a connection that is not stored.
             self.follow_up.written(before, &connection).await;

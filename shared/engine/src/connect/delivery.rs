@@ -82,7 +82,7 @@ impl Delivery {
                    "type": "newConnectionCreated", "connection": connection.view()})
         });
         let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
-        let name = connection.name.as_ref().or(integration_key).map_or("The account", String::as_str);
+        let name = connection.details.name.as_ref().or(integration_key).map_or("The account", String::as_str);
         let detail = format!("{name} is connected. You can close this window.");
         page::result(StatusCode::OK, "Connected", &detail, message.as_ref(), &self.message_origins)
     }

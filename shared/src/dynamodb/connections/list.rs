@@ -3,37 +3,41 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use time::OffsetDateTime;
 
 use super::super::StoreError;
 use super::super::item::Item;
-use super::super::schema::{BY_DUE, BY_TENANT, BY_WORKSPACE};
+use super::super::schema::{BY_INTEGRATION, BY_TENANT, BY_WORKSPACE, MAX_TENANT_BYTES};
 use super::{Connections, row};
 use crate::clock::milliseconds;
 use crate::connection::{Connection, ConnectionKey};
 use crate::error::Error;
+use crate::secret_store::is_key;
+
+/// Which connections of a workspace to list.
+#[derive(Clone, Copy, Default)]
+pub struct Selection<'a> {
+    /// Only those of this tenant. Found by an index.
+    pub tenant: Option<&'a str>,
+    /// Only those of this integration. Found by an index, unless a tenant is given.
+    pub integration: Option<&'a str>,
+    /// Archived ones, too.
+    pub with_archived: bool,
+    /// Only those for which this is true.
+    pub filter: Option<&'a (dyn Fn(&Connection) -> bool + Sync)>,
+}
 
 /// One page of connections.
 #[derive(Debug)]
 pub struct Page {
-    /// The connections: of all tenants, oldest first; or of one tenant, by id.
+    /// The connections: oldest first, or by id if they are of one tenant or one integration.
     pub items: Vec<Connection>,
     /// The start of the next page, if there is one.
     pub cursor: Option<String>,
-}
-
-/// A connection that is due for a refresh.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Its key.
-    pub key: ConnectionKey,
-    /// The time it became due, in milliseconds since 1970.
-    pub at: i64,
 }
 
 /// Why a page could not be listed.
@@ -58,111 +62,149 @@ impl From<ListError> for Error {
     }
 }
 
-/// The position after which a page starts. Workspace and tenant are always the caller's own.
+/// The position after which a page starts. Workspace, tenant and integration are always the request's own.
 enum Cursor {
     /// In the list of a workspace: creation time and id.
     OfWorkspace(i64, String),
-    /// In the list of a tenant: the id.
-    OfTenant(String),
+    /// In the list of a tenant or an integration: the id.
+    ById(String),
 }
 
-/// The keys of the rows that an index yields for a page, and its last position.
-struct Candidates {
-    keys: Vec<String>,
-    last: Option<Item>,
+/// The index that yields the candidates.
+#[derive(Clone, Copy, PartialEq)]
+enum Index<'a> {
+    Workspace,
+    Tenant(&'a str),
+    Integration(&'a str),
 }
 
 impl Connections {
-    /// Returns a page of a workspace's connections, of all tenants or of one. Index reads may lag by a moment.
+    /// The most index entries that are read for one page.
+    const MAX_ENTRIES: usize = 1000;
+    /// The most bytes of rows on one page, give or take one row. A row is larger than its view, and a function's response has
+    /// at most 6 MB.
+    const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+    /// Lists a page of a workspace's connections. Indexes may lag by a moment.
     ///
-    /// While the tenant index is missing or being filled (after an upgrade), a tenant's connections are searched among
-    /// all those of the workspace, oldest first.
+    /// A page may be short, even empty, and still have a cursor: it ends after 1,000 index entries or 4 MB. While an index is
+    /// missing or being filled, as after an upgrade, the connections are searched among all those of the workspace.
     ///
     /// # Errors
     /// When the cursor belongs to another list, or DynamoDB fails.
     pub async fn list(
         &self,
         workspace: &str,
-        tenant: Option<&str>,
+        selection: Selection<'_>,
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Page, ListError> {
+        if selection.is_impossible() {
+            return Ok(Page { items: Vec::new(), cursor: None });
+        }
         let limit = limit.clamp(1, Self::MAX_PAGE);
         let cursor = cursor.filter(|cursor| !matches!(*cursor, "" | "0"));
         let cursor = cursor.map(|text| Cursor::read(text).ok_or(ListError::Cursor)).transpose()?;
-        let of_tenant = match tenant {
-            Some(tenant) => self.of_tenant(workspace, tenant, limit, cursor.as_ref()).await?,
-            None => None,
-        };
-        let Candidates { keys, last } = match (of_tenant, &cursor) {
-            (Some(_), Some(Cursor::OfWorkspace(..))) | (None, Some(Cursor::OfTenant(_))) => {
-                return Err(ListError::Cursor);
+        let index = match (&cursor, selection.index()) {
+            (Some(Cursor::ById(_)), Index::Workspace) => return Err(ListError::Cursor),
+            // The pages before were searched in the workspace if the index was missing. Otherwise, it is another list's.
+            (Some(Cursor::OfWorkspace(..)), index) if index != Index::Workspace => {
+                match self.candidates(workspace, selection, index).limit(1).send().await.map_err(query_error) {
+                    Err(StoreError::NoIndex) => Index::Workspace,
+                    Err(error) => return Err(error.into()),
+                    Ok(_) => return Err(ListError::Cursor),
+                }
             }
-            (Some(candidates), _) => candidates,
-            (None, cursor) => self.of_workspace(workspace, tenant, limit, cursor.as_ref()).await?,
+            (_, index) => index,
         };
-        let mut items = self.get_many(&keys).await?;
-        // The index may still have a deleted connection whose id another tenant has reused.
-        items.retain(|connection| tenant.is_none() || connection.tenant.as_deref() == tenant);
-        Ok(Page { items, cursor: last.and_then(|key| Some(Cursor::behind(&key)?.write())) })
-    }
-
-    /// Returns candidates of one tenant, ordered by id. `None` if the index cannot be read yet.
-    async fn of_tenant(
-        &self,
-        workspace: &str,
-        tenant: &str,
-        limit: usize,
-        cursor: Option<&Cursor>,
-    ) -> Result<Option<Candidates>, StoreError> {
-        let query = self
-            .table
-            .query(BY_TENANT)
-            .key_condition_expression("tenant = :tenant AND begins_with(id, :prefix)")
-            .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_owned()))
-            .expression_attribute_values(":prefix", AttributeValue::S(ConnectionKey::new(workspace, "").to_string()));
-        let start = match cursor {
-            Some(Cursor::OfTenant(id)) => Some(key(&ConnectionKey::new(workspace, id)).string("tenant", tenant).0),
-            _ => None,
-        };
-        match collect(query, limit, start).await {
-            Ok(candidates) => Ok(Some(candidates)),
-            Err(error) if is_without_index(&error) => {
-                tracing::warn!(
-                    "the index {BY_TENANT} is missing or still being filled; listing a tenant's connections is slow"
-                );
-                Ok(None)
+        let is_missing = |error: &StoreError| matches!(error, StoreError::NoIndex);
+        match self.page(workspace, selection, index, limit, cursor.as_ref()).await {
+            Err(error) if is_missing(&error) && index != Index::Workspace && cursor.is_none() => {
+                tracing::warn!("an index is missing or still being filled; listing connections is slow");
+                Ok(self.page(workspace, selection, Index::Workspace, limit, None).await?)
             }
-            Err(error) => Err(StoreError::dynamodb(error)),
+            Err(error) if is_missing(&error) && cursor.is_some() => Err(ListError::Cursor),
+            page => Ok(page?),
         }
     }
 
-    /// Returns candidates of the workspace, of all tenants or of one, oldest first.
-    async fn of_workspace(
+    async fn page(
         &self,
         workspace: &str,
-        tenant: Option<&str>,
+        selection: Selection<'_>,
+        index: Index<'_>,
         limit: usize,
         cursor: Option<&Cursor>,
-    ) -> Result<Candidates, StoreError> {
-        let query = self.by_workspace(workspace).projection_expression("id");
-        let query = match tenant {
-            Some(tenant) => query
-                .filter_expression("tenant = :tenant")
-                .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_owned())),
-            None => query,
-        };
-        let start = match cursor {
-            Some(Cursor::OfWorkspace(created_at, id)) => {
-                let key = key(&ConnectionKey::new(workspace, id));
-                Some(key.string("workspace", workspace).number("created_at", created_at).0)
+    ) -> Result<Page, StoreError> {
+        let query = self.candidates(workspace, selection, index);
+        let mut start = cursor.map(|cursor| cursor.position(workspace, index));
+        let (mut items, mut entries, mut bytes) = (Vec::new(), 0, 0);
+        loop {
+            // With a filter, nobody knows how many entries will fill the page; without one, it takes as many as are missing.
+            let is_filtered = selection.filter.is_some() || selection.tenant.and(selection.integration).is_some();
+            let wanted = if is_filtered { Self::BATCH } else { limit - items.len() };
+            let chunk = wanted.min(Self::BATCH).min(Self::MAX_ENTRIES - entries);
+            let query = query.clone().limit(i32::try_from(chunk).unwrap_or(i32::MAX));
+            let output = query.set_exclusive_start_key(start.take()).send().await.map_err(query_error)?;
+            entries += usize::try_from(output.scanned_count).unwrap_or_default();
+            let keys = output.items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id"));
+            let mut rows = self.get_many(&keys.collect::<Vec<_>>()).await?.into_iter();
+            while let Some((connection, size)) = rows.next() {
+                bytes += size;
+                let cursor = Cursor::behind(&connection, index);
+                if selection.selects(&connection) {
+                    items.push(connection);
+                }
+                let is_full = items.len() == limit || bytes >= Self::MAX_PAGE_BYTES;
+                if is_full && (rows.len() > 0 || output.last_evaluated_key.is_some()) {
+                    return Ok(Page { items, cursor: Some(cursor.write()) });
+                }
             }
-            _ => None,
-        };
-        collect(query, limit, start).await.map_err(StoreError::dynamodb)
+            match output.last_evaluated_key {
+                None => return Ok(Page { items, cursor: None }),
+                Some(last) if entries >= Self::MAX_ENTRIES => {
+                    let cursor = Cursor::at(&Item(last)).map(|cursor| cursor.write());
+                    return Ok(Page { items, cursor });
+                }
+                last => start = last,
+            }
+        }
     }
 
-    /// Counts a workspace's connections by the value of an attribute: `connector_key` or `integration_key`.
+    /// Starts the query of an index. It leaves out entries of other tenants and integrations, but the rows are what counts.
+    fn candidates(&self, workspace: &str, selection: Selection<'_>, index: Index<'_>) -> QueryFluentBuilder {
+        let prefix = ConnectionKey::new(workspace, "").to_string();
+        let string = |text: &str| AttributeValue::S(text.to_owned());
+        let query = match index {
+            Index::Workspace => self.by_workspace(workspace),
+            Index::Tenant(tenant) => self
+                .table
+                .query(BY_TENANT)
+                .key_condition_expression("tenant = :key AND begins_with(id, :prefix)")
+                .expression_attribute_values(":key", string(tenant))
+                .expression_attribute_values(":prefix", string(&prefix)),
+            Index::Integration(integration) => self
+                .table
+                .query(BY_INTEGRATION)
+                .key_condition_expression("integration_key = :key AND begins_with(id, :prefix)")
+                .expression_attribute_values(":key", string(integration))
+                .expression_attribute_values(":prefix", string(&prefix)),
+        };
+        let tenant = selection.tenant.filter(|_| index == Index::Workspace).map(|it| ("tenant", it));
+        // Archived rows have another attribute.
+        let integration = selection.integration.filter(|_| !selection.with_archived);
+        let integration = integration.filter(|it| index != Index::Integration(it));
+        let filters: Vec<_> = tenant.into_iter().chain(integration.map(|it| ("integration_key", it))).collect();
+        let expression = filters.iter().map(|(name, _)| format!("{name} = :{name}")).collect::<Vec<_>>().join(" AND ");
+        let query = query.projection_expression("id");
+        let query = query.set_filter_expression((!filters.is_empty()).then_some(expression));
+        filters
+            .iter()
+            .fold(query, |query, (name, value)| query.expression_attribute_values(format!(":{name}"), string(value)))
+    }
+
+    /// Counts a workspace's connections by the value of an attribute: `connector_key` or `integration_key`. Archived ones have
+    /// neither.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -184,73 +226,46 @@ impl Connections {
             .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
     }
 
-    /// Returns up to `limit` connections of one shard that were due at `now`, those due longest first, starting behind
-    /// `after`. They may have changed meanwhile.
-    ///
-    /// # Errors
-    /// When DynamoDB fails.
-    pub async fn due(
-        &self,
-        shard: u8,
-        now: OffsetDateTime,
-        limit: i32,
-        after: Option<&Due>,
-    ) -> Result<Vec<Due>, StoreError> {
-        let after = after.map(|due| {
-            let key = key(&due.key);
-            key.number("due_shard", shard).number("next_refresh_at", due.at).0
-        });
-        let output = self
-            .table
-            .query(BY_DUE)
-            .key_condition_expression("due_shard = :shard AND next_refresh_at <= :now")
-            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
-            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
-            .limit(limit)
-            .set_exclusive_start_key(after)
-            .send()
-            .await
-            .map_err(StoreError::dynamodb)?;
-        let items = output.items.unwrap_or_default().into_iter().map(Item);
-        Ok(items
-            .filter_map(|item| {
-                let (key, at) = item.get_string("id").zip(item.get_number("next_refresh_at"))?;
-                Some(Due { key: key.parse().ok()?, at })
-            })
-            .collect())
-    }
-
-    /// Reads up to [`Self::MAX_PAGE`] connections, in the order of `keys`.
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Connection>, StoreError> {
+    /// Reads up to [`Self::BATCH`] connections with the sizes of their rows, in the order of `keys`.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<(Connection, usize)>, StoreError> {
         let mut found = HashMap::new();
         for item in self.table.get_many(keys).await? {
-            found.insert(item.get_string("id").unwrap_or_default(), row::read(&item)?);
+            found.insert(item.get_string("id").unwrap_or_default(), (row::read(&item)?, item.size()));
         }
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
 }
 
-fn key(key: &ConnectionKey) -> Item {
-    Item::default().string("id", key.to_string())
-}
-
-/// Queries until the page is full or nothing is left.
-async fn collect(
-    query: QueryFluentBuilder,
-    limit: usize,
-    mut start: Option<HashMap<String, AttributeValue>>,
-) -> Result<Candidates, SdkError<QueryError>> {
-    let mut keys = Vec::new();
-    loop {
-        let wanted = i32::try_from(limit - keys.len()).unwrap_or(i32::MAX);
-        let QueryOutput { items, last_evaluated_key, .. } =
-            query.clone().limit(wanted).set_exclusive_start_key(start.take()).send().await?;
-        keys.extend(items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id")));
-        start = last_evaluated_key;
-        if start.is_none() || keys.len() >= limit {
-            return Ok(Candidates { keys, last: start.map(Item) });
+impl<'a> Selection<'a> {
+    /// Returns the narrowest index.
+    fn index(&self) -> Index<'a> {
+        match (self.tenant, self.integration) {
+            (Some(tenant), _) => Index::Tenant(tenant),
+            // The index of integrations does not have archived ones.
+            (None, Some(integration)) if !self.with_archived => Index::Integration(integration),
+            (None, _) => Index::Workspace,
         }
     }
+
+    /// Whether no connection can have these values. Indexes reject long ones.
+    fn is_impossible(&self) -> bool {
+        self.tenant.is_some_and(|tenant| tenant.is_empty() || tenant.len() > MAX_TENANT_BYTES)
+            || self.integration.is_some_and(|key| !is_key(key))
+    }
+
+    /// Whether a row is one of those to list. The index may still have a connection that was removed, and whose id another
+    /// tenant has used since.
+    pub fn selects(&self, connection: &Connection) -> bool {
+        let integration = connection.integration.as_ref().map(|integration| &*integration.key);
+        (self.tenant.is_none() || self.tenant == connection.tenant.as_deref())
+            && (self.integration.is_none() || self.integration == integration)
+            && (self.with_archived || connection.archived_at.is_none())
+            && self.filter.is_none_or(|filter| filter(connection))
+    }
+}
+
+fn query_error(error: SdkError<QueryError>) -> StoreError {
+    if is_without_index(&error) { StoreError::NoIndex } else { StoreError::dynamodb(error) }
 }
 
 /// Whether the table has no such index, or one that is still being filled.
@@ -267,24 +282,48 @@ impl Cursor {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (created_at, id) = text.split_once('#').filter(|(_, id)| id.len() <= ConnectionKey::MAX_ID_BYTES)?;
         match created_at {
-            "" => Some(Self::OfTenant(id.to_owned())),
+            "" => Some(Self::ById(id.to_owned())),
             created_at => Some(Self::OfWorkspace(created_at.parse().ok()?, id.to_owned())),
         }
     }
 
-    /// The position behind an index entry.
-    fn behind(key: &Item) -> Option<Self> {
+    /// The position behind a connection.
+    fn behind(connection: &Connection, index: Index<'_>) -> Self {
+        let id = connection.key.id.clone();
+        match index {
+            Index::Workspace => Self::OfWorkspace(milliseconds(connection.created_at), id),
+            Index::Tenant(_) | Index::Integration(_) => Self::ById(id),
+        }
+    }
+
+    /// The position of an index entry.
+    fn at(key: &Item) -> Option<Self> {
         let ConnectionKey { id, .. } = key.get_string("id")?.parse().ok()?;
         match key.get_number("created_at") {
             Some(created_at) => Some(Self::OfWorkspace(created_at, id)),
-            None => Some(Self::OfTenant(id)),
+            None => Some(Self::ById(id)),
         }
+    }
+
+    /// The same as the key of an index entry.
+    fn position(&self, workspace: &str, index: Index<'_>) -> HashMap<String, AttributeValue> {
+        let (Self::OfWorkspace(_, id) | Self::ById(id)) = self;
+        let key = Item::default().string("id", ConnectionKey::new(workspace, id).to_string());
+        let key = match (self, index) {
+            (Self::OfWorkspace(created_at, _), _) => {
+                key.string("workspace", workspace).number("created_at", created_at)
+            }
+            (Self::ById(_), Index::Tenant(tenant)) => key.string("tenant", tenant),
+            (Self::ById(_), Index::Integration(integration)) => key.string("integration_key", integration),
+            (Self::ById(_), Index::Workspace) => key,
+        };
+        key.0
     }
 
     fn write(&self) -> String {
         let text = match self {
             Self::OfWorkspace(created_at, id) => format!("{created_at}#{id}"),
-            Self::OfTenant(id) => format!("#{id}"),
+            Self::ById(id) => format!("#{id}"),
         };
         URL_SAFE_NO_PAD.encode(text)
     }

@@ -15,17 +15,23 @@
 //! | `lease_token`, `lease_until` | the refresh in progress |
 //! | `lease_holder` | `refresher`, or `recovery` while the connection is left to the recovery queue; absent in rows of earlier versions, where a token that begins with `grace.` means the latter |
 //! | `created_at`, `updated_at` | times |
+//! | `archived_at`, `remove_at` | when it was archived, and when DynamoDB may remove it (TTL, in seconds) |
+//! | `archived_integration_key`, `archived_connector_key` | its origin while it is archived: the indexes of integrations do not have it then |
 //!
 //! Times are milliseconds since 1970.
 
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use serde_json::json;
 
 use super::super::StoreError;
 use super::super::item::{Item, present};
 use super::DUE_SHARDS;
-use crate::connection::{Connection, ConnectionKey, Expiry, IntegrationRef, Lease, LeaseHolder, Problem, State};
+use crate::clock::later;
+use crate::connection::{
+    ARCHIVE, Connection, ConnectionKey, Details, Expiry, Flow, IntegrationRef, Lease, LeaseHolder, Problem, State,
+};
 
 const TABLE: &str = "connections";
 
@@ -34,18 +40,67 @@ fn due_shard(key: &ConnectionKey) -> u8 {
     digest.as_ref().first().copied().unwrap_or_default() % DUE_SHARDS
 }
 
+/// The attributes that refreshes own. Writes of theirs set those that have a value, remove the others, and leave all
+/// attributes of people alone.
+pub(super) const OF_REFRESHES: [&str; 31] = [
+    "account",
+    "archived_at",
+    "archived_connector_key",
+    "archived_integration_key",
+    "auth_option",
+    "connector_key",
+    "due_shard",
+    "expires_at",
+    "expiry_is_rest",
+    "failing_since",
+    "integration_key",
+    "last_attempt_at",
+    "last_refreshed_at",
+    "lease_holder",
+    "lease_token",
+    "lease_until",
+    "next_refresh_at",
+    "obtained_at",
+    "problem",
+    "problem_key",
+    "refresh_margin",
+    "refreshable",
+    "remove_at",
+    "renews_itself",
+    "retry_attempts",
+    "scopes",
+    "sealed",
+    "sealed_version",
+    "state",
+    "updated_at",
+    "version",
+];
+
+/// The attributes of people that archiving removes: the key is free then, and nobody deletes it any more.
+pub(super) const REMOVED_BY_ARCHIVING: [&str; 2] = ["own_key", "removing_until"];
+
+/// The row of a new connection.
 pub(super) fn write(connection: &Connection) -> Item {
+    let fixed = Item::default()
+        .string("id", connection.key.to_string())
+        .string("workspace", &connection.key.workspace)
+        .maybe("tenant", connection.tenant.as_ref(), Item::string)
+        .time("created_at", connection.created_at);
+    fixed.with(of_refreshes(connection)).with(of_people(&connection.details))
+}
+
+/// The attributes in [`OF_REFRESHES`] that have a value.
+pub(super) fn of_refreshes(connection: &Connection) -> Item {
     let key = &connection.key;
+    let (integration_key, connector_key) = origin(connection.archived_at.is_some());
+    let scopes = connection.scopes.as_ref().map(|scopes| json!(scopes).to_string());
+    let account = connection.account.as_ref().map(|account| json!(account).to_string());
     Item::default()
-        .string("id", key.to_string())
-        .string("workspace", &key.workspace)
         .number("version", connection.version)
         .number("sealed_version", connection.sealed_version)
         .bytes("sealed", connection.sealed.clone())
-        .maybe("name", connection.name.as_ref(), Item::string)
-        .maybe("tenant", connection.tenant.as_ref(), Item::string)
-        .maybe("integration_key", connection.integration.as_ref().map(|it| &it.key), Item::string)
-        .maybe("connector_key", connection.integration.as_ref().map(|it| &it.connector_key), Item::string)
+        .maybe(integration_key, connection.integration.as_ref().map(|it| &it.key), Item::string)
+        .maybe(connector_key, connection.integration.as_ref().map(|it| &it.connector_key), Item::string)
         .maybe("auth_option", connection.integration.as_ref().map(|it| &it.option_key), Item::string)
         .string("state", state_name(connection.state))
         .maybe("problem", connection.problem.as_ref().map(|it| &it.message), Item::string)
@@ -62,20 +117,84 @@ pub(super) fn write(connection: &Connection) -> Item {
         .maybe("last_attempt_at", connection.last_attempt_at, Item::time)
         .maybe("failing_since", connection.failing_since, Item::time)
         .number("retry_attempts", connection.retry_attempts)
-        .time("created_at", connection.created_at)
+        .maybe("scopes", scopes, Item::string)
+        .maybe("account", account, Item::string)
+        .maybe("archived_at", connection.archived_at, Item::time)
+        // DynamoDB's TTL counts seconds. The margin keeps it from being early.
+        .maybe("remove_at", connection.archived_at.map(|at| later(at, ARCHIVE + MARGIN).unix_timestamp()), Item::number)
         .time("updated_at", connection.updated_at)
+}
+
+/// The attributes of the integration and the connector. Archived rows have others, so that the indexes and counts of
+/// integrations do not have them.
+fn origin(is_archived: bool) -> (&'static str, &'static str) {
+    if is_archived {
+        ("archived_integration_key", "archived_connector_key")
+    } else {
+        ("integration_key", "connector_key")
+    }
+}
+
+const MARGIN: Duration = Duration::from_hours(24);
+
+/// The attributes of people that have a value.
+pub(super) fn of_people(details: &Details) -> Item {
+    let tags = (!details.tags.is_empty()).then(|| json!(details.tags).to_string());
+    let meta = details.meta.as_ref().map(|meta| json!(meta).to_string());
+    let item = Item::default()
+        .maybe("name", details.name.as_ref(), Item::string)
+        .maybe("own_key", details.key.as_ref(), Item::string)
+        .maybe("tags", tags, Item::string)
+        .maybe("meta", meta, Item::string)
+        .maybe("deactivated", details.is_deactivated.then_some(1_u8), Item::number)
+        .maybe("last_used_at", details.last_used_at, Item::time)
+        .maybe("changed_at", details.changed_at, Item::time);
+    let active: Vec<_> = details.active_flows().map(|(id, _)| id.clone()).collect();
+    let item = details.flows.iter().fold(item, |item, (id, flow)| item.string(&flow_attribute(id), flow_text(flow)));
+    item.maybe("active_flows", (!active.is_empty()).then_some(active), Item::strings)
+}
+
+/// The attribute of one flow: each has its own, so that flows can be marked at the same time.
+pub(super) fn flow_attribute(id: &str) -> String {
+    format!("{FLOW}{id}")
+}
+
+const FLOW: &str = "flow#";
+
+pub(super) fn flow_text(flow: &Flow) -> String {
+    json!(flow).to_string()
+}
+
+/// Reads the attributes of people. Damaged ones are skipped: people can enter them again, and a refresh must not fail.
+fn details(item: &Item) -> Details {
+    let flows = item.0.keys().filter_map(|name| {
+        let id = name.strip_prefix(FLOW)?;
+        Some((id.to_owned(), item.get_json(name)?))
+    });
+    Details {
+        name: item.get_string("name"),
+        key: item.get_string("own_key"),
+        tags: item.get_json("tags").unwrap_or_default(),
+        meta: item.get_json("meta"),
+        flows: flows.collect(),
+        is_deactivated: item.get_number("deactivated") == Some(1_u8),
+        last_used_at: item.get_time("last_used_at"),
+        changed_at: item.get_time("changed_at"),
+    }
 }
 
 pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
     let key = present(item.get_string("id").and_then(|key| key.parse().ok()), TABLE, "id")?;
-    let integration = item.get_string("integration_key").zip(item.get_string("connector_key"));
+    let archived_at = item.get_time("archived_at");
+    let (integration_key, connector_key) = origin(archived_at.is_some());
+    let integration = item.get_string(integration_key).zip(item.get_string(connector_key));
     let lease = item.get_string("lease_token").zip(item.get_time("lease_until"));
     Ok(Connection {
         key,
         version: present(item.get_number("version"), TABLE, "version")?,
         sealed_version: present(item.get_number("sealed_version"), TABLE, "sealed_version")?,
         sealed: present(item.get_bytes("sealed"), TABLE, "sealed")?,
-        name: item.get_string("name"),
+        details: details(item),
         tenant: item.get_string("tenant"),
         integration: integration.map(|(key, connector_key)| IntegrationRef {
             key,
@@ -98,6 +217,9 @@ pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
         failing_since: item.get_time("failing_since"),
         retry_attempts: item.get_number("retry_attempts").unwrap_or_default(),
         lease: lease.map(|(token, until)| Lease { holder: holder_of(item, &token), token, until }),
+        scopes: item.get_json("scopes"),
+        account: item.get_json("account"),
+        archived_at,
         created_at: present(item.get_time("created_at"), TABLE, "created_at")?,
         updated_at: present(item.get_time("updated_at"), TABLE, "updated_at")?,
     })
@@ -114,12 +236,12 @@ pub(super) fn holder_name(holder: LeaseHolder) -> &'static str {
 fn holder_of(item: &Item, token: &str) -> LeaseHolder {
     /// The prefix of the recovery queue's tokens in rows of earlier versions, which have no `lease_holder`.
     const FORMER_RECOVERY_TOKEN: &str = "grace.";
-    let holder = item.get_string("lease_holder");
-    let is_recovery = match &holder {
-        Some(text) => text == holder_name(LeaseHolder::RecoveryQueue),
-        None => token.starts_with(FORMER_RECOVERY_TOKEN),
-    };
-    if is_recovery { LeaseHolder::RecoveryQueue } else { LeaseHolder::Refresher }
+    let holders = [LeaseHolder::Refresher, LeaseHolder::RecoveryQueue];
+    match item.get_string("lease_holder") {
+        Some(name) => holders.into_iter().find(|it| holder_name(*it) == name).unwrap_or(LeaseHolder::Refresher),
+        None if token.starts_with(FORMER_RECOVERY_TOKEN) => LeaseHolder::RecoveryQueue,
+        None => LeaseHolder::Refresher,
+    }
 }
 
 fn state_name(state: State) -> &'static str {
@@ -138,6 +260,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::connection::Account;
 
     fn holder(add: impl FnOnce(Item) -> Item) -> Option<LeaseHolder> {
         let row = write(&Connection::new(ConnectionKey::new("acme", "c1"), OffsetDateTime::UNIX_EPOCH));
@@ -158,5 +281,63 @@ mod tests {
         let holder = |token: &str| holder(|row| row.string("lease_token", token));
         assert_eq!(holder("grace.AAAA"), Some(LeaseHolder::RecoveryQueue));
         assert_eq!(holder("AAAA"), Some(LeaseHolder::Refresher));
+    }
+
+    fn full() -> Connection {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let flow = Flow { name: Some("Sync".into()), uri: Some("https://app.example/7".into()), active: true };
+        let details = Details {
+            name: Some("Mine".into()),
+            key: Some("crm".into()),
+            tags: [("team".to_owned(), "red".to_owned())].into(),
+            meta: json!({"a": [1, null]}).as_object().cloned(),
+            flows: [("7".to_owned(), flow.clone()), ("8#".to_owned(), Flow { active: false, ..flow })].into(),
+            is_deactivated: true,
+            last_used_at: Some(now),
+            changed_at: Some(now),
+        };
+        Connection {
+            details,
+            tenant: Some("alice".into()),
+            integration: Some(IntegrationRef {
+                key: "crm".into(),
+                connector_key: "oauth2".into(),
+                option_key: "a".into(),
+            }),
+            problem: Some(Problem::new(Some("configuration"), "wrong")),
+            expiry: Some(Expiry { is_rest: true, ..Expiry::new(now, now) }),
+            refresh_margin: Some(Duration::from_secs(7)),
+            next_refresh_at: Some(now),
+            last_refreshed_at: Some(now),
+            last_attempt_at: Some(now),
+            failing_since: Some(now),
+            scopes: Some(vec!["read".into()]),
+            account: Some(Account { id: "1".into(), label: Some("a@example.com".into()) }),
+            archived_at: Some(now),
+            ..Connection::new(ConnectionKey::new("acme", "c1"), now)
+        }
+    }
+
+    #[test]
+    fn a_row_reads_as_the_connection_that_was_written() {
+        assert_eq!(read(&write(&full())).expect("a connection"), full());
+    }
+
+    #[test]
+    fn every_attribute_has_one_owner() {
+        let lease = ["lease_holder", "lease_token", "lease_until"];
+        let restored = Connection { archived_at: None, ..full() };
+        let mut written: Vec<_> = [full(), restored].iter().flat_map(|it| of_refreshes(it).0.into_keys()).collect();
+        written.extend(lease.map(ToOwned::to_owned));
+        written.sort_unstable();
+        written.dedup();
+        assert_eq!(written, OF_REFRESHES);
+
+        let of_people = of_people(&full().details).0;
+        let fixed = ["id", "workspace", "tenant", "created_at"];
+        for name in write(&full()).0.keys() {
+            let owners = [of_people.contains_key(name), OF_REFRESHES.contains(&&**name), fixed.contains(&&**name)];
+            assert_eq!(owners.iter().filter(|owns| **owns).count(), 1, "{name}");
+        }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update};
 use time::OffsetDateTime;
 
 use super::super::item::Item;
@@ -25,7 +26,7 @@ pub(super) struct Table {
 /// The stored row that a write requires. A row that was removed and created again has another version.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Condition<'a> {
-    /// No row.
+    /// No row, or an archived one.
     Absent,
     /// No row, or one under this lease.
     AbsentOrLeased(&'a Lease),
@@ -39,6 +40,81 @@ pub(super) enum Condition<'a> {
     Leased(&'a Lease),
     /// A row that was due at this time.
     Due(OffsetDateTime),
+    /// Any row.
+    Exists,
+    /// The row that was created at this time and is not archived.
+    Present(OffsetDateTime),
+    /// The same, and no active flow uses it.
+    PresentAndUnused(OffsetDateTime),
+    /// The same, and nobody is deleting it at the second time.
+    PresentAndKept(OffsetDateTime, OffsetDateTime),
+}
+
+/// A caller's key that a row is to get: the pointer item, which exists once per tenant and key, leads to it.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    /// The id of the pointer item.
+    pub(super) pointer: String,
+    /// The id of the row.
+    pub(super) target: String,
+    /// The key.
+    pub(super) key: String,
+    /// The id of a row that the pointer leads to, but that no longer has the key.
+    pub(super) stale: Option<String>,
+}
+
+/// The outcome of a write with a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// Both were written.
+    Done,
+    /// The row is not the one that the write expected.
+    Conflict,
+    /// Another row has the key.
+    Taken,
+}
+
+/// Attributes to set and to remove. Names are aliased, since many of them are reserved words.
+pub(super) struct Assignment {
+    expression: String,
+    names: HashMap<String, String>,
+    values: Values,
+}
+
+impl Assignment {
+    /// Sets the attributes of `set`, and removes those of `owned` that are not among them.
+    pub(super) fn new(set: Item, owned: &[&str]) -> Self {
+        let mut names = HashMap::new();
+        let mut values = Values::new();
+        let removed: Vec<_> = owned.iter().filter(|name| !set.0.contains_key(**name)).copied().collect();
+        let mut sets = Vec::new();
+        for (index, (name, value)) in set.0.into_iter().enumerate() {
+            sets.push(format!("#s{index} = :s{index}"));
+            names.insert(format!("#s{index}"), name);
+            values.insert(format!(":s{index}"), value);
+        }
+        let mut removals = Vec::new();
+        for (index, name) in removed.into_iter().enumerate() {
+            removals.push(format!("#r{index}"));
+            names.insert(format!("#r{index}"), name.to_owned());
+        }
+        let mut clauses = Vec::new();
+        if !sets.is_empty() {
+            clauses.push(format!("SET {}", sets.join(", ")));
+        }
+        if !removals.is_empty() {
+            clauses.push(format!("REMOVE {}", removals.join(", ")));
+        }
+        Self { expression: clauses.join(" "), names, values }
+    }
+
+    /// Also adds a string to a set (`ADD`), or takes it out (`DELETE`).
+    pub(super) fn member(mut self, action: &str, set: &str, member: &str) -> Self {
+        self.expression = format!("{} {action} #member :member", self.expression);
+        self.names.insert("#member".to_owned(), set.to_owned());
+        self.values.insert(":member".to_owned(), AttributeValue::Ss(vec![member.to_owned()]));
+        self
+    }
 }
 
 /// The values of an expression, by their placeholders.
@@ -101,6 +177,114 @@ impl Table {
         outcome(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
     }
 
+    /// Writes a whole row, and claims its key for it.
+    pub(super) async fn put_with_claim(
+        &self,
+        row: Item,
+        condition: Condition<'_>,
+        claim: &Claim,
+    ) -> Result<Claimed, StoreError> {
+        let (expression, values) = condition.expression();
+        let put = Put::builder().table_name(&self.name).set_item(Some(row.0)).condition_expression(expression);
+        let put = put.set_expression_attribute_values(some(values)).build().map_err(StoreError::dynamodb)?;
+        self.transact(TransactWriteItem::builder().put(put).build(), claim).await
+    }
+
+    /// Changes attributes of a row, and claims a key for it.
+    pub(super) async fn assign_with_claim(
+        &self,
+        key: &ConnectionKey,
+        condition: Condition<'_>,
+        assignment: Assignment,
+        claim: &Claim,
+    ) -> Result<Claimed, StoreError> {
+        let (expression, mut values) = condition.expression();
+        values.extend(assignment.values);
+        let update =
+            Update::builder().table_name(&self.name).key("id", attribute(key)).condition_expression(expression);
+        let update = update.update_expression(assignment.expression).set_expression_attribute_values(some(values));
+        let update = update.set_expression_attribute_names(Some(assignment.names));
+        let update = update.build().map_err(StoreError::dynamodb)?;
+        self.transact(TransactWriteItem::builder().update(update).build(), claim).await
+    }
+
+    async fn transact(&self, write: TransactWriteItem, claim: &Claim) -> Result<Claimed, StoreError> {
+        let item = Item::default().string("id", &claim.pointer).string("target", &claim.target);
+        let (condition, values) = match &claim.stale {
+            None => ("attribute_not_exists(id) OR target = :target", Item::default()),
+            Some(stale) => {
+                let values = Item::default().string(":stale", stale);
+                ("attribute_not_exists(id) OR target = :target OR target = :stale", values)
+            }
+        };
+        let put = Put::builder().table_name(&self.name).set_item(Some(item.0)).condition_expression(condition);
+        let put = put.set_expression_attribute_values(some(values.string(":target", &claim.target).0));
+        let put = put.build().map_err(StoreError::dynamodb)?;
+        let pointer = TransactWriteItem::builder().put(put).build();
+        let unchanged = claim.stale.as_ref().map(|stale| self.check_stale(stale, &claim.key)).transpose()?;
+        let items = [Some(write), Some(pointer), unchanged].into_iter().flatten().collect();
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(Claimed::Done),
+            Err(error) => {
+                let reasons = error.as_service_error().and_then(|error| match error {
+                    TransactWriteItemsError::TransactionCanceledException(it) => it.cancellation_reasons.as_deref(),
+                    _ => None,
+                });
+                let failed = |index: usize| {
+                    let reason = reasons.and_then(|reasons| reasons.get(index));
+                    reason.and_then(|it| it.code.as_deref()) == Some("ConditionalCheckFailed")
+                };
+                let is_too_large = reasons.into_iter().flatten().any(|reason| is_item_size(reason.message()));
+                match (failed(0), failed(1) || failed(2)) {
+                    (true, _) => Ok(Claimed::Conflict),
+                    (false, true) => Ok(Claimed::Taken),
+                    (false, false) if is_too_large => Err(StoreError::TooLarge),
+                    (false, false) => Err(StoreError::dynamodb(error)),
+                }
+            }
+        }
+    }
+
+    /// A part of a transaction: the row that a stale pointer leads to has not got the key again.
+    fn check_stale(&self, id: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
+        let check = ConditionCheck::builder().table_name(&self.name).key("id", AttributeValue::S(id.to_owned()));
+        let check = check.condition_expression("attribute_not_exists(own_key) OR own_key <> :key");
+        let check = check.expression_attribute_values(":key", AttributeValue::S(key.to_owned()));
+        Ok(TransactWriteItem::builder().condition_check(check.build().map_err(StoreError::dynamodb)?).build())
+    }
+
+    /// Reads the row that a pointer leads to, by the key of the row.
+    pub(super) async fn target(&self, pointer: &str) -> Result<Option<String>, StoreError> {
+        let id = AttributeValue::S(pointer.to_owned());
+        let get = self.client.get_item().table_name(&self.name).key("id", id).consistent_read(true);
+        let item = get.send().await.map_err(StoreError::dynamodb)?.item;
+        Ok(item.and_then(|item| Item(item).get_string("target")))
+    }
+
+    /// Removes a pointer, if it still leads to this row.
+    pub(super) async fn release_claim(&self, pointer: &str, target: &ConnectionKey) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(&self.name);
+        let delete = delete.key("id", AttributeValue::S(pointer.to_owned())).condition_expression("target = :target");
+        let delete = delete.expression_attribute_values(":target", attribute(target));
+        outcome(delete.send().await, DeleteItemError::is_conditional_check_failed_exception).map(drop)
+    }
+
+    /// Sets attributes of a row and removes others.
+    pub(super) async fn assign(
+        &self,
+        key: &ConnectionKey,
+        condition: Condition<'_>,
+        assignment: Assignment,
+    ) -> Result<Write, StoreError> {
+        let (expression, mut values) = condition.expression();
+        values.extend(assignment.values);
+        let update = self.client.update_item().table_name(&self.name).key("id", attribute(key));
+        let update = update.condition_expression(expression).update_expression(assignment.expression);
+        let update = update.set_expression_attribute_names(Some(assignment.names));
+        let update = update.set_expression_attribute_values(some(values));
+        outcome(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
+    }
+
     /// Removes a row.
     pub(super) async fn delete(&self, key: &ConnectionKey, condition: Condition<'_>) -> Result<Write, StoreError> {
         let (expression, values) = condition.expression();
@@ -112,16 +296,18 @@ impl Table {
 
 impl Condition<'_> {
     fn expression(self) -> (String, Values) {
+        const ABSENT: &str = "attribute_not_exists(id) OR attribute_exists(archived_at)";
+        const PRESENT: &str = "created_at = :created_at AND attribute_not_exists(archived_at)";
+        const UNUSED: &str = "attribute_not_exists(active_flows)";
+        const KEPT: &str = "(attribute_not_exists(removing_until) OR removing_until <= :now)";
         const VERSION: &str = "version = :version";
         const UNLEASED: &str = "version = :version AND (attribute_not_exists(lease_until) OR lease_until <= :now)";
         const LEASED: &str = "lease_token = :token";
         let at = |version: u64| Item::default().number(":version", version);
         let by = |values: Item, lease: &Lease| values.string(":token", &lease.token);
         let (expression, values) = match self {
-            Self::Absent => ("attribute_not_exists(id)".to_owned(), Item::default()),
-            Self::AbsentOrLeased(lease) => {
-                (format!("attribute_not_exists(id) OR {LEASED}"), by(Item::default(), lease))
-            }
+            Self::Absent => (ABSENT.to_owned(), Item::default()),
+            Self::AbsentOrLeased(lease) => (format!("{ABSENT} OR {LEASED}"), by(Item::default(), lease)),
             Self::Version(version) => (VERSION.to_owned(), at(version)),
             Self::Unleased(version, now) => (UNLEASED.to_owned(), at(version).time(":now", now)),
             Self::UnleasedOrLeased(version, now, lease) => {
@@ -129,6 +315,15 @@ impl Condition<'_> {
             }
             Self::Leased(lease) => (LEASED.to_owned(), by(Item::default(), lease)),
             Self::Due(now) => ("next_refresh_at <= :now".to_owned(), Item::default().time(":now", now)),
+            Self::Exists => ("attribute_exists(id)".to_owned(), Item::default()),
+            Self::Present(created) => (PRESENT.to_owned(), Item::default().time(":created_at", created)),
+            Self::PresentAndUnused(created) => {
+                (format!("{PRESENT} AND {UNUSED}"), Item::default().time(":created_at", created))
+            }
+            Self::PresentAndKept(created, now) => {
+                let values = Item::default().time(":created_at", created).time(":now", now);
+                (format!("{PRESENT} AND {KEPT}"), values)
+            }
         };
         (expression, values.0)
     }
@@ -146,11 +341,21 @@ fn some(values: Values) -> Option<Values> {
 /// Returns a write's outcome. `is_condition` recognizes the error of a failed condition.
 fn outcome<T, E>(result: Result<T, SdkError<E>>, is_condition: fn(&E) -> bool) -> Result<Write, StoreError>
 where
-    E: std::error::Error + Send + Sync + 'static,
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     match result {
         Ok(_) => Ok(Write::Done),
         Err(SdkError::ServiceError(error)) if is_condition(error.err()) => Ok(Write::Conflict),
+        Err(SdkError::ServiceError(error)) if is_too_large(error.err()) => Err(StoreError::TooLarge),
         Err(error) => Err(StoreError::dynamodb(error)),
     }
+}
+
+/// Whether DynamoDB rejected a write because the row would exceed 400 KB.
+fn is_too_large(error: &impl ProvideErrorMetadata) -> bool {
+    error.code() == Some("ValidationException") && is_item_size(error.message())
+}
+
+fn is_item_size(message: Option<&str>) -> bool {
+    message.is_some_and(|message| message.starts_with("Item size"))
 }

@@ -1,0 +1,170 @@
+//! Lists, changes, tests, and refreshes connections.
+
+use std::time::Duration;
+
+use larder::caller::Caller;
+use larder::connection::{Connection, DetailsPatch, Flow, RefreshOutcome, State};
+use larder::dynamodb::{Page, Selection, Write};
+use larder::error::Error;
+use serde_json::{Value, json};
+
+use super::refresh_once::RefreshOnce;
+use super::{Filters, Management, unknown};
+use crate::provider::ProviderError;
+use crate::refresh::Trigger;
+
+impl Management {
+    /// Lists a page of connections, as `{items, cursor?}`.
+    ///
+    /// # Errors
+    /// When the cursor belongs to another list, or the table fails.
+    pub async fn list(&self, caller: &Caller, filters: &Filters) -> Result<Value, Error> {
+        if filters.is_empty {
+            return Ok(json!({ "items": [] }));
+        }
+        let now = self.clock.now();
+        let matches = |connection: &Connection| filters.matches(connection) && !connection.is_past_archive(now);
+        let selection = Selection {
+            tenant: filters.tenant.as_deref(),
+            integration: filters.integration.as_deref(),
+            with_archived: filters.with_archived,
+            filter: if filters.filters_rows() || filters.with_archived { Some(&matches) } else { None },
+        };
+        let page = match (&filters.tenant, &filters.key) {
+            // A tenant has at most one.
+            (Some(tenant), Some(key)) if filters.cursor.is_none() => {
+                let found = self.connections.by_key(&caller.workspace, Some(tenant), key).await?;
+                let items = found.into_iter().filter(|connection| selection.selects(connection)).collect();
+                Page { items, cursor: None }
+            }
+            _ => self.connections.list(&caller.workspace, selection, filters.limit, filters.cursor.as_deref()).await?,
+        };
+        let items: Vec<_> = page.items.iter().map(Connection::view).collect();
+        let mut body = json!({ "items": items });
+        if let Some(cursor) = page.cursor {
+            body["cursor"] = cursor.into();
+        }
+        Ok(body)
+    }
+
+    /// Changes attributes that people own.
+    ///
+    /// # Errors
+    /// 400 for a value that breaks a limit; 409 for a key that another connection of the tenant has.
+    pub async fn patch(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        tenant: Option<&str>,
+        patch: &DetailsPatch,
+    ) -> Result<Connection, Error> {
+        patch.check()?;
+        let mut connection = self.find(caller, selector, tenant).await?;
+        let now = self.clock.now();
+        if patch.is_empty() {
+            return Ok(connection);
+        }
+        match self.connections.patch(&connection, patch, now).await? {
+            Write::Done => patch.apply(&mut connection.details, now),
+            Write::Conflict => return Err(unknown(selector)),
+        }
+        Ok(connection)
+    }
+
+    /// Marks a connection as used by a flow, or as no longer used by it.
+    ///
+    /// # Errors
+    /// 400 for a flow that breaks a limit; 409 while the connection is being deleted.
+    pub async fn put_flow(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        tenant: Option<&str>,
+        id: &str,
+        flow: &Flow,
+    ) -> Result<(), Error> {
+        flow.check(id)?;
+        let connection = self.find(caller, selector, tenant).await?;
+        let flows = &connection.details.flows;
+        if flows.len() >= larder::connection::Details::MAX_FLOWS && !flows.contains_key(id) {
+            let most = larder::connection::Details::MAX_FLOWS;
+            return Err(Error::bad_request(format!(
+                "the connection already has {most} flows; remove those that no longer use it"
+            )));
+        }
+        match self.connections.mark_flow(&connection, id, flow, self.clock.now()).await? {
+            Write::Done => Ok(()),
+            Write::Conflict if self.connections.get(&connection.key).await?.is_none() => Err(unknown(selector)),
+            Write::Conflict => Err(Error::conflict(format!("the connection `{selector}` is being deleted"))),
+        }
+    }
+
+    /// Removes the mark of a flow.
+    ///
+    /// # Errors
+    /// 404 if there is no such connection.
+    pub async fn delete_flow(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        tenant: Option<&str>,
+        id: &str,
+    ) -> Result<(), Error> {
+        let connection = self.find(caller, selector, tenant).await?;
+        match self.connections.unmark_flow(&connection, id, self.clock.now()).await? {
+            Write::Done => Ok(()),
+            Write::Conflict => Err(unknown(selector)),
+        }
+    }
+
+    /// Tests the stored credentials. A failed test is a result, not an error.
+    ///
+    /// # Errors
+    /// When there are no credentials, or the integration is at fault.
+    pub async fn test(&self, caller: &Caller, selector: &str, tenant: Option<&str>) -> Result<Value, Error> {
+        let connection = self.find(caller, selector, tenant).await?;
+        let contents = self.vault.open(&connection).await?;
+        let auth = self.connector_setup.auth_of(&connection, &contents).await?;
+        let Some(credentials) = &contents.credentials else {
+            return Err(Error::connection(None, "the connection has no credentials; its end user must reconnect"));
+        };
+        let reauthorize = RefreshOnce::new(&self.refresher, &connection);
+        match self.provider.test(&auth, credentials, Some(reauthorize as _)).await {
+            Ok(()) => Ok(json!({ "success": true })),
+            Err(error @ ProviderError::Configuration { .. }) => Err(error.into()),
+            Err(error) => Ok(json!({ "success": false, "error": Error::from(error) })),
+        }
+    }
+
+    /// Refreshes now, unless another caller is doing or has just done so. Simultaneous callers get the result of one
+    /// refresh.
+    ///
+    /// # Errors
+    /// When the refresh failed, with the connection in `data`.
+    pub async fn refresh(&self, caller: &Caller, selector: &str, tenant: Option<&str>) -> Result<Connection, Error> {
+        let seen = self.find(caller, selector, tenant).await?;
+        let outcome = self.refresher.refresh(&seen.key, Some(seen.version), Trigger::Forced).await?;
+        if outcome == RefreshOutcome::NotRefreshable {
+            let message = "the connection has nothing to refresh with; its end user can reconnect";
+            return Err(Error::connection(None, message));
+        }
+        let settled = self.connections.settled(&seen.key, seen.version, &*self.clock).await?;
+        let connection = settled.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(selector))?;
+        match &connection.problem {
+            None if connection.is_leased(self.clock.now()) => {
+                Err(Error::connection_unavailable("a refresh is in progress; try again", Duration::from_secs(5)))
+            }
+            None => Ok(connection),
+            Some(problem) => {
+                let message = format!("the credentials were not refreshed: {}", problem.message);
+                let wait = connection.spaced_at().map(|time| time - self.clock.now());
+                let wait = wait.and_then(|wait| wait.try_into().ok()).unwrap_or_default();
+                Err(match connection.state {
+                    State::Ready => Error::connection_unavailable(message, wait),
+                    State::ClientActionRequired => Error::connection(None, message),
+                }
+                .with_data(json!({ "connection": connection.view() })))
+            }
+        }
+    }
+}

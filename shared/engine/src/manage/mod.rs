@@ -1,0 +1,88 @@
+//! Manages connections: what the JSON routes and the pages both do, with the same rights.
+//!
+//! A tenant sees its own connections; an admin sees all of the workspace. No result contains a secret.
+
+mod connections;
+mod delete;
+mod filters;
+mod refresh_once;
+
+use std::sync::Arc;
+
+pub use delete::Deletion;
+pub use filters::{Filters, flag};
+use larder::caller::Caller;
+use larder::clock::Clock;
+use larder::connection::{Connection, ConnectionKey};
+use larder::dynamodb::{Connections, Selection};
+use larder::error::Error;
+use larder::follow_up::FollowUp;
+use larder::vault::Vault;
+
+use crate::connector_setup::ConnectorSetup;
+use crate::provider::Provider;
+use crate::refresh::Refresher;
+
+/// Manages the connections of all workspaces.
+pub struct Management {
+    /// Integrations and connectors.
+    pub connector_setup: Arc<ConnectorSetup>,
+    /// The connections.
+    pub connections: Connections,
+    /// Their sealed contents.
+    pub vault: Vault,
+    /// Tests and revokes credentials.
+    pub provider: Provider,
+    /// Refreshes on request.
+    pub refresher: Arc<Refresher>,
+    /// Reports changes.
+    pub follow_up: FollowUp,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Management {
+    /// Finds the connection that a caller means: by its id, by its key, or by the key of an integration through which the
+    /// caller has exactly one connection. Admins name the tenant of a key.
+    ///
+    /// # Errors
+    /// 404 if there is none, or it belongs to another tenant.
+    pub async fn find(&self, caller: &Caller, selector: &str, tenant: Option<&str>) -> Result<Connection, Error> {
+        let workspace = &caller.workspace;
+        let is_visible = |connection: &Connection| caller.may_see(connection.tenant.as_deref());
+        let by_id = self.connections.get(&ConnectionKey::new(workspace, selector)).await?;
+        if let Some(connection) = by_id.filter(is_visible) {
+            return Ok(connection);
+        }
+        let tenant = if caller.admin { tenant } else { caller.tenant.as_deref() };
+        if let Some(connection) = self.connections.by_key(workspace, tenant, selector).await?.filter(is_visible) {
+            return Ok(connection);
+        }
+        let selection = Selection { tenant, integration: Some(selector), ..Selection::default() };
+        let page = self.connections.list(workspace, selection, 2, None).await?;
+        let is_only = page.items.len() == 1 && page.cursor.is_none();
+        page.items.into_iter().next().filter(|_| is_only).ok_or_else(|| unknown(selector))
+    }
+
+    /// Finds a connection as [`Self::find`] does, or an archived one by its id.
+    ///
+    /// # Errors
+    /// 404 as for [`Self::find`], and for one that was archived too long ago.
+    pub async fn find_with_archived(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        tenant: Option<&str>,
+    ) -> Result<Connection, Error> {
+        let by_id = self.connections.get_with_archived(&ConnectionKey::new(&caller.workspace, selector)).await?;
+        let visible = by_id.filter(|it| caller.may_see(it.tenant.as_deref()) && !it.is_past_archive(self.clock.now()));
+        match visible {
+            Some(connection) => Ok(connection),
+            None => self.find(caller, selector, tenant).await,
+        }
+    }
+}
+
+fn unknown(selector: &str) -> Error {
+    Error::not_found(format!("there is no connection `{selector}`"))
+}
