@@ -84,6 +84,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::PUT, "/integrations/{key}", Connections, Admins, "creates or replaces an integration"),
     route(Method::DELETE, "/integrations/{key}", Connections, Admins, "deletes an integration"),
     route(Method::GET, "/connectors", Connections, Admins, "lists connectors"),
+    route(Method::OPTIONS, "/{path+}", Connections, Browser, "answers preflight requests for all paths"),
 ];
 
 const fn route(
@@ -97,6 +98,11 @@ const fn route(
 }
 
 impl Route {
+    /// Whether it answers preflight requests, for all paths.
+    pub fn is_preflight(&self) -> bool {
+        self.method == Method::OPTIONS
+    }
+
     /// Returns the first segment of the path.
     pub fn root(&self) -> &'static str {
         self.path.split('/').nth(1).unwrap_or_default()

@@ -10,7 +10,9 @@ mod route;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::Method;
 use larder::caller::Authenticator;
+use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
@@ -23,6 +25,7 @@ use larder_engine::manage::Management;
 pub struct Connections {
     authenticator: Authenticator,
     management: Management,
+    cors_origins: AllowedOrigins,
 }
 
 impl Connections {
@@ -31,7 +34,11 @@ impl Connections {
     /// # Errors
     /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
-        Ok(Self { authenticator: environment.authenticator(), management: environment.management(connector_setup)? })
+        Ok(Self {
+            authenticator: environment.authenticator(),
+            management: environment.management(connector_setup)?,
+            cors_origins: environment.settings.cors_origins.clone(),
+        })
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
@@ -65,6 +72,10 @@ impl Connections {
 #[async_trait]
 impl Handler for Connections {
     async fn handle(&self, request: Request) -> Response {
-        self.respond(&request).await.unwrap_or_else(Into::into)
+        let path = request.uri().path();
+        if *request.method() == Method::OPTIONS && route::is_for_browsers(path) {
+            return Error::not_found(format!("there is no route OPTIONS {path}")).into();
+        }
+        self.cors_origins.answer(&request, self.respond(&request)).await
     }
 }

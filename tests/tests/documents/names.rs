@@ -43,6 +43,7 @@ const FOREIGN_FLAGS: Foreign = &[
         &[
             "--data-ascii",
             "--data-file",
+            "--disable-cors",
             "--env-file",
             "--invoke-address",
             "--invoke-port",
