@@ -21,7 +21,7 @@ use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
 
-/// Serves `/connections`, `/integrations`, and `/connectors`.
+/// Serves `/connections`, `/integrations`, `/connectors`, and the routes beside them.
 pub struct Connections {
     authenticator: Authenticator,
     management: Management,
@@ -59,11 +59,18 @@ impl Connections {
             ("GET", "/connections/{id}/dependencies") => self.list_dependencies(&caller, id, request).await,
             ("PUT", "/connections/{id}/flows/{flow}") => self.put_flow(&caller, id, flow, request).await,
             ("DELETE", "/connections/{id}/flows/{flow}") => self.delete_flow(&caller, id, flow, request).await,
-            ("GET", "/integrations") => self.list_integrations(&caller).await,
+            ("GET", "/integrations") => self.list_integrations(&caller, request).await,
+            ("POST", "/integrations") => self.create_integration(&caller, request).await,
             ("GET", "/integrations/{key}") => self.get_integration(&caller, id).await,
             ("PUT", "/integrations/{key}") => self.put_integration(&caller, id, request).await,
+            ("PATCH", "/integrations/{key}") => self.patch_integration(&caller, id, request).await,
             ("DELETE", "/integrations/{key}") => self.delete_integration(&caller, id).await,
+            ("GET", "/integrations/{key}/connector-spec") => self.connector_spec(&caller, id).await,
+            ("POST", "/connection-options") => self.connection_options(&caller, request).await,
             ("GET", "/connectors") => self.list_connectors(&caller).await,
+            ("GET", "/connectors/{key}") => self.get_connector(id),
+            ("POST", "/connectors/{key}/generate-options") => self.generate_options(&caller, id, request),
+            ("GET" | "PATCH", "/self") => Ok(Self::get_self(&caller)),
             (method, path) => Err(Error::internal(format!("there is no handler for {method} {path}"))),
         }
     }

@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_405_lists_the_allowed_methods() {
-        let request = http::Request::builder().method("PATCH").uri("/integrations/crm").body(Default::default());
+        let request = http::Request::builder().method("POST").uri("/integrations/crm").body(Default::default());
         let error = find(&request.expect("a request")).expect_err("an error");
-        assert_eq!(error.allow, Some("GET, PUT, DELETE"));
+        assert_eq!(error.allow, Some("GET, PATCH, PUT, DELETE"));
     }
 }

@@ -51,7 +51,7 @@ impl Row {
     }
 
     fn is_connect(&self) -> bool {
-        self.path == "/connect"
+        self.path == "/connect" || self.path == "/connection-popup"
     }
 
     fn is_callback(&self) -> bool {
@@ -92,20 +92,21 @@ impl Row {
             query.extend(payload.as_object().unwrap().iter().map(|(name, value)| (&**name, value.as_str().unwrap())));
         }
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let path = self
-            .path
-            .replace("{id}", id)
-            .replace("{key}", "crm")
-            .replace("{flow}", "sync")
-            .replace("{path+}", "connections");
+        let key = if self.path.starts_with("/connectors") { "oauth2" } else { "crm" };
+        let path = self.path.replace("{id}", id).replace("{key}", key).replace("{flow}", "sync");
+        let path = path.replace("{path+}", "connections");
         let body = match (&self.method, self.path.as_str()) {
-            (&Method::POST, "/connect") => {
+            (&Method::POST, _) if self.is_connect() => {
                 form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish()
             }
             (&Method::PUT, "/credentials") => {
                 json!({"credentials": {"access_token": "put", "refresh_token": "put"}}).to_string()
             }
             (&Method::PATCH | &Method::PUT, "/connections/{id}") => json!({"name": "renamed"}).to_string(),
+            (&Method::PATCH, "/integrations/{key}") => json!({"name": "renamed"}).to_string(),
+            (&Method::POST, "/integrations") => json!({"name": "New", "connectorKey": "oauth2"}).to_string(),
+            (&Method::POST, "/connection-options") => json!({"integrationKey": "crm"}).to_string(),
+            (&Method::POST, "/connectors/{key}/generate-options") => json!({}).to_string(),
             (&Method::PUT, "/connections/{id}/flows/{flow}") => json!({}).to_string(),
             (&Method::PUT, _) => json!({"connectorKey": "oauth2"}).to_string(),
             _ => String::new(),
