@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use super::options::{logo, view_option};
 use super::{Management, without_nulls};
 use crate::connect::Origin;
-use crate::connector::{AuthOption, Connector, schema};
+use crate::connector::{Connector, schema};
 use crate::connector_setup::{check_fields, open_options};
 use crate::pasted::trimmed;
 use crate::provider::callback_uri;
@@ -336,8 +336,7 @@ fn check_changes(connector: &Connector, changes: &ParameterChanges) -> Result<()
     }
     let keys = changes.options.iter().flat_map(BTreeMap::keys);
     if let Some(unknown) = keys.into_iter().find(|key| connector.option(key).is_none()) {
-        let keys: Vec<&str> =
-            connector.options.iter().map(|option: &std::sync::Arc<AuthOption>| &*option.key).collect();
+        let keys: Vec<&str> = connector.options.iter().map(|option| option.key.as_str()).collect();
         let message = format!("unknown option `{unknown}` in `optionsConfig`; the connector has {}", keys.join(", "));
         return Err(Error::bad_request(message));
     }
