@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A source of the current time.
 pub trait Clock: Send + Sync {
@@ -29,6 +30,11 @@ pub fn milliseconds(time: OffsetDateTime) -> i64 {
 /// Converts milliseconds since 1970 to a time; `None` beyond the year 9999.
 pub fn from_milliseconds(milliseconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
+}
+
+/// Formats a time as the API shows it, in RFC 3339 with milliseconds; `None` beyond the year 9999.
+pub fn rfc3339(time: OffsetDateTime) -> Option<String> {
+    time.replace_nanosecond(u32::from(time.millisecond()) * 1_000_000).ok()?.format(&Rfc3339).ok()
 }
 
 /// Adds to a time. Saturates at the largest time, where the operator `+` would panic; many durations come from outside.

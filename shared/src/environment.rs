@@ -1,5 +1,6 @@
 //! The wiring of every function: its settings, from the environment or from `infra/local`, and the ports built from them.
 
+mod cors;
 mod credentials;
 #[cfg(feature = "aws")]
 mod from_env;
@@ -15,6 +16,7 @@ pub use credentials::CredentialsIn;
 use crate::aws;
 use crate::caller::Authenticator;
 use crate::clock::Clock;
+use crate::cors::AllowedOrigins;
 use crate::credential_store::CredentialStore;
 use crate::dynamodb::schema::Tables;
 use crate::dynamodb::{Connections, DataKeyRing, Integrations, Sessions};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub base_uri: String,
     /// The tables (`CONNECTIONS_TABLE`, `SESSIONS_TABLE`, `WORKSPACES_TABLE`).
     pub tables: Tables,
+    /// The origins whose scripts may call the JSON routes (`CORS_ORIGINS`).
+    pub cors_origins: AllowedOrigins,
     /// The location of secrets.
     pub secrets: SecretsIn,
     /// The source of data keys.

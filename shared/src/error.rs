@@ -71,13 +71,14 @@ pub enum ErrorType {
 }
 
 /// The documented values of the `key` member, which is more specific than the type.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "access_denied",
     "access_token_expired",
     "already_exists",
     "connection_is_defunct",
     "deactivated",
     "in_use",
+    "invalid_credentials",
     "not_authenticated",
     "not_found",
     "rate_limit_exceeded",

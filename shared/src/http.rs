@@ -111,11 +111,21 @@ fn json_problem(error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether `Content-Type` declares the body to be a form; its case does not matter (RFC 9110 §8.3.1).
+/// Whether `Content-Type` declares the body to be a form.
 pub fn is_form(headers: &HeaderMap) -> bool {
+    has_media_type(headers, "application/x-www-form-urlencoded")
+}
+
+/// Whether `Content-Type` declares the body to be JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    has_media_type(headers, "application/json")
+}
+
+/// Whether `Content-Type` has this media type; its case does not matter (RFC 9110 §8.3.1).
+fn has_media_type(headers: &HeaderMap, media_type: &str) -> bool {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = declared.and_then(|declared| declared.split(';').next());
-    media_type.is_some_and(|name| name.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+    let name = declared.and_then(|declared| declared.split(';').next());
+    name.is_some_and(|name| name.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// The parameters of a query string or a form, in order (WHATWG URL, `application/x-www-form-urlencoded`).

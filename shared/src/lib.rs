@@ -23,6 +23,7 @@ pub mod connection;
 pub mod record;
 pub mod isolation;
 pub mod http;
+pub mod cors;
 
 // Ports, and the adapters that need no AWS service but DynamoDB.
 pub mod secret_store;

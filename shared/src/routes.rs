@@ -63,6 +63,8 @@ use Function::{Connect, Connections, GetCredentials, OAuthCallback, PutCredentia
 pub const ROUTES: &[Route] = &[
     route(Method::GET, "/connect", Connect, All, "starts connecting an account"),
     route(Method::POST, "/connect", Connect, All, "starts connecting an account, with parameters in a form"),
+    route(Method::GET, "/connection-popup", Connect, All, "starts connecting an account, for older SDKs"),
+    route(Method::POST, "/connection-popup", Connect, All, "starts connecting an account, for older SDKs, with a form"),
     route(Method::GET, "/oauth-callback", OAuthCallback, Browser, "finishes connecting an account"),
     route(Method::POST, "/oauth-callback", OAuthCallback, Browser, "finishes connecting an account, with parameters in a form"),
     route(Method::GET, "/credentials", GetCredentials, All, "serves credentials"),
@@ -79,11 +81,20 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/connections/{id}/flows/{flow}", Connections, All, "removes the mark of a flow"),
     route(Method::POST, "/connections/{id}/test", Connections, All, "tests a connection"),
     route(Method::POST, "/connections/{id}/refresh-credentials", Connections, All, "refreshes a connection"),
-    route(Method::GET, "/integrations", Connections, Admins, "lists integrations"),
-    route(Method::GET, "/integrations/{key}", Connections, Admins, "shows an integration"),
+    route(Method::GET, "/integrations", Connections, All, "lists integrations"),
+    route(Method::POST, "/integrations", Connections, Admins, "creates an integration"),
+    route(Method::GET, "/integrations/{key}", Connections, All, "shows an integration"),
+    route(Method::PATCH, "/integrations/{key}", Connections, Admins, "changes an integration"),
     route(Method::PUT, "/integrations/{key}", Connections, Admins, "creates or replaces an integration"),
     route(Method::DELETE, "/integrations/{key}", Connections, Admins, "deletes an integration"),
+    route(Method::GET, "/integrations/{key}/connector-spec", Connections, All, "shows an integration's connector"),
+    route(Method::POST, "/connection-options", Connections, All, "lists the ways to connect"),
     route(Method::GET, "/connectors", Connections, Admins, "lists connectors"),
+    route(Method::GET, "/connectors/{key}", Connections, Admins, "shows a connector"),
+    route(Method::POST, "/connectors/{key}/generate-options", Connections, All, "lists a connector's ways to connect"),
+    route(Method::GET, "/self", Connections, All, "shows the caller"),
+    route(Method::PATCH, "/self", Connections, All, "shows the caller, and changes nothing"),
+    route(Method::OPTIONS, "/{path+}", Connections, Browser, "answers preflight requests for all paths"),
 ];
 
 const fn route(
@@ -97,6 +108,11 @@ const fn route(
 }
 
 impl Route {
+    /// Whether it answers preflight requests, for all paths.
+    pub fn is_preflight(&self) -> bool {
+        self.method == Method::OPTIONS
+    }
+
     /// Returns the first segment of the path.
     pub fn root(&self) -> &'static str {
         self.path.split('/').nth(1).unwrap_or_default()

@@ -1,4 +1,5 @@
-//! `GET` and `POST /connect`: starts to connect an end user's account. The end user's browser opens it.
+//! `GET` and `POST /connect`: starts to connect an end user's account. The end user's browser opens it. `/connection-popup` is
+//! the same, for older SDKs.
 //!
 //! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no
 //! provider's page, such as an API key, are tested and stored immediately.
@@ -13,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 pub use larder::connection::own_id as own_connection_id;
-use larder::connection::{Connection, ConnectionKey, Contents};
+use larder::connection::{Connection, ConnectionKey, Contents, Details};
 use larder::dynamodb::{Integration, Session, Sessions};
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass};
@@ -35,7 +36,7 @@ pub use own::find as find_own_connection;
 use request::ConnectRequest;
 use url::Url;
 
-/// Serves `/connect`.
+/// Serves `/connect` and `/connection-popup`.
 pub struct Connect {
     authenticator: Authenticator,
     connector_setup: Arc<ConnectorSetup>,
@@ -78,10 +79,7 @@ impl Connect {
             None => self.authenticator.authenticate(request.headers()).await,
         };
         let caller = caller.map_err(for_end_user)?;
-        let key = wanted.integration_key.as_deref();
-        let key =
-            key.ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?;
-        let integration = self.connector_setup.integration(&caller.workspace, key).await?;
+        let integration = self.integration(&caller, &wanted).await?;
         // The redirect is checked against the integration's list before anything is sent there, errors included.
         let delivery = Delivery::new(
             &integration,
@@ -89,12 +87,35 @@ impl Connect {
             wanted.request_id.clone(),
             &self.connector_setup.base_uri,
         )?;
+        if *request.method() == Method::POST {
+            delivery.check_opener(&integration, request.headers().get(header::ORIGIN))?;
+        }
         // From here on, failures are delivered where the caller expects the result.
         let connection_id = wanted.connection_id.clone();
         match self.begin(&caller, &integration, wanted, delivery.clone(), host(request)).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
+    }
+
+    /// Returns the integration that the request names, or that of the connection to reconnect.
+    async fn integration(&self, caller: &Caller, wanted: &ConnectRequest) -> Result<Integration, Error> {
+        let key = match (&wanted.integration_key, &wanted.connection_id) {
+            (Some(key), _) => key.clone(),
+            (None, Some(id)) => {
+                let stored = self.writer.connections.get(&ConnectionKey::new(&caller.workspace, id)).await?;
+                let stored = stored.filter(|connection| caller.may_see(connection.tenant.as_deref()));
+                let connection = stored.ok_or_else(|| Error::not_found(format!("there is no connection `{id}`")))?;
+                let none =
+                    || Error::bad_request(format!("the connection `{id}` has no integration to reconnect through"));
+                connection.integration.ok_or_else(none)?.key
+            }
+            (None, None) => {
+                let message = "`integrationKey` is missing; add the key of an integration, or a `connectionId`";
+                return Err(Error::bad_request(message));
+            }
+        };
+        self.connector_setup.integration(&caller.workspace, &key).await
     }
 
     async fn begin(
@@ -111,7 +132,7 @@ impl Connect {
             return Err(Error::access_denied(message));
         }
         // The connection comes first: a reconnect reuses what is stored with it.
-        let ConnectTarget { connection_id, tenant, contents: stored, option_key } =
+        let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
             self.target(caller, integration, &wanted).await?;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
@@ -135,7 +156,7 @@ impl Connect {
             integration_key: integration.key.clone(),
             option_key: auth.option.key.clone(),
             connection_id,
-            name: wanted.name,
+            name: wanted.name.or(default_name),
             input: auth.connection_parameters.clone(),
             connector_parameters,
         };
@@ -219,6 +240,7 @@ impl Connect {
             tenant: tenant.clone(),
             contents: Contents::default(),
             option_key: None,
+            default_name: integration.name.clone().filter(|name| name.chars().count() <= Details::MAX_NAME),
         };
         if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
             return Ok(fresh(random::token::<16>(&*self.rng)));
@@ -247,7 +269,8 @@ impl Connect {
         // Contents that no longer open are replaced, so that reconnecting repairs the connection.
         let contents = self.writer.vault.open_entered(&connection).await?.unwrap_or_default();
         let option_key = connection.integration.map(|reference| reference.option_key);
-        Ok(ConnectTarget { connection_id: connection.key.id, tenant: connection.tenant, contents, option_key })
+        let Connection { key, tenant, .. } = connection;
+        Ok(ConnectTarget { connection_id: key.id, tenant, contents, option_key, default_name: None })
     }
 }
 
@@ -259,6 +282,8 @@ struct ConnectTarget {
     contents: Contents,
     /// The option that it was connected with before.
     option_key: Option<String>,
+    /// The name of a new connection, if none is given.
+    default_name: Option<String>,
 }
 
 /// The redirect to the provider, and what the callback will need.

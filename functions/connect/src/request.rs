@@ -1,4 +1,5 @@
-//! Requests to `/connect`: query parameters, or one form field `payload` with the same members as JSON.
+//! Requests to `/connect`: query parameters, or a JSON object with the same members, as the body or as the form field
+//! `payload`.
 //!
 //! # Decisions
 //!
@@ -7,7 +8,7 @@
 
 use http::Method;
 use larder::error::Error;
-use larder::http::{Parameters, Request, bad_json, is_form};
+use larder::http::{Parameters, Request, bad_json, is_form, is_json, read_json};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -39,11 +40,14 @@ impl ConnectRequest {
     pub(crate) fn read(request: &Request) -> Result<Self, Error> {
         let mut members = members_of(&Parameters::of_query(request))?;
         if *request.method() == Method::POST {
-            if !is_form(request.headers()) {
-                let wanted = "application/x-www-form-urlencoded with a field `payload`";
+            if is_form(request.headers()) {
+                members.extend(members_of(&Parameters::parse(request.body()))?);
+            } else if is_json(request.headers()) {
+                members.extend(read_json::<Map<String, Value>>(request)?);
+            } else {
+                let wanted = "application/json, or as application/x-www-form-urlencoded with a field `payload`";
                 return Err(Error::bad_request(format!("send the body of POST /connect as {wanted}")));
             }
-            members.extend(members_of(&Parameters::parse(request.body()))?);
         }
         if let Some(Value::String(payload)) = members.remove("payload") {
             let payload: Map<String, Value> =
@@ -105,6 +109,22 @@ mod tests {
             assert_eq!((request.token.as_deref(), request.integration_key.as_deref()), (Some("t"), Some("crm")));
             assert_eq!(request.input["shop"], "a");
             assert!(request.allow_multiple_connections);
+        }
+    }
+
+    #[test]
+    fn a_json_body_is_equivalent_to_a_payload() {
+        let read = |body: &str| {
+            let request =
+                http::Request::post("/connection-popup?integrationId=crm").header("content-type", "Application/JSON");
+            ConnectRequest::read(&request.body(body.to_owned().into()).expect("a request"))
+        };
+        let body = r#"{"input":{"shop":"a"},"allowMultipleConnections":true,"redirectUri":null,"name":""}"#;
+        let request = read(body).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((request.integration_key.as_deref(), &request.input["shop"]), (Some("crm"), &"a".into()));
+        assert!(request.allow_multiple_connections && request.redirect_uri.is_none() && request.name.is_none());
+        for wrong in ["", "[]", "null", "{"] {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -10,7 +10,9 @@ mod route;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::Method;
 use larder::caller::Authenticator;
+use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
@@ -19,10 +21,11 @@ use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
 
-/// Serves `/connections`, `/integrations`, and `/connectors`.
+/// Serves `/connections`, `/integrations`, `/connectors`, and the routes beside them.
 pub struct Connections {
     authenticator: Authenticator,
     management: Management,
+    cors_origins: AllowedOrigins,
 }
 
 impl Connections {
@@ -31,7 +34,11 @@ impl Connections {
     /// # Errors
     /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
-        Ok(Self { authenticator: environment.authenticator(), management: environment.management(connector_setup)? })
+        Ok(Self {
+            authenticator: environment.authenticator(),
+            management: environment.management(connector_setup)?,
+            cors_origins: environment.settings.cors_origins.clone(),
+        })
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
@@ -52,11 +59,18 @@ impl Connections {
             ("GET", "/connections/{id}/dependencies") => self.list_dependencies(&caller, id, request).await,
             ("PUT", "/connections/{id}/flows/{flow}") => self.put_flow(&caller, id, flow, request).await,
             ("DELETE", "/connections/{id}/flows/{flow}") => self.delete_flow(&caller, id, flow, request).await,
-            ("GET", "/integrations") => self.list_integrations(&caller).await,
+            ("GET", "/integrations") => self.list_integrations(&caller, request).await,
+            ("POST", "/integrations") => self.create_integration(&caller, request).await,
             ("GET", "/integrations/{key}") => self.get_integration(&caller, id).await,
             ("PUT", "/integrations/{key}") => self.put_integration(&caller, id, request).await,
+            ("PATCH", "/integrations/{key}") => self.patch_integration(&caller, id, request).await,
             ("DELETE", "/integrations/{key}") => self.delete_integration(&caller, id).await,
+            ("GET", "/integrations/{key}/connector-spec") => self.connector_spec(&caller, id).await,
+            ("POST", "/connection-options") => self.connection_options(&caller, request).await,
             ("GET", "/connectors") => self.list_connectors(&caller).await,
+            ("GET", "/connectors/{key}") => self.get_connector(id),
+            ("POST", "/connectors/{key}/generate-options") => self.generate_options(&caller, id, request),
+            ("GET" | "PATCH", "/self") => Ok(Self::get_self(&caller)),
             (method, path) => Err(Error::internal(format!("there is no handler for {method} {path}"))),
         }
     }
@@ -65,6 +79,10 @@ impl Connections {
 #[async_trait]
 impl Handler for Connections {
     async fn handle(&self, request: Request) -> Response {
-        self.respond(&request).await.unwrap_or_else(Into::into)
+        let path = request.uri().path();
+        if *request.method() == Method::OPTIONS && route::is_for_browsers(path) {
+            return Error::not_found(format!("there is no route OPTIONS {path}")).into();
+        }
+        self.cors_origins.answer(&request, self.respond(&request)).await
     }
 }

@@ -11,8 +11,8 @@ use percent_encoding::percent_decode_str;
 /// The paths of this function.
 static PATHS: LazyLock<Router<Path>> = LazyLock::new(|| {
     let mut paths = Router::new();
-    for route in Function::Connections.routes() {
-        let methods = || Function::Connections.routes().filter(|it| it.path == route.path);
+    for route in routes() {
+        let methods = || routes().filter(|it| it.path == route.path);
         let allow = methods().map(|route| route.method.as_str()).collect::<Vec<_>>().join(", ");
         // A path with several methods was inserted with its first one.
         drop(paths.insert(route.path, Path { methods: methods().collect(), allow }));
@@ -36,6 +36,26 @@ pub(crate) struct Found {
     pub(crate) flow: String,
 }
 
+/// The routes, except the one for preflight requests, which is for all paths.
+fn routes() -> impl Iterator<Item = &'static Route> {
+    Function::Connections.routes().filter(|route| !route.is_preflight())
+}
+
+fn is_root(segment: &str) -> bool {
+    routes().any(|route| route.root() == segment)
+}
+
+/// Whether a path leads to a page that browsers open. Scripts of other origins must not read its answers.
+pub(crate) fn is_for_browsers(path: &str) -> bool {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let is_managed = segments.clone().any(is_root);
+    let is_page = |last| {
+        let pages = Function::Connect.routes().chain(Function::OAuthCallback.routes());
+        pages.into_iter().any(|route| route.root() == last)
+    };
+    !is_managed && segments.next_back().is_some_and(is_page)
+}
+
 /// Returns a request's route, and the parameters of its path. A prefix of the path, such as a
 /// stage, is ignored.
 ///
@@ -44,7 +64,6 @@ pub(crate) struct Found {
 pub(crate) fn find(request: &Request) -> Result<Found, Error> {
     let not_found = || Error::not_found(format!("there is no route {}", request.uri().path()));
     let segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
-    let is_root = |segment: &&str| Function::Connections.routes().any(|route| route.root() == *segment);
     let path: String = segments.skip_while(|segment| !is_root(segment)).flat_map(|segment| ["/", segment]).collect();
     let found = PATHS.at(&path).map_err(|_| not_found())?;
     let mut parameters = Vec::new();
@@ -85,6 +104,21 @@ mod tests {
     }
 
     #[test]
+    fn only_pages_are_for_browsers() {
+        for (path, expected) in [
+            ("/connect", true),
+            ("/prod/oauth-callback/", true),
+            ("/integrations/connect", false),
+            ("/connections/connect", false),
+            ("/credentials", false),
+            ("/nowhere", false),
+            ("/", false),
+        ] {
+            assert_eq!(is_for_browsers(path), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn empty_path_segments_are_ignored() {
         assert_eq!(route(Method::GET, "//connectors/"), Ok(("/connectors", String::new())));
         assert_eq!(route(Method::GET, "/connections//a"), Ok(("/connections/{id}", "a".into())));
@@ -92,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_405_lists_the_allowed_methods() {
-        let request = http::Request::builder().method("PATCH").uri("/integrations/crm").body(Default::default());
+        let request = http::Request::builder().method("POST").uri("/integrations/crm").body(Default::default());
         let error = find(&request.expect("a request")).expect_err("an error");
-        assert_eq!(error.allow, Some("GET, PUT, DELETE"));
+        assert_eq!(error.allow, Some("GET, PATCH, PUT, DELETE"));
     }
 }

@@ -21,6 +21,7 @@ use http::StatusCode;
 use larder::caller::{Authenticator, Caller};
 use larder::clock::{Clock, later};
 use larder::connection::{Connection, ConnectionKey, State};
+use larder::cors::AllowedOrigins;
 use larder::dynamodb::{Connections, Selection, StoreError};
 use larder::environment::{Environment, SettingError};
 use larder::error::{Error, log_cause};
@@ -38,6 +39,7 @@ pub struct GetCredentials {
     sealer: Sealer,
     vault: Vault,
     refresh: Arc<dyn RefreshConnection>,
+    cors_origins: AllowedOrigins,
     clock: Arc<dyn Clock>,
 }
 
@@ -95,6 +97,7 @@ impl GetCredentials {
             sealer: environment.sealer()?,
             vault: environment.vault()?,
             refresh,
+            cors_origins: environment.settings.cors_origins.clone(),
             clock: Arc::clone(&environment.clock),
         })
     }
@@ -212,6 +215,6 @@ impl GetCredentials {
 #[async_trait]
 impl Handler for GetCredentials {
     async fn handle(&self, request: Request) -> Response {
-        self.respond(&request).await.unwrap_or_else(Into::into)
+        self.cors_origins.answer(&request, self.respond(&request)).await
     }
 }

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey, Contents, is_own_id};
+use larder::cors::AllowedOrigins;
 use larder::credentials::Credentials;
 use larder::dynamodb::{Connections, Expect, Write};
 use larder::environment::{Environment, SettingError};
@@ -30,6 +31,7 @@ pub struct PutCredentials {
     vault: Vault,
     follow_up: FollowUp,
     tester: Arc<dyn ReplaceCredentials>,
+    cors_origins: AllowedOrigins,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 }
@@ -54,6 +56,7 @@ impl PutCredentials {
             vault: environment.vault()?,
             follow_up: environment.follow_up(),
             tester,
+            cors_origins: environment.settings.cors_origins.clone(),
             clock: Arc::clone(&environment.clock),
             rng: Arc::clone(&environment.rng),
         })
@@ -182,6 +185,6 @@ fn is_tested(caller: &Caller, parameters: &Parameters) -> Result<bool, Error> {
 #[async_trait]
 impl Handler for PutCredentials {
     async fn handle(&self, request: Request) -> Response {
-        self.respond(&request).await.unwrap_or_else(Into::into)
+        self.cors_origins.answer(&request, self.respond(&request)).await
     }
 }

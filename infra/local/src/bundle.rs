@@ -15,6 +15,7 @@ use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
 use larder::caller::{Authenticator, Claims, sign};
 use larder::clock::Clock;
+use larder::cors::AllowedOrigins;
 use larder::dynamodb::schema::{self, Tables};
 use larder::environment::{CredentialsIn, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, SettingError, Settings};
 use larder::error::Error;
@@ -131,6 +132,7 @@ impl DataDir {
         Settings {
             base_uri: base_uri.to_owned(),
             tables: Tables::default(),
+            cors_origins: AllowedOrigins::Any,
             secrets: SecretsIn::File(self.secrets()),
             keys: KeysFrom::File(self.seal_key()),
             credentials: CredentialsIn::Database,
@@ -196,7 +198,8 @@ impl Bundle {
     pub async fn handle(&self, request: Request) -> Response {
         let Some(function) = function_of(request.method(), request.uri().path()) else {
             let (method, path) = (request.method(), request.uri().path());
-            return Error::not_found(format!("there is no route {method} {path}")).into();
+            let unknown = Error::not_found(format!("there is no route {method} {path}"));
+            return self.environment.settings.cors_origins.answer(&request, async { Err(unknown) }).await;
         };
         let handler: &dyn Handler = match function {
             Function::Connect => &self.connect,

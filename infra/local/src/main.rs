@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use connect::find_own_connection;
 use larder::clock::SystemClock;
+use larder::cors::AllowedOrigins;
 use larder::environment::{CredentialsIn, Settings};
 use larder::error::Error;
 use larder::logging::may_be_logged;
@@ -159,7 +160,8 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let lambda_env = lambda_env(&data, &cli.connectors, &door);
     lambda_env.and_then(|text| data.write_lambda_env(&text)).map_err(failed("the file lambda.env".into()))?;
     let credentials = CredentialsIn::from_env(&base_uri, true, None)?;
-    let settings = Settings { credentials, ..data.settings(&base_uri, cli.connectors) };
+    let cors_origins = AllowedOrigins::from_env()?;
+    let settings = Settings { credentials, cors_origins, ..data.settings(&base_uri, cli.connectors) };
     let bundle =
         Arc::new(Bundle::open(settings, database.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
     // Loads every connector now, so that broken ones are logged at the start, while their author is watching.
@@ -222,7 +224,7 @@ fn welcome(base_uri: &str, data: &DataDir, door: &Door, demo_id: Option<&str>, a
     text += &format!(
         "\nRun the real Lambda binaries on the same data:\n\
          AWS_ENDPOINT_URL_DYNAMODB={} and other variables are in {file}\n\
-         cargo lambda watch --invoke-address 127.0.0.1 --invoke-port {LAMBDA_PORT} --env-file {file}\n",
+         cargo lambda watch --disable-cors --invoke-address 127.0.0.1 --invoke-port {LAMBDA_PORT} --env-file {file}\n",
         door.endpoint(),
         file = data.lambda_env().display(),
     );
@@ -247,14 +249,15 @@ fn lambda_env(data: &DataDir, connectors: &[PathBuf], door: &Door) -> io::Result
         ("SEAL_KEY_FILE", data.seal_key().display().to_string()),
         ("SECRETS_FILE", data.secrets().display().to_string()),
     ];
-    // The binaries must use the same credential store.
-    let credentials = [
+    // The binaries must use the same credential store, and allow the same origins.
+    let same = [
+        "CORS_ORIGINS",
         "CONNECTION_CREDENTIALS_STORAGE_TYPE",
         "CONNECTION_CREDENTIALS_EXTERNAL_API_ENDPOINT_URL",
         "CONNECTION_CREDENTIALS_FILE_DIR",
     ];
-    let credentials = credentials.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
-    Ok(lines.into_iter().chain(credentials).map(|(name, value)| format!("{name}=\"{value}\"\n")).collect())
+    let same = same.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    Ok(lines.into_iter().chain(same).map(|(name, value)| format!("{name}=\"{value}\"\n")).collect())
 }
 
 #[expect(clippy::print_stdout, reason = "printing is what these commands are for")]

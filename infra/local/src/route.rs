@@ -5,6 +5,9 @@ use larder::routes::{Function, ROUTES};
 
 /// The function behind a path, which may have any prefix.
 pub fn function_of(method: &Method, path: &str) -> Option<Function> {
+    if *method == Method::OPTIONS {
+        return Some(Function::Connections);
+    }
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     // The connections function comes first: ids follow its roots, and an id may look like another route.
     let is_managed = |segment| Function::Connections.routes().any(|route| route.root() == segment);
@@ -37,6 +40,8 @@ mod tests {
             (Method::GET, "/connections/credentials", Some(Function::Connections)),
             (Method::GET, "/connections/a/b", Some(Function::Connections)),
             (Method::PUT, "/integrations/connect", Some(Function::Connections)),
+            (Method::OPTIONS, "/credentials", Some(Function::Connections)),
+            (Method::OPTIONS, "/connect", Some(Function::Connections)),
             (Method::GET, "/", None),
             (Method::GET, "/elsewhere", None),
         ] {

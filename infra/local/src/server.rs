@@ -1,8 +1,9 @@
 //! The HTTP server in front of the functions, with Lambda's limits.
 //!
-//! As in AWS, scripts of other origins can send requests but not read the responses, since no CORS header allows it. A page
-//! that reaches this port under its own host name (DNS rebinding) can read responses but gains nothing: every route needs a
-//! token, or a flow's state and cookie, and browsers keep cookies by host name. `demo` guards its own form.
+//! As in AWS, scripts of other origins can call the JSON routes and read the responses, which need a token, but not those of
+//! the routes that browsers open. A page that reaches this port under its own host name (DNS rebinding) can read all responses
+//! but gains nothing: every route needs a token, or a flow's state and cookie, and browsers keep cookies by host name. `demo`
+//! guards its own form.
 
 use std::sync::Arc;
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{Connection, State};
+use crate::clock::rfc3339;
 
 impl Connection {
     /// Returns the documented members that have a value; times are in RFC 3339.
@@ -30,7 +30,7 @@ impl Connection {
             "connected": connected,
             "disconnected": !connected,
             "error": self.problem,
-            "clientAction": (!connected && self.archived_at.is_none()).then(|| json!({
+            "clientAction": (!connected).then(|| json!({
                 "type": "connect",
                 "description": "The end user must reconnect.",
             })),
@@ -67,5 +67,5 @@ impl Connection {
 }
 
 fn time(time: Option<OffsetDateTime>) -> Option<String> {
-    time.and_then(|time| time.replace_nanosecond(time.millisecond() as u32 * 1_000_000).ok()?.format(&Rfc3339).ok())
+    time.and_then(rfc3339)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -34,6 +35,12 @@ pub struct Integration {
     pub oauth_callback_uri: Option<String>,
     /// The exact URIs that a browser may be sent to after the flow. Their origins get the postMessage results.
     pub redirect_uris: Vec<String>,
+    /// The URL of a logo, instead of the connector's.
+    pub logo_uri: Option<String>,
+    /// A description for people.
+    pub description: Option<String>,
+    /// Any JSON of the workspace's own.
+    pub meta: Option<Map<String, Value>>,
     /// A random string that changes whenever the parameters change.
     pub parameters_version: String,
     /// When it was created.
@@ -69,6 +76,26 @@ pub struct ParameterChanges {
     pub parameters: Option<Map<String, Value>>,
     /// The new configuration of all options.
     pub options: Option<BTreeMap<String, OptionConfig>>,
+}
+
+impl Integration {
+    /// An integration without parameters, not yet stored.
+    pub fn new(workspace: impl Into<String>, key: impl Into<String>, now: OffsetDateTime) -> Self {
+        Self {
+            workspace: workspace.into(),
+            key: key.into(),
+            connector_key: String::new(),
+            name: None,
+            oauth_callback_uri: None,
+            redirect_uris: Vec::new(),
+            logo_uri: None,
+            description: None,
+            meta: None,
+            parameters_version: String::new(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
 }
 
 /// Reads and writes integrations. Parameters never enter DynamoDB.
@@ -145,23 +172,65 @@ impl Integrations {
     ///
     /// # Errors
     /// 413 when its name and URIs, or its parameters, are larger than 64 KiB; 503 when DynamoDB or the secret store fails.
-    pub async fn put(&self, mut integration: Integration, changes: ParameterChanges) -> Result<Integration, Error> {
-        let texts = integration.redirect_uris.iter().chain(&integration.name).chain(&integration.oauth_callback_uri);
-        if texts.map(String::len).sum::<usize>() > Self::MAX_BYTES {
-            return Err(too_large("the name and the URIs"));
-        }
-        if changes.parameters.is_some() || changes.options.is_some() {
-            let mut parameters = self.parameters(&integration).await?;
-            parameters.parameters = changes.parameters.unwrap_or(parameters.parameters);
-            parameters.options = changes.options.unwrap_or(parameters.options);
-            // The parameters are written first, so that a row never names a version that does not exist.
-            integration.parameters_version = random::token::<12>(&*self.rng);
-            let stored = StoredParameters { version: integration.parameters_version.clone(), parameters };
-            let text = serde_json::to_string(&stored).map_err(Error::internal)?;
-            if text.len() > Self::MAX_BYTES {
-                return Err(too_large("the parameters"));
+    pub async fn put(&self, integration: Integration, changes: ParameterChanges) -> Result<Integration, Error> {
+        check_size(&integration)?;
+        let changed = self.changed(&integration, changes).await?;
+        self.save(integration, changed).await
+    }
+
+    /// Creates an integration. `None` if the workspace has one with this key.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn create(
+        &self,
+        integration: Integration,
+        changes: ParameterChanges,
+    ) -> Result<Option<Integration>, Error> {
+        check_size(&integration)?;
+        let changed = self.changed(&integration, changes).await?;
+        // The row comes first here, so that the parameters of another one are not overwritten.
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(write(&integration).0));
+        let put = put.condition_expression("attribute_not_exists(#item)").expression_attribute_names("#item", "item");
+        match put.send().await {
+            Ok(_) => self.save(integration, changed).await.map(Some),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(None)
             }
-            self.secrets.put(&secret_name(&integration.workspace, &integration.key), &Secret::new(text)).await?;
+            Err(error) => Err(StoreError::dynamodb(error).into()),
+        }
+    }
+
+    /// Returns the parameters to store, with a new version; `None` if they don't change.
+    async fn changed(
+        &self,
+        integration: &Integration,
+        changes: ParameterChanges,
+    ) -> Result<Option<(String, Secret)>, Error> {
+        if changes.parameters.is_none() && changes.options.is_none() {
+            return Ok(None);
+        }
+        let mut parameters = self.parameters(integration).await?;
+        parameters.parameters = changes.parameters.unwrap_or(parameters.parameters);
+        parameters.options = changes.options.unwrap_or(parameters.options);
+        let version = random::token::<12>(&*self.rng);
+        let stored = StoredParameters { version: version.clone(), parameters };
+        let text = serde_json::to_string(&stored).map_err(Error::internal)?;
+        if text.len() > Self::MAX_BYTES {
+            return Err(too_large("the parameters"));
+        }
+        Ok(Some((version, Secret::new(text))))
+    }
+
+    async fn save(
+        &self,
+        mut integration: Integration,
+        changed: Option<(String, Secret)>,
+    ) -> Result<Integration, Error> {
+        if let Some((version, text)) = changed {
+            // The parameters are written first, so that a row never names a version that does not exist.
+            self.secrets.put(&secret_name(&integration.workspace, &integration.key), &text).await?;
+            integration.parameters_version = version;
         }
         let put = self.client.put_item().table_name(&self.table).set_item(Some(write(&integration).0));
         put.send().await.map_err(StoreError::dynamodb)?;
@@ -207,6 +276,15 @@ impl Integrations {
     }
 }
 
+fn check_size(integration: &Integration) -> Result<(), Error> {
+    let Integration { name, oauth_callback_uri, redirect_uris, logo_uri, description, .. } = integration;
+    let texts = redirect_uris.iter().chain(name).chain(oauth_callback_uri).chain(logo_uri).chain(description);
+    if texts.map(String::len).sum::<usize>() > Integrations::MAX_BYTES {
+        return Err(too_large("the name, the description and the URIs"));
+    }
+    Ok(())
+}
+
 fn too_large(what: &str) -> Error {
     let most = Integrations::MAX_BYTES / 1024;
     Error::too_large(format!("{what} of an integration must be at most {most} KiB in total"))
@@ -222,11 +300,15 @@ fn item_key(workspace: &str, key: &str) -> HashMap<String, AttributeValue> {
 
 fn write(integration: &Integration) -> Item {
     let redirect_uris = Value::from(integration.redirect_uris.clone());
+    let meta = integration.meta.clone().map(|meta| Value::Object(meta).to_string());
     Item(item_key(&integration.workspace, &integration.key))
         .string("connector_key", &integration.connector_key)
         .maybe("name", integration.name.as_ref(), Item::string)
         .maybe("oauth_callback_uri", integration.oauth_callback_uri.as_ref(), Item::string)
         .string("redirect_uris", redirect_uris.to_string())
+        .maybe("logo_uri", integration.logo_uri.as_ref(), Item::string)
+        .maybe("description", integration.description.as_ref(), Item::string)
+        .maybe("meta", meta, Item::string)
         .string("parameters_version", &integration.parameters_version)
         .time("created_at", integration.created_at)
         .time("updated_at", integration.updated_at)
@@ -242,6 +324,9 @@ fn read(item: &Item) -> Result<Integration, StoreError> {
         name: item.get_string("name"),
         oauth_callback_uri: item.get_string("oauth_callback_uri"),
         redirect_uris: present(redirect_uris, TABLE, "redirect_uris")?,
+        logo_uri: item.get_string("logo_uri"),
+        description: item.get_string("description"),
+        meta: item.get_string("meta").and_then(|text| serde_json::from_str(&text).ok()),
         parameters_version: present(item.get_string("parameters_version"), TABLE, "parameters_version")?,
         created_at: present(item.get_time("created_at"), TABLE, "created_at")?,
         updated_at: present(item.get_time("updated_at"), TABLE, "updated_at")?,

@@ -13,6 +13,7 @@ use super::{CredentialsIn, Environment, GIVE_UP, KeysFrom, RefreshesBy, SecretsI
 use crate::aws::{RefreshFunction, ScheduleTarget};
 use crate::aws_http;
 use crate::clock::SystemClock;
+use crate::cors::AllowedOrigins;
 use crate::dynamodb::schema::Tables;
 use crate::metrics::Metrics;
 use crate::random::SystemRng;
@@ -43,6 +44,7 @@ impl Settings {
                 sessions: optional("SESSIONS_TABLE").unwrap_or(defaults.sessions),
                 workspaces: optional("WORKSPACES_TABLE").unwrap_or(defaults.workspaces),
             },
+            cors_origins: AllowedOrigins::from_env()?,
             secrets,
             keys,
             refreshes: refreshes_by()?,

@@ -28,7 +28,7 @@ impl Watch {
         let file = data.join("watch.env");
         fs::write(&file, environment.replace(":9100", &format!(":{port}"))).expect("is written");
         let process = cargo_lambda()
-            .args(["watch", "--ignore-changes", "--timeout", "300", "--invoke-address", "127.0.0.1"])
+            .args(["watch", "--ignore-changes", "--disable-cors", "--timeout", "300", "--invoke-address", "127.0.0.1"])
             .args(["--invoke-port", &port.to_string(), "--env-file"])
             .arg(file)
             .stdin(Stdio::null())

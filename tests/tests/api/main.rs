@@ -11,5 +11,6 @@ mod logs;
 mod manage;
 mod management;
 mod rows;
+mod sdk_routes;
 mod sealing;
 mod storage;

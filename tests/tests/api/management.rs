@@ -168,7 +168,7 @@ async fn an_invalid_integration_is_rejected_with_the_reason() {
         body
     };
     for (body, hint) in [
-        (json!({}), "missing field `connectorKey`"),
+        (json!({}), "`connectorKey` is missing"),
         (json!({"connectorKey": "unknown"}), "no connector `unknown`"),
         (with("colour", json!("red")), "unknown field `colour`"),
         (with("redirectUri", json!("https://app.example")), "unknown field `redirectUri`"),
@@ -303,24 +303,39 @@ async fn untestable_and_unrefreshable_connections_get_the_reason() {
 #[tokio::test]
 async fn unknown_paths_get_404_and_wrong_methods_405() {
     let world = World::new().await;
-    for path in
-        ["/", "/nowhere", "/connections/a/b", "/connections/a/test/b", "/integrations/a/b", "/connectors/oauth2"]
-    {
-        world.get(path).await.expect(StatusCode::NOT_FOUND);
+    for path in [
+        "/",
+        "/nowhere",
+        "/flows",
+        "/customers",
+        "/connections/a/b",
+        "/connections/a/test/b",
+        "/integrations/a/setup",
+        "/connectors/unknown",
+        "/connectors/oauth2/b",
+        "/self/a",
+    ] {
+        let error = world.get(path).await.expect(StatusCode::NOT_FOUND);
+        assert_eq!(
+            (error.json()["key"].as_str(), error.header("access-control-allow-origin")),
+            (Some("not_found"), Some("*"))
+        );
     }
     for (method, path) in [
         (Method::POST, "/connections"),
         (Method::PUT, "/connections/a/test"),
         (Method::GET, "/connections/a/test"),
         (Method::GET, "/connections/a/refresh-credentials"),
-        (Method::POST, "/integrations"),
-        (Method::PATCH, "/integrations/a"),
+        (Method::POST, "/integrations/a"),
+        (Method::POST, "/integrations/a/connector-spec"),
+        (Method::GET, "/connection-options"),
+        (Method::PUT, "/self"),
         (Method::DELETE, "/connectors"),
     ] {
         world.send(method, path, &world.admin, None).await.expect(StatusCode::METHOD_NOT_ALLOWED);
     }
     // Without a token, callers don't learn which paths exist.
-    for path in ["/connections", "/connections/a/b", "/connectors/oauth2", "/integrations/crm"] {
+    for path in ["/connections", "/connections/a/b", "/connectors/unknown", "/integrations/crm"] {
         world.send(Method::GET, path, "", None).await.expect(StatusCode::UNAUTHORIZED);
     }
 }

@@ -90,6 +90,14 @@ async fn an_api_key_the_provider_rejects_is_not_stored() {
     let page = world.connect_app(json!({"input": {"apiKey": "key-1"}})).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("401"), "{}", page.text());
     world.get(&format!("/credentials?connectionId={}", own_id())).await.expect(StatusCode::NOT_FOUND);
+    // Nothing that was just entered can have expired.
+    let channel = json!({"input": {"apiKey": "key-1"}, "redirectUri": "https://app.example/done"});
+    let location = url::Url::parse(&world.connect_app(channel).await.location()).unwrap();
+    let data = location.query_pairs().find(|(name, _)| name == "errorData").unwrap().1.into_owned();
+    let data: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!((&data["type"], &data["key"]), (&json!("connection"), &json!("invalid_credentials")));
+    let message = data["message"].as_str().unwrap();
+    assert!(message.contains("did not accept these credentials") && !message.contains("expired"), "{message}");
 }
 
 #[tokio::test]

@@ -720,7 +720,7 @@ fn posted(page: &Answer) -> (Value, Vec<String>) {
 #[tokio::test]
 async fn success_reaches_the_opener_as_a_message_to_exact_origins() {
     let (world, provider) = prepared(json!({})).await;
-    let parameters = [("requestId", "request-1"), ("redirectUri", DONE), ("name", "</script><script>alert(1)")];
+    let parameters = [("requestId", "request-1"), ("name", "</script><script>alert(1)")];
     let (mut browser, location) = begin(&world, &parameters).await;
     let page = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
     let (message, origins) = posted(&page);

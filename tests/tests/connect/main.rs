@@ -6,3 +6,4 @@ mod auth_types;
 mod callbacks;
 mod deputies;
 mod flow;
+mod sdks;

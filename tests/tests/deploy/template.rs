@@ -247,6 +247,15 @@ fn only_tables_get_grants_of_the_key_and_it_encrypts_the_logs() {
 }
 
 #[test]
+fn the_functions_answer_preflight_requests_of_every_origin_by_default() {
+    let template = Template::read();
+    assert_eq!(template.section("Parameters")["CorsOrigins"]["Default"], "*");
+    assert_eq!(template.section("Globals")["Function"]["Environment"]["Variables"]["CORS_ORIGINS"], "CorsOrigins");
+    // API Gateway would answer for the routes that browsers open, too.
+    assert_eq!(template.properties("Api")["CorsConfiguration"], Value::Null);
+}
+
+#[test]
 fn limits_are_parameters_that_are_off_by_default() {
     let template = Template::read();
     let parameters = template.section("Parameters");

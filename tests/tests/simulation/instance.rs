@@ -11,6 +11,7 @@ use get_credentials::GetCredentials;
 use http::Method;
 use larder::aws::ScheduleTarget;
 use larder::connection::RefreshOutcome;
+use larder::cors::AllowedOrigins;
 use larder::dynamodb::schema::Tables;
 use larder::environment::{CredentialsIn, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, Settings};
 use larder::error::Error;
@@ -181,6 +182,7 @@ fn settings(deployment: &Deployment) -> Settings {
     Settings {
         base_uri: "https://larder.example".into(),
         tables: Tables::default(),
+        cors_origins: AllowedOrigins::Any,
         secrets: SecretsIn::SecretsManager(SECRETS.into()),
         keys: KeysFrom::Kms("key".into()),
         credentials: if deployment.is_outside {

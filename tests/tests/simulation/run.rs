@@ -168,15 +168,8 @@ impl SimulatedRun {
         for provider in 0..self.providers.len() {
             let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(START.unsigned_abs());
             let integration = Integration {
-                workspace: WORKSPACE.into(),
-                key: format!("provider-{provider}"),
                 connector_key: "app".into(),
-                name: None,
-                oauth_callback_uri: None,
-                redirect_uris: Vec::new(),
-                parameters_version: String::new(),
-                created_at: now,
-                updated_at: now,
+                ..Integration::new(WORKSPACE, format!("provider-{provider}"), now)
             };
             let parameters = json!({ "tokenUri": SimulatedProviders::token_uri(provider) });
             let changes = ParameterChanges { parameters: parameters.as_object().cloned(), options: None };

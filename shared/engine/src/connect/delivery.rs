@@ -2,10 +2,13 @@
 //!
 //! # Decisions
 //!
+//! A redirect takes precedence over a message: the SDKs always send a request id, and a redirect URI only if the user left the
+//! application's page.
+//!
 //! Messages go to the origins of `redirectUris` and to Larder's own. The workspace already trusts them with results, so
 //! no further configuration is needed.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use larder::connection::Connection;
 use larder::dynamodb::Integration;
 use larder::error::Error;
@@ -19,7 +22,7 @@ use super::{Origin, page};
 /// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The URL that the browser is redirected to, from the integration's allow list.
+    /// The URL that the browser is redirected to, from the integration's allow list. It takes precedence over a message.
     pub redirect_uri: Option<String>,
     /// The id of the message that the page's opener waits for.
     pub request_id: Option<String>,
@@ -72,9 +75,29 @@ impl Delivery {
         Ok(Self { redirect_uri, request_id, message_origins })
     }
 
+    /// Checks that the page that sent a form can receive the message that it waits for. Otherwise its developer would see an
+    /// account connected, and no result. Without an origin, or with an opaque one (`null`), it is not known.
+    ///
+    /// # Errors
+    /// 400 with the origin to add.
+    pub fn check_opener(&self, integration: &Integration, origin: Option<&HeaderValue>) -> Result<(), Error> {
+        let origin = origin.filter(|origin| *origin != "null");
+        let (None, Some(_), Some(origin)) = (&self.redirect_uri, &self.request_id, origin) else { return Ok(()) };
+        let origin = origin.to_str().ok().and_then(|origin| Origin::of_redirect_uri(origin).ok());
+        if origin.as_ref().is_some_and(|origin| self.message_origins.contains(origin)) {
+            return Ok(());
+        }
+        let origin = origin.map_or_else(|| "that page's origin".to_owned(), |origin| origin.to_string());
+        Err(Error::bad_request(format!(
+            "the page that opened this window cannot receive the result; add a URL of {origin} to the `redirectUris` of the \
+             integration `{}`",
+            integration.key
+        )))
+    }
+
     /// Responds with a connection that was created or reconnected.
     pub fn success(&self, connection: &Connection) -> Response {
-        if let Some(redirect_uri) = self.redirect_target() {
+        if let Some(redirect_uri) = &self.redirect_uri {
             return self.redirect(redirect_uri, &[("connectionId", &connection.key.id)]);
         }
         let message = self.request_id.as_ref().map(|request_id| {
@@ -97,7 +120,7 @@ impl Delivery {
     fn failure_response(&self, failure: &ConnectFailure) -> Response {
         let ConnectFailure { error, connection_id } = failure;
         let data = serde_json::to_value(error).unwrap_or_default();
-        if let Some(redirect_uri) = self.redirect_target() {
+        if let Some(redirect_uri) = &self.redirect_uri {
             return self.redirect(redirect_uri, &[("error", &error.message), ("errorData", &data.to_string())]);
         }
         let message = self.request_id.as_ref().map(|request_id| {
@@ -109,11 +132,6 @@ impl Delivery {
             message
         });
         page::result(status_of(error), "Not connected", &error.message, message.as_ref(), &self.message_origins)
-    }
-
-    /// Returns the redirect URI unless there is a request id: then the opener waits for a message and the window closes.
-    fn redirect_target(&self) -> Option<&str> {
-        if self.request_id.is_some() { None } else { self.redirect_uri.as_deref() }
     }
 
     fn redirect(&self, redirect_uri: &str, parameters: &[(&str, &str)]) -> Response {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use larder::caller::Caller;
-use larder::connection::{Connection, ConnectionKey, DetailsPatch};
+use larder::connection::{Connection, ConnectionKey};
 use larder::dynamodb::Write;
 use larder::error::Error;
 use serde_json::json;

@@ -1,16 +1,19 @@
-//! Manages connections: what the JSON routes and the pages both do, with the same rights.
+//! Manages connections and integrations: what the JSON routes and the pages both do, with the same rights.
 //!
 //! A tenant sees its own connections; an admin sees all of the workspace. No result contains a secret.
 
 mod connections;
 mod delete;
 mod filters;
+mod integrations;
+mod options;
 mod refresh_once;
 
 use std::sync::Arc;
 
 pub use delete::Deletion;
 pub use filters::{Filters, flag};
+pub use integrations::{IntegrationBody, IntegrationFilters};
 use larder::caller::Caller;
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey};
@@ -18,6 +21,8 @@ use larder::dynamodb::{Connections, Selection};
 use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::vault::Vault;
+pub use options::OptionsBody;
+use serde_json::Value;
 
 use crate::connector_setup::ConnectorSetup;
 use crate::provider::Provider;
@@ -81,6 +86,14 @@ impl Management {
             None => self.find(caller, selector, tenant).await,
         }
     }
+}
+
+/// Removes the members of an object that have no value.
+fn without_nulls(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 fn unknown(selector: &str) -> Error {

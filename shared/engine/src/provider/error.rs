@@ -135,6 +135,16 @@ impl ProviderError {
         }
     }
 
+    /// Names the rejection of credentials that were only just entered or obtained: nothing can have expired.
+    pub(super) fn of_new_credentials(self) -> Self {
+        match self {
+            Self::Refused { key: Some("access_token_expired"), message, permanent, retry_after } => {
+                Self::Refused { key: Some("invalid_credentials"), message, permanent, retry_after }
+            }
+            other => other,
+        }
+    }
+
     /// Adds that the answer to the same request was lost before: a provider may accept a token or a code only once.
     pub(super) fn after_lost_answer(mut self) -> Self {
         self.message_mut().push_str(AFTER_LOST_ANSWER);

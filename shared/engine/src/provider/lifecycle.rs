@@ -33,7 +33,8 @@ impl Provider {
     pub async fn enter(&self, auth: &Arc<ConnectorContext>) -> Result<ObtainedCredentials, ProviderError> {
         let asked = Asked::at(self.clock.now());
         let function = FunctionName::GetCredentialsFromConnectionParameters;
-        let made = self.run_for_object(auth, function, Map::new(), None).await?;
+        let made = self.run_for_object(auth, function, Map::new(), None).await;
+        let made = made.map_err(ProviderError::of_new_credentials)?;
         let mut credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
         let rules = auth.refresh_rules();
         add_default_lifetime(&mut credentials, rules.default_expires_in);
@@ -97,11 +98,23 @@ impl Provider {
         }
     }
 
-    /// Runs the connector's test with these credentials. Without a test, all credentials pass.
+    /// Runs the connector's test with these credentials. Without a test, all credentials pass. Without `reauthorize`, they are
+    /// new.
     ///
     /// # Errors
     /// When the test fails, the provider does not answer, or a connector's function returns something invalid.
     pub async fn test(
+        &self,
+        auth: &Arc<ConnectorContext>,
+        credentials: &Credentials,
+        reauthorize: Option<Arc<dyn Reauthorize>>,
+    ) -> Result<(), ProviderError> {
+        let are_new = reauthorize.is_none();
+        let tested = self.run_test(auth, credentials, reauthorize).await;
+        tested.map_err(|error| if are_new { error.of_new_credentials() } else { error })
+    }
+
+    async fn run_test(
         &self,
         auth: &Arc<ConnectorContext>,
         credentials: &Credentials,

@@ -131,8 +131,8 @@ pub(super) async fn only_admins_manage_integrations(target: &Target) {
     let account = Account::open(target, "managed").await;
     let tenant = account.token();
     for (method, path) in [
-        (Method::GET, "/integrations"),
-        (Method::GET, "/integrations/managed"),
+        (Method::POST, "/integrations"),
+        (Method::PATCH, "/integrations/managed"),
         (Method::PUT, "/integrations/managed"),
         (Method::DELETE, "/integrations/managed"),
         (Method::GET, "/connectors"),
@@ -141,4 +141,42 @@ pub(super) async fn only_admins_manage_integrations(target: &Target) {
         assert_eq!(answer.expect(StatusCode::FORBIDDEN).json()["key"], "access_denied", "{path}");
     }
     target.get("/integrations/managed", &target.admin()).await.expect(StatusCode::OK);
+}
+
+pub(super) async fn tenants_see_how_to_connect(target: &Target) {
+    let account = Account::open(target, "offered").await;
+    let shown = target.get("/integrations/offered", &account.token()).await.expect(StatusCode::OK);
+    for (name, value) in [("id", "offered"), ("connectorId", "oauth2"), ("authType", "oauth2"), ("state", "READY")] {
+        assert_eq!(shown.json()[name], value, "{}", shown.text());
+    }
+    assert!(shown.json().get("redirectUris").is_none(), "{}", shown.text());
+    let body = r#"{"integrationKey":"offered"}"#;
+    let options = target.send(Method::POST, "/connection-options", &account.token(), body).await;
+    assert_eq!(options.expect(StatusCode::OK).json()[0]["type"], "oauth2");
+    let id = account.connect().await;
+    let shown = target.get("/integrations/offered", &account.token()).await.expect(StatusCode::OK);
+    assert_eq!(shown.json()["connection"]["id"], id);
+    let caller = target.get("/self", &account.token()).await.expect(StatusCode::OK).json();
+    assert_eq!((&caller["id"], &caller["workspaceKey"]), (&json!("offered"), &json!(target.workspace)));
+    assert!(!shown.text().contains("the-client"), "{}", shown.text());
+}
+
+pub(super) async fn scripts_of_other_origins_can_call_json_routes(target: &Target) {
+    let send = async |method: Method, path: &str| {
+        let request = target.request(method, path).header("origin", "https://app.example");
+        respond(request.header("access-control-request-method", "GET")).await
+    };
+    for path in ["/connections", GUARDED, "/integrations/guarded"] {
+        let answer = send(Method::GET, path).await.expect(StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
+        // The emulator of AWS answers preflight requests itself, unlike AWS.
+        if target.name != "the deployed stack" {
+            let answer = send(Method::OPTIONS, path).await.expect(StatusCode::NO_CONTENT);
+            assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
+            let allowed = answer.header("access-control-allow-headers");
+            assert!(allowed.is_some_and(|names| names.contains("authorization")), "{path}: {allowed:?}");
+        }
+    }
+    let page = send(Method::GET, "/connect").await.expect(StatusCode::UNAUTHORIZED);
+    assert_eq!(page.header("access-control-allow-origin"), None);
 }

@@ -57,6 +57,8 @@ const PROMISES: &[Promise] = promises! {
         a_tenant_cannot_reach_another_tenants_connections,
         admins_see_all_connections_without_taking_them_over,
         only_admins_manage_integrations,
+        tenants_see_how_to_connect,
+        scripts_of_other_origins_can_call_json_routes,
     }
     connecting {
         connecting_goes_to_the_provider_and_back,

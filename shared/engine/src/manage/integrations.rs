@@ -1,0 +1,420 @@
+//! Integrations, as callers see and change them. A tenant sees what it needs to connect; only admins see the settings, and
+//! nobody the parameters.
+
+use std::collections::{BTreeMap, HashMap};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use larder::caller::Caller;
+use larder::clock::rfc3339;
+use larder::connection::{Connection, Details};
+use larder::dynamodb::{Connections, Integration, OptionConfig, ParameterChanges, Selection};
+use larder::error::Error;
+use larder::http::Parameters;
+use larder::secret_store::is_key;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+use super::options::{logo, view_option};
+use super::{Management, without_nulls};
+use crate::connect::Origin;
+use crate::connector::{Connector, schema};
+use crate::connector_setup::{check_fields, open_options};
+use crate::pasted::trimmed;
+use crate::provider::callback_uri;
+
+/// The parameters of `GET /integrations`.
+#[derive(Debug)]
+pub struct IntegrationFilters {
+    limit: usize,
+    after: Option<String>,
+    search: Option<String>,
+}
+
+impl IntegrationFilters {
+    /// The largest page, and the default.
+    const MAX_PAGE: usize = 1000;
+    /// Precedes the key in a cursor.
+    const CURSOR: &str = "integration#";
+
+    /// Reads the query of a request. Unknown parameters are ignored, as the SDKs send some.
+    ///
+    /// # Errors
+    /// 400 with the name of the parameter.
+    pub fn read(parameters: &Parameters) -> Result<Self, Error> {
+        let text = |name: &str| Ok::<_, Error>(parameters.optional(name)?.filter(|value| !value.is_empty()));
+        let limit = match parameters.optional("limit")? {
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=Self::MAX_PAGE).contains(limit))
+                .ok_or_else(|| Error::bad_request("`limit` must be a number from 1 to 1000"))?,
+            None => Self::MAX_PAGE,
+        };
+        let after = match text("cursor")? {
+            None | Some("0") => None,
+            Some(cursor) => Some(Self::key_of(cursor).ok_or_else(|| {
+                Error::bad_request("`cursor` does not belong to this list; omit it to start at the first page")
+            })?),
+        };
+        Ok(Self { limit, after, search: text("search")?.map(str::to_lowercase) })
+    }
+
+    fn key_of(cursor: &str) -> Option<String> {
+        let cursor = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        cursor.strip_prefix(Self::CURSOR).filter(|key| is_key(key)).map(str::to_owned)
+    }
+
+    fn cursor(key: &str) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}{key}", Self::CURSOR))
+    }
+
+    fn matches(&self, integration: &Integration) -> bool {
+        let shown = [Some(&integration.key), integration.name.as_ref(), Some(&integration.connector_key)];
+        let contains = |search: &str| shown.into_iter().flatten().any(|text| text.to_lowercase().contains(search));
+        self.after.as_ref().is_none_or(|after| integration.key > *after) && self.search.as_deref().is_none_or(contains)
+    }
+}
+
+/// The body of `POST`, `PUT` and `PATCH /integrations`, with the SDKs' members and our own.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct IntegrationBody {
+    key: Option<String>,
+    connector_key: Option<String>,
+    connector_id: Option<String>,
+    parameters: Option<Map<String, Value>>,
+    options_config: Option<BTreeMap<String, OptionConfig>>,
+    #[serde(deserialize_with = "present")]
+    name: Option<Option<String>>,
+    #[serde(rename = "oAuthCallbackUri", deserialize_with = "present")]
+    oauth_callback_uri: Option<Option<String>>,
+    #[serde(deserialize_with = "present")]
+    redirect_uris: Option<Option<Vec<String>>>,
+    #[serde(deserialize_with = "present")]
+    logo_uri: Option<Option<String>>,
+    #[serde(deserialize_with = "present")]
+    description: Option<Option<String>>,
+    #[serde(deserialize_with = "present")]
+    meta: Option<Option<Map<String, Value>>>,
+}
+
+/// Reads `null` as a value, unlike serde's own `Option`.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl IntegrationBody {
+    fn connector(&self) -> Result<Option<&String>, Error> {
+        match (&self.connector_key, &self.connector_id) {
+            (Some(key), Some(id)) if key != id => {
+                Err(Error::bad_request("`connectorKey` and `connectorId` must be the same; give only one"))
+            }
+            (key, id) => Ok(key.as_ref().or(id.as_ref())),
+        }
+    }
+
+    /// Returns the key of a new integration: the one given, or else one that is made from the name.
+    fn new_key(&self) -> Result<String, Error> {
+        if let Some(key) = &self.key {
+            return Ok(key.clone());
+        }
+        let name = self.name.iter().flatten().next().or(self.connector()?).map_or("", String::as_str);
+        let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let key = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");
+        let key: String = key.chars().take(100).collect();
+        if key.is_empty() {
+            return Err(Error::bad_request("`key` is missing, and `name` has no letters or digits to make one from"));
+        }
+        Ok(key)
+    }
+}
+
+impl Management {
+    /// How many integrations' parameters are read at once.
+    const READS: usize = 8;
+
+    /// Lists a page of integrations, as `{items, cursor?}`, ordered by key.
+    ///
+    /// # Errors
+    /// 503 when the table or the secret store fails.
+    pub async fn list_integrations(&self, caller: &Caller, filters: &IntegrationFilters) -> Result<Value, Error> {
+        let all = self.connector_setup.integrations.list(&caller.workspace).await?;
+        let mut page: Vec<_> = all.into_iter().filter(|integration| filters.matches(integration)).collect();
+        let has_more = page.len() > filters.limit;
+        page.truncate(filters.limit);
+        let connections = if page.is_empty() { HashMap::new() } else { self.own_connections(caller, None).await? };
+        let views = page.iter().map(|it| self.view_integration(caller, it, connections.get(&it.key)));
+        let views: Vec<_> = views.collect();
+        let items: Vec<_> = stream::iter(views).buffered(Self::READS).try_collect().await?;
+        let mut body = json!({ "items": items });
+        if let Some(last) = page.last().filter(|_| has_more) {
+            body["cursor"] = IntegrationFilters::cursor(&last.key).into();
+        }
+        Ok(body)
+    }
+
+    /// Shows an integration.
+    ///
+    /// # Errors
+    /// 404 if there is none; 503 when the table or the secret store fails.
+    pub async fn get_integration(&self, caller: &Caller, key: &str) -> Result<Value, Error> {
+        let integration = self.connector_setup.integration(&caller.workspace, key).await?;
+        self.show(caller, &integration).await
+    }
+
+    /// Creates an integration.
+    ///
+    /// # Errors
+    /// 400 for an invalid body; 409 if the workspace has an integration with this key.
+    pub async fn create_integration(&self, caller: &Caller, body: IntegrationBody) -> Result<Value, Error> {
+        let key = checked_key(&body.new_key()?)?.to_owned();
+        let blank = Integration::new(&caller.workspace, &key, self.clock.now());
+        let (integration, changes) = self.revised(blank, body)?;
+        let taken = || {
+            Error::already_exists(format!(
+                "there is already an integration `{key}`; change it, or choose another `key`"
+            ))
+        };
+        let created = self.connector_setup.integrations.create(integration, changes).await?.ok_or_else(taken)?;
+        self.show(caller, &created).await
+    }
+
+    /// Creates or replaces an integration. Its parameters and options stay as they are if the body has none. Returns whether it
+    /// is new.
+    ///
+    /// # Errors
+    /// 400 for an invalid body.
+    pub async fn put_integration(
+        &self,
+        caller: &Caller,
+        key: &str,
+        body: IntegrationBody,
+    ) -> Result<(bool, Value), Error> {
+        let stored = self.connector_setup.integrations.get(&caller.workspace, checked_key(key)?).await?;
+        let is_new = stored.is_none();
+        let mut base = Integration::new(&caller.workspace, key, self.clock.now());
+        if let Some(Integration { connector_key, parameters_version, created_at, .. }) = stored {
+            base = Integration { connector_key, parameters_version, created_at, ..base };
+        }
+        let (integration, changes) = self.revised(base, body)?;
+        let integration = self.connector_setup.integrations.put(integration, changes).await?;
+        Ok((is_new, self.show(caller, &integration).await?))
+    }
+
+    /// Changes the members of an integration that the body has.
+    ///
+    /// # Errors
+    /// 400 for an invalid body; 404 if there is no such integration.
+    pub async fn patch_integration(&self, caller: &Caller, key: &str, body: IntegrationBody) -> Result<Value, Error> {
+        let stored = self.connector_setup.integration(&caller.workspace, key).await?;
+        let (integration, changes) = self.revised(stored, body)?;
+        let integration = self.connector_setup.integrations.put(integration, changes).await?;
+        self.show(caller, &integration).await
+    }
+
+    /// Deletes an integration unless connections use it: without it, they could not be refreshed.
+    ///
+    /// # Errors
+    /// 409 if connections use it.
+    pub async fn delete_integration(&self, caller: &Caller, key: &str) -> Result<(), Error> {
+        let counts = self.connections.count(&caller.workspace, "integration_key").await?;
+        if let Some(count) = counts.get(key) {
+            let message = format!("{count} connections use the integration `{key}`; delete them first");
+            return Err(Error::conflict(message).with_data(json!({ "connections": count })));
+        }
+        self.connector_setup.integrations.remove(&caller.workspace, key).await
+    }
+
+    /// Returns an integration with the changes of a body, and the changes of its parameters.
+    fn revised(&self, stored: Integration, body: IntegrationBody) -> Result<(Integration, ParameterChanges), Error> {
+        if body.key.as_ref().is_some_and(|key| *key != stored.key) {
+            return Err(Error::bad_request("`key` must be the key in the path; an integration's key cannot change"));
+        }
+        let connector_key = body.connector()?.cloned().unwrap_or(stored.connector_key);
+        if connector_key.is_empty() {
+            return Err(Error::bad_request("`connectorKey` is missing; GET /connectors lists the available ones"));
+        }
+        let connector = self.connector_setup.connector(&connector_key)?;
+        let changes = ParameterChanges { parameters: body.parameters.map(trimmed), options: body.options_config };
+        check_changes(&connector, &changes)?;
+        let text =
+            |value: Option<Option<String>>, before| value.map_or(before, |text| text.filter(|text| !text.is_empty()));
+        let integration = Integration {
+            connector_key,
+            name: text(body.name, stored.name),
+            oauth_callback_uri: text(body.oauth_callback_uri, stored.oauth_callback_uri),
+            redirect_uris: body.redirect_uris.map_or(stored.redirect_uris, Option::unwrap_or_default),
+            logo_uri: text(body.logo_uri, stored.logo_uri),
+            description: text(body.description, stored.description),
+            meta: body.meta.unwrap_or(stored.meta),
+            updated_at: self.clock.now(),
+            ..stored
+        };
+        check_details(&integration)?;
+        Ok((integration, changes))
+    }
+
+    async fn show(&self, caller: &Caller, integration: &Integration) -> Result<Value, Error> {
+        let connections = self.own_connections(caller, Some(&integration.key)).await?;
+        self.view_integration(caller, integration, connections.get(&integration.key)).await
+    }
+
+    /// Returns a tenant's first connection of each integration, or of one.
+    async fn own_connections(
+        &self,
+        caller: &Caller,
+        integration: Option<&str>,
+    ) -> Result<HashMap<String, Connection>, Error> {
+        let Some(tenant) = &caller.tenant else { return Ok(HashMap::new()) };
+        let selection = Selection { tenant: Some(tenant), integration, ..Selection::default() };
+        let limit = if integration.is_some() { 1 } else { Connections::MAX_PAGE };
+        let page = self.connections.list(&caller.workspace, selection, limit, None).await?;
+        let mut first = HashMap::new();
+        for connection in page.items {
+            if let Some(reference) = &connection.integration {
+                first.entry(reference.key.clone()).or_insert(connection);
+            }
+        }
+        Ok(first)
+    }
+
+    /// Returns an integration as a caller sees it. Parameters are write-only: they are read only to find the open options.
+    async fn view_integration(
+        &self,
+        caller: &Caller,
+        integration: &Integration,
+        connection: Option<&Connection>,
+    ) -> Result<Value, Error> {
+        let setup = &self.connector_setup;
+        let connector = setup.catalog.get(&integration.connector_key);
+        let options = match connector {
+            Some(connector) => open_options(connector, &setup.integrations.parameters(integration).await?),
+            None => Vec::new(),
+        };
+        let first = options.first().or_else(|| connector.and_then(|connector| connector.options.first()));
+        let mut view = json!({
+            "id": integration.key,
+            "key": integration.key,
+            // The SDKs require a name and a logo.
+            "name": integration.name.as_ref().unwrap_or(&integration.key),
+            "logoUri": logo(integration, connector.map(|it| &**it)).unwrap_or_default(),
+            "connectorId": integration.connector_key,
+            "connectorKey": integration.connector_key,
+            "authType": first.map(|option| option.kind.spec_name()),
+            "authOptions": options.iter().map(|option| view_option(option)).collect::<Vec<_>>(),
+            // The only fault that can be seen without connecting.
+            "state": if connector.is_some() { "READY" } else { "CONFIGURATION_ERROR" },
+            "connection": connection.map(Connection::view),
+            "createdAt": rfc3339(integration.created_at),
+            "updatedAt": rfc3339(integration.updated_at),
+        });
+        if caller.admin {
+            let own = integration.oauth_callback_uri.as_deref();
+            view["description"] = json!(integration.description);
+            view["meta"] = json!(integration.meta);
+            view["oAuthCallbackUri"] = json!(own);
+            view["effectiveOAuthCallbackUri"] = callback_uri(&setup.base_uri, own).into();
+            view["redirectUris"] = json!(integration.redirect_uris);
+            view["hasParameters"] = (!integration.parameters_version.is_empty()).into();
+        }
+        Ok(without_nulls(view))
+    }
+}
+
+fn checked_key(key: &str) -> Result<&str, Error> {
+    let wrong = || Error::bad_request("an integration's key must be 1 to 100 characters of [A-Za-z0-9_.-]");
+    Some(key).filter(|key| is_key(key)).ok_or_else(wrong)
+}
+
+fn check_changes(connector: &Connector, changes: &ParameterChanges) -> Result<(), Error> {
+    if let Some(parameters) = &changes.parameters {
+        check_fields(connector.parameters_schema.as_ref(), parameters, |errors| {
+            Error::bad_request(format!("`parameters` is invalid: {}", schema::summary(errors)))
+        })?;
+    }
+    let keys = changes.options.iter().flat_map(BTreeMap::keys);
+    if let Some(unknown) = keys.into_iter().find(|key| connector.option(key).is_none()) {
+        let keys: Vec<&str> = connector.options.iter().map(|option| option.key.as_str()).collect();
+        let message = format!("unknown option `{unknown}` in `optionsConfig`; the connector has {}", keys.join(", "));
+        return Err(Error::bad_request(message));
+    }
+    Ok(())
+}
+
+fn check_details(integration: &Integration) -> Result<(), Error> {
+    for uri in &integration.redirect_uris {
+        check_uri("redirectUris", uri)?;
+    }
+    for (name, uri) in [("oAuthCallbackUri", &integration.oauth_callback_uri), ("logoUri", &integration.logo_uri)] {
+        if let Some(uri) = uri {
+            check_uri(name, uri)?;
+        }
+    }
+    let size = integration.meta.as_ref().map_or(0, |meta| json!(meta).to_string().len());
+    if size > Details::MAX_META_BYTES {
+        let most = Details::MAX_META_BYTES / 1024;
+        return Err(Error::bad_request(format!("`meta` is {size} bytes of JSON; the limit is {most} KiB")));
+    }
+    Ok(())
+}
+
+fn check_uri(name: &str, uri: &str) -> Result<(), Error> {
+    let checked = Origin::of_redirect_uri(uri).map(drop);
+    checked.map_err(|error| Error::bad_request(format!("`{name}`: {uri:?} {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_uris_must_be_plain_absolute_urls() {
+        assert!(check_uri("redirectUris", "https://app.example/done?from=larder").is_ok());
+        for uri in [
+            "//evil.example",
+            "/done",
+            "https://good@evil.example/",
+            "https://app.example\\@evil.example",
+            "https://app.example/\r\nSet-Cookie:a",
+            "javascript:alert(1)",
+            "https://app.example/#done",
+            "",
+        ] {
+            assert!(check_uri("redirectUris", uri).is_err(), "{uri}");
+        }
+        let error = check_uri("redirectUris", "https://*.example/").expect_err("a wildcard");
+        assert!(error.message.contains("`redirectUris`") && error.message.contains("no wildcards"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_key_is_made_from_the_name() {
+        let key = |body: Value| serde_json::from_value::<IntegrationBody>(body).expect("is valid").new_key();
+        for (body, expected) in [
+            (json!({"key": "crm", "name": "Our CRM"}), "crm"),
+            (json!({"name": "Our CRM (2)"}), "our-crm-2"),
+            (json!({"connectorKey": "hubspot"}), "hubspot"),
+            (json!({"connectorId": "google-drive", "name": null}), "google-drive"),
+            (json!({"name": "x".repeat(200)}), &"x".repeat(100)),
+        ] {
+            assert_eq!(key(body).expect("a key"), expected);
+        }
+        for body in [json!({"name": "客户"}), json!({})] {
+            assert!(key(body).expect_err("none").message.contains("`key` is missing"));
+        }
+    }
+
+    #[test]
+    fn a_cursor_leads_behind_an_integration() {
+        let read = |query: String| IntegrationFilters::read(&Parameters::parse(query.as_bytes()));
+        let cursor = IntegrationFilters::cursor("crm");
+        assert_eq!(read(format!("cursor={cursor}")).expect("is valid").after.as_deref(), Some("crm"));
+        for first in ["", "cursor=", "cursor=0", "limit=1000&includeArchived=true"] {
+            assert_eq!(read(first.to_owned()).expect("is valid").after, None, "{first}");
+        }
+        for wrong in ["cursor=zzz", "cursor=I2Nybg", "limit=0", "limit=1001", "limit=x", "search=a&search=b"] {
+            assert!(read(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Connectors and their options, as callers see them: the ways to connect, and the values that each of them needs.
+
+use larder::caller::Caller;
+use larder::dynamodb::{Integration, IntegrationParameters};
+use larder::error::Error;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Management, without_nulls};
+use crate::connector::{AuthOption, AuthType, Connector};
+use crate::connector_setup::open_options;
+use crate::provider::callback_uri;
+
+/// The body of `POST /connection-options` and `POST /connectors/{key}/generate-options`. Unknown members are ignored.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OptionsBody {
+    integration_key: Option<String>,
+    integration_id: Option<String>,
+    connection_id: Option<String>,
+    connector_key: Option<String>,
+    connector_id: Option<String>,
+    connector_parameters: Option<Map<String, Value>>,
+}
+
+impl Management {
+    /// Lists the ways to connect through an integration, or through that of a connection, or with a connector.
+    ///
+    /// # Errors
+    /// 400 if the body names none; 404 if it does not exist, or the connection belongs to another tenant.
+    pub async fn connection_options(&self, caller: &Caller, body: OptionsBody) -> Result<Value, Error> {
+        let named = [body.integration_key, body.integration_id].into_iter().flatten().find(|key| !key.is_empty());
+        let integration_key = match (named, body.connection_id) {
+            (Some(key), _) => key,
+            (None, Some(id)) => {
+                let connection = self.find(caller, &id, None).await?;
+                let none = || Error::bad_request(format!("the connection `{id}` has no integration"));
+                connection.integration.ok_or_else(none)?.key
+            }
+            (None, None) => {
+                let connector = body.connector_key.or(body.connector_id).filter(|key| !key.is_empty());
+                let missing = || {
+                    Error::bad_request("`integrationKey` is missing; send it, or a `connectionId` or `connectorKey`")
+                };
+                let parameters = body.connector_parameters.unwrap_or_default();
+                return self.options_of_connector(caller, &connector.ok_or_else(missing)?, parameters);
+            }
+        };
+        let integration = self.connector_setup.integration(&caller.workspace, &integration_key).await?;
+        let connector = self.connector_setup.connector(&integration.connector_key)?;
+        let mut parameters = self.connector_setup.integrations.parameters(&integration).await?;
+        // As when connecting, only admins can override parameters.
+        if caller.admin {
+            parameters.parameters.extend(body.connector_parameters.unwrap_or_default());
+        }
+        let callback_uri = callback_uri(&self.connector_setup.base_uri, integration.oauth_callback_uri.as_deref());
+        Ok(view_ways(caller, &connector, &parameters, &callback_uri))
+    }
+
+    /// Lists the ways to connect with a connector, with these parameters.
+    ///
+    /// # Errors
+    /// 404 if there is no such connector.
+    pub fn generate_options(&self, caller: &Caller, key: &str, body: OptionsBody) -> Result<Value, Error> {
+        self.options_of_connector(caller, key, body.connector_parameters.unwrap_or_default())
+    }
+
+    fn options_of_connector(&self, caller: &Caller, key: &str, parameters: Map<String, Value>) -> Result<Value, Error> {
+        let connector = self.known_connector(key)?;
+        let parameters = IntegrationParameters { parameters, ..IntegrationParameters::default() };
+        Ok(view_ways(caller, connector, &parameters, &callback_uri(&self.connector_setup.base_uri, None)))
+    }
+
+    /// Returns the part of a connector that connecting needs, in the format of its `spec.yml`, with the open options of an
+    /// integration.
+    ///
+    /// # Errors
+    /// 404 if there is no such integration.
+    pub async fn connector_spec(&self, caller: &Caller, integration_key: &str) -> Result<Value, Error> {
+        let integration = self.connector_setup.integration(&caller.workspace, integration_key).await?;
+        let connector = self.connector_setup.connector(&integration.connector_key)?;
+        let parameters = self.connector_setup.integrations.parameters(&integration).await?;
+        let options = open_options(&connector, &parameters);
+        let mut auth = options.first().map(|option| view_option(option)).unwrap_or_else(|| json!({}));
+        let named = options.iter().filter(|option| !option.key.is_empty());
+        let named: Map<_, _> = named.map(|option| (option.key.clone(), view_option(option))).collect();
+        if !named.is_empty() {
+            auth["options"] = named.into();
+        }
+        Ok(without_nulls(json!({
+            "key": connector.key,
+            "name": connector.name,
+            "logoUri": logo(&integration, Some(&connector)),
+            "parametersSchema": connector.parameters_schema.as_ref().filter(|_| caller.admin),
+            "auth": auth,
+        })))
+    }
+
+    /// Lists all connectors, with the number of their connections, and the folders that don't load.
+    ///
+    /// # Errors
+    /// 503 when the table fails.
+    pub async fn list_connectors(&self, caller: &Caller) -> Result<Value, Error> {
+        let counts = self.connections.count(&caller.workspace, "connector_key").await?;
+        let item = |connector: &Connector| {
+            let mut view = view_connector(connector);
+            view["connectionCount"] = counts.get(&connector.key).copied().unwrap_or_default().into();
+            view
+        };
+        let catalog = &self.connector_setup.catalog;
+        let items: Vec<_> = catalog.iter().map(|connector| item(connector)).collect();
+        let broken: Vec<_> = catalog
+            .broken()
+            .map(|broken| {
+                let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
+                json!({ "folder": broken.folder, "problems": problems })
+            })
+            .collect();
+        Ok(json!({ "items": items, "broken": broken }))
+    }
+
+    /// Shows a connector.
+    ///
+    /// # Errors
+    /// 404 if there is none; 400 (configuration) if it does not load.
+    pub fn get_connector(&self, key: &str) -> Result<Value, Error> {
+        self.known_connector(key).map(view_connector)
+    }
+
+    fn known_connector(&self, key: &str) -> Result<&Connector, Error> {
+        let catalog = &self.connector_setup.catalog;
+        if let Some(connector) = catalog.get(key) {
+            return Ok(connector);
+        }
+        Err(match catalog.broken_folder(key) {
+            Some(_) => self.connector_setup.connector(key).err().unwrap_or_else(|| unknown_connector(key)),
+            None => unknown_connector(key),
+        })
+    }
+}
+
+fn unknown_connector(key: &str) -> Error {
+    Error::not_found(format!("there is no connector `{key}`"))
+}
+
+/// Returns the logo of an integration: its own, or else its connector's.
+pub(super) fn logo<'a>(integration: &'a Integration, connector: Option<&'a Connector>) -> Option<&'a str> {
+    let own = integration.logo_uri.as_ref();
+    own.or_else(|| connector.and_then(|connector| connector.logo_uri.as_ref())).map(String::as_str)
+}
+
+fn view_connector(connector: &Connector) -> Value {
+    // The first option is shown as the connector's own, for clients that know only one.
+    let first = connector.options.first();
+    let option = |option: &AuthOption| {
+        let mut view = view_option(option);
+        view["connectorParametersSchema"] = json!(option.parameters_schema);
+        without_nulls(view)
+    };
+    without_nulls(json!({
+        "id": connector.key,
+        "key": connector.key,
+        "name": connector.name,
+        "logoUri": connector.logo_uri,
+        "authType": first.map(|option| option.kind.spec_name()),
+        "parametersSchema": connector.parameters_schema,
+        "inputSchema": first.and_then(|option| option.input_schema.as_ref()),
+        "authOptions": connector.options.iter().map(|it| option(it)).collect::<Vec<_>>(),
+    }))
+}
+
+/// Returns an option with the names of the connector format. The connector itself has no key.
+pub(super) fn view_option(option: &AuthOption) -> Value {
+    let ui = without_nulls(json!({ "schema": option.input_schema, "helpUri": option.help_uri }));
+    without_nulls(json!({
+        "key": Some(&option.key).filter(|key| !key.is_empty()),
+        "type": option.kind.spec_name(),
+        "title": option.title,
+        "description": option.description,
+        "inputSchema": option.input_schema,
+        "ui": Some(ui).filter(|ui| *ui != json!({})),
+    }))
+}
+
+/// Returns the open options as an array, each with the values that it needs.
+fn view_ways(caller: &Caller, connector: &Connector, parameters: &IntegrationParameters, callback_uri: &str) -> Value {
+    let view = |option: &AuthOption| {
+        let mut view = view_option(option);
+        let has_callback = matches!(option.kind, AuthType::OAuth2 | AuthType::OAuth1 | AuthType::Proxy(_));
+        view["oAuthCallbackUri"] = json!(Some(callback_uri).filter(|_| has_callback));
+        view["connectorParametersSchema"] = json!(option.parameters_schema.as_ref().filter(|_| caller.admin));
+        without_nulls(view)
+    };
+    open_options(connector, parameters).iter().map(|option| view(option)).collect()
+}
