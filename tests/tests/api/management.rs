@@ -309,7 +309,7 @@ async fn unknown_paths_get_404_and_wrong_methods_405() {
         world.get(path).await.expect(StatusCode::NOT_FOUND);
     }
     for (method, path) in [
-        (Method::POST, "/connections"),
+        (Method::DELETE, "/connections"),
         (Method::PUT, "/connections/a/test"),
         (Method::GET, "/connections/a/test"),
         (Method::GET, "/connections/a/refresh-credentials"),
