@@ -180,8 +180,8 @@ impl Management {
         let settled = self.connections.settled(key, version, &*self.clock).await?;
         let Some(seen) = settled.filter(|settled| settled.version == version) else { return Ok(None) };
         if seen.lease.is_some() {
-            let message = "a refresh is in progress; try again";
-            return Err(Error::connection_unavailable(message, Duration::from_secs(5)));
+            let retry_after = Some(Duration::from_secs(5));
+            return Err(Error { retry_after, ..Error::unready("a refresh is in progress; try again") });
         }
         let contents = self.vault.open(&seen).await?;
         let Some(credentials) = &contents.credentials else {
