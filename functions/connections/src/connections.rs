@@ -9,7 +9,7 @@ use larder::credentials::Credentials;
 use larder::dynamodb::Attempt;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json, read_json};
-use larder_engine::manage::{Creation, Deletion, Filters, Secrets, flag};
+use larder_engine::manage::{Creation, Deletion, Filters, NewSecrets, flag};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
@@ -103,7 +103,7 @@ impl Connections {
                 meta: body.meta.map(Some),
                 is_deactivated: None,
             },
-            secrets: Secrets {
+            secrets: NewSecrets {
                 option_key: body.auth_option_key,
                 input: body.input,
                 connector_parameters: body.connector_parameters,
@@ -143,7 +143,7 @@ impl Connections {
             meta: body.meta,
             is_deactivated: body.is_deactivated.map(Option::unwrap_or_default),
         };
-        let secrets = Secrets {
+        let secrets = NewSecrets {
             option_key: body.auth_option_key,
             input: body.input,
             connector_parameters: body.connector_parameters,

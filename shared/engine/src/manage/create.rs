@@ -18,7 +18,7 @@ use larder::{random, record};
 
 use super::Management;
 use super::delete::changed_by_others;
-use super::secrets::{Origin, Secrets};
+use super::secrets::{CredentialsPlan, NewSecrets};
 use crate::connect::Candidate;
 
 /// A connection to create.
@@ -30,7 +30,7 @@ pub struct Creation {
     /// The attributes that people own.
     pub details: DetailsPatch,
     /// The values to make credentials of, or the credentials.
-    pub secrets: Secrets,
+    pub secrets: NewSecrets,
     /// Whether the credentials are tested first.
     pub is_tested: bool,
 }
@@ -61,7 +61,7 @@ impl Management {
             let planned = Connection { tenant: tenant.clone(), ..Connection::new(key.clone(), now) };
             self.require_free_key(&planned, own_key).await?;
         }
-        let origin = Origin {
+        let plan = CredentialsPlan {
             integration: &integration,
             option_key: secrets.option_key.as_deref().unwrap_or_default(),
             tenant: tenant.as_deref(),
@@ -70,14 +70,14 @@ impl Management {
             given: (secrets.credentials.is_some() && !caller.admin).then(Given::default),
         };
         let begun = Begun::now(AttemptKind::Connect);
-        let (auth, obtained) = self.obtain(&origin, secrets).await?;
+        let (auth, obtained) = self.obtain(&plan, secrets).await?;
         let Some(obtained) = obtained else {
             let message = "this connector needs its user's approval: open /connect in the user's browser, or import \
                            existing tokens as `credentials`";
             return Err(Error::bad_request(message));
         };
-        let candidate = Candidate::new(obtained, auth.connection_parameters.clone(), origin.connector_parameters);
-        let mut candidate = candidate.with_given(origin.given);
+        let candidate = Candidate::new(obtained, auth.connection_parameters.clone(), plan.connector_parameters);
+        let mut candidate = candidate.with_given(plan.given);
         if *is_tested {
             candidate = self.writer.tested(&auth, candidate).await?;
         }

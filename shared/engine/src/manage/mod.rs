@@ -22,7 +22,7 @@ use larder::dynamodb::{Attempt, Attempts, Connections, Selection};
 use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::vault::Vault;
-pub use secrets::Secrets;
+pub use secrets::NewSecrets;
 
 use crate::connect::ConnectionWriter;
 use crate::connector_setup::ConnectorSetup;

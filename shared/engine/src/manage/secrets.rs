@@ -27,7 +27,7 @@ use crate::provider::{ConnectorContext, ObtainedCredentials};
 
 /// The values from which credentials are made, or the credentials themselves. Members that are `None` stay as they are.
 #[derive(Default)]
-pub struct Secrets {
+pub struct NewSecrets {
     /// The auth option.
     pub option_key: Option<String>,
     /// The values that the end user entered.
@@ -39,7 +39,7 @@ pub struct Secrets {
 }
 
 /// Everything about a connection that decides how its credentials are made.
-pub(super) struct Origin<'a> {
+pub(super) struct CredentialsPlan<'a> {
     pub(super) integration: &'a Integration,
     pub(super) option_key: &'a str,
     pub(super) tenant: Option<&'a str>,
@@ -49,7 +49,7 @@ pub(super) struct Origin<'a> {
     pub(super) given: Option<Given>,
 }
 
-impl Secrets {
+impl NewSecrets {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         let Self { option_key, input, connector_parameters, credentials } = self;
@@ -98,7 +98,7 @@ impl Management {
         selector: &str,
         tenant: Option<&str>,
         patch: &DetailsPatch,
-        secrets: &Secrets,
+        secrets: &NewSecrets,
     ) -> Result<Connection, Error> {
         // A test takes up to ten seconds, and the gateway waits for thirty.
         const ATTEMPTS: usize = 2;
@@ -136,7 +136,7 @@ impl Management {
         &self,
         seen: Connection,
         patch: &DetailsPatch,
-        secrets: &Secrets,
+        secrets: &NewSecrets,
     ) -> Result<Option<Connection>, Error> {
         let Some(reference) = seen.integration.clone() else {
             let message = "these credentials don't belong to an integration; replace them with PUT /credentials";
@@ -149,7 +149,7 @@ impl Management {
             None => self.vault.open_entered(&seen).await?.unwrap_or_default(),
         };
         let tenant = seen.tenant.clone();
-        let origin = Origin {
+        let plan = CredentialsPlan {
             integration: &integration,
             option_key: secrets.option_key.as_deref().unwrap_or(&reference.option_key),
             tenant: tenant.as_deref(),
@@ -157,13 +157,13 @@ impl Management {
             connector_parameters: secrets.connector_parameters.clone().unwrap_or(stored.connector_parameters),
             given: stored.given.filter(|_| secrets.credentials.is_some()),
         };
-        let (auth, obtained) = self.obtain(&origin, secrets).await?;
+        let (auth, obtained) = self.obtain(&plan, secrets).await?;
         let reference = IntegrationRef::new(&integration, &auth.option.key);
         let Some(obtained) = obtained else {
-            return self.keep_tokens(seen, &origin, reference, patch).await;
+            return self.keep_tokens(seen, &plan, reference, patch).await;
         };
-        let candidate = Candidate::new(obtained, auth.connection_parameters.clone(), origin.connector_parameters);
-        let candidate = self.writer.tested(&auth, candidate.with_given(origin.given)).await?;
+        let candidate = Candidate::new(obtained, auth.connection_parameters.clone(), plan.connector_parameters);
+        let candidate = self.writer.tested(&auth, candidate.with_given(plan.given)).await?;
         let expect = Expect::Version(seen.version);
         self.writer.renew(seen, &reference, &candidate, patch, expect).await
     }
@@ -172,7 +172,7 @@ impl Management {
     async fn keep_tokens(
         &self,
         seen: Connection,
-        origin: &Origin<'_>,
+        plan: &CredentialsPlan<'_>,
         reference: IntegrationRef,
         patch: &DetailsPatch,
     ) -> Result<Option<Connection>, Error> {
@@ -190,11 +190,11 @@ impl Management {
         let Value::Object(members) = credentials.to_value() else {
             return Err(Error::bad_request("the stored credentials are not an object; reconnect instead"));
         };
-        let inputs = ConnectInputs { given: contents.given.as_ref(), ..origin.inputs() };
-        let auth = self.connector_setup.auth_for(origin.integration, &inputs).await?;
+        let inputs = ConnectInputs { given: contents.given.as_ref(), ..plan.inputs() };
+        let auth = self.connector_setup.auth_for(plan.integration, &inputs).await?;
         let obtained = self.provider.adopt(&auth, members).await?;
         let input = auth.connection_parameters.clone();
-        let candidate = Candidate::new(obtained, input, origin.connector_parameters.clone());
+        let candidate = Candidate::new(obtained, input, plan.connector_parameters.clone());
         let candidate = candidate.with_given(contents.given.clone()).of_same_tokens(&seen);
         let candidate = self.writer.tested(&auth, candidate).await?;
         let expect = Expect::Unleased(seen.version, self.clock.now());
@@ -205,10 +205,10 @@ impl Management {
     /// approval at the provider.
     pub(super) async fn obtain(
         &self,
-        origin: &Origin<'_>,
-        secrets: &Secrets,
+        plan: &CredentialsPlan<'_>,
+        secrets: &NewSecrets,
     ) -> Result<(Arc<ConnectorContext>, Option<ObtainedCredentials>), Error> {
-        let auth = self.connector_setup.auth_for(origin.integration, &origin.inputs()).await?;
+        let auth = self.connector_setup.auth_for(plan.integration, &plan.inputs()).await?;
         let obtained = match secrets.members() {
             Some(credentials) => Some(self.provider.adopt(&auth, credentials).await?),
             None if auth.kind().is_immediate() => Some(self.provider.enter(&auth).await?),
@@ -228,7 +228,7 @@ impl Management {
     }
 }
 
-impl Origin<'_> {
+impl CredentialsPlan<'_> {
     fn inputs(&self) -> ConnectInputs<'_> {
         ConnectInputs {
             option_key: self.option_key,
