@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::cors::AllowedOrigins;
 use crate::credential_store::CredentialStore;
 use crate::dynamodb::schema::Tables;
-use crate::dynamodb::{Connections, DataKeyRing, Integrations, Sessions};
+use crate::dynamodb::{Attempts, Connections, DataKeyRing, Integrations, Sessions};
 use crate::events::{Events, NoEvents};
 use crate::follow_up::FollowUp;
 use crate::metrics::Metrics;
@@ -36,7 +36,7 @@ use crate::vault::{Outside, Vault};
 pub struct Settings {
     /// The URI that it answers at, without a trailing slash (`BASE_URI`).
     pub base_uri: String,
-    /// The tables (`CONNECTIONS_TABLE`, `SESSIONS_TABLE`, `WORKSPACES_TABLE`).
+    /// The tables (`CONNECTIONS_TABLE`, `SESSIONS_TABLE`, `ATTEMPTS_TABLE`, `WORKSPACES_TABLE`).
     pub tables: Tables,
     /// The origins whose scripts may call the JSON routes (`CORS_ORIGINS`).
     pub cors_origins: AllowedOrigins,
@@ -208,6 +208,12 @@ impl Environment {
     /// Returns the pending connect flows.
     pub fn sessions(&self) -> Sessions {
         Sessions::new(self.dynamodb.clone(), &self.settings.tables.sessions)
+    }
+
+    /// Returns the history of connections.
+    pub fn attempts(&self) -> Attempts {
+        let (clock, rng) = (Arc::clone(&self.clock), Arc::clone(&self.rng));
+        Attempts::new(self.dynamodb.clone(), &self.settings.tables.attempts, clock, rng)
     }
 
     /// Returns the sealer. All callers get the same one, so that they share its data keys in memory.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorSummary};
 use crate::http::Response;
 use crate::isolation::caught;
-use crate::record::{Record, recorded};
+use crate::record::{Record, note, recorded};
 
 /// One invocation of a function.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Invocation {
     /// Handles an HTTP request and logs it.
     pub async fn answer(self, work: impl Future<Output = Response>) -> Response {
         let started = Instant::now();
-        let (response, record) = recorded(caught(work)).await;
+        let (response, record) = recorded(self.identified(caught(work))).await;
         let response = response.unwrap_or_else(|panicked| Error::internal(panicked).into());
         let error = response.extensions().get::<ErrorSummary>();
         self.log(&record, Some(response.status().as_u16()), error, started.elapsed());
@@ -53,11 +53,16 @@ impl Invocation {
     /// The error of `work`.
     pub async fn handle<T>(self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let started = Instant::now();
-        let (result, record) = recorded(caught(work)).await;
+        let (result, record) = recorded(self.identified(caught(work))).await;
         let result = result.unwrap_or_else(|panicked| Err(Error::internal(panicked)));
         let error = result.as_ref().err().map(Error::summary);
         self.log(&record, None, error.as_ref(), started.elapsed());
         result
+    }
+
+    async fn identified<T>(&self, work: impl Future<Output = T>) -> T {
+        note(|record| record.request_id.clone_from(&self.request_id));
+        work.await
     }
 
     fn log(&self, record: &Record, status: Option<u16>, error: Option<&ErrorSummary>, duration: Duration) {
@@ -121,7 +126,7 @@ mod tests {
     use super::*;
     use crate::connection::ConnectionKey;
     use crate::connection::RefreshOutcome;
-    use crate::record::{note, waiting_for_provider};
+    use crate::record::waiting_for_provider;
     use crate::testing::Lines;
 
     fn invocation() -> Invocation {

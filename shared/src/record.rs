@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
-use crate::connection::{ConnectionKey, RefreshOutcome};
+use crate::connection::{ConnectionKey, Problem, RefreshOutcome};
 
 tokio::task_local! {
     static CURRENT: Arc<RecordScope>;
@@ -25,6 +25,8 @@ tokio::task_local! {
 /// Facts about an invocation, or a part of it. None of them may be secret.
 #[derive(Debug, Default)]
 pub struct Record {
+    /// Lambda's id of the invocation.
+    pub request_id: Option<String>,
     /// The workspace, once the caller is known to belong to it.
     pub workspace: Option<String>,
     /// The connection's id.
@@ -35,6 +37,10 @@ pub struct Record {
     pub expires_at: Option<OffsetDateTime>,
     /// The outcome of a refresh.
     pub outcome: Option<RefreshOutcome>,
+    /// Why the refresh before it had failed.
+    pub problem_before: Option<Problem>,
+    /// Why it failed.
+    pub problem: Option<Problem>,
     /// The result of a sweep.
     pub sweep: Option<SweepReport>,
     /// The result of a batch of queue messages.
@@ -106,6 +112,19 @@ pub async fn recorded<T>(work: impl Future<Output = T>) -> (T, Record) {
 pub fn note(add: impl FnOnce(&mut Record)) {
     // There is no record outside of an invocation.
     let _ = CURRENT.try_with(|scope| add(&mut scope.record.lock().expect("the lock is not poisoned")));
+}
+
+/// Returns the id of the current invocation, if there is one.
+pub fn request_id() -> Option<String> {
+    let scope = CURRENT.try_with(Arc::clone).ok();
+    let mut next = scope.as_ref();
+    while let Some(scope) = next {
+        if let Some(id) = &scope.record.lock().expect("the lock is not poisoned").request_id {
+            return Some(id.clone());
+        }
+        next = scope.around.as_ref();
+    }
+    None
 }
 
 /// Waits for a provider and records the time, even if the wait is canceled.

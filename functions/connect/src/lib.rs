@@ -162,8 +162,11 @@ impl Connect {
         };
         if auth.kind().is_immediate() {
             // There is no approval to wait for. The credentials are tested before they replace working ones.
-            let obtained = self.writer.provider.enter(&auth).await?;
-            let connection = self.writer.create_or_renew(&connection, integration, &auth, obtained).await?;
+            let connecting = async {
+                let obtained = self.writer.provider.enter(&auth).await?;
+                self.writer.create_or_renew(&connection, integration, &auth, obtained).await
+            };
+            let connection = self.writer.recorded(&connection, connecting).await?;
             return Ok(delivery.success(&connection));
         }
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use larder::caller::Caller;
 use larder::connection::{DetailsPatch, Flow};
+use larder::credentials::Credentials;
+use larder::dynamodb::Attempt;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json, read_json};
-use larder_engine::manage::{Deletion, Filters, flag};
+use larder_engine::manage::{Creation, Deletion, Filters, NewSecrets, flag};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
@@ -27,6 +29,31 @@ struct PatchBody {
     meta: Option<Option<Map<String, Value>>>,
     #[serde(default, deserialize_with = "present")]
     is_deactivated: Option<Option<bool>>,
+    auth_option_key: Option<String>,
+    input: Option<Map<String, Value>>,
+    connector_parameters: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "present")]
+    credentials: Option<Credentials>,
+}
+
+/// The body of `POST /connections`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreateBody {
+    integration_key: Option<String>,
+    integration_id: Option<String>,
+    tenant_key: Option<String>,
+    key: Option<String>,
+    name: Option<String>,
+    tags: Option<BTreeMap<String, String>>,
+    meta: Option<Map<String, Value>>,
+    auth_option_key: Option<String>,
+    input: Option<Map<String, Value>>,
+    connector_parameters: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "present")]
+    credentials: Option<Credentials>,
+    #[serde(default = "yes")]
+    test: bool,
 }
 
 /// Reads `null` as a value, unlike serde's own `Option`.
@@ -54,6 +81,39 @@ impl Connections {
         Ok(json(StatusCode::OK, &self.management.list(caller, &filters).await?))
     }
 
+    pub(crate) async fn create_connection(&self, caller: &Caller, request: &Request) -> Result<Response, Error> {
+        let body: CreateBody = read_json(request)?;
+        let integration_key = match (body.integration_key, body.integration_id) {
+            (Some(key), Some(id)) if key != id => {
+                let message = "`integrationKey` and `integrationId` must be the same; give only one";
+                return Err(Error::bad_request(message));
+            }
+            (key, id) => key
+                .or(id)
+                .filter(|key| !key.is_empty())
+                .ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?,
+        };
+        let creation = Creation {
+            integration_key,
+            tenant: body.tenant_key,
+            details: DetailsPatch {
+                name: body.name.map(Some),
+                key: body.key.map(Some),
+                tags: body.tags,
+                meta: body.meta.map(Some),
+                is_deactivated: None,
+            },
+            secrets: NewSecrets {
+                option_key: body.auth_option_key,
+                input: body.input,
+                connector_parameters: body.connector_parameters,
+                credentials: body.credentials,
+            },
+            is_tested: body.test,
+        };
+        Ok(json(StatusCode::OK, &self.management.create(caller, &creation).await?.view()))
+    }
+
     pub(crate) async fn get_connection(
         &self,
         caller: &Caller,
@@ -75,16 +135,23 @@ impl Connections {
         selector: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let PatchBody { name, key, tags, meta, is_deactivated } = read_json(request)?;
+        let body: PatchBody = read_json(request)?;
         let patch = DetailsPatch {
-            name,
-            key,
-            tags: tags.map(Option::unwrap_or_default),
-            meta,
-            is_deactivated: is_deactivated.map(Option::unwrap_or_default),
+            name: body.name,
+            key: body.key,
+            tags: body.tags.map(Option::unwrap_or_default),
+            meta: body.meta,
+            is_deactivated: body.is_deactivated.map(Option::unwrap_or_default),
+        };
+        let secrets = NewSecrets {
+            option_key: body.auth_option_key,
+            input: body.input,
+            connector_parameters: body.connector_parameters,
+            credentials: body.credentials,
         };
         let parameters = Parameters::of_query(request);
-        let connection = self.management.patch(caller, selector, parameters.optional("tenantId")?, &patch).await?;
+        let tenant = parameters.optional("tenantId")?;
+        let connection = self.management.patch_with_secrets(caller, selector, tenant, &patch, &secrets).await?;
         Ok(json(StatusCode::OK, &connection.view()))
     }
 
@@ -105,6 +172,29 @@ impl Connections {
 
     pub(crate) async fn restore_connection(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         Ok(json(StatusCode::OK, &self.management.restore(caller, id).await?.view()))
+    }
+
+    pub(crate) async fn disconnect_connection(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        request: &Request,
+    ) -> Result<Response, Error> {
+        let parameters = Parameters::of_query(request);
+        self.management.disconnect(caller, selector, parameters.optional("tenantId")?).await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    pub(crate) async fn list_attempts(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        request: &Request,
+    ) -> Result<Response, Error> {
+        let parameters = Parameters::of_query(request);
+        let attempts = self.management.attempts(caller, selector, parameters.optional("tenantId")?).await?;
+        let items: Vec<_> = attempts.iter().map(Attempt::view).collect();
+        Ok(json(StatusCode::OK, &json!({ "items": items })))
     }
 
     pub(crate) async fn list_dependencies(

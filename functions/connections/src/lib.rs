@@ -50,10 +50,13 @@ impl Connections {
         let (id, flow) = (&found.id, &found.flow);
         match (found.route.method.as_str(), found.route.path) {
             ("GET", "/connections") => self.list_connections(&caller, request).await,
+            ("POST", "/connections") => self.create_connection(&caller, request).await,
             ("GET", "/connections/{id}") => self.get_connection(&caller, id, request).await,
             ("PATCH" | "PUT", "/connections/{id}") => self.patch_connection(&caller, id, request).await,
             ("DELETE", "/connections/{id}") => self.delete_connection(&caller, id, request).await,
             ("POST", "/connections/{id}/restore") => self.restore_connection(&caller, id).await,
+            ("POST", "/connections/{id}/disconnect") => self.disconnect_connection(&caller, id, request).await,
+            ("GET", "/connections/{id}/attempts") => self.list_attempts(&caller, id, request).await,
             ("POST", "/connections/{id}/test") => self.test_connection(&caller, id, request).await,
             ("POST", "/connections/{id}/refresh-credentials") => self.refresh_connection(&caller, id, request).await,
             ("GET", "/connections/{id}/dependencies") => self.list_dependencies(&caller, id, request).await,

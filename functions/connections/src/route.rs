@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_wrong_method_is_405_and_a_wrong_path_404() {
-        assert_eq!(route(Method::POST, "/connections"), Err(StatusCode::METHOD_NOT_ALLOWED));
+        assert_eq!(route(Method::DELETE, "/connections"), Err(StatusCode::METHOD_NOT_ALLOWED));
         assert_eq!(route(Method::GET, "/connections/a/b"), Err(StatusCode::NOT_FOUND));
         assert_eq!(route(Method::GET, "/"), Err(StatusCode::NOT_FOUND));
         assert_eq!(route(Method::GET, "/connections/%ff"), Err(StatusCode::BAD_REQUEST));

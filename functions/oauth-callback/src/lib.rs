@@ -113,7 +113,7 @@ impl OAuthCallback {
         record::note(|record| record.connection(&flow.connection.key()));
 
         // From here on, the flow says where its result is expected, failures included.
-        let mut response = match self.finish(&flow, callback).await {
+        let mut response = match self.writer.recorded(&flow.connection, self.finish(&flow, callback)).await {
             Ok(connection) => flow.delivery.success(&connection),
             Err(error) => {
                 let connection_id = Some(flow.connection.connection_id.clone());

@@ -150,7 +150,8 @@ impl PutCredentials {
         let (connection, contents) = match stored {
             Some(stored) if stored.integration.is_some() => {
                 let contents = self.vault.open_to_replace(&stored).await?;
-                (stored, contents)
+                // Without a test, nobody says whose credentials they are.
+                (Connection { account: None, ..stored }, contents)
             }
             Some(stored) => (stored, Contents::default()),
             None => {

@@ -206,7 +206,9 @@ impl DemoProvider {
     fn user_info(&self, request: &Request) -> Response {
         let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         match token.and_then(|token| self.verify(DemoTokenKind::Access, token.strip_prefix("Bearer ")?)) {
-            Some(token) => json(StatusCode::OK, &json!({ "name": "Demo user", "tokenExpiresAt": token.exp })),
+            Some(token) => {
+                json(StatusCode::OK, &json!({ "id": "demo", "name": "Demo user", "tokenExpiresAt": token.exp }))
+            }
             None => json(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_token" })),
         }
     }

@@ -91,13 +91,14 @@ pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String)
 }
 
 /// The order of execution, which follows a connection's life cycle.
-const ORDER: [FunctionName; 9] = [
+const ORDER: [FunctionName; 10] = [
     FunctionName::GetOAuthConfig,
     FunctionName::GetTokenData,
     FunctionName::GetCredentialsFromConnectionParameters,
     FunctionName::GetCredentialsFromAccessTokenResponse,
     FunctionName::MakeApiClient,
     FunctionName::Test,
+    FunctionName::GetAccount,
     FunctionName::RefreshCredentials,
     FunctionName::GetCredentialsFromRefreshTokenResponse,
     FunctionName::Disconnect,
@@ -218,6 +219,7 @@ impl Trial {
             FunctionName::RefreshCredentials
             | FunctionName::MakeApiClient
             | FunctionName::Test
+            | FunctionName::GetAccount
             | FunctionName::Disconnect => vec![credentials()?],
         }))
     }

@@ -95,6 +95,7 @@ impl Environment {
             vault: self.vault()?,
             provider: self.provider()?,
             follow_up: self.follow_up(),
+            attempts: self.attempts(),
             clock: Arc::clone(&self.clock),
             rng: Arc::clone(&self.rng),
         })
@@ -115,6 +116,7 @@ impl Environment {
             connector_setup,
             provider: self.provider()?,
             follow_up: self.follow_up(),
+            attempts: self.attempts(),
             queue,
             recovery: self.settings.recovery_queue.as_ref().map(|url| RecoveryQueue::new(self.queue(url))),
             clock: Arc::clone(&self.clock),
@@ -136,7 +138,9 @@ impl Environment {
             connections: refresher.connections.clone(),
             vault: refresher.vault.clone(),
             provider: refresher.provider.clone(),
+            writer: self.connection_writer()?,
             follow_up: refresher.follow_up.clone(),
+            attempts: refresher.attempts.clone(),
             refresher: Arc::new(refresher),
             clock: Arc::clone(&self.clock),
         })

@@ -25,6 +25,7 @@ mod next_step;
 mod outcome;
 mod own_id;
 mod schedule;
+mod scopes;
 mod view;
 
 use std::time::Duration;
@@ -41,12 +42,14 @@ pub use outcome::RefreshOutcome;
 pub use own_id::{former_own_ids, is_own_id, own_id};
 use schedule::LAST_MOMENTS_INTERVAL;
 pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
+pub use scopes::{granted_scopes, within_limits};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::clock::later;
 use crate::credentials::Credentials;
+use crate::error::Error;
 use crate::random::{self, Rng};
 
 /// The state of a connection.
@@ -146,7 +149,7 @@ pub struct Connection {
     pub retry_attempts: u32,
     /// The lease of the invocation that is refreshing it.
     pub lease: Option<Lease>,
-    /// The scopes that the provider granted, if it said so.
+    /// The scopes that the provider granted: those it stated, or else the requested ones.
     pub scopes: Option<Vec<String>>,
     /// The account at the provider, if its connector can tell.
     pub account: Option<Account>,
@@ -167,6 +170,18 @@ pub struct Account {
     /// The name that its owner knows, such as an email address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+impl Account {
+    /// The longest id and the longest label, in characters.
+    const MAX_CHARS: usize = 255;
+
+    /// An account with this id and label, cut to the longest that is kept. `None` without an id.
+    pub fn new(id: &str, label: Option<&str>) -> Option<Self> {
+        let cut = |text: &str| text.trim().chars().take(Self::MAX_CHARS).collect::<String>();
+        let id = Some(cut(id)).filter(|id| !id.is_empty())?;
+        Some(Self { id, label: label.map(cut).filter(|label| !label.is_empty()) })
+    }
 }
 
 /// A connection's integration and connector.
@@ -210,6 +225,12 @@ impl Contents {
 
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Credentials>, D::Error> {
     Credentials::deserialize(deserializer).map(Some)
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        Self::new(error.key, error.message.clone())
+    }
 }
 
 /// How a refresh failed, which decides what happens to the connection.

@@ -7,6 +7,7 @@
 //! Integrations and wrapped data keys share a third table, `workspaces`, as rows under their workspace. So listing them
 //! is one strongly consistent Query and needs no index.
 
+mod attempts;
 mod connections;
 mod data_keys;
 mod integrations;
@@ -14,6 +15,7 @@ mod item;
 pub mod schema;
 mod sessions;
 
+pub use attempts::{Attempt, AttemptKind, Attempts, Begun};
 pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page, Selection};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};

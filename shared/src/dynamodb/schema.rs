@@ -11,6 +11,9 @@
 //! `sessions` has the key `id`, the digest of the state, and `workspace`, `browser` (the cookie's digest), `sealed`
 //! (the flow), `expires_at`, and `ttl` in seconds for DynamoDB's own deletion, which only cleans up.
 //!
+//! `attempts` has the keys `connection`, the id of a row of `connections`, and `at`, the time and the id of the request;
+//! `kind`, `ended_at`, `duration_ms`, `failed`, `problem`, `problem_key` and `request_id`; and `ttl`, as in `sessions`.
+//!
 //! `workspaces` has the keys `workspace` and `item`. `integration/{key}` is an integration without its parameters, and
 //! `data-key/{id}` a data key as KMS wrapped it.
 
@@ -27,13 +30,15 @@ use aws_sdk_dynamodb::types::{
 
 use super::StoreError;
 
-/// The names of the three tables.
+/// The names of the tables.
 #[derive(Debug, Clone)]
 pub struct Tables {
     /// Connections, by `{workspace}#{connection id}`.
     pub connections: String,
     /// Pending connect flows, by the digest of their state.
     pub sessions: String,
+    /// The history of connections, by the id of their row and the time.
+    pub attempts: String,
     /// The integrations and wrapped data keys of workspaces, by workspace and item.
     pub workspaces: String,
 }
@@ -43,6 +48,7 @@ impl Default for Tables {
         Self {
             connections: "larder-connections".into(),
             sessions: "larder-sessions".into(),
+            attempts: "larder-attempts".into(),
             workspaces: "larder-workspaces".into(),
         }
     }
@@ -93,6 +99,7 @@ pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> 
     for table in [
         TableSpec { name: &tables.connections, keys: &[("id", S)], indexes },
         TableSpec { name: &tables.sessions, keys: &[("id", S)], indexes: Vec::new() },
+        TableSpec { name: &tables.attempts, keys: &[("connection", S), ("at", S)], indexes: Vec::new() },
         TableSpec { name: &tables.workspaces, keys: &[("workspace", S), ("item", S)], indexes: Vec::new() },
     ] {
         if !table.create(client).await? {

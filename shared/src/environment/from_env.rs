@@ -41,6 +41,7 @@ impl Settings {
             base_uri,
             tables: Tables {
                 connections: optional("CONNECTIONS_TABLE").unwrap_or(defaults.connections),
+                attempts: optional("ATTEMPTS_TABLE").unwrap_or(defaults.attempts),
                 sessions: optional("SESSIONS_TABLE").unwrap_or(defaults.sessions),
                 workspaces: optional("WORKSPACES_TABLE").unwrap_or(defaults.workspaces),
             },

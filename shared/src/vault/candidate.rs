@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
 use super::Vault;
-use crate::connection::{Asked, Connection, ConnectionKey, Contents, Problem, expiry_of};
+use crate::connection::{Asked, Connection, ConnectionKey, Contents, Problem, expiry_of, granted_scopes};
 use crate::credentials::{Credentials, refresh_token};
 use crate::dynamodb::Expect;
 use crate::error::Error;
@@ -62,7 +62,10 @@ impl Vault {
     ) -> Result<Option<Connection>, Error> {
         // Callers state a lifetime as providers do, so it is read the same way.
         let value = credentials.as_ref().map(Credentials::to_value).unwrap_or_default();
-        let expiry = value.as_object().and_then(|members| expiry_of(members, Asked::at(now)));
+        let members = value.as_object();
+        let expiry = members.and_then(|members| expiry_of(members, Asked::at(now)));
+        let is_integrated = connection.integration.is_some();
+        connection.scopes = members.filter(|_| is_integrated).and_then(granted_scopes);
         // A new series of versions, so that a refresh in progress cannot overwrite these credentials.
         connection.apply_replacement(expiry, refresh_token(&value).is_some(), now, rng);
         if credentials.is_none() {

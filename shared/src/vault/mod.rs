@@ -21,13 +21,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use crate::connection::{Connection, ConnectionKey, Contents, Given};
+use crate::connection::{Connection, ConnectionKey, Contents, Given, Problem};
 #[cfg(doc)]
 use crate::credential_store::CredentialStore;
 use crate::credential_store::{CredentialStoreError, Key};
 use crate::credentials::Credentials;
 use crate::dynamodb::{Connections, Expect, Write};
 use crate::error::Error;
+use crate::random::Rng;
 use crate::seal::{SealContext, SealError, Sealer};
 
 /// The table of connections, together with the sealer and the store for their contents.
@@ -263,6 +264,29 @@ impl Vault {
         restored.apply_restore(now);
         let expect = Expect::Version(archived.version);
         Ok(self.save(&restored, &Contents::default(), expect).await?.then_some(restored))
+    }
+
+    /// Erases the credentials of a connection in the state that was seen, and all other contents but `kept`. Its end user must
+    /// reconnect.
+    ///
+    /// # Errors
+    /// As [`Self::archive`].
+    pub async fn erase(
+        &self,
+        seen: &Connection,
+        kept: &Contents,
+        now: OffsetDateTime,
+        rng: &dyn Rng,
+    ) -> Result<Option<Connection>, Error> {
+        let mut erased = seen.clone();
+        // A new series of versions, so that a refresh in progress cannot bring the credentials back.
+        erased.apply_replacement(None, false, now, rng);
+        let message = "the connection was disconnected; its end user must reconnect";
+        erased.problem = Some(Problem::new(None, message));
+        erased.scopes = None;
+        erased.account = None;
+        erased.require_action();
+        Ok(self.save(&erased, kept, Expect::Version(seen.version)).await?.then_some(erased))
     }
 
     /// Removes a connection in the state that was seen, and its credentials. Removing one that is gone succeeds.

@@ -27,6 +27,9 @@ pub struct Scenario {
     /// Members of the credentials after connecting; null for members that must be absent.
     #[serde(default = "any")]
     pub credentials: Value,
+    /// The account that the connection is shown with; null if it has none.
+    #[serde(default = "any")]
+    pub account: Value,
     /// A refresh. Without one, the connection must never be refreshed.
     pub refresh: Option<Refresh>,
     /// A failing refresh after it, or the expiry of credentials that cannot be refreshed.

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod attempts;
 mod callers;
 mod cold_reads;
+mod create;
 mod credential_faults;
 mod credential_stores;
 mod lists;

@@ -322,7 +322,7 @@ async fn unknown_paths_get_404_and_wrong_methods_405() {
         );
     }
     for (method, path) in [
-        (Method::POST, "/connections"),
+        (Method::DELETE, "/connections"),
         (Method::PUT, "/connections/a/test"),
         (Method::GET, "/connections/a/test"),
         (Method::GET, "/connections/a/refresh-credentials"),

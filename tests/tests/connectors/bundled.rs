@@ -85,7 +85,8 @@ struct ScenarioRun<'a> {
 
 impl ScenarioRun<'_> {
     async fn check_lifecycle(&self) {
-        let Scenario { input, callback, connect, credentials, refresh, failure, disconnect, .. } = self.scenario;
+        let Scenario { input, callback, connect, credentials, account, refresh, failure, disconnect, .. } =
+            self.scenario;
         let Some(connect) = connect else { return };
         self.script.expect("connect", connect);
         let result = self.result(input, callback).await;
@@ -93,6 +94,7 @@ impl ScenarioRun<'_> {
         self.script.check("the result", &json!({"connectionId": "<any>"}), &result);
         let Some(id) = result["connectionId"].as_str() else { return };
         self.script.check("credentials", credentials, &self.world.credentials(id).await);
+        self.script.check("the account", &json!({ "account": account }), &self.view(id).await);
 
         match refresh {
             None if failure.is_none() => self.check_left_alone(id).await,

@@ -123,6 +123,7 @@ async fn tables_match_the_keys_and_indexes_that_the_code_creates() {
     for (resource, name) in [
         ("ConnectionsTable", &names.connections),
         ("SessionsTable", &names.sessions),
+        ("AttemptsTable", &names.attempts),
         ("WorkspacesTable", &names.workspaces),
     ] {
         let described = environment.dynamodb().describe_table().table_name(name).send().await.unwrap();
@@ -143,7 +144,7 @@ async fn tables_match_the_keys_and_indexes_that_the_code_creates() {
 fn tables_are_encrypted_protected_and_restorable() {
     let template = Template::read();
     let tables = template.resources("AWS::DynamoDB::Table");
-    assert_eq!(tables.len(), 3);
+    assert_eq!(tables.len(), 4);
     for (name, table) in tables {
         let properties = &table["Properties"];
         assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{name}");
@@ -152,7 +153,7 @@ fn tables_are_encrypted_protected_and_restorable() {
         let encryption = json!({"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": "Key.Arn"});
         assert_eq!(properties["SSESpecification"], encryption, "{name}");
     }
-    for (table, attribute) in [("SessionsTable", "ttl"), ("ConnectionsTable", "remove_at")] {
+    for (table, attribute) in [("SessionsTable", "ttl"), ("AttemptsTable", "ttl"), ("ConnectionsTable", "remove_at")] {
         let ttl = json!({"AttributeName": attribute, "Enabled": true});
         assert_eq!(template.properties(table)["TimeToLiveSpecification"], ttl, "{table}");
     }

@@ -1,12 +1,15 @@
 //! The last step of every way to connect: tests the credentials and stores the connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder::clock::Clock;
-use larder::connection::{Connection, ConnectionKey, Contents, DetailsPatch, IntegrationRef};
+use larder::connection::{
+    Account, Connection, ConnectionKey, Contents, Details, DetailsPatch, Expiry, Given, IntegrationRef, Problem, State,
+};
 use larder::credentials::{Credentials, refresh_token};
-use larder::dynamodb::{Connections, Expect, Integration, Write};
-use larder::error::Error;
+use larder::dynamodb::{AttemptKind, Attempts, Begun, Connections, Expect, Integration, Write};
+use larder::error::{Error, ErrorType};
 use larder::follow_up::FollowUp;
 use larder::random::Rng;
 use larder::vault::Vault;
@@ -43,6 +46,47 @@ impl NewConnection {
     }
 }
 
+/// New credentials, with everything that is stored with them.
+pub struct Candidate {
+    contents: Contents,
+    expiry: Option<Expiry>,
+    has_refresh_token: bool,
+    renews_itself: bool,
+    refresh_margin: Option<Duration>,
+    scopes: Option<Vec<String>>,
+    account: Option<Account>,
+}
+
+impl Candidate {
+    /// Puts credentials together with the values that they were obtained with.
+    pub fn new(
+        obtained: ObtainedCredentials,
+        input: Map<String, Value>,
+        connector_parameters: Map<String, Value>,
+    ) -> Self {
+        let ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, scopes, account, .. } = obtained;
+        let credentials = Value::Object(credentials);
+        let has_refresh_token = refresh_token(&credentials).is_some();
+        let credentials = Some(Credentials::from(&credentials));
+        let contents = Contents { credentials, input, connector_parameters, given: None };
+        Self { contents, expiry, has_refresh_token, renews_itself, refresh_margin, scopes, account }
+    }
+
+    /// Limits functions that use the integration's secrets to these identifiers, because a caller supplied the credentials.
+    #[must_use]
+    pub fn with_given(mut self, given: Option<Given>) -> Self {
+        self.contents.given = given;
+        self
+    }
+
+    /// Keeps the expiry, the scopes and the account of a connection, because the credentials are its own.
+    #[must_use]
+    pub fn of_same_tokens(self, stored: &Connection) -> Self {
+        let Connection { expiry, scopes, account, .. } = stored;
+        Self { expiry: *expiry, scopes: scopes.clone(), account: account.clone(), ..self }
+    }
+}
+
 /// Tests and stores connections.
 pub struct ConnectionWriter {
     /// The connections.
@@ -53,6 +97,8 @@ pub struct ConnectionWriter {
     pub provider: Provider,
     /// Schedules the first refresh and publishes events.
     pub follow_up: FollowUp,
+    /// Records connects.
+    pub attempts: Attempts,
     /// The time source.
     pub clock: Arc<dyn Clock>,
     /// The source of versions.
@@ -71,60 +117,129 @@ impl ConnectionWriter {
         auth: &Arc<ConnectorContext>,
         obtained: ObtainedCredentials,
     ) -> Result<Connection, Error> {
-        let ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, .. } = obtained;
-        let credentials = Value::Object(credentials);
-        let has_refresh_token = refresh_token(&credentials).is_some();
-        let credentials = Credentials::from(&credentials);
+        let candidate = Candidate::new(obtained, new.input.clone(), new.connector_parameters.clone());
         // Test before storing anything, so that bad credentials never replace working ones.
-        self.provider.test(auth, &credentials, None).await?;
-        let contents = Contents {
-            credentials: Some(credentials),
-            input: new.input.clone(),
-            connector_parameters: new.connector_parameters.clone(),
-            given: None,
-        };
-        let (key, contents) = (new.key(), &contents);
+        let candidate = &self.tested(auth, candidate).await?;
+        let integration = &IntegrationRef::new(integration, &new.option_key);
+        let key = new.key();
         // Retry if the row changes in between, because otherwise the end user would have to start over.
         let established = self.connections.change(&key, |stored| async move {
-            let now = self.clock.now();
+            let Some(stored) = stored else {
+                let details = Details { name: new.name.clone(), ..Details::default() };
+                return self.create(new.key(), new.tenant.clone(), details, integration, candidate).await;
+            };
             // Check the owner, because another end user may have taken this id since the flow began.
-            if stored.as_ref().is_some_and(|stored| stored.tenant != new.tenant) {
+            if stored.tenant != new.tenant {
                 return Err(Error::conflict("the connection belongs to another user; start over"));
             }
-            // Change an existing connection instead of replacing it, so that it keeps its identity and history.
-            let before = stored.as_ref().map(|stored| stored.state);
-            let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            // Names belong to people, so that a save does not write them.
-            let rename = DetailsPatch { name: new.name.clone().map(Some), ..DetailsPatch::default() };
-            if let Some(stored) = stored.as_ref().filter(|it| new.name.is_some() && it.details.name != new.name)
-                && self.connections.patch(stored, &rename, now).await? == Write::Conflict
-            {
-                return Ok(None);
-            }
-            let mut connection =
-                stored.unwrap_or_else(|| Connection { tenant: new.tenant.clone(), ..Connection::new(new.key(), now) });
-            let patch = DetailsPatch { name: new.name.clone().map(Some), ..DetailsPatch::default() };
-            if before.is_none() {
-                connection.details.name = new.name.clone();
-            }
-            connection.integration = Some(IntegrationRef::new(integration, &new.option_key));
-            connection.renews_itself = renews_itself;
-            connection.refresh_margin = refresh_margin;
-            connection.apply_replacement(expiry, has_refresh_token, now, &*self.rng);
-            // Save only over the version that was read, so that a change made meanwhile is not lost.
-            if self.vault.save(&connection, contents, expect).await? == Write::Conflict {
-                return Ok(None);
-            }
-            // A name belongs to people, so it is not part of that write.
-            if before.is_some() && !patch.is_empty() {
-                let _ = self.connections.patch(&connection, &patch, now).await?;
-                patch.apply(&mut connection.details, now);
-            }
-            // Follow up after the save: nothing may be scheduled or published for a connection that is not stored.
-            self.follow_up.written(before, &connection).await;
-            Ok(Some(connection))
+            let name = new.name.clone().filter(|name| stored.details.name.as_ref() != Some(name));
+            let rename = DetailsPatch { name: name.map(Some), ..DetailsPatch::default() };
+            let expect = Expect::Version(stored.version);
+            self.renew(stored, integration, candidate, &rename, expect).await
         });
         let by_others = || Error::conflict("other requests are changing the connection; start over");
         established.await?.ok_or_else(by_others)
+    }
+
+    /// Tests new credentials.
+    ///
+    /// # Errors
+    /// When the test fails.
+    pub async fn tested(&self, auth: &Arc<ConnectorContext>, mut candidate: Candidate) -> Result<Candidate, Error> {
+        if let Some(credentials) = &candidate.contents.credentials {
+            let account = self.provider.examine(auth, credentials).await?;
+            candidate.account = account.or(candidate.account);
+        }
+        Ok(candidate)
+    }
+
+    /// Carries out a connect and records its outcome in the connection's history.
+    ///
+    /// # Errors
+    /// Those of `connecting`.
+    pub async fn recorded(
+        &self,
+        new: &NewConnection,
+        connecting: impl Future<Output = Result<Connection, Error>>,
+    ) -> Result<Connection, Error> {
+        let begun = Begun::now(AttemptKind::Connect);
+        let connected = connecting.await;
+        match &connected {
+            Ok(connection) => self.attempts.add(&connection.key, begun, None).await,
+            Err(error) if error.kind == ErrorType::Internal => {}
+            Err(error) => {
+                // Only the history of an existing connection is shown, and only its own end user may add to it.
+                let stored = self.connections.get(&new.key()).await.ok().flatten();
+                if stored.is_some_and(|stored| stored.tenant == new.tenant) {
+                    self.attempts.add(&new.key(), begun, Some(&Problem::from(error))).await;
+                }
+            }
+        }
+        connected
+    }
+
+    /// Stores a new connection. Returns `None` if there is one with this key.
+    ///
+    /// # Errors
+    /// 409 when another connection of the tenant has the same key in its details; 413 when it is too large.
+    pub async fn create(
+        &self,
+        key: ConnectionKey,
+        tenant: Option<String>,
+        details: Details,
+        integration: &IntegrationRef,
+        candidate: &Candidate,
+    ) -> Result<Option<Connection>, Error> {
+        let connection = Connection { tenant, details, ..Connection::new(key, self.clock.now()) };
+        self.save(connection, None, integration, candidate, Expect::Absent).await
+    }
+
+    /// Changes an existing connection instead of replacing it, so that it keeps its identity and history. Returns `None` if
+    /// the stored row does not match `expect`.
+    ///
+    /// # Errors
+    /// 409 when another connection of the tenant has the key of the patch; 413 when it is too large.
+    pub async fn renew(
+        &self,
+        mut stored: Connection,
+        integration: &IntegrationRef,
+        candidate: &Candidate,
+        patch: &DetailsPatch,
+        expect: Expect<'_>,
+    ) -> Result<Option<Connection>, Error> {
+        // The attributes that people own are not part of the save. They come first: if the key is taken, nothing changes.
+        if !patch.is_empty() {
+            let now = self.clock.now();
+            if self.connections.patch(&stored, patch, now).await? == Write::Conflict {
+                return Ok(None);
+            }
+            patch.apply(&mut stored.details, now);
+        }
+        let before = Some(stored.state);
+        self.save(stored, before, integration, candidate, expect).await
+    }
+
+    async fn save(
+        &self,
+        mut connection: Connection,
+        before: Option<State>,
+        integration: &IntegrationRef,
+        candidate: &Candidate,
+        expect: Expect<'_>,
+    ) -> Result<Option<Connection>, Error> {
+        let &Candidate { ref contents, expiry, has_refresh_token, renews_itself, refresh_margin, .. } = candidate;
+        connection.integration = Some(integration.clone());
+        connection.renews_itself = renews_itself;
+        connection.refresh_margin = refresh_margin;
+        connection.scopes.clone_from(&candidate.scopes);
+        connection.account.clone_from(&candidate.account);
+        connection.apply_replacement(expiry, has_refresh_token, self.clock.now(), &*self.rng);
+        // Save only over the row that was read, so that a change made meanwhile is not lost.
+        if self.vault.save(&connection, contents, expect).await? == Write::Conflict {
+            return Ok(None);
+        }
+        // Follow up after the save: nothing may be scheduled or published for a connection that is not stored.
+        self.follow_up.written(before, &connection).await;
+        Ok(Some(connection))
     }
 }

@@ -249,6 +249,11 @@ impl ApiResponse {
         })
     }
 
+    /// The `response` variable for formulas.
+    pub fn variable(&self) -> Value {
+        self.variables()["response"].clone()
+    }
+
     /// The `response` variable for formulas, without copying.
     pub(super) fn into_variable(mut self) -> Value {
         self.variables();

@@ -180,13 +180,15 @@ pub enum FunctionName {
     MakeApiClient,
     /// Checks whether a connection works.
     Test,
+    /// Tells whose account was connected.
+    GetAccount,
     /// Revokes the credentials.
     Disconnect,
 }
 
 impl FunctionName {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::GetOAuthConfig,
         Self::GetTokenData,
         Self::GetCredentialsFromAccessTokenResponse,
@@ -195,6 +197,7 @@ impl FunctionName {
         Self::RefreshCredentials,
         Self::MakeApiClient,
         Self::Test,
+        Self::GetAccount,
         Self::Disconnect,
     ];
 
@@ -209,6 +212,7 @@ impl FunctionName {
             Self::RefreshCredentials => "refreshCredentials",
             Self::MakeApiClient => "makeApiClient",
             Self::Test => "test",
+            Self::GetAccount => "getAccount",
             Self::Disconnect => "disconnect",
         }
     }
@@ -235,6 +239,7 @@ impl FunctionName {
             Self::RefreshCredentials => &["refresh-credentials"],
             Self::MakeApiClient => &["make-api-client"],
             Self::Test => &["test"],
+            Self::GetAccount => &["get-account"],
             Self::Disconnect => &["disconnect"],
         }
     }
@@ -248,7 +253,7 @@ impl FunctionName {
             | Self::GetCredentialsFromRefreshTokenResponse => &["oauth2"],
             Self::GetCredentialsFromConnectionParameters => &["client-credentials", "oauth2"],
             Self::RefreshCredentials | Self::Disconnect => &["oauth2", "oauth1", "client-credentials"],
-            Self::MakeApiClient | Self::Test => &AuthType::NAMES,
+            Self::MakeApiClient | Self::Test | Self::GetAccount => &AuthType::NAMES,
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use larder::caller::Caller;
-use larder::connection::{Connection, DetailsPatch, Flow, RefreshOutcome, State};
-use larder::dynamodb::{Page, Selection, Write};
+use larder::connection::{Connection, DetailsPatch, Flow, Problem, RefreshOutcome, State};
+use larder::dynamodb::{AttemptKind, Begun, Page, Selection, Write};
 use larder::error::Error;
 use serde_json::{Value, json};
 
@@ -128,11 +128,15 @@ impl Management {
         let Some(credentials) = &contents.credentials else {
             return Err(Error::connection(None, "the connection has no credentials; its end user must reconnect"));
         };
-        let reauthorize = RefreshOnce::new(&self.refresher, &connection);
-        match self.provider.test(&auth, credentials, Some(reauthorize as _)).await {
-            Ok(()) => Ok(json!({ "success": true })),
-            Err(error @ ProviderError::Configuration { .. }) => Err(error.into()),
-            Err(error) => Ok(json!({ "success": false, "error": Error::from(error) })),
+        let (reauthorize, begun) = (RefreshOnce::new(&self.refresher, &connection), Begun::now(AttemptKind::Test));
+        let error = self.provider.test(&auth, credentials, Some(reauthorize as _)).await.err();
+        let is_set_up = matches!(error, Some(ProviderError::Configuration { .. }));
+        let error = error.map(Error::from);
+        self.attempts.add(&connection.key, begun, error.as_ref().map(Problem::from).as_ref()).await;
+        match error {
+            None => Ok(json!({ "success": true })),
+            Some(error) if is_set_up => Err(error),
+            Some(error) => Ok(json!({ "success": false, "error": error })),
         }
     }
 

@@ -49,7 +49,7 @@ impl Management {
         let key = seen.key.clone();
         for _ in 0..ATTEMPTS {
             let reauthorize = RefreshOnce::new(&self.refresher, &seen);
-            if let Err(error) = self.disconnect(&seen, &reauthorize).await {
+            if let Err(error) = self.revoke(&seen, &reauthorize).await {
                 tracing::warn!(connection = key.id, %error, "the provider was not notified of the disconnect");
             }
             let disconnected = reauthorize.renewed().unwrap_or(seen);
@@ -125,7 +125,7 @@ impl Management {
     }
 
     /// Makes the provider forget the credentials.
-    async fn disconnect(&self, connection: &Connection, reauthorize: &Arc<RefreshOnce>) -> Result<(), Error> {
+    pub(super) async fn revoke(&self, connection: &Connection, reauthorize: &Arc<RefreshOnce>) -> Result<(), Error> {
         if connection.integration.is_none() {
             return Ok(());
         }
@@ -137,6 +137,6 @@ impl Management {
     }
 }
 
-fn changed_by_others(selector: &str) -> Error {
+pub(super) fn changed_by_others(selector: &str) -> Error {
     Error::conflict(format!("other requests are changing the connection `{selector}`; try again"))
 }

@@ -3,27 +3,33 @@
 //! A tenant sees its own connections; an admin sees all of the workspace. No result contains a secret.
 
 mod connections;
+mod create;
 mod delete;
+mod disconnect;
 mod filters;
 mod integrations;
 mod options;
 mod refresh_once;
+mod secrets;
 
 use std::sync::Arc;
 
+pub use create::Creation;
 pub use delete::Deletion;
 pub use filters::{Filters, flag};
 pub use integrations::{IntegrationBody, IntegrationFilters};
 use larder::caller::Caller;
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey};
-use larder::dynamodb::{Connections, Selection};
+use larder::dynamodb::{Attempt, Attempts, Connections, Selection};
 use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::vault::Vault;
 pub use options::OptionsBody;
+pub use secrets::NewSecrets;
 use serde_json::Value;
 
+use crate::connect::ConnectionWriter;
 use crate::connector_setup::ConnectorSetup;
 use crate::provider::Provider;
 use crate::refresh::Refresher;
@@ -38,10 +44,14 @@ pub struct Management {
     pub vault: Vault,
     /// Tests and revokes credentials.
     pub provider: Provider,
+    /// Stores new credentials.
+    pub writer: ConnectionWriter,
     /// Refreshes on request.
     pub refresher: Arc<Refresher>,
     /// Reports changes.
     pub follow_up: FollowUp,
+    /// Their history.
+    pub attempts: Attempts,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -67,6 +77,15 @@ impl Management {
         let page = self.connections.list(workspace, selection, 2, None).await?;
         let is_only = page.items.len() == 1 && page.cursor.is_none();
         page.items.into_iter().next().filter(|_| is_only).ok_or_else(|| unknown(selector))
+    }
+
+    /// Lists what was attempted with a connection, newest first.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn attempts(&self, caller: &Caller, selector: &str, tenant: Option<&str>) -> Result<Vec<Attempt>, Error> {
+        let connection = self.find(caller, selector, tenant).await?;
+        Ok(self.attempts.list(&connection).await?)
     }
 
     /// Finds a connection as [`Self::find`] does, or an archived one by its id.

@@ -25,6 +25,7 @@
 mod authorize;
 mod callback;
 mod config;
+mod id_token;
 mod parameters;
 mod pkce;
 mod revocation;
@@ -42,6 +43,7 @@ pub use callback::{
 pub use config::{ClientAuthLocation, ConfigError, OAuthConfig, ParameterNames, TokenRequestFormat};
 // Shared with OAuth 1.0.
 pub(crate) use config::{ConfigReader, code, documented, entry, nowhere};
+pub use id_token::account_of_id_token;
 pub(crate) use parameters::Parameters;
 pub use pkce::Pkce;
 pub use revocation::{build_revocation, parse_revocation};

@@ -121,7 +121,7 @@ impl ConnectorContext {
 
 /// Whether an auth proxy lends its own function. The functions that use credentials are always the borrower's.
 fn is_lent(name: FunctionName) -> bool {
-    !matches!(name, FunctionName::MakeApiClient | FunctionName::Test)
+    !matches!(name, FunctionName::MakeApiClient | FunctionName::Test | FunctionName::GetAccount)
 }
 
 /// Returns the arguments of functions whose only own argument is the credentials.

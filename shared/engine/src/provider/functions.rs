@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::account::RESPONSE;
 use super::auth::with_credentials;
 use super::session::ApiSession;
 use super::{ConnectorContext, Provider, ProviderError};
@@ -27,6 +28,11 @@ impl Provider {
         if let Some(Function::Database(login)) = auth.function(name) {
             self.log_in(auth, login, arguments).await?;
             return Ok(Some(Value::Bool(true)));
+        }
+        let mut arguments = arguments;
+        if let Some(credentials) = credentials.clone().filter(|_| name == FunctionName::GetAccount) {
+            let response = self.run_test(auth, credentials, None).await?;
+            arguments.extend(response.map(|response| (RESPONSE.to_owned(), response)));
         }
         let needs_api = !matches!(name, FunctionName::GetOAuthConfig | FunctionName::MakeApiClient);
         let api = credentials.filter(|_| needs_api).map(|credentials| self.api(auth, name, credentials, None));
@@ -121,6 +127,11 @@ impl Provider {
             None => ApiSession::bare(self.clone(), Arc::clone(auth), name).send(&request, true).await?,
         };
         let Value::Object(variables) = variables else { return Ok(None) };
+        if let Some(api) =
+            api.filter(|_| name == FunctionName::Test && auth.function(FunctionName::GetAccount).is_some())
+        {
+            api.keep_response(response.variable());
+        }
         Ok(rest.result(variables, response))
     }
 

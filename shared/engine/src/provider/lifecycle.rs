@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use larder::connection::{Asked, Expiry, brings_new_token};
+use larder::connection::{Account, Asked, Expiry, brings_new_token, granted_scopes};
 use larder::credentials::Credentials;
 use larder::record;
 use serde_json::{Map, Value};
@@ -35,6 +35,7 @@ impl Provider {
         let function = FunctionName::GetCredentialsFromConnectionParameters;
         let made = self.run_for_object(auth, function, Map::new(), None).await;
         let made = made.map_err(ProviderError::of_new_credentials)?;
+        let scopes = made.as_ref().and_then(granted_scopes);
         let mut credentials = made.unwrap_or_else(|| auth.connection_parameters.clone());
         let rules = auth.refresh_rules();
         add_default_lifetime(&mut credentials, rules.default_expires_in);
@@ -44,8 +45,30 @@ impl Provider {
             expiry,
             renews_itself: auth.renews_itself(),
             refresh_margin: rules.margin,
+            scopes,
+            account: None,
             is_dead: false,
         })
+    }
+
+    /// Takes credentials that a caller obtained elsewhere as they are. Their lifetime is read like a provider's.
+    ///
+    /// # Errors
+    /// When `getOAuthConfig` does not return a configuration.
+    pub async fn adopt(
+        &self,
+        auth: &Arc<ConnectorContext>,
+        credentials: Map<String, Value>,
+    ) -> Result<ObtainedCredentials, ProviderError> {
+        let expiry = first_expiry(auth, &credentials, Asked::at(self.clock.now()));
+        let (renews_itself, refresh_margin) = match self.renewal(auth).await? {
+            Some(Renewal::OAuth2(config)) => (config.refresh_with_access_token, config.refresh_margin),
+            Some(Renewal::Function) | None => (auth.renews_itself(), auth.refresh_rules().margin),
+        };
+        let scopes = granted_scopes(&credentials);
+        // An `id_token` from a caller may name anyone.
+        let account = None;
+        Ok(ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, scopes, account, is_dead: false })
     }
 
     /// Returns how the credentials are refreshed, without calling the provider yet, or `None` if they cannot be.
@@ -110,28 +133,44 @@ impl Provider {
         reauthorize: Option<Arc<dyn Reauthorize>>,
     ) -> Result<(), ProviderError> {
         let are_new = reauthorize.is_none();
-        let tested = self.run_test(auth, credentials, reauthorize).await;
-        tested.map_err(|error| if are_new { error.of_new_credentials() } else { error })
+        let tested = self.run_test(auth, credentials.to_value(), reauthorize).await;
+        tested.map(drop).map_err(|error| if are_new { error.of_new_credentials() } else { error })
     }
 
-    async fn run_test(
+    /// Tests new credentials like [`Self::test`], and finds out whose account they are for. The account is `None` if the
+    /// connector cannot tell, or fails to.
+    ///
+    /// # Errors
+    /// As [`Self::test`].
+    pub async fn examine(
         &self,
         auth: &Arc<ConnectorContext>,
         credentials: &Credentials,
-        reauthorize: Option<Arc<dyn Reauthorize>>,
-    ) -> Result<(), ProviderError> {
-        let Some(test) = auth.function(FunctionName::Test) else { return Ok(()) };
+    ) -> Result<Option<Account>, ProviderError> {
         let credentials = credentials.to_value();
+        let tested = self.run_test(auth, credentials.clone(), None).await;
+        let response = tested.map_err(ProviderError::of_new_credentials)?;
+        Ok(self.account(auth, credentials, response).await)
+    }
+
+    /// Runs the test. Returns the response to a REST test if `getAccount` needs it.
+    pub(super) async fn run_test(
+        &self,
+        auth: &Arc<ConnectorContext>,
+        credentials: Value,
+        reauthorize: Option<Arc<dyn Reauthorize>>,
+    ) -> Result<Option<Value>, ProviderError> {
+        let Some(test) = auth.function(FunctionName::Test) else { return Ok(None) };
         let arguments = with_credentials(credentials.clone());
         let has_mapping = match test {
-            Function::Database(login) => return self.log_in(auth, login, arguments).await,
+            Function::Database(login) => return self.log_in(auth, login, arguments).await.map(|()| None),
             Function::Rest(rest) => rest.response_mapping.is_some(),
             Function::Mapping(_) | Function::JavaScript(_) => true,
         };
         let api = self.api(auth, FunctionName::Test, credentials, reauthorize);
         let result = self.run(auth, FunctionName::Test, arguments, Some(&api)).await?;
         if test_passed(result.as_ref(), has_mapping) {
-            return Ok(());
+            return Ok(api.take_response());
         }
         let message = "the connector's test of the credentials did not succeed";
         Err(ProviderError::refused(message))

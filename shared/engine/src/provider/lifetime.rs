@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use larder::connection::{
-    Asked, Expiry, access_token, expiry_of, refreshed_expiry, states_lifetime, unreadable_lifetime,
+    Asked, Expiry, access_token, expiry_of, granted_scopes, refreshed_expiry, states_lifetime, unreadable_lifetime,
 };
 use serde_json::{Map, Value};
 
@@ -58,7 +58,12 @@ impl AnsweredRefresh<'_> {
         let brings_nothing = changes.iter().all(|(name, value)| stored.get(name) == Some(value));
         match is_dead && brings_nothing {
             true => Err(ProviderError::unavailable(ObtainedCredentials::DEAD)),
-            false => Ok(ObtainedCredentials { credentials: changes, expiry, renews_itself, refresh_margin, is_dead }),
+            false => {
+                let scopes = granted_scopes(statement);
+                let credentials = changes;
+                let account = None;
+                Ok(ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, scopes, account, is_dead })
+            }
         }
     }
 }

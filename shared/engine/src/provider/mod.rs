@@ -8,9 +8,11 @@
 //! | `session` | the API client that functions use |
 //! | `unfit` | naming the field whose value does not fit into a header |
 //! | `oauth2`, `oauth1` | the flows |
+//! | `account` | finding out whose account was connected |
 //! | `lifecycle` | the operations that all types of authentication share: enter, refresh, test, disconnect |
 //! | `lifetime` | the rules for all credentials that a provider returns: their lifetime, and which members are kept |
 
+mod account;
 mod auth;
 mod error;
 mod functions;
@@ -27,7 +29,7 @@ use std::time::Duration;
 pub use auth::{ConnectorContext, SignedToken, callback_uri};
 pub use error::ProviderError;
 use larder::clock::Clock;
-use larder::connection::Expiry;
+use larder::connection::{Account, Expiry};
 use larder::random::Rng;
 pub use lifecycle::Renewal;
 pub use oauth2::Authorization;
@@ -56,6 +58,10 @@ pub struct ObtainedCredentials {
     pub renews_itself: bool,
     /// How long before the expiry a refresh is due, if the connector sets it.
     pub refresh_margin: Option<Duration>,
+    /// The granted scopes, if known.
+    pub scopes: Option<Vec<String>>,
+    /// The account, if the token response names it.
+    pub account: Option<Account>,
     /// Whether the credentials are worth keeping although their access token has expired.
     pub is_dead: bool,
 }
@@ -71,6 +77,9 @@ impl Provider {
 
     /// The maximum duration of a refresh.
     pub const DEADLINE: Duration = Limits::TOKEN.deadline.saturating_add(Self::EXTRACTION);
+
+    /// How long connecting waits for `getAccount`.
+    const ACCOUNT: Duration = Duration::from_secs(5);
 
     /// How long removing a connection waits for the provider.
     pub const DISCONNECT: Duration = Duration::from_secs(10);

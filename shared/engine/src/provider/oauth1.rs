@@ -71,6 +71,8 @@ impl Provider {
             expiry,
             renews_itself: auth.renews_itself(),
             refresh_margin,
+            scopes: None,
+            account: None,
             is_dead: false,
         })
     }

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use http::header;
-use larder::connection::{Asked, Expiry, states_lifetime};
+use larder::connection::{Asked, Expiry, granted_scopes, states_lifetime, within_limits};
 use larder::credentials::refresh_token;
 use larder::isolation::caught;
 use serde_json::{Map, Value, json};
@@ -26,8 +26,8 @@ use super::{ConnectorContext, ObtainedCredentials, Provider, ProviderError};
 use crate::connector::FunctionName;
 use crate::egress::{Limits, Permit, Response};
 use crate::oauth2::{
-    OAuthConfig, TokenError, TokenRequest, TokenResponse, build_code_exchange, build_refresh, build_revocation,
-    callback_fields, parse_revocation, parse_token_response,
+    OAuthConfig, TokenError, TokenRequest, TokenResponse, account_of_id_token, build_code_exchange, build_refresh,
+    build_revocation, callback_fields, parse_revocation, parse_token_response,
 };
 use crate::response::{header_text, is_usable_token, parse_http_date, redirect_target, retry_after};
 
@@ -121,13 +121,16 @@ impl Provider {
             extracted = self.run_for_object(auth, extraction, arguments, Some(&api)).await?;
         }
         let asked = Asked { at: asked_at, date };
+        // Without a `scope`, the granted scopes are the requested ones (RFC 6749 §5.1).
+        let requested = || (!config.scopes.is_empty()).then(|| within_limits(config.scopes.clone()));
+        let (scopes, account) = (granted_scopes(&tokens).or_else(requested), account_of_id_token(&tokens));
         let expiry = first_expiry(auth, statement(&tokens, extracted.as_ref()), asked);
         // The connector format says: "Token response as well as additional extracted credentials are stored."
         credentials.extend(extracted.unwrap_or_default());
         let refreshes_itself = auth.renews_itself();
         let refresh_margin = if refreshes_itself { auth.refresh_rules().margin } else { config.refresh_margin };
         let renews_itself = config.refresh_with_access_token || refreshes_itself;
-        Ok(ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, is_dead: false })
+        Ok(ObtainedCredentials { credentials, expiry, renews_itself, refresh_margin, scopes, account, is_dead: false })
     }
 
     /// Requests new tokens with the refresh token in `credentials` (RFC 6749 §6), then runs

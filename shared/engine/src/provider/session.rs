@@ -60,6 +60,14 @@ struct SessionState {
     permit: Option<Permit>,
     /// The provider's time in its last response.
     date: Option<OffsetDateTime>,
+    /// The response to a `test`, for `getAccount`.
+    response: Option<Value>,
+}
+
+impl SessionState {
+    fn new(credentials: Value) -> Self {
+        Self { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None, response: None }
+    }
 }
 
 /// Why there is no usable response.
@@ -81,8 +89,7 @@ impl Provider {
     ) -> Arc<ApiSession> {
         let auth = auth.owner_of(name);
         let credentials = auth.shown_to(name, credentials);
-        let state =
-            SessionState { credentials, client: None, oauth1: None, is_renewed: false, permit: None, date: None };
+        let state = SessionState::new(credentials);
         Arc::new(ApiSession {
             provider: self.clone(),
             auth,
@@ -97,9 +104,8 @@ impl Provider {
 impl ApiSession {
     /// Creates a client for requests before there are credentials.
     pub(super) fn bare(provider: Provider, auth: Arc<ConnectorContext>, name: FunctionName) -> Self {
-        let credentials = Value::Null;
         let client = Some(ApiClient::default());
-        let state = SessionState { credentials, client, oauth1: None, is_renewed: true, permit: None, date: None };
+        let state = SessionState { client, is_renewed: true, ..SessionState::new(Value::Null) };
         Self { provider, auth, name, reauthorize: None, called_at: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -111,6 +117,16 @@ impl ApiSession {
     /// Returns the credentials in use.
     pub(super) fn credentials(&self) -> Value {
         self.state().credentials.clone()
+    }
+
+    /// Keeps the response to a `test`.
+    pub(super) fn keep_response(&self, response: Value) {
+        self.state().response = Some(response);
+    }
+
+    /// Takes the response to a `test`.
+    pub(super) fn take_response(&self) -> Option<Value> {
+        self.state().response.take()
     }
 
     /// Returns the `Date` of the last response (RFC 9110 §6.6.1).

@@ -38,7 +38,7 @@ use larder::connection::{
     Connection, ConnectionKey, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome,
 };
 use larder::credentials::Credentials;
-use larder::dynamodb::{Connections, Expect, Write};
+use larder::dynamodb::{AttemptKind, Attempts, Begun, Connections, Expect, Write};
 use larder::error::{Error, log_cause};
 use larder::follow_up::FollowUp;
 use larder::isolation::caught;
@@ -76,6 +76,8 @@ pub struct Refresher {
     pub provider: Provider,
     /// Schedules the next refresh and publishes events.
     pub follow_up: FollowUp,
+    /// Records refreshes that were forced or failed, and the first that succeeds after those.
+    pub attempts: Attempts,
     /// The queue for due connections; without one, the sweep refreshes them itself.
     pub queue: Option<RefreshQueue>,
     /// The queue for results that cannot be saved, if there is one.
@@ -111,7 +113,7 @@ impl Refresher {
         version: Option<u64>,
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
-        let started_at = self.clock.now();
+        let (started_at, begun) = (self.clock.now(), Begun::now(AttemptKind::Refresh));
         // Boxed because the future is large and a thread's stack is small.
         let attempt = Box::pin(self.attempt(key, version, trigger));
         let (outcome, record) = record::recorded(attempt).await;
@@ -124,6 +126,14 @@ impl Refresher {
             provider: record.provider,
         };
         self.metrics.refresh(self.clock.now(), &measured);
+        let is_news = match &outcome {
+            Ok(RefreshOutcome::Refreshed) => trigger == Trigger::Forced || record.problem_before.is_some(),
+            Ok(RefreshOutcome::Failed) => true,
+            _ => false,
+        };
+        if is_news {
+            self.attempts.add(key, begun, record.problem.as_ref()).await;
+        }
         record::note(|around| {
             around.connection(key);
             around.connector = record.connector.or(around.connector.take());
@@ -141,7 +151,10 @@ impl Refresher {
     ) -> Result<RefreshOutcome, Error> {
         // Load the row, because an event or an index entry may be out of date.
         let Some(connection) = self.connections.get(key).await? else { return Ok(RefreshOutcome::Gone) };
-        record::note(|record| record.expires_at = connection.expiry.map(|expiry| expiry.at));
+        record::note(|record| {
+            record.expires_at = connection.expiry.map(|expiry| expiry.at);
+            record.problem_before.clone_from(&connection.problem);
+        });
         // Decide the next step before doing anything costly: of many callers, only one gets to refresh.
         let now = self.clock.now();
         match connection.next_step(version, trigger, self.recovery.is_some(), now) {

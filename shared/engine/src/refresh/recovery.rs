@@ -38,6 +38,9 @@ pub(super) struct Renewed {
     /// How long before the expiry a refresh is due, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_margin: Option<u64>,
+    /// The granted scopes, if the provider stated them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
     at: i64,
 }
 
@@ -57,6 +60,7 @@ impl Renewed {
             is_rest: expiry.is_some_and(|expiry| expiry.is_rest),
             renews_itself,
             refresh_margin: refresh_margin.map(|margin| margin.as_secs()),
+            scopes: obtained.scopes.clone(),
             at: milliseconds(now),
         }
     }
@@ -76,6 +80,9 @@ impl Renewed {
         connection.renews_itself = self.renews_itself;
         connection.refresh_margin = self.refresh_margin.map(Duration::from_secs);
         connection.apply_renewal(expiry, refresh_token(&self.credentials.to_value()).is_some(), at);
+        if self.scopes.is_some() {
+            connection.scopes.clone_from(&self.scopes);
+        }
         connection.last_refreshed_at = Some(at);
         contents.credentials = Some(self.credentials.clone());
     }

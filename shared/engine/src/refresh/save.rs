@@ -9,7 +9,7 @@ use larder::connection::{Connection, Contents, Failure, Lease, Problem, RefreshO
 use larder::credentials::Credentials;
 use larder::dynamodb::{Expect, Write};
 use larder::error::{Error, log_cause};
-use larder::random;
+use larder::{random, record};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -97,6 +97,7 @@ impl Refresher {
         if persist(WRITE_PATIENCE, || self.vault.write(&prepared, expect)).await? == Write::Conflict {
             return Ok(RefreshOutcome::Stale);
         }
+        record::note(|record| record.problem.clone_from(&connection.problem));
         self.follow_up.written(Some(before), &connection).await;
         Ok(RefreshOutcome::Failed)
     }

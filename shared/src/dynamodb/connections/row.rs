@@ -12,6 +12,7 @@
 //! | `renews_itself` | whether it can be refreshed without a refresh token: by `refreshCredentials`, or with the access token |
 //! | `next_refresh_at`, `due_shard` | when it is due; absent if never |
 //! | `last_refreshed_at`, `last_attempt_at`, `failing_since`, `retry_attempts` | its history |
+//! | `scopes`, `account` | the granted scopes, and the account at the provider, as JSON |
 //! | `lease_token`, `lease_until` | the refresh in progress |
 //! | `lease_holder` | `refresher`, or `recovery` while the connection is left to the recovery queue; absent in rows of earlier versions, where a token that begins with `grace.` means the latter |
 //! | `created_at`, `updated_at` | times |

@@ -1,6 +1,6 @@
 //! Integrations, connectors, and views of connections.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::account::Account;
@@ -136,4 +136,32 @@ pub(super) async fn a_connection_can_be_removed(target: &Target) {
     target.delete(&path, &account.token()).await.expect(StatusCode::NOT_FOUND);
     account.read(&id).await.expect(StatusCode::NOT_FOUND);
     assert_eq!(account.connections().await, Vec::<Value>::new());
+}
+
+pub(super) async fn tokens_can_be_imported_replaced_and_disconnected(target: &Target) {
+    let account = Account::open(target, "imported").await;
+    let send = async |method: Method, path: &str, body: Value| {
+        target.send(method, path, &account.token(), body.to_string()).await
+    };
+    let tokens = |name: &str| json!({"access_token": name, "refresh_token": "r", "expires_in": 3600});
+    let body = json!({"integrationKey": "imported", "credentials": tokens("first"), "key": "main"});
+    let created = send(Method::POST, "/connections", body.clone()).await.expect(StatusCode::OK).json();
+    let id = created["id"].as_str().expect("an id").to_owned();
+    assert_eq!((&created["state"], &created["key"]), (&json!("READY"), &json!("main")), "{created}");
+    let taken = send(Method::POST, "/connections", body).await.expect(StatusCode::CONFLICT).json();
+    assert_eq!(taken["key"], "already_exists", "{taken}");
+
+    let path = format!("/connections/{id}");
+    send(Method::PATCH, &path, json!({"credentials": tokens("second")})).await.expect(StatusCode::OK);
+    account.provider.set_test_status(401);
+    send(Method::PATCH, &path, json!({"credentials": tokens("third")})).await.expect(StatusCode::BAD_REQUEST);
+    assert_eq!(account.access_token(&id).await, "second");
+
+    let disconnect = format!("{path}/disconnect");
+    target.post(&disconnect, &account.token()).await.expect(StatusCode::NO_CONTENT);
+    account.read(&id).await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(account.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
+    let history = target.get(&format!("{path}/attempts"), &account.token()).await.expect(StatusCode::OK).json();
+    let types: Vec<_> = history["items"].as_array().expect("a list").iter().map(|it| it["type"].clone()).collect();
+    assert_eq!(types, ["disconnect", "replace", "replace", "connect"], "{history}");
 }

@@ -91,6 +91,7 @@ const PROMISES: &[Promise] = promises! {
         a_connection_shows_its_state_but_no_secrets,
         a_test_reports_whether_the_credentials_work,
         a_connection_can_be_removed,
+        tokens_can_be_imported_replaced_and_disconnected,
     }
 };
 
