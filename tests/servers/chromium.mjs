@@ -86,6 +86,11 @@ const steps = {
     if (!pages[number]) throw new Error(`no page ${number} was opened`);
     page = pages[number];
   },
+  /** Closes the page, as a person would. The first page becomes the current one. */
+  async close() {
+    await page.close();
+    page = pages[0];
+  },
   async screenshot({ path, width, scheme }) {
     await page.setViewport({ width, height: 640 });
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);

@@ -87,6 +87,11 @@ impl Chromium {
         self.step(json!({ "do": "page", "number": number })).await;
     }
 
+    /// Closes the page and switches to the first one.
+    pub async fn close(&mut self) {
+        self.step(json!({ "do": "close" })).await;
+    }
+
     /// Takes a PNG screenshot of the page with this width in pixels, in the color scheme `light` or `dark`.
     pub async fn screenshot(&mut self, path: &Path, width: u32, scheme: &str) {
         self.step(json!({ "do": "screenshot", "path": path, "width": width, "scheme": scheme })).await;

@@ -67,6 +67,11 @@ impl Server {
         Self::start("sharetribe.mjs", &json!({})).await
     }
 
+    /// Starts `sdk-app.mjs`.
+    pub async fn sdk_app() -> Self {
+        Self::start("sdk-app.mjs", &json!({})).await
+    }
+
     /// The folder of the servers, where `node_modules` is.
     pub fn folder() -> PathBuf {
         env::var_os("LARDER_TEST_SERVERS").expect("LARDER_TEST_SERVERS is not set; run tests/run").into()
