@@ -213,7 +213,7 @@ async fn integrations_are_listed_by_page_and_searched() {
         post(&world, &world.admin, "/integrations", body).await.expect(StatusCode::CREATED);
     }
     for token in [&world.alice, &world.admin] {
-        let list = |query: String| async move { get(&world, token, &format!("/integrations?{query}")).await };
+        let list = async |query: String| get(&world, token, &format!("/integrations?{query}")).await;
         for (query, expected) in [
             ("", &["crm", "crm-2", "erp", "zoo"][..]),
             ("search=CRM", &["crm", "crm-2"]),
