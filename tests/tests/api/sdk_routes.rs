@@ -147,12 +147,9 @@ async fn only_listed_origins_are_allowed_if_there_is_a_list() {
 async fn tenants_see_what_they_need_to_connect_and_no_settings() {
     let world = app_world(KEYED).await;
     let shown = get(&world, &world.alice, "/integrations/app").await.expect(StatusCode::OK);
-    let schema = json!({"type": "object", "properties": {"apiKey": {"type": "string"}}, "required": ["apiKey"]});
-    let option = json!({"type": "client-credentials", "title": "With a key", "inputSchema": schema,
-                        "ui": {"schema": schema}});
     let expected = json!({
         "id": "app", "key": "app", "name": "The app", "logoUri": "https://app.example/app.png",
-        "connectorId": "app", "connectorKey": "app", "authType": "client-credentials", "authOptions": [option],
+        "connectorId": "app", "connectorKey": "app", "authType": "client-credentials", "authOptions": [],
         "state": "READY", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
     });
     assert_eq!(shown.json(), expected);
