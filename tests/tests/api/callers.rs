@@ -150,10 +150,11 @@ fn table() -> Vec<Row> {
     let mut table: Vec<_> = rows(&document, "## Who can do what").into_iter().map(parse).collect();
     let order = [Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE];
     table.sort_by_key(|row| {
-        // Another workspace's `PUT /credentials` creates a connection there, which the others must not find.
+        // Another workspace's `PUT /credentials` creates a connection there, which the others must not find. Its
+        // `DELETE /credentials` comes first, and removes it.
         let creates = row.method == Method::PUT && row.path == "/credentials";
         let method = order.iter().position(|method| *method == row.method);
-        (method, row.path.contains("{key}"), creates, !row.path.contains("{flow}"))
+        (method, row.path.contains("{key}"), creates, row.path != "/credentials", !row.path.contains("{flow}"))
     });
     table
 }

@@ -294,6 +294,8 @@ impl Management {
             None => Vec::new(),
         };
         let first = options.first().or_else(|| connector.and_then(|connector| connector.options.first()));
+        // The SDKs' schema requires their keys. A connector that has only one way to connect has none.
+        let named = options.iter().filter(|option| !option.key.is_empty()).map(|option| view_option(option));
         let mut view = json!({
             "id": integration.key,
             "key": integration.key,
@@ -303,7 +305,7 @@ impl Management {
             "connectorId": integration.connector_key,
             "connectorKey": integration.connector_key,
             "authType": first.map(|option| option.kind.spec_name()),
-            "authOptions": options.iter().map(|option| view_option(option)).collect::<Vec<_>>(),
+            "authOptions": named.collect::<Vec<_>>(),
             // The only fault that can be seen without connecting.
             "state": if connector.is_some() { "READY" } else { "CONFIGURATION_ERROR" },
             "connection": connection.map(Connection::view),
