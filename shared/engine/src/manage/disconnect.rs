@@ -1,7 +1,7 @@
 //! Disconnects connections: the provider forgets the credentials, and so does Larder. The connection stays, so that its end
 //! user can reconnect it.
 //!
-//! Values that the end user entered are kept if they are no secrets, such as the domain of an account.
+//! Values that the end user entered are kept if they are not secret, such as the domain of an account.
 
 use larder::caller::Caller;
 use larder::connection::{Connection, Contents, Problem};
