@@ -8,8 +8,11 @@ use dynoxide::types::{AttributeValue, Item};
 use dynoxide::{Database, ImportOptions};
 use http::{Method, StatusCode};
 use larder::caller::Claims;
+use larder::connection::Details;
 use larder_tests::{Answer, World};
 use serde_json::{Value, json};
+
+use super::manage::{CRM, get, store};
 
 /// The connections table as it was before the tenant index existed.
 fn former_table() -> Value {
@@ -59,6 +62,7 @@ fn entry(id: &str, tenant: &str, age: usize) -> Item {
         string("id", &format!("local#{id}")),
         string("workspace", "local"),
         string("tenant", tenant),
+        string("integration_key", "crm"),
         created_at,
     ])
 }
@@ -120,6 +124,30 @@ async fn a_page_for_one_tenant_among_100_000_others_takes_three_calls() {
         assert!(calls.len() <= pages.len() * 3, "{limit}: {} pages, {calls:?}", pages.len());
         assert!(pages.iter().rev().skip(1).all(|page| page.len() == limit), "{limit}");
     }
+
+    for number in 0..30 {
+        let integration = if number % 10 == 9 { Some(["erp", "hubspot"]) } else { CRM };
+        let details = Details { key: (number == 7).then(|| "main".to_owned()), ..Details::default() };
+        store(&world, Some("carol"), &format!("{number:02}"), integration, details).await;
+    }
+    let carol = world.token("carol").await;
+    for (caller, filters, count) in [
+        (&carol, "", 25),
+        (&carol, "&integrationKey=crm", 25),
+        (&carol, "&integrationKey=erp", 3),
+        (&carol, "&integrationKey=crm&state=READY", 25),
+        (&carol, "&key=main", 1),
+        (&world.admin, "&integrationKey=erp", 3),
+        (&world.admin, "&tenantId=carol&integrationKey=crm", 25),
+    ] {
+        world.requests.take();
+        let answer = get(&world, caller, &format!("/connections?limit=25{filters}")).await.expect(StatusCode::OK);
+        let calls = world.requests.take();
+        assert_eq!(ids(&answer).len(), count, "{filters}");
+        assert!(calls.len() <= 3, "{filters}: {calls:?}");
+    }
+    let named = get(&world, &carol, "/connections/main").await.expect(StatusCode::OK);
+    assert_eq!(named.json()["id"], "carol-07");
 }
 
 #[tokio::test]
