@@ -21,7 +21,6 @@ const MAX_TEXT_BYTES: usize = 1024;
 #[derive(Default)]
 pub(crate) struct ConnectRequest {
     pub(crate) token: Option<String>,
-    #[serde(alias = "integrationId")]
     pub(crate) integration_key: Option<String>,
     pub(crate) connection_id: Option<String>,
     pub(crate) name: Option<String>,
@@ -55,6 +54,13 @@ impl ConnectRequest {
             members.extend(payload);
         }
         members.retain(|_, value| !value.is_null() && value != "");
+        // An integration's id is its key.
+        if let Some(id) = members.remove("integrationId")
+            && *members.entry("integrationKey").or_insert_with(|| id.clone()) != id
+        {
+            let message = "`integrationKey` and `integrationId` must be the same; give only one";
+            return Err(Error::bad_request(message));
+        }
         let request: Self = serde_json::from_value(Value::Object(members))
             .map_err(|error| bad_json("a parameter of /connect has the wrong type", &error))?;
         for (name, text) in [("name", &request.name), ("customState", &request.custom_state)] {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use larder::caller::Caller;
-use larder::connection::{DetailsPatch, Flow};
+use larder::connection::{Connection, DetailsPatch, Flow};
 use larder::credentials::Credentials;
 use larder::dynamodb::Attempt;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json, read_json};
 use larder_engine::manage::{Creation, Deletion, Filters, NewSecrets, flag};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::Connections;
@@ -59,6 +60,22 @@ struct CreateBody {
 /// Reads `null` as a value, unlike serde's own `Option`.
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+impl PatchBody {
+    /// Reads the body. SDKs send the whole connection back as they were shown it, with the changes, so members that callers
+    /// cannot change are ignored.
+    fn read(request: &Request) -> Result<Self, Error> {
+        let mut members: BTreeMap<String, Box<RawValue>> = read_json(request)?;
+        let sent = members.len();
+        members.retain(|name, _| !Connection::READ_ONLY.contains(&name.as_str()));
+        if members.len() == sent {
+            // Errors have their position in the body.
+            return read_json(request);
+        }
+        let body = serde_json::to_vec(&members).map_err(Error::internal)?;
+        read_json(&Request::new(body.into()))
+    }
 }
 
 /// The body of `PUT /connections/{id}/flows/{flow}`.
@@ -135,7 +152,7 @@ impl Connections {
         selector: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let body: PatchBody = read_json(request)?;
+        let body = PatchBody::read(request)?;
         let patch = DetailsPatch {
             name: body.name,
             key: body.key,

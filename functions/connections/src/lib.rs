@@ -7,11 +7,13 @@ mod connections;
 mod integrations;
 mod route;
 
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::Method;
-use larder::caller::Authenticator;
+use larder::caller::{Authenticator, Caller};
 use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
@@ -20,6 +22,10 @@ use larder::routes::Audience;
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
+use route::Found;
+
+/// The work of a route.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
 /// Serves `/connections`, `/integrations`, `/connectors`, and the routes beside them.
 pub struct Connections {
@@ -47,34 +53,42 @@ impl Connections {
         if found.route.audience == Audience::Admins {
             caller.require_admin()?;
         }
-        let (id, flow) = (&found.id, &found.flow);
+        self.handler(&caller, &found, request).await
+    }
+
+    /// Returns the work of a route. The futures are created here, since in a debug build `respond` would need space on the
+    /// stack for all of them.
+    fn handler<'a>(&'a self, caller: &'a Caller, found: &'a Found, request: &'a Request) -> Work<'a> {
+        let (id, flow) = (&*found.id, &*found.flow);
         match (found.route.method.as_str(), found.route.path) {
-            ("GET", "/connections") => self.list_connections(&caller, request).await,
-            ("POST", "/connections") => self.create_connection(&caller, request).await,
-            ("GET", "/connections/{id}") => self.get_connection(&caller, id, request).await,
-            ("PATCH" | "PUT", "/connections/{id}") => self.patch_connection(&caller, id, request).await,
-            ("DELETE", "/connections/{id}") => self.delete_connection(&caller, id, request).await,
-            ("POST", "/connections/{id}/restore") => self.restore_connection(&caller, id).await,
-            ("POST", "/connections/{id}/disconnect") => self.disconnect_connection(&caller, id, request).await,
-            ("GET", "/connections/{id}/attempts") => self.list_attempts(&caller, id, request).await,
-            ("POST", "/connections/{id}/test") => self.test_connection(&caller, id, request).await,
-            ("POST", "/connections/{id}/refresh-credentials") => self.refresh_connection(&caller, id, request).await,
-            ("GET", "/connections/{id}/dependencies") => self.list_dependencies(&caller, id, request).await,
-            ("PUT", "/connections/{id}/flows/{flow}") => self.put_flow(&caller, id, flow, request).await,
-            ("DELETE", "/connections/{id}/flows/{flow}") => self.delete_flow(&caller, id, flow, request).await,
-            ("GET", "/integrations") => self.list_integrations(&caller, request).await,
-            ("POST", "/integrations") => self.create_integration(&caller, request).await,
-            ("GET", "/integrations/{key}") => self.get_integration(&caller, id).await,
-            ("PUT", "/integrations/{key}") => self.put_integration(&caller, id, request).await,
-            ("PATCH", "/integrations/{key}") => self.patch_integration(&caller, id, request).await,
-            ("DELETE", "/integrations/{key}") => self.delete_integration(&caller, id).await,
-            ("GET", "/integrations/{key}/connector-spec") => self.connector_spec(&caller, id).await,
-            ("POST", "/connection-options") => self.connection_options(&caller, request).await,
-            ("GET", "/connectors") => self.list_connectors(&caller).await,
-            ("GET", "/connectors/{key}") => self.get_connector(id),
-            ("POST", "/connectors/{key}/generate-options") => self.generate_options(&caller, id, request),
-            ("GET" | "PATCH", "/self") => Ok(Self::get_self(&caller)),
-            (method, path) => Err(Error::internal(format!("there is no handler for {method} {path}"))),
+            ("GET", "/connections") => Box::pin(self.list_connections(caller, request)),
+            ("POST", "/connections") => Box::pin(self.create_connection(caller, request)),
+            ("GET", "/connections/{id}") => Box::pin(self.get_connection(caller, id, request)),
+            ("PATCH" | "PUT", "/connections/{id}") => Box::pin(self.patch_connection(caller, id, request)),
+            ("DELETE", "/connections/{id}") => Box::pin(self.delete_connection(caller, id, request)),
+            ("POST", "/connections/{id}/restore") => Box::pin(self.restore_connection(caller, id)),
+            ("POST", "/connections/{id}/disconnect") => Box::pin(self.disconnect_connection(caller, id, request)),
+            ("GET", "/connections/{id}/attempts") => Box::pin(self.list_attempts(caller, id, request)),
+            ("POST", "/connections/{id}/test") => Box::pin(self.test_connection(caller, id, request)),
+            ("POST", "/connections/{id}/refresh-credentials") => Box::pin(self.refresh_connection(caller, id, request)),
+            ("GET", "/connections/{id}/dependencies") => Box::pin(self.list_dependencies(caller, id, request)),
+            ("PUT", "/connections/{id}/flows/{flow}") => Box::pin(self.put_flow(caller, id, flow, request)),
+            ("DELETE", "/connections/{id}/flows/{flow}") => Box::pin(self.delete_flow(caller, id, flow, request)),
+            ("GET", "/integrations") => Box::pin(self.list_integrations(caller, request)),
+            ("POST", "/integrations") => Box::pin(self.create_integration(caller, request)),
+            ("GET", "/integrations/{key}") => Box::pin(self.get_integration(caller, id)),
+            ("PUT", "/integrations/{key}") => Box::pin(self.put_integration(caller, id, request)),
+            ("PATCH", "/integrations/{key}") => Box::pin(self.patch_integration(caller, id, request)),
+            ("DELETE", "/integrations/{key}") => Box::pin(self.delete_integration(caller, id)),
+            ("GET", "/integrations/{key}/connector-spec") => Box::pin(self.connector_spec(caller, id)),
+            ("POST", "/connection-options") => Box::pin(self.connection_options(caller, request)),
+            ("GET", "/connectors") => Box::pin(self.list_connectors(caller)),
+            ("GET", "/connectors/{key}") => Box::pin(ready(self.get_connector(id))),
+            ("POST", "/connectors/{key}/generate-options") => {
+                Box::pin(ready(self.generate_options(caller, id, request)))
+            }
+            ("GET" | "PATCH", "/self") => Box::pin(ready(Ok(Self::get_self(caller)))),
+            (method, path) => Box::pin(ready(Err(Error::internal(format!("there is no handler for {method} {path}"))))),
         }
     }
 }

@@ -7,6 +7,34 @@ use super::{Connection, State};
 use crate::clock::rfc3339;
 
 impl Connection {
+    /// The members of the view that callers cannot change.
+    pub const READ_ONLY: [&str; 24] = [
+        "id",
+        "tenantId",
+        "userId",
+        "integrationId",
+        "integrationKey",
+        "connectorId",
+        "connectorKey",
+        "state",
+        "connected",
+        "disconnected",
+        "error",
+        "clientAction",
+        "canTest",
+        "canRefreshCredentials",
+        "nextCredentialsRefreshAt",
+        "lastRefreshedAt",
+        "expiresAt",
+        "retryAttempts",
+        "lastUsedAt",
+        "scopes",
+        "account",
+        "archivedAt",
+        "createdAt",
+        "updatedAt",
+    ];
+
     /// Returns the documented members that have a value; times are in RFC 3339.
     pub fn view(&self) -> Value {
         let connected = self.state == State::Ready;
@@ -68,4 +96,22 @@ impl Connection {
 
 fn time(time: Option<OffsetDateTime>) -> Option<String> {
     time.and_then(rfc3339)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::ConnectionKey;
+
+    #[test]
+    fn each_member_of_a_view_can_be_changed_or_is_read_only() {
+        let connection = Connection::new(ConnectionKey::new("acme", "c1"), OffsetDateTime::UNIX_EPOCH);
+        let view = connection.view();
+        let shown: Vec<_> = view.as_object().into_iter().flat_map(|members| members.keys()).collect();
+        let changed = ["name", "key", "tags", "meta", "isDeactivated", "authOptionKey"];
+        for name in shown {
+            assert_ne!(changed.contains(&name.as_str()), Connection::READ_ONLY.contains(&name.as_str()), "{name}");
+        }
+        assert!(changed.iter().all(|name| !Connection::READ_ONLY.contains(name)));
+    }
 }

@@ -237,10 +237,11 @@ mod tests {
     use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
     use aws_sdk_dynamodb::operation::put_item::PutItemError;
     use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
+    use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
     use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
-    use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, TransactionCanceledException};
+    use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes};
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 
     use super::*;
     use crate::connection::LeaseHolder;
@@ -330,5 +331,28 @@ mod tests {
                 .await;
             assert_eq!(listed.is_ok_and(|page| page.items.len() == 1), is_listed, "{message}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_that_another_one_canceled_is_repeated() {
+        let canceled = |code: &str| {
+            let reason = CancellationReason::builder().code(code).build();
+            let none = CancellationReason::builder().code("None").build();
+            let error = TransactionCanceledException::builder().cancellation_reasons(none).cancellation_reasons(reason);
+            TransactWriteItemsError::TransactionCanceledException(error.build())
+        };
+        let mut connection = connection("alice");
+        connection.details.key = Some("main".into());
+        let put = async |rule: Rule| {
+            let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&rule]);
+            let written = Connections::new(client, "connections").put(&connection, Expect::Absent).await;
+            (written.ok(), rule.num_calls())
+        };
+        let once = mock!(Client::transact_write_items).sequence();
+        let once = once.error(move || canceled("TransactionConflict"));
+        let once = once.output(|| TransactWriteItemsOutput::builder().build()).build();
+        assert_eq!(put(once).await, (Some(Write::Done), 2));
+        let always = mock!(Client::transact_write_items).then_error(move || canceled("TransactionConflict"));
+        assert_eq!(put(always).await, (None, 4));
     }
 }

@@ -430,3 +430,19 @@ async fn disconnecting_succeeds_even_if_the_provider_fails() {
         (&json!("disconnect"), &json!("failure"))
     );
 }
+
+#[tokio::test]
+async fn a_connection_can_be_sent_back_with_changes() {
+    let (world, provider) = oauth_world().await;
+    let id = world.connect(&provider).await;
+    world.credentials(&id).await;
+    let (tests, mut sent) = (provider.tests().len(), world.connection(&id).await);
+    sent["name"] = "New".into();
+    sent["authOptionKey"] = "".into();
+    let answer = world.send(Method::PUT, &format!("/connections/{id}"), &world.alice, Some(&sent)).await;
+    assert_eq!(answer.expect(StatusCode::OK).json()["name"], "New");
+    assert_eq!(provider.tests().len(), tests, "unchanged credentials are not tested");
+    sent["stat"] = "READY".into();
+    let refusal = patch(&world, &world.alice, &id, sent).await.expect(StatusCode::BAD_REQUEST);
+    assert!(message(&refusal).contains("unknown field `stat`"), "{}", refusal.text());
+}

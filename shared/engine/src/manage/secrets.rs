@@ -56,6 +56,13 @@ impl NewSecrets {
         option_key.is_none() && input.is_none() && connector_parameters.is_none() && credentials.is_none()
     }
 
+    /// Whether they are what a connection has already: SDKs send its option back with every change.
+    fn are_those_of(&self, connection: &Connection) -> bool {
+        let Self { option_key, input, connector_parameters, credentials } = self;
+        let stored = connection.integration.as_ref().map(|integration| &integration.option_key);
+        option_key.as_ref() == stored && input.is_none() && connector_parameters.is_none() && credentials.is_none()
+    }
+
     /// Checks the caller's rights and the form of the credentials.
     ///
     /// # Errors
@@ -108,6 +115,9 @@ impl Management {
         patch.check()?;
         secrets.check(caller)?;
         let mut seen = self.find(caller, selector, tenant).await?;
+        if secrets.are_those_of(&seen) {
+            return self.patch(caller, selector, tenant, patch).await;
+        }
         if let Some(key) = patch.key.iter().flatten().next() {
             self.require_free_key(&seen, key).await?;
         }

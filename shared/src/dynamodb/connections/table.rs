@@ -1,6 +1,7 @@
 //! The table itself. All writes are made here, and each takes a condition on the stored row.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -9,7 +10,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
+};
 use time::OffsetDateTime;
 
 use super::super::item::Item;
@@ -121,6 +124,9 @@ impl Assignment {
 type Values = HashMap<String, AttributeValue>;
 
 impl Table {
+    /// The pauses before a transaction that another one canceled is repeated.
+    const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
+
     pub(super) fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
@@ -222,19 +228,26 @@ impl Table {
         let put = put.build().map_err(StoreError::dynamodb)?;
         let pointer = TransactWriteItem::builder().put(put).build();
         let unchanged = claim.stale.as_ref().map(|stale| self.check_stale(stale, &claim.key)).transpose()?;
-        let items = [Some(write), Some(pointer), unchanged].into_iter().flatten().collect();
-        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+        let items: Vec<_> = [Some(write), Some(pointer), unchanged].into_iter().flatten().collect();
+        let send = || self.client.transact_write_items().set_transact_items(Some(items.clone())).send();
+        let mut written = send().await;
+        // DynamoDB cancels a transaction while another changes one of its items. The SDK does not repeat it.
+        for pause in Self::PAUSES {
+            let Err(error) = &written else { break };
+            if !reasons(error).iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            written = send().await;
+        }
+        match written {
             Ok(_) => Ok(Claimed::Done),
             Err(error) => {
-                let reasons = error.as_service_error().and_then(|error| match error {
-                    TransactWriteItemsError::TransactionCanceledException(it) => it.cancellation_reasons.as_deref(),
-                    _ => None,
-                });
+                let reasons = reasons(&error);
                 let failed = |index: usize| {
-                    let reason = reasons.and_then(|reasons| reasons.get(index));
-                    reason.and_then(|it| it.code.as_deref()) == Some("ConditionalCheckFailed")
+                    reasons.get(index).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
                 };
-                let is_too_large = reasons.into_iter().flatten().any(|reason| is_item_size(reason.message()));
+                let is_too_large = reasons.iter().any(|reason| is_item_size(reason.message()));
                 match (failed(0), failed(1) || failed(2)) {
                     (true, _) => Ok(Claimed::Conflict),
                     (false, true) => Ok(Claimed::Taken),
@@ -326,6 +339,14 @@ impl Condition<'_> {
             }
         };
         (expression, values.0)
+    }
+}
+
+/// Returns why a transaction was canceled, by its items.
+fn reasons(error: &SdkError<TransactWriteItemsError>) -> &[CancellationReason] {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled.cancellation_reasons(),
+        _ => &[],
     }
 }
 
