@@ -192,10 +192,14 @@ async fn within<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use aws_sdk_dynamodb::Client;
     use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
     use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
-    use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
+    use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
     use time::OffsetDateTime;
 
@@ -253,6 +257,29 @@ mod tests {
             let left = held.deadline - Instant::now();
             assert!(left > Duration::from_secs(5) && left <= Duration::from_secs(8), "{left:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_newer_row_is_a_conflict_even_if_it_is_leased() {
+        let stored = Arc::new(Mutex::new(None));
+        let rows = Arc::clone(&stored);
+        let put = mock!(Client::put_item)
+            .match_requests(move |request| {
+                *rows.lock().expect("a lock") = request.item().cloned();
+                true
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let update = mock!(Client::update_item).then_error(|| {
+            let failed = ConditionalCheckFailedException::builder().message("it failed").build();
+            UpdateItemError::ConditionalCheckFailedException(failed)
+        });
+        let get = mock!(Client::get_item)
+            .then_output(move || GetItemOutput::builder().set_item(stored.lock().expect("a lock").clone()).build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put, &update, &get]);
+        let connections = Connections::new(client, "connections");
+        connections.reserve(&row(), &lease()).await.expect("no failure");
+        let held = outside().hold(&connections, &row(), Expect::Version(6)).await.expect("no failure");
+        assert!(held.is_none());
     }
 
     #[test]
