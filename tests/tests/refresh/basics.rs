@@ -49,11 +49,14 @@ async fn a_sweep_starts_no_refresh_after_fifty_seconds() {
 
 #[tokio::test]
 async fn a_sweep_reports_the_delay_of_the_longest_overdue_refresh() {
-    let (world, _provider, _) = connected(json!({})).await;
+    let (world, provider, _) = connected(json!({})).await;
     let sweep = async || world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
     world.advance(3299);
     assert_eq!((sweep().await.due, sweep().await.lag_ms), (0, 0));
     world.advance(91);
+    // It leaves what is overdue for less than its grace period to schedules.
+    let graceful = world.bundle.refresher().sweep(Duration::from_secs(91), None).await.unwrap();
+    assert_eq!((graceful.due, provider.refreshes().len()), (0, 0));
     let report = sweep().await;
     assert_eq!((report.due, report.refreshed, report.failed, report.lag_ms), (1, 1, 0, 90_000));
 }
