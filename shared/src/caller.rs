@@ -275,7 +275,29 @@ fn refused(reason: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::secret_store::{SecretStore, SecretStoreError};
+
+    /// A store with the same secret for every workspace.
+    struct OneSecret;
+
+    #[async_trait]
+    impl SecretStore for OneSecret {
+        async fn get(&self, _: &str) -> Result<Option<Secret>, SecretStoreError> {
+            Ok(Some(Secret::new(r#"{"secret":"0123456789abcdef0123456789abcdef"}"#)))
+        }
+
+        async fn put(&self, _: &str, _: &Secret) -> Result<(), SecretStoreError> {
+            unreachable!("nothing is written")
+        }
+
+        async fn remove(&self, _: &str) -> Result<(), SecretStoreError> {
+            unreachable!("nothing is removed")
+        }
+    }
 
     fn claims(exp: &str) -> Option<i64> {
         serde_json::from_str::<Claims>(&format!(r#"{{"exp":{exp}}}"#)).ok().map(|claims| claims.exp)
@@ -294,6 +316,24 @@ mod tests {
         }
         let nbf = |nbf: &str| serde_json::from_str::<Claims>(&format!(r#"{{"nbf":{nbf}}}"#)).ok().map(|it| it.nbf);
         assert_eq!([nbf("1.5"), nbf("null"), nbf(r#""1""#)], [Some(Some(1)), Some(None), None]);
+    }
+
+    #[tokio::test]
+    async fn a_token_names_its_workspace_until_it_expires_or_is_known() {
+        let clock = Arc::new(ManualClock::at(1_700_000_000));
+        let workspaces = Arc::new(Workspaces::new(Arc::new(OneSecret), Arc::clone(&clock) as _));
+        let authenticator = Authenticator::new(Arc::clone(&workspaces), clock, false);
+        let named = |exp| {
+            let claims = Claims { workspace_key: Some("acme".into()), exp, ..Claims::default() };
+            let token = sign(&claims, &Secret::new("any")).expect("a token");
+            let value = format!("Bearer {token}").parse().expect("a header");
+            authenticator.unverified_workspace(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+        };
+        assert_eq!(named(1_700_000_000), None);
+        assert_eq!(named(1_700_000_001).as_deref(), Some("acme"));
+        // Once the secret is cached, there is nothing to read ahead.
+        workspaces.secret("acme").await.expect("no failure");
+        assert_eq!(named(1_700_000_001), None);
     }
 
     #[test]

@@ -464,6 +464,8 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::random::SystemRng;
 
@@ -573,6 +575,17 @@ mod tests {
         connection.apply_failure(&Failure::of_set_up("no client id", None), at(year), 0.0, GIVE_UP);
         connection.apply_failure(&Failure::of_set_up("no client id", None), at(2 * year), 0.0, GIVE_UP);
         assert_eq!((connection.state, connection.next_refresh_at), (State::Ready, Some(at(2 * year + 120))));
+    }
+
+    #[test]
+    fn credentials_leave_only_identifiers_when_they_are_replaced() {
+        let contents = Contents {
+            credentials: Some(Credentials::from(&json!({"access_token": "hunter2", "account": "a1"}))),
+            input: Map::from_iter([("subdomain".to_owned(), json!("acme"))]),
+            ..Contents::default()
+        };
+        let left = serde_json::to_value(contents.without_credentials()).expect("JSON");
+        assert_eq!(left, json!({"input": {"subdomain": "acme"}, "given": {"account": "a1"}}));
     }
 
     #[test]

@@ -350,3 +350,151 @@ fn elsewhere(kind: &str) -> Error {
     let problem = format!("a connection's credentials are in the store `{kind}`, but another store is configured");
     CredentialStoreError::Refused(problem.into()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_sdk_dynamodb::operation::put_item::PutItemError;
+    use aws_sdk_dynamodb::primitives::Blob;
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::random::SystemRng;
+    use crate::seal::{DataKey, DataKeys};
+
+    /// A single data key for everything.
+    struct OneKey(Arc<DataKey>);
+
+    #[async_trait]
+    impl DataKeys for OneKey {
+        async fn current(&self, _: &str) -> Result<Arc<DataKey>, SealError> {
+            Ok(Arc::clone(&self.0))
+        }
+
+        async fn by_id(&self, _: &str, _: &str) -> Result<Option<Arc<DataKey>>, SealError> {
+            Ok(Some(Arc::clone(&self.0)))
+        }
+    }
+
+    /// A vault without a credential store, over a table with these answers.
+    fn vault(answers: &[&Rule]) -> Vault {
+        let client: Client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, answers);
+        let keys = Arc::new(OneKey(Arc::new(DataKey::new("k", [7; 32]))));
+        Vault::new(Connections::new(client, "connections"), Sealer::new(keys, Arc::new(SystemRng)), None)
+    }
+
+    fn connection() -> Connection {
+        let key = ConnectionKey::new("acme", "c1");
+        Connection { version: 5, ..Connection::new(key, OffsetDateTime::UNIX_EPOCH) }
+    }
+
+    /// Credentials of this many bytes of JSON.
+    fn credentials(bytes: usize) -> Credentials {
+        Credentials::from(&Value::from("x".repeat(bytes - 2)))
+    }
+
+    /// Contents with an input of this many bytes of JSON.
+    fn with_input(bytes: usize) -> Contents {
+        let input = Map::from_iter([("key".to_owned(), Value::from("x".repeat(bytes - 10)))]);
+        Contents { input, ..Contents::default() }
+    }
+
+    #[test]
+    fn credentials_fit_up_to_350_kib_alone_and_380_kib_with_the_rest() {
+        let vault = vault(&[]);
+        let fits = |input, bytes| vault.fits(&with_input(input), &credentials(bytes));
+        assert_eq!([fits(20, 358_400), fits(20, 358_401)], [true, false]);
+        // 389,120 bytes, less 110 for the names of the members.
+        assert_eq!([fits(189_010, 200_000), fits(189_011, 200_000)], [true, false]);
+    }
+
+    #[tokio::test]
+    async fn contents_over_350_or_380_kib_are_rejected_with_the_limit() {
+        let vault = vault(&[]);
+        let seal = async |contents: &Contents| {
+            let sealed = vault.seal(&mut connection(), contents).await;
+            sealed.map_err(|error| error.message)
+        };
+        let only = |bytes| Contents { credentials: Some(credentials(bytes)), ..Contents::default() };
+        assert_eq!(seal(&only(358_400)).await, Ok(()));
+        let message = "the credentials are 358401 bytes of JSON; at most 350 KiB can be stored";
+        assert_eq!(seal(&only(358_401)).await, Err(message.to_owned()));
+        // 389,120 bytes, less 10 for the name of the member.
+        assert_eq!(seal(&with_input(389_110)).await, Ok(()));
+        let message = "the credentials and the connection's parameters together are too large to store";
+        assert_eq!(seal(&with_input(389_111)).await, Err(message.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_reconnect_keeps_the_input_but_not_the_credentials() {
+        let vault = vault(&[]);
+        let mut connection = connection();
+        let contents = Contents { credentials: Some(credentials(10)), ..with_input(20) };
+        vault.seal(&mut connection, &contents).await.expect("sealed contents");
+        let entered = vault.open_entered(&connection).await.expect("no failure").expect("contents");
+        assert!(entered.credentials.is_none());
+        assert_eq!(entered.input, contents.input);
+        connection.sealed[40] ^= 1;
+        assert!(vault.open_entered(&connection).await.expect("no failure").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_seal_opens_only_if_every_write_since_was_a_failure() {
+        let vault = vault(&[]);
+        let mut sealed = connection();
+        vault.seal(&mut sealed, &with_input(20)).await.expect("sealed contents");
+        let opens = async |version, retry_attempts| {
+            let connection = Connection { version, retry_attempts, ..sealed.clone() };
+            vault.open_entered(&connection).await.expect("no failure").is_some()
+        };
+        for (version, failures, expected) in [
+            (5, 0, true),
+            (6, 0, false),
+            (6, 1, true),
+            (7, 1, false),
+            (7, 2, true),
+            // The row before the next write, which raises the version.
+            (4, 0, true),
+            (3, 0, false),
+        ] {
+            assert_eq!(opens(version, failures).await, expected, "version {version} after {failures} failures");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_conflicts_only_with_itself_has_succeeded() {
+        let written = Arc::new(Mutex::new(None));
+        for (version, sealed, expected) in
+            [("5", None, Write::Done), ("6", None, Write::Conflict), ("5", Some("another's"), Write::Conflict)]
+        {
+            let rows = Arc::clone(&written);
+            let put = mock!(Client::put_item)
+                .match_requests(move |request| {
+                    *rows.lock().expect("a lock") = request.item().cloned();
+                    true
+                })
+                .then_error(|| {
+                    let failed = ConditionalCheckFailedException::builder().message("it failed").build();
+                    PutItemError::ConditionalCheckFailedException(failed)
+                });
+            let rows = Arc::clone(&written);
+            let get = mock!(Client::get_item).then_output(move || {
+                let mut row = rows.lock().expect("a lock").clone().expect("a row");
+                row.insert("version".to_owned(), AttributeValue::N(version.to_owned()));
+                if let Some(sealed) = sealed {
+                    row.insert("sealed".to_owned(), AttributeValue::B(Blob::new(sealed)));
+                }
+                GetItemOutput::builder().set_item(Some(row)).build()
+            });
+            let saved = vault(&[&put, &get]).save(&connection(), &with_input(20), Expect::Version(4)).await;
+            assert_eq!(saved.expect("no failure"), expected, "version {version}, {sealed:?}");
+        }
+    }
+}

@@ -191,3 +191,133 @@ async fn within<T>(
     let slow = |error| CredentialStoreError::NoAnswer(Box::new(error));
     timeout_at(deadline, work).await.map_err(slow)?
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
+    use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::connection::{ConnectionKey, Expiry, State};
+    use crate::credential_store::Memory;
+    use crate::random::SystemRng;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_700_000_000 + seconds).expect("a time")
+    }
+
+    fn outside() -> Outside {
+        let clock = Arc::new(ManualClock::at(1_700_000_000));
+        Outside { store: Arc::new(Memory::default()), clock, rng: Arc::new(SystemRng) }
+    }
+
+    fn row() -> Connection {
+        let expiry = Some(Expiry::new(at(0), at(3600)));
+        let key = ConnectionKey::new("acme", "c1");
+        Connection { version: 7, expiry, refreshable: true, ..Connection::new(key, at(0)) }
+    }
+
+    fn lease() -> Lease {
+        Lease { token: "ours".into(), holder: LeaseHolder::Refresher, until: at(5) }
+    }
+
+    /// A table that accepts every put, update and delete.
+    fn accepting() -> [Rule; 3] {
+        [
+            mock!(Client::put_item).then_output(|| PutItemOutput::builder().build()),
+            mock!(Client::update_item).then_output(|| UpdateItemOutput::builder().build()),
+            mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build()),
+        ]
+    }
+
+    fn connections(rules: &[Rule; 3]) -> Connections {
+        Connections::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, rules), "connections")
+    }
+
+    #[tokio::test]
+    async fn a_write_has_eight_seconds_under_a_lease_of_38() {
+        let ours = lease();
+        let table = accepting();
+        for (expect, is_ours) in [
+            (Expect::Lease(&ours), true),
+            (Expect::Absent, false),
+            (Expect::Version(7), false),
+            (Expect::Unleased(7, at(0)), false),
+        ] {
+            let held =
+                outside().hold(&connections(&table), &row(), expect).await.expect("no failure").expect("a lease");
+            assert_eq!((held.lease.until, held.lease.token == "ours"), (at(38), is_ours), "{expect:?}");
+            let left = held.deadline - Instant::now();
+            assert!(left > Duration::from_secs(5) && left <= Duration::from_secs(8), "{left:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_row_is_a_conflict_even_if_it_is_leased() {
+        let stored = Arc::new(Mutex::new(None));
+        let rows = Arc::clone(&stored);
+        let put = mock!(Client::put_item)
+            .match_requests(move |request| {
+                *rows.lock().expect("a lock") = request.item().cloned();
+                true
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let update = mock!(Client::update_item).then_error(|| {
+            let failed = ConditionalCheckFailedException::builder().message("it failed").build();
+            UpdateItemError::ConditionalCheckFailedException(failed)
+        });
+        let get = mock!(Client::get_item)
+            .then_output(move || GetItemOutput::builder().set_item(stored.lock().expect("a lock").clone()).build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put, &update, &get]);
+        let connections = Connections::new(client, "connections");
+        connections.reserve(&row(), &lease()).await.expect("no failure");
+        let held = outside().hold(&connections, &row(), Expect::Version(6)).await.expect("no failure");
+        assert!(held.is_none());
+    }
+
+    #[test]
+    fn a_placeholder_explains_itself_and_cannot_be_refreshed() {
+        let placeholder = placeholder(&row());
+        assert_eq!((placeholder.version, placeholder.expiry, placeholder.refreshable), (6, None, false));
+        assert_eq!((placeholder.state, placeholder.next_refresh_at), (State::ClientActionRequired, None));
+        let message = placeholder.problem.expect("a problem").message;
+        assert_eq!(message, "the credentials could not be stored; store them again, or reconnect");
+    }
+
+    #[test]
+    fn each_write_has_another_id() {
+        let [first, second] = [(); 2].map(|()| outside().write_id());
+        // 32 random bytes in base64.
+        assert_eq!((first.len(), second.len()), (43, 43));
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn only_a_rejected_request_is_over() {
+        assert!(is_over(&CredentialStoreError::Refused("no".into())));
+        assert!(!is_over(&CredentialStoreError::NoAnswer("a timeout".into())));
+    }
+
+    #[tokio::test]
+    async fn letting_go_releases_only_leases_taken_for_the_write() {
+        for (expect, updates, deletes) in [
+            (Expect::Lease(&lease()), 0, 0),
+            (Expect::Absent, 0, 1),
+            (Expect::Version(7), 1, 0),
+            (Expect::Unleased(7, at(0)), 1, 0),
+        ] {
+            let table = accepting();
+            let_go(&connections(&table), &row(), &lease(), expect).await.expect("no failure");
+            assert_eq!((table[1].num_calls(), table[2].num_calls()), (updates, deletes), "{expect:?}");
+        }
+    }
+}

@@ -48,6 +48,39 @@ async fn a_sweep_starts_no_refresh_after_fifty_seconds() {
 }
 
 #[tokio::test]
+async fn a_sweep_reports_the_delay_of_the_longest_overdue_refresh() {
+    let (world, provider, _) = connected(json!({})).await;
+    let sweep = async || world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
+    world.advance(3299);
+    assert_eq!((sweep().await.due, sweep().await.lag_ms), (0, 0));
+    world.advance(91);
+    // It leaves what is overdue for less than its grace period to schedules.
+    let graceful = world.bundle.refresher().sweep(Duration::from_secs(91), None).await.unwrap();
+    assert_eq!((graceful.due, provider.refreshes().len()), (0, 0));
+    let report = sweep().await;
+    assert_eq!((report.due, report.refreshed, report.failed, report.lag_ms), (1, 1, 0, 90_000));
+}
+
+#[tokio::test]
+async fn a_refresher_is_idle_once_its_sweeps_have_saved_everything() {
+    let (world, provider, id) = connected(json!({})).await;
+    let refresher = Arc::clone(world.bundle.refresher());
+    refresher.idle().await;
+    world.advance(3300);
+    provider.set_delay(Duration::from_millis(300));
+    let sweep = tokio::spawn({
+        let refresher = Arc::clone(&refresher);
+        async move { refresher.sweep(Duration::ZERO, None).await }
+    });
+    while provider.refreshes().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    refresher.idle().await;
+    assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+    assert_eq!(sweep.await.unwrap().unwrap().refreshed, 1);
+}
+
+#[tokio::test]
 async fn a_token_is_refreshed_exactly_five_minutes_before_it_expires() {
     let (world, provider, id) = connected(json!({})).await;
     assert_eq!(world.connection(&id).await["nextCredentialsRefreshAt"], "2026-01-01T00:55:00Z");

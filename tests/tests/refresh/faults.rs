@@ -49,13 +49,43 @@ async fn unreadable_credentials_wait_5_minutes_and_heal_on_reconnect() {
     world.advance(3300);
     let sweep = async || world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
     assert_eq!(sweep().await.failed, 1);
+    world.advance(299);
     assert_eq!(sweep().await.due, 0);
-    world.advance(300);
+    world.advance(1);
     assert_eq!(sweep().await.failed, 1);
     assert_eq!(provider.refreshes().len(), 0);
 
     assert_eq!(world.connect(&provider).await, id);
     assert_eq!(world.credentials(&id).await["access_token"], "access-2");
+}
+
+#[tokio::test]
+async fn a_faulty_setup_is_a_failure_and_an_unreadable_one_is_not() {
+    let (mut world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let id = world.connect(&provider).await;
+    world.advance(3300);
+    // The integration's parameters are not cached and cannot be read.
+    world.restart().await;
+    let secrets = world.folder().join("secrets.json");
+    let readable = fs::read(&secrets).unwrap();
+    fs::write(&secrets, "{").unwrap();
+    let sweep = async |world: &World| world.bundle.refresher().sweep(Duration::ZERO, None).await.unwrap();
+    assert_eq!(sweep(&world).await.failed, 1);
+    fs::write(&secrets, readable).unwrap();
+    let view = world.connection(&id).await;
+    assert_eq!((&view["retryAttempts"], &view["error"]), (&json!(0), &Value::Null), "{view}");
+
+    // The connector no longer has the auth option.
+    let connections = world.bundle.environment().connections();
+    let mut connection = connections.get(&ConnectionKey::new("local", &id)).await.unwrap().unwrap();
+    connection.integration.as_mut().unwrap().option_key = "gone".into();
+    assert_eq!(connections.put(&connection, Expect::Version(connection.version)).await.unwrap(), Write::Done);
+    world.advance(300);
+    assert_eq!(sweep(&world).await.failed, 1);
+    let view = world.connection(&id).await;
+    assert_eq!((&view["retryAttempts"], &view["error"]["key"]), (&json!(1), &json!("configuration")), "{view}");
+    assert_eq!(provider.refreshes().len(), 0);
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::StatusCode;
+use larder::clock::Clock as _;
+use larder::connection::{ConnectionKey, Lease, LeaseHolder};
+use larder::dynamodb::Write;
 use larder::environment::{RefreshesBy, Settings};
 use larder_local::bundle::bundled_connectors_dir;
 use larder_tests::{Aws, MockProvider, World};
@@ -116,6 +119,24 @@ async fn each_recovery_attempt_extends_the_lease() {
     it.world.advance(60);
     it.world.sweep().await;
     assert_eq!(it.provider.refreshes().len(), 1);
+    assert_eq!(it.deliver(&messages).await, 0);
+    assert_eq!(it.access_token().await, "access-2");
+}
+
+#[tokio::test]
+async fn a_result_waits_while_another_refresh_holds_the_lease() {
+    let it = Deployment::with_an_unsaved_result().await;
+    let messages = it.aws.take_messages();
+    it.world.advance(71);
+    let connections = it.world.bundle.environment().connections();
+    let connection = connections.get(&ConnectionKey::new("local", &it.id)).await.unwrap().unwrap();
+    let now = it.world.clock.now();
+    let (holder, until) = (LeaseHolder::Refresher, now + Duration::from_secs(70));
+    let lease = Lease { token: "another's".into(), holder, until };
+    assert_eq!(connections.lease(&connection, &lease, now).await.unwrap(), Write::Done);
+    assert_eq!(it.deliver(&messages).await, 1);
+    assert_eq!(it.access_token().await, "access-1");
+    it.world.advance(71);
     assert_eq!(it.deliver(&messages).await, 0);
     assert_eq!(it.access_token().await, "access-2");
 }

@@ -126,7 +126,7 @@ pub struct Thrown {
 pub struct Unshown<T>(T);
 
 impl<T> Unshown<T> {
-    pub(super) fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(value)
     }
 

@@ -133,3 +133,23 @@ pub(super) fn with_credentials(credentials: Value) -> Map<String, Value> {
 pub fn callback_uri(base_uri: &str, oauth_callback_uri: Option<&str>) -> String {
     oauth_callback_uri.map_or_else(|| format!("{base_uri}/oauth-callback"), ToOwned::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::context;
+    use super::*;
+
+    #[test]
+    fn error_codes_matter_only_to_functions_that_return_credentials() {
+        let mut auth = context([]);
+        let mut option = AuthOption::clone(&auth.option);
+        option.refresh_rules.permanent_errors = vec!["gone".into()];
+        auth.option = Arc::new(option);
+        let permanent = |name| auth.error_rules(name).map(|rules| rules.permanent);
+        assert_eq!(permanent(FunctionName::RefreshCredentials), Some(&["gone".to_owned()][..]));
+        assert_eq!(permanent(FunctionName::GetTokenData), Some(&[][..]));
+        for name in [FunctionName::Test, FunctionName::Disconnect, FunctionName::MakeApiClient] {
+            assert_eq!(permanent(name), None, "{name:?}");
+        }
+    }
+}

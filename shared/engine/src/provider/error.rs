@@ -245,3 +245,100 @@ impl From<LoginError> for ProviderError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
+
+    fn configuration(retry_after: Option<Duration>) -> ProviderError {
+        ProviderError::Configuration { message: "m".into(), retry_after }
+    }
+
+    fn refused(key: Option<&'static str>, retry_after: Option<Duration>) -> ProviderError {
+        ProviderError::Refused { key, message: "m".into(), permanent: false, retry_after }
+    }
+
+    fn permanent(key: &'static str) -> ProviderError {
+        ProviderError::Refused { key: Some(key), message: "m".into(), permanent: true, retry_after: None }
+    }
+
+    fn unavailable(retry_after: Option<Duration>) -> ProviderError {
+        ProviderError::Unavailable { message: "m".into(), retry_after }
+    }
+
+    /// Interprets a thrown error with these members.
+    fn of_thrown(error: &Value) -> ProviderError {
+        let text = |name: &str| error[name].as_str().map(|text| Unshown::new(text.to_owned()));
+        let answer = error.get("response").cloned().map(Unshown::new);
+        let thrown = Thrown { message: "m".into(), name: None, at: None, kind: text("type"), key: text("key"), answer };
+        ProviderError::of_thrown("m".into(), &thrown, Some(ErrorRules::default()), OffsetDateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_connectors_key_precedes_the_code_which_precedes_the_status() {
+        use ErrorKey::{AccessTokenExpired, ConnectionIsDefunct, RateLimitExceeded};
+        use Meaning::{Configuration, Permanent, Transient};
+        for (key, meaning, status, expected) in [
+            (Some(RateLimitExceeded), Some(Permanent), 400, unavailable(MINUTE)),
+            (Some(ConnectionIsDefunct), Some(Transient), 503, permanent("connection_is_defunct")),
+            (Some(AccessTokenExpired), Some(Permanent), 400, permanent("access_token_expired")),
+            (None, Some(Permanent), 400, permanent("access_token_expired")),
+            (Some(AccessTokenExpired), Some(Configuration), 401, configuration(MINUTE)),
+            (None, Some(Configuration), 401, configuration(MINUTE)),
+            (Some(AccessTokenExpired), Some(Transient), 503, refused(Some("access_token_expired"), MINUTE)),
+            (None, Some(Transient), 429, unavailable(MINUTE)),
+            (None, None, 500, unavailable(MINUTE)),
+            (None, Some(Transient), 499, refused(None, MINUTE)),
+            (None, None, 0, refused(None, MINUTE)),
+        ] {
+            let error = ProviderError::of_response(key, "m".into(), status, meaning, MINUTE);
+            assert_eq!(error, expected, "{key:?} {meaning:?} {status}");
+        }
+    }
+
+    #[test]
+    fn a_thrown_error_is_interpreted_by_its_response_or_else_its_type() {
+        let location = json!({"Location": "/login"});
+        for (error, expected) in [
+            (json!({"type": "configuration"}), configuration(None)),
+            (json!({"type": "connection"}), refused(None, None)),
+            (json!({"type": "configuration", "response": {"status": 503}}), unavailable(None)),
+            (json!({"response": {"status": 302, "headers": location}}), configuration(None)),
+            (json!({"response": {"status": 302}}), refused(None, None)),
+            (json!({"response": {"status": 404, "headers": location}}), refused(None, None)),
+            (json!({"response": {"status": 503, "headers": {"Retry-After": 60}}}), unavailable(MINUTE)),
+            (json!({"response": {"status": " 429 "}}), unavailable(None)),
+            (json!({"response": {"data": {"error": "invalid_grant"}}}), permanent("access_token_expired")),
+        ] {
+            assert_eq!(of_thrown(&error), expected, "{error}");
+        }
+        // An invalid status may be an outage.
+        for status in [json!("down"), json!(-1), json!(70_000), json!([200])] {
+            assert_eq!(of_thrown(&json!({"response": {"status": status}})), unavailable(None), "{status}");
+        }
+    }
+
+    #[test]
+    fn messages_lose_secrets_and_mention_a_lost_answer() {
+        let error = ProviderError::refused("hunter2 is wrong, hunter2 is expired");
+        let message = error.without(&["hunter2".to_owned()]).after_lost_answer().to_string();
+        assert_eq!(
+            message,
+            "… is wrong, … is expired; the answer to the same request was lost a moment before, and may have used up \
+             the token or the code"
+        );
+    }
+
+    #[test]
+    fn a_forbidden_address_is_a_configuration_error() {
+        let (host, reason) = ("h".to_owned(), "it is private");
+        let error = ProviderError::from(EgressError::Refused { host: host.clone(), reason });
+        assert!(matches!(error, ProviderError::Configuration { .. }));
+        let error = ProviderError::from(EgressError::Undecodable { host, reason });
+        assert!(matches!(error, ProviderError::Unavailable { .. }));
+    }
+}

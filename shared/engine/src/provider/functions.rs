@@ -199,3 +199,105 @@ fn log(auth: &ConnectorContext, name: FunctionName, lines: &[LogLine]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use larder::testing::Lines;
+    use serde_json::json;
+
+    use super::super::testing::{context, provider, script};
+    use super::*;
+    use crate::connector::DatabaseLogin;
+    use crate::javascript;
+
+    #[test]
+    fn limits_depend_on_the_purpose_of_a_function() {
+        let limits = |name| {
+            let Limits { max_body_bytes, max_values, repeats_lost, .. } = limits_of(name);
+            (max_body_bytes, max_values, repeats_lost)
+        };
+        // Requests for tokens are repeated if the answer is lost.
+        for name in [
+            FunctionName::GetTokenData,
+            FunctionName::GetCredentialsFromConnectionParameters,
+            FunctionName::RefreshCredentials,
+        ] {
+            assert_eq!(limits(name), (1_048_576, 2_000, true), "{name:?}");
+        }
+        for name in
+            [FunctionName::GetCredentialsFromAccessTokenResponse, FunctionName::GetCredentialsFromRefreshTokenResponse]
+        {
+            assert_eq!(limits(name), (1_048_576, 20_000, false), "{name:?}");
+        }
+        for name in [FunctionName::Test, FunctionName::Disconnect] {
+            assert_eq!(limits(name), (10_485_760, 200_000, false), "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_script_gets_the_functions_of_its_client() {
+        let client = script(
+            "client.js",
+            "export default ({ credentials }) => ({ get: async (path) => credentials.name + path });",
+        );
+        let test = script("test.js", "export default ({ apiClient }) => apiClient.get('/me');");
+        let auth = Arc::new(context([(FunctionName::MakeApiClient, client), (FunctionName::Test, test)]));
+        let called = async |credentials| {
+            provider(javascript::Limits::default()).call(&auth, FunctionName::Test, Map::new(), credentials).await
+        };
+        assert_eq!(called(Some(json!({"name": "a1"}))).await, Ok(Some(json!("a1/me"))));
+        // Without credentials, there is no client.
+        assert!(matches!(called(None).await, Err(ProviderError::Refused { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_script_without_an_end_may_be_retried() {
+        let auth =
+            Arc::new(context([(FunctionName::Test, script("test.js", "export default () => { while (true); };"))]));
+        let limits = javascript::Limits { wall_clock: Duration::from_millis(100), ..javascript::Limits::default() };
+        let ended = provider(limits).call(&auth, FunctionName::Test, Map::new(), None).await;
+        assert!(matches!(ended, Err(ProviderError::Unavailable { .. })), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn lines_that_a_script_writes_to_the_console_are_logged() {
+        let auth =
+            Arc::new(context([(FunctionName::Test, script("test.js", "export default () => console.warn('hello');"))]));
+        let lines = Lines::of("info", async {
+            let called =
+                provider(javascript::Limits::default()).call(&auth, FunctionName::Test, Map::new(), None).await;
+            assert_eq!(called, Ok(Some(Value::Null)));
+        });
+        let lines = lines.await;
+        let line = lines.iter().find(|line| line["message"] == "console").expect("a line");
+        let shown = ["connector", "function", "consoleLevel", "text"].map(|name| &line[name]);
+        assert_eq!(shown, ["crm", "test", "warn", "hello"]);
+    }
+
+    #[tokio::test]
+    async fn a_database_login_connects_to_no_private_address() {
+        let login = json!({"driver": "postgres", "host": "10.0.0.1", "user": "u", "password": "p", "database": "d"});
+        let login = Function::Database(DatabaseLogin::check(&login).expect("a login"));
+        let auth = Arc::new(context([(FunctionName::Test, login)]));
+        let called = provider(javascript::Limits::default()).call(&auth, FunctionName::Test, Map::new(), None).await;
+        assert!(matches!(called, Err(ProviderError::Configuration { .. })), "{called:?}");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_result_is_the_providers_fault_only_if_it_answered() {
+        let run = async |name, text| {
+            let auth = Arc::new(context([(name, script("run.js", text))]));
+            let object = provider(javascript::Limits::default()).run_for_object(&auth, name, Map::new(), None).await;
+            object.expect_err("no object")
+        };
+        let message = "refreshCredentials did not return an object";
+        let page = run(FunctionName::RefreshCredentials, "export default () => '<html>';").await;
+        assert_eq!(page, ProviderError::unavailable(message));
+        let nothing = run(FunctionName::RefreshCredentials, "export default () => {};").await;
+        assert_eq!(nothing, ProviderError::configuration(message));
+        let client = run(FunctionName::MakeApiClient, "export default () => 'https://api.example.com';").await;
+        assert_eq!(client, ProviderError::configuration("makeApiClient did not return an object"));
+    }
+}

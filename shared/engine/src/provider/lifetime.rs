@@ -88,3 +88,106 @@ fn warn_of_unreadable(auth: &ConnectorContext, credentials: &Map<String, Value>,
         tracing::warn!(connector, member, "ignoring a lifetime that cannot be read");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use larder::testing::Lines;
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::super::testing::context;
+    use super::*;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_700_000_000 + seconds).expect("a time")
+    }
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().expect("an object")
+    }
+
+    /// Returns the result of a refresh at 3,300 seconds, of credentials that expire at 3,600.
+    fn obtained(stored: &Value, changes: Value) -> Result<ObtainedCredentials, ProviderError> {
+        obtained_at(3300, stored, changes)
+    }
+
+    fn obtained_at(seconds: i64, stored: &Value, changes: Value) -> Result<ObtainedCredentials, ProviderError> {
+        let before = Some(Expiry::new(at(0), at(3600)));
+        let refresh = AnsweredRefresh { stored, before, asked: Asked::at(at(seconds)), refresh_margin: None };
+        refresh.obtained(&context([]), None, object(changes), false)
+    }
+
+    fn kept(stored: &Value, changes: Value) -> Result<Value, String> {
+        obtained(stored, changes).map(|it| Value::Object(it.credentials)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn unusable_tokens_of_a_refresh_are_left_out() {
+        let stored = json!({"access_token": "old", "refresh_token": "kept"});
+        for (changes, expected) in [
+            (json!({"access_token": "new", "refresh_token": ""}), json!({"access_token": "new"})),
+            (json!({"access_token": "new", "refreshToken": null}), json!({"access_token": "new"})),
+            (
+                json!({"access_token": "new", "refresh_token": "next"}),
+                json!({"access_token": "new", "refresh_token": "next"}),
+            ),
+            (
+                json!({"access_token": "new", "accessToken": "", "note": "", "expires_in": 60}),
+                json!({"access_token": "new", "note": "", "expires_in": 60}),
+            ),
+        ] {
+            assert_eq!(kept(&stored, changes.clone()), Ok(expected), "{changes}");
+        }
+        let unusable = kept(&stored, json!({"access_token": ""}));
+        assert_eq!(unusable, Err("the refresh returned no usable access token".to_owned()));
+    }
+
+    #[test]
+    fn a_refresh_without_a_token_must_return_a_known_member() {
+        let stored = json!({"access_token": "old", "refresh_token": "old"});
+        let message = json!({"message": "all is well"});
+        let unknown = Err("the refresh returned none of the credentials' members".to_owned());
+        assert_eq!(kept(&stored, message.clone()), unknown);
+        let known = json!({"message": "all is well", "refresh_token": "new"});
+        assert_eq!(kept(&stored, known.clone()), Ok(known));
+        let token = json!({"accessToken": "new"});
+        assert_eq!(kept(&stored, token.clone()), Ok(token));
+        // These credentials have no token to begin with.
+        assert_eq!(kept(&json!({"session": "old"}), message.clone()), Ok(message));
+    }
+
+    #[test]
+    fn an_expired_token_is_an_error_unless_something_new_comes_with_it() {
+        let stored = json!({"access_token": "old", "refresh_token": "old"});
+        let is_dead = |seconds, changes| obtained_at(seconds, &stored, changes).map(|it| it.is_dead);
+        let same = json!({"access_token": "old"});
+        let more = json!({"access_token": "old", "refresh_token": "new"});
+        let new = json!({"access_token": "new"});
+        assert_eq!(is_dead(3605, same.clone()), Err(ProviderError::unavailable(ObtainedCredentials::DEAD)));
+        assert_eq!(is_dead(3605, more.clone()), Ok(true));
+        assert_eq!(is_dead(3605, new), Ok(false));
+        assert_eq!([is_dead(3604, same), is_dead(3604, more)], [Ok(false), Ok(false)]);
+    }
+
+    #[test]
+    fn extracted_credentials_state_the_lifetime_if_they_have_one() {
+        let tokens = object(json!({"expires_in": 60}));
+        let (with, without) = (object(json!({"expires_in": 90})), object(json!({"account": "a1"})));
+        assert_eq!(statement(&tokens, Some(&with)), &with);
+        assert_eq!(statement(&tokens, Some(&without)), &tokens);
+        assert_eq!(statement(&tokens, None), &tokens);
+    }
+
+    #[tokio::test]
+    async fn a_lifetime_that_cannot_be_read_is_logged_and_ignored() {
+        let lines = Lines::of("warn", async {
+            for (lifetime, expected) in [(json!("soon"), None), (json!(60), Some(Expiry::new(at(0), at(60))))] {
+                let credentials = object(json!({"access_token": "hunter2", "expires_in": lifetime}));
+                assert_eq!(first_expiry(&context([]), &credentials, Asked::at(at(0))), expected);
+            }
+        });
+        let lines = lines.await;
+        let shown: Vec<_> = lines.iter().map(|line| (&line["connector"], &line["member"])).collect();
+        assert_eq!(shown, [(&json!("crm"), &json!("expires_in"))]);
+    }
+}

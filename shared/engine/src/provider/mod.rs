@@ -21,6 +21,8 @@ mod lifetime;
 mod oauth1;
 mod oauth2;
 mod session;
+#[cfg(test)]
+mod testing;
 mod unfit;
 
 use std::sync::Arc;
@@ -87,5 +89,16 @@ impl Provider {
     /// Creates a provider client that sends its requests through `egress`.
     pub fn new(egress: Egress, javascript: JavaScript, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         Self { egress, javascript, clock, rng }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_takes_at_most_30_seconds_and_a_disconnect_ten() {
+        let limits = [Provider::DEADLINE, Provider::EXTRACTION, Provider::DISCONNECT];
+        assert_eq!(limits.map(|limit| limit.as_secs()), [30, 10, 10]);
     }
 }

@@ -332,3 +332,100 @@ fn add_token(token: &SignedToken, request: &mut http::Request<Vec<u8>>) -> Resul
     request.headers_mut().insert("x-integration-app-token", value);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use larder::secret::Secret;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::super::testing::{context, provider};
+    use super::*;
+    use crate::javascript;
+
+    #[tokio::test]
+    async fn a_function_sends_nothing_after_thirty_seconds() {
+        let sent = async |seconds| {
+            let provider = provider(javascript::Limits::default());
+            let bare = ApiSession::bare(provider, Arc::new(context([])), FunctionName::Test);
+            let session = ApiSession { called_at: Instant::now() - Duration::from_secs(seconds), ..bare };
+            let request = ApiRequest { path: "http://10.0.0.1/".into(), ..ApiRequest::default() };
+            session.send(&request, false).await.err().map(|error| ProviderError::from(error).to_string())
+        };
+        let late = sent(31).await.expect("an error");
+        assert_eq!(late, "test took too long to make a request");
+        let in_time = sent(20).await.expect("an error");
+        assert!(in_time.starts_with("requests to 10.0.0.1 are not allowed"), "{in_time}");
+    }
+
+    #[tokio::test]
+    async fn scripts_get_binary_responses_in_base64() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\n[1]";
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        let provider = provider(javascript::Limits::default());
+        let session = ApiSession::bare(provider, Arc::new(context([])), FunctionName::Test);
+        for (wanted, expected) in [("arraybuffer", true), ("stream", true), ("json", false)] {
+            let answer = session.request(json!({"url": url, "responseType": wanted})).await.expect("a response");
+            assert_eq!(
+                (answer["dataBase64"] == "WzFd", answer.get("data").is_some()),
+                (expected, !expected),
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_lenders_plaintext_secret_goes_only_to_its_own_provider() {
+        let allows = |method: &str, is_lent: bool, uri: &str| {
+            let config = OAuth1Config::from_value(&json!({
+                "consumerKey": "key",
+                "consumerSecret": "hunter2",
+                "requestTokenUri": "https://lender.example.com/request",
+                "authorizeUri": "https://lender.example.com/authorize",
+                "tokenUri": "https://lender.example.com/token",
+                "signatureMethod": method,
+            }));
+            let lender = is_lent.then(|| Arc::new(context([])));
+            let auth = Arc::new(ConnectorContext { lender, ..context([]) });
+            let session = ApiSession::bare(provider(javascript::Limits::default()), auth, FunctionName::Test);
+            let uri = uri.parse().expect("a URL");
+            session.protect_lender_secret(&config.expect("a configuration"), &uri).is_ok()
+        };
+        let (own, other) = ("https://lender.example.com/me", "https://borrower.example.com/me");
+        assert!(!allows("PLAINTEXT", true, other));
+        assert!(!allows("PLAINTEXT", true, "https://lender.example.com:8443/me"));
+        assert!(allows("PLAINTEXT", true, own));
+        assert!(allows("PLAINTEXT", false, other));
+        assert!(allows("HMAC-SHA1", true, other));
+    }
+
+    #[test]
+    fn urls_in_errors_have_no_query_user_or_port() {
+        let uri = "https://user:hunter2@api.example.com:8443/v1/me?key=hunter3".parse().expect("a URL");
+        assert_eq!(public_url(&uri), "https://api.example.com/v1/me");
+    }
+
+    #[test]
+    fn a_signed_token_goes_into_one_header_or_both() {
+        let names = |headers| {
+            let mut request = http::Request::new(Vec::new());
+            let token = SignedToken { token: Secret::new("hunter2"), headers };
+            add_token(&token, &mut request).expect("headers");
+            let mut names: Vec<_> = request.headers().keys().map(ToString::to_string).collect();
+            names.sort();
+            assert!(request.headers().values().all(|value| value == "hunter2" && value.is_sensitive()));
+            names
+        };
+        assert_eq!(names(TokenHeaders::Both), ["x-integration-app-token", "x-membrane-token"]);
+        assert_eq!(names(TokenHeaders::Legacy), ["x-integration-app-token"]);
+    }
+}

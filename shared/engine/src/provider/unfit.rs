@@ -64,3 +64,80 @@ fn field_in(object: &Value, value: &str, wanted: &str) -> Option<String> {
         member => field_in(member, value, wanted).map(|path| format!("{name}.{path}")),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::context;
+    use super::*;
+    use crate::connector::BasicAuth;
+
+    /// Checks a request of `test`, which gets these arguments.
+    fn checked(arguments: &Value, request: &ApiRequest, client: &ApiClient) -> Result<(), ProviderError> {
+        let object = |name: &str| arguments[name].as_object().cloned().unwrap_or_default();
+        let auth = ConnectorContext {
+            connector_parameters: object("connectorParameters"),
+            connection_parameters: object("connectionParameters"),
+            ..context([])
+        };
+        check(&auth, FunctionName::Test, &Value::Object(object("credentials")), request, client)
+    }
+
+    fn with_header(name: &str, value: &str) -> ApiRequest {
+        ApiRequest { headers: vec![(name.to_owned(), value.to_owned())], ..ApiRequest::default() }
+    }
+
+    #[test]
+    fn the_field_whose_value_does_not_fit_is_named_and_fixed_at_its_source() {
+        let request = with_header("X-Key", "Bearer a\nb");
+        let error = |arguments: Value| checked(&arguments, &request, &ApiClient::default()).unwrap_err();
+        let problem = "contains a line break, which the header `X-Key` cannot contain";
+        let in_credentials = json!({"fine": "Bearer", "other": "c\nd", "keys": ["fine", {"second": "a\nb"}]});
+        assert_eq!(
+            error(json!({"credentials": in_credentials, "connectionParameters": {"key": "a\nb"}})),
+            ProviderError::refused(format!("`credentials.keys.1.second` {problem}; reconnect, or store them again"))
+        );
+        assert_eq!(
+            error(json!({"connectionParameters": {"key": "a\nb"}, "connectorParameters": {"key": "a\nb"}})),
+            ProviderError::refused(format!(
+                "`connectionParameters.key` {problem}; reconnect and paste it without that"
+            ))
+        );
+        assert_eq!(
+            error(json!({"connectorParameters": {"key": "a\nb"}})),
+            ProviderError::configuration(format!("`connectorParameters.key` {problem}; correct the integration"))
+        );
+        assert_eq!(
+            error(json!({})),
+            ProviderError::configuration("the connector's value for the header `X-Key` contains a line break")
+        );
+    }
+
+    #[test]
+    fn only_values_from_fields_and_control_characters_are_rejected() {
+        let checked = |value: &str| checked(&json!({}), &with_header("X-Key", value), &ApiClient::default());
+        for value in ["a", "a\tb", "a\u{2013}b", "a\u{200b}\tb"] {
+            assert_eq!(checked(value), Ok(()), "{value:?}");
+        }
+        assert!(checked("a\u{7f}b").is_err());
+    }
+
+    #[test]
+    fn headers_of_the_request_replace_those_of_the_client() {
+        let client = ApiClient { headers: with_header("X-Key", "a\nb").headers, ..ApiClient::default() };
+        assert_eq!(checked(&json!({}), &with_header("x-key", "a"), &client), Ok(()));
+        assert!(checked(&json!({}), &with_header("x-other", "a"), &client).is_err());
+    }
+
+    #[test]
+    fn basic_credentials_are_checked_too() {
+        let basic = BasicAuth { username: "a".into(), password: "b\u{200b}".into() };
+        let client = ApiClient { auth: Some(basic), ..ApiClient::default() };
+        let arguments = json!({"credentials": {"password": "b\u{200b}"}});
+        let error = checked(&arguments, &ApiRequest::default(), &client).unwrap_err();
+        let message = "`credentials.password` contains an invisible character, which the header `Authorization` cannot \
+                       contain; reconnect, or store them again";
+        assert_eq!(error, ProviderError::refused(message));
+    }
+}

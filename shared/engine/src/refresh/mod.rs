@@ -296,3 +296,13 @@ impl RefreshConnection for Refresher {
         self.refresh(&event.key, event.version, Trigger::Due).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_covers_preparation_the_deadline_and_clock_skew() {
+        assert_eq!(LEASE, Duration::from_secs(10 + 30 + 30));
+    }
+}

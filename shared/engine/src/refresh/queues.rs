@@ -116,9 +116,10 @@ fn deduplication_id(due: &Due) -> String {
 #[cfg(all(test, feature = "aws"))]
 mod tests {
     use aws_sdk_sqs::Client;
+    use aws_sdk_sqs::operation::change_message_visibility::ChangeMessageVisibilityOutput;
     use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
     use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
-    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
     use larder::aws::SqsQueue;
     use larder::connection::ConnectionKey;
 
@@ -164,6 +165,25 @@ mod tests {
         let client = mock_client!(aws_sdk_sqs, [&send]);
         let queue = RefreshQueue::new(Arc::new(SqsQueue::new(client, "queue.fifo")));
         assert!(matches!(queue.add(&due(1)).await, Err(QueueError::Refused(1))));
+    }
+
+    #[tokio::test]
+    async fn refreshes_are_retried_after_30_seconds_and_results_after_15() {
+        let retry_after = |seconds| {
+            mock!(Client::change_message_visibility)
+                .match_requests(move |request| {
+                    request.receipt_handle() == Some("handle") && request.visibility_timeout() == Some(seconds)
+                })
+                .then_output(|| ChangeMessageVisibilityOutput::builder().build())
+        };
+        let queue = |retry: &Rule| {
+            let client = mock_client!(aws_sdk_sqs, [retry]);
+            Arc::new(SqsQueue::new(client, "queue"))
+        };
+        let (refresh, result) = (retry_after(30), retry_after(15));
+        RefreshQueue::new(queue(&refresh)).retry_soon("handle").await.expect("the queue accepts it");
+        RecoveryQueue::new(queue(&result)).retry_soon("handle").await.expect("the queue accepts it");
+        assert_eq!((refresh.num_calls(), result.num_calls()), (1, 1));
     }
 
     #[test]

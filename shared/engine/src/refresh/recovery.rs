@@ -212,3 +212,60 @@ impl Refresher {
         Ok(Recovery::Saved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use larder::connection::{Failure, Problem};
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_700_000_000 + seconds).expect("a time")
+    }
+
+    fn credentials(token: &str) -> Credentials {
+        Credentials::from(&json!({"access_token": token}))
+    }
+
+    fn unsaved() -> Unsaved {
+        Unsaved {
+            key: ConnectionKey::new("acme", "c1"),
+            version: 3,
+            created_at: 1_700_000_000_000,
+            lease_token: "hunter2".into(),
+            sealed: "hunter3".into(),
+        }
+    }
+
+    #[test]
+    fn a_result_follows_the_credentials_it_replaced_and_itself() {
+        let obtained = ObtainedCredentials {
+            credentials: Map::new(),
+            expiry: None,
+            renews_itself: false,
+            refresh_margin: None,
+            is_dead: false,
+        };
+        let renewed = Renewed::new(credentials("new"), &credentials("old"), &obtained, at(0));
+        assert_eq!(["old", "new", "other"].map(|token| renewed.follows(&credentials(token))), [true, true, false]);
+    }
+
+    #[test]
+    fn a_result_is_the_newest_while_its_connection_only_fails() {
+        let mut connection = Connection { version: 3, ..Connection::new(ConnectionKey::new("acme", "c1"), at(0)) };
+        assert!(unsaved().is_newest_of(&connection));
+        let failure = Failure::Transient { problem: Problem::new(None, "down"), retry_after: None };
+        connection.apply_failure(&failure, at(60), 0.0, Duration::MAX);
+        assert!(unsaved().is_newest_of(&connection));
+        let recreated = Connection { created_at: at(1), ..connection.clone() };
+        assert!(!unsaved().is_newest_of(&recreated));
+        connection.apply_renewal(None, true, at(120));
+        assert!(!unsaved().is_newest_of(&connection));
+    }
+
+    #[test]
+    fn debug_shows_the_connection_of_a_result_and_no_secret() {
+        assert_eq!(format!("{:?}", unsaved()), "Unsaved(acme, c1, version 3)");
+    }
+}

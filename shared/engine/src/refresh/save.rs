@@ -184,3 +184,28 @@ fn only_tokens(changes: &Map<String, Value>) -> Map<String, Value> {
     let is_kept = |name: &str| tokens.contains(&name) || is_statement(name);
     changes.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_outages_are_retried_more_and_more_slowly_until_patience_ends() {
+        let calls_until = async |error: fn() -> Error| {
+            let mut calls = 0;
+            let work = persist(Duration::from_millis(500), || {
+                calls += 1;
+                ready(Err::<(), _>(error()))
+            });
+            let result = tokio::time::timeout(Duration::from_secs(30), work).await.expect("an end");
+            assert!(result.is_err());
+            calls
+        };
+        assert_eq!(calls_until(|| Error::bad_request("too large")).await, 1);
+        // After 0, 100, 300 and 700 milliseconds.
+        let calls = calls_until(|| Error::unready("down")).await;
+        assert!((2..=4).contains(&calls), "{calls}");
+    }
+}

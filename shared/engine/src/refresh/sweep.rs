@@ -187,3 +187,13 @@ async fn add_all(
     }
     Ok((report, first_at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sweeps_of_a_process_refresh_64_connections_at_once() {
+        assert_eq!(Slots::default().0.available_permits(), 64);
+    }
+}
