@@ -354,6 +354,7 @@ fn elsewhere(kind: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use async_trait::async_trait;
     use aws_sdk_dynamodb::Client;
@@ -374,7 +375,7 @@ mod tests {
 
     #[async_trait]
     impl DataKeys for OneKey {
-        async fn current(&self, _: &str) -> Result<Arc<DataKey>, SealError> {
+        async fn current(&self, _: &str, _: Duration) -> Result<Arc<DataKey>, SealError> {
             Ok(Arc::clone(&self.0))
         }
 
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_fit_up_to_350_kib_alone_and_380_kib_with_the_rest() {
+    fn credentials_fit_up_to_350_kib_and_380_kib_with_the_rest() {
         let vault = vault(&[]);
         let fits = |input, bytes| vault.fits(&with_input(input), &credentials(bytes));
         assert_eq!([fits(20, 358_400), fits(20, 358_401)], [true, false]);

@@ -279,7 +279,7 @@ mod tests {
             .then_output(move || GetItemOutput::builder().set_item(stored.lock().expect("a lock").clone()).build());
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&put, &update, &get]);
         let connections = Connections::new(client, "connections");
-        connections.reserve(&row(), &lease()).await.expect("no failure");
+        assert_eq!(connections.reserve(&row(), &lease()).await.expect("no failure"), Write::Done);
         let held = outside().hold(&connections, &row(), Expect::Version(6)).await.expect("no failure");
         assert!(held.is_none());
     }

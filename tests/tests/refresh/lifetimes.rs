@@ -332,6 +332,7 @@ async fn new_tokens_and_lifetimes_survive_any_function_result() {
         let of = |name: &str| credentials[name].as_str().map(ToOwned::to_owned);
         let expected = (Some("next".to_owned()), Some("rotated".to_owned()));
         assert_eq!((of("access_token"), of("refresh_token")), expected, "{result}");
+        assert_eq!(of("account").is_some(), result.contains("account"), "{result}");
         assert_eq!(due_at(&world, &id).await, "2026-01-01T02:50:00Z", "{result}");
     }
 }

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connectors_key_precedes_the_code_which_precedes_the_status() {
+    fn a_connectors_error_key_wins_over_the_code_and_the_status() {
         use ErrorKey::{AccessTokenExpired, ConnectionIsDefunct, RateLimitExceeded};
         use Meaning::{Configuration, Permanent, Transient};
         for (key, meaning, status, expected) in [
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thrown_error_is_interpreted_by_its_response_or_else_its_type() {
+    fn a_thrown_error_is_read_by_its_response_or_else_its_type() {
         let location = json!({"Location": "/login"});
         for (error, expected) in [
             (json!({"type": "configuration"}), configuration(None)),

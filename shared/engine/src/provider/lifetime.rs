@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_token_is_an_error_unless_something_new_comes_with_it() {
+    fn an_expired_token_is_an_error_unless_anything_is_new() {
         let stored = json!({"access_token": "old", "refresh_token": "old"});
         let is_dead = |seconds, changes| obtained_at(seconds, &stored, changes).map(|it| it.is_dead);
         let same = json!({"access_token": "old"});

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_whose_value_does_not_fit_is_named_and_fixed_at_its_source() {
+    fn a_value_that_does_not_fit_is_named_and_fixed_at_its_source() {
         let request = with_header("X-Key", "Bearer a\nb");
         let error = |arguments: Value| checked(&arguments, &request, &ApiClient::default()).unwrap_err();
         let problem = "contains a line break, which the header `X-Key` cannot contain";

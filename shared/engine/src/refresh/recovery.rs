@@ -245,6 +245,8 @@ mod tests {
             expiry: None,
             renews_itself: false,
             refresh_margin: None,
+            scopes: None,
+            account: None,
             is_dead: false,
         };
         let renewed = Renewed::new(credentials("new"), &credentials("old"), &obtained, at(0));

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_outages_are_retried_more_and_more_slowly_until_patience_ends() {
+    async fn only_outages_are_retried_slower_and_slower_for_a_while() {
         let calls_until = async |error: fn() -> Error| {
             let mut calls = 0;
             let work = persist(Duration::from_millis(500), || {

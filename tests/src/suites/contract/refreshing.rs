@@ -102,6 +102,8 @@ pub(super) async fn a_put_on_a_connection_replaces_its_tokens(target: &Target) {
 pub(super) async fn new_credentials_are_tested_before_they_are_stored(target: &Target) {
     let account = Account::open(target, "put-tested").await;
     let id = account.connect().await;
+    // The first read of the credentials is shown in the connection.
+    account.access_token(&id).await;
     let before = account.connection(&id).await;
     let put = async |query: &str, token: &str, access_token: &str| {
         let body = json!({"credentials": {"access_token": access_token}});
