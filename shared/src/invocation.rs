@@ -1,9 +1,8 @@
 //! Logs each invocation of a function in one line: its subject, its result, and how long it took.
 //!
-//! An [`Invocation`] runs its handler with its own [`Record`]. Code inside adds to it with
-//! [`note`](crate::record::note): the authenticator adds the workspace, the table the connection, the egress client the
-//! time spent waiting for the provider. So no record is passed around, and a note outside of an invocation has no
-//! effect.
+//! An [`Invocation`] runs its handler with its own [`Record`]. Code inside adds to it with [`note`]: the authenticator adds
+//! the workspace, the table the connection, the egress client the time spent waiting for the provider. So no record is passed
+//! around, and a note outside of an invocation has no effect.
 //!
 //! # Decisions
 //!
