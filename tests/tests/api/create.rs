@@ -421,6 +421,7 @@ async fn disconnecting_succeeds_even_if_the_provider_fails() {
     let (world, _provider) = key_world().await;
     let body = json!({"integrationKey": "app", "input": {"apiKey": "key-1"}});
     let id = id_of(&create(&world, &world.alice, body).await.expect(StatusCode::OK));
+    world.advance(1);
     disconnect(&world, &world.alice, &id).await.expect(StatusCode::NO_CONTENT);
     assert!(contents(&world, &id).await.credentials.is_none());
     let uri = format!("/connections/{id}/attempts");
