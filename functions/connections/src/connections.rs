@@ -166,9 +166,9 @@ impl Connections {
             connector_parameters: body.connector_parameters,
             credentials: body.credentials,
         };
-        let parameters = Parameters::of_query(request);
-        let tenant = parameters.optional("tenantId")?;
-        let connection = self.management.patch_with_secrets(caller, selector, tenant, &patch, &secrets).await?;
+        let tenant = tenant_of(request)?;
+        let connection =
+            self.management.patch_with_secrets(caller, selector, tenant.as_deref(), &patch, &secrets).await?;
         Ok(json(StatusCode::OK, &connection.view()))
     }
 
@@ -197,8 +197,7 @@ impl Connections {
         selector: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let parameters = Parameters::of_query(request);
-        self.management.disconnect(caller, selector, parameters.optional("tenantId")?).await?;
+        self.management.disconnect(caller, selector, tenant_of(request)?.as_deref()).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
@@ -208,8 +207,7 @@ impl Connections {
         selector: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let parameters = Parameters::of_query(request);
-        let attempts = self.management.attempts(caller, selector, parameters.optional("tenantId")?).await?;
+        let attempts = self.management.attempts(caller, selector, tenant_of(request)?.as_deref()).await?;
         let items: Vec<_> = attempts.iter().map(Attempt::view).collect();
         Ok(json(StatusCode::OK, &json!({ "items": items })))
     }
@@ -220,8 +218,7 @@ impl Connections {
         selector: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let parameters = Parameters::of_query(request);
-        let connection = self.management.find(caller, selector, parameters.optional("tenantId")?).await?;
+        let connection = self.management.find(caller, selector, tenant_of(request)?.as_deref()).await?;
         let flows = connection.details.flows.iter().map(|(id, flow)| {
             let mut item = json!(flow);
             item["type"] = "flow".into();
@@ -240,8 +237,7 @@ impl Connections {
     ) -> Result<Response, Error> {
         let FlowBody { name, uri, active } = read_json(request)?;
         let body = Flow { name, uri, active };
-        let parameters = Parameters::of_query(request);
-        self.management.put_flow(caller, selector, parameters.optional("tenantId")?, flow, &body).await?;
+        self.management.put_flow(caller, selector, tenant_of(request)?.as_deref(), flow, &body).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
@@ -252,8 +248,7 @@ impl Connections {
         flow: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let parameters = Parameters::of_query(request);
-        self.management.delete_flow(caller, selector, parameters.optional("tenantId")?, flow).await?;
+        self.management.delete_flow(caller, selector, tenant_of(request)?.as_deref(), flow).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
@@ -263,8 +258,7 @@ impl Connections {
         selector: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let parameters = Parameters::of_query(request);
-        let result = self.management.test(caller, selector, parameters.optional("tenantId")?).await?;
+        let result = self.management.test(caller, selector, tenant_of(request)?.as_deref()).await?;
         Ok(json(StatusCode::OK, &result))
     }
 
@@ -274,8 +268,12 @@ impl Connections {
         selector: &str,
         request: &Request,
     ) -> Result<Response, Error> {
-        let parameters = Parameters::of_query(request);
-        let connection = self.management.refresh(caller, selector, parameters.optional("tenantId")?).await?;
+        let connection = self.management.refresh(caller, selector, tenant_of(request)?.as_deref()).await?;
         Ok(json(StatusCode::OK, &connection.view()))
     }
+}
+
+/// The tenant that an admin names in `tenantId`, whose connection a key means.
+fn tenant_of(request: &Request) -> Result<Option<String>, Error> {
+    Ok(Parameters::of_query(request).optional("tenantId")?.map(ToOwned::to_owned))
 }

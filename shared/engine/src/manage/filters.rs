@@ -42,14 +42,7 @@ impl Filters {
             }
             (one, other) => Ok(one.or(other).map(ToOwned::to_owned)),
         };
-        let limit = match parameters.optional("limit")? {
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=Connections::MAX_PAGE).contains(limit))
-                .ok_or_else(|| Error::bad_request("`limit` must be a number from 1 to 1000"))?,
-            None => Self::PAGE,
-        };
+        let limit = page_size(parameters, Self::PAGE)?;
         let tenant = one_of(["tenantId", "userId"])?;
         let (tenant, is_of_another) = match &caller.tenant {
             _ if caller.admin => (tenant, false),
@@ -113,6 +106,13 @@ fn state_of(name: &str) -> Result<State, Error> {
         "CLIENT_ACTION_REQUIRED" => Ok(State::ClientActionRequired),
         _ => Err(Error::bad_request("`state` must be READY or CLIENT_ACTION_REQUIRED")),
     }
+}
+
+/// Reads `limit`, the number of items on a page.
+pub(super) fn page_size(parameters: &Parameters, default: usize) -> Result<usize, Error> {
+    let Some(text) = parameters.optional("limit")? else { return Ok(default) };
+    let limit = text.parse().ok().filter(|limit| (1..=Connections::MAX_PAGE).contains(limit));
+    limit.ok_or_else(|| Error::bad_request("`limit` must be a number from 1 to 1000"))
 }
 
 /// Reads a parameter that is true or false, in any spelling that the SDKs use.

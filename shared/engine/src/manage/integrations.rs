@@ -16,6 +16,7 @@ use larder::secret_store::is_key;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
+use super::filters::page_size;
 use super::options::{logo, view_option};
 use super::{Management, without_nulls};
 use crate::connect::Origin;
@@ -33,8 +34,6 @@ pub struct IntegrationFilters {
 }
 
 impl IntegrationFilters {
-    /// The largest page, and the default.
-    const MAX_PAGE: usize = 1000;
     /// Precedes the key in a cursor.
     const CURSOR: &str = "integration#";
 
@@ -44,14 +43,7 @@ impl IntegrationFilters {
     /// 400 with the name of the parameter.
     pub fn read(parameters: &Parameters) -> Result<Self, Error> {
         let text = |name: &str| Ok::<_, Error>(parameters.optional(name)?.filter(|value| !value.is_empty()));
-        let limit = match parameters.optional("limit")? {
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=Self::MAX_PAGE).contains(limit))
-                .ok_or_else(|| Error::bad_request("`limit` must be a number from 1 to 1000"))?,
-            None => Self::MAX_PAGE,
-        };
+        let limit = page_size(parameters, Connections::MAX_PAGE)?;
         let after = match text("cursor")? {
             None | Some("0") => None,
             Some(cursor) => Some(Self::key_of(cursor).ok_or_else(|| {
