@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorClass};
 
-/// A request with its whole body. The path may carry a prefix, such as an API Gateway stage.
+/// A request with its whole body.
 pub type Request = http::Request<Bytes>;
 
 /// A response. Larder's bodies are always text.

@@ -86,7 +86,7 @@ const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<'
 /// Reads the request from an event of an HTTP API
 /// ([payload 2.0](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html)).
 ///
-/// The URI consists of path and query only; characters that are not allowed there are percent-encoded. HTTP APIs decode
+/// The URI consists of path and query only. A named stage, with which HTTP APIs begin the path, is stripped. Characters that are not allowed there are percent-encoded. HTTP APIs decode
 /// the path (all but `%25`, according to some reports); function URLs and `cargo lambda watch` don't, and have no
 /// routes (`$default`). So if there is a route, every `%` is literal; otherwise it starts an escape. `lambda_http`
 /// would build a whole URL from headers that the caller controls, and panic if it is invalid.
@@ -96,9 +96,11 @@ const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<'
 pub fn read_request(event: ApiGatewayV2httpRequest) -> Result<Request, Error> {
     let is_decoded = event.route_key.as_deref().is_some_and(|route| route != "$default");
     let path = event.raw_path.unwrap_or_default();
+    let stage = event.request_context.stage.as_deref().and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    let path = stage.filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(&path);
     let mut target = match is_decoded {
         true => utf8_percent_encode(&path.replace("%25", "%"), NOT_IN_DECODED_PATH).to_string(),
-        false => utf8_percent_encode(&path, NOT_IN_PATH).to_string(),
+        false => utf8_percent_encode(path, NOT_IN_PATH).to_string(),
     };
     if !target.starts_with('/') {
         target.insert(0, '/');
@@ -268,6 +270,21 @@ mod tests {
         assert_eq!(uri_of(route, "/connections/in%252Fpath"), "/connections/in%252Fpath", "`%25` was left");
         assert_eq!(uri_of(route, "/connections/50% ä#b"), "/connections/50%25%20%C3%A4%23b");
         assert_eq!(uri_of("$default", "/connections/in%2Fpath"), "/connections/in%2Fpath");
+    }
+
+    #[test]
+    fn a_named_stage_is_stripped() {
+        let uri_of = |stage: &str, path: &str| {
+            let context = json!({"stage": stage, "http": {"method": "GET", "path": path}});
+            read_request(event(json!({"rawPath": path, "requestContext": context})))
+                .expect("a request")
+                .uri()
+                .to_string()
+        };
+        assert_eq!(uri_of("prod", "/prod/connections"), "/connections");
+        assert_eq!(uri_of("prod", "/prod"), "/");
+        assert_eq!(uri_of("prod", "/production/connections"), "/production/connections");
+        assert_eq!(uri_of("$default", "/connections"), "/connections");
     }
 
     struct EchoHandler;

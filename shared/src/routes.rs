@@ -110,6 +110,14 @@ const fn route(
     Route { method, path, function, audience, summary }
 }
 
+/// Returns the path of a request within Larder: without the path of `base_uri`, which has no slash at its end. The stage of an
+/// HTTP API is gone already (`lambda::read_request`). Any other prefix is part of the path.
+pub fn path_within<'a>(base_uri: &str, path: &'a str) -> &'a str {
+    let host = base_uri.find("://").map_or(0, |scheme| scheme + 3);
+    let base = base_uri[host..].find('/').map_or("", |slash| &base_uri[host + slash..]);
+    path.strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path)
+}
+
 impl Route {
     /// Whether it answers preflight requests, for all paths.
     pub fn is_preflight(&self) -> bool {
@@ -137,5 +145,25 @@ impl Function {
     /// Returns its routes.
     pub fn routes(self) -> impl Iterator<Item = &'static Route> + Clone {
         ROUTES.iter().filter(move |route| route.function == self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_path_of_the_base_uri_is_stripped() {
+        for (base_uri, path, expected) in [
+            ("https://larder.example", "/connections", "/connections"),
+            ("https://larder.example", "/prod/connections", "/prod/connections"),
+            ("https://larder.example/v1/larder", "/v1/larder/connections/a", "/connections/a"),
+            ("https://larder.example/v1/larder", "/v1/larder", ""),
+            ("https://larder.example/v1/larder", "/v1/larders/connections", "/v1/larders/connections"),
+            ("https://larder.example/v1/larder", "/v1/connections", "/v1/connections"),
+            ("https://larder.example/v1/larder", "/connections", "/connections"),
+        ] {
+            assert_eq!(path_within(base_uri, path), expected, "{base_uri} {path}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
-use larder::routes::Audience;
+use larder::routes::{Audience, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
@@ -31,6 +31,7 @@ type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a
 pub struct Connections {
     authenticator: Authenticator,
     management: Management,
+    base_uri: String,
     cors_origins: AllowedOrigins,
 }
 
@@ -43,13 +44,14 @@ impl Connections {
         Ok(Self {
             authenticator: environment.authenticator(),
             management: environment.management(connector_setup)?,
+            base_uri: environment.settings.base_uri.clone(),
             cors_origins: environment.settings.cors_origins.clone(),
         })
     }
 
-    async fn respond(&self, request: &Request) -> Result<Response, Error> {
+    async fn respond(&self, request: &Request, path: &str) -> Result<Response, Error> {
         let caller = self.authenticator.authenticate(request.headers()).await?;
-        let found = route::find(request)?;
+        let found = route::find(request.method(), path)?;
         if found.route.audience == Audience::Admins {
             caller.require_admin()?;
         }
@@ -96,10 +98,10 @@ impl Connections {
 #[async_trait]
 impl Handler for Connections {
     async fn handle(&self, request: Request) -> Response {
-        let path = request.uri().path();
+        let path = path_within(&self.base_uri, request.uri().path());
         if *request.method() == Method::OPTIONS && route::is_for_browsers(path) {
             return Error::not_found(format!("there is no route OPTIONS {path}")).into();
         }
-        self.cors_origins.answer(&request, self.respond(&request)).await
+        self.cors_origins.answer(&request, self.respond(&request, path)).await
     }
 }

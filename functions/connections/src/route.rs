@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
+use http::Method;
 use larder::error::Error;
-use larder::http::Request;
 use larder::routes::{Function, Route};
 use matchit::Router;
 use percent_encoding::percent_decode_str;
@@ -41,38 +41,32 @@ fn routes() -> impl Iterator<Item = &'static Route> {
     Function::Connections.routes().filter(|route| !route.is_preflight())
 }
 
-fn is_root(segment: &str) -> bool {
-    routes().any(|route| route.root() == segment)
-}
-
-/// Whether a path leads to a page that browsers open. Scripts of other origins must not read its answers.
+/// Whether a path within Larder leads to a page that browsers open. Scripts of other origins must not read its answers.
 pub(crate) fn is_for_browsers(path: &str) -> bool {
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let is_managed = segments.clone().any(is_root);
-    let is_page = |last| {
-        let pages = Function::Connect.routes().chain(Function::OAuthCallback.routes());
-        pages.into_iter().any(|route| route.root() == last)
-    };
-    !is_managed && segments.next_back().is_some_and(is_page)
+    let mut pages = Function::Connect.routes().chain(Function::OAuthCallback.routes());
+    let path = normalized(path);
+    pages.any(|route| route.path == path)
 }
 
-/// Returns a request's route, and the parameters of its path. A prefix of the path, such as a
-/// stage, is ignored.
+/// A path without empty segments.
+fn normalized(path: &str) -> String {
+    path.split('/').filter(|segment| !segment.is_empty()).flat_map(|segment| ["/", segment]).collect()
+}
+
+/// Returns the route of a method on a path within Larder, and the parameters of the path.
 ///
 /// # Errors
 /// 404 and 405; 400 for an id that is not UTF-8.
-pub(crate) fn find(request: &Request) -> Result<Found, Error> {
-    let not_found = || Error::not_found(format!("there is no route {}", request.uri().path()));
-    let segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
-    let path: String = segments.skip_while(|segment| !is_root(segment)).flat_map(|segment| ["/", segment]).collect();
-    let found = PATHS.at(&path).map_err(|_| not_found())?;
+pub(crate) fn find(method: &Method, path: &str) -> Result<Found, Error> {
+    let normalized = normalized(path);
+    let found = PATHS.at(&normalized).map_err(|_| Error::not_found(format!("there is no route {path}")))?;
     let mut parameters = Vec::new();
     for (_, encoded) in found.params.iter() {
         let decoded = percent_decode_str(encoded).decode_utf8();
         parameters.push(decoded.map_err(|_| Error::bad_request("the path is not valid UTF-8"))?.into_owned());
     }
     let mut parameters = parameters.into_iter();
-    let route = found.value.methods.iter().find(|route| route.method == request.method());
+    let route = found.value.methods.iter().find(|route| route.method == method);
     let route = route.ok_or_else(|| Error::method_not_allowed(&found.value.allow))?;
     let (id, flow) = (parameters.next().unwrap_or_default(), parameters.next().unwrap_or_default());
     Ok(Found { route, id, flow })
@@ -80,19 +74,19 @@ pub(crate) fn find(request: &Request) -> Result<Found, Error> {
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, StatusCode};
+    use http::StatusCode;
     use larder::http::status_of;
 
     use super::*;
 
     fn route(method: Method, path: &str) -> Result<(&str, String), StatusCode> {
-        let request = http::Request::builder().method(method).uri(path).body(Default::default()).expect("a request");
-        find(&request).map(|found| (found.route.path, found.id)).map_err(|error| status_of(&error))
+        find(&method, path).map(|found| (found.route.path, found.id)).map_err(|error| status_of(&error))
     }
 
     #[test]
-    fn a_prefix_such_as_a_stage_is_ignored() {
-        assert_eq!(route(Method::GET, "/prod/connections/a%2Fb"), Ok(("/connections/{id}", "a/b".into())));
+    fn ids_are_decoded_and_prefixes_are_not_ignored() {
+        assert_eq!(route(Method::GET, "/connections/a%2Fb"), Ok(("/connections/{id}", "a/b".into())));
+        assert_eq!(route(Method::GET, "/prod/connections/a"), Err(StatusCode::NOT_FOUND));
     }
 
     #[test]
@@ -107,7 +101,8 @@ mod tests {
     fn only_pages_are_for_browsers() {
         for (path, expected) in [
             ("/connect", true),
-            ("/prod/oauth-callback/", true),
+            ("/oauth-callback/", true),
+            ("/prod/oauth-callback", false),
             ("/integrations/connect", false),
             ("/connections/connect", false),
             ("/credentials", false),
@@ -126,8 +121,7 @@ mod tests {
 
     #[test]
     fn a_405_lists_the_allowed_methods() {
-        let request = http::Request::builder().method("POST").uri("/integrations/crm").body(Default::default());
-        let error = find(&request.expect("a request")).expect_err("an error");
+        let error = find(&Method::POST, "/integrations/crm").expect_err("an error");
         assert_eq!(error.allow, Some("GET, PATCH, PUT, DELETE"));
     }
 }

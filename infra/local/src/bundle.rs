@@ -23,7 +23,7 @@ use larder::http::{Handler, Request, Response};
 use larder::invocation::Invocation;
 use larder::metrics::Metrics;
 use larder::random::{self, Rng};
-use larder::routes::Function;
+use larder::routes::{Function, path_within};
 use larder::seal::KeyFile;
 use larder::secret::Secret;
 use larder::secret_store::{WorkspaceSecret, Workspaces};
@@ -196,7 +196,8 @@ impl Bundle {
 
     /// Answers a request like API Gateway and the function behind the route.
     pub async fn handle(&self, request: Request) -> Response {
-        let Some(function) = function_of(request.method(), request.uri().path()) else {
+        let path = path_within(&self.environment.settings.base_uri, request.uri().path());
+        let Some(function) = function_of(request.method(), path) else {
             let (method, path) = (request.method(), request.uri().path());
             let unknown = Error::not_found(format!("there is no route {method} {path}"));
             return self.environment.settings.cors_origins.answer(&request, async { Err(unknown) }).await;

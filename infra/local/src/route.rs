@@ -3,20 +3,23 @@
 use http::Method;
 use larder::routes::{Function, ROUTES};
 
-/// The function behind a path, which may have any prefix.
+/// The function behind a path within Larder. Any prefix of `/credentials` is ignored, so that the route also suits systems that
+/// keep their credentials behind an external URL.
 pub fn function_of(method: &Method, path: &str) -> Option<Function> {
     if *method == Method::OPTIONS {
         return Some(Function::Connections);
     }
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     // The connections function comes first: ids follow its roots, and an id may look like another route.
-    let is_managed = |segment| Function::Connections.routes().any(|route| route.root() == segment);
-    if segments.clone().any(is_managed) {
+    if Function::Connections.routes().any(|route| segments.first() == Some(&route.root())) {
         return Some(Function::Connections);
     }
-    let last = segments.next_back()?;
+    let root = match *segments {
+        [root] | [.., root @ "credentials"] => root,
+        _ => return None,
+    };
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    let mut routes = ROUTES.iter().filter(|route| route.root() == last);
+    let mut routes = ROUTES.iter().filter(|route| route.root() == root);
     // If no method matches, the last route's function answers 405.
     routes.clone().find(|route| route.method == method).or_else(|| routes.next_back()).map(|route| route.function)
 }
@@ -26,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_map_to_functions_behind_any_prefix() {
+    fn paths_map_to_functions() {
         for (method, path, function) in [
             (Method::GET, "/credentials", Some(Function::GetCredentials)),
             (Method::HEAD, "/credentials", Some(Function::GetCredentials)),
@@ -36,7 +39,9 @@ mod tests {
             (Method::POST, "/connect", Some(Function::Connect)),
             (Method::HEAD, "/connect", Some(Function::Connect)),
             (Method::GET, "/oauth-callback", Some(Function::OAuthCallback)),
-            (Method::POST, "/prod/oauth-callback", Some(Function::OAuthCallback)),
+            (Method::POST, "/oauth-callback/", Some(Function::OAuthCallback)),
+            (Method::POST, "/screens/connect", None),
+            (Method::GET, "/prod/connections", None),
             (Method::GET, "/connections/credentials", Some(Function::Connections)),
             (Method::GET, "/connections/a/b", Some(Function::Connections)),
             (Method::PUT, "/integrations/connect", Some(Function::Connections)),

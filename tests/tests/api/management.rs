@@ -215,7 +215,7 @@ async fn an_integration_in_use_cannot_be_deleted() {
     let answer = world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::CONFLICT);
     let error = answer.json();
     assert_eq!(error["data"]["connections"], 1, "{error}");
-    assert!(error["message"].as_str().unwrap().contains("1 connections use the integration `crm`"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("1 connection uses the integration `crm`"), "{error}");
     world.get("/integrations/crm").await.expect(StatusCode::OK);
     let uri = format!("/connections/{connected}");
     world.send(Method::DELETE, &uri, &world.admin, None).await.expect(StatusCode::NO_CONTENT);

@@ -211,9 +211,10 @@ impl Management {
     /// # Errors
     /// 409 if connections use it.
     pub async fn delete_integration(&self, caller: &Caller, key: &str) -> Result<(), Error> {
-        let counts = self.connections.count(&caller.workspace, "integration_key").await?;
-        if let Some(count) = counts.get(key) {
-            let message = format!("{count} connections use the integration `{key}`; delete them first");
+        let count = self.connections.count(&caller.workspace, key).await?;
+        if count > 0 {
+            let use_it = if count == 1 { "1 connection uses".into() } else { format!("{count} connections use") };
+            let message = format!("{use_it} the integration `{key}`; delete the connections first");
             return Err(Error::conflict(message).with_data(json!({ "connections": count })));
         }
         self.connector_setup.integrations.remove(&caller.workspace, key).await

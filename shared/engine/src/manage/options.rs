@@ -1,5 +1,8 @@
 //! Connectors and their options, as callers see them: the ways to connect, and the values that each of them needs.
 
+use std::collections::HashMap;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use larder::caller::Caller;
 use larder::dynamodb::{Integration, IntegrationParameters};
 use larder::error::Error;
@@ -10,6 +13,9 @@ use super::{Management, without_nulls};
 use crate::connector::{AuthOption, AuthType, Connector};
 use crate::connector_setup::open_options;
 use crate::provider::callback_uri;
+
+/// How many integrations are counted at once.
+const COUNTS_AT_ONCE: usize = 16;
 
 /// The body of `POST /connection-options` and `POST /connectors/{key}/generate-options`. Unknown members are ignored.
 #[derive(Default, Deserialize)]
@@ -101,7 +107,7 @@ impl Management {
     /// # Errors
     /// 503 when the table fails.
     pub async fn list_connectors(&self, caller: &Caller) -> Result<Value, Error> {
-        let counts = self.connections.count(&caller.workspace, "connector_key").await?;
+        let counts = self.connection_counts(&caller.workspace).await?;
         let item = |connector: &Connector| {
             let mut view = view_connector(connector);
             view["connectionCount"] = counts.get(&connector.key).copied().unwrap_or_default().into();
@@ -117,6 +123,20 @@ impl Management {
             })
             .collect();
         Ok(json!({ "items": items, "broken": broken }))
+    }
+
+    /// Counts a workspace's connections by the connector of their integration.
+    async fn connection_counts(&self, workspace: &str) -> Result<HashMap<String, u64>, Error> {
+        let integrations = self.connector_setup.integrations.list(workspace).await?;
+        let counted = integrations.into_iter().map(|integration| async move {
+            Ok::<_, Error>((self.connections.count(workspace, &integration.key).await?, integration.connector_key))
+        });
+        let mut counts = HashMap::new();
+        let mut counted = stream::iter(counted).buffer_unordered(COUNTS_AT_ONCE);
+        while let Some((count, connector)) = counted.try_next().await? {
+            *counts.entry(connector).or_default() += count;
+        }
+        Ok(counts)
     }
 
     /// Shows a connector.

@@ -1,11 +1,16 @@
 //! Lists connections. An index yields candidates; the rows decide.
+//!
+//! # Decisions
+//!
+//! An integration's connections are counted in the index when somebody asks, which reads some 7,000 entries per call. Counters
+//! would cost a second write per connection, could drift, and would need a regular scan to correct them.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -144,7 +149,7 @@ impl Connections {
             let is_filtered = selection.filter.is_some() || selection.tenant.and(selection.integration).is_some();
             let wanted = if is_filtered { Self::BATCH } else { limit - items.len() };
             let chunk = wanted.min(Self::BATCH).min(Self::MAX_ENTRIES - entries);
-            let query = query.clone().limit(i32::try_from(chunk).unwrap_or(i32::MAX));
+            let query = query.clone().projection_expression("id").limit(i32::try_from(chunk).unwrap_or(i32::MAX));
             let output = query.set_exclusive_start_key(start.take()).send().await.map_err(query_error)?;
             entries += usize::try_from(output.scanned_count).unwrap_or_default();
             let keys = output.items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id"));
@@ -196,27 +201,34 @@ impl Connections {
         let integration = integration.filter(|it| index != Index::Integration(it));
         let filters: Vec<_> = tenant.into_iter().chain(integration.map(|it| ("integration_key", it))).collect();
         let expression = filters.iter().map(|(name, _)| format!("{name} = :{name}")).collect::<Vec<_>>().join(" AND ");
-        let query = query.projection_expression("id");
         let query = query.set_filter_expression((!filters.is_empty()).then_some(expression));
         filters
             .iter()
             .fold(query, |query, (name, value)| query.expression_attribute_values(format!(":{name}"), string(value)))
     }
 
-    /// Counts a workspace's connections by the value of an attribute: `connector_key` or `integration_key`. Archived ones have
-    /// neither.
+    /// Counts an integration's connections. Archived ones don't count.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn count(&self, workspace: &str, attribute: &str) -> Result<HashMap<String, u64>, StoreError> {
-        let mut pages = self.by_workspace(workspace).projection_expression(attribute).into_paginator().items().send();
-        let mut counts = HashMap::new();
-        while let Some(item) = pages.next().await {
-            if let Some(value) = Item(item.map_err(StoreError::dynamodb)?).get_string(attribute) {
-                *counts.entry(value).or_default() += 1;
-            }
+    pub async fn count(&self, workspace: &str, integration: &str) -> Result<u64, StoreError> {
+        let selection = Selection { integration: Some(integration), ..Selection::default() };
+        if selection.is_impossible() {
+            return Ok(0);
         }
-        Ok(counts)
+        match self.count_in(workspace, selection, selection.index()).await {
+            Err(StoreError::NoIndex) => self.count_in(workspace, selection, Index::Workspace).await,
+            counted => counted,
+        }
+    }
+
+    async fn count_in(&self, workspace: &str, selection: Selection<'_>, index: Index<'_>) -> Result<u64, StoreError> {
+        let mut pages = self.candidates(workspace, selection, index).select(Select::Count).into_paginator().send();
+        let mut count = 0;
+        while let Some(page) = pages.next().await {
+            count += u64::try_from(page.map_err(query_error)?.count).unwrap_or_default();
+        }
+        Ok(count)
     }
 
     fn by_workspace(&self, workspace: &str) -> QueryFluentBuilder {
