@@ -1,11 +1,11 @@
 //! Each workspace's wrapped data keys, in the table of workspaces.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
 use time::OffsetDateTime;
 
 use super::StoreError;
 use super::item::{Item, present};
+use super::workspace_items::WorkspaceItems;
 
 const PREFIX: &str = "data-key/";
 
@@ -22,15 +22,12 @@ pub struct WrappedKey {
 
 /// Reads and adds wrapped data keys. Keys are never changed or removed, since records sealed with them may still exist.
 #[derive(Debug, Clone)]
-pub struct DataKeyRing {
-    client: Client,
-    table: String,
-}
+pub struct DataKeyRing(WorkspaceItems);
 
 impl DataKeyRing {
     /// The key ring in the table of workspaces.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self(WorkspaceItems::new(client, table))
     }
 
     /// Returns the key with this id.
@@ -38,17 +35,7 @@ impl DataKeyRing {
     /// # Errors
     /// When DynamoDB fails or the item is damaged.
     pub async fn get(&self, workspace: &str, id: &str) -> Result<Option<WrappedKey>, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("workspace", AttributeValue::S(workspace.to_owned()))
-            .key("item", AttributeValue::S(format!("{PREFIX}{id}")))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::dynamodb)?;
-        output.item.map(|item| read(&Item(item))).transpose()
+        self.0.get(workspace, &format!("{PREFIX}{id}")).await?.as_ref().map(read).transpose()
     }
 
     /// Returns the newest key. If two processes add one at the same time, either works.
@@ -56,20 +43,8 @@ impl DataKeyRing {
     /// # Errors
     /// When DynamoDB fails or an item is damaged.
     pub async fn newest(&self, workspace: &str) -> Result<Option<WrappedKey>, StoreError> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("workspace = :workspace AND begins_with(#item, :prefix)")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
-            .expression_attribute_values(":prefix", AttributeValue::S(PREFIX.to_owned()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::dynamodb)?;
-        let keys = output.items.unwrap_or_default().into_iter().map(|item| read(&Item(item)));
-        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        let keys = self.0.list(workspace, PREFIX).await?;
+        let keys: Vec<_> = keys.iter().map(read).collect::<Result<_, _>>()?;
         Ok(keys.into_iter().max_by_key(|key| key.created_at))
     }
 
@@ -78,12 +53,10 @@ impl DataKeyRing {
     /// # Errors
     /// When DynamoDB fails.
     pub async fn add(&self, workspace: &str, key: &WrappedKey) -> Result<(), StoreError> {
-        let item = Item::default()
-            .string("workspace", workspace)
-            .string("item", format!("{PREFIX}{}", key.id))
+        let item = WorkspaceItems::key(workspace, &format!("{PREFIX}{}", key.id))
             .bytes("wrapped", key.wrapped.clone())
             .time("created_at", key.created_at);
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.0));
+        let put = self.0.client.put_item().table_name(&self.0.table).set_item(Some(item.0));
         put.send().await.map(drop).map_err(StoreError::dynamodb)
     }
 }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::StoreError;
 use super::item::{Item, present};
+use super::workspace_items::WorkspaceItems;
 use crate::error::Error;
 use crate::random::{self, Rng};
 use crate::secret::Secret;
@@ -100,8 +100,7 @@ impl Integration {
 
 /// Reads and writes integrations. Parameters never enter DynamoDB.
 pub struct Integrations {
-    client: Client,
-    table: String,
+    items: WorkspaceItems,
     secrets: Arc<dyn SecretStore>,
     rng: Arc<dyn Rng>,
     /// The parameters last read, with their version, by workspace and key.
@@ -121,7 +120,7 @@ impl Integrations {
 
     /// The integrations in the table of workspaces, with their parameters in `secrets`.
     pub fn new(client: Client, table: impl Into<String>, secrets: Arc<dyn SecretStore>, rng: Arc<dyn Rng>) -> Self {
-        Self { client, table: table.into(), secrets, rng, cache: Mutex::default() }
+        Self { items: WorkspaceItems::new(client, table), secrets, rng, cache: Mutex::default() }
     }
 
     /// Reads an integration with strong consistency.
@@ -132,16 +131,7 @@ impl Integrations {
         if !is_key(key) {
             return Ok(None);
         }
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(item_key(workspace, key)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::dynamodb)?;
-        output.item.map(|item| read(&Item(item))).transpose()
+        self.items.get(workspace, &item_name(key)).await?.as_ref().map(read).transpose()
     }
 
     /// Returns all integrations of a workspace, ordered by key.
@@ -149,23 +139,7 @@ impl Integrations {
     /// # Errors
     /// When DynamoDB fails or an item is damaged.
     pub async fn list(&self, workspace: &str) -> Result<Vec<Integration>, StoreError> {
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("workspace = :workspace AND begins_with(#item, :prefix)")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()))
-            .expression_attribute_values(":prefix", AttributeValue::S(PREFIX.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut integrations = Vec::new();
-        while let Some(item) = items.next().await {
-            integrations.push(read(&Item(item.map_err(StoreError::dynamodb)?))?);
-        }
-        Ok(integrations)
+        self.items.list(workspace, PREFIX).await?.iter().map(read).collect()
     }
 
     /// Creates or replaces an integration. Parameters without changes stay as they are.
@@ -190,7 +164,7 @@ impl Integrations {
         check_size(&integration)?;
         let changed = self.changed(&integration, changes).await?;
         // The row comes first here, so that the parameters of another one are not overwritten.
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(write(&integration).0));
+        let put = self.items.client.put_item().table_name(&self.items.table).set_item(Some(write(&integration).0));
         let put = put.condition_expression("attribute_not_exists(#item)").expression_attribute_names("#item", "item");
         match put.send().await {
             Ok(_) => self.save(integration, changed).await.map(Some),
@@ -232,7 +206,7 @@ impl Integrations {
             self.secrets.put(&secret_name(&integration.workspace, &integration.key), &text).await?;
             integration.parameters_version = version;
         }
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(write(&integration).0));
+        let put = self.items.client.put_item().table_name(&self.items.table).set_item(Some(write(&integration).0));
         put.send().await.map_err(StoreError::dynamodb)?;
         Ok(integration)
     }
@@ -245,7 +219,8 @@ impl Integrations {
         if !is_key(key) {
             return Ok(());
         }
-        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(workspace, key)));
+        let item = WorkspaceItems::key(workspace, &item_name(key));
+        let delete = self.items.client.delete_item().table_name(&self.items.table).set_key(Some(item.0));
         delete.send().await.map_err(StoreError::dynamodb)?;
         self.secrets.remove(&secret_name(workspace, key)).await?;
         self.cache.lock().expect("the lock is not poisoned").remove(&(workspace.to_owned(), key.to_owned()));
@@ -294,14 +269,14 @@ fn secret_name(workspace: &str, key: &str) -> String {
     format!("integrations/{workspace}/{key}")
 }
 
-fn item_key(workspace: &str, key: &str) -> HashMap<String, AttributeValue> {
-    Item::default().string("workspace", workspace).string("item", format!("{PREFIX}{key}")).0
+fn item_name(key: &str) -> String {
+    format!("{PREFIX}{key}")
 }
 
 fn write(integration: &Integration) -> Item {
     let redirect_uris = Value::from(integration.redirect_uris.clone());
     let meta = integration.meta.clone().map(|meta| Value::Object(meta).to_string());
-    Item(item_key(&integration.workspace, &integration.key))
+    WorkspaceItems::key(&integration.workspace, &item_name(&integration.key))
         .string("connector_key", &integration.connector_key)
         .maybe("name", integration.name.as_ref(), Item::string)
         .maybe("oauth_callback_uri", integration.oauth_callback_uri.as_ref(), Item::string)

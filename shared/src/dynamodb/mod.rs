@@ -14,6 +14,7 @@ mod integrations;
 mod item;
 pub mod schema;
 mod sessions;
+mod workspace_items;
 
 pub use attempts::{Attempt, AttemptKind, Attempts, Begun};
 pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page, Selection};

@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use larder::caller::Caller;
 use larder::clock::rfc3339;
 use larder::connection::{Connection, Details};
-use larder::dynamodb::{Connections, Integration, OptionConfig, ParameterChanges, Selection};
+use larder::dynamodb::{Connections, Integration, ListError, OptionConfig, ParameterChanges, Selection};
 use larder::error::Error;
 use larder::http::Parameters;
 use larder::secret_store::is_key;
@@ -46,9 +46,7 @@ impl IntegrationFilters {
         let limit = page_size(parameters, Connections::MAX_PAGE)?;
         let after = match text("cursor")? {
             None | Some("0") => None,
-            Some(cursor) => Some(Self::key_of(cursor).ok_or_else(|| {
-                Error::bad_request("`cursor` does not belong to this list; omit it to start at the first page")
-            })?),
+            Some(cursor) => Some(Self::key_of(cursor).ok_or(ListError::Cursor)?),
         };
         Ok(Self { limit, after, search: text("search")?.map(str::to_lowercase) })
     }
