@@ -42,6 +42,17 @@ impl Credentials {
         serde_json::from_str(self.as_json()).unwrap_or_default()
     }
 
+    /// Returns these credentials without some of their members. The others keep their bytes.
+    #[must_use]
+    pub fn without(&self, is_left_out: impl Fn(&str) -> bool) -> Self {
+        match serde_json::from_str::<Members>(self.as_json()) {
+            Ok(Members(members)) if members.iter().any(|(name, _)| is_left_out(name)) => {
+                Self(raw(&Members(members.into_iter().filter(|(name, _)| !is_left_out(name)).collect())))
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// Returns these credentials with the members of `changes` merged in. Unchanged members keep their bytes.
     ///
     /// Credentials that are not an object are replaced.

@@ -243,7 +243,7 @@ impl Connect {
             tenant: tenant.clone(),
             contents: Contents::default(),
             option_key: None,
-            default_name: integration.name.clone().filter(|name| name.chars().count() <= Details::MAX_NAME),
+            default_name: integration.name.clone().filter(|name| name.len() <= Details::MAX_NAME_BYTES),
         };
         if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
             return Ok(fresh(random::token::<16>(&*self.rng)));

@@ -7,13 +7,14 @@
 //! user who could set that could have the client secret sent anywhere.
 
 use http::Method;
+use larder::connection::Details;
 use larder::error::Error;
 use larder::http::{Parameters, Request, bad_json, is_form, is_json, read_json};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The longest string that goes into a row or a URL, unless it has its own limit.
-const MAX_TEXT_BYTES: usize = 1024;
+/// The longest `customState`.
+const MAX_CUSTOM_STATE_BYTES: usize = 1024;
 
 /// A request to connect. Unknown members are ignored.
 #[derive(Deserialize)]
@@ -63,9 +64,12 @@ impl ConnectRequest {
         }
         let request: Self = serde_json::from_value(Value::Object(members))
             .map_err(|error| bad_json("a parameter of /connect has the wrong type", &error))?;
-        for (name, text) in [("name", &request.name), ("customState", &request.custom_state)] {
-            if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
-                return Err(Error::bad_request(format!("`{name}` must be at most {MAX_TEXT_BYTES} bytes long")));
+        for (name, text, most) in [
+            ("name", &request.name, Details::MAX_NAME_BYTES),
+            ("customState", &request.custom_state, MAX_CUSTOM_STATE_BYTES),
+        ] {
+            if text.as_ref().is_some_and(|text| text.len() > most) {
+                return Err(Error::bad_request(format!("`{name}` must be at most {most} bytes long")));
             }
         }
         Ok(request)

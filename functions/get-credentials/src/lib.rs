@@ -70,12 +70,15 @@ impl<'a> Selector<'a> {
     }
 }
 
+/// Says that there are none.
 impl Display for Selector<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Id(id) => write!(f, "connection `{id}`"),
-            Self::Key(key) => write!(f, "connection with the key `{key}`"),
-            Self::Integration(key) => write!(f, "only connection of the integration `{key}`"),
+            Self::Id(id) => write!(f, "there are no credentials for the connection `{id}`"),
+            Self::Key(key) => write!(f, "there are no credentials for a connection with the key `{key}`"),
+            Self::Integration(key) => {
+                write!(f, "there isn't exactly one connection of the integration `{key}` with credentials")
+            }
         }
     }
 }
@@ -109,7 +112,7 @@ impl GetCredentials {
         // Nothing that was read ahead is used or disclosed before this point.
         let caller = caller?;
         let selector = Selector::of(&parameters)?;
-        let unknown = || Error::not_found(format!("there are no credentials for the {selector}"));
+        let unknown = || Error::not_found(selector.to_string());
 
         let connection = match found {
             Some((found, learned)) => {
@@ -142,9 +145,7 @@ impl GetCredentials {
             Selector::Key(key) => Ok(self.connections.by_key(workspace, tenant, key).await?),
             Selector::Integration(key) => {
                 let selection = Selection { tenant, integration: Some(key), ..Selection::default() };
-                let page = self.connections.list(workspace, selection, 2, None).await?;
-                let is_only = page.items.len() == 1 && page.cursor.is_none();
-                Ok(page.items.into_iter().next().filter(|_| is_only))
+                Ok(self.connections.only(workspace, selection).await?)
             }
         }
     }

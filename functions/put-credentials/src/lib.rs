@@ -85,7 +85,7 @@ impl PutCredentials {
                 self.remove(&caller, &ConnectionKey::new(&caller.workspace, id)).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
-            _ => Err(Error::method_not_allowed("PUT, DELETE")),
+            _ => Err(Error::method_not_allowed("GET, PUT, DELETE")),
         }
     }
 

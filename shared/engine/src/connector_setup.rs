@@ -65,7 +65,7 @@ impl ConnectorSetup {
     /// 404 if there is none; 503 when the table fails.
     pub async fn integration(&self, workspace: &str, key: &str) -> Result<Integration, Error> {
         self.integrations.get(workspace, key).await?.ok_or_else(|| {
-            Error::not_found(format!("there is no integration `{key}`; create it with PUT /integrations/{key}"))
+            Error::not_found(format!("there is no integration `{key}`; an admin can create it with PUT /integrations"))
         })
     }
 
@@ -255,11 +255,17 @@ fn choose(
         _ => {
             let keys: Vec<&str> = open.iter().map(|option| option.key.as_str()).collect();
             let wanted = choice.option_key;
-            let message = if wanted.is_empty() {
-                format!("`authOptionKey` is missing; send one of {}", keys.join(", "))
-            } else {
-                format!("there is no auth option `{wanted}`; `authOptionKey` must be one of {}", keys.join(", "))
+            let message = match (wanted, keys.as_slice()) {
+                (_, [""]) => {
+                    format!(
+                        "there is no auth option `{wanted}`; this connector has only one way to connect, so omit \
+                             `authOptionKey`"
+                    )
+                }
+                ("", _) => format!("`authOptionKey` is missing; send one of {}", keys.join(", ")),
+                _ => format!("there is no auth option `{wanted}`; `authOptionKey` must be one of {}", keys.join(", ")),
             };
+            let keys: Vec<&str> = keys.into_iter().filter(|key| !key.is_empty()).collect();
             Err(Error::bad_request(message).with_data(json!({ "authOptionKeys": keys })))
         }
     }

@@ -63,8 +63,8 @@ pub struct DetailsPatch {
 }
 
 impl Details {
-    /// The longest name, in characters.
-    pub const MAX_NAME: usize = 255;
+    /// The longest name, in bytes. Connect links accept the same.
+    pub const MAX_NAME_BYTES: usize = 1024;
     /// The longest key, in characters.
     pub const MAX_KEY: usize = 255;
     /// The largest `meta`, in bytes of JSON.
@@ -77,6 +77,31 @@ impl Details {
     pub const MAX_TAG_VALUE: usize = 255;
     /// The most flows.
     pub const MAX_FLOWS: usize = 50;
+    /// The largest size of all flows together, in bytes. A row has 400 KB, of which credentials may take 350: what people add
+    /// must never keep a refresh from saving its result.
+    pub const MAX_FLOWS_BYTES: usize = 12 * 1024;
+
+    /// Checks that another flow, or a change of one, fits.
+    ///
+    /// # Errors
+    /// 400 if the connection would have too many flows, or too large ones.
+    pub fn check_room_for(&self, id: &str, flow: &Flow) -> Result<(), Error> {
+        let most = Self::MAX_FLOWS;
+        if self.flows.len() >= most && !self.flows.contains_key(id) {
+            let message = format!("the connection already has {most} flows; remove those that no longer use it");
+            return Err(Error::bad_request(message));
+        }
+        let others = self.flows.iter().filter(|(other, _)| *other != id).map(|(id, flow)| flow.size(id)).sum::<usize>();
+        if others + flow.size(id) > Self::MAX_FLOWS_BYTES {
+            let most = Self::MAX_FLOWS_BYTES / 1024;
+            let message = format!(
+                "the ids, names and URIs of a connection's flows are limited to {most} KiB in total; remove those that no \
+                 longer use it, or shorten them"
+            );
+            return Err(Error::bad_request(message));
+        }
+        Ok(())
+    }
 
     /// The flows that are in use.
     pub fn active_flows(&self) -> impl Iterator<Item = (&String, &Flow)> {
@@ -92,6 +117,13 @@ impl Flow {
     /// The longest link, in characters.
     pub const MAX_URI: usize = 2048;
 
+    /// About how many bytes of the row it takes. The id of a flow that is in use is stored twice.
+    fn size(&self, id: &str) -> usize {
+        const AROUND: usize = 50;
+        let texts = self.name.iter().chain(&self.uri).map(String::len).sum::<usize>();
+        2 * id.len() + texts + AROUND
+    }
+
     /// Checks a flow and its id against the limits.
     ///
     /// # Errors
@@ -101,11 +133,15 @@ impl Flow {
         if length == 0 || length > Self::MAX_ID {
             return Err(Error::bad_request(format!("a flow's id must have 1 to {} characters", Self::MAX_ID)));
         }
-        at_most("name", self.name.as_deref(), Self::MAX_NAME)?;
-        at_most("uri", self.uri.as_deref(), Self::MAX_URI)?;
+        at_most("`name`", self.name.as_deref(), Self::MAX_NAME)?;
+        at_most("`uri`", self.uri.as_deref(), Self::MAX_URI)?;
         let is_web = |uri: &str| uri.starts_with("https://") || uri.starts_with("http://");
+        let is_uri = |uri: &str| uri.bytes().all(|byte| byte.is_ascii_graphic());
         match self.uri.as_deref() {
             Some(uri) if !is_web(uri) => Err(Error::bad_request("`uri` must be an http(s) URL")),
+            Some(uri) if !is_uri(uri) => {
+                Err(Error::bad_request("`uri` has characters that a URL must percent-encode (RFC 3986)"))
+            }
             _ => Ok(()),
         }
     }
@@ -117,8 +153,12 @@ impl DetailsPatch {
     /// # Errors
     /// 400 with the name of the parameter.
     pub fn check(&self) -> Result<(), Error> {
-        at_most("name", self.name.iter().flatten().map(String::as_str).next(), Details::MAX_NAME)?;
-        at_most("key", self.key.iter().flatten().map(String::as_str).next(), Details::MAX_KEY)?;
+        let name_bytes = self.name.iter().flatten().map(String::len).sum::<usize>();
+        if name_bytes > Details::MAX_NAME_BYTES {
+            let most = Details::MAX_NAME_BYTES;
+            return Err(Error::bad_request(format!("`name` has {name_bytes} bytes; the limit is {most}")));
+        }
+        at_most("`key`", self.key.iter().flatten().map(String::as_str).next(), Details::MAX_KEY)?;
         if self.key.iter().flatten().any(String::is_empty) {
             return Err(Error::bad_request("`key` must not be empty; use null to remove it"));
         }
@@ -138,8 +178,8 @@ impl DetailsPatch {
             if key.is_empty() {
                 return Err(Error::bad_request("a key in `tags` must not be empty"));
             }
-            at_most("tags", Some(key), Details::MAX_TAG_KEY)?;
-            at_most(&format!("tags.{key}"), Some(value), Details::MAX_TAG_VALUE)?;
+            at_most("a key in `tags`", Some(key), Details::MAX_TAG_KEY)?;
+            at_most(&format!("`tags.{key}`"), Some(value), Details::MAX_TAG_VALUE)?;
         }
         Ok(())
     }
@@ -153,7 +193,8 @@ impl DetailsPatch {
     pub fn apply(&self, details: &mut Details, now: OffsetDateTime) {
         let Self { name, key, tags, meta, is_deactivated } = self.clone();
         if let Some(name) = name {
-            details.name = name;
+            // An empty name is none: the default is shown.
+            details.name = name.filter(|name| !name.is_empty());
         }
         if let Some(key) = key {
             details.key = key;
@@ -171,10 +212,10 @@ impl DetailsPatch {
     }
 }
 
-fn at_most(name: &str, value: Option<&str>, most: usize) -> Result<(), Error> {
+fn at_most(what: &str, value: Option<&str>, most: usize) -> Result<(), Error> {
     match value.map(|value| value.chars().count()) {
         Some(length) if length > most => {
-            Err(Error::bad_request(format!("`{name}` has {length} characters; the limit is {most}")))
+            Err(Error::bad_request(format!("{what} has {length} characters; the limit is {most}")))
         }
         _ => Ok(()),
     }
@@ -193,18 +234,18 @@ mod tests {
 
     #[test]
     fn the_limits_of_details_are_these() {
-        let named = |length: usize| DetailsPatch { name: Some(Some("ß".repeat(length))), ..DetailsPatch::default() };
+        let named = |length: usize| DetailsPatch { name: Some(Some("n".repeat(length))), ..DetailsPatch::default() };
         let keyed = |length: usize| DetailsPatch { key: Some(Some("k".repeat(length))), ..DetailsPatch::default() };
         // {"a":"…"} is eight bytes around the value.
         let meta = |length: usize| {
             let meta = json!({ "a": "m".repeat(length - 8) }).as_object().cloned();
             DetailsPatch { meta: Some(meta), ..DetailsPatch::default() }
         };
-        for fine in [named(255), keyed(255), keyed(1), meta(16_384), tags(10, 64, 255), DetailsPatch::default()] {
+        for fine in [named(1024), keyed(255), keyed(1), meta(16_384), tags(10, 64, 255), DetailsPatch::default()] {
             assert!(fine.check().is_ok(), "{fine:?}");
         }
         for (wrong, parameter) in [
-            (named(256), "`name`"),
+            (named(1025), "`name`"),
             (keyed(256), "`key`"),
             (keyed(0), "`key`"),
             (meta(16_385), "`meta`"),
@@ -222,8 +263,25 @@ mod tests {
         let flow = |uri: &str| Flow { name: None, uri: Some(uri.into()), active: true };
         assert!(flow("https://app.example/flows/7").check("7").is_ok());
         assert!(flow("javascript:alert(1)").check("7").is_err());
+        assert!(flow("https://app.example/flüge").check("7").is_err());
+        assert!(flow("https://app.example/a b").check("7").is_err());
         assert!(flow("https://app.example/flows/7").check("").is_err());
         assert!(flow("https://app.example/flows/7").check(&"f".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn flows_leave_room_for_the_credentials() {
+        let flow = |length: usize| Flow { name: Some("n".repeat(length)), uri: None, active: true };
+        let of = |count: usize, length: usize| Details {
+            flows: (0..count).map(|id| (format!("{id:02}"), flow(length))).collect(),
+            ..Details::default()
+        };
+        assert!(of(49, 100).check_room_for("new", &flow(100)).is_ok());
+        assert!(of(50, 100).check_room_for("new", &flow(100)).is_err());
+        assert!(of(50, 100).check_room_for("07", &flow(200)).is_ok());
+        // Each of these takes 1,024 bytes of the 12 KiB.
+        assert!(of(11, 970).check_room_for("12", &flow(970)).is_ok());
+        assert!(of(11, 970).check_room_for("12", &flow(971)).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -12,6 +13,7 @@ use time::OffsetDateTime;
 use super::StoreError;
 use super::item::{Item, present};
 use super::workspace_items::WorkspaceItems;
+use crate::clock::milliseconds;
 use crate::error::Error;
 use crate::random::{self, Rng};
 use crate::secret::Secret;
@@ -149,7 +151,24 @@ impl Integrations {
     pub async fn put(&self, integration: Integration, changes: ParameterChanges) -> Result<Integration, Error> {
         check_size(&integration)?;
         let changed = self.changed(&integration, changes).await?;
-        self.save(integration, changed).await
+        self.save(integration, changed, None)
+            .await?
+            .ok_or_else(|| Error::internal("a write without a condition failed it"))
+    }
+
+    /// Replaces an integration that is still as it was `seen`. `None` if it has changed or is gone.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn change(
+        &self,
+        seen: &Integration,
+        integration: Integration,
+        changes: ParameterChanges,
+    ) -> Result<Option<Integration>, Error> {
+        check_size(&integration)?;
+        let changed = self.changed(&integration, changes).await?;
+        self.save(integration, changed, Some(seen)).await
     }
 
     /// Creates an integration. `None` if the workspace has one with this key.
@@ -167,7 +186,7 @@ impl Integrations {
         let put = self.items.client.put_item().table_name(&self.items.table).set_item(Some(write(&integration).0));
         let put = put.condition_expression("attribute_not_exists(#item)").expression_attribute_names("#item", "item");
         match put.send().await {
-            Ok(_) => self.save(integration, changed).await.map(Some),
+            Ok(_) => self.save(integration, changed, None).await,
             Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
                 Ok(None)
             }
@@ -200,15 +219,31 @@ impl Integrations {
         &self,
         mut integration: Integration,
         changed: Option<(String, Secret)>,
-    ) -> Result<Integration, Error> {
+        seen: Option<&Integration>,
+    ) -> Result<Option<Integration>, Error> {
         if let Some((version, text)) = changed {
             // The parameters are written first, so that a row never names a version that does not exist.
             self.secrets.put(&secret_name(&integration.workspace, &integration.key), &text).await?;
             integration.parameters_version = version;
         }
         let put = self.items.client.put_item().table_name(&self.items.table).set_item(Some(write(&integration).0));
-        put.send().await.map_err(StoreError::dynamodb)?;
-        Ok(integration)
+        let put = match seen {
+            None => put,
+            Some(seen) => put
+                .condition_expression("updated_at = :updated_at AND parameters_version = :parameters_version")
+                .expression_attribute_values(
+                    ":updated_at",
+                    AttributeValue::N(milliseconds(seen.updated_at).to_string()),
+                )
+                .expression_attribute_values(":parameters_version", AttributeValue::S(seen.parameters_version.clone())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(Some(integration)),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(None)
+            }
+            Err(error) => Err(StoreError::dynamodb(error).into()),
+        }
     }
 
     /// Removes an integration and its parameters. Removing one that does not exist succeeds.

@@ -300,7 +300,7 @@ impl Vault {
         };
         match removed {
             // The response to the first try was lost, and its retry finds nothing.
-            Write::Conflict if self.connections.get(&seen.key).await?.is_none() => Ok(Write::Done),
+            Write::Conflict if self.connections.get_with_archived(&seen.key).await?.is_none() => Ok(Write::Done),
             removed => Ok(removed),
         }
     }

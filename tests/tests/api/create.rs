@@ -141,6 +141,15 @@ async fn imported_tokens_are_tested_and_refreshed_in_time() {
 }
 
 #[tokio::test]
+async fn a_provider_that_limits_requests_is_named() {
+    let (world, provider) = oauth_world().await;
+    provider.set_test_status(429);
+    let body = json!({"integrationKey": "crm", "credentials": {"access_token": "theirs"}});
+    let error = create(&world, &world.alice, body).await.expect(StatusCode::SERVICE_UNAVAILABLE).json();
+    assert_eq!(error["key"], "rate_limit_exceeded", "{error}");
+}
+
+#[tokio::test]
 async fn tokens_that_fail_the_test_are_not_imported() {
     let (world, provider) = oauth_world().await;
     provider.set_test_status(403);
@@ -159,7 +168,9 @@ async fn an_admin_imports_expired_tokens_untested() {
     assert!(provider.tests().is_empty());
     world.advance(60);
     world.sweep().await;
-    assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+    let credentials = world.credentials(&id).await;
+    assert_eq!((&credentials["access_token"], &credentials["expires_in"]), (&json!("access-1"), &json!(3600)));
+    assert!(credentials.get("expires_at").is_none(), "the old token's expiry: {credentials}");
     let bob = world.token("bob").await;
     world.send(Method::GET, &format!("/connections/{id}"), &bob, None).await.expect(StatusCode::OK);
     world.send(Method::GET, &format!("/connections/{id}"), &world.alice, None).await.expect(StatusCode::NOT_FOUND);
@@ -347,6 +358,9 @@ async fn new_parameters_keep_the_tokens_of_an_approved_connection() {
     provider.script_api("GET /other", 200, &json!({}));
     let view = patch(&world, &world.admin, &id, change).await.expect(StatusCode::OK).json();
     assert_eq!((&view["expiresAt"], &view["scopes"]), (&before["expiresAt"], &before["scopes"]));
+    // A tenant cannot remove them either.
+    provider.script_api("GET /other", 200, &json!({}));
+    patch(&world, &world.alice, &id, json!({ "connectorParameters": {} })).await.expect(StatusCode::OK);
     assert_eq!(contents(&world, &id).await.connector_parameters["testUri"], provider.uri("/other"));
     assert_eq!(world.credentials(&id).await["access_token"], "access-1");
     world.advance(3300);
@@ -375,6 +389,28 @@ async fn new_parameters_never_lose_the_tokens_of_a_refresh() {
     let contents = contents(&world, &id).await;
     assert_eq!(contents.credentials.unwrap().to_value()["refresh_token"], "refresh-2");
     assert_eq!(contents.connector_parameters["testUri"], provider.uri("/other"));
+}
+
+#[tokio::test]
+async fn an_option_that_needs_approval_takes_no_other_secrets() {
+    let spec = "name: App
+auth:
+  makeApiClient: {mapping: {baseUri: https://a.example}}
+  options:
+    key: {type: client-credentials, title: With a key}
+    login:
+      type: oauth2
+      getOAuthConfig:
+        mapping: {clientId: c, clientSecret: s, authorizeUri: 'https://a.example', tokenUri: 'https://a.example'}
+";
+    let world = World::with_connector(&[("spec.yml", spec)]).await;
+    world.integrate_app(json!({})).await.expect(StatusCode::CREATED);
+    let body = json!({"integrationKey": "app", "authOptionKey": "key", "input": {"apiKey": "k"}});
+    let id = id_of(&create(&world, &world.alice, body).await.expect(StatusCode::OK));
+    let answer = patch(&world, &world.alice, &id, json!({ "authOptionKey": "login" })).await;
+    let answer = answer.expect(StatusCode::BAD_REQUEST);
+    assert!(message(&answer).contains("needs its user's approval"), "{}", answer.text());
+    assert_eq!(world.connection(&id).await["authOptionKey"], "key");
 }
 
 #[tokio::test]

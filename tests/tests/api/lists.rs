@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dynoxide::types::{AttributeValue, Item};
 use dynoxide::{Database, ImportOptions};
 use http::{Method, StatusCode};
@@ -183,20 +181,22 @@ async fn tenants_can_list_connections_without_the_index() {
     let first = world.send(Method::GET, "/connections?limit=1", &world.alice, None).await.json();
     let cursor = first["cursor"].as_str().unwrap().to_owned();
     let uri = |cursor: &str| format!("/connections?cursor={cursor}");
-    // A cursor from one kind of list is invalid in the other.
-    let index_cursor = URL_SAFE_NO_PAD.encode("#a0");
-    world.send(Method::GET, &uri(&index_cursor), &world.alice, None).await.expect(StatusCode::BAD_REQUEST);
 
     let mut world = world;
     world.restart().await;
     assert_eq!(pages(&world, 1).await.concat(), ["a0", "a1"]);
+    // A cursor from one kind of list is invalid in the other.
     let refusal = world.send(Method::GET, &uri(&cursor), &world.alice, None).await.expect(StatusCode::BAD_REQUEST);
     assert!(
         refusal.json()["message"].as_str().unwrap().contains("omit it to start at the first page"),
         "{}",
         refusal.text()
     );
+    let first = world.send(Method::GET, "/connections?limit=1", &world.alice, None).await.json();
+    let index_cursor = first["cursor"].as_str().unwrap().to_owned();
     assert_eq!(ids(&world.send(Method::GET, &uri(&index_cursor), &world.alice, None).await), ["a1"]);
+    without_index(&world).await;
+    world.send(Method::GET, &uri(&index_cursor), &world.alice, None).await.expect(StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -15,4 +15,5 @@ mod management;
 mod rows;
 mod sdk_routes;
 mod sealing;
+mod simultaneous;
 mod storage;

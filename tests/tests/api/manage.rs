@@ -17,7 +17,7 @@ use super::lists::{former_world, row as former_row};
 /// Days after which an archived connection counts as gone.
 const ARCHIVE_DAYS: u64 = 30;
 
-fn connections(world: &World) -> Connections {
+pub(super) fn connections(world: &World) -> Connections {
     world.bundle.environment().connections()
 }
 
@@ -74,11 +74,11 @@ pub(super) async fn get(world: &World, token: &str, uri: &str) -> Answer {
     world.send(Method::GET, uri, token, None).await
 }
 
-async fn patch(world: &World, token: &str, id: &str, body: Value) -> Answer {
+pub(super) async fn patch(world: &World, token: &str, id: &str, body: Value) -> Answer {
     world.send(Method::PATCH, &format!("/connections/{id}"), token, Some(&body)).await
 }
 
-async fn delete(world: &World, token: &str, id: &str) -> Answer {
+pub(super) async fn delete(world: &World, token: &str, id: &str) -> Answer {
     world.send(Method::DELETE, &format!("/connections/{id}"), token, None).await
 }
 
@@ -92,7 +92,7 @@ fn message(answer: &Answer) -> String {
 }
 
 /// A world in which alice is connected through `crm`.
-async fn connected() -> (World, MockProvider, String) {
+pub(super) async fn connected() -> (World, MockProvider, String) {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let id = world.connect(&provider).await;
@@ -344,7 +344,7 @@ async fn a_patch_beyond_a_limit_changes_nothing() {
     let before = world.connection("alice-1").await;
     let tags = |count: usize| (0..count).map(|number| (number.to_string(), json!("v"))).collect::<Value>();
     for (body, hint) in [
-        (json!({ "name": "x".repeat(256) }), "`name`"),
+        (json!({ "name": "x".repeat(1025) }), "`name`"),
         (json!({ "key": "x".repeat(256) }), "`key`"),
         (json!({ "key": "" }), "`key`"),
         (json!({ "tags": tags(11) }), "`tags`"),
@@ -509,7 +509,7 @@ async fn a_connection_in_use_is_kept_and_the_flows_are_named() {
         assert_eq!(refusal["key"], "in_use");
         assert_eq!(
             refusal["data"]["flows"],
-            json!([{"id": "7", "name": "Sync", "uri": first}, {"id": "8", "name": null, "uri": second}])
+            json!([{"id": "7", "name": "Sync", "uri": first}, {"id": "8", "uri": second}])
         );
         let message = refusal["message"].as_str().unwrap();
         assert!(message.contains("Sync, 8"), "{message}");

@@ -102,10 +102,12 @@ async fn a_cursor_reveals_no_other_list_and_works_only_for_its_own() {
     let refusal = list(&cursor, &world.alice).await.expect(StatusCode::BAD_REQUEST).json();
     assert!(refusal["message"].as_str().unwrap().contains("omit it to start at the first page"), "{refusal}");
     let encode = |cursor: &str| URL_SAFE_NO_PAD.encode(cursor);
-    let tenant_cursor = encode("#alices");
-    assert_eq!(ids(&list(&tenant_cursor, &world.alice).await.expect(StatusCode::OK)), Vec::<String>::new());
-    list(&tenant_cursor, &other).await.expect(StatusCode::BAD_REQUEST);
-    let huge = [encode(&format!("#{}", "x".repeat(513))), encode(&format!("7#{}", "x".repeat(3000)))];
+    put(&world, &world.alice, "alices-2").await;
+    let page = world.send(Method::GET, "/connections?limit=1", &world.alice, None).await.json();
+    let tenant_cursor = page["cursor"].as_str().unwrap();
+    assert_eq!(ids(&list(tenant_cursor, &world.alice).await.expect(StatusCode::OK)), ["alices-2"]);
+    list(tenant_cursor, &other).await.expect(StatusCode::BAD_REQUEST);
+    let huge = [encode(&format!("/a#{}", "x".repeat(513))), encode(&format!("7#{}", "x".repeat(3000)))];
     for cursor in ["x", "%00", "e30", "bnVsbA"].map(ToOwned::to_owned).into_iter().chain(huge) {
         for token in [&other, &world.alice] {
             list(&cursor, token).await.expect(StatusCode::BAD_REQUEST);

@@ -186,7 +186,7 @@ async fn a_new_connection_has_the_name_of_its_integration() {
     world.connect(&provider).await;
     assert_eq!(world.connection(&id).await["name"], "Our CRM");
     // A longer name than a connection may have is not taken.
-    let body = json!({ "name": "x".repeat(256) });
+    let body = json!({ "name": "x".repeat(1025) });
     world.send(Method::PATCH, "/integrations/crm", &world.admin, Some(&body)).await.expect(StatusCode::OK);
     let other = world.connect_one_more(&provider).await;
     assert_eq!(world.connection(&other).await["name"], "crm");

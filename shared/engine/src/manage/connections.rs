@@ -6,8 +6,10 @@ use larder::caller::Caller;
 use larder::connection::{Connection, DetailsPatch, Flow, Problem, RefreshOutcome, State};
 use larder::dynamodb::{AttemptKind, Begun, Page, Selection, Write};
 use larder::error::Error;
+use larder::random;
 use serde_json::{Value, json};
 
+use super::delete::changed_by_others;
 use super::refresh_once::RefreshOnce;
 use super::{Filters, Management, unknown};
 use crate::provider::ProviderError;
@@ -83,20 +85,26 @@ impl Management {
         id: &str,
         flow: &Flow,
     ) -> Result<(), Error> {
+        // Each attempt fails only if another request has changed the connection.
+        const ATTEMPTS: u32 = 10;
         flow.check(id)?;
-        let connection = self.find(caller, selector, tenant).await?;
-        let flows = &connection.details.flows;
-        if flows.len() >= larder::connection::Details::MAX_FLOWS && !flows.contains_key(id) {
-            let most = larder::connection::Details::MAX_FLOWS;
-            return Err(Error::bad_request(format!(
-                "the connection already has {most} flows; remove those that no longer use it"
-            )));
+        let mut connection = self.find(caller, selector, tenant).await?;
+        for attempt in 0..ATTEMPTS {
+            connection.details.check_room_for(id, flow)?;
+            if self.connections.mark_flow(&connection, id, flow, self.clock.now()).await? == Write::Done {
+                return Ok(());
+            }
+            let stored = self.connections.get(&connection.key).await?;
+            let stored = stored.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(selector))?;
+            if stored.details.changed_at == connection.details.changed_at {
+                return Err(Error::conflict(format!("the connection `{selector}` is being deleted")));
+            }
+            connection = stored;
+            // Many flows may mark a connection at the same moment.
+            let pause = Duration::from_millis(20) * attempt;
+            tokio::time::sleep(pause.mul_f64(random::fraction(&*self.writer.rng))).await;
         }
-        match self.connections.mark_flow(&connection, id, flow, self.clock.now()).await? {
-            Write::Done => Ok(()),
-            Write::Conflict if self.connections.get(&connection.key).await?.is_none() => Err(unknown(selector)),
-            Write::Conflict => Err(Error::conflict(format!("the connection `{selector}` is being deleted"))),
-        }
+        Err(changed_by_others(selector))
     }
 
     /// Removes the mark of a flow.

@@ -13,7 +13,7 @@ use larder::error::Error;
 use serde_json::json;
 
 use super::refresh_once::RefreshOnce;
-use super::{Management, unknown};
+use super::{Management, unknown, without_nulls};
 use crate::provider::Reauthorize;
 
 /// How to delete a connection.
@@ -42,7 +42,14 @@ impl Management {
         if deletion.force {
             caller.require_admin()?;
         }
-        let mut seen = self.find(caller, selector, tenant).await?;
+        let mut seen = match deletion.permanent {
+            true => self.find_with_archived(caller, selector, tenant).await?,
+            false => self.find(caller, selector, tenant).await?,
+        };
+        if seen.archived_at.is_some() {
+            // Its credentials are gone already.
+            return self.remove_archived(&seen, selector).await;
+        }
         if !deletion.force {
             self.reserve_for_removal(&seen, selector).await?;
         }
@@ -62,7 +69,14 @@ impl Management {
                 return Ok(());
             }
             // Another request has deleted it, or the answer to our write was lost.
-            let Some(stored) = self.connections.get(&key).await? else { return Ok(()) };
+            let stored = match self.connections.get_with_archived(&key).await? {
+                None => return Ok(()),
+                Some(archived) if archived.archived_at.is_some() && deletion.permanent => {
+                    return self.remove_archived(&archived, selector).await;
+                }
+                Some(archived) if archived.archived_at.is_some() => return Ok(()),
+                Some(stored) => stored,
+            };
             seen = Some(stored).filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(&key.id))?;
             if !seen.has_only_been_refreshed_since(disconnected.version) {
                 let message = format!(
@@ -100,6 +114,13 @@ impl Management {
         Ok(if archived.is_some() { Write::Done } else { Write::Conflict })
     }
 
+    async fn remove_archived(&self, archived: &Connection, selector: &str) -> Result<(), Error> {
+        match self.vault.remove(archived).await? {
+            Write::Done => Ok(()),
+            Write::Conflict => Err(changed_by_others(selector)),
+        }
+    }
+
     async fn reserve_for_removal(&self, seen: &Connection, selector: &str) -> Result<(), Error> {
         if self.connections.begin_removal(seen, self.clock.now()).await? == Write::Done {
             return Ok(());
@@ -112,7 +133,7 @@ impl Management {
         let flows: Vec<_> = stored
             .details
             .active_flows()
-            .map(|(id, flow)| json!({ "id": id, "name": flow.name, "uri": flow.uri }))
+            .map(|(id, flow)| without_nulls(json!({ "id": id, "name": flow.name, "uri": flow.uri })))
             .collect();
         if flows.is_empty() {
             return Err(changed_by_others(selector));

@@ -58,10 +58,13 @@ impl Filters {
             }
         }
         let contradicts = states.windows(2).any(|pair| pair[0] != pair[1]);
-        let tags = parameters.iter().filter_map(|(name, value)| {
-            let key = name.strip_prefix("tags[")?.strip_suffix(']')?;
-            Some((key.to_owned(), value.to_owned()))
-        });
+        let mut tags = BTreeMap::new();
+        for (name, value) in parameters.iter() {
+            let Some(key) = name.strip_prefix("tags[").and_then(|name| name.strip_suffix(']')) else { continue };
+            if tags.insert(key.to_owned(), value.to_owned()).is_some_and(|before| before != value) {
+                return Err(Error::bad_request(format!("`{name}` is given twice; give each parameter only once")));
+            }
+        }
         Ok(Self {
             limit,
             cursor: text("cursor")?.map(ToOwned::to_owned),
@@ -72,7 +75,7 @@ impl Filters {
             search: text("search")?.map(str::to_lowercase),
             state: states.first().copied(),
             key: text("key")?.map(ToOwned::to_owned),
-            tags: tags.collect(),
+            tags,
             is_empty: is_of_another || contradicts || flag(parameters, "isTest")? == Some(true),
         })
     }
@@ -202,6 +205,7 @@ mod tests {
             ("connected=yes", "`connected`"),
             ("tenantId=a&userId=b", "`userId`"),
             ("integrationKey=a&integrationId=b", "`integrationId`"),
+            ("tags[team]=a&tags[team]=b", "`tags[team]`"),
         ] {
             let error = read(query, None).expect_err("it is wrong");
             assert!(error.message.contains(name), "{query}: {error}");

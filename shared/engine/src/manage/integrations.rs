@@ -68,7 +68,7 @@ impl IntegrationFilters {
 }
 
 /// The body of `POST`, `PUT` and `PATCH /integrations`, with the SDKs' members and our own.
-#[derive(Default, Deserialize)]
+#[derive(Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct IntegrationBody {
     key: Option<String>,
@@ -110,12 +110,11 @@ impl IntegrationBody {
         if let Some(key) = &self.key {
             return Ok(key.clone());
         }
-        let name = self.name.iter().flatten().next().or(self.connector()?).map_or("", String::as_str);
-        let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-        let key = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");
-        let key: String = key.chars().take(100).collect();
+        let connector = self.connector()?.ok_or_else(no_connector)?;
+        let named = self.name.iter().flatten().map(|name| slug(name)).find(|key| !key.is_empty());
+        let key = named.unwrap_or_else(|| slug(connector));
         if key.is_empty() {
-            return Err(Error::bad_request("`key` is missing, and `name` has no letters or digits to make one from"));
+            return Err(no_connector());
         }
         Ok(key)
     }
@@ -198,10 +197,16 @@ impl Management {
     /// # Errors
     /// 400 for an invalid body; 404 if there is no such integration.
     pub async fn patch_integration(&self, caller: &Caller, key: &str, body: IntegrationBody) -> Result<Value, Error> {
-        let stored = self.connector_setup.integration(&caller.workspace, key).await?;
-        let (integration, changes) = self.revised(stored, body)?;
-        let integration = self.connector_setup.integrations.put(integration, changes).await?;
-        self.show(caller, &integration).await
+        // Each attempt fails only if another request has changed the integration.
+        const ATTEMPTS: usize = 5;
+        for _ in 0..ATTEMPTS {
+            let seen = self.connector_setup.integration(&caller.workspace, key).await?;
+            let (integration, changes) = self.revised(seen.clone(), body.clone())?;
+            if let Some(integration) = self.connector_setup.integrations.change(&seen, integration, changes).await? {
+                return self.show(caller, &integration).await;
+            }
+        }
+        Err(Error::conflict(format!("other requests are changing the integration `{key}`; try again")))
     }
 
     /// Deletes an integration unless connections use it: without it, they could not be refreshed.
@@ -225,7 +230,7 @@ impl Management {
         }
         let connector_key = body.connector()?.cloned().unwrap_or(stored.connector_key);
         if connector_key.is_empty() {
-            return Err(Error::bad_request("`connectorKey` is missing; GET /connectors lists the available ones"));
+            return Err(no_connector());
         }
         let connector = self.connector_setup.connector(&connector_key)?;
         let changes = ParameterChanges { parameters: body.parameters.map(trimmed), options: body.options_config };
@@ -261,14 +266,20 @@ impl Management {
         let Some(tenant) = &caller.tenant else { return Ok(HashMap::new()) };
         let selection = Selection { tenant: Some(tenant), integration, ..Selection::default() };
         let limit = if integration.is_some() { 1 } else { Connections::MAX_PAGE };
-        let page = self.connections.list(&caller.workspace, selection, limit, None).await?;
-        let mut first = HashMap::new();
-        for connection in page.items {
-            if let Some(reference) = &connection.integration {
-                first.entry(reference.key.clone()).or_insert(connection);
+        let (mut first, mut cursor) = (HashMap::new(), None);
+        loop {
+            let page = self.connections.list(&caller.workspace, selection, limit, cursor.as_deref()).await?;
+            for connection in page.items {
+                if let Some(reference) = &connection.integration {
+                    first.entry(reference.key.clone()).or_insert(connection);
+                }
+            }
+            let is_found = integration.is_some_and(|key| first.contains_key(key));
+            match page.cursor {
+                Some(next) if !is_found => cursor = Some(next),
+                _ => return Ok(first),
             }
         }
-        Ok(first)
     }
 
     /// Returns an integration as a caller sees it. Parameters are write-only: they are read only to find the open options.
@@ -316,6 +327,17 @@ impl Management {
     }
 }
 
+fn no_connector() -> Error {
+    Error::bad_request("`connectorKey` is missing; GET /connectors lists the available ones")
+}
+
+/// Returns the letters and digits of a text as a key: `our-crm` for "Our CRM".
+fn slug(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let key = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");
+    key.chars().take(100).collect()
+}
+
 fn checked_key(key: &str) -> Result<&str, Error> {
     let wrong = || Error::bad_request("an integration's key must be 1 to 100 characters of [A-Za-z0-9_.-]");
     Some(key).filter(|key| is_key(key)).ok_or_else(wrong)
@@ -330,7 +352,8 @@ fn check_changes(connector: &Connector, changes: &ParameterChanges) -> Result<()
     let keys = changes.options.iter().flat_map(BTreeMap::keys);
     if let Some(unknown) = keys.into_iter().find(|key| connector.option(key).is_none()) {
         let keys: Vec<&str> = connector.options.iter().map(|option| option.key.as_str()).collect();
-        let message = format!("unknown option `{unknown}` in `optionsConfig`; the connector has {}", keys.join(", "));
+        let has = if keys == [""] { "no options".to_owned() } else { keys.join(", ") };
+        let message = format!("unknown option `{unknown}` in `optionsConfig`; the connector has {has}");
         return Err(Error::bad_request(message));
     }
     Ok(())
@@ -386,15 +409,16 @@ mod tests {
         let key = |body: Value| serde_json::from_value::<IntegrationBody>(body).expect("is valid").new_key();
         for (body, expected) in [
             (json!({"key": "crm", "name": "Our CRM"}), "crm"),
-            (json!({"name": "Our CRM (2)"}), "our-crm-2"),
+            (json!({"name": "Our CRM (2)", "connectorKey": "hubspot"}), "our-crm-2"),
+            (json!({"name": "客户", "connectorKey": "hubspot"}), "hubspot"),
             (json!({"connectorKey": "hubspot"}), "hubspot"),
             (json!({"connectorId": "google-drive", "name": null}), "google-drive"),
-            (json!({"name": "x".repeat(200)}), &"x".repeat(100)),
+            (json!({"name": "x".repeat(200), "connectorKey": "hubspot"}), &"x".repeat(100)),
         ] {
             assert_eq!(key(body).expect("a key"), expected);
         }
-        for body in [json!({"name": "客户"}), json!({})] {
-            assert!(key(body).expect_err("none").message.contains("`key` is missing"));
+        for body in [json!({"name": "Our CRM"}), json!({})] {
+            assert!(key(body).expect_err("none").message.contains("`connectorKey` is missing"));
         }
     }
 

@@ -74,9 +74,7 @@ impl Management {
             return Ok(connection);
         }
         let selection = Selection { tenant, integration: Some(selector), ..Selection::default() };
-        let page = self.connections.list(workspace, selection, 2, None).await?;
-        let is_only = page.items.len() == 1 && page.cursor.is_none();
-        page.items.into_iter().next().filter(|_| is_only).ok_or_else(|| unknown(selector))
+        self.connections.only(workspace, selection).await?.ok_or_else(|| unknown(selector))
     }
 
     /// Lists what was attempted with a connection, newest first.

@@ -29,13 +29,23 @@ pub struct OptionsBody {
     connector_parameters: Option<Map<String, Value>>,
 }
 
+/// Returns the value of a member that has two names. An empty one is none.
+fn one_of(names: [&str; 2], first: Option<String>, second: Option<String>) -> Result<Option<String>, Error> {
+    match (first.filter(|value| !value.is_empty()), second.filter(|value| !value.is_empty())) {
+        (Some(one), Some(other)) if one != other => {
+            Err(Error::bad_request(format!("`{}` and `{}` must be the same; give only one", names[0], names[1])))
+        }
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
 impl Management {
     /// Lists the ways to connect through an integration, or through that of a connection, or with a connector.
     ///
     /// # Errors
     /// 400 if the body names none; 404 if it does not exist, or the connection belongs to another tenant.
     pub async fn connection_options(&self, caller: &Caller, body: OptionsBody) -> Result<Value, Error> {
-        let named = [body.integration_key, body.integration_id].into_iter().flatten().find(|key| !key.is_empty());
+        let named = one_of(["integrationKey", "integrationId"], body.integration_key, body.integration_id)?;
         let integration_key = match (named, body.connection_id) {
             (Some(key), _) => key,
             (None, Some(id)) => {
@@ -44,7 +54,7 @@ impl Management {
                 connection.integration.ok_or_else(none)?.key
             }
             (None, None) => {
-                let connector = body.connector_key.or(body.connector_id).filter(|key| !key.is_empty());
+                let connector = one_of(["connectorKey", "connectorId"], body.connector_key, body.connector_id)?;
                 let missing = || {
                     Error::bad_request("`integrationKey` is missing; send it, or a `connectionId` or `connectorKey`")
                 };

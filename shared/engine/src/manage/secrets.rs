@@ -66,7 +66,7 @@ impl NewSecrets {
     /// Checks the caller's rights and the form of the credentials.
     ///
     /// # Errors
-    /// 403 for parameters from a tenant; 400 for credentials that are not an object; 413 for too many values.
+    /// 403 for parameters from a tenant, whose empty object counts as none; 400 for credentials that are not an object; 413 for too many values.
     pub(super) fn check(&self, caller: &Caller) -> Result<(), Error> {
         if self.connector_parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) && !caller.admin {
             // An end user who could set `tokenUri` could have the client secret sent there.
@@ -123,7 +123,7 @@ impl Management {
         }
         for _ in 0..ATTEMPTS {
             let (key, begun) = (seen.key.clone(), Begun::now(AttemptKind::Replace));
-            match self.replace_secrets(seen, patch, secrets).await {
+            match self.replace_secrets(caller, seen, patch, secrets).await {
                 Ok(Some(renewed)) => {
                     self.attempts.add(&key, begun, None).await;
                     return Ok(renewed);
@@ -144,6 +144,7 @@ impl Management {
 
     async fn replace_secrets(
         &self,
+        caller: &Caller,
         seen: Connection,
         patch: &DetailsPatch,
         secrets: &NewSecrets,
@@ -164,10 +165,19 @@ impl Management {
             option_key: secrets.option_key.as_deref().unwrap_or(&reference.option_key),
             tenant: tenant.as_deref(),
             input: secrets.input.clone().unwrap_or(stored.input),
-            connector_parameters: secrets.connector_parameters.clone().unwrap_or(stored.connector_parameters),
+            connector_parameters: secrets
+                .connector_parameters
+                .clone()
+                .filter(|_| caller.admin)
+                .unwrap_or(stored.connector_parameters),
             given: stored.given.filter(|_| secrets.credentials.is_some()),
         };
         let (auth, obtained) = self.obtain(&plan, secrets).await?;
+        if obtained.is_none() && auth.option.key != reference.option_key {
+            let message =
+                "this option needs its user's approval: reconnect at /connect, or import tokens as `credentials`";
+            return Err(Error::bad_request(message));
+        }
         let reference = IntegrationRef::new(&integration, &auth.option.key);
         let Some(obtained) = obtained else {
             return self.keep_tokens(seen, &plan, reference, patch).await;

@@ -40,6 +40,8 @@ pub enum ProviderError {
     /// The provider is down, slow, or answered nonsense.
     #[error("{message}")]
     Unavailable {
+        /// One of the documented keys.
+        key: Option<&'static str>,
         /// The description of the problem.
         message: String,
         /// How long the provider asks to wait.
@@ -64,7 +66,7 @@ impl ProviderError {
 
     /// Creates an error for a missing or meaningless answer.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
-        Self::Unavailable { message: message.into(), retry_after: None }
+        Self::Unavailable { key: None, message: message.into(), retry_after: None }
     }
 
     /// Interprets an error that a script threw. If it carries an API's response, that decides, as if we had sent the request
@@ -119,7 +121,7 @@ impl ProviderError {
     ) -> Self {
         let named = key.map(ErrorKey::name);
         match (key, meaning) {
-            (Some(ErrorKey::RateLimitExceeded), _) => Self::Unavailable { message, retry_after },
+            (Some(ErrorKey::RateLimitExceeded), _) => Self::Unavailable { key: named, message, retry_after },
             (Some(ErrorKey::ConnectionIsDefunct), _) => {
                 Self::Refused { key: named, message, permanent: true, retry_after: None }
             }
@@ -130,7 +132,10 @@ impl ProviderError {
             (None | Some(ErrorKey::AccessTokenExpired), Some(Meaning::Configuration)) => {
                 Self::Configuration { message, retry_after }
             }
-            (None, _) if status == 429 || status >= 500 => Self::Unavailable { message, retry_after },
+            (None, _) if status == 429 => {
+                Self::Unavailable { key: Some(ErrorKey::RateLimitExceeded.name()), message, retry_after }
+            }
+            (None, _) if status >= 500 => Self::Unavailable { key: None, message, retry_after },
             _ => Self::Refused { key: named, message, permanent: false, retry_after },
         }
     }
@@ -171,13 +176,10 @@ impl ProviderError {
         let message = self.to_string();
         match self {
             Self::Refused { key, permanent: true, .. } => Failure::Permanent(Problem::new(key, message)),
-            Self::Refused { key, retry_after, .. } => {
+            Self::Refused { key, retry_after, .. } | Self::Unavailable { key, retry_after, .. } => {
                 Failure::Transient { problem: Problem::new(key, message), retry_after }
             }
             Self::Configuration { retry_after, .. } => Failure::of_set_up(message, retry_after),
-            Self::Unavailable { retry_after, .. } => {
-                Failure::Transient { problem: Problem::new(None, message), retry_after }
-            }
         }
     }
 }
@@ -187,8 +189,9 @@ impl From<ProviderError> for Error {
         match error {
             ProviderError::Configuration { message, .. } => Error::configuration(message),
             ProviderError::Refused { key, message, .. } => Error::connection(key, message),
-            ProviderError::Unavailable { message, retry_after } => {
-                Error::connection_unavailable(message, retry_after.unwrap_or(Duration::from_secs(60)))
+            ProviderError::Unavailable { key, message, retry_after } => {
+                let wait = retry_after.unwrap_or(Duration::from_secs(60));
+                Error { key, ..Error::connection_unavailable(message, wait) }
             }
         }
     }
@@ -207,7 +210,9 @@ impl From<TokenError> for ProviderError {
             | TokenError::Malformed(MalformedTokenResponse::NoRefreshToken | MalformedTokenResponse::Unconfirmed) => {
                 Self::Configuration { message, retry_after }
             }
-            TokenError::Malformed(_) | TokenError::Transient { .. } => Self::Unavailable { message, retry_after },
+            TokenError::Malformed(_) | TokenError::Transient { .. } => {
+                Self::Unavailable { key: None, message, retry_after }
+            }
         }
     }
 }
@@ -267,7 +272,11 @@ mod tests {
     }
 
     fn unavailable(retry_after: Option<Duration>) -> ProviderError {
-        ProviderError::Unavailable { message: "m".into(), retry_after }
+        ProviderError::Unavailable { key: None, message: "m".into(), retry_after }
+    }
+
+    fn limited(retry_after: Option<Duration>) -> ProviderError {
+        ProviderError::Unavailable { key: Some("rate_limit_exceeded"), message: "m".into(), retry_after }
     }
 
     /// Interprets a thrown error with these members.
@@ -283,14 +292,14 @@ mod tests {
         use ErrorKey::{AccessTokenExpired, ConnectionIsDefunct, RateLimitExceeded};
         use Meaning::{Configuration, Permanent, Transient};
         for (key, meaning, status, expected) in [
-            (Some(RateLimitExceeded), Some(Permanent), 400, unavailable(MINUTE)),
+            (Some(RateLimitExceeded), Some(Permanent), 400, limited(MINUTE)),
             (Some(ConnectionIsDefunct), Some(Transient), 503, permanent("connection_is_defunct")),
             (Some(AccessTokenExpired), Some(Permanent), 400, permanent("access_token_expired")),
             (None, Some(Permanent), 400, permanent("access_token_expired")),
             (Some(AccessTokenExpired), Some(Configuration), 401, configuration(MINUTE)),
             (None, Some(Configuration), 401, configuration(MINUTE)),
             (Some(AccessTokenExpired), Some(Transient), 503, refused(Some("access_token_expired"), MINUTE)),
-            (None, Some(Transient), 429, unavailable(MINUTE)),
+            (None, Some(Transient), 429, limited(MINUTE)),
             (None, None, 500, unavailable(MINUTE)),
             (None, Some(Transient), 499, refused(None, MINUTE)),
             (None, None, 0, refused(None, MINUTE)),
@@ -311,7 +320,7 @@ mod tests {
             (json!({"response": {"status": 302}}), refused(None, None)),
             (json!({"response": {"status": 404, "headers": location}}), refused(None, None)),
             (json!({"response": {"status": 503, "headers": {"Retry-After": 60}}}), unavailable(MINUTE)),
-            (json!({"response": {"status": " 429 "}}), unavailable(None)),
+            (json!({"response": {"status": " 429 "}}), limited(None)),
             (json!({"response": {"data": {"error": "invalid_grant"}}}), permanent("access_token_expired")),
         ] {
             assert_eq!(of_thrown(&error), expected, "{error}");

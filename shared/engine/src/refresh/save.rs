@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use larder::connection::{Connection, Contents, Failure, Lease, Problem, RefreshOutcome, is_statement};
+use larder::connection::{
+    Connection, Contents, Failure, Lease, Problem, RefreshOutcome, is_statement, states_lifetime,
+};
 use larder::credentials::Credentials;
 use larder::dynamodb::{Expect, Write};
 use larder::error::{Error, log_cause};
@@ -58,6 +60,7 @@ impl Refresher {
         changes: &Map<String, Value>,
     ) -> Option<Credentials> {
         let fits = |merged: &Credentials| self.vault.fits(contents, merged);
+        let credentials = &credentials.without(|name| is_outdated(name, changes));
         let all = credentials.merged(changes);
         if fits(&all) {
             return Some(all);
@@ -122,6 +125,13 @@ impl Refresher {
             self.follow_up.written(Some(seen.state), &connection).await;
             return Ok(RefreshOutcome::Refreshed);
         }
+        if let Err(error) = &written
+            && !error.is_transient()
+        {
+            // No retry would help. At least the history says so.
+            let failure = Failure::of_set_up(&error.message, None);
+            return self.save_failure(seen.clone(), &failure, Expect::Lease(lease)).await;
+        }
         let unsaved = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await?;
         let tried = match written {
             // Someone else has taken over the lease. If they saved newer credentials, theirs win; otherwise ours are the
@@ -176,6 +186,11 @@ async fn persist<T, F: Future<Output = Result<T, Error>>>(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(3));
     }
+}
+
+/// Whether a stored member states the expiry of the token before: an imported `expires_at` would outlive its token.
+fn is_outdated(name: &str, changes: &Map<String, Value>) -> bool {
+    is_statement(name) && !changes.contains_key(name) && states_lifetime(changes)
 }
 
 /// Returns the members that a connection cannot do without: the tokens, and those that state their lifetime.

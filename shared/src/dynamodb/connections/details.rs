@@ -45,14 +45,15 @@ impl Connections {
         let old_key = seen.details.key.as_ref().filter(|old| patch.key.is_some() && Some(*old) != new_key);
         if let (Write::Done, Some(old_key)) = (written, old_key) {
             // A pointer that is left over counts as free.
-            if let Err(error) = self.table.release_claim(&pointer(seen, old_key), key).await {
+            if let Err(error) = self.table.release_claim(&pointer(seen, old_key), key, old_key).await {
                 log_cause("the table; a key is left that leads nowhere", &error);
             }
         }
         Ok(written)
     }
 
-    /// Marks a connection as used by a flow, or changes that mark. It conflicts if the connection is gone or being removed.
+    /// Marks a connection as used by a flow, or changes that mark. It conflicts if the connection is gone or being removed, or
+    /// people have changed it since it was seen: the limits apply to all of its flows together.
     ///
     /// # Errors
     /// When DynamoDB fails or the row would be too large.
@@ -66,7 +67,9 @@ impl Connections {
         let set = Item::default().string(&row::flow_attribute(id), row::flow_text(flow)).time("changed_at", now);
         let action = if flow.active { "ADD" } else { "DELETE" };
         let assignment = Assignment::new(set, &[]).member(action, "active_flows", id);
-        self.table.assign(&seen.key, Condition::PresentAndKept(seen.created_at, now), assignment).await
+        self.table
+            .assign(&seen.key, Condition::PresentAndKept(seen.created_at, now, seen.details.changed_at), assignment)
+            .await
     }
 
     /// Removes the mark of a flow. It conflicts if the connection is gone.
@@ -124,7 +127,7 @@ impl Connections {
     /// When DynamoDB fails.
     pub async fn release_key(&self, connection: &Connection) -> Result<(), StoreError> {
         match &connection.details.key {
-            Some(key) => self.table.release_claim(&pointer(connection, key), &connection.key).await,
+            Some(key) => self.table.release_claim(&pointer(connection, key), &connection.key, key).await,
             None => Ok(()),
         }
     }

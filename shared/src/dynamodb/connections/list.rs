@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
 
 use super::super::StoreError;
 use super::super::item::Item;
@@ -20,6 +21,7 @@ use super::super::schema::{BY_INTEGRATION, BY_TENANT, BY_WORKSPACE, MAX_TENANT_B
 use super::{Connections, row};
 use crate::clock::milliseconds;
 use crate::connection::{Connection, ConnectionKey};
+use crate::digest::sha256_base64url;
 use crate::error::Error;
 use crate::secret_store::is_key;
 
@@ -71,8 +73,8 @@ impl From<ListError> for Error {
 enum Cursor {
     /// In the list of a workspace: creation time and id.
     OfWorkspace(i64, String),
-    /// In the list of a tenant or an integration: the id.
-    ById(String),
+    /// In the list of a tenant or an integration: a digest of which it is, and the id.
+    ById(String, String),
 }
 
 /// The index that yields the candidates.
@@ -111,7 +113,7 @@ impl Connections {
         let cursor = cursor.filter(|cursor| !matches!(*cursor, "" | "0"));
         let cursor = cursor.map(|text| Cursor::read(text).ok_or(ListError::Cursor)).transpose()?;
         let index = match (&cursor, selection.index()) {
-            (Some(Cursor::ById(_)), Index::Workspace) => return Err(ListError::Cursor),
+            (Some(Cursor::ById(list, _)), index) if *list != index.digest() => return Err(ListError::Cursor),
             // The pages before were searched in the workspace if the index was missing. Otherwise, it is another list's.
             (Some(Cursor::OfWorkspace(..)), index) if index != Index::Workspace => {
                 match self.candidates(workspace, selection, index).limit(1).send().await.map_err(query_error) {
@@ -168,7 +170,7 @@ impl Connections {
             match output.last_evaluated_key {
                 None => return Ok(Page { items, cursor: None }),
                 Some(last) if entries >= Self::MAX_ENTRIES => {
-                    let cursor = Cursor::at(&Item(last)).map(|cursor| cursor.write());
+                    let cursor = Cursor::at(&Item(last), index).map(|cursor| cursor.write());
                     return Ok(Page { items, cursor });
                 }
                 last => start = last,
@@ -205,6 +207,27 @@ impl Connections {
         filters
             .iter()
             .fold(query, |query, (name, value)| query.expression_attribute_values(format!(":{name}"), string(value)))
+    }
+
+    /// Returns the connection of a selection if there is exactly one.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn only(&self, workspace: &str, selection: Selection<'_>) -> Result<Option<Connection>, ListError> {
+        let (mut found, mut cursor) = (None, None);
+        loop {
+            // A page may be short, or even empty.
+            let page = self.list(workspace, selection, 2, cursor.as_deref()).await?;
+            let mut items = page.items.into_iter();
+            match (found.take(), items.next(), items.next()) {
+                (Some(_), Some(_), _) | (None, Some(_), Some(_)) => return Ok(None),
+                (first, second, _) => found = first.or(second),
+            }
+            match page.cursor {
+                None => return Ok(found),
+                next => cursor = next,
+            }
+        }
     }
 
     /// Counts an integration's connections. Archived ones don't count.
@@ -289,13 +312,28 @@ fn is_without_index(error: &SdkError<QueryError>) -> bool {
     message.contains("does not have the specified index") || message.contains("backfilling global secondary index")
 }
 
+impl Index<'_> {
+    /// Returns a few characters that tell lists apart, so that nobody continues one where another ended.
+    fn digest(self) -> String {
+        let list = match self {
+            Self::Workspace => return String::new(),
+            Self::Tenant(tenant) => json!(["tenant", tenant]),
+            Self::Integration(integration) => json!(["integration", integration]),
+        };
+        sha256_base64url(list.to_string()).chars().take(8).collect()
+    }
+}
+
 impl Cursor {
+    /// Precedes the digest of a list.
+    const LIST: char = '/';
+
     fn read(text: &str) -> Option<Self> {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (created_at, id) = text.split_once('#').filter(|(_, id)| id.len() <= ConnectionKey::MAX_ID_BYTES)?;
-        match created_at {
-            "" => Some(Self::ById(id.to_owned())),
-            created_at => Some(Self::OfWorkspace(created_at.parse().ok()?, id.to_owned())),
+        match created_at.strip_prefix(Self::LIST) {
+            Some(list) => Some(Self::ById(list.to_owned(), id.to_owned())),
+            None => Some(Self::OfWorkspace(created_at.parse().ok()?, id.to_owned())),
         }
     }
 
@@ -304,30 +342,30 @@ impl Cursor {
         let id = connection.key.id.clone();
         match index {
             Index::Workspace => Self::OfWorkspace(milliseconds(connection.created_at), id),
-            Index::Tenant(_) | Index::Integration(_) => Self::ById(id),
+            Index::Tenant(_) | Index::Integration(_) => Self::ById(index.digest(), id),
         }
     }
 
     /// The position of an index entry.
-    fn at(key: &Item) -> Option<Self> {
+    fn at(key: &Item, index: Index<'_>) -> Option<Self> {
         let ConnectionKey { id, .. } = key.get_string("id")?.parse().ok()?;
         match key.get_number("created_at") {
             Some(created_at) => Some(Self::OfWorkspace(created_at, id)),
-            None => Some(Self::ById(id)),
+            None => Some(Self::ById(index.digest(), id)),
         }
     }
 
     /// The same as the key of an index entry.
     fn position(&self, workspace: &str, index: Index<'_>) -> HashMap<String, AttributeValue> {
-        let (Self::OfWorkspace(_, id) | Self::ById(id)) = self;
+        let (Self::OfWorkspace(_, id) | Self::ById(_, id)) = self;
         let key = Item::default().string("id", ConnectionKey::new(workspace, id).to_string());
         let key = match (self, index) {
             (Self::OfWorkspace(created_at, _), _) => {
                 key.string("workspace", workspace).number("created_at", created_at)
             }
-            (Self::ById(_), Index::Tenant(tenant)) => key.string("tenant", tenant),
-            (Self::ById(_), Index::Integration(integration)) => key.string("integration_key", integration),
-            (Self::ById(_), Index::Workspace) => key,
+            (Self::ById(..), Index::Tenant(tenant)) => key.string("tenant", tenant),
+            (Self::ById(..), Index::Integration(integration)) => key.string("integration_key", integration),
+            (Self::ById(..), Index::Workspace) => key,
         };
         key.0
     }
@@ -335,7 +373,7 @@ impl Cursor {
     fn write(&self) -> String {
         let text = match self {
             Self::OfWorkspace(created_at, id) => format!("{created_at}#{id}"),
-            Self::ById(id) => format!("#{id}"),
+            Self::ById(list, id) => format!("{}{list}#{id}", Self::LIST),
         };
         URL_SAFE_NO_PAD.encode(text)
     }

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem, Update,
 };
 use time::OffsetDateTime;
 
@@ -49,8 +49,8 @@ pub(super) enum Condition<'a> {
     Present(OffsetDateTime),
     /// The same, and no active flow uses it.
     PresentAndUnused(OffsetDateTime),
-    /// The same, and nobody is deleting it at the second time.
-    PresentAndKept(OffsetDateTime, OffsetDateTime),
+    /// The same, nobody is deleting it at the second time, and people have changed nothing since the third.
+    PresentAndKept(OffsetDateTime, OffsetDateTime, Option<OffsetDateTime>),
 }
 
 /// A caller's key that a row is to get: the pointer item, which exists once per tenant and key, leads to it.
@@ -244,9 +244,7 @@ impl Table {
             Ok(_) => Ok(Claimed::Done),
             Err(error) => {
                 let reasons = reasons(&error);
-                let failed = |index: usize| {
-                    reasons.get(index).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
-                };
+                let failed = |index| is_failed(&error, index);
                 let is_too_large = reasons.iter().any(|reason| is_item_size(reason.message()));
                 match (failed(0), failed(1) || failed(2)) {
                     (true, _) => Ok(Claimed::Conflict),
@@ -258,10 +256,11 @@ impl Table {
         }
     }
 
-    /// A part of a transaction: the row that a stale pointer leads to has not got the key again.
+    /// A part of a transaction: the row that a stale pointer leads to has not got the key again, or is archived.
     fn check_stale(&self, id: &str, key: &str) -> Result<TransactWriteItem, StoreError> {
         let check = ConditionCheck::builder().table_name(&self.name).key("id", AttributeValue::S(id.to_owned()));
-        let check = check.condition_expression("attribute_not_exists(own_key) OR own_key <> :key");
+        let check = check
+            .condition_expression("attribute_not_exists(own_key) OR own_key <> :key OR attribute_exists(archived_at)");
         let check = check.expression_attribute_values(":key", AttributeValue::S(key.to_owned()));
         Ok(TransactWriteItem::builder().condition_check(check.build().map_err(StoreError::dynamodb)?).build())
     }
@@ -274,12 +273,23 @@ impl Table {
         Ok(item.and_then(|item| Item(item).get_string("target")))
     }
 
-    /// Removes a pointer, if it still leads to this row.
-    pub(super) async fn release_claim(&self, pointer: &str, target: &ConnectionKey) -> Result<(), StoreError> {
-        let delete = self.client.delete_item().table_name(&self.name);
-        let delete = delete.key("id", AttributeValue::S(pointer.to_owned())).condition_expression("target = :target");
+    /// Removes the pointer of a key, if it still leads to this row and the row has not got the key again.
+    pub(super) async fn release_claim(
+        &self,
+        pointer: &str,
+        target: &ConnectionKey,
+        key: &str,
+    ) -> Result<(), StoreError> {
+        let delete = Delete::builder().table_name(&self.name).key("id", AttributeValue::S(pointer.to_owned()));
+        let delete = delete.condition_expression("target = :target");
         let delete = delete.expression_attribute_values(":target", attribute(target));
-        outcome(delete.send().await, DeleteItemError::is_conditional_check_failed_exception).map(drop)
+        let delete = TransactWriteItem::builder().delete(delete.build().map_err(StoreError::dynamodb)?).build();
+        let items = [delete, self.check_stale(&target.to_string(), key)?];
+        match self.client.transact_write_items().set_transact_items(Some(items.into())).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_failed(&error, 0) || is_failed(&error, 1) => Ok(()),
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
     }
 
     /// Sets attributes of a row and removes others.
@@ -313,6 +323,8 @@ impl Condition<'_> {
         const PRESENT: &str = "created_at = :created_at AND attribute_not_exists(archived_at)";
         const UNUSED: &str = "attribute_not_exists(active_flows)";
         const KEPT: &str = "(attribute_not_exists(removing_until) OR removing_until <= :now)";
+        const UNCHANGED: &str = "changed_at = :changed_at";
+        const NEVER_CHANGED: &str = "attribute_not_exists(changed_at)";
         const VERSION: &str = "version = :version";
         const UNLEASED: &str = "version = :version AND (attribute_not_exists(lease_until) OR lease_until <= :now)";
         const LEASED: &str = "lease_token = :token";
@@ -333,9 +345,10 @@ impl Condition<'_> {
             Self::PresentAndUnused(created) => {
                 (format!("{PRESENT} AND {UNUSED}"), Item::default().time(":created_at", created))
             }
-            Self::PresentAndKept(created, now) => {
+            Self::PresentAndKept(created, now, changed) => {
                 let values = Item::default().time(":created_at", created).time(":now", now);
-                (format!("{PRESENT} AND {KEPT}"), values)
+                let unchanged = if changed.is_some() { UNCHANGED } else { NEVER_CHANGED };
+                (format!("{PRESENT} AND {KEPT} AND {unchanged}"), values.maybe(":changed_at", changed, Item::time))
             }
         };
         (expression, values.0)
@@ -348,6 +361,11 @@ fn reasons(error: &SdkError<TransactWriteItemsError>) -> &[CancellationReason] {
         Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled.cancellation_reasons(),
         _ => &[],
     }
+}
+
+/// Whether a transaction was canceled by the condition of this item.
+fn is_failed(error: &SdkError<TransactWriteItemsError>, index: usize) -> bool {
+    reasons(error).get(index).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
 }
 
 fn attribute(key: &ConnectionKey) -> AttributeValue {
