@@ -75,7 +75,7 @@ impl Display for Selector<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => write!(f, "there are no credentials for the connection `{id}`"),
-            Self::Key(key) => write!(f, "there are no credentials for a connection with the key `{key}`"),
+            Self::Key(key) => write!(f, "there are no credentials for the connection with the key `{key}`"),
             Self::Integration(key) => {
                 write!(f, "there isn't exactly one connection of the integration `{key}` with credentials")
             }

@@ -392,6 +392,17 @@ async fn new_parameters_never_lose_the_tokens_of_a_refresh() {
 }
 
 #[tokio::test]
+async fn secrets_too_large_to_store_change_nothing_else() {
+    let (world, provider) = oauth_world().await;
+    let id = world.connect(&provider).await;
+    let before = shown(&world, &id).await;
+    let credentials = json!({"access_token": "a".repeat(400_000)});
+    let change = json!({"credentials": credentials, "name": "New", "key": "new", "isDeactivated": true});
+    patch(&world, &world.alice, &id, change).await.expect(StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(shown(&world, &id).await, before);
+}
+
+#[tokio::test]
 async fn an_option_that_needs_approval_takes_no_other_secrets() {
     let spec = "name: App
 auth:

@@ -801,7 +801,9 @@ async fn credentials_are_found_by_key_or_by_integration() {
         (&world.admin, "connectionKey=main&tenantId=bob"),
     ] {
         let error = by(token, query).await.expect(StatusCode::NOT_FOUND);
-        assert!(message(&error).contains("there are no credentials for the "), "{query}: {}", error.text());
+        let expected =
+            if query.contains("integrationKey") { "exactly one connection" } else { "no credentials for the " };
+        assert!(message(&error).contains(expected), "{query}: {}", error.text());
     }
     for query in ["", "connectionId=", "connectionId=&connectionKey=main", "connectionKey=", "key=main"] {
         let error = by(&world.alice, query).await.expect(StatusCode::BAD_REQUEST);

@@ -207,16 +207,19 @@ impl ConnectionWriter {
         patch: &DetailsPatch,
         expect: Expect<'_>,
     ) -> Result<Option<Connection>, Error> {
-        // The attributes that people own are not part of the save. They come first: if the key is taken, nothing changes.
-        if !patch.is_empty() {
-            let now = self.clock.now();
-            if self.connections.patch(&stored, patch, now).await? == Write::Conflict {
-                return Ok(None);
-            }
-            patch.apply(&mut stored.details, now);
+        let (before, now) = (Some(stored.state), self.clock.now());
+        if patch.is_empty() {
+            return self.save(stored, before, integration, candidate, expect).await;
         }
-        let before = Some(stored.state);
-        self.save(stored, before, integration, candidate, expect).await
+        // The attributes that people own are not part of the save. They follow it: if the row has changed, or is too large,
+        // nothing of the patch takes effect.
+        let seen = stored.clone();
+        patch.apply(&mut stored.details, now);
+        let saved = self.save(stored, before, integration, candidate, expect).await?;
+        if saved.is_some() && self.connections.patch(&seen, patch, now).await? == Write::Conflict {
+            return Err(Error::conflict("the connection was deleted meanwhile; start over"));
+        }
+        Ok(saved)
     }
 
     async fn save(
