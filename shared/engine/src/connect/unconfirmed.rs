@@ -14,7 +14,7 @@
 
 use larder::connection::{Confirmation, Connection, ConnectionKey, IntegrationRef, State, new_series};
 use larder::dynamodb::{AttemptKind, Begun, Unconfirmed, Write};
-use larder::error::{Error, log_cause};
+use larder::error::{Error, ErrorClass, ErrorType, log_cause};
 use larder::seal::SealContext;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -148,7 +148,8 @@ impl ConnectionWriter {
         }
         let is_new = unconfirmed.replaces.is_none() && self.connections.get(&unconfirmed.key).await?.is_none();
         if is_new && let Err(error) = self.revoke_held(connector_setup, unconfirmed).await {
-            if error.is_transient() && error.kind == larder::error::ErrorType::Internal {
+            // A service that Larder depends on, not the provider: the sweeper tries again.
+            if (error.class, error.kind) == (ErrorClass::Unavailable, ErrorType::Internal) {
                 return Err(error);
             }
             let ConnectionKey { workspace, id: connection } = &unconfirmed.key;
