@@ -313,20 +313,34 @@ async fn discarded_credentials_cannot_be_confirmed() {
 
 #[tokio::test]
 async fn credentials_being_confirmed_are_neither_ended_nor_replaced() {
+    let scene = Arc::new(Scene::new().await);
+    scene.hold(&own_id(), "r1").await.unwrap();
+    scene.world.advance(WAIT - 60);
+    let meanwhile = Arc::clone(&scene);
+    scene.world.requests.before("Save", async move {
+        let discarded = meanwhile.management.discard(&key(), "r1").await;
+        assert_eq!(discarded.expect_err("it is rejected").class, ErrorClass::Conflict);
+        assert_eq!(meanwhile.hold(&own_id(), "r2").await.expect_err("it is rejected").class, ErrorClass::Conflict);
+        // Its time is up, but not for a confirmation that has begun.
+        meanwhile.world.advance(120);
+        meanwhile.world.sweep().await;
+    });
+    scene.confirm("r1").await.unwrap();
+    assert!(!scene.world.requests.is_waiting() && scene.revocations().is_empty());
+    assert_eq!(scene.access_token().await, "access-1");
+}
+
+#[tokio::test]
+async fn a_rejected_confirmation_can_be_repeated() {
     let scene = Scene::new().await;
     scene.hold(&own_id(), "r1").await.unwrap();
-    // The confirmation fails in the middle.
-    let parameters = scene.world.send(Method::DELETE, "/integrations/app", &scene.world.admin, None).await;
-    parameters.expect(StatusCode::NO_CONTENT);
+    let world = &scene.world;
+    world.send(Method::DELETE, "/integrations/app", &world.admin, None).await.expect(StatusCode::NO_CONTENT);
     assert_eq!(scene.rejection("r1").await, ErrorClass::NotFound);
     let body = json!({"parameters": {"apiUri": scene.provider.uri("")}});
-    scene.world.integrate_app(body).await.expect(StatusCode::CREATED);
-
-    assert_eq!(scene.management.discard(&key(), "r1").await.expect_err("it is rejected").class, ErrorClass::Conflict);
-    assert_eq!(scene.hold(&own_id(), "r2").await.expect_err("it is rejected").class, ErrorClass::Conflict);
+    world.integrate_app(body).await.expect(StatusCode::CREATED);
     scene.confirm("r1").await.unwrap();
     assert_eq!(scene.access_token().await, "access-1");
-    assert!(scene.revocations().is_empty());
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ impl Plan {
 
     /// Lets reconnects of some runs need a confirmation. As with quirks, the regression seeds have none.
     fn add_confirmations(&mut self) {
-        const CONFIRMATIONS: u64 = 0xb0d;
+        const CONFIRMATIONS: u64 = 0xcb;
         self.bound = Chance::new(self.seed ^ CONFIRMATIONS).pick(&[0, 0, 500]);
     }
 

@@ -93,10 +93,23 @@ impl ConnectionWriter {
         if self.connections.mark_confirmed(&unconfirmed, now).await? == Write::Conflict {
             return Err(nothing_waits());
         }
-        let Held { new, integration, candidate } = &self.open_held(&unconfirmed).await?;
+        let stored = self.store_held(connector_setup, &unconfirmed).await;
+        if stored.as_ref().is_err_and(|error| !error.is_transient()) {
+            self.connections.unmark_confirmed(&unconfirmed).await.map(drop)?;
+        }
+        let connection = stored?;
+        if let Err(error) = self.connections.erase_unconfirmed(&unconfirmed).await {
+            log_cause("the database; confirmed credentials will be erased when their time is up", &error);
+        }
+        self.attempts.add(&connection.key, begun, None).await;
+        Ok(connection)
+    }
+
+    async fn store_held(&self, connector_setup: &ConnectorSetup, confirmed: &Unconfirmed) -> Result<Connection, Error> {
+        let key = &confirmed.key;
+        let Held { new, integration, candidate } = &self.open_held(confirmed).await?;
         // The integration may have been deleted since.
         connector_setup.integration(&key.workspace, &integration.key).await?;
-        let confirmed = &unconfirmed;
         let established = self.connections.change(key, |stored| async move {
             match stored {
                 // An earlier confirmation stored them, and its answer was lost.
@@ -108,12 +121,7 @@ impl ConnectionWriter {
                 }
             }
         });
-        let connection = established.await?.ok_or_else(by_others)?;
-        if let Err(error) = self.connections.erase_unconfirmed(&unconfirmed).await {
-            log_cause("the database; confirmed credentials will be erased when their time is up", &error);
-        }
-        self.attempts.add(&connection.key, begun, None).await;
-        Ok(connection)
+        established.await?.ok_or_else(by_others)
     }
 
     /// Ends the wait of a request's credentials, and erases them. Those of a new connection are revoked first. Discarding ones

@@ -5,15 +5,14 @@
 //! it by one of another series.
 //!
 //! ```text
-//!            ┌── replaced by a later request ──┐
-//!            ▼                                 │
-//!   put ── waiting ── mark_confirmed ──► confirmed ── erase
-//!            │                                 │
-//!            └───────── mark_ended ─────► ended ── erase
+//!                ┌─ mark_confirmed ─► confirmed ─┐
+//!   put ─► waiting                               ├─ erase
+//!                └─── mark_ended ───► ended ─────┘
 //! ```
 //!
 //! A confirmed item is neither replaced nor ended for as long as its confirmation may take, and an ended one is never
-//! confirmed. Erasing leaves an item without credentials, which TTL removes.
+//! confirmed. If the confirmation is rejected, the item waits again. Erasing leaves an item without credentials, which
+//! the next request replaces or TTL removes.
 //!
 //! # Decisions
 //!
@@ -35,7 +34,7 @@ use crate::digest::sha256_base64url;
 const TABLE: &str = "connections";
 
 /// The attributes that erasing removes.
-const ERASED: [&str; 3] = ["sealed", "next_refresh_at", "due_shard"];
+const ERASED: [&str; 4] = ["sealed", "next_refresh_at", "due_shard", "confirmed_at"];
 
 /// Credentials that wait for a confirmation, still sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +129,16 @@ impl Connections {
     pub async fn mark_confirmed(&self, unconfirmed: &Unconfirmed, now: OffsetDateTime) -> Result<Write, StoreError> {
         let assignment = Assignment::new(Item::default().time("confirmed_at", now), &[]);
         let condition = Condition::NotEnded(unconfirmed.series);
+        self.table.assign(&Unconfirmed::item(&unconfirmed.key), condition, assignment).await
+    }
+
+    /// Takes the reservation of a confirmation back that was rejected.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn unmark_confirmed(&self, unconfirmed: &Unconfirmed) -> Result<Write, StoreError> {
+        let assignment = Assignment::new(Item::default(), &["confirmed_at"]);
+        let condition = Condition::Series(unconfirmed.series);
         self.table.assign(&Unconfirmed::item(&unconfirmed.key), condition, assignment).await
     }
 
