@@ -11,8 +11,9 @@
 //! list can touch or show them, the row of a reconnect does not double in size, and a forwarded link takes neither the id
 //! nor the `key` of a connection: both are claimed when the application confirms. A later request replaces the
 //! credentials of an earlier one, as a later reconnect replaces an earlier one; many providers end the earlier tokens
-//! anyway. Credentials that were stored without waiting, because the end user connected in another way meanwhile, are
-//! never replaced by older ones that waited: their confirmation is a conflict.
+//! anyway. A stranger with another unused link can therefore make the end user start over, but no more. Credentials that
+//! were stored without waiting, because the end user connected in another way meanwhile, are never replaced by older ones
+//! that waited: their confirmation is a conflict.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

@@ -14,7 +14,7 @@ use larder_engine::connect::{ConnectionWriter, NewConnection};
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::manage::Management;
 use larder_engine::provider::Authorization;
-use larder_tests::{Aws, Browser, CredentialApi, MockProvider, TempConnector, World};
+use larder_tests::{Aws, Browser, CredentialApi, Fault, MockProvider, TempConnector, World};
 use serde_json::{Map, Value, json};
 
 const SPEC: &str = "name: App\nauth:\n  type: oauth2\n  getOAuthConfig: {implementationType: mapping}\n  \
@@ -341,6 +341,20 @@ async fn a_rejected_confirmation_can_be_repeated() {
     world.integrate_app(body).await.expect(StatusCode::CREATED);
     scene.confirm("r1").await.unwrap();
     assert_eq!(scene.access_token().await, "access-1");
+}
+
+#[tokio::test]
+async fn a_confirmation_that_a_store_cut_off_can_be_repeated() {
+    let api = CredentialApi::start().await;
+    let scene = Scene::keeping(CredentialsIn::ExternalApi(api.url())).await;
+    scene.hold(&own_id(), "r1").await.unwrap();
+    api.fail_on(&Method::PUT, [Fault::Cut]);
+    assert_eq!(scene.rejection("r1").await, ErrorClass::Unavailable);
+    assert_eq!(scene.world.connection(&own_id()).await["state"], "CLIENT_ACTION_REQUIRED");
+    // Until its lease is over, the request may still reach the store.
+    scene.world.advance(60);
+    scene.confirm("r1").await.unwrap();
+    assert_eq!((scene.access_token().await, scene.is_anything_held().await), (json!("access-1"), false));
 }
 
 #[tokio::test]

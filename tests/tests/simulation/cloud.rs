@@ -46,7 +46,7 @@ pub(super) struct Cloud {
     index: Mutex<HashMap<String, String>>,
     sent: UnboundedSender<Sent>,
     /// The rows of the connections table and the items with unconfirmed credentials, cached until the next write.
-    items: Mutex<Option<(Arc<Vec<Value>>, Arc<Vec<Value>>)>>,
+    items: Mutex<Option<Items>>,
     /// How long received messages stay hidden, if that was changed.
     visible_after: Mutex<HashMap<String, Duration>>,
 }
@@ -59,6 +59,13 @@ pub(super) enum Sent {
     Recovery(String),
     /// A message on the refresh queue, with its deduplication ID.
     Refresh(String, String),
+}
+
+/// The items of the connections table.
+#[derive(Clone)]
+struct Items {
+    rows: Arc<Vec<Value>>,
+    unconfirmed: Arc<Vec<Value>>,
 }
 
 /// The body of a response, or the status and body of an error.
@@ -114,24 +121,23 @@ impl Cloud {
 
     /// All rows of the connections table, with DynamoDB's type tags removed.
     pub(super) fn rows(&self) -> Arc<Vec<Value>> {
-        self.items().0
+        self.items().rows
     }
 
     /// The items of the connections table that hold unconfirmed credentials.
     pub(super) fn unconfirmed(&self) -> Arc<Vec<Value>> {
-        self.items().1
+        self.items().unconfirmed
     }
 
-    /// The rows and the items with unconfirmed credentials.
-    fn items(&self) -> (Arc<Vec<Value>>, Arc<Vec<Value>>) {
+    fn items(&self) -> Items {
         let is_row = |item: &Value| !is_unconfirmed(item["id"].as_str().expect("an id"));
         let mut items = self.items.lock().expect("the lock is not poisoned");
-        let (rows, unconfirmed) = items.get_or_insert_with(|| {
+        let items = items.get_or_insert_with(|| {
             let (rows, mut unconfirmed): (Vec<_>, Vec<_>) = self.scan().into_iter().partition(is_row);
             unconfirmed.retain(|item| item["sealed"].is_string());
-            (Arc::new(rows), Arc::new(unconfirmed))
+            Items { rows: Arc::new(rows), unconfirmed: Arc::new(unconfirmed) }
         });
-        (Arc::clone(rows), Arc::clone(unconfirmed))
+        items.clone()
     }
 
     fn scan(&self) -> Vec<Value> {
