@@ -164,7 +164,7 @@ impl Connect {
             // There is no approval to wait for. The credentials are tested before they replace working ones.
             let connecting = async {
                 let obtained = self.writer.provider.enter(&auth).await?;
-                self.writer.create_or_renew(&connection, integration, &auth, obtained).await
+                self.writer.create_or_renew(&connection, integration, &auth, obtained, None).await
             };
             let connection = self.writer.recorded(&connection, connecting).await?;
             return Ok(delivery.success(&connection));

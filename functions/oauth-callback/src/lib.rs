@@ -156,7 +156,7 @@ impl OAuthCallback {
         let auth = self.connector_setup.auth_for(&integration, &choice).await?;
         let obtained = self.obtain(flow, &auth, callback).await?;
         // The writer tests the credentials, so that bad ones never replace working ones.
-        self.writer.create_or_renew(new, &integration, &auth, obtained).await
+        self.writer.create_or_renew(new, &integration, &auth, obtained, None).await
     }
 
     async fn obtain(

@@ -58,7 +58,7 @@ impl Connection {
             "connected": connected,
             "disconnected": !connected,
             "error": self.problem,
-            "clientAction": (!connected).then(|| json!({
+            "clientAction": (self.state == State::ClientActionRequired).then(|| json!({
                 "type": "connect",
                 "description": "The end user must reconnect.",
             })),
@@ -102,6 +102,14 @@ fn time(time: Option<OffsetDateTime>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::connection::ConnectionKey;
+
+    #[test]
+    fn an_unconfirmed_connection_is_shown_as_building() {
+        let connection = Connection::new(ConnectionKey::new("acme", "c1"), OffsetDateTime::UNIX_EPOCH);
+        let view = Connection { state: State::Building, ..connection }.view();
+        let shown = ["state", "connected", "disconnected", "clientAction"].map(|name| view[name].clone());
+        assert_eq!(shown, [json!("BUILDING"), json!(false), json!(true), Value::Null]);
+    }
 
     #[test]
     fn each_member_of_a_view_can_be_changed_or_is_read_only() {

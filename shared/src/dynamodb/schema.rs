@@ -6,7 +6,8 @@
 //! `connector_key`. `by_tenant` (`tenant`, `id`) projects `integration_key`: a tenant's list is one Query and one
 //! BatchGetItem, however many connections others have; while the index is missing or being filled, `by_workspace` is
 //! filtered instead. `by_due` (`due_shard`, `next_refresh_at`) has keys only; the shard is one of 8, by a hash of the
-//! id.
+//! id. The table also has the items `#key#…` (a caller's key that leads to its row) and `#unconfirmed#…`
+//! (credentials that wait for a confirmation, also in `by_due`).
 //!
 //! `sessions` has the key `id`, the digest of the state, and `workspace`, `browser` (the cookie's digest), `sealed`
 //! (the flow), `expires_at`, and `ttl` in seconds for DynamoDB's own deletion, which only cleans up.

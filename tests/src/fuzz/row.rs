@@ -7,8 +7,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
-use larder::connection::{Connection, ConnectionKey};
-use larder::dynamodb::{Expect, SessionError, StoreError, Taken, Visit, Write};
+use larder::clock::Clock as _;
+use larder::connection::{Confirmation, Connection, ConnectionKey};
+use larder::digest::sha256_base64url;
+use larder::dynamodb::{Expect, SessionError, StoreError, Taken, Unconfirmed, Visit, Write};
 use larder_local::WORKSPACE;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
@@ -23,6 +25,7 @@ pub fn row(data: &[u8]) {
         None => check_connection(bed, &changes).await,
         Some("sessions") => check_session(bed, &changes).await,
         Some("integrations") => check_integration(bed, &changes).await,
+        Some("unconfirmed") => check_unconfirmed(bed, &changes).await,
         Some(_) => {}
     });
 }
@@ -56,6 +59,39 @@ async fn check_connection(bed: &TestBed, changes: &Map<String, Value>) {
     }
     let remove = bed.dynamodb().delete_item().table_name(table);
     remove.key("id", AttributeValue::S(format!("{WORKSPACE}#{ID}"))).send().await.expect("it is removed");
+}
+
+/// Credentials that wait for a confirmation are in an item of `connections`, too.
+async fn check_unconfirmed(bed: &TestBed, changes: &Map<String, Value>) {
+    let environment = bed.world.bundle.environment();
+    let (connections, table) = (environment.connections(), &environment.settings.tables.connections);
+    let (key, now) = (ConnectionKey::new(WORKSPACE, ID), bed.world.clock.now());
+    let unconfirmed = Unconfirmed {
+        key: key.clone(),
+        confirmation: Confirmation { request_id: "request".to_owned(), expires_at: now },
+        series: 7,
+        replaces: None,
+        is_ended: false,
+        sealed: vec![1, 2, 3],
+    };
+    assert_eq!(connections.put_unconfirmed(&unconfirmed, now).await.expect("it is written"), Write::Done);
+    let id = format!("#unconfirmed#{}", sha256_base64url(key.to_string()));
+    if change(bed, table, &[("id", id.clone())], changes).await {
+        match connections.unconfirmed(&key).await {
+            Ok(Some(read)) if read.key == key => {
+                if connections.put_unconfirmed(&read, now).await.expect("it is written") == Write::Done {
+                    let again = connections.unconfirmed(&key).await.expect("it is read");
+                    assert_eq!(again, Some(Unconfirmed { is_ended: false, ..read }));
+                }
+            }
+            Ok(_) | Err(StoreError::Damaged { table: "connections", .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        bed.world.sweep().await;
+        bed.world.get(&format!("/credentials?connectionId={ID}")).await.expect(StatusCode::NOT_FOUND);
+    }
+    let remove = bed.dynamodb().delete_item().table_name(table).key("id", AttributeValue::S(id));
+    remove.send().await.expect("it is removed");
 }
 
 async fn check_session(bed: &TestBed, changes: &Map<String, Value>) {

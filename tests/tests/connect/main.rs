@@ -7,3 +7,4 @@ mod callbacks;
 mod deputies;
 mod flow;
 mod sdks;
+mod unconfirmed;

@@ -277,7 +277,8 @@ fn sealed_envelopes() {
 #[test]
 fn stored_rows() {
     let words = "version sealed_version sealed name tenant state READY CLIENT_ACTION_REQUIRED expires_at obtained_at \
-        next_refresh_at due_shard lease_token lease_holder recovery lease_until created_at table sessions integrations browser redirect_uris S N B \
+        next_refresh_at due_shard lease_token lease_holder recovery lease_until created_at table sessions integrations unconfirmed series replaces target request \
+        confirm_by confirmed_at ended_at browser redirect_uris S N B \
         BOOL NULL SS L M 253402300799999 -377705116800000 0.5 1e38";
     run("row", fuzz::row, 1, words);
 }

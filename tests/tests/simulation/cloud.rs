@@ -45,8 +45,8 @@ pub(super) struct Cloud {
     /// The last answers of the `by_due` index, by shard: a stale index repeats them.
     index: Mutex<HashMap<String, String>>,
     sent: UnboundedSender<Sent>,
-    /// The rows of the connections table, cached until the next write.
-    rows: Mutex<Option<Arc<Vec<Value>>>>,
+    /// The rows of the connections table and the items with unconfirmed credentials, cached until the next write.
+    items: Mutex<Option<Items>>,
     /// How long received messages stay hidden, if that was changed.
     visible_after: Mutex<HashMap<String, Duration>>,
 }
@@ -59,6 +59,13 @@ pub(super) enum Sent {
     Recovery(String),
     /// A message on the refresh queue, with its deduplication ID.
     Refresh(String, String),
+}
+
+/// The items of the connections table.
+#[derive(Clone)]
+struct Items {
+    rows: Arc<Vec<Value>>,
+    unconfirmed: Arc<Vec<Value>>,
 }
 
 /// The body of a response, or the status and body of an error.
@@ -75,7 +82,7 @@ impl Cloud {
             schedules: Mutex::default(),
             index: Mutex::default(),
             sent,
-            rows: Mutex::default(),
+            items: Mutex::default(),
             visible_after: Mutex::default(),
         }
     }
@@ -114,8 +121,23 @@ impl Cloud {
 
     /// All rows of the connections table, with DynamoDB's type tags removed.
     pub(super) fn rows(&self) -> Arc<Vec<Value>> {
-        let mut rows = self.rows.lock().expect("the lock is not poisoned");
-        Arc::clone(rows.get_or_insert_with(|| Arc::new(self.scan())))
+        self.items().rows
+    }
+
+    /// The items of the connections table that hold unconfirmed credentials.
+    pub(super) fn unconfirmed(&self) -> Arc<Vec<Value>> {
+        self.items().unconfirmed
+    }
+
+    fn items(&self) -> Items {
+        let is_row = |item: &Value| !is_unconfirmed(item["id"].as_str().expect("an id"));
+        let mut items = self.items.lock().expect("the lock is not poisoned");
+        let items = items.get_or_insert_with(|| {
+            let (rows, mut unconfirmed): (Vec<_>, Vec<_>) = self.scan().into_iter().partition(is_row);
+            unconfirmed.retain(|item| item["sealed"].is_string());
+            Items { rows: Arc::new(rows), unconfirmed: Arc::new(unconfirmed) }
+        });
+        items.clone()
     }
 
     fn scan(&self) -> Vec<Value> {
@@ -141,7 +163,7 @@ impl Cloud {
                 network.check("no connection is changed unconditionally", is_conditional, || body.to_owned());
                 let answer = self.dynamodb(operation, body)?;
                 if operation != "GetItem" {
-                    self.rows.lock().expect("the lock is not poisoned").take();
+                    self.items.lock().expect("the lock is not poisoned").take();
                 }
                 if is_save(operation, body) {
                     self.written(sandbox, &body_value());
@@ -181,7 +203,9 @@ impl Cloud {
     fn written(&self, sandbox: &Sandbox, request: &Value) {
         if request["TableName"] == CONNECTIONS {
             let id = request["Item"]["id"]["S"].as_str().or(request["Key"]["id"]["S"].as_str()).expect("an id");
-            self.providers.saved(sandbox.id, provider_of(id));
+            if !is_unconfirmed(id) {
+                self.providers.saved(sandbox.id, provider_of(id));
+            }
         }
     }
 
@@ -256,6 +280,11 @@ impl Cloud {
         drop(self.sent.send(Sent::Schedule(name.to_owned())));
         Ok(json!({ "ScheduleArn": "arn" }).to_string())
     }
+}
+
+/// Whether an id is that of an item with unconfirmed credentials.
+pub(super) fn is_unconfirmed(id: &str) -> bool {
+    id.contains("unconfirmed#")
 }
 
 /// The number of a connection's provider, which its ID ends with.

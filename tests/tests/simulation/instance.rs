@@ -10,7 +10,7 @@ use connections::Connections as ConnectionsFunction;
 use get_credentials::GetCredentials;
 use http::Method;
 use larder::aws::ScheduleTarget;
-use larder::connection::RefreshOutcome;
+use larder::connection::{Confirmation, ConnectionKey, RefreshOutcome};
 use larder::cors::AllowedOrigins;
 use larder::dynamodb::schema::Tables;
 use larder::environment::{CredentialsIn, GIVE_UP, KeysFrom, RefreshesBy, SecretsIn, Settings};
@@ -133,8 +133,20 @@ impl Instance {
         management.handle(request).await
     }
 
-    /// Completes a connect flow from the code exchange on. Returns the stored access token.
-    pub(super) async fn connect(&self, number: usize, id: &str) -> Result<String, Error> {
+    /// Stores the credentials that wait for a connection.
+    pub(super) async fn confirm(&self, id: &str, request: &str) -> Result<(), Error> {
+        let management = self.environment.management(Arc::clone(self.connector_setup())).expect("settings");
+        management.confirm(&ConnectionKey::new(WORKSPACE, id), request).await.map(drop)
+    }
+
+    /// Completes a connect flow from the code exchange on. Returns the stored access token, or the one that waits for its
+    /// confirmation.
+    pub(super) async fn connect(
+        &self,
+        number: usize,
+        id: &str,
+        confirmation: Option<&Confirmation>,
+    ) -> Result<String, Error> {
         let key = format!("provider-{number}");
         let integration = self.connector_setup().integration(WORKSPACE, &key).await?;
         let (connector_parameters, input) = (Map::new(), Map::new());
@@ -167,7 +179,7 @@ impl Instance {
             connector_parameters,
         };
         let writer = self.writer.get_or_init(|| self.environment.connection_writer().expect("settings"));
-        writer.create_or_renew(&new, &integration, &auth, obtained).await?;
+        writer.create_or_renew(&new, &integration, &auth, obtained, confirmation).await?;
         Ok(access_token)
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) edit: Option<(u64, Edit)>,
     /// The number of due refreshes before the interrupted one.
     pub(super) refreshes_before: u64,
+    /// How many reconnects in a thousand need a confirmation. Half of those get it.
+    pub(super) bound: u64,
 }
 
 impl Plan {
@@ -78,9 +80,17 @@ impl Plan {
             interruption: None,
             edit: None,
             refreshes_before: 0,
+            bound: 0,
         };
         plan.add_quirks();
+        plan.add_confirmations();
         plan
+    }
+
+    /// Lets reconnects of some runs need a confirmation. As with quirks, the regression seeds have none.
+    fn add_confirmations(&mut self) {
+        const CONFIRMATIONS: u64 = 0xcb;
+        self.bound = Chance::new(self.seed ^ CONFIRMATIONS).pick(&[0, 0, 500]);
     }
 
     /// Makes some runs calm and gives some providers a quirk. The draws come from a separate generator, so that seeds without
@@ -150,6 +160,7 @@ impl Plan {
             interruption: None,
             edit: None,
             refreshes_before: 0,
+            bound: 0,
         }
     }
 }

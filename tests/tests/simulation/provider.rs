@@ -394,6 +394,13 @@ impl SimulatedProviders {
         }
     }
 
+    /// Records that a process is about to store a grant that another process got.
+    pub(super) fn confirms(&self, sandbox: usize, grant: usize) {
+        let mut ledger = self.ledger();
+        let provider = ledger.grants[grant].provider;
+        ledger.connecting.insert(sandbox, (provider, grant));
+    }
+
     /// Records that a process wrote a provider's connection.
     pub(super) fn saved(&self, sandbox: usize, provider: usize) {
         let mut ledger = self.ledger();

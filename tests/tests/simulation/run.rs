@@ -1,16 +1,17 @@
 //! A simulated run from start to end: who invokes which function when, and what must hold then.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use larder::caller::{Claims, sign};
-use larder::connection::{ConnectionKey, MIN_INTERVAL};
+use larder::clock::Clock as _;
+use larder::connection::{Confirmation, ConnectionKey, MIN_INTERVAL};
 use larder::dynamodb::schema::{self, Tables};
 use larder::dynamodb::{Integration, ParameterChanges};
-use larder::error::Error;
+use larder::error::{Error, ErrorClass};
 use larder::secret::Secret;
 use larder::secret_store::WorkspaceSecret;
 use larder_engine::refresh::LEASE;
@@ -22,7 +23,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep};
 
 use super::chance::Chance;
-use super::cloud::{Cloud, Sent, provider_of};
+use super::cloud::{Cloud, Sent, is_unconfirmed, provider_of};
 use super::instance::{Instance, WORKSPACE, request};
 use super::network::{Network, Service};
 use super::plan::Plan;
@@ -48,6 +49,8 @@ pub(super) struct SimulatedRun {
     interruption_points: AtomicU64,
     /// The last grant of each provider that was acknowledged to the end user.
     acknowledged: Mutex<HashMap<usize, usize>>,
+    /// The grants whose tokens wait for a confirmation, or never got it.
+    unconfirmed: Mutex<HashSet<usize>>,
     /// The attributes of the first connection that a person has set, and those removed by deleting it.
     edited: Mutex<BTreeMap<&'static str, Option<&'static str>>>,
 }
@@ -63,10 +66,15 @@ pub(super) enum Edit {
     Restore,
     /// Deletes the connection, and connects again.
     Revive,
+    /// Reconnects with a confirmation.
+    Confirm,
+    /// Reconnects with a confirmation that never comes.
+    Forget,
 }
 
 impl Edit {
-    pub(super) const ALL: [Self; 4] = [Self::Patch, Self::MarkFlow, Self::Restore, Self::Revive];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Patch, Self::MarkFlow, Self::Restore, Self::Revive, Self::Confirm, Self::Forget];
 }
 
 /// The result of a finished run.
@@ -116,6 +124,7 @@ impl SimulatedRun {
             refreshes: AtomicU64::new(0),
             interruption_points: AtomicU64::new(0),
             acknowledged: Mutex::default(),
+            unconfirmed: Mutex::default(),
             edited: Mutex::default(),
         });
         run.network.log(|| format!("{:#?}", run.plan));
@@ -174,7 +183,7 @@ impl SimulatedRun {
             let parameters = json!({ "tokenUri": SimulatedProviders::token_uri(provider) });
             let changes = ParameterChanges { parameters: parameters.as_object().cloned(), options: None };
             instance.connector_setup().integrations.put(integration, changes).await.expect("an integration");
-            let access_token = instance.connect(provider, &id(provider)).await.expect("a connection");
+            let access_token = instance.connect(provider, &id(provider), None).await.expect("a connection");
             self.acknowledge(provider, &access_token);
         }
         self.put_back(instance);
@@ -287,7 +296,8 @@ impl SimulatedRun {
     /// Whether any connection is due by a clock that is `ahead` milliseconds fast.
     fn is_due(&self, ahead: i64) -> bool {
         let now = self.milliseconds() + ahead;
-        self.cloud.rows().iter().any(|row| number(&row["next_refresh_at"]).is_some_and(|at| at <= now))
+        let is_due = |item: &Value| number(&item["next_refresh_at"]).is_some_and(|at| at <= now);
+        self.cloud.rows().iter().any(is_due) || self.cloud.unconfirmed().iter().any(is_due)
     }
 
     fn milliseconds(&self) -> i64 {
@@ -389,7 +399,8 @@ impl SimulatedRun {
         const RECEIVES: usize = 240;
         let name = format!("message-{number}");
         let connection = serde_json::from_str::<Value>(&body).expect("JSON")["connectionId"].take();
-        let provider = provider_of(connection.as_str().expect("an id"));
+        let connection = connection.as_str().expect("an id");
+        let provider = (!is_unconfirmed(connection)).then(|| provider_of(connection));
         sleep(self.network.chance.milliseconds(50..=2000)).await;
         for _ in 0..RECEIVES {
             if !self.continues() {
@@ -407,7 +418,7 @@ impl SimulatedRun {
                     sleep(self.network.chance.seconds(0..=300)).await;
                 }
                 _ => {
-                    if again.is_none() {
+                    if let (None, Some(provider)) = (again, provider) {
                         self.providers.delayed(provider);
                     }
                     sleep(again.unwrap_or(Self::VISIBILITY)).await;
@@ -435,6 +446,7 @@ impl SimulatedRun {
                 let body: Value = serde_json::from_str(response.body()).expect("JSON");
                 let access_token = body["credentials"]["access_token"].as_str().expect("an access token");
                 self.providers.served(provider, access_token, skew + begun.elapsed());
+                self.check_confirmed(access_token);
             }
             self.check_read(provider, response.status(), begun.elapsed());
         }
@@ -475,9 +487,11 @@ impl SimulatedRun {
                 if let Some(response) = refreshed.await {
                     self.network.count(format!("manual refresh: {}", response.status().as_u16()));
                 }
+            } else if self.plan.bound > 0 && self.network.chance.per_mille(self.plan.bound) {
+                self.reconnect_bound(provider, interruption).await;
             } else {
                 let connected = self.invoke(Self::API, interruption, |instance| async move {
-                    instance.connect(provider, &connection).await
+                    instance.connect(provider, &connection, None).await
                 });
                 if let Some(Ok(access_token)) = connected.await {
                     self.network.count("reconnected");
@@ -486,6 +500,100 @@ impl SimulatedRun {
                 }
             }
         }
+    }
+
+    /// Reconnects with a confirmation, which comes after a while or never.
+    async fn reconnect_bound(self: &Arc<Self>, provider: usize, interruption: Option<Interruption>) {
+        let chance = &self.network.chance;
+        let (is_confirmed, wait, lasts) = (chance.per_mille(500), chance.seconds(1..=400), chance.seconds(60..=600));
+        let Some(Ok((request, access_token))) = self.hold(provider, lasts, interruption).await else { return };
+        sleep(wait).await;
+        if is_confirmed && self.continues() {
+            let interruption = self.draw_interruption();
+            let confirmed = self.confirm(provider, &request, &access_token, interruption).await;
+            self.network.count(format!("confirmations: {}", confirmed.map_or("killed", |it| outcome_of(&it))));
+        }
+    }
+
+    /// Connects with a confirmation. Returns the request's id, and the access token that waits.
+    async fn hold(
+        self: &Arc<Self>,
+        provider: usize,
+        lasts: Duration,
+        interruption: Option<Interruption>,
+    ) -> Option<Result<(String, String), Error>> {
+        let connected = self.invoke(Self::API, interruption, |instance| async move {
+            let expires_at = instance.sandbox.now() + lasts;
+            let request_id = format!("request at {expires_at}");
+            let confirmation = Confirmation { request_id: request_id.clone(), expires_at };
+            let access_token = instance.connect(provider, &id(provider), Some(&confirmation)).await?;
+            Ok((request_id, access_token))
+        });
+        let connected = connected.await?;
+        if let Ok((_, access_token)) = &connected {
+            self.network.count("reconnected, unconfirmed");
+            self.network.log(|| format!("connection {provider} waits for a confirmation: {access_token}"));
+            let grant = self.providers.grant_of(access_token).expect("an issued access token");
+            self.unconfirmed.lock().expect("the lock is not poisoned").insert(grant);
+        }
+        Some(connected)
+    }
+
+    /// Confirms a connect.
+    async fn confirm(
+        self: &Arc<Self>,
+        provider: usize,
+        request: &str,
+        access_token: &str,
+        interruption: Option<Interruption>,
+    ) -> Option<Result<(), Error>> {
+        let grant = self.providers.grant_of(access_token).expect("an issued access token");
+        // From here on, they may be served, even if the confirmation is interrupted.
+        self.unconfirmed.lock().expect("the lock is not poisoned").remove(&grant);
+        let (providers, request) = (Arc::clone(&self.providers), request.to_owned());
+        let confirmed = self.invoke(Self::CONNECTIONS, interruption, |instance| async move {
+            providers.confirms(instance.sandbox.id, grant);
+            instance.confirm(&id(provider), &request).await
+        });
+        let confirmed = confirmed.await?;
+        self.network.log(|| format!("the confirmation of {access_token} answers {confirmed:?}"));
+        if confirmed.is_ok() {
+            self.acknowledge(provider, access_token);
+        }
+        Some(confirmed)
+    }
+
+    fn check_confirmed(&self, access_token: &str) {
+        let grant = self.providers.grant_of(access_token);
+        let unconfirmed = self.unconfirmed.lock().expect("the lock is not poisoned");
+        let is_confirmed = grant.is_some_and(|grant| !unconfirmed.contains(&grant));
+        self.network.check("no unconfirmed credentials are served", is_confirmed, || access_token.to_owned());
+    }
+
+    /// Reconnects the first connection with a confirmation, which comes or not.
+    async fn edit_bound(self: &Arc<Self>, is_confirmed: bool) {
+        const ATTEMPTS: usize = 12;
+        let held = self.hold(0, Duration::from_mins(10), None).await;
+        let (request, access_token) = held.expect("it is not killed").expect("credentials that wait");
+        let (token, connection) = (self.token.clone(), id(0));
+        let read = self.invoke(Self::API, None, |instance| async move { instance.get(&connection, &token).await });
+        let read = read.await.expect("it is not killed");
+        if read.status() == StatusCode::OK {
+            let body: Value = serde_json::from_str(read.body()).expect("JSON");
+            self.check_confirmed(body["credentials"]["access_token"].as_str().expect("an access token"));
+        }
+        // Others may hold the lease for a while if credentials are outside. Then it can be repeated.
+        for _ in 0..if is_confirmed { ATTEMPTS } else { 0 } {
+            match self.confirm(0, &request, &access_token, None).await.expect("it is not killed") {
+                Ok(()) => return,
+                Err(error) => {
+                    let is_busy = self.plan.deployment.is_outside && error.class == ErrorClass::Unavailable;
+                    self.network.check("edits are answered", is_busy, || format!("a confirmation: {error}"));
+                    sleep(Duration::from_secs(10)).await;
+                }
+            }
+        }
+        self.network.check("edits are answered", !is_confirmed, || "a confirmation: too many attempts".into());
     }
 
     /// Edits the first connection.
@@ -505,6 +613,9 @@ impl SimulatedRun {
             }
             self.manage(Method::DELETE, "", "", StatusCode::CONFLICT).await;
         }
+        if matches!(edit, Edit::Confirm | Edit::Forget) {
+            return self.edit_bound(matches!(edit, Edit::Confirm)).await;
+        }
         if matches!(edit, Edit::Patch | Edit::MarkFlow)
             || !self.manage(Method::DELETE, "", "", StatusCode::NO_CONTENT).await
         {
@@ -515,7 +626,7 @@ impl SimulatedRun {
         } else {
             set(&[("name", None), ("tags", None)]);
         }
-        let connected = self.invoke(Self::API, None, |instance| async move { instance.connect(0, &id(0)).await });
+        let connected = self.invoke(Self::API, None, |instance| async move { instance.connect(0, &id(0), None).await });
         let access_token = connected.await.expect("it is not killed").expect("a connection");
         self.network.log(|| format!("connection 0 is reconnected: {access_token}"));
         self.acknowledge(0, &access_token);
@@ -569,6 +680,11 @@ impl SimulatedRun {
         self.providers.check_spacing(self.max_skew());
         let instance = self.instance();
         let now = self.milliseconds();
+        for item in self.cloud.unconfirmed().iter() {
+            // A confirmation that was interrupted has five minutes.
+            let overdue = number(&item["next_refresh_at"]).is_none_or(|at| at + 600_000 < now);
+            self.network.check("no refresh is forgotten", !overdue, || item.to_string());
+        }
         for row in self.cloud.rows().iter() {
             let name = row["id"].as_str().and_then(|id| id.split_once('#')).expect("an id").1.to_owned();
             let provider = provider_of(&name);
@@ -592,12 +708,21 @@ impl SimulatedRun {
                 is_newest || is_flagged,
                 || format!("{access_token}; {row}"),
             );
+            self.check_confirmed(&access_token);
             let grant = self.providers.grant_of(&access_token);
             let acknowledged = self.acknowledged.lock().expect("the lock is not poisoned")[&provider];
             self.network.check("no acknowledged connection is lost", grant >= Some(acknowledged), || {
                 format!("{access_token} is stored, but grant {acknowledged} was acknowledged")
             });
         }
+    }
+}
+
+fn outcome_of(confirmed: &Result<(), Error>) -> &'static str {
+    match confirmed {
+        Ok(()) => "stored",
+        Err(error) if error.class == ErrorClass::Unavailable => "unavailable",
+        Err(_) => "rejected",
     }
 }
 

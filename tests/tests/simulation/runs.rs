@@ -10,7 +10,7 @@ use super::run::{Edit, RunResult, SimulatedRun};
 use super::sandbox::{Interruption, InterruptionKind};
 
 /// The promises that every run must keep, by the names under which their checks are counted.
-pub(super) const PROMISES: [&str; 15] = [
+pub(super) const PROMISES: [&str; 16] = [
     "no refresh token is sent twice",
     "every answer is saved or queued",
     "the newest tokens are stored, or an error explains why not",
@@ -26,6 +26,7 @@ pub(super) const PROMISES: [&str; 15] = [
     "no acknowledged connection is lost",
     "no read fails without a reason",
     "no connection is changed unconditionally",
+    "no unconfirmed credentials are served",
 ];
 
 /// The results of many runs.

@@ -6,6 +6,7 @@ mod flow;
 mod origin;
 mod outcome;
 pub mod page;
+mod unconfirmed;
 
 pub use connection_writer::{Candidate, ConnectionWriter, NewConnection};
 pub use delivery::{ConnectFailure, Delivery};

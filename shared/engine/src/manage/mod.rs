@@ -2,6 +2,7 @@
 //!
 //! A tenant sees its own connections; an admin sees all of the workspace. No result contains a secret.
 
+mod confirm;
 mod connections;
 mod create;
 mod delete;
