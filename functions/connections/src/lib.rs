@@ -18,7 +18,6 @@ use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
-use larder::routes::Audience;
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
@@ -50,9 +49,7 @@ impl Connections {
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         let caller = self.authenticator.authenticate(request.headers()).await?;
         let found = route::find(request)?;
-        if found.route.audience == Audience::Admins {
-            caller.require_admin()?;
-        }
+        caller.authorize(found.route)?;
         self.handler(&caller, &found, request).await
     }
 

@@ -28,6 +28,8 @@ use larder::error::{Error, log_cause};
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
 use larder::record::{Record, note, recorded};
 use larder::refresh::{RefreshConnection, RefreshEvent};
+use larder::routes::Function;
+use larder::scope::Scope;
 use larder::seal::Sealer;
 use larder::vault::Vault;
 use tokio::time::timeout;
@@ -108,6 +110,8 @@ impl GetCredentials {
         let (caller, found) = tokio::join!(caller, self.look_ahead(request, &parameters));
         // Nothing that was read ahead is used or disclosed before this point.
         let caller = caller?;
+        let route = Function::GetCredentials.route(request.method());
+        caller.authorize(route.ok_or_else(|| Error::method_not_allowed("GET"))?)?;
         let selector = Selector::of(&parameters)?;
         let unknown = || Error::not_found(format!("there are no credentials for the {selector}"));
 
@@ -118,14 +122,17 @@ impl GetCredentials {
             }
             None => self.find(&caller, selector, &parameters).await?,
         };
-        let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
+        let connection = connection.filter(|it| caller.may_see(it)).ok_or_else(unknown)?;
         if connection.details.is_deactivated {
             return Err(Error::deactivated());
         }
         let connection = self.fresh(connection, &caller).await?.ok_or_else(unknown)?;
         let (contents, ()) = tokio::join!(self.vault.open(&connection), self.mark_used(&connection));
         let credentials = contents?.credentials.ok_or_else(unknown)?;
-        Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
+        // Values that were stored without an integration are not interpreted.
+        let is_whole = connection.integration.is_none() || caller.scopes.include(Scope::CredentialsRefreshToken);
+        let json = if is_whole { credentials.as_json().into() } else { credentials.without_refresh_secrets() };
+        Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{json}}}"#)))
     }
 
     /// Reads the requested connection. The tenant of a key is the caller's, or one that an admin names with `tenantId`.
@@ -141,7 +148,7 @@ impl GetCredentials {
             Selector::Id(id) => Ok(self.connections.get(&ConnectionKey::new(workspace, id)).await?),
             Selector::Key(key) => Ok(self.connections.by_key(workspace, tenant, key).await?),
             Selector::Integration(key) => {
-                let selection = Selection { tenant, integration: Some(key), ..Selection::default() };
+                let selection = Selection { tenant, integration: Some(key), ..caller.selection() };
                 let page = self.connections.list(workspace, selection, 2, None).await?;
                 let is_only = page.items.len() == 1 && page.cursor.is_none();
                 Ok(page.items.into_iter().next().filter(|_| is_only))
@@ -192,7 +199,7 @@ impl GetCredentials {
             self.refresh.refresh(&event).await?;
         }
         let settled = self.connections.settled(key, version, &*self.clock).await?;
-        match settled.filter(|it| caller.may_see(it.tenant.as_deref())) {
+        match settled.filter(|it| caller.may_see(it)) {
             Some(settled) if settled.is_expired(self.clock.now()) => Err(self.expired(&settled)),
             settled => Ok(settled),
         }

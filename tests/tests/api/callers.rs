@@ -538,7 +538,7 @@ async fn every_valid_form_of_a_token_grants_the_same_access() {
 async fn valid(it: &Fixture, column: Column) -> Vec<(&'static str, PresentedToken)> {
     let previous = it.secret().await;
     let secret = Secret::new("the new secret of the workspace `local`");
-    let rotating = WorkspaceSecret { secret: secret.clone(), previous_secret: Some(previous.clone()) };
+    let rotating = WorkspaceSecret { previous_secret: Some(previous.clone()), ..WorkspaceSecret::new(secret.clone()) };
     it.world.bundle.environment().workspaces().put("local", &rotating).await.unwrap();
     it.world.advance(300);
     let now = it.world.clock.now().unix_timestamp();
@@ -691,7 +691,7 @@ async fn during_rotation_provider_tokens_use_the_new_secret() {
     world.integrate_app(parameters).await.expect(StatusCode::CREATED);
     let workspaces = world.bundle.environment().workspaces();
     let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
-    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous) };
+    let rotating = WorkspaceSecret { previous_secret: Some(previous), ..WorkspaceSecret::new(Secret::new(NEW)) };
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
 
@@ -716,7 +716,8 @@ async fn during_rotation_external_api_tokens_use_the_new_secret() {
     let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
     let last_token = || api.calls().last().unwrap().header("x-membrane-token").unwrap().to_owned();
     assert!(signed_claims(&last_token(), previous.expose()).is_some());
-    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous.clone()) };
+    let rotating =
+        WorkspaceSecret { previous_secret: Some(previous.clone()), ..WorkspaceSecret::new(Secret::new(NEW)) };
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
     put(&world, &world.alice, ALICES_CONNECTION).await;

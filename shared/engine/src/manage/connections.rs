@@ -29,6 +29,7 @@ impl Management {
             integration: filters.integration.as_deref(),
             with_archived: filters.with_archived,
             filter: if filters.filters_rows() || filters.with_archived { Some(&matches) } else { None },
+            ..caller.selection()
         };
         let page = match (&filters.tenant, &filters.key) {
             // A tenant has at most one.
@@ -153,7 +154,7 @@ impl Management {
             return Err(Error::connection(None, message));
         }
         let settled = self.connections.settled(&seen.key, seen.version, &*self.clock).await?;
-        let connection = settled.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(selector))?;
+        let connection = settled.filter(|it| caller.may_see(it)).ok_or_else(|| unknown(selector))?;
         match &connection.problem {
             None if connection.is_leased(self.clock.now()) => {
                 Err(Error::connection_unavailable("a refresh is in progress; try again", Duration::from_secs(5)))

@@ -47,7 +47,7 @@ pub(super) async fn every_bad_token_gets_the_same_answer(target: &Target) {
         ("garbage", "garbage".to_owned()),
         ("another secret", stranger.admin()),
         ("an unknown workspace", target.sign(Claims { workspace_key: Some("unknown".into()), ..admin() })),
-        ("expired", target.sign(Claims { exp: now() - 1, ..admin() })),
+        ("expired", target.sign(Claims { exp: Some(now() - 1), ..admin() })),
         ("not valid yet", target.sign(Claims { nbf: Some(now() + 600), ..admin() })),
         ("no tenant and no admin", target.sign(Claims::default())),
         ("for the application", target.sign(Claims { for_application: true, ..admin() })),
