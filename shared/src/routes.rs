@@ -10,7 +10,8 @@
 //! | the route in `router` of Cargo.toml, for `cargo lambda watch` | `documents::routes` |
 //! | a sample in events/ | `documents::sample_events` |
 //! | a row in functions/README.md, "Routes" | `documents::routes` |
-//! | a row in SECURITY.md, "Who can do what" | `api::callers` |
+//! | its scope in functions/README.md, "Scopes" | `documents::routes` |
+//! | a row in SECURITY.md, "Who can do what", and one in "Limited tokens" if it differs from the rule there | `api::callers`, `api::limited_tokens` |
 
 use http::Method;
 

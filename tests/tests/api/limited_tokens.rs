@@ -12,9 +12,8 @@ use larder_tests::document::{quoted, read, rows};
 use larder_tests::{Answer, MockProvider, World};
 use serde_json::{Value, json};
 
-use super::callers::tenant;
 use super::callers::{
-    ALICES_CONNECTION, BOBS_CONNECTION, Column, Fixture, PresentedToken, Row, admin, ids, put, table,
+    ALICES_CONNECTION, BOBS_CONNECTION, Column, Fixture, PresentedToken, Row, admin, ids, put, table, tenant,
 };
 use super::manage::{CRM, get, store};
 
@@ -254,6 +253,20 @@ async fn lists_have_exactly_what_exists_for_the_token() {
             assert_eq!(sorted(found), expected, "{claims:?} {query} {limit}");
             assert!(pages.iter().all(|page| page.len() <= limit), "{pages:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn lists_of_integrations_are_complete_without_their_index() {
+    let world = crowded().await;
+    let token = world.sign("local", Claims { integration_keys: set(&["mail", "crm"]), ..admin() }).await;
+    let delete = aws_sdk_dynamodb::types::DeleteGlobalSecondaryIndexAction::builder().index_name("by_integration");
+    let delete = aws_sdk_dynamodb::types::GlobalSecondaryIndexUpdate::builder().delete(delete.build().unwrap());
+    let update = world.dynamodb().update_table().table_name("larder-connections");
+    update.global_secondary_index_updates(delete.build()).send().await.unwrap();
+    for limit in [1, 2, 1000] {
+        let pages = listed(&world, &token, &format!("limit={limit}")).await;
+        assert_eq!(pages.concat(), ["alice-1", "alice-4", "bob-1", "bob-3", "nobody-1"]);
     }
 }
 
