@@ -12,6 +12,7 @@
 //! written since the last rotation, and then costs two more calls. Looking ahead never creates a key, so
 //! `get-credentials` doesn't need permission to.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +132,10 @@ impl GetCredentials {
         let credentials = contents?.credentials.ok_or_else(unknown)?;
         // Values that were stored without an integration are not interpreted.
         let is_whole = connection.integration.is_none() || caller.scopes.include(Scope::CredentialsRefreshToken);
-        let json = if is_whole { credentials.as_json().into() } else { credentials.without_refresh_secrets() };
+        let json = match is_whole {
+            true => Cow::Borrowed(credentials.as_json()),
+            false => Cow::Owned(credentials.without_refresh_secrets()),
+        };
         Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{json}}}"#)))
     }
 
