@@ -1,29 +1,36 @@
-//! Identifies callers by access tokens that are signed with a workspace secret (RFC 7519).
+//! Identifies callers by access tokens that are signed with a key of their workspace (RFC 7519), and says what they may do.
 //!
 //! # Decisions
 //!
-//! Tokens must expire: `exp` is required and has no leeway, while `nbf` has a minute.
+//! Tokens must expire, unless the workspace says otherwise: `exp` has no leeway, while `nbf` has a minute.
 //!
 //! Tokens that connectors of the type `membrane-token` send to a provider are signed with the workspace's secret, as
-//! the format requires, so the provider could use them here as the end user. They carry the claim `forApplication`, and
-//! are rejected.
+//! the format requires, unless the workspace has an application secret. The provider could use them here as the end user,
+//! so they carry the claim `forApplication`, and are rejected.
+//!
+//! A token that is limited to connections or integrations gets the answers of a workspace without the others. They are
+//! left out where the caller's own rights are checked, too, so no route needs to know about it.
 
+mod claims;
+mod signature;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+pub use claims::{Claims, sign};
 use http::{HeaderMap, header};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Number, Value};
+use signature::{SignedBy, asks_for_extensions, verified};
 
 use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::dynamodb::Selection;
 use crate::dynamodb::schema::MAX_TENANT_BYTES;
 use crate::error::Error;
 use crate::http::Parameters;
 use crate::record;
-use crate::secret::Secret;
+use crate::routes::{Audience, Route};
+use crate::scope::{Scope, Scopes};
 use crate::secret_store::{WorkspaceSecret, Workspaces};
 
 /// The holder of a valid token: an admin (your application), or a tenant (one of its end users).
@@ -38,12 +45,56 @@ pub struct Caller {
     pub admin: bool,
     /// Whether the caller is another Larder that stores the credentials of one connection here.
     pub keeps_credentials: bool,
+    /// The kinds of work that the token allows.
+    pub scopes: Scopes,
+    /// The only connections that exist for the token.
+    pub connection_ids: Option<BTreeSet<String>>,
+    /// The only integrations that exist for the token, with their connections.
+    pub integration_keys: Option<BTreeSet<String>>,
 }
 
 impl Caller {
-    /// Whether this caller may see connections of `tenant` in its own workspace.
-    pub fn may_see(&self, tenant: Option<&str>) -> bool {
-        self.admin || self.tenant.as_deref() == tenant
+    /// Whether this caller may see a connection of its own workspace.
+    pub fn may_see(&self, connection: &Connection) -> bool {
+        let is_own = self.admin || self.tenant == connection.tenant;
+        let integration = connection.integration.as_ref().map(|integration| &integration.key);
+        is_own
+            && self.connection_ids.as_ref().is_none_or(|ids| ids.contains(&connection.key.id))
+            && self.integration_keys.as_ref().is_none_or(|keys| integration.is_some_and(|key| keys.contains(key)))
+    }
+
+    /// Whether an integration of its own workspace exists for this caller.
+    pub fn may_use(&self, integration: &str) -> bool {
+        self.integration_keys.as_ref().is_none_or(|keys| keys.contains(integration))
+    }
+
+    /// Returns the connections that exist for the token, of any tenant.
+    pub fn selection(&self) -> Selection<'_> {
+        let (ids, integrations) = (self.connection_ids.as_ref(), self.integration_keys.as_ref());
+        Selection { ids, integrations, ..Selection::default() }
+    }
+
+    /// Checks that the caller may use a route.
+    ///
+    /// # Errors
+    /// 403 if the route is only for admins, or requires another scope.
+    pub fn authorize(&self, route: &Route) -> Result<(), Error> {
+        if route.audience == Audience::Admins {
+            self.require_admin()?;
+        }
+        route.scope.map_or(Ok(()), |scope| self.require(scope))
+    }
+
+    /// Checks that the token has a scope.
+    ///
+    /// # Errors
+    /// 403 with the name of the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), Error> {
+        if self.scopes.include(scope) {
+            return Ok(());
+        }
+        let name = scope.name();
+        Err(Error::access_denied(format!("the access token does not allow this; add `{name}` to its claim `scope`")))
     }
 
     /// Checks that the caller is an admin.
@@ -56,58 +107,48 @@ impl Caller {
         }
         Err(Error::access_denied("this route requires an admin token: sign it with the claim `\"isAdmin\": true`"))
     }
-}
 
-/// The claims of an access token, in all their spellings.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Claims {
-    /// The workspace; takes precedence over `iss`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workspace_key: Option<String>,
-    /// The workspace, in older tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub iss: Option<String>,
-    /// The tenant; takes precedence over `id` and `sub`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenant_key: Option<String>,
-    /// The tenant, in older tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The tenant, in tokens between services.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sub: Option<String>,
-    /// Whether the token belongs to your application itself, and not to one of its end users.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub is_admin: bool,
-    /// Whether the token identifies the caller to a provider, for connectors of the type membrane-token. Such a token is
-    /// rejected here, because the provider has it too.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub for_application: bool,
-    /// The only connection whose credentials another Larder may read and write here. Such a token is valid for nothing
-    /// else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub for_credentials_of: Option<String>,
-    /// When the token expires, in seconds since 1970. A token without it is rejected.
-    #[serde(deserialize_with = "numeric_date")]
-    pub exp: i64,
-    /// When the token becomes valid, in seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_date")]
-    pub nbf: Option<i64>,
-}
+    /// Checks that the caller may override an integration's parameters for one connection.
+    ///
+    /// # Errors
+    /// 403 unless the caller is an admin whose token may change integrations.
+    pub fn require_override(&self) -> Result<(), Error> {
+        if !self.admin {
+            // An end user who could set `tokenUri` could have the client secret sent there.
+            let message = "`connectorParameters` requires an admin token: it overrides the integration's parameters";
+            return Err(Error::access_denied(message));
+        }
+        // So could a token that may not read refresh tokens, with one of these.
+        self.require(Scope::IntegrationsWrite)
+    }
 
-/// Reads a NumericDate (RFC 7519 §2), rounded down to a whole second. Values too large for `i64` saturate.
-fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    Number::deserialize(deserializer).map(|date| whole_seconds(&date))
-}
+    /// Checks that the token may create a connection through an integration that exists for it, or without one.
+    ///
+    /// # Errors
+    /// 403 if it is limited to connections, or the connection would not exist for it.
+    pub fn require_creation(&self, integration: Option<&str>) -> Result<(), Error> {
+        let limit = match integration {
+            _ if self.connection_ids.is_some() => "connectionIds",
+            None if self.integration_keys.is_some() => "integrationKeys",
+            _ => return Ok(()),
+        };
+        let message = format!("a token with the claim `{limit}` cannot create this connection; sign one without it");
+        Err(Error::access_denied(message))
+    }
 
-fn optional_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    Ok(Option::<Number>::deserialize(deserializer)?.as_ref().map(whole_seconds))
-}
-
-fn whole_seconds(date: &Number) -> i64 {
-    // `as` saturates.
-    date.as_i64().unwrap_or_else(|| date.as_f64().unwrap_or(f64::INFINITY).floor() as i64)
+    /// Checks that the token may create or change an integration, which affects all of its connections.
+    ///
+    /// # Errors
+    /// 403 if it is limited to connections, or the integration does not exist for it.
+    pub fn require_integration(&self, key: &str) -> Result<(), Error> {
+        let limit = match self.connection_ids {
+            Some(_) => "connectionIds",
+            None if !self.may_use(key) => "integrationKeys",
+            None => return Ok(()),
+        };
+        let message = format!("a token with the claim `{limit}` cannot change this integration; sign one without it");
+        Err(Error::access_denied(message))
+    }
 }
 
 /// Turns tokens into callers.
@@ -133,8 +174,7 @@ impl Authenticator {
     /// Returns the caller of a request, identified by `Authorization: Bearer` or `X-Membrane-Token`.
     ///
     /// # Errors
-    /// 401, the same for every reason; 500 if the workspace secret is too short to verify anything; 503 if the secret store
-    /// fails.
+    /// 401, the same for every reason; 500 if the workspace secret must not be used; 503 if the secret store fails.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         match bearer(headers) {
             Some(token) => self.verify(token).await,
@@ -147,16 +187,15 @@ impl Authenticator {
     pub fn unverified_workspace(&self, headers: &HeaderMap) -> Option<String> {
         let claimed = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(bearer(headers)?).ok()?;
         let workspace = claimed.workspace_key.or(claimed.iss)?;
-        let may_be_good = claimed.exp > self.clock.now().unix_timestamp() && self.workspaces.must_ask(&workspace);
-        may_be_good.then_some(workspace)
+        let is_current = claimed.exp.is_none_or(|exp| exp > self.clock.now().unix_timestamp());
+        (is_current && self.workspaces.must_ask(&workspace)).then_some(workspace)
     }
 
     /// Returns the caller of a request, with these parameters, for a connection's credentials: as
     /// [`Self::authenticate`], or another Larder that stores the credentials of this connection here.
     ///
     /// # Errors
-    /// 401, the same for every reason; 500 if the workspace secret is too short to verify anything; 503 if the secret store
-    /// fails.
+    /// 401, the same for every reason; 500 if the workspace secret must not be used; 503 if the secret store fails.
     pub async fn authenticate_for_credentials(
         &self,
         headers: &HeaderMap,
@@ -172,8 +211,7 @@ impl Authenticator {
     /// Returns the caller that a token identifies.
     ///
     /// # Errors
-    /// 401, the same for every reason; 500 if the workspace secret is too short to verify anything; 503 if the secret store
-    /// fails.
+    /// 401, the same for every reason; 500 if the workspace secret must not be used; 503 if the secret store fails.
     pub async fn verify(&self, token: &str) -> Result<Caller, Error> {
         self.verify_for(token, None).await
     }
@@ -191,8 +229,7 @@ impl Authenticator {
         let Some(secret) = self.workspaces.secret(&workspace).await? else {
             return Err(refused("unknown workspace"));
         };
-        let claims = secret.verifying().find_map(|secret| signed_claims(token, secret));
-        let Some(claims) = claims else {
+        let Some((claims, signed_by)) = verified(token, &secret) else {
             // The response does not depend on the signature, so it does not reveal whether a guessed secret is right.
             if !WorkspaceSecret::is_long_enough(&secret.secret) {
                 record::note(|record| record.refusal = Some("the workspace secret is too short"));
@@ -207,11 +244,17 @@ impl Authenticator {
         if is_for_credentials && claims.for_credentials_of.as_deref() != connection_id {
             return Err(refused("issued for the credentials of one connection"));
         }
+        if signed_by == SignedBy::Larder && !is_for_credentials {
+            return Err(refused("signed with the application secret"));
+        }
         let now = self.clock.now().unix_timestamp();
-        if claims.exp <= now {
+        let Some(exp) = claims.exp.or(secret.allow_tokens_without_expiry.then_some(Self::LAST_EXPIRY)) else {
+            return Err(refused("no expiry"));
+        };
+        if exp <= now {
             return Err(refused("expired"));
         }
-        if claims.exp > Self::LAST_EXPIRY {
+        if exp > Self::LAST_EXPIRY {
             return Err(refused("expires after the year 9999"));
         }
         if claims.nbf.is_some_and(|start| start > now + Self::NOT_BEFORE_LEEWAY.as_secs() as i64) {
@@ -226,37 +269,16 @@ impl Authenticator {
             let message = format!("the tenant in the access token must be at most {MAX_TENANT_BYTES} bytes long");
             return Err(Error::bad_request(message));
         }
-        let admin = claims.is_admin && !is_for_credentials;
-        Ok(Caller { workspace, tenant, admin, keeps_credentials: is_for_credentials })
+        Ok(Caller {
+            workspace,
+            tenant,
+            admin: claims.is_admin && !is_for_credentials,
+            keeps_credentials: is_for_credentials,
+            scopes: claims.scope.as_deref().map_or(Scopes::EVERY, Scopes::parse),
+            connection_ids: claims.connection_ids,
+            integration_keys: claims.integration_keys,
+        })
     }
-}
-
-/// Signs claims as a token (HS256).
-///
-/// # Errors
-/// When the secret cannot sign.
-pub fn sign(claims: &Claims, secret: &Secret) -> Result<String, Error> {
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).map_err(Error::internal)
-}
-
-fn signed_claims(token: &str, secret: &Secret) -> Option<Claims> {
-    let mut rules = Validation::new(Algorithm::HS256);
-    rules.algorithms = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
-    // We check times ourselves: the library uses the machine's clock.
-    rules.validate_exp = false;
-    rules.validate_aud = false;
-    rules.required_spec_claims.clear();
-    let key = DecodingKey::from_secret(secret.expose().as_bytes());
-    jsonwebtoken::decode::<Claims>(token, &key, &rules).ok().map(|data| data.claims)
-}
-
-/// Whether a token requires extensions that Larder does not support: any `crit` (RFC 7515 §4.1.11), or an unencoded payload
-/// (which RFC 7797 forbids for tokens). Also true if the header isn't an object.
-fn asks_for_extensions(token: &str) -> bool {
-    let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
-    let header = header.and_then(|header| serde_json::from_slice::<Map<String, Value>>(&header).ok());
-    header.is_none_or(|header| header.contains_key("crit") || header.get("b64").is_some_and(|b64| *b64 != true))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -279,6 +301,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::secret::Secret;
     use crate::secret_store::{SecretStore, SecretStoreError};
 
     /// A store with the same secret for every workspace.
@@ -299,32 +322,13 @@ mod tests {
         }
     }
 
-    fn claims(exp: &str) -> Option<i64> {
-        serde_json::from_str::<Claims>(&format!(r#"{{"exp":{exp}}}"#)).ok().map(|claims| claims.exp)
-    }
-
-    #[test]
-    fn token_times_are_numbers_with_or_without_a_fraction() {
-        for (exp, seconds) in [("12", 12), ("12.9", 12), ("-0.5", -1), ("1.2e1", 12), ("0", 0)] {
-            assert_eq!(claims(exp), Some(seconds), "{exp}");
-        }
-        for exp in ["9223372036854775807", "18446744073709551615", "1e18", "1e300"] {
-            assert!(claims(exp).is_some_and(|exp| exp > Authenticator::LAST_EXPIRY), "{exp}");
-        }
-        for exp in [r#""12""#, "true", "null", "[12]", "1e400", r#"12,"exp":13"#] {
-            assert_eq!(claims(exp), None, "{exp}");
-        }
-        let nbf = |nbf: &str| serde_json::from_str::<Claims>(&format!(r#"{{"nbf":{nbf}}}"#)).ok().map(|it| it.nbf);
-        assert_eq!([nbf("1.5"), nbf("null"), nbf(r#""1""#)], [Some(Some(1)), Some(None), None]);
-    }
-
     #[tokio::test]
     async fn a_token_names_its_workspace_until_it_expires_or_is_known() {
         let clock = Arc::new(ManualClock::at(1_700_000_000));
         let workspaces = Arc::new(Workspaces::new(Arc::new(OneSecret), Arc::clone(&clock) as _));
         let authenticator = Authenticator::new(Arc::clone(&workspaces), clock, false);
         let named = |exp| {
-            let claims = Claims { workspace_key: Some("acme".into()), exp, ..Claims::default() };
+            let claims = Claims { workspace_key: Some("acme".into()), exp: Some(exp), ..Claims::default() };
             let token = sign(&claims, &Secret::new("any")).expect("a token");
             let value = format!("Bearer {token}").parse().expect("a header");
             authenticator.unverified_workspace(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
@@ -334,18 +338,5 @@ mod tests {
         // Once the secret is cached, there is nothing to read ahead.
         workspaces.secret("acme").await.expect("no failure");
         assert_eq!(named(1_700_000_001), None);
-    }
-
-    #[test]
-    fn token_headers_that_require_extensions_are_recognized() {
-        let asks = |header: &str| asks_for_extensions(&format!("{}.e30.", URL_SAFE_NO_PAD.encode(header)));
-        for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","b64":true,"kid":"crit"}"#] {
-            assert!(!asks(header), "{header}");
-        }
-        for header in
-            [r#"{"crit":["exp"]}"#, r#"{"crit":[]}"#, r#"{"crit":null}"#, r#"{"b64":false}"#, r#"{"b64":"true"}"#, "[]"]
-        {
-            assert!(asks(header), "{header}");
-        }
     }
 }

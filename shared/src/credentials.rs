@@ -6,6 +6,8 @@
 //! long numbers, but it breaks numbers in buffered types, such as Lambda events, for the whole build. In mappings,
 //! numbers are 64-bit integers or doubles.
 
+mod without_members;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -51,6 +53,15 @@ impl Credentials {
             }
             _ => self.clone(),
         }
+    }
+
+    /// The members that only Larder needs, to refresh the others.
+    pub const REFRESH_SECRETS: [&str; 4] = ["refresh_token", "refreshToken", "client_secret", "clientSecret"];
+
+    /// Returns the JSON without [`Self::REFRESH_SECRETS`], in objects at any depth: Slack and connectors' own functions nest
+    /// what they keep. Every other byte stays.
+    pub fn without_refresh_secrets(&self) -> String {
+        without_members::without_members(self.as_json(), &Self::REFRESH_SECRETS)
     }
 
     /// Returns these credentials with the members of `changes` merged in. Unchanged members keep their bytes.

@@ -229,6 +229,12 @@ impl Error {
         Self::new(ErrorClass::Internal, ErrorType::Configuration, None, message)
     }
 
+    /// 500: the workspace secret has a key that must not be used.
+    pub fn unusable_secret(problem: &str) -> Self {
+        let message = format!("the workspace secret cannot be used: {problem}");
+        Self::new(ErrorClass::Internal, ErrorType::Configuration, None, message)
+    }
+
     /// 501: a function was invoked with an event that it does not handle.
     pub fn foreign_event(takes: &'static str) -> Self {
         Self::new(ErrorClass::NotImplemented, ErrorType::Configuration, None, takes)

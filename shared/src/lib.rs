@@ -13,6 +13,7 @@ pub mod digest;
 mod cache;
 pub mod trust;
 pub mod error;
+pub mod scope;
 pub mod routes;
 
 // The domain.

@@ -10,9 +10,12 @@
 //! | the route in `router` of Cargo.toml, for `cargo lambda watch` | `documents::routes` |
 //! | a sample in events/ | `documents::sample_events` |
 //! | a row in functions/README.md, "Routes" | `documents::routes` |
-//! | a row in SECURITY.md, "Who can do what" | `api::callers` |
+//! | its scope in functions/README.md, "Scopes" | `documents::routes` |
+//! | a row in SECURITY.md, "Who can do what", and one in "Limited tokens" if it differs from the rule there | `api::callers`, `api::limited_tokens` |
 
 use http::Method;
+
+use crate::scope::Scope;
 
 /// A method on a path.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Route {
     pub function: Function,
     /// The callers that may use it.
     pub audience: Audience,
+    /// The scope that it requires of tokens with the claim `scope`. `None` if it takes no token.
+    pub scope: Option<Scope>,
     /// A short description.
     pub summary: &'static str,
 }
@@ -58,46 +63,53 @@ pub enum Audience {
 use Audience::{Admins, All, Browser};
 use Function::{Connect, Connections, GetCredentials, OAuthCallback, PutCredentials};
 
+const READ: Option<Scope> = Some(Scope::ConnectionsRead);
+const WRITE: Option<Scope> = Some(Scope::ConnectionsWrite);
+const CONNECT: Option<Scope> = Some(Scope::ConnectionsConnect);
+const CREDENTIALS: Option<Scope> = Some(Scope::CredentialsRead);
+const INTEGRATIONS: Option<Scope> = Some(Scope::IntegrationsRead);
+const CHANGE_INTEGRATIONS: Option<Scope> = Some(Scope::IntegrationsWrite);
+
 /// All routes.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
-    route(Method::GET, "/connect", Connect, All, "starts connecting an account"),
-    route(Method::POST, "/connect", Connect, All, "starts connecting an account, with parameters in a form"),
-    route(Method::GET, "/connection-popup", Connect, All, "starts connecting an account, for older SDKs"),
-    route(Method::POST, "/connection-popup", Connect, All, "starts connecting an account, for older SDKs, with a form"),
-    route(Method::GET, "/oauth-callback", OAuthCallback, Browser, "finishes connecting an account"),
-    route(Method::POST, "/oauth-callback", OAuthCallback, Browser, "finishes connecting an account, with parameters in a form"),
-    route(Method::GET, "/credentials", GetCredentials, All, "serves credentials"),
-    route(Method::PUT, "/credentials", PutCredentials, All, "stores credentials"),
-    route(Method::DELETE, "/credentials", PutCredentials, All, "removes credentials"),
-    route(Method::GET, "/connections", Connections, All, "lists connections"),
-    route(Method::POST, "/connections", Connections, All, "creates a connection"),
-    route(Method::GET, "/connections/{id}", Connections, All, "shows a connection"),
-    route(Method::PATCH, "/connections/{id}", Connections, All, "changes a connection"),
-    route(Method::PUT, "/connections/{id}", Connections, All, "changes a connection, like PATCH"),
-    route(Method::DELETE, "/connections/{id}", Connections, All, "deletes a connection"),
-    route(Method::POST, "/connections/{id}/restore", Connections, All, "restores a deleted connection"),
-    route(Method::POST, "/connections/{id}/disconnect", Connections, All, "revokes and erases a connection's credentials"),
-    route(Method::GET, "/connections/{id}/attempts", Connections, All, "lists what was attempted with a connection"),
-    route(Method::GET, "/connections/{id}/dependencies", Connections, All, "lists the flows that use a connection"),
-    route(Method::PUT, "/connections/{id}/flows/{flow}", Connections, All, "marks a connection as used by a flow"),
-    route(Method::DELETE, "/connections/{id}/flows/{flow}", Connections, All, "removes the mark of a flow"),
-    route(Method::POST, "/connections/{id}/test", Connections, All, "tests a connection"),
-    route(Method::POST, "/connections/{id}/refresh-credentials", Connections, All, "refreshes a connection"),
-    route(Method::GET, "/integrations", Connections, All, "lists integrations"),
-    route(Method::POST, "/integrations", Connections, Admins, "creates an integration"),
-    route(Method::GET, "/integrations/{key}", Connections, All, "shows an integration"),
-    route(Method::PATCH, "/integrations/{key}", Connections, Admins, "changes an integration"),
-    route(Method::PUT, "/integrations/{key}", Connections, Admins, "creates or replaces an integration"),
-    route(Method::DELETE, "/integrations/{key}", Connections, Admins, "deletes an integration"),
-    route(Method::GET, "/integrations/{key}/connector-spec", Connections, All, "shows an integration's connector"),
-    route(Method::POST, "/connection-options", Connections, All, "lists the ways to connect"),
-    route(Method::GET, "/connectors", Connections, Admins, "lists connectors"),
-    route(Method::GET, "/connectors/{key}", Connections, Admins, "shows a connector"),
-    route(Method::POST, "/connectors/{key}/generate-options", Connections, All, "lists a connector's ways to connect"),
-    route(Method::GET, "/self", Connections, All, "shows the caller"),
-    route(Method::PATCH, "/self", Connections, All, "shows the caller, and changes nothing"),
-    route(Method::OPTIONS, "/{path+}", Connections, Browser, "answers preflight requests for all paths"),
+    route(Method::GET, "/connect", Connect, All, CONNECT, "starts connecting an account"),
+    route(Method::POST, "/connect", Connect, All, CONNECT, "starts connecting an account, with parameters in a form"),
+    route(Method::GET, "/connection-popup", Connect, All, CONNECT, "starts connecting an account, for older SDKs"),
+    route(Method::POST, "/connection-popup", Connect, All, CONNECT, "starts connecting an account, for older SDKs, with a form"),
+    route(Method::GET, "/oauth-callback", OAuthCallback, Browser, None, "finishes connecting an account"),
+    route(Method::POST, "/oauth-callback", OAuthCallback, Browser, None, "finishes connecting an account, with parameters in a form"),
+    route(Method::GET, "/credentials", GetCredentials, All, CREDENTIALS, "serves credentials"),
+    route(Method::PUT, "/credentials", PutCredentials, All, WRITE, "stores credentials"),
+    route(Method::DELETE, "/credentials", PutCredentials, All, WRITE, "removes credentials"),
+    route(Method::GET, "/connections", Connections, All, READ, "lists connections"),
+    route(Method::POST, "/connections", Connections, All, WRITE, "creates a connection"),
+    route(Method::GET, "/connections/{id}", Connections, All, READ, "shows a connection"),
+    route(Method::PATCH, "/connections/{id}", Connections, All, WRITE, "changes a connection"),
+    route(Method::PUT, "/connections/{id}", Connections, All, WRITE, "changes a connection, like PATCH"),
+    route(Method::DELETE, "/connections/{id}", Connections, All, WRITE, "deletes a connection"),
+    route(Method::POST, "/connections/{id}/restore", Connections, All, WRITE, "restores a deleted connection"),
+    route(Method::POST, "/connections/{id}/disconnect", Connections, All, WRITE, "revokes and erases a connection's credentials"),
+    route(Method::GET, "/connections/{id}/attempts", Connections, All, READ, "lists what was attempted with a connection"),
+    route(Method::GET, "/connections/{id}/dependencies", Connections, All, READ, "lists the flows that use a connection"),
+    route(Method::PUT, "/connections/{id}/flows/{flow}", Connections, All, WRITE, "marks a connection as used by a flow"),
+    route(Method::DELETE, "/connections/{id}/flows/{flow}", Connections, All, WRITE, "removes the mark of a flow"),
+    route(Method::POST, "/connections/{id}/test", Connections, All, WRITE, "tests a connection"),
+    route(Method::POST, "/connections/{id}/refresh-credentials", Connections, All, WRITE, "refreshes a connection"),
+    route(Method::GET, "/integrations", Connections, All, INTEGRATIONS, "lists integrations"),
+    route(Method::POST, "/integrations", Connections, Admins, CHANGE_INTEGRATIONS, "creates an integration"),
+    route(Method::GET, "/integrations/{key}", Connections, All, INTEGRATIONS, "shows an integration"),
+    route(Method::PATCH, "/integrations/{key}", Connections, Admins, CHANGE_INTEGRATIONS, "changes an integration"),
+    route(Method::PUT, "/integrations/{key}", Connections, Admins, CHANGE_INTEGRATIONS, "creates or replaces an integration"),
+    route(Method::DELETE, "/integrations/{key}", Connections, Admins, CHANGE_INTEGRATIONS, "deletes an integration"),
+    route(Method::GET, "/integrations/{key}/connector-spec", Connections, All, INTEGRATIONS, "shows an integration's connector"),
+    route(Method::POST, "/connection-options", Connections, All, INTEGRATIONS, "lists the ways to connect"),
+    route(Method::GET, "/connectors", Connections, Admins, INTEGRATIONS, "lists connectors"),
+    route(Method::GET, "/connectors/{key}", Connections, Admins, INTEGRATIONS, "shows a connector"),
+    route(Method::POST, "/connectors/{key}/generate-options", Connections, All, INTEGRATIONS, "lists a connector's ways to connect"),
+    route(Method::GET, "/self", Connections, All, READ, "shows the caller"),
+    route(Method::PATCH, "/self", Connections, All, READ, "shows the caller, and changes nothing"),
+    route(Method::OPTIONS, "/{path+}", Connections, Browser, None, "answers preflight requests for all paths"),
 ];
 
 const fn route(
@@ -105,9 +117,10 @@ const fn route(
     path: &'static str,
     function: Function,
     audience: Audience,
+    scope: Option<Scope>,
     summary: &'static str,
 ) -> Route {
-    Route { method, path, function, audience, summary }
+    Route { method, path, function, audience, scope, summary }
 }
 
 /// Returns the path of a request within Larder: without the path of `base_uri`, which has no slash at its end. The stage of an
@@ -145,6 +158,11 @@ impl Function {
     /// Returns its routes.
     pub fn routes(self) -> impl Iterator<Item = &'static Route> + Clone {
         ROUTES.iter().filter(move |route| route.function == self)
+    }
+
+    /// Returns its route for a method, if all its paths do the same.
+    pub fn route(self, method: &Method) -> Option<&'static Route> {
+        self.routes().find(|route| route.method == *method)
     }
 }
 

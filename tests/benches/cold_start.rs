@@ -138,7 +138,7 @@ fn token() -> String {
         workspace_key: Some("acme".to_owned()),
         is_admin: true,
         tenant_key: Some("alice".to_owned()),
-        exp: SystemClock.now().unix_timestamp() + 24 * 3600,
+        exp: Some(SystemClock.now().unix_timestamp() + 24 * 3600),
         ..Claims::default()
     };
     sign(&claims, &Secret::new(SECRET)).expect("a token")

@@ -21,6 +21,7 @@ use larder::error::{Error, ErrorClass};
 use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
 use larder::random::{self, Rng};
 use larder::record;
+use larder::routes::Function;
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
@@ -65,9 +66,7 @@ impl Connect {
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
-        if !matches!(*request.method(), Method::GET | Method::POST) {
-            return Err(Error::method_not_allowed("GET, POST"));
-        }
+        let route = Function::Connect.route(request.method()).ok_or_else(|| Error::method_not_allowed("GET, POST"))?;
         if is_prefetch(request.headers()) {
             // The end user has not opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
@@ -79,6 +78,7 @@ impl Connect {
             None => self.authenticator.authenticate(request.headers()).await,
         };
         let caller = caller.map_err(for_end_user)?;
+        caller.authorize(route)?;
         let integration = self.integration(&caller, &wanted).await?;
         // The redirect is checked against the integration's list before anything is sent there, errors included.
         let delivery = Delivery::new(
@@ -104,7 +104,7 @@ impl Connect {
             (Some(key), _) => key.clone(),
             (None, Some(id)) => {
                 let stored = self.writer.connections.get(&ConnectionKey::new(&caller.workspace, id)).await?;
-                let stored = stored.filter(|connection| caller.may_see(connection.tenant.as_deref()));
+                let stored = stored.filter(|connection| caller.may_see(connection));
                 let connection = stored.ok_or_else(|| Error::not_found(format!("there is no connection `{id}`")))?;
                 let none =
                     || Error::bad_request(format!("the connection `{id}` has no integration to reconnect through"));
@@ -115,7 +115,7 @@ impl Connect {
                 return Err(Error::bad_request(message));
             }
         };
-        self.connector_setup.integration(&caller.workspace, &key).await
+        self.connector_setup.integration_for(caller, &key).await
     }
 
     async fn begin(
@@ -126,10 +126,8 @@ impl Connect {
         delivery: Delivery,
         host: Option<&str>,
     ) -> Result<Response, Error> {
-        if !wanted.connector_parameters.is_empty() && !caller.admin {
-            // An end user who could set `tokenUri` could have the client secret sent there.
-            let message = "`connectorParameters` requires an admin token: it overrides the integration's parameters";
-            return Err(Error::access_denied(message));
+        if !wanted.connector_parameters.is_empty() {
+            caller.require_override()?;
         }
         // The connection comes first: a reconnect reuses what is stored with it.
         let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
@@ -237,22 +235,24 @@ impl Connect {
         integration: &Integration,
         wanted: &ConnectRequest,
     ) -> Result<ConnectTarget, Error> {
-        let tenant = caller.tenant.clone();
-        let fresh = |connection_id| ConnectTarget {
-            connection_id,
-            tenant: tenant.clone(),
-            contents: Contents::default(),
-            option_key: None,
-            default_name: integration.name.clone().filter(|name| name.len() <= Details::MAX_NAME_BYTES),
+        let fresh = |connection_id| -> Result<ConnectTarget, Error> {
+            caller.require_creation(Some(&integration.key))?;
+            Ok(ConnectTarget {
+                connection_id,
+                tenant: caller.tenant.clone(),
+                contents: Contents::default(),
+                option_key: None,
+                default_name: integration.name.clone().filter(|name| name.len() <= Details::MAX_NAME_BYTES),
+            })
         };
         if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
-            return Ok(fresh(random::token::<16>(&*self.rng)));
+            return fresh(random::token::<16>(&*self.rng));
         }
         if let Some(id) = &wanted.connection_id {
             // A connection of another tenant or integration is reported as missing, so that ids cannot be probed.
             let key = ConnectionKey::new(&caller.workspace, id);
             let stored = self.writer.connections.get(&key).await?.filter(|connection| {
-                caller.may_see(connection.tenant.as_deref())
+                caller.may_see(connection)
                     && connection.integration.as_ref().is_some_and(|reference| reference.key == integration.key)
             });
             let unknown = || format!("there is no connection `{id}` of the integration `{}`", integration.key);
@@ -262,8 +262,10 @@ impl Connect {
         let own =
             own::find(&self.writer.connections, &caller.workspace, &integration.key, caller.tenant.as_deref()).await?;
         match own {
-            Ok(connection) => self.renewal(connection).await,
-            Err(id) => Ok(fresh(id)),
+            Ok(connection) if caller.may_see(&connection) => self.renewal(connection).await,
+            // For a token that is limited to other connections, there is none, and it cannot create one.
+            Ok(connection) => fresh(connection.key.id),
+            Err(id) => fresh(id),
         }
     }
 

@@ -18,7 +18,7 @@ use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
-use larder::routes::{Audience, path_within};
+use larder::routes::path_within;
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
@@ -52,9 +52,7 @@ impl Connections {
     async fn respond(&self, request: &Request, path: &str) -> Result<Response, Error> {
         let caller = self.authenticator.authenticate(request.headers()).await?;
         let found = route::find(request.method(), path)?;
-        if found.route.audience == Audience::Admins {
-            caller.require_admin()?;
-        }
+        caller.authorize(found.route)?;
         self.handler(&caller, &found, request).await
     }
 

@@ -12,6 +12,7 @@
 //! written since the last rotation, and then costs two more calls. Looking ahead never creates a key, so
 //! `get-credentials` doesn't need permission to.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ use larder::error::{Error, log_cause};
 use larder::http::{Handler, Parameters, Request, Response, raw_json};
 use larder::record::{Record, note, recorded};
 use larder::refresh::{RefreshConnection, RefreshEvent};
+use larder::routes::Function;
+use larder::scope::Scope;
 use larder::seal::Sealer;
 use larder::vault::Vault;
 use tokio::time::timeout;
@@ -111,6 +114,8 @@ impl GetCredentials {
         let (caller, found) = tokio::join!(caller, self.look_ahead(request, &parameters));
         // Nothing that was read ahead is used or disclosed before this point.
         let caller = caller?;
+        let route = Function::GetCredentials.route(request.method());
+        caller.authorize(route.ok_or_else(|| Error::method_not_allowed("GET"))?)?;
         let selector = Selector::of(&parameters)?;
         let unknown = || Error::not_found(selector.to_string());
 
@@ -121,14 +126,20 @@ impl GetCredentials {
             }
             None => self.find(&caller, selector, &parameters).await?,
         };
-        let connection = connection.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(unknown)?;
+        let connection = connection.filter(|it| caller.may_see(it)).ok_or_else(unknown)?;
         if connection.details.is_deactivated {
             return Err(Error::deactivated());
         }
         let connection = self.fresh(connection, &caller).await?.ok_or_else(unknown)?;
         let (contents, ()) = tokio::join!(self.vault.open(&connection), self.mark_used(&connection));
         let credentials = contents?.credentials.ok_or_else(unknown)?;
-        Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{}}}"#, credentials.as_json())))
+        // Values that were stored without an integration are not interpreted.
+        let is_whole = connection.integration.is_none() || caller.scopes.include(Scope::CredentialsRefreshToken);
+        let json = match is_whole {
+            true => Cow::Borrowed(credentials.as_json()),
+            false => Cow::Owned(credentials.without_refresh_secrets()),
+        };
+        Ok(raw_json(StatusCode::OK, format!(r#"{{"credentials":{json}}}"#)))
     }
 
     /// Reads the requested connection. The tenant of a key is the caller's, or one that an admin names with `tenantId`.
@@ -144,7 +155,7 @@ impl GetCredentials {
             Selector::Id(id) => Ok(self.connections.get(&ConnectionKey::new(workspace, id)).await?),
             Selector::Key(key) => Ok(self.connections.by_key(workspace, tenant, key).await?),
             Selector::Integration(key) => {
-                let selection = Selection { tenant, integration: Some(key), ..Selection::default() };
+                let selection = Selection { tenant, integration: Some(key), ..caller.selection() };
                 Ok(self.connections.only(workspace, selection).await?)
             }
         }
@@ -193,7 +204,7 @@ impl GetCredentials {
             self.refresh.refresh(&event).await?;
         }
         let settled = self.connections.settled(key, version, &*self.clock).await?;
-        match settled.filter(|it| caller.may_see(it.tenant.as_deref())) {
+        match settled.filter(|it| caller.may_see(it)) {
             Some(settled) if settled.is_expired(self.clock.now()) => Err(self.expired(&settled)),
             settled => Ok(settled),
         }

@@ -20,6 +20,7 @@ use larder::follow_up::FollowUp;
 use larder::http::{Handler, Parameters, Request, Response, empty, read_json};
 use larder::random::Rng;
 use larder::refresh::{ReplaceCredentials, Replaced};
+use larder::routes::Function;
 use larder::vault::Vault;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -65,8 +66,11 @@ impl PutCredentials {
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         let parameters = Parameters::of_query(request);
         let caller = self.authenticator.authenticate_for_credentials(request.headers(), &parameters).await?;
+        let route = Function::PutCredentials.route(request.method());
+        let route = route.ok_or_else(|| Error::method_not_allowed("GET, PUT, DELETE"))?;
+        caller.authorize(route)?;
         let id = parameters.required("connectionId")?;
-        match *request.method() {
+        match route.method {
             Method::PUT => {
                 let key = ConnectionKey::of_new(&caller.workspace, id)?;
                 let is_tested = is_tested(&caller, &parameters)?;
@@ -81,18 +85,17 @@ impl PutCredentials {
                 self.replace(&caller, &key, &credentials, is_tested).await?;
                 Ok(empty(StatusCode::CREATED))
             }
-            Method::DELETE => {
+            _ => {
                 self.remove(&caller, &ConnectionKey::new(&caller.workspace, id)).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
-            _ => Err(Error::method_not_allowed("GET, PUT, DELETE")),
         }
     }
 
     /// Removes a connection's credentials. If it has an integration, it stays, so that its end user can reconnect.
     async fn remove(&self, caller: &Caller, key: &ConnectionKey) -> Result<(), Error> {
         let change = |stored: Option<Connection>| async move {
-            let Some(stored) = stored.filter(|it| caller.may_see(it.tenant.as_deref())) else { return Ok(Some(())) };
+            let Some(stored) = stored.filter(|it| caller.may_see(it)) else { return Ok(Some(())) };
             if stored.integration.is_some() {
                 return Ok(self.write(key, Some(stored), None, caller).await?.then_some(()));
             }
@@ -115,7 +118,11 @@ impl PutCredentials {
     ) -> Result<(), Error> {
         let begun = Instant::now();
         let change = |stored: Option<Connection>| async move {
-            if stored.as_ref().is_some_and(|stored| !caller.may_see(stored.tenant.as_deref())) {
+            let is_visible = stored.as_ref().map(|stored| caller.may_see(stored));
+            if is_visible != Some(true) {
+                caller.require_creation(None)?;
+            }
+            if is_visible == Some(false) {
                 return Err(Error::not_found(format!("there is no connection `{}`", key.id)));
             }
             if stored.is_none() && is_own_id(&key.id) && !caller.keeps_credentials {

@@ -251,7 +251,7 @@ impl Bundle {
     async fn ensure_workspace(&self) -> Result<(), Error> {
         if self.workspaces.secret(WORKSPACE).await?.is_none() {
             let secret = Secret::new(random::token::<32>(&*self.environment.rng));
-            self.workspaces.put(WORKSPACE, &WorkspaceSecret { secret, previous_secret: None }).await?;
+            self.workspaces.put(WORKSPACE, &WorkspaceSecret::new(secret)).await?;
         }
         Ok(())
     }
@@ -286,7 +286,7 @@ pub async fn mint(workspaces: &Workspaces, grant: &Grant, clock: &dyn Clock) -> 
         workspace_key: Some(WORKSPACE.into()),
         tenant_key: grant.tenant.clone(),
         is_admin: grant.is_admin,
-        exp: clock.now().unix_timestamp().saturating_add(grant.expires_in).min(Authenticator::LAST_EXPIRY),
+        exp: Some(clock.now().unix_timestamp().saturating_add(grant.expires_in).min(Authenticator::LAST_EXPIRY)),
         ..Claims::default()
     };
     sign(&claims, &secret)

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::caller::{Claims, sign};
+use larder::caller::{Caller, Claims, sign};
 use larder::clock::Clock;
 use larder::connection::{Connection, Contents, Given};
 use larder::dynamodb::{Integration, IntegrationParameters, Integrations};
@@ -64,9 +64,18 @@ impl ConnectorSetup {
     /// # Errors
     /// 404 if there is none; 503 when the table fails.
     pub async fn integration(&self, workspace: &str, key: &str) -> Result<Integration, Error> {
-        self.integrations.get(workspace, key).await?.ok_or_else(|| {
-            Error::not_found(format!("there is no integration `{key}`; an admin can create it with PUT /integrations"))
-        })
+        self.integrations.get(workspace, key).await?.ok_or_else(|| unknown_integration(key))
+    }
+
+    /// Loads an integration for a caller.
+    ///
+    /// # Errors
+    /// 404 if there is none, or it does not exist for the caller's token; 503 when the table fails.
+    pub async fn integration_for(&self, caller: &Caller, key: &str) -> Result<Integration, Error> {
+        if !caller.may_use(key) {
+            return Err(unknown_integration(key));
+        }
+        self.integration(&caller.workspace, key).await
     }
 
     /// Returns a connector of this deployment.
@@ -210,11 +219,15 @@ impl ConnectorSetup {
             iss: Some(workspace.to_owned()),
             sub: tenant.map(str::to_owned),
             for_application: true,
-            exp: (self.clock.now() + Self::TOKEN_LIFETIME).unix_timestamp(),
+            exp: Some((self.clock.now() + Self::TOKEN_LIFETIME).unix_timestamp()),
             ..Claims::default()
         };
-        sign(&claims, &secret.secret).map(Secret::new)
+        sign(&claims, secret.signing()).map(Secret::new)
     }
+}
+
+fn unknown_integration(key: &str) -> Error {
+    Error::not_found(format!("there is no integration `{key}`; an admin can create it with PUT /integrations"))
 }
 
 /// Merges the integration's parameters, the option's, and the connection's own; later ones win.

@@ -76,10 +76,10 @@ impl ExternalApi {
             iss: Some(key.workspace.to_owned()),
             sub: key.tenant.map(ToOwned::to_owned),
             for_credentials_of: Some(key.connection_id.to_owned()),
-            exp: (self.clock.now() + Self::TOKEN_LIFETIME).unix_timestamp(),
+            exp: Some((self.clock.now() + Self::TOKEN_LIFETIME).unix_timestamp()),
             ..Claims::default()
         };
-        sign(&claims, &secret.secret)
+        sign(&claims, secret.signing())
     }
 
     async fn send(

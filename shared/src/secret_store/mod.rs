@@ -2,22 +2,23 @@
 //!
 //! # Names
 //!
-//! `workspaces/{workspace}` holds `{"secret", "previousSecret"?}`, `integrations/{workspace}/{key}` holds `{"version",
-//! "parameters", "options"}`, and `proxies/{key}` holds `{"connectorKey", "optionKey"?, "parameters"}`.
+//! `workspaces/{workspace}` holds a [`WorkspaceSecret`], `integrations/{workspace}/{key}` holds `{"version", "parameters",
+//! "options"}`, and `proxies/{key}` holds `{"connectorKey", "optionKey"?, "parameters"}`.
 
 mod file;
+mod public_keys;
+mod workspaces;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 pub use file::SecretFile;
 pub(crate) use file::{private_file, replace_file, sync_folder};
-use serde::{Deserialize, Serialize};
+pub use public_keys::{PublicKey, PublicKeys};
+use serde::Deserialize;
 use serde_json::{Map, Value};
+pub use workspaces::{WorkspaceSecret, Workspaces};
 
-use crate::cache::Cache;
-use crate::clock::Clock;
 use crate::error::Error;
 use crate::secret::Secret;
 
@@ -59,112 +60,6 @@ impl From<SecretStoreError> for Error {
     fn from(error: SecretStoreError) -> Self {
         Error::unavailable("the secret store", &error)
     }
-}
-
-/// The secret that signs and verifies a workspace's tokens.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WorkspaceSecret {
-    /// The secret that signs new tokens and verifies tokens.
-    pub secret: Secret,
-    /// The old secret, which still verifies tokens during a rotation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous_secret: Option<Secret>,
-}
-
-impl WorkspaceSecret {
-    /// The length of the shortest key that HS256 permits
-    /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
-    pub const MIN_BYTES: usize = 32;
-
-    /// Whether a secret may verify tokens. A shorter one, or even an empty one, could be guessed.
-    pub fn is_long_enough(secret: &Secret) -> bool {
-        secret.expose().len() >= Self::MIN_BYTES
-    }
-
-    /// Iterates over the secrets that verify callers' tokens.
-    pub fn verifying(&self) -> impl Iterator<Item = &Secret> {
-        [Some(&self.secret), self.previous_secret.as_ref()]
-            .into_iter()
-            .flatten()
-            .filter(|secret| Self::is_long_enough(secret))
-    }
-
-    /// Logs which of the secrets are too short to verify tokens.
-    fn log_short_ones(&self, workspace: &str) {
-        let least = Self::MIN_BYTES;
-        if !Self::is_long_enough(&self.secret) {
-            tracing::error!(workspace, least, "a workspace secret is too short; tokens signed with it are rejected");
-        }
-        if self.previous_secret.as_ref().is_some_and(|secret| !Self::is_long_enough(secret)) {
-            tracing::warn!(workspace, least, "a previous workspace secret is too short and is ignored");
-        }
-    }
-}
-
-/// The workspaces that this Larder serves, by their keys.
-pub struct Workspaces {
-    store: Arc<dyn SecretStore>,
-    clock: Arc<dyn Clock>,
-    cache: Cache<String, Option<WorkspaceSecret>>,
-}
-
-impl Workspaces {
-    /// How long a secret is cached.
-    const FRESH: Duration = Duration::from_mins(5);
-    /// How long the absence of a workspace is cached.
-    const UNKNOWN: Duration = Duration::from_secs(10);
-
-    /// The workspaces whose secrets are in `store`.
-    pub fn new(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, cache: Cache::new(Arc::clone(&clock)), clock }
-    }
-
-    /// Returns a workspace's secret; `None` if there is no such workspace.
-    ///
-    /// # Errors
-    /// When the secret store fails, or the stored value is not a workspace secret.
-    pub async fn secret(&self, workspace: &str) -> Result<Option<WorkspaceSecret>, Error> {
-        if !is_key(workspace) {
-            return Ok(None);
-        }
-        if let Some(secret) = self.cache.get(workspace) {
-            return Ok(secret);
-        }
-        let asked_at = self.clock.now();
-        let secret = match self.store.get(&secret_name(workspace)).await? {
-            Some(text) => Some(serde_json::from_str::<WorkspaceSecret>(text.expose()).map_err(|_| {
-                Error::internal(format!("the secret of workspace {workspace} is not {{\"secret\": \"…\"}}"))
-            })?),
-            None => None,
-        };
-        if let Some(secret) = &secret {
-            secret.log_short_ones(workspace);
-        }
-        let keep = if secret.is_some() { Self::FRESH } else { Self::UNKNOWN };
-        self.cache.insert(workspace.to_owned(), secret.clone(), asked_at + keep);
-        Ok(secret)
-    }
-
-    /// Whether [`Self::secret`] would have to call the secret store.
-    pub fn must_ask(&self, workspace: &str) -> bool {
-        is_key(workspace) && self.cache.get(workspace).is_none()
-    }
-
-    /// Creates a workspace or replaces its secret.
-    ///
-    /// # Errors
-    /// When the secret store fails.
-    pub async fn put(&self, workspace: &str, secret: &WorkspaceSecret) -> Result<(), Error> {
-        let text = serde_json::to_string(secret).map_err(Error::internal)?;
-        self.store.put(&secret_name(workspace), &Secret::new(text)).await?;
-        self.cache.remove(workspace);
-        Ok(())
-    }
-}
-
-fn secret_name(workspace: &str) -> String {
-    format!("workspaces/{workspace}")
 }
 
 /// An OAuth client of Larder's operator that connectors of the type `proxy` connect through. It is stored in the secret

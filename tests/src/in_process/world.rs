@@ -184,12 +184,12 @@ impl World {
             Some(WorkspaceSecret { secret, .. }) => secret,
             None => {
                 let secret = Secret::new(format!("the secret of the workspace {workspace}"));
-                let stored = WorkspaceSecret { secret: secret.clone(), previous_secret: None };
+                let stored = WorkspaceSecret::new(secret.clone());
                 workspaces.put(workspace, &stored).await.expect("a secret store");
                 secret
             }
         };
-        let exp = self.clock.now().unix_timestamp() + 3600;
+        let exp = Some(self.clock.now().unix_timestamp() + 3600);
         sign(&Claims { workspace_key: Some(workspace.to_owned()), exp, ..claims }, &secret).expect("a token")
     }
 

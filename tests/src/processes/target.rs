@@ -62,7 +62,7 @@ impl Target {
 
     /// Signs a token with these claims. By default, it is for the workspace and expires in an hour.
     pub fn sign(&self, claims: Claims) -> String {
-        let exp = if claims.exp == 0 { now() + 3600 } else { claims.exp };
+        let exp = claims.exp.or(Some(now() + 3600));
         let workspace_key = claims.workspace_key.or_else(|| Some(self.workspace.clone()));
         sign(&Claims { workspace_key, exp, ..claims }, &self.secret).expect("a token")
     }

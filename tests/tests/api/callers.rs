@@ -21,23 +21,23 @@ use larder_tests::{Answer, CredentialApi, MockProvider, World};
 use serde_json::{Value, json};
 
 /// The connection that alice created with `PUT /credentials`.
-const ALICES_CONNECTION: &str = "c-alice";
+pub(super) const ALICES_CONNECTION: &str = "c-alice";
 /// Bob's connection.
-const BOBS_CONNECTION: &str = "c-bob";
+pub(super) const BOBS_CONNECTION: &str = "c-bob";
 /// The connection in the workspace `other`.
 const OTHERS_CONNECTION: &str = "c-other";
 
 /// A row of the table: a route, whether a parameter names a connection, and the expected statuses.
-struct Row {
-    method: Method,
-    path: String,
-    with_connection: bool,
+pub(super) struct Row {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) with_connection: bool,
     expected: [StatusCode; 5],
 }
 
 /// The callers, in the order of the table's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
+pub(super) enum Column {
     Nobody,
     Tenant,
     OtherTenant,
@@ -46,11 +46,11 @@ enum Column {
 }
 
 impl Row {
-    fn expected(&self, column: Column) -> StatusCode {
+    pub(super) fn expected(&self, column: Column) -> StatusCode {
         self.expected[column as usize]
     }
 
-    fn is_connect(&self) -> bool {
+    pub(super) fn is_connect(&self) -> bool {
         self.path == "/connect" || self.path == "/connection-popup"
     }
 
@@ -62,16 +62,16 @@ impl Row {
         self.method == Method::OPTIONS
     }
 
-    fn checks_tokens(&self) -> bool {
+    pub(super) fn checks_tokens(&self) -> bool {
         !self.is_callback() && !self.is_preflight()
     }
 
-    fn names_a_connection(&self) -> bool {
+    pub(super) fn names_a_connection(&self) -> bool {
         self.with_connection || self.path == "/credentials" || self.path.contains("{id}")
     }
 
     /// Calls the route for the connection `id`, as this caller.
-    async fn call(&self, world: &World, id: &str, caller: &PresentedToken) -> Answer {
+    pub(super) async fn call(&self, world: &World, id: &str, caller: &PresentedToken) -> Answer {
         let mut query = Vec::new();
         let mut payload = json!({});
         if self.is_connect() {
@@ -134,7 +134,7 @@ impl std::fmt::Display for Row {
 
 /// The table, ordered so that deletions come last: flows before the connections that they use, and connections before
 /// their integration.
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let document = read("SECURITY.md");
     let parse = |cells: Vec<&str>| {
         let [route, expected @ ..] = &cells[..] else { panic!("{cells:?}") };
@@ -161,14 +161,14 @@ fn table() -> Vec<Row> {
 
 /// A token and where the request carries it.
 #[derive(Default)]
-struct PresentedToken {
+pub(super) struct PresentedToken {
     headers: Vec<(&'static str, String)>,
     /// The parameter `token`, which only `/connect` accepts. Other routes get it in the query.
     parameter: Option<String>,
 }
 
 impl PresentedToken {
-    fn bearer(token: &str) -> Self {
+    pub(super) fn bearer(token: &str) -> Self {
         Self::header("authorization", format!("Bearer {token}"))
     }
 
@@ -188,15 +188,15 @@ impl PresentedToken {
 
 /// A world with two workspaces. In `local`, alice has a connection through the integration `crm` and one from
 /// `PUT /credentials`, nobody has one through `imports`, and bob has one from `PUT /credentials`. `other` has one connection and no integration.
-struct Fixture {
-    world: World,
+pub(super) struct Fixture {
+    pub(super) world: World,
     /// The id of alice's connection through `crm`.
-    connected: String,
+    pub(super) connected: String,
     _provider: MockProvider,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::of(World::new().await).await
     }
 
@@ -219,7 +219,7 @@ impl Fixture {
     }
 
     /// Everything that is stored, one string per item.
-    async fn stored(&self) -> BTreeSet<String> {
+    pub(super) async fn stored(&self) -> BTreeSet<String> {
         let environment = self.world.bundle.environment();
         let tables = &environment.settings.tables;
         let mut stored = BTreeSet::new();
@@ -240,20 +240,20 @@ fn without_other_workspace(stored: BTreeSet<String>) -> BTreeSet<String> {
     stored.into_iter().filter(|item| !item.contains("\"other") && !item.contains("/other")).collect()
 }
 
-async fn put(world: &World, token: &str, id: &str) {
+pub(super) async fn put(world: &World, token: &str, id: &str) {
     let (uri, body) = (format!("/credentials?connectionId={id}"), json!({"credentials": {"of": token, "id": id}}));
     world.send(Method::PUT, &uri, token, Some(&body)).await.expect(StatusCode::CREATED);
 }
 
-fn tenant(key: &str) -> Claims {
+pub(super) fn tenant(key: &str) -> Claims {
     Claims { tenant_key: Some(key.to_owned()), ..Claims::default() }
 }
 
-fn admin() -> Claims {
+pub(super) fn admin() -> Claims {
     Claims { is_admin: true, ..Claims::default() }
 }
 
-fn ids(answer: &Answer) -> Vec<String> {
+pub(super) fn ids(answer: &Answer) -> Vec<String> {
     let items = answer.json()["items"].as_array().unwrap().clone();
     items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
 }
@@ -262,13 +262,13 @@ fn ids(answer: &Answer) -> Vec<String> {
 const LAST_EXPIRY: i64 = 253_402_300_799;
 
 /// A token with this header and these claims. The signature is always an HMAC with SHA-256, whatever the header says.
-fn token(header: &Value, claims: &Value, key: &[u8]) -> String {
+pub(super) fn token(header: &Value, claims: &Value, key: &[u8]) -> String {
     let unsigned = unsigned(header, claims);
     let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), unsigned.as_bytes());
     format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-fn unsigned(header: &Value, claims: &Value) -> String {
+pub(super) fn unsigned(header: &Value, claims: &Value) -> String {
     let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
     format!("{}.{}", encode(header), encode(claims))
 }
@@ -538,7 +538,7 @@ async fn every_valid_form_of_a_token_grants_the_same_access() {
 async fn valid(it: &Fixture, column: Column) -> Vec<(&'static str, PresentedToken)> {
     let previous = it.secret().await;
     let secret = Secret::new("the new secret of the workspace `local`");
-    let rotating = WorkspaceSecret { secret: secret.clone(), previous_secret: Some(previous.clone()) };
+    let rotating = WorkspaceSecret { previous_secret: Some(previous.clone()), ..WorkspaceSecret::new(secret.clone()) };
     it.world.bundle.environment().workspaces().put("local", &rotating).await.unwrap();
     it.world.advance(300);
     let now = it.world.clock.now().unix_timestamp();
@@ -594,7 +594,7 @@ async fn the_token_parameter_of_connect_takes_precedence_over_headers() {
 
 /// The two secrets of a rotation.
 const OLD: &str = "the old secret of the workspace `acme`";
-const NEW: &str = "the new secret of the workspace `acme`";
+pub(super) const NEW: &str = "the new secret of the workspace `acme`";
 
 /// Changes a workspace's secrets in the secret store, as an operator would, without going through this process.
 async fn rotate(world: &World, secret: &str, previous: Option<&str>) {
@@ -670,7 +670,7 @@ async fn a_workspace_secret_under_32_bytes_verifies_no_token() {
 }
 
 /// The claims of a token, if this secret signed it.
-fn signed_claims(token: &str, secret: &str) -> Option<Value> {
+pub(super) fn signed_claims(token: &str, secret: &str) -> Option<Value> {
     let key = jsonwebtoken::DecodingKey::from_secret(secret.as_bytes());
     let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
     rules.validate_exp = false;
@@ -691,7 +691,7 @@ async fn during_rotation_provider_tokens_use_the_new_secret() {
     world.integrate_app(parameters).await.expect(StatusCode::CREATED);
     let workspaces = world.bundle.environment().workspaces();
     let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
-    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous) };
+    let rotating = WorkspaceSecret { previous_secret: Some(previous), ..WorkspaceSecret::new(Secret::new(NEW)) };
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
 
@@ -716,7 +716,8 @@ async fn during_rotation_external_api_tokens_use_the_new_secret() {
     let previous = workspaces.secret("local").await.unwrap().unwrap().secret;
     let last_token = || api.calls().last().unwrap().header("x-membrane-token").unwrap().to_owned();
     assert!(signed_claims(&last_token(), previous.expose()).is_some());
-    let rotating = WorkspaceSecret { secret: Secret::new(NEW), previous_secret: Some(previous.clone()) };
+    let rotating =
+        WorkspaceSecret { previous_secret: Some(previous.clone()), ..WorkspaceSecret::new(Secret::new(NEW)) };
     workspaces.put("local", &rotating).await.unwrap();
     world.advance(300);
     put(&world, &world.alice, ALICES_CONNECTION).await;

@@ -77,7 +77,7 @@ impl Deployment {
 }
 
 fn token(workspace: &str, secret: &str) -> String {
-    let exp = SystemClock.now().unix_timestamp() + 3600;
+    let exp = Some(SystemClock.now().unix_timestamp() + 3600);
     let claims = Claims { workspace_key: Some(workspace.into()), is_admin: true, exp, ..Claims::default() };
     sign(&claims, &Secret::new(secret)).unwrap()
 }
@@ -149,7 +149,7 @@ async fn rejected_callers_leave_no_workspace_or_connection_in_the_log() {
 async fn malformed_and_expired_tokens_cause_no_read_ahead() {
     let deployment = Deployment::new().await;
     let reader = deployment.reader();
-    let exp = SystemClock.now().unix_timestamp() - 1;
+    let exp = Some(SystemClock.now().unix_timestamp() - 1);
     let expired = Claims { workspace_key: Some("acme".into()), is_admin: true, exp, ..Claims::default() };
     let expired = sign(&expired, &Secret::new(SECRET)).unwrap();
     for (token, calls) in [("nonsense", 0), (expired.as_str(), 1)] {

@@ -151,7 +151,7 @@ async fn a_function_logs_the_status_but_no_secret() {
     // The function uses the machine's clock, so the token must not expire by it.
     let stored = world.bundle.environment().workspaces().secret("local").await.unwrap().unwrap();
     let claims =
-        Claims { workspace_key: Some("local".into()), is_admin: true, exp: 253_402_300_799, ..Claims::default() };
+        Claims { workspace_key: Some("local".into()), is_admin: true, exp: Some(253_402_300_799), ..Claims::default() };
     let token = sign(&claims, &stored.secret).unwrap();
 
     let mut function = Function::start(&built("get-credentials"), variables(&world).await).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use larder::routes::{Audience, Function, ROUTES};
+use larder::scope::Scope;
 use larder_local::route::function_of;
 use larder_tests::document::{quoted, read, routes, rows};
 
@@ -30,6 +31,23 @@ fn cargo_lambda_and_the_local_server_route_alike() {
         let local = function_of(&method.parse().unwrap(), &path).map(Function::name);
         assert_eq!(local, Some(function.as_str()), "{method} {path}");
     }
+}
+
+#[test]
+fn the_readme_lists_the_routes_of_every_scope() {
+    let readme = read("functions/README.md");
+    let mut documented = BTreeSet::new();
+    let mut scopes = BTreeSet::new();
+    for row in rows(&readme, "\n### Scopes\n") {
+        let [scope, listed] = row[..] else { panic!("{row:?}") };
+        let scope = quoted(scope)[0];
+        scopes.insert(scope);
+        let listed = if listed.starts_with("none") { Vec::new() } else { quoted(listed) };
+        documented.extend(listed.into_iter().map(|route| (scope, route.to_owned())));
+    }
+    let named = ROUTES.iter().filter_map(|it| Some((it.scope?.name(), format!("{} {}", it.method, it.path))));
+    assert_eq!(documented, named.collect());
+    assert_eq!(scopes, Scope::ALL.into_iter().map(Scope::name).chain(["proxy"]).collect());
 }
 
 #[test]

@@ -265,7 +265,8 @@ fn mappings() {
 #[test]
 fn caller_tokens() {
     let words = "current previous {\"alg\":\"HS256\"} {\"alg\":\"none\"} HS384 HS512 RS256 workspaceKey iss local tenantKey sub id \
-        exp NOW nbf isAdmin true forApplication forCredentialsOf jku kid b64 crit . .. =";
+        exp NOW nbf isAdmin true forApplication forCredentialsOf jku kid b64 crit . .. = private public application EdDSA ed scope \
+        connections:read credentials:refresh-token proxy connectionIds integrationKeys lasting [] null";
     run("jwt", fuzz::jwt, 32, words);
 }
 

@@ -107,7 +107,7 @@ impl SimulatedRun {
         let claims = Claims {
             workspace_key: Some(WORKSPACE.into()),
             is_admin: true,
-            exp: START + 365 * 24 * 3600,
+            exp: Some(START + 365 * 24 * 3600),
             ..Claims::default()
         };
         let run = Arc::new(Self {
@@ -172,7 +172,7 @@ impl SimulatedRun {
         let instance = self.instance();
         let environment = instance.environment();
         schema::create(environment.dynamodb(), &Tables::default()).await.expect("tables");
-        let stored = WorkspaceSecret { secret: secret.clone(), previous_secret: None };
+        let stored = WorkspaceSecret::new(secret.clone());
         environment.workspaces().put(WORKSPACE, &stored).await.expect("a workspace");
         for provider in 0..self.providers.len() {
             let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(START.unsigned_abs());

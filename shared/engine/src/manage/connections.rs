@@ -31,6 +31,7 @@ impl Management {
             integration: filters.integration.as_deref(),
             with_archived: filters.with_archived,
             filter: if filters.filters_rows() || filters.with_archived { Some(&matches) } else { None },
+            ..caller.selection()
         };
         let page = match (&filters.tenant, &filters.key) {
             // A tenant has at most one.
@@ -95,7 +96,7 @@ impl Management {
                 return Ok(());
             }
             let stored = self.connections.get(&connection.key).await?;
-            let stored = stored.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(selector))?;
+            let stored = stored.filter(|it| caller.may_see(it)).ok_or_else(|| unknown(selector))?;
             if stored.details.changed_at == connection.details.changed_at {
                 return Err(Error::conflict(format!("the connection `{selector}` is being deleted")));
             }
@@ -161,7 +162,7 @@ impl Management {
             return Err(Error::connection(None, message));
         }
         let settled = self.connections.settled(&seen.key, seen.version, &*self.clock).await?;
-        let connection = settled.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(selector))?;
+        let connection = settled.filter(|it| caller.may_see(it)).ok_or_else(|| unknown(selector))?;
         match &connection.problem {
             None if connection.is_leased(self.clock.now()) => {
                 Err(Error::connection_unavailable("a refresh is in progress; try again", Duration::from_secs(5)))

@@ -49,7 +49,8 @@ impl Management {
             return Err(Error::access_denied("only admins may store untested credentials; omit `test`"));
         }
         let tenant = tenant_of(caller, creation.tenant.clone())?;
-        let integration = self.connector_setup.integration(&caller.workspace, integration_key).await?;
+        let integration = self.connector_setup.integration_for(caller, integration_key).await?;
+        caller.require_creation(Some(integration_key))?;
         let now = self.clock.now();
         let mut details = Details::default();
         if !patch.is_empty() {

@@ -77,7 +77,7 @@ impl Management {
                 Some(archived) if archived.archived_at.is_some() => return Ok(()),
                 Some(stored) => stored,
             };
-            seen = Some(stored).filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(&key.id))?;
+            seen = Some(stored).filter(|it| caller.may_see(it)).ok_or_else(|| unknown(&key.id))?;
             if !seen.has_only_been_refreshed_since(disconnected.version) {
                 let message = format!(
                     "the connection `{selector}` got new credentials while it was being deleted, so it was kept"
@@ -94,7 +94,7 @@ impl Management {
     /// 404 if there is no such archived connection; 409 if it changes meanwhile.
     pub async fn restore(&self, caller: &Caller, id: &str) -> Result<Connection, Error> {
         let archived = self.connections.get_with_archived(&ConnectionKey::new(&caller.workspace, id)).await?;
-        let archived = archived.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(id))?;
+        let archived = archived.filter(|it| caller.may_see(it)).ok_or_else(|| unknown(id))?;
         if archived.archived_at.is_none() {
             return Ok(archived);
         }

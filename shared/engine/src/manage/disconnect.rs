@@ -41,7 +41,7 @@ impl Management {
                 return Ok(());
             }
             let stored = self.connections.get(&key).await?;
-            seen = stored.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(selector))?;
+            seen = stored.filter(|it| caller.may_see(it)).ok_or_else(|| unknown(selector))?;
             if !seen.has_only_been_refreshed_since(revoked.version) {
                 let message = format!(
                     "the connection `{selector}` got new credentials while it was being disconnected, so they were kept"

@@ -134,6 +134,7 @@ pub fn flag(parameters: &Parameters, name: &str) -> Result<Option<bool>, Error> 
 #[cfg(test)]
 mod tests {
     use larder::connection::{ConnectionKey, Details, IntegrationRef};
+    use larder::scope::Scopes;
     use time::OffsetDateTime;
 
     use super::*;
@@ -144,6 +145,9 @@ mod tests {
             tenant: tenant.map(Into::into),
             admin: tenant.is_none(),
             keeps_credentials: false,
+            scopes: Scopes::EVERY,
+            connection_ids: None,
+            integration_keys: None,
         }
     }
 

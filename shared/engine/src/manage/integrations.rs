@@ -12,6 +12,7 @@ use larder::connection::{Connection, Details};
 use larder::dynamodb::{Connections, Integration, ListError, OptionConfig, ParameterChanges, Selection};
 use larder::error::Error;
 use larder::http::Parameters;
+use larder::scope::Scope;
 use larder::secret_store::is_key;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
@@ -130,7 +131,8 @@ impl Management {
     /// 503 when the table or the secret store fails.
     pub async fn list_integrations(&self, caller: &Caller, filters: &IntegrationFilters) -> Result<Value, Error> {
         let all = self.connector_setup.integrations.list(&caller.workspace).await?;
-        let mut page: Vec<_> = all.into_iter().filter(|integration| filters.matches(integration)).collect();
+        let is_listed = |it: &Integration| caller.may_use(&it.key) && filters.matches(it);
+        let mut page: Vec<_> = all.into_iter().filter(is_listed).collect();
         let has_more = page.len() > filters.limit;
         page.truncate(filters.limit);
         let connections = if page.is_empty() { HashMap::new() } else { self.own_connections(caller, None).await? };
@@ -149,16 +151,17 @@ impl Management {
     /// # Errors
     /// 404 if there is none; 503 when the table or the secret store fails.
     pub async fn get_integration(&self, caller: &Caller, key: &str) -> Result<Value, Error> {
-        let integration = self.connector_setup.integration(&caller.workspace, key).await?;
+        let integration = self.connector_setup.integration_for(caller, key).await?;
         self.show(caller, &integration).await
     }
 
     /// Creates an integration.
     ///
     /// # Errors
-    /// 400 for an invalid body; 409 if the workspace has an integration with this key.
+    /// 400 for an invalid body; 403 if the token is limited to others; 409 if the workspace has an integration with this key.
     pub async fn create_integration(&self, caller: &Caller, body: IntegrationBody) -> Result<Value, Error> {
         let key = checked_key(&body.new_key()?)?.to_owned();
+        caller.require_integration(&key)?;
         let blank = Integration::new(&caller.workspace, &key, self.clock.now());
         let (integration, changes) = self.revised(blank, body)?;
         let taken = || {
@@ -174,14 +177,15 @@ impl Management {
     /// is new.
     ///
     /// # Errors
-    /// 400 for an invalid body.
+    /// 400 for an invalid body; 403 if the token is limited to others.
     pub async fn put_integration(
         &self,
         caller: &Caller,
         key: &str,
         body: IntegrationBody,
     ) -> Result<(bool, Value), Error> {
-        let stored = self.connector_setup.integrations.get(&caller.workspace, checked_key(key)?).await?;
+        caller.require_integration(checked_key(key)?)?;
+        let stored = self.connector_setup.integrations.get(&caller.workspace, key).await?;
         let is_new = stored.is_none();
         let mut base = Integration::new(&caller.workspace, key, self.clock.now());
         if let Some(Integration { connector_key, parameters_version, created_at, .. }) = stored {
@@ -195,12 +199,13 @@ impl Management {
     /// Changes the members of an integration that the body has.
     ///
     /// # Errors
-    /// 400 for an invalid body; 404 if there is no such integration.
+    /// 400 for an invalid body; 403 if the token is limited to connections; 404 if there is no such integration.
     pub async fn patch_integration(&self, caller: &Caller, key: &str, body: IntegrationBody) -> Result<Value, Error> {
         // Each attempt fails only if another request has changed the integration.
         const ATTEMPTS: usize = 5;
         for _ in 0..ATTEMPTS {
-            let seen = self.connector_setup.integration(&caller.workspace, key).await?;
+            let seen = self.connector_setup.integration_for(caller, key).await?;
+            caller.require_integration(key)?;
             let (integration, changes) = self.revised(seen.clone(), body.clone())?;
             if let Some(integration) = self.connector_setup.integrations.change(&seen, integration, changes).await? {
                 return self.show(caller, &integration).await;
@@ -212,8 +217,12 @@ impl Management {
     /// Deletes an integration unless connections use it: without it, they could not be refreshed.
     ///
     /// # Errors
-    /// 409 if connections use it.
+    /// 403 if the token is limited to connections; 409 if connections use it.
     pub async fn delete_integration(&self, caller: &Caller, key: &str) -> Result<(), Error> {
+        if !caller.may_use(key) {
+            return Ok(());
+        }
+        caller.require_integration(key)?;
         let count = self.connections.count(&caller.workspace, key).await?;
         if count > 0 {
             let use_it = if count == 1 { "1 connection uses".into() } else { format!("{count} connections use") };
@@ -257,14 +266,15 @@ impl Management {
         self.view_integration(caller, integration, connections.get(&integration.key)).await
     }
 
-    /// Returns a tenant's first connection of each integration, or of one.
+    /// Returns a tenant's first connection of each integration, or of one. None if the token may not read connections.
     async fn own_connections(
         &self,
         caller: &Caller,
         integration: Option<&str>,
     ) -> Result<HashMap<String, Connection>, Error> {
-        let Some(tenant) = &caller.tenant else { return Ok(HashMap::new()) };
-        let selection = Selection { tenant: Some(tenant), integration, ..Selection::default() };
+        let tenant = caller.tenant.as_ref().filter(|_| caller.scopes.include(Scope::ConnectionsRead));
+        let Some(tenant) = tenant else { return Ok(HashMap::new()) };
+        let selection = Selection { tenant: Some(tenant), integration, ..caller.selection() };
         let limit = if integration.is_some() { 1 } else { Connections::MAX_PAGE };
         let (mut first, mut cursor) = (HashMap::new(), None);
         loop {

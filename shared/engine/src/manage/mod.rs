@@ -1,6 +1,7 @@
 //! Manages connections and integrations: what the JSON routes and the pages both do, with the same rights.
 //!
-//! A tenant sees its own connections; an admin sees all of the workspace. No result contains a secret.
+//! A tenant sees its own connections; an admin sees all of the workspace. A token may be limited to some of them. No result
+//! contains a secret.
 
 mod confirm;
 mod connections;
@@ -65,7 +66,7 @@ impl Management {
     /// 404 if there is none, or it belongs to another tenant.
     pub async fn find(&self, caller: &Caller, selector: &str, tenant: Option<&str>) -> Result<Connection, Error> {
         let workspace = &caller.workspace;
-        let is_visible = |connection: &Connection| caller.may_see(connection.tenant.as_deref());
+        let is_visible = |connection: &Connection| caller.may_see(connection);
         let by_id = self.connections.get(&ConnectionKey::new(workspace, selector)).await?;
         if let Some(connection) = by_id.filter(is_visible) {
             return Ok(connection);
@@ -74,7 +75,7 @@ impl Management {
         if let Some(connection) = self.connections.by_key(workspace, tenant, selector).await?.filter(is_visible) {
             return Ok(connection);
         }
-        let selection = Selection { tenant, integration: Some(selector), ..Selection::default() };
+        let selection = Selection { tenant, integration: Some(selector), ..caller.selection() };
         self.connections.only(workspace, selection).await?.ok_or_else(|| unknown(selector))
     }
 
@@ -98,7 +99,7 @@ impl Management {
         tenant: Option<&str>,
     ) -> Result<Connection, Error> {
         let by_id = self.connections.get_with_archived(&ConnectionKey::new(&caller.workspace, selector)).await?;
-        let visible = by_id.filter(|it| caller.may_see(it.tenant.as_deref()) && !it.is_past_archive(self.clock.now()));
+        let visible = by_id.filter(|it| caller.may_see(it) && !it.is_past_archive(self.clock.now()));
         match visible {
             Some(connection) => Ok(connection),
             None => self.find(caller, selector, tenant).await,

@@ -6,6 +6,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use larder::caller::Caller;
 use larder::dynamodb::{Integration, IntegrationParameters};
 use larder::error::Error;
+use larder::scope::Scope;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -43,12 +44,13 @@ impl Management {
     /// Lists the ways to connect through an integration, or through that of a connection, or with a connector.
     ///
     /// # Errors
-    /// 400 if the body names none; 404 if it does not exist, or the connection belongs to another tenant.
+    /// 400 if the body names none; 403 if it names a connection and the token may not read any; 404 if it does not exist, or the connection belongs to another tenant.
     pub async fn connection_options(&self, caller: &Caller, body: OptionsBody) -> Result<Value, Error> {
         let named = one_of(["integrationKey", "integrationId"], body.integration_key, body.integration_id)?;
         let integration_key = match (named, body.connection_id) {
             (Some(key), _) => key,
             (None, Some(id)) => {
+                caller.require(Scope::ConnectionsRead)?;
                 let connection = self.find(caller, &id, None).await?;
                 let none = || Error::bad_request(format!("the connection `{id}` has no integration"));
                 connection.integration.ok_or_else(none)?.key
@@ -62,7 +64,7 @@ impl Management {
                 return self.options_of_connector(caller, &connector.ok_or_else(missing)?, parameters);
             }
         };
-        let integration = self.connector_setup.integration(&caller.workspace, &integration_key).await?;
+        let integration = self.connector_setup.integration_for(caller, &integration_key).await?;
         let connector = self.connector_setup.connector(&integration.connector_key)?;
         let mut parameters = self.connector_setup.integrations.parameters(&integration).await?;
         // As when connecting, only admins can override parameters.
@@ -93,7 +95,7 @@ impl Management {
     /// # Errors
     /// 404 if there is no such integration.
     pub async fn connector_spec(&self, caller: &Caller, integration_key: &str) -> Result<Value, Error> {
-        let integration = self.connector_setup.integration(&caller.workspace, integration_key).await?;
+        let integration = self.connector_setup.integration_for(caller, integration_key).await?;
         let connector = self.connector_setup.connector(&integration.connector_key)?;
         let parameters = self.connector_setup.integrations.parameters(&integration).await?;
         let options = open_options(&connector, &parameters);
@@ -112,15 +114,23 @@ impl Management {
         })))
     }
 
-    /// Lists all connectors, with the number of their connections, and the folders that don't load.
+    /// Lists all connectors, with the number of their connections unless the token is limited to some, and the folders that
+    /// don't load.
     ///
     /// # Errors
     /// 503 when the table fails.
     pub async fn list_connectors(&self, caller: &Caller) -> Result<Value, Error> {
-        let counts = self.connection_counts(&caller.workspace).await?;
+        // The index cannot count only some of the connections.
+        let is_limited = caller.connection_ids.is_some() || caller.integration_keys.is_some();
+        let counts = match is_limited {
+            false => Some(self.connection_counts(&caller.workspace).await?),
+            true => None,
+        };
         let item = |connector: &Connector| {
             let mut view = view_connector(connector);
-            view["connectionCount"] = counts.get(&connector.key).copied().unwrap_or_default().into();
+            if let Some(counts) = &counts {
+                view["connectionCount"] = counts.get(&connector.key).copied().unwrap_or_default().into();
+            }
             view
         };
         let catalog = &self.connector_setup.catalog;

@@ -68,10 +68,8 @@ impl NewSecrets {
     /// # Errors
     /// 403 for parameters from a tenant, whose empty object counts as none; 400 for credentials that are not an object; 413 for too many values.
     pub(super) fn check(&self, caller: &Caller) -> Result<(), Error> {
-        if self.connector_parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) && !caller.admin {
-            // An end user who could set `tokenUri` could have the client secret sent there.
-            let message = "`connectorParameters` requires an admin token: it overrides the integration's parameters";
-            return Err(Error::access_denied(message));
+        if self.connector_parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+            caller.require_override()?;
         }
         let Some(credentials) = &self.credentials else { return Ok(()) };
         if !credentials.as_json().starts_with('{') {
@@ -137,7 +135,7 @@ impl Management {
                 }
             }
             let stored = self.connections.get(&key).await?;
-            seen = stored.filter(|it| caller.may_see(it.tenant.as_deref())).ok_or_else(|| unknown(selector))?;
+            seen = stored.filter(|it| caller.may_see(it)).ok_or_else(|| unknown(selector))?;
         }
         Err(changed_by_others(selector))
     }

@@ -5,7 +5,8 @@
 //! An integration's connections are counted in the index when somebody asks, which reads some 7,000 entries per call. Counters
 //! would cost a second write per connection, could drift, and would need a regular scan to correct them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::QueryError;
@@ -32,6 +33,10 @@ pub struct Selection<'a> {
     pub tenant: Option<&'a str>,
     /// Only those of this integration. Found by an index, unless a tenant is given.
     pub integration: Option<&'a str>,
+    /// Only those with these ids, which are read without an index.
+    pub ids: Option<&'a BTreeSet<String>>,
+    /// Only those of these integrations. Found by an index for one integration after the other, unless a tenant is given.
+    pub integrations: Option<&'a BTreeSet<String>>,
     /// Archived ones, too.
     pub with_archived: bool,
     /// Only those for which this is true.
@@ -41,7 +46,8 @@ pub struct Selection<'a> {
 /// One page of connections.
 #[derive(Debug)]
 pub struct Page {
-    /// The connections: oldest first, or by id if they are of one tenant or one integration.
+    /// The connections: oldest first; or by id if they are of one tenant or one integration, or have given ids; or by
+    /// integration and id, if they are of several integrations.
     pub items: Vec<Connection>,
     /// The start of the next page, if there is one.
     pub cursor: Option<String>,
@@ -73,8 +79,10 @@ impl From<ListError> for Error {
 enum Cursor {
     /// In the list of a workspace: creation time and id.
     OfWorkspace(i64, String),
-    /// In the list of a tenant or an integration: a digest of which it is, and the id.
-    ById(String, String),
+    /// In the list of a tenant, an integration, or given ids: the id.
+    ById(String),
+    /// In the list of several integrations: the integration, and the id, which is empty at its start.
+    OfIntegration(String, String),
 }
 
 /// The index that yields the candidates.
@@ -83,6 +91,40 @@ enum Index<'a> {
     Workspace,
     Tenant(&'a str),
     Integration(&'a str),
+    /// The same index, for one integration after the other.
+    Integrations(&'a BTreeSet<String>),
+    /// None: the ids are known.
+    Ids(&'a BTreeSet<String>),
+}
+
+/// A page while it is being filled.
+struct Draft {
+    limit: usize,
+    items: Vec<Connection>,
+    entries: usize,
+    bytes: usize,
+}
+
+impl Draft {
+    fn new(limit: usize) -> Self {
+        Self { limit, items: Vec::new(), entries: 0, bytes: 0 }
+    }
+
+    fn add(&mut self, connection: Connection, size: usize, selection: &Selection<'_>) {
+        self.bytes += size;
+        if selection.selects(&connection) {
+            self.items.push(connection);
+        }
+    }
+
+    /// Whether no further row fits.
+    fn is_full(&self) -> bool {
+        self.items.len() == self.limit || self.bytes >= Connections::MAX_PAGE_BYTES
+    }
+
+    fn end(self, cursor: Option<&Cursor>, index: Index<'_>) -> Page {
+        Page { items: self.items, cursor: cursor.map(|cursor| cursor.write(index)) }
+    }
 }
 
 impl Connections {
@@ -111,18 +153,23 @@ impl Connections {
         }
         let limit = limit.clamp(1, Self::MAX_PAGE);
         let cursor = cursor.filter(|cursor| !matches!(*cursor, "" | "0"));
-        let cursor = cursor.map(|text| Cursor::read(text).ok_or(ListError::Cursor)).transpose()?;
+        let read = |text| Cursor::read(text, selection.index()).ok_or(ListError::Cursor);
+        let cursor = cursor.map(read).transpose()?;
         let index = match (&cursor, selection.index()) {
-            (Some(Cursor::ById(list, _)), index) if *list != index.digest() => return Err(ListError::Cursor),
+            (None, index)
+            | (Some(Cursor::OfWorkspace(..)), index @ Index::Workspace)
+            | (Some(Cursor::ById(_)), index @ (Index::Tenant(_) | Index::Integration(_) | Index::Ids(_)))
+            | (Some(Cursor::OfIntegration(..)), index @ Index::Integrations(_)) => index,
             // The pages before were searched in the workspace if the index was missing. Otherwise, it is another list's.
-            (Some(Cursor::OfWorkspace(..)), index) if index != Index::Workspace => {
-                match self.candidates(workspace, selection, index).limit(1).send().await.map_err(query_error) {
-                    Err(StoreError::NoIndex) => Index::Workspace,
-                    Err(error) => return Err(error.into()),
-                    Ok(_) => return Err(ListError::Cursor),
-                }
-            }
-            (_, index) => index,
+            (
+                Some(Cursor::OfWorkspace(..)),
+                index @ (Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_)),
+            ) => match self.candidates(workspace, selection, index).limit(1).send().await.map_err(query_error) {
+                Err(StoreError::NoIndex) => Index::Workspace,
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Err(ListError::Cursor),
+            },
+            (Some(_), _) => return Err(ListError::Cursor),
         };
         let is_missing = |error: &StoreError| matches!(error, StoreError::NoIndex);
         match self.page(workspace, selection, index, limit, cursor.as_ref()).await {
@@ -143,47 +190,126 @@ impl Connections {
         limit: usize,
         cursor: Option<&Cursor>,
     ) -> Result<Page, StoreError> {
+        let mut draft = Draft::new(limit);
+        let next = match index {
+            Index::Ids(ids) => self.fill_from_ids(&mut draft, workspace, selection, ids, cursor).await?,
+            Index::Integrations(keys) => {
+                self.fill_from_integrations(&mut draft, workspace, selection, keys, cursor).await?
+            }
+            index => {
+                let start = cursor.map(|cursor| cursor.position(workspace, index));
+                self.fill_from_index(&mut draft, workspace, selection, index, start).await?
+            }
+        };
+        Ok(draft.end(next.as_ref(), index))
+    }
+
+    /// Adds rows of an index to a page. Returns where the next one starts, if there are more.
+    async fn fill_from_index(
+        &self,
+        draft: &mut Draft,
+        workspace: &str,
+        selection: Selection<'_>,
+        index: Index<'_>,
+        mut start: Option<HashMap<String, AttributeValue>>,
+    ) -> Result<Option<Cursor>, StoreError> {
         let query = self.candidates(workspace, selection, index);
-        let mut start = cursor.map(|cursor| cursor.position(workspace, index));
-        let (mut items, mut entries, mut bytes) = (Vec::new(), 0, 0);
         loop {
             // With a filter, nobody knows how many entries will fill the page; without one, it takes as many as are missing.
-            let is_filtered = selection.filter.is_some() || selection.tenant.and(selection.integration).is_some();
-            let wanted = if is_filtered { Self::BATCH } else { limit - items.len() };
-            let chunk = wanted.min(Self::BATCH).min(Self::MAX_ENTRIES - entries);
+            let wanted = if selection.filters(index) { Self::BATCH } else { draft.limit - draft.items.len() };
+            let chunk = wanted.min(Self::BATCH).min(Self::MAX_ENTRIES - draft.entries);
             let query = query.clone().projection_expression("id").limit(i32::try_from(chunk).unwrap_or(i32::MAX));
             let output = query.set_exclusive_start_key(start.take()).send().await.map_err(query_error)?;
-            entries += usize::try_from(output.scanned_count).unwrap_or_default();
+            draft.entries += usize::try_from(output.scanned_count).unwrap_or_default();
             let keys = output.items.unwrap_or_default().into_iter().filter_map(|item| Item(item).get_string("id"));
             let mut rows = self.get_many(&keys.collect::<Vec<_>>()).await?.into_iter();
             while let Some((connection, size)) = rows.next() {
-                bytes += size;
                 let cursor = Cursor::behind(&connection, index);
-                if selection.selects(&connection) {
-                    items.push(connection);
-                }
-                let is_full = items.len() == limit || bytes >= Self::MAX_PAGE_BYTES;
-                if is_full && (rows.len() > 0 || output.last_evaluated_key.is_some()) {
-                    return Ok(Page { items, cursor: Some(cursor.write()) });
+                draft.add(connection, size, &selection);
+                if draft.is_full() && (rows.len() > 0 || output.last_evaluated_key.is_some()) {
+                    return Ok(Some(cursor));
                 }
             }
             match output.last_evaluated_key {
-                None => return Ok(Page { items, cursor: None }),
-                Some(last) if entries >= Self::MAX_ENTRIES => {
-                    let cursor = Cursor::at(&Item(last), index).map(|cursor| cursor.write());
-                    return Ok(Page { items, cursor });
-                }
+                None => return Ok(None),
+                Some(last) if draft.entries >= Self::MAX_ENTRIES => return Ok(Cursor::at(&Item(last))),
                 last => start = last,
             }
         }
+    }
+
+    /// Adds rows of several integrations to a page, in the order of their keys.
+    async fn fill_from_integrations(
+        &self,
+        draft: &mut Draft,
+        workspace: &str,
+        selection: Selection<'_>,
+        keys: &BTreeSet<String>,
+        cursor: Option<&Cursor>,
+    ) -> Result<Option<Cursor>, StoreError> {
+        let (first, begun) = match cursor {
+            Some(Cursor::OfIntegration(key, id)) => (Included(&**key), Some((key, id)).filter(|_| !id.is_empty())),
+            _ => (Unbounded, None),
+        };
+        for key in keys.range::<str, _>((first, Unbounded)).filter(|key| is_key(key)) {
+            if draft.is_full() || draft.entries >= Self::MAX_ENTRIES {
+                return Ok(Some(Cursor::OfIntegration(key.clone(), String::new())));
+            }
+            let index = Index::Integration(key);
+            let start = begun.filter(|(begun, _)| *begun == key);
+            let start = start.map(|(_, id)| Cursor::ById(id.clone()).position(workspace, index));
+            match self.fill_from_index(draft, workspace, selection, index, start).await? {
+                Some(Cursor::ById(id)) => return Ok(Some(Cursor::OfIntegration(key.clone(), id))),
+                // An integration without connections takes a query, too.
+                _ => draft.entries += 1,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds rows with these ids to a page.
+    async fn fill_from_ids(
+        &self,
+        draft: &mut Draft,
+        workspace: &str,
+        selection: Selection<'_>,
+        ids: &BTreeSet<String>,
+        cursor: Option<&Cursor>,
+    ) -> Result<Option<Cursor>, StoreError> {
+        let after = match cursor {
+            Some(Cursor::ById(id)) => Excluded(&**id),
+            _ => Unbounded,
+        };
+        let keys = ids.range::<str, _>((after, Unbounded)).map(|id| ConnectionKey::new(workspace, id));
+        let keys: Vec<_> = keys.filter(|key| !key.is_too_long()).collect();
+        for chunk in keys.chunks(Self::BATCH) {
+            let names: Vec<_> = chunk.iter().map(ToString::to_string).collect();
+            for (connection, size) in self.get_many(&names).await? {
+                let id = connection.key.id.clone();
+                draft.add(connection, size, &selection);
+                if draft.is_full() {
+                    let is_last = keys.last().is_some_and(|last| last.id == id);
+                    return Ok((!is_last).then_some(Cursor::ById(id)));
+                }
+            }
+            draft.entries += chunk.len();
+            if let Some(last) = chunk.last().filter(|_| draft.entries >= Self::MAX_ENTRIES) {
+                let is_last = keys.last() == Some(last);
+                return Ok((!is_last).then(|| Cursor::ById(last.id.clone())));
+            }
+        }
+        Ok(None)
     }
 
     /// Starts the query of an index. It leaves out entries of other tenants and integrations, but the rows are what counts.
     fn candidates(&self, workspace: &str, selection: Selection<'_>, index: Index<'_>) -> QueryFluentBuilder {
         let prefix = ConnectionKey::new(workspace, "").to_string();
         let string = |text: &str| AttributeValue::S(text.to_owned());
+        let index = match index {
+            Index::Integrations(keys) => keys.first().map_or(index, |key| Index::Integration(key)),
+            index => index,
+        };
         let query = match index {
-            Index::Workspace => self.by_workspace(workspace),
             Index::Tenant(tenant) => self
                 .table
                 .query(BY_TENANT)
@@ -196,6 +322,7 @@ impl Connections {
                 .key_condition_expression("integration_key = :key AND begins_with(id, :prefix)")
                 .expression_attribute_values(":key", string(integration))
                 .expression_attribute_values(":prefix", string(&prefix)),
+            Index::Workspace | Index::Integrations(_) | Index::Ids(_) => self.by_workspace(workspace),
         };
         let tenant = selection.tenant.filter(|_| index == Index::Workspace).map(|it| ("tenant", it));
         // Archived rows have another attribute.
@@ -274,18 +401,33 @@ impl Connections {
 impl<'a> Selection<'a> {
     /// Returns the narrowest index.
     fn index(&self) -> Index<'a> {
-        match (self.tenant, self.integration) {
-            (Some(tenant), _) => Index::Tenant(tenant),
-            // The index of integrations does not have archived ones.
-            (None, Some(integration)) if !self.with_archived => Index::Integration(integration),
-            (None, _) => Index::Workspace,
+        if let Some(ids) = self.ids {
+            return Index::Ids(ids);
         }
+        match (self.tenant, self.integration, self.integrations) {
+            (Some(tenant), ..) => Index::Tenant(tenant),
+            // The index of integrations does not have archived ones.
+            (None, Some(integration), _) if !self.with_archived => Index::Integration(integration),
+            (None, None, Some(integrations)) if !self.with_archived => Index::Integrations(integrations),
+            (None, ..) => Index::Workspace,
+        }
+    }
+
+    /// Whether it leaves out rows that the index yields.
+    fn filters(&self, index: Index<'_>) -> bool {
+        let is_of_integration = matches!(index, Index::Integration(_));
+        let is_of_few = self.integrations.is_some() || self.tenant.and(self.integration).is_some();
+        self.filter.is_some() || (is_of_few && !is_of_integration)
     }
 
     /// Whether no connection can have these values. Indexes reject long ones.
     fn is_impossible(&self) -> bool {
         self.tenant.is_some_and(|tenant| tenant.is_empty() || tenant.len() > MAX_TENANT_BYTES)
             || self.integration.is_some_and(|key| !is_key(key))
+            || self.integrations.is_some_and(|keys| match self.integration {
+                Some(key) => !keys.contains(key),
+                None => keys.is_empty(),
+            })
     }
 
     /// Whether a row is one of those to list. The index may still have a connection that was removed, and whose id another
@@ -294,6 +436,8 @@ impl<'a> Selection<'a> {
         let integration = connection.integration.as_ref().map(|integration| &*integration.key);
         (self.tenant.is_none() || self.tenant == connection.tenant.as_deref())
             && (self.integration.is_none() || self.integration == integration)
+            && self.ids.is_none_or(|ids| ids.contains(&connection.key.id))
+            && self.integrations.is_none_or(|keys| integration.is_some_and(|key| keys.contains(key)))
             && (self.with_archived || connection.archived_at.is_none())
             && self.filter.is_none_or(|filter| filter(connection))
     }
@@ -319,21 +463,24 @@ impl Index<'_> {
             Self::Workspace => return String::new(),
             Self::Tenant(tenant) => json!(["tenant", tenant]),
             Self::Integration(integration) => json!(["integration", integration]),
+            Self::Integrations(keys) => json!(["integrations", keys]),
+            Self::Ids(ids) => json!(["ids", ids]),
         };
         sha256_base64url(list.to_string()).chars().take(8).collect()
     }
 }
 
 impl Cursor {
-    /// Precedes the digest of a list.
-    const LIST: char = '/';
-
-    fn read(text: &str) -> Option<Self> {
+    /// Reads a cursor of the list that this index yields, or of a whole workspace.
+    fn read(text: &str, index: Index<'_>) -> Option<Self> {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (created_at, id) = text.split_once('#').filter(|(_, id)| id.len() <= ConnectionKey::MAX_ID_BYTES)?;
-        match created_at.strip_prefix(Self::LIST) {
-            Some(list) => Some(Self::ById(list.to_owned(), id.to_owned())),
-            None => Some(Self::OfWorkspace(created_at.parse().ok()?, id.to_owned())),
+        let (place, id) = text.split_once('#').filter(|(_, id)| id.len() <= ConnectionKey::MAX_ID_BYTES)?;
+        let id = id.to_owned();
+        let rest = place.strip_prefix(&index.digest()).filter(|_| index != Index::Workspace);
+        match (rest, rest.and_then(|rest| rest.strip_prefix('='))) {
+            (Some(""), _) => Some(Self::ById(id)),
+            (_, Some(integration)) => Some(Self::OfIntegration(integration.to_owned(), id)),
+            _ => Some(Self::OfWorkspace(place.parse().ok()?, id)),
         }
     }
 
@@ -342,38 +489,40 @@ impl Cursor {
         let id = connection.key.id.clone();
         match index {
             Index::Workspace => Self::OfWorkspace(milliseconds(connection.created_at), id),
-            Index::Tenant(_) | Index::Integration(_) => Self::ById(index.digest(), id),
+            Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::Ids(_) => Self::ById(id),
         }
     }
 
     /// The position of an index entry.
-    fn at(key: &Item, index: Index<'_>) -> Option<Self> {
+    fn at(key: &Item) -> Option<Self> {
         let ConnectionKey { id, .. } = key.get_string("id")?.parse().ok()?;
         match key.get_number("created_at") {
             Some(created_at) => Some(Self::OfWorkspace(created_at, id)),
-            None => Some(Self::ById(index.digest(), id)),
+            None => Some(Self::ById(id)),
         }
     }
 
     /// The same as the key of an index entry.
     fn position(&self, workspace: &str, index: Index<'_>) -> HashMap<String, AttributeValue> {
-        let (Self::OfWorkspace(_, id) | Self::ById(_, id)) = self;
+        let (Self::OfWorkspace(_, id) | Self::ById(id) | Self::OfIntegration(_, id)) = self;
         let key = Item::default().string("id", ConnectionKey::new(workspace, id).to_string());
         let key = match (self, index) {
             (Self::OfWorkspace(created_at, _), _) => {
                 key.string("workspace", workspace).number("created_at", created_at)
             }
-            (Self::ById(..), Index::Tenant(tenant)) => key.string("tenant", tenant),
-            (Self::ById(..), Index::Integration(integration)) => key.string("integration_key", integration),
-            (Self::ById(..), Index::Workspace) => key,
+            (Self::ById(_), Index::Tenant(tenant)) => key.string("tenant", tenant),
+            (Self::ById(_), Index::Integration(integration)) => key.string("integration_key", integration),
+            _ => key,
         };
         key.0
     }
 
-    fn write(&self) -> String {
+    fn write(&self, index: Index<'_>) -> String {
+        let list = index.digest();
         let text = match self {
             Self::OfWorkspace(created_at, id) => format!("{created_at}#{id}"),
-            Self::ById(list, id) => format!("{}{list}#{id}", Self::LIST),
+            Self::ById(id) => format!("{list}#{id}"),
+            Self::OfIntegration(integration, id) => format!("{list}={integration}#{id}"),
         };
         URL_SAFE_NO_PAD.encode(text)
     }

@@ -47,7 +47,7 @@ pub(super) async fn every_bad_token_gets_the_same_answer(target: &Target) {
         ("garbage", "garbage".to_owned()),
         ("another secret", stranger.admin()),
         ("an unknown workspace", target.sign(Claims { workspace_key: Some("unknown".into()), ..admin() })),
-        ("expired", target.sign(Claims { exp: now() - 1, ..admin() })),
+        ("expired", target.sign(Claims { exp: Some(now() - 1), ..admin() })),
         ("not valid yet", target.sign(Claims { nbf: Some(now() + 600), ..admin() })),
         ("no tenant and no admin", target.sign(Claims::default())),
         ("for the application", target.sign(Claims { for_application: true, ..admin() })),
@@ -84,6 +84,37 @@ pub(super) async fn both_headers_and_all_three_algorithms_are_accepted(target: &
             respond(request.header(name, value)).await.expect(StatusCode::OK);
         }
     }
+}
+
+pub(super) async fn a_token_does_only_what_its_claims_allow(target: &Target) {
+    let account = Account::open(target, "limited").await;
+    let connected = account.connect().await;
+    put(target, &account.token(), "hidden").await;
+    let own = Claims { tenant_key: Some(account.key.to_owned()), ..Claims::default() };
+    let scoped = |scope: &str| target.sign(Claims { scope: Some(scope.to_owned()), ..own.clone() });
+    let limited = target.sign(Claims { connection_ids: Some([connected.clone()].into()), ..own.clone() });
+    let uri = format!("/credentials?connectionId={connected}");
+
+    let credentials = target.get(&uri, &scoped("credentials:read")).await.expect(StatusCode::OK).json();
+    let members = &credentials["credentials"];
+    assert_eq!((members["access_token"].is_string(), members.get("refresh_token")), (true, None));
+    let whole = scoped("credentials:read credentials:refresh-token");
+    let credentials = target.get(&uri, &whole).await.expect(StatusCode::OK).json();
+    assert!(credentials["credentials"]["refresh_token"].is_string());
+    for (method, path) in [
+        (Method::GET, &*uri),
+        (Method::PUT, &uri),
+        (Method::GET, "/connections"),
+        (Method::GET, "/integrations"),
+        (Method::GET, &format!("/connect?integrationKey={}", account.key)),
+    ] {
+        let answer = target.send(method.clone(), path, &scoped("proxy"), r#"{"credentials":0}"#).await;
+        assert_eq!(answer.0.status(), StatusCode::FORBIDDEN, "{method} {path}");
+    }
+
+    assert_eq!(ids(target, &limited).await, [connected]);
+    target.get("/credentials?connectionId=hidden", &limited).await.expect(StatusCode::NOT_FOUND);
+    target.get(&uri, &limited).await.expect(StatusCode::OK);
 }
 
 pub(super) async fn a_tenant_cannot_reach_another_tenants_connections(target: &Target) {

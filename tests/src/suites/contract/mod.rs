@@ -55,6 +55,7 @@ const PROMISES: &[Promise] = promises! {
         every_bad_token_gets_the_same_answer,
         both_headers_and_all_three_algorithms_are_accepted,
         a_tenant_cannot_reach_another_tenants_connections,
+        a_token_does_only_what_its_claims_allow,
         admins_see_all_connections_without_taking_them_over,
         only_admins_manage_integrations,
         tenants_see_how_to_connect,
