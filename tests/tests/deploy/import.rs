@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -123,7 +123,9 @@ impl Setup {
     async fn import_interrupted(&self, source: &[&str], expected: usize, has_half: impl Fn() -> bool) {
         let rate = expected / 10;
         let flags = ["--yes", "--json", "--rate", &rate.to_string()];
-        let mut first = self.command(source, &flags).spawn().expect("larder starts");
+        let mut first = self.command(source, &flags);
+        // Nobody reads from a pipe.
+        let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("larder starts");
         let half = async {
             while !has_half() {
                 assert_eq!(first.try_wait().expect("a child"), None, "it ended early");

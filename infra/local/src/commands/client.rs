@@ -75,7 +75,7 @@ pub enum CommandError {
 pub struct Rejection {
     /// The status.
     pub status: StatusCode,
-    /// What to tell a person.
+    /// The message for people.
     pub message: String,
     /// The body, or null if it is not JSON.
     pub body: Value,
@@ -219,8 +219,9 @@ impl Client {
     fn explained(&self, error: CommandError) -> CommandError {
         let url = self.server.name();
         match (error, &self.access) {
-            (CommandError::Unreachable { reason, .. }, _) => {
-                let reason = format!("{reason}; start it with `cargo run`, or name another Larder with --url");
+            (CommandError::Unreachable { reason, .. }, _) if is_loopback(&self.server.url) => {
+                let reason =
+                    format!("{reason}; start it with `cargo run`, or put another Larder's URL into LARDER_URL");
                 CommandError::Unreachable { url, reason }
             }
             (CommandError::Rejected(mut rejection), access) if rejection.status == StatusCode::UNAUTHORIZED => {
@@ -348,7 +349,7 @@ pub fn variable(name: &str) -> Option<String> {
 pub struct Page {
     /// The items.
     pub items: Vec<Value>,
-    /// Where the next page starts, if there is one.
+    /// The start of the next page, if there is one.
     pub cursor: Option<String>,
 }
 

@@ -51,23 +51,17 @@ pub async fn run(args: ConnectArgs) -> Result<(), CommandError> {
 
 async fn connect(args: &ConnectArgs) -> Result<(), CommandError> {
     let client = Client::of_tenant(&args.larder, &args.tenant)?;
-    let mut body = json!({ "integrationKey": args.integration });
     if client.has_given_token() {
+        // A connection request is for the tenant of its token, even if that is an admin's.
         let caller = client.get(&["self"], &[]).await?;
-        match caller.get("id").and_then(Value::as_str) {
-            Some(tenant) if tenant == args.tenant => {}
-            _ if caller.get("isAdmin") == Some(&Value::Bool(true)) => body["tenantKey"] = args.tenant.as_str().into(),
-            tenant => {
-                let message = format!(
-                    "the token in LARDER_TOKEN belongs to the tenant {}; set an admin's, or that of {}",
-                    terminal::clean(tenant.unwrap_or_default()),
-                    args.tenant
-                );
-                return Err(CommandError::Failed(message));
-            }
+        if text(&caller, "id") != args.tenant {
+            let message =
+                format!("set LARDER_TOKEN to a token of the tenant {}; this one is of another caller", args.tenant);
+            return Err(CommandError::Failed(message));
         }
     }
-    let request = client.call(Method::POST, &["connection-requests"], &[], Some(body.to_string())).await?;
+    let body = json!({ "integrationKey": args.integration }).to_string();
+    let request = client.call(Method::POST, &["connection-requests"], &[], Some(body)).await?;
     let (id, url) = (text(&request, "requestId"), text(&request, "url"));
     let status_token = Secret::new(text(&request, "statusToken"));
     let is_opened = !args.no_browser && is_http(url) && open(url);

@@ -34,8 +34,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Line>, CommandError> {
 impl Line {
     fn parse(number: usize, line: &str) -> Self {
         let members = serde_json::from_str(line);
-        // The message of serde_json says where the error is, without the text there.
-        Self { number, members: members.map_err(|error| format!("it is not a JSON object: {error}")) }
+        // The message of serde_json may quote the line.
+        let reason = |error: serde_json::Error| format!("it is not a JSON object; see column {}", error.column());
+        Self { number, members: members.map_err(reason) }
     }
 
     /// The integration, the tenant and the key.

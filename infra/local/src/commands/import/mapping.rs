@@ -21,7 +21,7 @@ pub(super) struct Rule {
     pub(super) integration: String,
     /// The option, if the connector has several.
     pub(super) auth_option_key: Option<String>,
-    /// Where in Nango's connection the values of the connector's input are, as paths.
+    /// The values of the connector's input, as paths in Nango's connection.
     #[serde(default)]
     pub(super) input: BTreeMap<String, String>,
 }

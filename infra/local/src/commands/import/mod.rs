@@ -50,17 +50,17 @@ const CONCURRENCY: usize = 16;
 /// Arguments of `larder import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Where the connections come from
+    /// Origin of the connections
     #[arg(long, value_name = "SOURCE")]
     from: SourceArg,
     /// File to import with --from file: one JSON object per line, with the body of POST /connections
     #[arg(value_name = "FILE", required_if_eq("from", "file"))]
     file: Option<PathBuf>,
     /// URL of Nango's API, for example https://api.nango.dev
-    #[arg(long, value_name = "URL", required_if_eq("from", "nango"), value_parser = http_url)]
+    #[arg(long, value_name = "URL", required_if_eq("from", "nango"), conflicts_with = "file", value_parser = http_url)]
     url: Option<Url>,
     /// Environment variable with the secret key of Nango's environment
-    #[arg(long, value_name = "NAME", required_if_eq("from", "nango"))]
+    #[arg(long, value_name = "NAME", required_if_eq("from", "nango"), conflicts_with = "file")]
     secret_key_env: Option<String>,
     /// YAML file that maps Nango's provider config keys to integrations; without it, they have the same keys
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
@@ -116,7 +116,7 @@ struct Heading {
 struct Draft {
     /// The body of `POST /connections`.
     body: String,
-    /// What to know about it.
+    /// A remark for the result.
     note: Option<String>,
 }
 
@@ -220,10 +220,10 @@ impl Import {
         let counts: Vec<_> = counts.iter().map(|(integration, count)| format!("{integration} ({count})")).collect();
         let source = match args.from {
             SourceArg::Nango => "Nango",
-            SourceArg::File => "the system that the file comes from",
+            SourceArg::File => "the other system",
         };
         terminal::say(&format!(
-            "These connections have refresh tokens: {}.\nOnly one system may use a refresh token. If a provider rotates \
+            "Larder will refresh the tokens of these integrations: {}.\nOnly one system may use a refresh token. If a provider rotates \
              them, as many do, the first refresh by Larder ends the copy in {source}, and the other way round; the end user \
              then has to reconnect. So stop {source} from refreshing first: no application may read credentials there any \
              more, and no job may run that refreshes them. Use --dry-run to see what will be imported.",

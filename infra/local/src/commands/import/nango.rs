@@ -64,7 +64,7 @@ pub(super) struct Listed {
     tags: Value,
 }
 
-/// Why a connection's credentials are not there.
+/// The reason why a connection's credentials were not read.
 pub(super) enum Unread {
     /// Nango has none that work.
     Gone(String),
@@ -308,7 +308,7 @@ fn inputs(way: &Way, connection: &Value, mode: &str, rule: &Rule) -> Result<Map<
         values.extend(value.filter(|value| has_value(value)).map(|value| (name.clone(), value.clone())));
     }
     if let ("API_KEY", Some(key)) = (mode, entered.and_then(|it| named(it, "apiKey")).filter(|key| has_value(key))) {
-        // Whatever the only secret is called, it is the key.
+        // A way with one secret means that one, by any name.
         let secret: Vec<_> = properties.iter().filter(|(_, schema)| is_secret(schema)).map(|(name, _)| name).collect();
         if let [only] = &secret[..] {
             values.entry(only.as_str()).or_insert_with(|| key.clone());

@@ -11,7 +11,7 @@ use crate::terminal::{self, Table};
 #[serde(rename_all = "camelCase")]
 pub(super) struct Item {
     pub(super) outcome: Outcome,
-    /// Where the connection comes from: `PROVIDER_CONFIG_KEY/CONNECTION_ID`, or `line N`.
+    /// The connection's origin: `PROVIDER_CONFIG_KEY/CONNECTION_ID`, or `line N`.
     pub(super) source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) integration_key: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct Item {
     pub(super) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) connection_id: Option<String>,
-    /// Why it was not imported, or what to know about it.
+    /// The reason why it was not imported, or a remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
 }

@@ -16,7 +16,7 @@ pub(super) enum Lifetime {
 }
 
 impl Lifetime {
-    /// What to know about a connection that is imported.
+    /// The remark about a connection that is imported.
     pub(super) fn note(self) -> Option<String> {
         let note = "it has no refresh token: unless the connector does without, its user must reconnect when the access \
                     token expires";
