@@ -15,12 +15,14 @@ use larder_tests::program::{Program, command};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A Larder with two connections, one of them in use.
+use crate::local;
+
+/// A Larder with three connections. The first is in use, and only the last has tokens that work.
 struct Setup {
     data: TempDir,
     larder: Program,
     /// The ids of the connections.
-    ids: [String; 2],
+    ids: [String; 3],
 }
 
 impl Setup {
@@ -40,7 +42,9 @@ impl Setup {
             let answer = larder.send(Method::POST, "/connections", &larder.admin, &body.to_string()).await;
             ids.push(answer.expect(StatusCode::OK).json()["id"].as_str().expect("an id").to_owned());
         }
-        let ids: [String; 2] = ids.try_into().expect("two ids");
+        local::connect(&larder).await;
+        ids.push(local::id());
+        let ids: [String; 3] = ids.try_into().expect("three ids");
         let flow = format!("/connections/{}/flows/7", ids[0]);
         let body = json!({"name": "Nightly sync", "uri": "https://app.example/flows/7"}).to_string();
         larder.send(Method::PUT, &flow, &larder.admin, &body).await.expect(StatusCode::NO_CONTENT);
@@ -59,10 +63,11 @@ impl Setup {
         let [stdout, stderr] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
         let code = output.status.code().expect("an exit code");
         let session = format!("$ larder {}\n{stdout}{stderr}exit code {code}\n", arguments.join(" "));
-        let names = ["[alice's id]", "[bob's id]"];
+        let names = ["[alice's id]", "[bob's id]", "[the demo's id]"];
         let session = self.ids.iter().zip(names).fold(session, |text, (id, name)| {
             // The columns of a table keep their width.
-            text.replace(id, &format!("{name:<width$}", width = id.len()))
+            let text = text.replace(&format!("{id} "), &format!("{name:<width$} ", width = id.len()));
+            text.replace(id, name)
         });
         let session = session.replace(&self.larder.base_uri, "[url]");
         times_redacted(&session)
@@ -112,6 +117,8 @@ async fn people_see_tables_and_sentences() {
         &["connections", "show", "nothing"],
         &["connections", "test", "shop", "--tenant", "alice"],
         &["connections", "refresh", "shop", "--tenant", "alice"],
+        &["connections", "test", "demo", "--tenant", "demo"],
+        &["connections", "refresh", "demo", "--tenant", "demo"],
         &["connections", "rm", "shop", "--tenant", "alice"],
         &["connections", "rm", "shop", "--tenant", "alice", "--force"],
         &["connections", "ls", "--all"],
@@ -135,7 +142,7 @@ async fn programs_get_the_answers_of_the_api() {
     let path = format!("/connections/{}", setup.ids[1]);
     assert_eq!(json_of(&setup.run(&["connections", "show", &setup.ids[1], "--json"]).await), get(&path).await);
 
-    // The demo provider knows neither of the tokens.
+    // The demo provider did not issue this token.
     let tested = setup.run(&["connections", "test", &setup.ids[1], "--json"]).await;
     assert_eq!((tested.status.code(), &json_of(&tested)["success"]), (Some(1), &json!(false)));
     let in_use = setup.run(&["connections", "rm", &setup.ids[0], "--json"]).await;

@@ -225,7 +225,7 @@ async fn an_interrupted_import_from_nango_continues() {
 
     let path = "/connections/nango%3Acrm%3Ac-7?tenantId=user-7";
     let seventh = setup.larder.get(path, &setup.larder.admin).await.expect(StatusCode::OK).json();
-    assert_eq!((&seventh["expiresAt"], &seventh["meta"]), (&json!("2099-01-01T00:00:00Z"), &json!({"number": 7})));
+    assert_eq!((seventh["expiresAt"].is_string(), &seventh["meta"]), (true, &json!({"number": 7})));
     let id = seventh["id"].as_str().expect("an id");
     let path = format!("/credentials?connectionId={id}");
     let mut expected = tokens(7);

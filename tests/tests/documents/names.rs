@@ -37,7 +37,7 @@ const FOREIGN_FLAGS: Foreign = &[
     ),
     ("aws secretsmanager", &["--output", "--query", "--secret-id"]),
     ("biome", &["--write"]),
-    ("cargo", &["--all", "--features", "--lib", "--package", "--quiet", "--test", "--workspace"]),
+    ("cargo", &["--features", "--lib", "--package", "--quiet", "--test", "--workspace"]),
     (
         "cargo lambda",
         &[

@@ -56,7 +56,7 @@ pub struct ImportArgs {
     /// File to import with --from file: one JSON object per line, with the body of POST /connections
     #[arg(value_name = "FILE", required_if_eq("from", "file"))]
     file: Option<PathBuf>,
-    /// URL of Nango's API, for example https://api.nango.dev
+    /// URL of Nango's API, such as https://api.nango.dev
     #[arg(long, value_name = "URL", required_if_eq("from", "nango"), conflicts_with = "file", value_parser = http_url)]
     url: Option<Url>,
     /// Environment variable with the secret key of Nango's environment
@@ -65,7 +65,7 @@ pub struct ImportArgs {
     /// YAML file that maps Nango's provider config keys to integrations; without it, they have the same keys
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     mapping: Option<PathBuf>,
-    /// Part of Nango's connections that is the tenant
+    /// Id in Nango's connections that becomes the tenant
     #[arg(long, value_name = "PART", default_value = "end-user", conflicts_with = "file")]
     tenant_from: TenantFrom,
     /// URL of Larder [default: LARDER_URL, or http://127.0.0.1:9000]
@@ -93,9 +93,9 @@ pub struct ImportArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SourceArg {
-    /// Nango's API
+    /// API of Nango
     Nango,
-    /// A file
+    /// Lines of JSON
     File,
 }
 

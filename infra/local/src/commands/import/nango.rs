@@ -35,11 +35,11 @@ const MAX_KEY: usize = 255;
 /// The part of Nango's connection that becomes the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum TenantFrom {
-    /// The id of the end user
+    /// End user
     EndUser,
-    /// The id of the end user's organization
+    /// End user's organization
     Organization,
-    /// The id of the connection
+    /// Connection itself
     ConnectionId,
 }
 
