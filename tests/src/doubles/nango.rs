@@ -30,9 +30,6 @@ struct NangoState {
 impl Nango {
     /// The environment's secret key.
     pub const SECRET_KEY: &str = "nango-secret-key-of-the-environment";
-    /// The wait in seconds that a 429 asks for.
-    pub const RETRY_AFTER: u64 = 1;
-
     /// Starts a Nango with these connections, as `GET /connections/{id}` returns them.
     pub async fn start(connections: Vec<Value>) -> Self {
         let (listener, address) = listen().await;
@@ -51,7 +48,7 @@ impl Nango {
         &self.base
     }
 
-    /// Answers 429 once, after `reads` more reads of credentials.
+    /// Answers 429 once, after `reads` more reads of credentials. It asks to wait for a second.
     pub fn be_busy_after(&self, reads: usize) {
         self.state().until_busy = Some(reads);
     }
@@ -100,7 +97,7 @@ impl Nango {
         if state.until_busy == Some(0) {
             (state.until_busy, state.busy_at) = (None, Some(Instant::now()));
             let mut busy = respond(429, &json!({"error": {"code": "too_many_request"}}));
-            busy.headers_mut().insert("retry-after", Self::RETRY_AFTER.into());
+            busy.headers_mut().insert("retry-after", 1_u64.into());
             return busy;
         }
         state.until_busy = state.until_busy.map(|reads| reads - 1);

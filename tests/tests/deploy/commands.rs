@@ -286,10 +286,7 @@ async fn connecting_opens_the_browser_and_waits_for_the_result() {
     let calls = requests.calls();
     let (_, token, body) = calls.iter().find(|(what, ..)| what == "POST /connection-requests").expect("a request");
     let body: Value = serde_json::from_str(body).expect("JSON");
-    assert_eq!(
-        (token.as_str(), body),
-        ("Bearer callers-token", json!({"integrationKey": "crm", "tenantKey": "alice"}))
-    );
+    assert_eq!((token.as_str(), body), ("Bearer callers-token", json!({"integrationKey": "crm"})));
     let polls: Vec<_> = calls.iter().filter(|(what, ..)| what == "GET /connection-requests/q1").collect();
     assert_eq!((polls.len(), polls[0].1.as_str()), (2, "Bearer the-status-token"));
 

@@ -28,10 +28,14 @@ fn count() -> usize {
 
 /// A provider that accepts every token and records when it was called.
 #[derive(Clone, Default)]
-struct TimedProvider {
-    calls: Arc<Mutex<Vec<Instant>>>,
+struct TimedProvider(Arc<Mutex<TimedProviderState>>);
+
+#[derive(Default)]
+struct TimedProviderState {
+    calls: Vec<Instant>,
     /// How many calls are answered before the next 429.
-    until_busy: Arc<Mutex<Option<usize>>>,
+    until_busy: Option<usize>,
+    busy_at: Option<Instant>,
 }
 
 impl TimedProvider {
@@ -40,10 +44,11 @@ impl TimedProvider {
         let provider = Self::default();
         let serving = provider.clone();
         loopback::serve(listener, move |_| {
-            serving.calls.lock().unwrap().push(Instant::now());
-            let mut until_busy = serving.until_busy.lock().unwrap();
-            let is_busy = *until_busy == Some(0);
-            *until_busy = if is_busy { None } else { until_busy.map(|calls| calls - 1) };
+            let (mut state, now) = (serving.state(), Instant::now());
+            state.calls.push(now);
+            let is_busy = state.until_busy == Some(0);
+            state.until_busy = state.until_busy.filter(|_| !is_busy).map(|calls| calls - 1);
+            state.busy_at = if is_busy { Some(now) } else { state.busy_at };
             let status = if is_busy { 429 } else { 200 };
             let response = hyper::Response::builder().status(status).header("retry-after", 1);
             let response = response.body(Full::<Bytes>::from("{}")).expect("a response");
@@ -52,8 +57,12 @@ impl TimedProvider {
         (provider, format!("http://{address}"))
     }
 
+    fn state(&self) -> std::sync::MutexGuard<'_, TimedProviderState> {
+        self.0.lock().expect("the lock is not poisoned")
+    }
+
     fn calls(&self) -> Vec<Instant> {
-        self.calls.lock().unwrap().clone()
+        self.state().calls.clone()
     }
 
     /// Fails if the provider was called more often than `rate` times in any second.
@@ -175,6 +184,15 @@ fn assert_no_secrets(output: &Output) {
     }
 }
 
+/// Fails if a server was called in the second after it asked to wait for that long.
+fn assert_waited(calls: &[Instant], busy_at: Option<Instant>) {
+    let busy_at = busy_at.expect("it was busy");
+    // Requests that were sent before the answer arrived may follow it closely.
+    let wait = Duration::from_millis(500)..Duration::from_secs(1);
+    let during = calls.iter().filter(|call| wait.contains(&call.saturating_duration_since(busy_at))).count();
+    assert_eq!(during, 0, "it was called although it asked to wait");
+}
+
 fn tokens(number: usize) -> Value {
     json!({
         "access_token": format!("access-{number}"),
@@ -212,16 +230,12 @@ async fn an_interrupted_import_from_nango_continues() {
     let (setup, count) = (Setup::start().await, count());
     let nango = Nango::start((0..count).map(nango_connection).collect()).await;
     nango.be_busy_after(count / 4);
-    *setup.provider.until_busy.lock().unwrap() = Some(count / 3);
+    setup.provider.state().until_busy = Some(count / 3);
     setup.import_interrupted(&from_nango(&nango), count, || nango.reads().len() > count / 2).await;
 
     assert!(nango.reads().len() <= count + CONCURRENCY, "connections that are there were read again");
-    let busy_at = nango.busy_at().expect("it was busy");
-    // Requests that were sent before the answer arrived may follow it closely.
-    let wait = Duration::from_millis(300)..Duration::from_secs(Nango::RETRY_AFTER);
-    let during =
-        nango.reads().into_iter().filter(|read| wait.contains(&read.saturating_duration_since(busy_at))).count();
-    assert_eq!(during, 0, "Nango was called although it asked to wait");
+    assert_waited(&nango.reads(), nango.busy_at());
+    assert_waited(&setup.provider.calls(), setup.provider.state().busy_at);
 
     let path = "/connections/nango%3Acrm%3Ac-7?tenantId=user-7";
     let seventh = setup.larder.get(path, &setup.larder.admin).await.expect(StatusCode::OK).json();

@@ -302,10 +302,8 @@ impl Server {
             Ok(body) if status.is_success() => Ok(body),
             body => {
                 let body = body.ok().filter(|_| !status.is_success()).unwrap_or_default();
-                let message = said(&body).map_or_else(
-                    || format!("{} answers {status}, not as expected; check the URL", self.name()),
-                    |message| clean(message),
-                );
+                let message = said(&body)
+                    .map_or_else(|| format!("{} answers {status}, not as expected; check the URL", self.name()), clean);
                 let retry_after = retry_after(&headers, SystemClock.now());
                 Err(CommandError::Rejected(Box::new(Rejection { status, message, body, retry_after })))
             }
