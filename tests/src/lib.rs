@@ -17,7 +17,7 @@ mod suites;
 pub use documents::document::root;
 pub use documents::{document, template};
 pub use doubles::{
-    ApiCall, Aws, CredentialApi, Delete, Fault, MockProvider, Script, TokenRequest, distant_aws, loopback,
+    ApiCall, Aws, CredentialApi, Delete, Fault, MockProvider, Nango, Script, TokenRequest, distant_aws, loopback,
 };
 pub use in_process::{Answer, Browser, Requests, TempConnector, World, is_save, is_unconditional};
 pub use processes::{

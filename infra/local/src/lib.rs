@@ -7,15 +7,18 @@
 //! - [`demo`]: a small OAuth2 provider, so that there is something to connect
 //! - [`check`]: `larder check`, which finds mistakes in connector folders
 //! - [`try_connector`]: `larder try`, which runs a connector's functions one by one
+//! - [`commands`]: the commands that call a running Larder; [`terminal`] is their output
 
 pub mod bundle;
 pub mod check;
+pub mod commands;
 pub mod demo;
 pub mod embedded_dynamodb;
 mod listener;
 pub mod route;
 pub mod server;
 pub mod sweeper;
+pub mod terminal;
 pub mod try_connector;
 
 /// The key of this machine's workspace.

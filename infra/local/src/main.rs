@@ -17,9 +17,14 @@ use larder::logging::may_be_logged;
 use larder::random::SystemRng;
 use larder::secret_store::{SecretFile, Workspaces};
 use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, bundled_connectors_dir, mint};
+use larder_local::commands::connect::ConnectArgs;
+use larder_local::commands::connections::ConnectionsArgs;
+use larder_local::commands::import::ImportArgs;
+use larder_local::commands::{self, CommandError};
 use larder_local::demo::DemoProvider;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
-use larder_local::{TENANT, WORKSPACE, server, sweeper};
+use larder_local::terminal::print;
+use larder_local::{TENANT, WORKSPACE, server, sweeper, terminal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -91,6 +96,12 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         function: Vec<String>,
     },
+    /// List, show, test, refresh and delete the connections of a running Larder
+    Connections(ConnectionsArgs),
+    /// Connect an account in the browser, through a running Larder
+    Connect(ConnectArgs),
+    /// Import connections from Nango or from a file into a running Larder
+    Import(Box<ImportArgs>),
 }
 
 #[tokio::main]
@@ -106,6 +117,9 @@ async fn main() -> ExitCode {
         }
         Some(Command::Check { dirs, json }) => return check(&dirs, json),
         Some(Command::Try { dir, input, function }) => return try_connector(&dir, &input, &function).await,
+        Some(Command::Connections(args)) => return ended(commands::connections::run(args).await),
+        Some(Command::Connect(args)) => return ended(commands::connect::run(args).await),
+        Some(Command::Import(args)) => return ended(commands::import::run(*args).await),
         None => run(cli).await,
     };
     match result {
@@ -143,6 +157,17 @@ async fn try_connector(dir: &Path, input: &Path, functions: &[String]) -> ExitCo
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reports how a command ended that calls a running Larder.
+fn ended(result: Result<(), CommandError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::say(&format!("error: {error}"));
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -258,9 +283,4 @@ fn lambda_env(data: &DataDir, connectors: &[PathBuf], door: &Door) -> io::Result
     ];
     let same = same.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
     Ok(lines.into_iter().chain(same).map(|(name, value)| format!("{name}=\"{value}\"\n")).collect())
-}
-
-#[expect(clippy::print_stdout, reason = "printing is what these commands are for")]
-fn print(text: &str) {
-    println!("{text}");
 }

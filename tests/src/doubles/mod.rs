@@ -4,10 +4,12 @@ mod aws;
 mod credential_api;
 pub mod distant_aws;
 pub mod loopback;
+mod nango;
 mod provider;
 mod script;
 
 pub use aws::Aws;
 pub use credential_api::{CredentialApi, Delete, Fault};
+pub use nango::Nango;
 pub use provider::{ApiCall, MockProvider, TokenRequest};
 pub use script::Script;

@@ -141,9 +141,13 @@ pub async fn run(arguments: &[&str]) -> Output {
     ended.unwrap_or_else(|_| panic!("larder {arguments:?} does not end")).expect("larder starts")
 }
 
-fn command(arguments: &[&str]) -> Command {
+/// The program with these arguments and pipes, without variables that would change what it does.
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command.args(arguments).env_remove("RUST_LOG").kill_on_drop(true);
+    command.args(arguments).kill_on_drop(true);
+    for variable in ["RUST_LOG", "LARDER_URL", "LARDER_TOKEN"] {
+        command.env_remove(variable);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -23,12 +23,12 @@ async fn start(data: &Path, more: &[&str]) -> Program {
 }
 
 /// The id of the demo connection.
-fn id() -> String {
+pub(crate) fn id() -> String {
     connect::own_connection_id("local", "demo", Some("demo"))
 }
 
 /// Follows the connect link and approves. Returns the secrets seen on the way.
-async fn connect(larder: &Program) -> Vec<String> {
+pub(crate) async fn connect(larder: &Program) -> Vec<String> {
     let (page, secrets) = decide(larder, "approve").await;
     assert!(page.expect(StatusCode::OK).text().contains("Connected"));
     secrets

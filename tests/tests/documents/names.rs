@@ -37,7 +37,7 @@ const FOREIGN_FLAGS: Foreign = &[
     ),
     ("aws secretsmanager", &["--output", "--query", "--secret-id"]),
     ("biome", &["--write"]),
-    ("cargo", &["--all", "--features", "--lib", "--package", "--quiet", "--test", "--workspace"]),
+    ("cargo", &["--features", "--lib", "--package", "--quiet", "--test", "--workspace"]),
     (
         "cargo lambda",
         &[
@@ -176,9 +176,12 @@ fn usage(script: &str) -> BTreeSet<String> {
 
 /// The commands and flags of `cargo run`, from its help.
 async fn larder_help() -> BTreeSet<String> {
-    let mut help = BTreeSet::from(["token", "check", "try"].map(str::to_owned));
-    for arguments in [&["--help"][..], &["token", "--help"], &["check", "--help"], &["try", "--help"]] {
-        let output = run(arguments).await;
+    let commands = ["token", "check", "try", "connections", "connect", "import"];
+    let mut help = BTreeSet::from(commands.map(str::to_owned));
+    let of_connections = ["ls", "show", "test", "refresh", "rm"].map(|command| vec!["connections", command]);
+    for command in commands.into_iter().map(|command| vec![command]).chain(of_connections).chain([vec![]]) {
+        let arguments = [&command[..], &["--help"]].concat();
+        let output = run(&arguments).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         help.extend(flags(&String::from_utf8(output.stdout).unwrap()).into_iter().map(str::to_owned));
     }
