@@ -10,6 +10,7 @@
 //! | the route in `router` of Cargo.toml, for `cargo lambda watch` | `documents::routes` |
 //! | a sample in events/ | `documents::sample_events` |
 //! | a row in functions/README.md, "Routes" | `documents::routes` |
+//! | the operation in functions/connections/openapi.json | `documents::openapi` |
 //! | a row in SECURITY.md, "Who can do what" | `api::callers` |
 
 use http::Method;
@@ -49,13 +50,15 @@ pub enum Function {
 pub enum Audience {
     /// An end user's browser, without a token.
     Browser,
+    /// Everyone, without a token.
+    Anyone,
     /// Tenants and admins.
     All,
     /// Only admins.
     Admins,
 }
 
-use Audience::{Admins, All, Browser};
+use Audience::{Admins, All, Anyone, Browser};
 use Function::{Connect, Connections, GetCredentials, OAuthCallback, PutCredentials};
 
 /// All routes.
@@ -97,6 +100,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/connectors/{key}/generate-options", Connections, All, "lists a connector's ways to connect"),
     route(Method::GET, "/self", Connections, All, "shows the caller"),
     route(Method::PATCH, "/self", Connections, All, "shows the caller, and changes nothing"),
+    route(Method::GET, "/openapi.json", Connections, Anyone, "describes these routes for programs"),
     route(Method::OPTIONS, "/{path+}", Connections, Browser, "answers preflight requests for all paths"),
 ];
 

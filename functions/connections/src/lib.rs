@@ -5,6 +5,7 @@
 
 mod connections;
 mod integrations;
+mod openapi;
 mod route;
 
 use std::future::ready;
@@ -18,7 +19,7 @@ use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
-use larder::routes::Audience;
+use larder::routes::{Audience, Route};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
@@ -31,6 +32,7 @@ type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a
 pub struct Connections {
     authenticator: Authenticator,
     management: Management,
+    base_uri: String,
     cors_origins: AllowedOrigins,
 }
 
@@ -43,17 +45,32 @@ impl Connections {
         Ok(Self {
             authenticator: environment.authenticator(),
             management: environment.management(connector_setup)?,
+            base_uri: environment.settings.base_uri.clone(),
             cors_origins: environment.settings.cors_origins.clone(),
         })
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
+        let found = route::find(request);
+        if let Ok(Found { route, .. }) = &found
+            && route.audience == Audience::Anyone
+        {
+            return self.answer_anyone(route);
+        }
         let caller = self.authenticator.authenticate(request.headers()).await?;
-        let found = route::find(request)?;
+        let found = found?;
         if found.route.audience == Audience::Admins {
             caller.require_admin()?;
         }
         self.handler(&caller, &found, request).await
+    }
+
+    /// Answers a route that needs no token.
+    fn answer_anyone(&self, route: &Route) -> Result<Response, Error> {
+        match (route.method.as_str(), route.path) {
+            ("GET", "/openapi.json") => Ok(openapi::response(&self.base_uri)),
+            (method, path) => Err(no_handler(method, path)),
+        }
     }
 
     /// Returns the work of a route. The futures are created here, since in a debug build `respond` would need space on the
@@ -88,9 +105,13 @@ impl Connections {
                 Box::pin(ready(self.generate_options(caller, id, request)))
             }
             ("GET" | "PATCH", "/self") => Box::pin(ready(Ok(Self::get_self(caller)))),
-            (method, path) => Box::pin(ready(Err(Error::internal(format!("there is no handler for {method} {path}"))))),
+            (method, path) => Box::pin(ready(Err(no_handler(method, path)))),
         }
     }
+}
+
+fn no_handler(method: &str, path: &str) -> Error {
+    Error::internal(format!("there is no handler for {method} {path}"))
 }
 
 #[async_trait]
