@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use http::{HeaderMap, Method, StatusCode, header};
 use jsonschema::{Draft, Validator};
 use larder::http::{Request, Response};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::document::read;
@@ -233,7 +234,7 @@ impl OpenApi {
             return vec![format!("the type `{media_type}` is not documented")];
         };
         let value = match media_type.as_str() {
-            "application/json" => serde_json::from_str(body),
+            "application/json" => read_json(body.as_bytes()),
             _ => Ok(body.into()),
         };
         value.map_or_else(|error| vec![error.to_string()], |value| self.mismatches(&described["schema"], &value))
@@ -272,7 +273,7 @@ impl OpenApi {
         let schema = &content.get(&media_type).unwrap_or(&content["application/json"])["schema"];
         let is_form = content.get(&media_type).is_some() && media_type == "application/x-www-form-urlencoded";
         if !is_form {
-            let value = serde_json::from_slice(request.body());
+            let value = read_json(request.body());
             return value.map_or_else(|error| vec![error.to_string()], |value| self.mismatches(schema, &value));
         }
         let fields: Map<_, _> = form_urlencoded::parse(request.body())
@@ -321,6 +322,15 @@ pub fn object(value: &Value) -> Vec<(&str, &Value)> {
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+/// Reads JSON. Credentials may have numbers that are too large for serde's `Value`; these become null.
+fn read_json(text: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(text).or_else(|_| {
+        let members: HashMap<String, Box<RawValue>> = serde_json::from_slice(text)?;
+        let read = |value: Box<RawValue>| serde_json::from_str::<Value>(value.get()).unwrap_or_default();
+        Ok(members.into_iter().map(|(name, value)| (name, read(value))).collect())
+    })
 }
 
 /// Reads a parameter or a header as its schema's type.
