@@ -16,8 +16,7 @@ static OPEN_API: LazyLock<OpenApi> = LazyLock::new(|| OpenApi {
     validators: Mutex::default(),
 });
 
-/// The token of a connect link, which is documented as such, and parameters that the contract sends to show that unknown ones
-/// are ignored.
+/// Parameters that the contract sends to show that unknown ones are ignored.
 const IGNORED: [&str; 6] = ["token", "", "\u{fffd}", "é", "x", "credentialsId"];
 
 /// The document.
@@ -242,11 +241,12 @@ impl OpenApi {
 
     fn problems_of_query(&self, operation: &Operation<'_>, query: &str) -> Vec<String> {
         let mut problems = Vec::new();
+        let secrets = self.secrets_in_query(operation);
         for (name, text) in form_urlencoded::parse(query.as_bytes()) {
             let (base, of_object) = name.split_once('[').map_or((&*name, false), |(base, _)| (base, true));
             let described = operation.parameters.iter().find(|it| it["in"] == "query" && it["name"] == base);
             let Some(described) = described else {
-                if !IGNORED.contains(&base) {
+                if !secrets.contains(base) && !IGNORED.contains(&base) {
                     problems.push(format!("the parameter `{name}` is not documented"));
                 }
                 continue;
@@ -261,6 +261,13 @@ impl OpenApi {
             problems.extend(found.into_iter().map(|problem| format!("`{name}`: {problem}")));
         }
         problems
+    }
+
+    /// Returns the parameters that carry a token.
+    fn secrets_in_query(&self, operation: &Operation<'_>) -> BTreeSet<&str> {
+        let schemes =
+            operation.security().into_iter().map(|(name, _)| self.component(&format!("/securitySchemes/{name}")));
+        schemes.filter(|scheme| scheme["in"] == "query").filter_map(|scheme| scheme["name"].as_str()).collect()
     }
 
     fn problems_of_body(&self, operation: &Operation<'_>, request: &Request) -> Vec<String> {
@@ -294,6 +301,11 @@ impl Operation<'_> {
     /// The documented status codes.
     pub fn statuses(&self) -> BTreeSet<&str> {
         object(&self.value["responses"]).into_iter().map(|(status, _)| status).collect()
+    }
+
+    /// The security schemes that it names, each with the scopes that it requires.
+    pub fn security(&self) -> Vec<(&str, &Value)> {
+        list(&self.value["security"]).flat_map(object).collect()
     }
 
     /// The names of the query parameters.
