@@ -14,7 +14,7 @@ use larder_tests::{World, root};
 use serde_json::{Value, json};
 
 /// The statuses that functions/README.md mentions once, for all routes.
-const EVERYWHERE: [&str; 4] = ["400", "401", "500", "503"];
+const EVERYWHERE: [&str; 5] = ["400", "401", "403", "500", "503"];
 
 #[test]
 fn the_operations_are_the_routes() {
@@ -34,6 +34,21 @@ fn the_operations_are_the_routes() {
             "{operation}: {description}"
         );
     }
+}
+
+#[test]
+fn operations_require_the_scopes_of_the_readme() {
+    let readme = read("functions/README.md");
+    // The scope of refresh tokens has no routes.
+    let listed = rows(&readme, "\n### Scopes\n").into_iter().filter(|row| row[1].starts_with('`'));
+    let listed =
+        listed.flat_map(|row| quoted(row[1]).into_iter().map(move |route| (route.to_owned(), quoted(row[0])[0])));
+    let operations = OpenApi::get().operations();
+    let required = operations.iter().flat_map(|operation| {
+        let scopes = operation.security().into_iter().flat_map(|(_, scopes)| scopes.as_array().unwrap());
+        scopes.map(|scope| (operation.to_string(), scope.as_str().unwrap()))
+    });
+    assert_eq!(required.collect::<BTreeSet<_>>(), listed.collect());
 }
 
 #[test]
