@@ -111,12 +111,18 @@ fn the_readmes_tables_have_the_documented_members() {
         ("\n## The connect link\n", members_of("ConnectRequest")),
         ("\n### History\n", members_of("Attempt")),
         ("\n### Flows\n", members_of("FlowBody")),
+        ("\n## Connection requests\n", members_of("NewConnectionRequest")),
     ] {
         assert_eq!(tabled(&readme, heading), described, "{heading}");
     }
     // The table leads to that of changes for these.
     assert_eq!(tabled(&readme, "\n### Creating\n"), members_of("NewConnection"));
     assert_eq!(tabled(&readme, "\n### Changing\n"), writable_members_of("ConnectionChange"));
+    let statuses = &OpenApi::get().component("/schemas/ConnectionRequestStatus")["enum"];
+    assert_eq!(
+        json!(rows(&readme, "\n### Its status\n").iter().map(|row| quoted(row[0])[0]).collect::<Vec<_>>()),
+        *statuses
+    );
     let operations = OpenApi::get().operations();
     let find = |id: &str| operations.iter().find(|it| it.value["operationId"] == id).unwrap();
     assert_eq!(tabled(&readme, "\n### Listing\n"), find("listConnections").query());
