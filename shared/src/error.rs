@@ -71,7 +71,7 @@ pub enum ErrorType {
 }
 
 /// The documented values of the `key` member, which is more specific than the type.
-const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 10] = [
     "access_denied",
     "access_token_expired",
     "already_exists",

@@ -11,6 +11,7 @@
 //! | a sample in events/ | `documents::sample_events` |
 //! | a row in functions/README.md, "Routes" | `documents::routes` |
 //! | its scope in functions/README.md, "Scopes" | `documents::routes` |
+//! | the operation in functions/connections/openapi.json | `documents::openapi` |
 //! | a row in SECURITY.md, "Who can do what", and one in "Limited tokens" if it differs from the rule there | `api::callers`, `api::limited_tokens` |
 
 use http::Method;
@@ -54,13 +55,15 @@ pub enum Function {
 pub enum Audience {
     /// An end user's browser, without a token.
     Browser,
+    /// Everyone, without a token.
+    Anyone,
     /// Tenants and admins.
     All,
     /// Only admins.
     Admins,
 }
 
-use Audience::{Admins, All, Browser};
+use Audience::{Admins, All, Anyone, Browser};
 use Function::{Connect, Connections, GetCredentials, OAuthCallback, PutCredentials};
 
 const READ: Option<Scope> = Some(Scope::ConnectionsRead);
@@ -109,6 +112,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/connectors/{key}/generate-options", Connections, All, INTEGRATIONS, "lists a connector's ways to connect"),
     route(Method::GET, "/self", Connections, All, READ, "shows the caller"),
     route(Method::PATCH, "/self", Connections, All, READ, "shows the caller, and changes nothing"),
+    route(Method::GET, "/openapi.json", Connections, Anyone, None, "describes these routes for programs"),
     route(Method::OPTIONS, "/{path+}", Connections, Browser, None, "answers preflight requests for all paths"),
 ];
 

@@ -15,7 +15,7 @@ mod processes;
 mod suites;
 
 pub use documents::document::root;
-pub use documents::{document, template};
+pub use documents::{document, openapi, template};
 pub use doubles::{
     ApiCall, Aws, CredentialApi, Delete, Fault, MockProvider, Nango, Script, TokenRequest, distant_aws, loopback,
 };

@@ -5,6 +5,7 @@
 
 mod connections;
 mod integrations;
+mod openapi;
 mod route;
 
 use std::future::ready;
@@ -18,7 +19,7 @@ use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
-use larder::routes::path_within;
+use larder::routes::{Audience, Route, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
@@ -50,10 +51,24 @@ impl Connections {
     }
 
     async fn respond(&self, request: &Request, path: &str) -> Result<Response, Error> {
+        let found = route::find(request.method(), path);
+        if let Ok(Found { route, .. }) = &found
+            && route.audience == Audience::Anyone
+        {
+            return self.answer_anyone(route);
+        }
         let caller = self.authenticator.authenticate(request.headers()).await?;
-        let found = route::find(request.method(), path)?;
+        let found = found?;
         caller.authorize(found.route)?;
         self.handler(&caller, &found, request).await
+    }
+
+    /// Answers a route that needs no token.
+    fn answer_anyone(&self, route: &Route) -> Result<Response, Error> {
+        match (route.method.as_str(), route.path) {
+            ("GET", "/openapi.json") => Ok(openapi::response(&self.base_uri)),
+            (method, path) => Err(no_handler(method, path)),
+        }
     }
 
     /// Returns the work of a route. The futures are created here, since in a debug build `respond` would need space on the
@@ -88,9 +103,13 @@ impl Connections {
                 Box::pin(ready(self.generate_options(caller, id, request)))
             }
             ("GET" | "PATCH", "/self") => Box::pin(ready(Ok(Self::get_self(caller)))),
-            (method, path) => Box::pin(ready(Err(Error::internal(format!("there is no handler for {method} {path}"))))),
+            (method, path) => Box::pin(ready(Err(no_handler(method, path)))),
         }
     }
+}
+
+fn no_handler(method: &str, path: &str) -> Error {
+    Error::internal(format!("there is no handler for {method} {path}"))
 }
 
 #[async_trait]

@@ -51,7 +51,7 @@ impl Browser {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         let request = request.body(form.unwrap_or_default().into()).expect("a request");
-        let response = world.bundle.handle(request).await;
+        let Answer(response) = world.handle(request).await;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
             let cookie = cookie.to_str().expect("UTF-8");
             let (name, rest) = cookie.split_once('=').expect("a cookie");

@@ -10,7 +10,7 @@ use larder::caller::{Claims, sign};
 use larder::clock::{Clock, ManualClock};
 use larder::connection::ConnectionKey;
 use larder::environment::{CredentialsIn, Settings};
-use larder::http::Response;
+use larder::http::{Request, Response};
 use larder::metrics::Metrics;
 use larder::random::SystemRng;
 use larder::secret::Secret;
@@ -20,6 +20,7 @@ use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::openapi::OpenApi;
 use crate::{Aws, Browser, MockProvider, Requests};
 
 /// The functions with an embedded database and a manual clock.
@@ -248,7 +249,14 @@ impl World {
             .header("authorization", format!("Bearer {token}"))
             .body(body.into())
             .expect("a request");
-        Answer(self.bundle.handle(request).await)
+        self.handle(request).await
+    }
+
+    /// Sends a request. The OpenAPI document must describe the response.
+    pub async fn handle(&self, request: Request) -> Answer {
+        let response = self.bundle.handle(request.clone()).await;
+        OpenApi::get().check_response(&request, &response);
+        Answer(response)
     }
 
     /// GET as an admin.

@@ -12,6 +12,7 @@ use larder_local::WORKSPACE;
 use larder_local::bundle::DataDir;
 
 use super::visitor::{answer, http_client};
+use crate::openapi::OpenApi;
 use crate::{Answer, Program, Watch};
 
 /// A Larder and a workspace for which tests sign tokens. It can reach providers on this machine.
@@ -98,9 +99,19 @@ impl Target {
     }
 }
 
-/// Sends a request and reads the whole response.
+/// Sends a request and reads the whole response. Both must be as the OpenAPI document describes them.
 pub(crate) async fn respond(request: reqwest::RequestBuilder) -> Answer {
-    answer(request.send().await.expect("a response")).await
+    let (client, request) = request.build_split();
+    let request = request.expect("a request");
+    let mut seen = http::Request::builder().method(request.method()).uri(request.url().as_str());
+    if let Some(headers) = seen.headers_mut() {
+        headers.clone_from(request.headers());
+    }
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    let seen = seen.body(body.to_vec().into()).expect("a request");
+    let answer = answer(client.execute(request).await.expect("a response")).await;
+    OpenApi::get().check(&seen, &answer.0);
+    answer
 }
 
 /// The current time, in seconds since 1970.

@@ -4,6 +4,7 @@ use http::{Method, header};
 use larder::http::Response;
 use url::Url;
 
+use super::target::respond;
 use crate::Answer;
 
 /// An HTTP client that does not follow redirects.
@@ -77,7 +78,7 @@ impl Visitor {
         if method == Method::POST {
             request = request.form(form);
         }
-        let answer = answer(request.send().await.expect("a response")).await;
+        let answer = respond(request).await;
         for line in answer.0.headers().get_all(header::SET_COOKIE) {
             self.keep(line.to_str().expect("UTF-8"));
         }

@@ -63,7 +63,7 @@ impl Row {
     }
 
     pub(super) fn checks_tokens(&self) -> bool {
-        !self.is_callback() && !self.is_preflight()
+        !self.is_callback() && !self.is_preflight() && self.path != "/openapi.json"
     }
 
     pub(super) fn names_a_connection(&self) -> bool {

@@ -1,8 +1,11 @@
-//! The prose of documents and doc comments: how sentences begin, and how long documents are.
+//! The prose of documents, doc comments and the OpenAPI document: how sentences begin, and how long documents are.
 
 use larder_tests::document::read;
+use serde_json::Value;
 
 use crate::markdown::{BlockKind, blocks, doc_comments, documents, sentences, with_extension};
+
+const OPEN_API: &str = "functions/connections/openapi.json";
 
 /// First words of sentences whose subject is a free relative, such as "Whoever writes outside".
 const OPENERS: [&str; 4] = ["What", "Who", "Whoever", "Whatever"];
@@ -30,11 +33,25 @@ fn stilted(document: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// The descriptions anywhere in a value.
+fn descriptions(value: &Value) -> Vec<&str> {
+    let within: Vec<_> = match value {
+        Value::Object(members) => members.values().flat_map(descriptions).collect(),
+        Value::Array(items) => items.iter().flat_map(descriptions).collect(),
+        _ => Vec::new(),
+    };
+    value.get("description").and_then(Value::as_str).into_iter().chain(within).collect()
+}
+
 #[test]
 fn no_sentence_opens_with_what_or_who() {
     let mut found = Vec::new();
     for (path, document) in documents() {
         found.extend(stilted(&document).into_iter().map(|(line, sentence)| format!("{path}:{line}: {sentence}")));
+    }
+    let open_api = serde_json::from_str(&read(OPEN_API)).unwrap();
+    for description in descriptions(&open_api) {
+        found.extend(stilted(description).into_iter().map(|(_, sentence)| format!("{OPEN_API}: {sentence}")));
     }
     for (path, source) in with_extension(".rs") {
         for (start, comment) in doc_comments(&source) {

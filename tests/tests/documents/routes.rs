@@ -64,6 +64,7 @@ fn the_readme_lists_every_route_and_its_audience() {
     }
     let audience = |audience| match audience {
         Audience::Browser => "the browser",
+        Audience::Anyone => "anyone",
         Audience::All => "all",
         Audience::Admins => "admin",
     };

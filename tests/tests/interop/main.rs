@@ -1,5 +1,5 @@
-//! Larder against third-party software: a certified authorization server, databases, a browser, Membrane's SDKs, and the Node.js
-//! libraries that connectors can import.
+//! Larder against third-party software: a certified authorization server, databases, a browser, Membrane's SDKs, a generated client,
+//! and the Node.js libraries that connectors can import.
 
 mod axios;
 mod chromium;
@@ -7,4 +7,5 @@ mod database_login;
 mod mapping;
 mod odd_answers;
 mod oidc;
+mod openapi;
 mod sdk;
