@@ -90,3 +90,15 @@ impl Clock for ManualClock {
         *self.0.lock().expect("the lock is not poisoned")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_shows_times_in_whole_milliseconds() {
+        let shown = |nanoseconds| rfc3339(OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).expect("a time"));
+        assert_eq!(shown(1_767_225_600_123_456_789).as_deref(), Some("2026-01-01T00:00:00.123Z"));
+        assert_eq!(shown(1_767_225_600_000_999_999).as_deref(), Some("2026-01-01T00:00:00Z"));
+    }
+}

@@ -358,8 +358,9 @@ mod tests {
 
     use async_trait::async_trait;
     use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
     use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
-    use aws_sdk_dynamodb::operation::put_item::PutItemError;
+    use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
     use aws_sdk_dynamodb::primitives::Blob;
     use aws_sdk_dynamodb::types::AttributeValue;
     use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
@@ -497,5 +498,29 @@ mod tests {
             let saved = vault(&[&put, &get]).save(&connection(), &with_input(20), Expect::Absent).await;
             assert_eq!(saved.expect("no failure"), expected, "version {version}, {sealed:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn removing_succeeds_if_the_row_is_gone_and_not_if_it_changed() {
+        let stored = Arc::new(Mutex::new(None));
+        let rows = Arc::clone(&stored);
+        let put = mock!(Client::put_item)
+            .match_requests(move |request| {
+                *rows.lock().expect("a lock") = request.item().cloned();
+                true
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        let delete = mock!(Client::delete_item).then_error(|| {
+            let failed = ConditionalCheckFailedException::builder().message("it failed").build();
+            DeleteItemError::ConditionalCheckFailedException(failed)
+        });
+        let get = mock!(Client::get_item)
+            .then_output(move || GetItemOutput::builder().set_item(stored.lock().expect("a lock").clone()).build());
+        let vault = vault(&[&put, &delete, &get]);
+        assert_eq!(vault.remove(&connection()).await.expect("no failure"), Write::Done);
+        let changed = Connection { version: 6, ..connection() };
+        let saved = vault.save(&changed, &with_input(20), Expect::Absent).await;
+        assert_eq!(saved.expect("no failure"), Write::Done);
+        assert_eq!(vault.remove(&connection()).await.expect("no failure"), Write::Conflict);
     }
 }

@@ -225,6 +225,34 @@ async fn an_unreadable_store_never_costs_a_refresh_token() {
 }
 
 #[tokio::test]
+async fn credentials_too_large_to_store_cost_no_refresh_token() {
+    let (world, api, provider, id) = connected().await;
+    // The new tokens are as long as the old ones.
+    let of_size = |bytes: usize| {
+        let start =
+            r#"{"access_token":"access-1","token_type":"Bearer","refresh_token":"refresh-1","expires_in":3600,"#;
+        let note = "x".repeat(bytes - start.len() - r#""note":""}"#.len());
+        format!(r#"{start}"note":"{note}"}}"#)
+    };
+    let uri = format!("/connections/{id}/refresh-credentials");
+    for bytes in [350 * 1024 + 1, 400 * 1024] {
+        api.store(&id, &of_size(bytes));
+        let error = world.post(&uri).await.expect(StatusCode::PAYLOAD_TOO_LARGE).json();
+        let message = format!("the credentials of the connection `{id}` are too large for the store");
+        assert_eq!(error["message"], message);
+    }
+    assert_eq!(provider.refreshes().len(), 0);
+    api.store(&id, &of_size(350 * 1024));
+    world.post(&uri).await.expect(StatusCode::OK);
+    let credentials = stored(&api, &id);
+    assert_eq!(
+        (&credentials["access_token"], &credentials["refresh_token"]),
+        (&json!("access-2"), &json!("refresh-2"))
+    );
+    assert_eq!(api.stored(&id).unwrap().len(), 350 * 1024);
+}
+
+#[tokio::test]
 async fn a_connection_is_created_only_if_its_credentials_are_stored() {
     let (world, api) = world_with_store().await;
     let provider = MockProvider::start().await;

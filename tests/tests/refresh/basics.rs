@@ -410,6 +410,24 @@ async fn a_revoked_grant_is_flagged_at_once_and_healed_by_a_reconnect() {
 }
 
 #[tokio::test]
+async fn a_rejection_after_a_failed_refresh_is_explained() {
+    let (world, provider, id) = connected(json!({})).await;
+    provider.script(503, &json!({}));
+    provider.script(400, &json!({"error": "invalid_grant"}));
+    world.advance(3300);
+    world.sweep().await;
+    world.advance(120);
+    world.sweep().await;
+    let view = world.connection(&id).await;
+    assert_eq!(view["state"], "CLIENT_ACTION_REQUIRED");
+    let message = view["error"]["message"].as_str().unwrap();
+    let explained = "an earlier refresh was interrupted and may have used up the refresh token, which the provider no \
+                     longer accepts; the end user must reconnect (the provider permanently rejected the grant: \
+                     invalid_grant";
+    assert!(message.starts_with(explained), "{message}");
+}
+
+#[tokio::test]
 async fn a_rejected_grant_is_ignored_if_the_connection_has_changed() {
     let (world, provider, id) = connected(json!({})).await;
     provider.set_delay(Duration::from_millis(500));

@@ -139,6 +139,36 @@ auth:
     }
 }
 
+/// The connector refreshes with a function, whose result states only a time.
+#[tokio::test]
+async fn a_function_refreshes_by_the_providers_clock() {
+    for (skew, date) in [(300, "Thu, 01 Jan 2026 00:06:00 GMT"), (-300, "Wed, 31 Dec 2025 23:56:00 GMT")] {
+        let provider = MockProvider::start().await;
+        let spec = format!(
+            "
+name: App
+auth:
+  type: client-credentials
+  getCredentialsFromConnectionParameters: {{mapping: {{access_token: a}}}}
+  makeApiClient: {{mapping: {{baseUri: '{}'}}}}
+  refreshCredentials:
+    implementationType: rest-api-mapping
+    mapping: {{path: /token, method: post, responseMapping: {{$var: response.data}}}}
+",
+            provider.uri("")
+        );
+        let world = World::with_connector(&[("spec.yml", spec.as_str())]).await;
+        world.integrate_app(json!({})).await.expect(StatusCode::CREATED);
+        world.connect_app(json!({})).await.expect(StatusCode::OK);
+        let tokens = json!({"access_token": "b", "expires_at": World::START + 60 + 3600 + skew});
+        provider.script_raw(200, &tokens.to_string(), &[("content-type", "application/json"), ("date", date)]);
+        world.advance(60);
+        let id = connect::own_connection_id("local", "app", Some("alice"));
+        world.post(&format!("/connections/{id}/refresh-credentials")).await.expect(StatusCode::OK);
+        assert_eq!(due_at(&world, &id).await, "2026-01-01T00:56:00Z", "{skew}");
+    }
+}
+
 const SLOW: &str = "
 name: App
 auth:
@@ -201,7 +231,7 @@ auth:
 ";
 
 #[tokio::test]
-async fn the_oauth_1_configuration_is_built_once_per_function() {
+async fn oauth_1_requests_are_signed_with_a_configuration_built_once() {
     let (world, provider) = (World::with_connector(&[("spec.yml", SIGNED)]).await, MockProvider::start().await);
     world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
     let token = json!({"oauth_token": "t", "oauth_token_secret": "s", "oauth_callback_confirmed": true});
@@ -220,6 +250,10 @@ async fn the_oauth_1_configuration_is_built_once_per_function() {
     let before = calls("GET /config");
     browser.get(&world, &callback).await.expect(StatusCode::OK);
     assert_eq!(calls("GET /me"), 5);
+    for request in provider.tests() {
+        let signature = request.expect("an `Authorization` header");
+        assert!(signature.starts_with("OAuth ") && signature.contains(r#"oauth_token="t""#), "{signature}");
+    }
     assert_eq!(calls("GET /config") - before, 2, "once for the verifier, once for the five requests of the test");
 }
 

@@ -238,6 +238,30 @@ async fn a_result_stays_queued_while_the_table_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_result_too_large_for_its_row_waits_on_the_queue_for_room() {
+    let recovery_queue = Some("http://queues/recovery".into());
+    let it = Deployment::due(|settings| Settings { recovery_queue, ..settings }).await;
+    // DynamoDB's limit of 400 KB applies to the whole row.
+    let change = async |expression: &str, value: Option<usize>| {
+        let update = it.world.dynamodb().update_item().table_name("larder-connections");
+        let update = update.key("id", AttributeValue::S(format!("local#{}", it.id))).update_expression(expression);
+        let value = value.map(|bytes| (":value".to_owned(), AttributeValue::S("x".repeat(bytes))));
+        update.set_expression_attribute_values(value.map(|value| [value].into())).send().await.unwrap();
+    };
+    change("SET padding = :value", Some(405_000)).await;
+    let note = "x".repeat(8_000);
+    let tokens = json!({"access_token": "next", "refresh_token": "rotated", "expires_in": 3600, "note": note});
+    it.provider.script(200, &tokens);
+    it.world.sweep().await;
+    assert_eq!((it.provider.refreshes().len(), it.access_token().await), (1, json!("access-1")));
+    let messages = it.aws.take_messages();
+    assert_eq!((messages.len(), it.deliver(&messages).await), (1, 1));
+    change("REMOVE padding", None).await;
+    assert_eq!(it.deliver(&messages).await, 0);
+    assert_eq!(it.access_token().await, "next");
+}
+
+#[tokio::test]
 async fn tampered_and_foreign_messages_change_nothing() {
     let it = Deployment::with_an_unsaved_result().await;
     let message: Value = serde_json::from_str(&it.aws.take_messages()[0]).unwrap();

@@ -340,6 +340,7 @@ mod tests {
     use larder::secret::Secret;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::super::testing::{context, provider};
     use super::*;
@@ -360,17 +361,43 @@ mod tests {
         assert!(in_time.starts_with("requests to 10.0.0.1 are not allowed"), "{in_time}");
     }
 
-    #[tokio::test]
-    async fn scripts_get_binary_responses_in_base64() {
+    /// Starts a server that answers every request with this body, and returns its URL.
+    async fn answering(body: String) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _ = stream.read(&mut [0; 4096]).await;
-                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\n[1]";
-                let _ = stream.write_all(answer).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_session_needs_one_permit_for_all_its_large_responses() {
+        let url = answering(format!("\"{}\"", "x".repeat(70_000))).await;
+        let (provider, auth) = (provider(javascript::Limits::default()), Arc::new(context([])));
+        let session = || ApiSession::bare(provider.clone(), Arc::clone(&auth), FunctionName::Test);
+        let is_answered = async |session: &ApiSession, seconds| {
+            let request = session.request(json!({ "url": url }));
+            timeout(Duration::from_secs(seconds), request).await.is_ok_and(|answer| answer.is_ok())
+        };
+        let sessions: Vec<_> = (0..8).map(|_| session()).collect();
+        for session in &sessions {
+            assert!(is_answered(session, 15).await);
+        }
+        assert!(!is_answered(&session(), 1).await, "eight sessions hold all the permits");
+        for session in &sessions {
+            assert!(is_answered(session, 15).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn scripts_get_binary_responses_in_base64() {
+        let url = answering("[1]".to_owned()).await;
         let provider = provider(javascript::Limits::default());
         let session = ApiSession::bare(provider, Arc::new(context([])), FunctionName::Test);
         for (wanted, expected) in [("arraybuffer", true), ("stream", true), ("json", false)] {

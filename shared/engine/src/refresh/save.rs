@@ -149,9 +149,8 @@ impl Refresher {
             match &tried {
                 Ok(Recovery::Saved) => return Ok(RefreshOutcome::Refreshed),
                 Ok(Recovery::Superseded) => return Ok(RefreshOutcome::Stale),
-                Ok(Recovery::Busy) => {}
-                Err(error) if error.is_transient() => {}
-                Err(_) => return tried.map(|_| RefreshOutcome::Stale),
+                // This is the only copy, so keep it whatever the error: even a row that is too large can shrink.
+                Ok(Recovery::Busy) | Err(_) => {}
             }
             if self.leave_to_recovery(unsaved).await {
                 return Ok(RefreshOutcome::Recovering);
