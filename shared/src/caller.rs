@@ -46,6 +46,11 @@ impl Caller {
         self.admin || self.tenant.as_deref() == tenant
     }
 
+    /// An end user, or nobody in particular, who acts without a token: on a link that a caller made for them.
+    pub fn of_link(workspace: impl Into<String>, tenant: Option<String>) -> Self {
+        Self { workspace: workspace.into(), tenant, admin: false, keeps_credentials: false }
+    }
+
     /// Checks that the caller is an admin.
     ///
     /// # Errors
@@ -259,7 +264,8 @@ fn asks_for_extensions(token: &str) -> bool {
     header.is_none_or(|header| header.contains_key("crit") || header.get("b64").is_some_and(|b64| *b64 != true))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// Returns the token of a request, from `Authorization: Bearer` or `X-Membrane-Token`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = authorization.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -268,7 +274,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| headers.get("x-membrane-token")?.to_str().ok())
 }
 
-fn refused(reason: &'static str) -> Error {
+/// 401: the reason goes only into the log.
+pub fn refused(reason: &'static str) -> Error {
     record::note(|record| record.refusal = Some(reason));
     Error::not_authenticated()
 }

@@ -1,10 +1,11 @@
-//! Manages connections, integrations, and connectors. Its routes are those of
+//! Manages connections, connection requests, integrations, and connectors. Its routes are those of
 //! [`Function::Connections`](larder::routes::Function) in [`larder::routes`].
 //!
 //! A tenant sees its own connections; an admin sees all of the workspace. Responses never contain secrets.
 
 mod connections;
 mod integrations;
+mod requests;
 mod route;
 
 use std::future::ready;
@@ -27,7 +28,7 @@ use route::Found;
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/connections`, `/integrations`, `/connectors`, and the routes beside them.
+/// Serves `/connections`, `/connection-requests`, `/integrations`, `/connectors`, and the routes beside them.
 pub struct Connections {
     authenticator: Authenticator,
     management: Management,
@@ -48,8 +49,12 @@ impl Connections {
     }
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
+        let found = route::find(request);
+        if let Some(response) = self.get_request_by_token(&found, request).await {
+            return response;
+        }
         let caller = self.authenticator.authenticate(request.headers()).await?;
-        let found = route::find(request)?;
+        let found = found?;
         if found.route.audience == Audience::Admins {
             caller.require_admin()?;
         }
@@ -74,6 +79,9 @@ impl Connections {
             ("GET", "/connections/{id}/dependencies") => Box::pin(self.list_dependencies(caller, id, request)),
             ("PUT", "/connections/{id}/flows/{flow}") => Box::pin(self.put_flow(caller, id, flow, request)),
             ("DELETE", "/connections/{id}/flows/{flow}") => Box::pin(self.delete_flow(caller, id, flow, request)),
+            ("POST", "/connection-requests") => Box::pin(self.create_request(caller, request)),
+            ("GET", "/connection-requests/{id}") => Box::pin(self.get_request(caller, id)),
+            ("DELETE", "/connection-requests/{id}") => Box::pin(self.cancel_request(caller, id)),
             ("GET", "/integrations") => Box::pin(self.list_integrations(caller, request)),
             ("POST", "/integrations") => Box::pin(self.create_integration(caller, request)),
             ("GET", "/integrations/{key}") => Box::pin(self.get_integration(caller, id)),

@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::clock::Clock;
 use larder::connection::Connection;
-use larder::dynamodb::{Session, SessionError, Sessions, Taken, Visit};
+use larder::dynamodb::{
+    ConnectionRequest, ConnectionRequests, LinkError, Session, SessionError, Sessions, Taken, Visit,
+};
 use larder::environment::SettingError;
 use larder::error::{Error, log_cause};
 use larder::http::{Handler, Request, Response, cookie, empty, host, is_prefetch};
@@ -45,6 +47,7 @@ pub struct OAuthCallback {
     connector_setup: Arc<ConnectorSetup>,
     writer: ConnectionWriter,
     sessions: Sessions,
+    requests: ConnectionRequests,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
 }
@@ -59,6 +62,7 @@ impl OAuthCallback {
             connector_setup,
             writer: environment.connection_writer()?,
             sessions: environment.sessions(),
+            requests: environment.connection_requests(),
             sealer: environment.sealer()?,
             clock: Arc::clone(&environment.clock),
         })
@@ -113,7 +117,14 @@ impl OAuthCallback {
         record::note(|record| record.connection(&flow.connection.key()));
 
         // From here on, the flow says where its result is expected, failures included.
-        let mut response = match self.writer.recorded(&flow.connection, self.finish(&flow, callback)).await {
+        let result = match self.open_request(&flow).await {
+            Ok(_) => self.writer.recorded(&flow.connection, self.finish(&flow, callback)).await,
+            Err(error) => Err(error),
+        };
+        if let Some(request) = &flow.delivery.request {
+            request.record(&self.requests, result.as_ref()).await;
+        }
+        let mut response = match result {
             Ok(connection) => flow.delivery.success(&connection),
             Err(error) => {
                 let connection_id = Some(flow.connection.connection_id.clone());
@@ -126,6 +137,15 @@ impl OAuthCallback {
         let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFETIME);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(last).map_err(Error::internal)?);
         Ok(response)
+    }
+
+    /// Returns the connection request that the flow belongs to, if it can still lead to a connection.
+    async fn open_request(&self, flow: &Flow) -> Result<Option<ConnectionRequest>, Error> {
+        let Some(request) = &flow.delivery.request else { return Ok(None) };
+        let now = self.clock.now();
+        let request = self.requests.get(&request.id, now).await?.ok_or(LinkError::Unknown)?;
+        request.check_open(now)?;
+        Ok(Some(request))
     }
 
     /// Keeps the response so that it can be shown again. Does not delay the response for long.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
-use super::{Origin, page};
+use super::{FlowRequest, Origin, page};
 
 /// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Delivery {
     pub request_id: Option<String>,
     /// The origins that may receive the message.
     pub message_origins: Vec<Origin>,
+    /// The connection request that records the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<FlowRequest>,
 }
 
 /// Why a connect flow failed.
@@ -72,7 +75,7 @@ impl Delivery {
                 Err(error) => tracing::warn!(integration = key, "ignoring a redirect URI: it {error}"),
             }
         }
-        Ok(Self { redirect_uri, request_id, message_origins })
+        Ok(Self { redirect_uri, request_id, message_origins, request: None })
     }
 
     /// Checks that the page that sent a form can receive the message that it waits for. Otherwise its developer would see an
@@ -98,7 +101,10 @@ impl Delivery {
     /// Responds with a connection that was created or reconnected.
     pub fn success(&self, connection: &Connection) -> Response {
         if let Some(redirect_uri) = &self.redirect_uri {
-            return self.redirect(redirect_uri, &[("connectionId", &connection.key.id)]);
+            let mut parameters = vec![("connectionId", connection.key.id.as_str())];
+            let confirmation = self.request.as_ref().and_then(|request| request.confirmation.as_ref());
+            parameters.extend(confirmation.map(|code| ("confirmation", code.expose())));
+            return self.redirect(redirect_uri, &parameters);
         }
         let message = self.request_id.as_ref().map(|request_id| {
             json!({"source": "integration.app", "requestId": request_id,
@@ -137,7 +143,8 @@ impl Delivery {
     fn redirect(&self, redirect_uri: &str, parameters: &[(&str, &str)]) -> Response {
         match Url::parse(redirect_uri) {
             Ok(mut url) => {
-                url.query_pairs_mut().extend_pairs(parameters);
+                let request = self.request.as_ref().map(|request| ("requestId", request.id.as_str()));
+                url.query_pairs_mut().extend_pairs(parameters).extend_pairs(request);
                 redirect(url.as_str())
             }
             Err(error) => Error::internal(error).into(),
