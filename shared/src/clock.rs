@@ -32,6 +32,28 @@ pub fn from_milliseconds(milliseconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
 }
 
+/// Serializes times as milliseconds since 1970, for `#[serde(with)]`.
+pub mod as_milliseconds {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+    use time::OffsetDateTime;
+
+    /// Serializes a time.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(super::milliseconds(*time))
+    }
+
+    /// Deserializes a time.
+    ///
+    /// # Errors
+    /// Those of the deserializer, and for a time beyond the year 9999.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+        super::from_milliseconds(i64::deserialize(deserializer)?).ok_or_else(|| de::Error::custom("not a time"))
+    }
+}
+
 /// Formats a time as the API shows it, in RFC 3339 with milliseconds; `None` beyond the year 9999.
 pub fn rfc3339(time: OffsetDateTime) -> Option<String> {
     time.replace_nanosecond(u32::from(time.millisecond()) * 1_000_000).ok()?.format(&Rfc3339).ok()

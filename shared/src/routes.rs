@@ -87,6 +87,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/connection-requests", Connections, All, "creates a link that lets an end user connect"),
     route(Method::GET, "/connection-requests/{id}", Connections, All, "shows how a connection request ended"),
     route(Method::DELETE, "/connection-requests/{id}", Connections, All, "cancels a connection request"),
+    route(Method::POST, "/connection-requests/{id}/confirm", Connections, All, "confirms a requested connection"),
     route(Method::GET, "/integrations", Connections, All, "lists integrations"),
     route(Method::POST, "/integrations", Connections, Admins, "creates an integration"),
     route(Method::GET, "/integrations/{key}", Connections, All, "shows an integration"),

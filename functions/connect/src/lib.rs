@@ -142,7 +142,7 @@ impl Connect {
         // The connection comes first: a reconnect reuses what is stored with it.
         let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
             self.target(caller, integration, &wanted).await?;
-        let Requested { key, tags, meta, locked_input, ends_at } = wanted.requested;
+        let Requested { key, tags, meta, locked_input, ends_at, confirmation } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
         let mut input = if wanted.input.is_empty() { stored.input } else { wanted.input };
@@ -177,7 +177,7 @@ impl Connect {
             // There is no approval to wait for. The credentials are tested before they replace working ones.
             let connecting = async {
                 let obtained = self.writer.provider.enter(&auth).await?;
-                self.writer.create_or_renew(&connection, integration, &auth, obtained).await
+                self.writer.create_or_renew(&connection, integration, &auth, obtained, confirmation.as_ref()).await
             };
             let connection = self.writer.recorded(&connection, connecting).await?;
             if let Some(request) = &delivery.request {

@@ -99,6 +99,7 @@ impl Connect {
                     meta: wanted.meta,
                     locked_input: wanted.locked_input,
                     ends_at: Some(opened.expires_at),
+                    confirmation: flow_request.confirmation(opened.expires_at),
                 },
                 ..ConnectRequest::default()
             };

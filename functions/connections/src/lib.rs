@@ -82,6 +82,7 @@ impl Connections {
             ("POST", "/connection-requests") => Box::pin(self.create_request(caller, request)),
             ("GET", "/connection-requests/{id}") => Box::pin(self.get_request(caller, id)),
             ("DELETE", "/connection-requests/{id}") => Box::pin(self.cancel_request(caller, id)),
+            ("POST", "/connection-requests/{id}/confirm") => Box::pin(self.confirm_request(caller, id, request)),
             ("GET", "/integrations") => Box::pin(self.list_integrations(caller, request)),
             ("POST", "/integrations") => Box::pin(self.create_integration(caller, request)),
             ("GET", "/integrations/{key}") => Box::pin(self.get_integration(caller, id)),

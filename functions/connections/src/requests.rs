@@ -6,7 +6,9 @@ use http::{Method, StatusCode};
 use larder::caller::{Caller, bearer};
 use larder::error::Error;
 use larder::http::{Request, Response, empty, json, read_json};
+use larder::secret::Secret;
 use larder_engine::connect::RequestedConnection;
+use larder_engine::manage::ConfirmationProof;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -31,6 +33,15 @@ struct RequestBody {
     locked_input: Option<Map<String, Value>>,
     redirect_uri: Option<String>,
     expires_in: Option<u64>,
+    code_challenge: Option<String>,
+}
+
+/// The body of `POST /connection-requests/{id}/confirm`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConfirmBody {
+    code_verifier: String,
+    confirmation: Option<String>,
 }
 
 impl RequestBody {
@@ -63,7 +74,7 @@ impl Connections {
             locked_input: body.locked_input.unwrap_or_default(),
             redirect_uri: body.redirect_uri,
             allow_multiple_connections: body.allow_multiple_connections.unwrap_or_default(),
-            code_challenge: None,
+            code_challenge: body.code_challenge,
         };
         let created = self.management.create_request(caller, wanted, body.expires_in).await?;
         Ok(json(StatusCode::CREATED, &created))
@@ -85,6 +96,20 @@ impl Connections {
         let token = bearer(request.headers()).filter(|token| is_status && !token.contains('.'))?;
         let view = self.management.get_request_by_token(&found.id, token).await;
         Some(view.map(|view| json(StatusCode::OK, &view)))
+    }
+
+    pub(crate) async fn confirm_request(
+        &self,
+        caller: &Caller,
+        id: &str,
+        request: &Request,
+    ) -> Result<Response, Error> {
+        let body: ConfirmBody = read_json(request)?;
+        let proof = ConfirmationProof {
+            code_verifier: Secret::new(body.code_verifier),
+            confirmation: body.confirmation.map(Secret::new),
+        };
+        Ok(json(StatusCode::OK, &self.management.confirm_request(caller, id, &proof).await?))
     }
 
     pub(crate) async fn cancel_request(&self, caller: &Caller, id: &str) -> Result<Response, Error> {

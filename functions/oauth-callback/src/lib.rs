@@ -17,10 +17,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::clock::Clock;
-use larder::connection::Connection;
-use larder::dynamodb::{
-    ConnectionRequest, ConnectionRequests, LinkError, Session, SessionError, Sessions, Taken, Visit,
-};
+use larder::connection::{Confirmation, Connection};
+use larder::dynamodb::{ConnectionRequests, LinkError, Session, SessionError, Sessions, Taken, Visit};
 use larder::environment::SettingError;
 use larder::error::{Error, log_cause};
 use larder::http::{Handler, Request, Response, cookie, empty, host, is_prefetch};
@@ -117,8 +115,11 @@ impl OAuthCallback {
         record::note(|record| record.connection(&flow.connection.key()));
 
         // From here on, the flow says where its result is expected, failures included.
-        let result = match self.open_request(&flow).await {
-            Ok(_) => self.writer.recorded(&flow.connection, self.finish(&flow, callback)).await,
+        let result = match self.check_request(&flow).await {
+            Ok(confirmation) => {
+                let finishing = self.finish(&flow, callback, confirmation.as_ref());
+                self.writer.recorded(&flow.connection, finishing).await
+            }
             Err(error) => Err(error),
         };
         if let Some(request) = &flow.delivery.request {
@@ -139,13 +140,14 @@ impl OAuthCallback {
         Ok(response)
     }
 
-    /// Returns the connection request that the flow belongs to, if it can still lead to a connection.
-    async fn open_request(&self, flow: &Flow) -> Result<Option<ConnectionRequest>, Error> {
-        let Some(request) = &flow.delivery.request else { return Ok(None) };
+    /// Checks that the connection request to which the flow belongs can still lead to a connection. Returns the confirmation
+    /// that the connection needs.
+    async fn check_request(&self, flow: &Flow) -> Result<Option<Confirmation>, Error> {
+        let Some(of_flow) = &flow.delivery.request else { return Ok(None) };
         let now = self.clock.now();
-        let request = self.requests.get(&request.id, now).await?.ok_or(LinkError::Unknown)?;
+        let request = self.requests.get(&of_flow.id, now).await?.ok_or(LinkError::Unknown)?;
         request.check_open(now)?;
-        Ok(Some(request))
+        Ok(of_flow.confirmation(request.expires_at))
     }
 
     /// Keeps the response so that it can be shown again. Does not delay the response for long.
@@ -162,7 +164,12 @@ impl OAuthCallback {
         }
     }
 
-    async fn finish(&self, flow: &Flow, callback: Callback) -> Result<Connection, Error> {
+    async fn finish(
+        &self,
+        flow: &Flow,
+        callback: Callback,
+        confirmation: Option<&Confirmation>,
+    ) -> Result<Connection, Error> {
         let new = &flow.connection;
         // The integration is read again: it may have changed, or be gone, since the flow started.
         let integration = self.connector_setup.integration(&new.workspace, &new.integration_key).await?;
@@ -176,7 +183,7 @@ impl OAuthCallback {
         let auth = self.connector_setup.auth_for(&integration, &choice).await?;
         let obtained = self.obtain(flow, &auth, callback).await?;
         // The writer tests the credentials, so that bad ones never replace working ones.
-        self.writer.create_or_renew(new, &integration, &auth, obtained).await
+        self.writer.create_or_renew(new, &integration, &auth, obtained, confirmation).await
     }
 
     async fn obtain(

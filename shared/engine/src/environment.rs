@@ -115,6 +115,7 @@ impl Environment {
             vault: self.vault()?,
             connector_setup,
             provider: self.provider()?,
+            writer: self.connection_writer()?,
             follow_up: self.follow_up(),
             attempts: self.attempts(),
             queue,

@@ -25,13 +25,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::Lease;
-use crate::clock::{earlier, later};
+use crate::clock::{as_milliseconds, earlier, later};
 
 /// Longer lifetimes are cut to this one, so that no arithmetic overflows.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
@@ -59,12 +60,15 @@ const TIMES: [&str; 10] = [
 const EITHER: [&str; 3] = ["expires", "expiry", "expiration"];
 
 /// The lifetime of an access token, by our own clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Expiry {
     /// When the token was first requested: before the request was sent, so that a slow response cannot make it seem
     /// younger.
+    #[serde(with = "as_milliseconds")]
     pub from: OffsetDateTime,
     /// When the token expires.
+    #[serde(with = "as_milliseconds")]
     pub at: OffsetDateTime,
     /// Whether the last refresh returned the current token with its remaining lifetime. Such a provider issues a new token
     /// only when the old one expires.

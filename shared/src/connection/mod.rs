@@ -17,6 +17,7 @@
 //!
 //! A connection is served while its access token is valid, even if its last refresh failed.
 
+mod confirmation;
 mod details;
 mod expiry;
 mod given;
@@ -30,6 +31,7 @@ mod view;
 
 use std::time::Duration;
 
+pub use confirmation::Confirmation;
 pub use details::{Details, DetailsPatch, Flow};
 pub use expiry::{
     Asked, Expiry, access_token, brings_new_token, expiry_of, is_statement, refreshed_expiry, states_lifetime,
@@ -60,6 +62,8 @@ pub enum State {
     Ready,
     /// The end user must reconnect.
     ClientActionRequired,
+    /// Its new credentials wait for the application's [`Confirmation`]. No row is in this state.
+    Building,
 }
 
 /// Why the last attempt failed, in words that a person can act on.
@@ -185,7 +189,8 @@ impl Account {
 }
 
 /// A connection's integration and connector.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IntegrationRef {
     /// The integration's key in the workspace.
     pub key: String,
@@ -292,6 +297,14 @@ impl Problem {
     }
 }
 
+/// Returns the number at which a new series of versions starts, for credentials that were not refreshed from the stored ones.
+pub fn new_series(rng: &dyn Rng) -> u64 {
+    let mut bytes = [0; 8];
+    rng.fill(&mut bytes);
+    // 52 bits: every JSON parser reads integers of this size exactly.
+    u64::from_be_bytes(bytes) >> 12
+}
+
 impl Connection {
     /// A connection without credentials, not yet stored.
     pub fn new(key: ConnectionKey, now: OffsetDateTime) -> Self {
@@ -364,10 +377,12 @@ impl Connection {
         now: OffsetDateTime,
         rng: &dyn Rng,
     ) {
-        let mut bytes = [0; 8];
-        rng.fill(&mut bytes);
-        // 52 bits: every JSON parser reads integers of this size exactly.
-        self.version = u64::from_be_bytes(bytes) >> 12;
+        self.apply_series(new_series(rng), expiry, has_refresh_token, now);
+    }
+
+    /// As [`Self::apply_replacement`], with a [`new_series`] that was chosen earlier.
+    pub fn apply_series(&mut self, series: u64, expiry: Option<Expiry>, has_refresh_token: bool, now: OffsetDateTime) {
+        self.version = series;
         self.apply_renewal(expiry, has_refresh_token, now);
     }
 
@@ -419,8 +434,8 @@ impl Connection {
 
     /// Whether all writes since `version` were refreshes, successful or not.
     pub fn has_only_been_refreshed_since(&self, version: u64) -> bool {
-        /// More than can happen during one request.
-        const SERIES: u64 = 1000;
+        /// More than can happen during one request, or while credentials wait for a confirmation.
+        const SERIES: u64 = 10_000;
         self.version.checked_sub(version).is_some_and(|writes| writes <= SERIES)
     }
 
@@ -589,9 +604,9 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_writes_may_be_refreshes() {
-        let connection = Connection { version: 5000, ..ready() };
-        let refreshed_since = [4000, 3999, 5001].map(|version| connection.has_only_been_refreshed_since(version));
+    fn ten_thousand_writes_may_be_refreshes() {
+        let connection = Connection { version: 50_000, ..ready() };
+        let refreshed_since = [40_000, 39_999, 50_001].map(|version| connection.has_only_been_refreshed_since(version));
         assert_eq!(refreshed_since, [true, false, false]);
     }
 

@@ -58,7 +58,7 @@ impl Connection {
             "connected": connected,
             "disconnected": !connected,
             "error": self.problem,
-            "clientAction": (!connected).then(|| json!({
+            "clientAction": (self.state == State::ClientActionRequired).then(|| json!({
                 "type": "connect",
                 "description": "The end user must reconnect.",
             })),

@@ -53,6 +53,8 @@ pub struct ConnectionRequest {
     pub expires_at: OffsetDateTime,
     /// How it ended so far.
     pub outcome: Option<RequestOutcome>,
+    /// The digest of the code that the end user's browser took to the application.
+    pub confirmation: Option<String>,
 }
 
 /// How a request ended. Only a failure may be followed by another outcome at the end of a flow.
@@ -67,8 +69,6 @@ pub enum RequestOutcome {
     Unconfirmed {
         /// The connection's id.
         connection_id: String,
-        /// The digest of the code that the end user's browser took to the application.
-        confirmation: String,
     },
     /// The last attempt failed; the end user may try again.
     Failed(Value),
@@ -254,58 +254,67 @@ impl ConnectionRequests {
         }
     }
 
-    /// Records how a flow ended. It conflicts if the request has been cancelled or has led to a connection.
+    /// Records how a flow ended, with the digest of the code that the end user's browser took to the application, if the
+    /// connection must be confirmed. It conflicts if the request has been cancelled or has led to a connection.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn finish(&self, id: &str, outcome: &RequestOutcome) -> Result<Write, StoreError> {
-        self.record(id, outcome, &[FAILED]).await
+    pub async fn finish(
+        &self,
+        id: &str,
+        outcome: &RequestOutcome,
+        confirmation: Option<&str>,
+    ) -> Result<Write, StoreError> {
+        self.record(id, outcome, confirmation, &[FAILED]).await
     }
 
     /// Records that the application confirmed the connection. It conflicts if the request has been cancelled.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn confirm(&self, id: &str, connection_id: &str) -> Result<Write, StoreError> {
-        let outcome = RequestOutcome::Connected { connection_id: connection_id.to_owned() };
-        self.record(id, &outcome, &[UNCONFIRMED, CONNECTED]).await
+    pub async fn confirm(&self, id: &str, outcome: &RequestOutcome) -> Result<Write, StoreError> {
+        self.record(id, outcome, None, &[UNCONFIRMED, CONNECTED]).await
     }
 
-    /// Cancels a request. It conflicts if there is a connection that need not, or need no longer, be confirmed.
+    /// Cancels a request. It conflicts if the request has led to a connection that counts.
     ///
     /// # Errors
     /// When DynamoDB fails.
     pub async fn cancel(&self, id: &str) -> Result<Write, StoreError> {
-        self.record(id, &RequestOutcome::Cancelled, &[FAILED, UNCONFIRMED, CANCELLED]).await
+        self.record(id, &RequestOutcome::Cancelled, None, &[FAILED, UNCONFIRMED, CANCELLED]).await
     }
 
     /// Records an outcome if there is none, or one of those named in `before`.
-    async fn record(&self, id: &str, outcome: &RequestOutcome, before: &[&str]) -> Result<Write, StoreError> {
+    async fn record(
+        &self,
+        id: &str,
+        outcome: &RequestOutcome,
+        confirmation: Option<&str>,
+        before: &[&str],
+    ) -> Result<Write, StoreError> {
         let earlier: Vec<_> = (0..before.len()).map(|index| format!("outcome = :before{index}")).collect();
         let condition =
             format!("attribute_exists(sealed) AND (attribute_not_exists(outcome) OR {})", earlier.join(" OR "));
-        let set = Item::default().string(":outcome", outcome.name());
-        let (set, change) = match outcome {
-            RequestOutcome::Connected { connection_id } => {
-                (set.string(":connection", connection_id), ", connection_id = :connection")
+        let set = Item::default().string("outcome", outcome.name());
+        let set = match outcome {
+            RequestOutcome::Connected { connection_id } | RequestOutcome::Unconfirmed { connection_id } => {
+                set.string("connection_id", connection_id)
             }
-            RequestOutcome::Unconfirmed { connection_id, confirmation } => (
-                set.string(":connection", connection_id).string(":confirmation", confirmation),
-                ", connection_id = :connection, confirmation = :confirmation",
-            ),
-            RequestOutcome::Failed(problem) => (set.string(":problem", problem.to_string()), ", problem = :problem"),
-            RequestOutcome::Cancelled => (set, ""),
+            RequestOutcome::Failed(problem) => set.string("problem", problem.to_string()),
+            RequestOutcome::Cancelled => set,
         };
+        let set = set.maybe("confirmation", confirmation, Item::string);
+        let assignments: Vec<_> = set.0.keys().map(|name| format!("{name} = :{name}")).collect();
         let mut update = self
             .update(id)
-            .update_expression(format!("SET outcome = :outcome{change}"))
+            .update_expression(format!("SET {}", assignments.join(", ")))
             .condition_expression(condition);
-        for (index, name) in before.iter().enumerate() {
-            update =
-                update.expression_attribute_values(format!(":before{index}"), AttributeValue::S((*name).to_owned()));
-        }
         for (name, value) in set.0 {
-            update = update.expression_attribute_values(name, value);
+            update = update.expression_attribute_values(format!(":{name}"), value);
+        }
+        for (index, name) in before.iter().enumerate() {
+            let value = AttributeValue::S((*name).to_owned());
+            update = update.expression_attribute_values(format!(":before{index}"), value);
         }
         match update.send().await {
             Ok(_) => Ok(Write::Done),
@@ -330,10 +339,7 @@ fn read(id: &str, item: &Item) -> Result<ConnectionRequest, StoreError> {
     let outcome = match item.get_string("outcome").as_deref() {
         None => None,
         Some(CONNECTED) => Some(RequestOutcome::Connected { connection_id: connection_id()? }),
-        Some(UNCONFIRMED) => Some(RequestOutcome::Unconfirmed {
-            connection_id: connection_id()?,
-            confirmation: present(item.get_string("confirmation"), TABLE, "confirmation")?,
-        }),
+        Some(UNCONFIRMED) => Some(RequestOutcome::Unconfirmed { connection_id: connection_id()? }),
         Some(FAILED) => Some(RequestOutcome::Failed(present(item.get_json("problem"), TABLE, "problem")?)),
         Some(CANCELLED) => Some(RequestOutcome::Cancelled),
         Some(_) => return Err(StoreError::Damaged { table: TABLE, attribute: "outcome" }),
@@ -347,6 +353,7 @@ fn read(id: &str, item: &Item) -> Result<ConnectionRequest, StoreError> {
         sealed: present(item.get_bytes("sealed"), TABLE, "sealed")?,
         expires_at: present(item.get_time("expires_at"), TABLE, "expires_at")?,
         outcome,
+        confirmation: item.get_string("confirmation"),
     })
 }
 
@@ -361,7 +368,7 @@ mod tests {
     #[test]
     fn a_status_follows_from_the_outcome_and_the_time() {
         let connection_id = || "c1".to_owned();
-        let unconfirmed = RequestOutcome::Unconfirmed { connection_id: connection_id(), confirmation: String::new() };
+        let unconfirmed = RequestOutcome::Unconfirmed { connection_id: connection_id() };
         for (outcome, before, after, opens) in [
             (None, RequestStatus::Pending, RequestStatus::Expired, true),
             (Some(unconfirmed), RequestStatus::Pending, RequestStatus::Expired, false),
@@ -383,6 +390,7 @@ mod tests {
                 sealed: Vec::new(),
                 expires_at: at(1800),
                 outcome,
+                confirmation: None,
             };
             assert_eq!((request.status(at(1799)), request.status(at(1800))), (before, after), "{request:?}");
             assert_eq!(request.check_open(at(1799)).is_ok(), opens, "{request:?}");

@@ -6,6 +6,7 @@ mod due;
 mod list;
 mod row;
 mod table;
+mod unconfirmed;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub use due::Due;
 pub use list::{ListError, Page, Selection};
 use table::{Assignment, Condition, Table};
 use time::OffsetDateTime;
+pub use unconfirmed::Unconfirmed;
 
 use super::item::Item;
 use super::{Integration, StoreError, Write};

@@ -170,7 +170,7 @@ impl Instance {
             connector_parameters,
         };
         let writer = self.writer.get_or_init(|| self.environment.connection_writer().expect("settings"));
-        writer.create_or_renew(&new, &integration, &auth, obtained).await?;
+        writer.create_or_renew(&new, &integration, &auth, obtained, None).await?;
         Ok(access_token)
     }
 }

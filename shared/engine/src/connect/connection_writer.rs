@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use larder::clock::Clock;
 use larder::connection::{
-    Account, Connection, ConnectionKey, Contents, Details, DetailsPatch, Expiry, Given, IntegrationRef, Problem, State,
+    Account, Confirmation, Connection, ConnectionKey, Contents, Details, DetailsPatch, Expiry, Given, IntegrationRef,
+    Problem, State, new_series,
 };
 use larder::credentials::{Credentials, refresh_token};
 use larder::dynamodb::{AttemptKind, Attempts, Begun, Connections, Expect, Integration, Write};
@@ -55,8 +56,8 @@ impl NewConnection {
         ConnectionKey::new(&self.workspace, &self.connection_id)
     }
 
-    /// Returns the attributes that people own, of a new connection.
-    fn details(&self) -> Details {
+    /// Returns the details that it starts with.
+    pub(super) fn details(&self) -> Details {
         Details {
             name: self.name.clone(),
             key: self.own_key.clone(),
@@ -66,7 +67,7 @@ impl NewConnection {
         }
     }
 
-    /// Returns what changes about these attributes of a stored connection.
+    /// Returns the change to the details of the stored connection.
     fn patch(&self, stored: &Details) -> DetailsPatch {
         let name = self.name.clone().filter(|name| stored.name.as_ref() != Some(name));
         let key = self.own_key.clone().filter(|_| stored.key.is_none());
@@ -78,17 +79,33 @@ impl NewConnection {
             is_deactivated: None,
         }
     }
+
+    /// Checks the owner of the stored connection, because another end user may have taken this id since the flow began.
+    pub(super) fn check_owner(&self, stored: &Connection) -> Result<(), Error> {
+        if stored.tenant == self.tenant {
+            return Ok(());
+        }
+        Err(Error::conflict("the connection belongs to another user; start over"))
+    }
+}
+
+pub(super) fn by_others() -> Error {
+    Error::conflict("other requests are changing the connection; start over")
 }
 
 /// New credentials, with everything that is stored with them.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Candidate {
-    contents: Contents,
+    pub(super) contents: Contents,
     expiry: Option<Expiry>,
     has_refresh_token: bool,
     renews_itself: bool,
     refresh_margin: Option<Duration>,
     scopes: Option<Vec<String>>,
     account: Option<Account>,
+    /// The series of versions that they start, if it was chosen earlier.
+    pub(super) series: Option<u64>,
 }
 
 impl Candidate {
@@ -103,7 +120,7 @@ impl Candidate {
         let has_refresh_token = refresh_token(&credentials).is_some();
         let credentials = Some(Credentials::from(&credentials));
         let contents = Contents { credentials, input, connector_parameters, given: None };
-        Self { contents, expiry, has_refresh_token, renews_itself, refresh_margin, scopes, account }
+        Self { contents, expiry, has_refresh_token, renews_itself, refresh_margin, scopes, account, series: None }
     }
 
     /// Limits functions that use the integration's secrets to these identifiers, because a caller supplied the credentials.
@@ -140,7 +157,8 @@ pub struct ConnectionWriter {
 }
 
 impl ConnectionWriter {
-    /// Tests the credentials, and stores them in a new connection or in place of an existing connection's credentials.
+    /// Tests the credentials, and stores them in a new connection or in place of an existing connection's credentials. If they
+    /// need a confirmation, they wait for [`Self::confirm`] instead, and the returned connection is [`State::Building`].
     ///
     /// # Errors
     /// When the test fails; 409 when the connection belongs to another end user or keeps changing.
@@ -150,27 +168,36 @@ impl ConnectionWriter {
         integration: &Integration,
         auth: &Arc<ConnectorContext>,
         obtained: ObtainedCredentials,
+        confirmation: Option<&Confirmation>,
     ) -> Result<Connection, Error> {
         let candidate = Candidate::new(obtained, new.input.clone(), new.connector_parameters.clone());
         // Test before storing anything, so that bad credentials never replace working ones.
-        let candidate = &self.tested(auth, candidate).await?;
-        let integration = &IntegrationRef::new(integration, &new.option_key);
-        let key = new.key();
+        let candidate = self.tested(auth, candidate).await?;
+        let integration = IntegrationRef::new(integration, &new.option_key);
+        if let Some(confirmation) = confirmation {
+            return self.hold(new, integration, candidate, confirmation).await;
+        }
+        let (key, integration, candidate) = (&new.key(), &integration, &candidate);
         // Retry if the row changes in between, because otherwise the end user would have to start over.
-        let established = self.connections.change(&key, |stored| async move {
-            let Some(stored) = stored else {
-                return self.create(new.key(), new.tenant.clone(), new.details(), integration, candidate).await;
-            };
-            // Check the owner, because another end user may have taken this id since the flow began.
-            if stored.tenant != new.tenant {
-                return Err(Error::conflict("the connection belongs to another user; start over"));
-            }
-            let patch = new.patch(&stored.details);
-            let expect = Expect::Version(stored.version);
-            self.renew(stored, integration, candidate, &patch, expect).await
-        });
-        let by_others = || Error::conflict("other requests are changing the connection; start over");
-        established.await?.ok_or_else(by_others)
+        let establish = |stored| async move { self.establish(new, stored, integration, candidate).await };
+        self.connections.change(key, establish).await?.ok_or_else(by_others)
+    }
+
+    /// Stores tested credentials in a new connection, or in the stored one. Returns `None` if the row has changed.
+    pub(super) async fn establish(
+        &self,
+        new: &NewConnection,
+        stored: Option<Connection>,
+        integration: &IntegrationRef,
+        candidate: &Candidate,
+    ) -> Result<Option<Connection>, Error> {
+        let Some(stored) = stored else {
+            return self.create(new.key(), new.tenant.clone(), new.details(), integration, candidate).await;
+        };
+        new.check_owner(&stored)?;
+        let patch = new.patch(&stored.details);
+        let expect = Expect::Version(stored.version);
+        self.renew(stored, integration, candidate, &patch, expect).await
     }
 
     /// Tests new credentials.
@@ -197,6 +224,8 @@ impl ConnectionWriter {
         let begun = Begun::now(AttemptKind::Connect);
         let connected = connecting.await;
         match &connected {
+            // Confirming it adds it to the history.
+            Ok(connection) if connection.state == State::Building => {}
             Ok(connection) => self.attempts.add(&connection.key, begun, None).await,
             Err(error) if error.kind == ErrorType::Internal => {}
             Err(error) => {
@@ -265,7 +294,8 @@ impl ConnectionWriter {
         connection.refresh_margin = refresh_margin;
         connection.scopes.clone_from(&candidate.scopes);
         connection.account.clone_from(&candidate.account);
-        connection.apply_replacement(expiry, has_refresh_token, self.clock.now(), &*self.rng);
+        let series = candidate.series.unwrap_or_else(|| new_series(&*self.rng));
+        connection.apply_series(series, expiry, has_refresh_token, self.clock.now());
         // Save only over the row that was read, so that a change made meanwhile is not lost.
         if self.vault.save(&connection, contents, expect).await? == Write::Conflict {
             return Ok(None);

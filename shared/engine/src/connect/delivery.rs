@@ -102,8 +102,8 @@ impl Delivery {
     pub fn success(&self, connection: &Connection) -> Response {
         if let Some(redirect_uri) = &self.redirect_uri {
             let mut parameters = vec![("connectionId", connection.key.id.as_str())];
-            let confirmation = self.request.as_ref().and_then(|request| request.confirmation.as_ref());
-            parameters.extend(confirmation.map(|code| ("confirmation", code.expose())));
+            let code = self.request.as_ref().and_then(|request| request.code.as_ref());
+            parameters.extend(code.map(|code| ("confirmation", code.expose())));
             return self.redirect(redirect_uri, &parameters);
         }
         let message = self.request_id.as_ref().map(|request_id| {

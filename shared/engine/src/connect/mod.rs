@@ -8,6 +8,7 @@ mod origin;
 mod outcome;
 pub mod page;
 mod request;
+mod unconfirmed;
 
 pub use connection_writer::{Candidate, ConnectionWriter, NewConnection};
 pub use delivery::{ConnectFailure, Delivery};

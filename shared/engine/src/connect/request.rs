@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use larder::connection::Connection;
+use larder::connection::{Confirmation, Connection};
 use larder::digest::sha256_base64url;
 use larder::dynamodb::{ConnectionRequest, ConnectionRequests, RequestOutcome};
 use larder::error::{Error, log_cause};
@@ -20,6 +20,7 @@ use larder::seal::{SealContext, Sealer};
 use larder::secret::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
 use super::flow::seal_json;
 
@@ -87,28 +88,32 @@ pub struct FlowRequest {
     /// The request's id.
     pub id: String,
     /// The code that the end user's browser takes to the application, if the connection must be confirmed.
-    pub confirmation: Option<Secret>,
+    pub code: Option<Secret>,
 }
 
 impl FlowRequest {
     /// The request of a new flow.
     pub fn new(request: &ConnectionRequest, wanted: &RequestedConnection, rng: &dyn Rng) -> Self {
-        let confirmation = wanted.code_challenge.as_ref().map(|_| Secret::new(random::token::<16>(rng)));
-        Self { id: request.id.clone(), confirmation }
+        let code = wanted.code_challenge.as_ref().map(|_| Secret::new(random::token::<16>(rng)));
+        Self { id: request.id.clone(), code }
+    }
+
+    /// Returns the confirmation that the connection needs. Its credentials wait until the request expires.
+    pub fn confirmation(&self, expires_at: OffsetDateTime) -> Option<Confirmation> {
+        self.code.as_ref().map(|_| Confirmation { request_id: self.id.clone(), expires_at })
     }
 
     /// Records how the flow ended. A request that has been cancelled meanwhile stays cancelled. A failure of the table is only
     /// logged: it must not hide the result from the end user.
     pub async fn record(&self, requests: &ConnectionRequests, result: Result<&Connection, &Error>) {
-        let outcome = match (result, &self.confirmation) {
+        let outcome = match (result, &self.code) {
             (Ok(connection), None) => RequestOutcome::Connected { connection_id: connection.key.id.clone() },
-            (Ok(connection), Some(code)) => RequestOutcome::Unconfirmed {
-                connection_id: connection.key.id.clone(),
-                confirmation: sha256_base64url(code.expose()),
-            },
+            (Ok(connection), Some(_)) => RequestOutcome::Unconfirmed { connection_id: connection.key.id.clone() },
             (Err(error), _) => RequestOutcome::Failed(json!(Error { data: None, ..error.clone() })),
         };
-        if let Err(error) = requests.finish(&self.id, &outcome).await {
+        let confirmation = self.code.as_ref().map(|code| sha256_base64url(code.expose()));
+        let confirmation = confirmation.as_deref().filter(|_| result.is_ok());
+        if let Err(error) = requests.finish(&self.id, &outcome, confirmation).await {
             log_cause("the table; the status of a connection request was not recorded", &error);
         }
     }

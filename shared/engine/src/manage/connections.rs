@@ -165,7 +165,7 @@ impl Management {
                 let wait = wait.and_then(|wait| wait.try_into().ok()).unwrap_or_default();
                 Err(match connection.state {
                     State::Ready => Error::connection_unavailable(message, wait),
-                    State::ClientActionRequired => Error::connection(None, message),
+                    State::ClientActionRequired | State::Building => Error::connection(None, message),
                 }
                 .with_data(json!({ "connection": connection.view() })))
             }

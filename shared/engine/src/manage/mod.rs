@@ -2,6 +2,7 @@
 //!
 //! A tenant sees its own connections; an admin sees all of the workspace. No result contains a secret.
 
+mod confirm;
 mod connections;
 mod create;
 mod delete;
@@ -27,6 +28,7 @@ use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::vault::Vault;
 pub use options::OptionsBody;
+pub use requests::ConfirmationProof;
 pub use secrets::NewSecrets;
 use serde_json::Value;
 

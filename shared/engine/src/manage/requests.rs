@@ -8,12 +8,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::try_join_all;
 use larder::caller::{Caller, refused};
 use larder::clock::{later, rfc3339};
 use larder::connection::{ConnectionKey, DetailsPatch};
 use larder::digest::sha256_base64url;
-use larder::dynamodb::{ConnectionRequest, RequestOutcome, Write};
+use larder::dynamodb::{ConnectionRequest, RequestOutcome, RequestStatus, Write};
 use larder::error::Error;
 use larder::secret::Secret;
 use larder::{random, record};
@@ -48,6 +50,7 @@ impl Management {
             )));
         }
         check_details(&wanted)?;
+        wanted.code_challenge.as_deref().map_or(Ok(()), check_challenge)?;
         let tenant = self.resolve_connection(caller, &mut wanted).await?;
         self.check_integrations(caller, &wanted).await?;
 
@@ -63,6 +66,7 @@ impl Management {
             sealed: wanted.seal(self.vault.sealer(), &caller.workspace, &id).await?,
             expires_at: later(now, Duration::from_secs(lifetime)),
             outcome: None,
+            confirmation: None,
             id,
         };
         self.requests.put(&request).await?;
@@ -86,19 +90,50 @@ impl Management {
     /// 401 if the token is another one, or there is no such request.
     pub async fn get_request_by_token(&self, id: &str, status_token: &str) -> Result<Value, Error> {
         let request = self.requests.get(id, self.clock.now()).await?;
-        let presented = Secret::new(sha256_base64url(status_token));
-        let request = request.filter(|request| Secret::new(request.status_token.as_str()) == presented);
+        let request = request.filter(|request| is_digest_of(&request.status_token, &Secret::new(status_token)));
         let request = request.ok_or_else(|| refused("wrong status token"))?;
         record::note(|record| record.workspace = Some(request.workspace.clone()));
         Ok(self.view_request(&request))
     }
 
-    /// Cancels a request. Its link no longer leads on, and a flow that it began can no longer be finished.
+    /// Confirms the connection that a request led to: from now on it counts. Confirming it again changes nothing.
+    ///
+    /// # Errors
+    /// 400 if the proof is wrong, or the request needs no confirmation; 404 if there is no such request, or it belongs to
+    /// another tenant; 409 if there is nothing to confirm.
+    pub async fn confirm_request(&self, caller: &Caller, id: &str, proof: &ConfirmationProof) -> Result<Value, Error> {
+        let request = self.find_request(caller, id).await?;
+        let wanted = RequestedConnection::open(self.vault.sealer(), &request).await?;
+        proof.check(&wanted, request.confirmation.as_deref())?;
+        let expired = request.status(self.clock.now()) == RequestStatus::Expired;
+        let connection_id = match &request.outcome {
+            Some(RequestOutcome::Connected { .. }) => return Ok(self.view_request(&request)),
+            Some(RequestOutcome::Unconfirmed { connection_id }) if !expired => connection_id,
+            Some(RequestOutcome::Cancelled) => return Err(Error::conflict("the connection request was cancelled")),
+            _ if expired => return Err(Error::conflict("the connection request has expired; create another")),
+            _ => return Err(Error::conflict("the end user has not connected yet; confirm when they come back")),
+        };
+        self.confirm(&ConnectionKey::new(&request.workspace, connection_id), id).await?;
+        let outcome = RequestOutcome::Connected { connection_id: connection_id.clone() };
+        match self.requests.confirm(id, &outcome).await? {
+            Write::Done => Ok(self.view_request(&ConnectionRequest { outcome: Some(outcome), ..request })),
+            Write::Conflict => {
+                Err(Error::conflict("the connection request was cancelled while it was being confirmed"))
+            }
+        }
+    }
+
+    /// Cancels a request. Its link no longer leads on, a flow that it began can no longer be finished, and a connection that is
+    /// not confirmed is discarded.
     ///
     /// # Errors
     /// 404 if there is none, or it belongs to another tenant; 409 if it has led to a connection.
     pub async fn cancel_request(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let request = self.find_request(caller, id).await?;
+        // The connection comes first: if this is interrupted, cancelling again discards it.
+        if let Some(RequestOutcome::Unconfirmed { connection_id }) = &request.outcome {
+            self.discard(&ConnectionKey::new(&request.workspace, connection_id), id).await?;
+        }
         match self.requests.cancel(&request.id).await? {
             Write::Done => Ok(()),
             Write::Conflict => {
@@ -172,6 +207,52 @@ impl Management {
             "resultError": error,
         }))
     }
+}
+
+/// The proof that the application confirms a connection for the person who asked for it.
+pub struct ConfirmationProof {
+    /// The verifier of the request's challenge (RFC 7636).
+    pub code_verifier: Secret,
+    /// The code that the end user's browser took to the application.
+    pub confirmation: Option<Secret>,
+}
+
+impl ConfirmationProof {
+    /// Checks the proof against a request, and against the digest of the code that its flow gave the browser.
+    fn check(&self, wanted: &RequestedConnection, digest: Option<&str>) -> Result<(), Error> {
+        let none = "the connection request was made without `codeChallenge`, so its connection needs no confirmation";
+        let challenge = wanted.code_challenge.as_ref().ok_or_else(|| Error::bad_request(none))?;
+        let verifier = self.code_verifier.expose();
+        let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(is_unreserved) {
+            let message = "`codeVerifier` must have 43 to 128 letters, digits, `-`, `.`, `_` or `~` (RFC 7636)";
+            return Err(Error::bad_request(message));
+        }
+        if !is_digest_of(challenge, &self.code_verifier) {
+            return Err(Error::bad_request("`codeVerifier` does not belong to the `codeChallenge` of the request"));
+        }
+        let is_wrong = |code: &Secret| digest.is_some_and(|digest| !is_digest_of(digest, code));
+        if self.confirmation.as_ref().is_some_and(is_wrong) {
+            let message = "`confirmation` is not the code that the end user's browser took to `redirectUri`";
+            return Err(Error::bad_request(message));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a string is the digest of a secret. It compares in constant time.
+fn is_digest_of(digest: &str, secret: &Secret) -> bool {
+    Secret::new(digest) == Secret::new(sha256_base64url(secret.expose()))
+}
+
+/// Checks the form of a challenge with the method S256: a SHA-256 as base64url (RFC 7636 §4.2).
+fn check_challenge(challenge: &str) -> Result<(), Error> {
+    if URL_SAFE_NO_PAD.decode(challenge).is_ok_and(|digest| digest.len() == 32) {
+        return Ok(());
+    }
+    let message =
+        "`codeChallenge` must be the SHA-256 of a code verifier, as base64url without padding (RFC 7636, S256)";
+    Err(Error::bad_request(message))
 }
 
 /// Checks the values that do not depend on anything stored.

@@ -28,6 +28,7 @@ mod recovery;
 mod replace;
 mod save;
 mod sweep;
+mod unconfirmed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,7 @@ use larder::connection::{
     Connection, ConnectionKey, Contents, Failure, Lease, LeaseHolder, NextStep, Problem, RefreshOutcome,
 };
 use larder::credentials::Credentials;
-use larder::dynamodb::{AttemptKind, Attempts, Begun, Connections, Expect, Write};
+use larder::dynamodb::{AttemptKind, Attempts, Begun, Connections, Expect, Unconfirmed, Write};
 use larder::error::{Error, log_cause};
 use larder::follow_up::FollowUp;
 use larder::isolation::caught;
@@ -52,6 +53,7 @@ pub use recovery::{Recovery, Unsaved};
 pub use sweep::{Beginning, Slots};
 use time::OffsetDateTime;
 
+use crate::connect::ConnectionWriter;
 use crate::connector_setup::ConnectorSetup;
 use crate::provider::{ConnectorContext, ObtainedCredentials, Provider, ProviderError, Renewal};
 
@@ -74,6 +76,8 @@ pub struct Refresher {
     pub connector_setup: Arc<ConnectorSetup>,
     /// Calls the providers.
     pub provider: Provider,
+    /// Ends the wait of credentials that nobody confirms.
+    pub writer: ConnectionWriter,
     /// Schedules the next refresh and publishes events.
     pub follow_up: FollowUp,
     /// Records refreshes that were forced or failed, and the first that succeeds after those.
@@ -103,7 +107,7 @@ struct PreparedRefresh {
 
 impl Refresher {
     /// Refreshes one connection if it is due and no other refresh is running. `version` is the version that the caller
-    /// saw; if the connection has changed since, nothing happens.
+    /// saw; if the connection has changed since, nothing happens. Unconfirmed credentials that are due are erased instead.
     ///
     /// # Errors
     /// When one of Larder's own dependencies fails. A provider's failure is not an error but a [`RefreshOutcome`].
@@ -113,6 +117,9 @@ impl Refresher {
         version: Option<u64>,
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
+        if Unconfirmed::is_item(key) {
+            return self.end_unconfirmed(key).await;
+        }
         let (started_at, begun) = (self.clock.now(), Begun::now(AttemptKind::Refresh));
         // Boxed because the future is large and a thread's stack is small.
         let attempt = Box::pin(self.attempt(key, version, trigger));

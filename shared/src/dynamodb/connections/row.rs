@@ -36,7 +36,7 @@ use crate::connection::{
 
 const TABLE: &str = "connections";
 
-fn due_shard(key: &ConnectionKey) -> u8 {
+pub(super) fn due_shard(key: &ConnectionKey) -> u8 {
     let digest = digest::digest(&digest::SHA256, key.to_string().as_bytes());
     digest.as_ref().first().copied().unwrap_or_default() % DUE_SHARDS
 }
@@ -136,7 +136,8 @@ fn origin(is_archived: bool) -> (&'static str, &'static str) {
     }
 }
 
-const MARGIN: Duration = Duration::from_hours(24);
+/// The time that TTL adds to the last moment at which a row counts.
+pub(super) const MARGIN: Duration = Duration::from_hours(24);
 
 /// The attributes of people that have a value.
 pub(super) fn of_people(details: &Details) -> Item {
@@ -245,10 +246,11 @@ fn holder_of(item: &Item, token: &str) -> LeaseHolder {
     }
 }
 
-fn state_name(state: State) -> &'static str {
+pub(super) fn state_name(state: State) -> &'static str {
     match state {
         State::Ready => "READY",
         State::ClientActionRequired => "CLIENT_ACTION_REQUIRED",
+        State::Building => "BUILDING",
     }
 }
 

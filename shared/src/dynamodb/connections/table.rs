@@ -51,6 +51,14 @@ pub(super) enum Condition<'a> {
     PresentAndUnused(OffsetDateTime),
     /// The same, and nobody is deleting it at the second time.
     PresentAndKept(OffsetDateTime, OffsetDateTime),
+    /// No item of unconfirmed credentials, or one that was not confirmed after this time.
+    NotConfirmed(OffsetDateTime),
+    /// Unconfirmed credentials of this series that were not confirmed after this time.
+    NotConfirmedSince(u64, OffsetDateTime),
+    /// Unconfirmed credentials of this series that can still be confirmed.
+    NotEnded(u64),
+    /// Unconfirmed credentials of this series.
+    Series(u64),
 }
 
 /// A caller's key that a row is to get: the pointer item, which exists once per tenant and key, leads to it.
@@ -316,7 +324,10 @@ impl Condition<'_> {
         const VERSION: &str = "version = :version";
         const UNLEASED: &str = "version = :version AND (attribute_not_exists(lease_until) OR lease_until <= :now)";
         const LEASED: &str = "lease_token = :token";
+        const SERIES: &str = "series = :series";
+        const NOT_CONFIRMED: &str = "(attribute_not_exists(confirmed_at) OR confirmed_at < :since)";
         let at = |version: u64| Item::default().number(":version", version);
+        let of = |series: u64| Item::default().number(":series", series);
         let by = |values: Item, lease: &Lease| values.string(":token", &lease.token);
         let (expression, values) = match self {
             Self::Absent => (ABSENT.to_owned(), Item::default()),
@@ -337,6 +348,12 @@ impl Condition<'_> {
                 let values = Item::default().time(":created_at", created).time(":now", now);
                 (format!("{PRESENT} AND {KEPT}"), values)
             }
+            Self::NotConfirmed(since) => (NOT_CONFIRMED.to_owned(), Item::default().time(":since", since)),
+            Self::NotConfirmedSince(series, since) => {
+                (format!("{SERIES} AND {NOT_CONFIRMED}"), of(series).time(":since", since))
+            }
+            Self::NotEnded(series) => (format!("{SERIES} AND attribute_not_exists(ended_at)"), of(series)),
+            Self::Series(series) => (SERIES.to_owned(), of(series)),
         };
         (expression, values.0)
     }
