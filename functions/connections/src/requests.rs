@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::Connections;
+use crate::connections::present;
 use crate::route::Found;
 
 /// The body of `POST /connection-requests`.
@@ -41,7 +42,9 @@ struct RequestBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ConfirmBody {
     code_verifier: String,
-    confirmation: Option<String>,
+    /// `null` is what a page reads from a URL that has no code, so it is a wrong code.
+    #[serde(default, deserialize_with = "present")]
+    confirmation: Option<Option<String>>,
 }
 
 impl RequestBody {
@@ -107,7 +110,7 @@ impl Connections {
         let body: ConfirmBody = read_json(request)?;
         let proof = ConfirmationProof {
             code_verifier: Secret::new(body.code_verifier),
-            confirmation: body.confirmation.map(Secret::new),
+            confirmation: body.confirmation.map(|code| Secret::new(code.unwrap_or_default())),
         };
         Ok(json(StatusCode::OK, &self.management.confirm_request(caller, id, &proof).await?))
     }

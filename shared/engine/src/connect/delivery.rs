@@ -9,7 +9,7 @@
 //! no further configuration is needed.
 
 use http::{HeaderValue, StatusCode};
-use larder::connection::Connection;
+use larder::connection::{Connection, State};
 use larder::dynamodb::Integration;
 use larder::error::Error;
 use larder::http::{Response, redirect, status_of};
@@ -112,8 +112,12 @@ impl Delivery {
         });
         let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
         let name = connection.details.name.as_ref().or(integration_key).map_or("The account", String::as_str);
-        let detail = format!("{name} is connected. You can close this window.");
-        page::result(StatusCode::OK, "Connected", &detail, message.as_ref(), &self.message_origins)
+        let (title, detail) = match connection.state {
+            // The application sees it when the end user returns.
+            State::Building => ("Almost done", format!("Go back to where you came from to finish connecting {name}.")),
+            _ => ("Connected", format!("{name} is connected. You can close this window.")),
+        };
+        page::result(StatusCode::OK, title, &detail, message.as_ref(), &self.message_origins)
     }
 
     /// Responds with a failure.
