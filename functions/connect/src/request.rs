@@ -40,7 +40,7 @@ pub(crate) struct ConnectRequest {
     pub(crate) request_id: Option<String>,
     pub(crate) custom_state: Option<String>,
     pub(crate) allow_multiple_connections: bool,
-    /// What only a connection request sets.
+    /// The part that only a connection request sets.
     #[serde(skip)]
     pub(crate) requested: Requested,
 }

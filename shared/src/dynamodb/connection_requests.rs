@@ -32,7 +32,7 @@ const KEPT: Duration = Duration::from_hours(24);
 const CONNECTED: &str = "connected";
 const UNCONFIRMED: &str = "unconfirmed";
 const FAILED: &str = "failed";
-const CANCELLED: &str = "cancelled";
+const CANCELED: &str = "canceled";
 
 /// A request, with its parameters sealed.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,8 +72,8 @@ pub enum RequestOutcome {
     },
     /// The last attempt failed; the end user may try again.
     Failed(Value),
-    /// The application cancelled it.
-    Cancelled,
+    /// The application canceled it.
+    Canceled,
 }
 
 /// The status of a request, as the API shows it.
@@ -86,8 +86,9 @@ pub enum RequestStatus {
     Success,
     /// The last attempt failed.
     Error,
-    /// It was cancelled.
-    Cancelled,
+    /// It was canceled.
+    #[serde(rename = "cancelled")]
+    Canceled,
     /// It expired before it succeeded.
     Expired,
 }
@@ -101,9 +102,9 @@ pub enum LinkError {
     /// It has expired.
     #[error("this link has expired; go back to where you came from and ask for a new one")]
     Expired,
-    /// The application cancelled it.
-    #[error("this link was cancelled; go back to where you came from and ask for a new one")]
-    Cancelled,
+    /// The application canceled it.
+    #[error("this link was canceled; go back to where you came from and ask for a new one")]
+    Canceled,
     /// It has led to a connection.
     #[error("this link was already used to connect an account; you can close this window")]
     Used,
@@ -123,7 +124,7 @@ impl From<LinkError> for Error {
             LinkError::Store(error) => error.into(),
             LinkError::Unknown => Self::not_found(error.to_string()),
             LinkError::Expired => Self::bad_request(error.to_string()),
-            LinkError::Cancelled | LinkError::Used | LinkError::OtherBrowser => Self::conflict(error.to_string()),
+            LinkError::Canceled | LinkError::Used | LinkError::OtherBrowser => Self::conflict(error.to_string()),
         }
     }
 }
@@ -133,7 +134,7 @@ impl ConnectionRequest {
     pub fn status(&self, now: OffsetDateTime) -> RequestStatus {
         match &self.outcome {
             Some(RequestOutcome::Connected { .. }) => RequestStatus::Success,
-            Some(RequestOutcome::Cancelled) => RequestStatus::Cancelled,
+            Some(RequestOutcome::Canceled) => RequestStatus::Canceled,
             Some(RequestOutcome::Failed(_)) => RequestStatus::Error,
             None | Some(RequestOutcome::Unconfirmed { .. }) if self.expires_at <= now => RequestStatus::Expired,
             None | Some(RequestOutcome::Unconfirmed { .. }) => RequestStatus::Pending,
@@ -143,10 +144,10 @@ impl ConnectionRequest {
     /// Checks that the request can still lead to a connection.
     ///
     /// # Errors
-    /// When it is cancelled, expired, or has led to one.
+    /// When it is canceled, expired, or has led to one.
     pub fn check_open(&self, now: OffsetDateTime) -> Result<(), LinkError> {
         match &self.outcome {
-            Some(RequestOutcome::Cancelled) => Err(LinkError::Cancelled),
+            Some(RequestOutcome::Canceled) => Err(LinkError::Canceled),
             Some(RequestOutcome::Connected { .. } | RequestOutcome::Unconfirmed { .. }) => Err(LinkError::Used),
             None | Some(RequestOutcome::Failed(_)) if self.expires_at <= now => Err(LinkError::Expired),
             None | Some(RequestOutcome::Failed(_)) => Ok(()),
@@ -160,7 +161,7 @@ impl RequestOutcome {
             Self::Connected { .. } => CONNECTED,
             Self::Unconfirmed { .. } => UNCONFIRMED,
             Self::Failed(_) => FAILED,
-            Self::Cancelled => CANCELLED,
+            Self::Canceled => CANCELED,
         }
     }
 }
@@ -255,7 +256,7 @@ impl ConnectionRequests {
     }
 
     /// Records how a flow ended, with the digest of the code that the end user's browser took to the application, if the
-    /// connection must be confirmed. It conflicts if the request has been cancelled or has led to a connection.
+    /// connection must be confirmed. It conflicts if the request has been canceled or has led to a connection.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -268,7 +269,7 @@ impl ConnectionRequests {
         self.record(id, outcome, confirmation, &[FAILED]).await
     }
 
-    /// Records that the application confirmed the connection. It conflicts if the request has been cancelled.
+    /// Records that the application confirmed the connection. It conflicts if the request has been canceled.
     ///
     /// # Errors
     /// When DynamoDB fails.
@@ -276,12 +277,20 @@ impl ConnectionRequests {
         self.record(id, outcome, None, &[UNCONFIRMED, CONNECTED]).await
     }
 
+    /// Records that the connection is not confirmed after all.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn unconfirm(&self, id: &str, outcome: &RequestOutcome) -> Result<Write, StoreError> {
+        self.record(id, outcome, None, &[CONNECTED]).await
+    }
+
     /// Cancels a request. It conflicts if the request has led to a connection that counts.
     ///
     /// # Errors
     /// When DynamoDB fails.
     pub async fn cancel(&self, id: &str) -> Result<Write, StoreError> {
-        self.record(id, &RequestOutcome::Cancelled, None, &[FAILED, UNCONFIRMED, CANCELLED]).await
+        self.record(id, &RequestOutcome::Canceled, None, &[FAILED, UNCONFIRMED, CANCELED]).await
     }
 
     /// Records an outcome if there is none, or one of those named in `before`.
@@ -301,7 +310,7 @@ impl ConnectionRequests {
                 set.string("connection_id", connection_id)
             }
             RequestOutcome::Failed(problem) => set.string("problem", problem.to_string()),
-            RequestOutcome::Cancelled => set,
+            RequestOutcome::Canceled => set,
         };
         let set = set.maybe("confirmation", confirmation, Item::string);
         let assignments: Vec<_> = set.0.keys().map(|name| format!("{name} = :{name}")).collect();
@@ -341,7 +350,7 @@ fn read(id: &str, item: &Item) -> Result<ConnectionRequest, StoreError> {
         Some(CONNECTED) => Some(RequestOutcome::Connected { connection_id: connection_id()? }),
         Some(UNCONFIRMED) => Some(RequestOutcome::Unconfirmed { connection_id: connection_id()? }),
         Some(FAILED) => Some(RequestOutcome::Failed(present(item.get_json("problem"), TABLE, "problem")?)),
-        Some(CANCELLED) => Some(RequestOutcome::Cancelled),
+        Some(CANCELED) => Some(RequestOutcome::Canceled),
         Some(_) => return Err(StoreError::Damaged { table: TABLE, attribute: "outcome" }),
     };
     Ok(ConnectionRequest {
@@ -373,7 +382,7 @@ mod tests {
             (None, RequestStatus::Pending, RequestStatus::Expired, true),
             (Some(unconfirmed), RequestStatus::Pending, RequestStatus::Expired, false),
             (Some(RequestOutcome::Failed(Value::Null)), RequestStatus::Error, RequestStatus::Error, true),
-            (Some(RequestOutcome::Cancelled), RequestStatus::Cancelled, RequestStatus::Cancelled, false),
+            (Some(RequestOutcome::Canceled), RequestStatus::Canceled, RequestStatus::Canceled, false),
             (
                 Some(RequestOutcome::Connected { connection_id: connection_id() }),
                 RequestStatus::Success,

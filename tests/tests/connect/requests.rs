@@ -121,7 +121,7 @@ fn challenge() -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, VERIFIER.as_bytes()))
 }
 
-const CANCELLED: &str = "This link was cancelled";
+const CANCELED: &str = "This link was canceled";
 const EXPIRED: &str = "This link has expired";
 const USED: &str = "This link was already used";
 const ELSEWHERE: &str = "This link was already opened in another browser";
@@ -319,21 +319,21 @@ async fn an_expired_link_connects_nothing() {
 }
 
 #[tokio::test]
-async fn a_cancelled_link_connects_nothing() {
+async fn a_canceled_link_connects_nothing() {
     let (world, provider) = prepared().await;
     let it = request(&world, json!({"redirectUri": DONE})).await;
     let (mut browser, location) = it.open(&world).await;
     it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
     assert_eq!(it.status(&world).await, "cancelled");
-    says(browser.get(&world, &it.url).await, StatusCode::CONFLICT, CANCELLED);
-    says(Browser::default().get(&world, &it.url).await, StatusCode::CONFLICT, CANCELLED);
+    says(browser.get(&world, &it.url).await, StatusCode::CONFLICT, CANCELED);
+    says(Browser::default().get(&world, &it.url).await, StatusCode::CONFLICT, CANCELED);
     // The end user was at the provider and approves.
     let end = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::FOUND).location();
-    assert!(end.starts_with(DONE) && parameter(&end, "error").unwrap().contains("cancelled"), "{end}");
+    assert!(end.starts_with(DONE) && parameter(&end, "error").unwrap().contains("canceled"), "{end}");
     assert_eq!((ids(&world).await, provider.token_requests().len()), (Vec::new(), 0));
     it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
     assert_eq!(it.status(&world).await, "cancelled");
-    // A connection is not cancelled but deleted.
+    // A connection is not canceled but deleted.
     let it = request(&world, json!({})).await;
     it.connect(&world, &provider).await.expect(StatusCode::OK);
     it.cancel(&world).await.expect(StatusCode::CONFLICT);
@@ -769,7 +769,22 @@ async fn a_forwarded_reconnect_never_touches_the_old_credentials() {
 }
 
 #[tokio::test]
-async fn cancelling_discards_an_unconfirmed_connection() {
+async fn a_connection_made_meanwhile_wins_over_an_unconfirmed_one() {
+    let (world, provider) = prepared().await;
+    let it = request(&world, json!({ "codeChallenge": challenge() })).await;
+    it.connect(&world, &provider).await.expect(StatusCode::OK);
+    world.connect(&provider).await;
+    for _ in 0..2 {
+        it.confirm(&world, json!({ "codeVerifier": VERIFIER })).await.expect(StatusCode::CONFLICT);
+        assert_eq!(it.status(&world).await, "pending");
+    }
+    assert_eq!(world.credentials(&own_id()).await["access_token"], "access-2");
+    world.advance(1800);
+    assert_eq!(it.status(&world).await, "expired");
+}
+
+#[tokio::test]
+async fn canceling_discards_an_unconfirmed_connection() {
     let (world, provider) = prepared().await;
     let it = request(&world, json!({ "codeChallenge": challenge() })).await;
     let page = it.connect(&world, &provider).await.expect(StatusCode::OK);

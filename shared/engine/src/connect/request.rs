@@ -1,4 +1,4 @@
-//! Connection requests: what a link connects, and how the flow that it began reports back.
+//! Connection requests: the connection that a link leads to, and how its flow reports back.
 //!
 //! # Decisions
 //!
@@ -24,7 +24,7 @@ use time::OffsetDateTime;
 
 use super::flow::seal_json;
 
-/// What a connection request connects. It is sealed in the request.
+/// The connection that a request asks for. It is sealed in the request.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RequestedConnection {
@@ -63,7 +63,7 @@ impl RequestedConnection {
         seal_json(sealer, seal_context(workspace, id), self).await
     }
 
-    /// Opens what a request connects.
+    /// Opens the connection that a request asks for.
     ///
     /// # Errors
     /// 503 when the key service fails; 500 when the request was tampered with.
@@ -103,7 +103,7 @@ impl FlowRequest {
         self.code.as_ref().map(|_| Confirmation { request_id: self.id.clone(), expires_at })
     }
 
-    /// Records how the flow ended. A request that has been cancelled meanwhile stays cancelled. A failure of the table is only
+    /// Records how the flow ended. A request that has been canceled meanwhile stays canceled. A failure of the table is only
     /// logged: it must not hide the result from the end user.
     pub async fn record(&self, requests: &ConnectionRequests, result: Result<&Connection, &Error>) {
         let outcome = match (result, &self.code) {

@@ -16,7 +16,7 @@ use larder::clock::{later, rfc3339};
 use larder::connection::{ConnectionKey, DetailsPatch};
 use larder::digest::sha256_base64url;
 use larder::dynamodb::{ConnectionRequest, RequestOutcome, RequestStatus, Write};
-use larder::error::Error;
+use larder::error::{Error, ErrorClass};
 use larder::secret::Secret;
 use larder::{random, record};
 use serde_json::{Value, json};
@@ -106,21 +106,29 @@ impl Management {
         let wanted = RequestedConnection::open(self.vault.sealer(), &request).await?;
         proof.check(&wanted, request.confirmation.as_deref())?;
         let expired = request.status(self.clock.now()) == RequestStatus::Expired;
-        let connection_id = match &request.outcome {
-            Some(RequestOutcome::Connected { .. }) => return Ok(self.view_request(&request)),
-            Some(RequestOutcome::Unconfirmed { connection_id }) if !expired => connection_id,
-            Some(RequestOutcome::Cancelled) => return Err(Error::conflict("the connection request was cancelled")),
+        let (connection_id, is_repeated) = match &request.outcome {
+            Some(RequestOutcome::Connected { connection_id }) => (connection_id, true),
+            Some(RequestOutcome::Unconfirmed { connection_id }) if !expired => (connection_id, false),
+            Some(RequestOutcome::Canceled) => return Err(canceled()),
             _ if expired => return Err(Error::conflict("the connection request has expired; create another")),
             _ => return Err(Error::conflict("the end user has not connected yet; confirm when they come back")),
         };
-        self.confirm(&ConnectionKey::new(&request.workspace, connection_id), id).await?;
-        let outcome = RequestOutcome::Connected { connection_id: connection_id.clone() };
-        match self.requests.confirm(id, &outcome).await? {
-            Write::Done => Ok(self.view_request(&ConnectionRequest { outcome: Some(outcome), ..request })),
-            Write::Conflict => {
-                Err(Error::conflict("the connection request was cancelled while it was being confirmed"))
+        // The request comes first. If this is interrupted, confirming again continues, and nothing can cancel it.
+        let connected = RequestOutcome::Connected { connection_id: connection_id.clone() };
+        if !is_repeated && self.requests.confirm(id, &connected).await? == Write::Conflict {
+            return Err(canceled());
+        }
+        match self.confirm(&ConnectionKey::new(&request.workspace, connection_id), id).await {
+            Ok(_) => {}
+            Err(error) if is_repeated && error.class == ErrorClass::NotFound => {}
+            Err(error) if is_repeated || error.is_transient() => return Err(error),
+            Err(error) => {
+                let unconfirmed = RequestOutcome::Unconfirmed { connection_id: connection_id.clone() };
+                self.requests.unconfirm(id, &unconfirmed).await.map(drop)?;
+                return Err(error);
             }
         }
+        Ok(self.view_request(&ConnectionRequest { outcome: Some(connected), ..request }))
     }
 
     /// Cancels a request. Its link no longer leads on, a flow that it began can no longer be finished, and a connection that is
@@ -130,7 +138,7 @@ impl Management {
     /// 404 if there is none, or it belongs to another tenant; 409 if it has led to a connection.
     pub async fn cancel_request(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let request = self.find_request(caller, id).await?;
-        // The connection comes first: if this is interrupted, cancelling again discards it.
+        // The connection comes first: if this is interrupted, canceling again discards it.
         if let Some(RequestOutcome::Unconfirmed { connection_id }) = &request.outcome {
             self.discard(&ConnectionKey::new(&request.workspace, connection_id), id).await?;
         }
@@ -197,7 +205,7 @@ impl Management {
         let (connection_id, error) = match &request.outcome {
             Some(RequestOutcome::Connected { connection_id }) => (Some(connection_id), None),
             Some(RequestOutcome::Failed(error)) => (None, Some(error)),
-            None | Some(RequestOutcome::Unconfirmed { .. } | RequestOutcome::Cancelled) => (None, None),
+            None | Some(RequestOutcome::Unconfirmed { .. } | RequestOutcome::Canceled) => (None, None),
         };
         without_nulls(json!({
             "requestId": request.id,
@@ -207,6 +215,10 @@ impl Management {
             "resultError": error,
         }))
     }
+}
+
+fn canceled() -> Error {
+    Error::conflict("the connection request was canceled")
 }
 
 /// The proof that the application confirms a connection for the person who asked for it.
