@@ -68,6 +68,11 @@ impl Caller {
         self.integration_keys.as_ref().is_none_or(|keys| keys.contains(integration))
     }
 
+    /// Whether the token is limited to some connections or integrations.
+    pub fn is_limited(&self) -> bool {
+        self.connection_ids.is_some() || self.integration_keys.is_some()
+    }
+
     /// Returns the connections that exist for the token, of any tenant.
     pub fn selection(&self) -> Selection<'_> {
         let (ids, integrations) = (self.connection_ids.as_ref(), self.integration_keys.as_ref());
@@ -95,6 +100,19 @@ impl Caller {
         }
         let name = scope.name();
         Err(Error::access_denied(format!("the access token does not allow this; add `{name}` to its claim `scope`")))
+    }
+
+    /// An end user, or nobody in particular, who acts without a token: on a link that a caller made for them.
+    pub fn of_link(workspace: impl Into<String>, tenant: Option<String>) -> Self {
+        Self {
+            workspace: workspace.into(),
+            tenant,
+            admin: false,
+            keeps_credentials: false,
+            scopes: Scopes::EVERY,
+            connection_ids: None,
+            integration_keys: None,
+        }
     }
 
     /// Checks that the caller is an admin.
@@ -281,7 +299,8 @@ impl Authenticator {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// Returns the token of a request, from `Authorization: Bearer` or `X-Membrane-Token`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = authorization.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -290,7 +309,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| headers.get("x-membrane-token")?.to_str().ok())
 }
 
-fn refused(reason: &'static str) -> Error {
+/// 401: the reason goes only into the log.
+pub fn refused(reason: &'static str) -> Error {
     record::note(|record| record.refusal = Some(reason));
     Error::not_authenticated()
 }

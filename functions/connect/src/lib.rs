@@ -1,9 +1,12 @@
 //! `GET` and `POST /connect`: starts to connect an end user's account. The end user's browser opens it. `/connection-popup` is
 //! the same, for older SDKs.
 //!
+//! The link of a connection request opens it without a token, for the first browser that follows it.
+//!
 //! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no
 //! provider's page, such as an API key, are tested and stored immediately.
 
+mod link;
 mod own;
 mod request;
 
@@ -15,7 +18,7 @@ use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 pub use larder::connection::own_id as own_connection_id;
 use larder::connection::{Connection, ConnectionKey, Contents, Details};
-use larder::dynamodb::{Integration, Session, Sessions};
+use larder::dynamodb::{ConnectionRequests, Integration, Session, Sessions};
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass};
 use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
@@ -34,7 +37,7 @@ use larder_engine::oauth1::OAuth1Token;
 use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
-use request::ConnectRequest;
+use request::{ConnectRequest, Requested};
 use url::Url;
 
 /// Serves `/connect` and `/connection-popup`.
@@ -43,6 +46,7 @@ pub struct Connect {
     connector_setup: Arc<ConnectorSetup>,
     writer: ConnectionWriter,
     sessions: Sessions,
+    requests: ConnectionRequests,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
@@ -59,6 +63,7 @@ impl Connect {
             connector_setup,
             writer: environment.connection_writer()?,
             sessions: environment.sessions(),
+            requests: environment.connection_requests(),
             sealer: environment.sealer()?,
             clock: Arc::clone(&environment.clock),
             rng: Arc::clone(&environment.rng),
@@ -72,6 +77,10 @@ impl Connect {
             return Ok(empty(StatusCode::NO_CONTENT));
         }
         let wanted = ConnectRequest::read(request)?;
+        if let Some(secret) = &wanted.connection_request_id {
+            // Boxed, as all routes share one stack, which is small in debug builds.
+            return Box::pin(self.open_link(request, secret, wanted.integration_key.as_deref())).await;
+        }
         // A browser cannot send headers with a link, so the token may be a parameter too.
         let caller = match &wanted.token {
             Some(token) => self.authenticator.verify(token).await,
@@ -92,7 +101,7 @@ impl Connect {
         }
         // From here on, failures are delivered where the caller expects the result.
         let connection_id = wanted.connection_id.clone();
-        match self.begin(&caller, &integration, wanted, delivery.clone(), host(request)).await {
+        match Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host(request))).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
@@ -132,9 +141,11 @@ impl Connect {
         // The connection comes first: a reconnect reuses what is stored with it.
         let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
             self.target(caller, integration, &wanted).await?;
+        let Requested { key, tags, meta, locked_input, ends_at, confirmation } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
-        let input = if wanted.input.is_empty() { stored.input } else { wanted.input };
+        let mut input = if wanted.input.is_empty() { stored.input } else { wanted.input };
+        input.extend(locked_input);
         let connector_parameters = match wanted.connector_parameters {
             none if none.is_empty() => stored.connector_parameters,
             given => given,
@@ -155,6 +166,9 @@ impl Connect {
             option_key: auth.option.key.clone(),
             connection_id,
             name: wanted.name.or(default_name),
+            own_key: key,
+            tags,
+            meta,
             input: auth.connection_parameters.clone(),
             connector_parameters,
         };
@@ -162,9 +176,12 @@ impl Connect {
             // There is no approval to wait for. The credentials are tested before they replace working ones.
             let connecting = async {
                 let obtained = self.writer.provider.enter(&auth).await?;
-                self.writer.create_or_renew(&connection, integration, &auth, obtained, None).await
+                self.writer.create_or_renew(&connection, integration, &auth, obtained, confirmation.as_ref()).await
             };
             let connection = self.writer.recorded(&connection, connecting).await?;
+            if let Some(request) = &delivery.request {
+                request.record(&self.requests, Ok(&connection)).await;
+            }
             return Ok(delivery.success(&connection));
         }
 
@@ -182,12 +199,13 @@ impl Connect {
         // Only digests are stored, so the table does not reveal a state or a cookie that could finish the flow.
         let id = state.digest();
         let browser = random::token::<16>(&*self.rng);
+        let flow_ends_at = self.clock.now() + FLOW_LIFETIME;
         let session = Session {
             workspace: caller.workspace.clone(),
             browser: browser_digest(&browser),
             host: host.filter(|host| host.len() <= MAX_HOST).map(ToOwned::to_owned),
             sealed: flow.seal(&self.sealer, &id).await?,
-            expires_at: self.clock.now() + FLOW_LIFETIME,
+            expires_at: ends_at.map_or(flow_ends_at, |ends_at| ends_at.min(flow_ends_at)),
             id,
         };
         // The session must exist before the browser leaves: the provider may send it back at once.
@@ -226,9 +244,9 @@ impl Connect {
         })
     }
 
-    /// Returns the connection to create or reconnect, with its stored contents: the one that the request names, a new
-    /// one if several are allowed, or else this end user's only one through this integration. The latter's id is
-    /// computed, so two simultaneous flows cannot create two.
+    /// Returns the connection to create or reconnect, with its stored contents: the one that the request names by its id or
+    /// its key, a new one if several are allowed, or else this end user's only one through this integration. The latter's
+    /// id is computed, so two simultaneous flows cannot create two.
     async fn target(
         &self,
         caller: &Caller,
@@ -245,9 +263,6 @@ impl Connect {
                 default_name: integration.name.clone().filter(|name| name.len() <= Details::MAX_NAME_BYTES),
             })
         };
-        if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
-            return fresh(random::token::<16>(&*self.rng));
-        }
         if let Some(id) = &wanted.connection_id {
             // A connection of another tenant or integration is reported as missing, so that ids cannot be probed.
             let key = ConnectionKey::new(&caller.workspace, id);
@@ -259,12 +274,27 @@ impl Connect {
             let connection = stored.ok_or_else(|| Error::not_found(unknown()))?;
             return self.renewal(connection).await;
         }
-        let own =
-            own::find(&self.writer.connections, &caller.workspace, &integration.key, caller.tenant.as_deref()).await?;
+        let tenant = caller.tenant.as_deref();
+        if let Some(key) = &wanted.requested.key
+            && let Some(connection) = self.writer.connections.by_key(&caller.workspace, tenant, key).await?
+        {
+            if connection.integration.as_ref().is_none_or(|reference| reference.key != integration.key) {
+                let message = format!("the key `{key}` belongs to a connection that is not of this integration");
+                return Err(Error::already_exists(message));
+            }
+            return self.renewal(connection).await;
+        }
+        let random_id = || random::token::<16>(&*self.rng);
+        if wanted.allow_multiple_connections {
+            return fresh(random_id());
+        }
+        let own = own::find(&self.writer.connections, &caller.workspace, &integration.key, tenant).await?;
         match own {
-            Ok(connection) if caller.may_see(&connection) => self.renewal(connection).await,
             // For a token that is limited to other connections, there is none, and it cannot create one.
-            Ok(connection) => fresh(connection.key.id),
+            Ok(connection) if !caller.may_see(&connection) => fresh(connection.key.id),
+            // A connection that is known by another key is another one.
+            Ok(connection) if wanted.requested.key.is_some() && connection.details.key.is_some() => fresh(random_id()),
+            Ok(connection) => self.renewal(connection).await,
             Err(id) => fresh(id),
         }
     }

@@ -5,13 +5,18 @@
 //!
 //! Only admins can send `connectorParameters`. They override the integration's own, including `tokenUri`, and an end
 //! user who could set that could have the client secret sent anywhere.
+//!
+//! The link of a connection request has no other parameters: everything else comes from the stored request.
+
+use std::collections::BTreeMap;
 
 use http::Method;
-use larder::connection::Details;
+use larder::connection::{Confirmation, Details};
 use larder::error::Error;
 use larder::http::{Parameters, Request, bad_json, is_form, is_json, read_json};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
 /// The longest `customState`.
 const MAX_CUSTOM_STATE_BYTES: usize = 1024;
@@ -22,6 +27,8 @@ const MAX_CUSTOM_STATE_BYTES: usize = 1024;
 #[derive(Default)]
 pub(crate) struct ConnectRequest {
     pub(crate) token: Option<String>,
+    /// The secret of a connection request's link.
+    pub(crate) connection_request_id: Option<String>,
     pub(crate) integration_key: Option<String>,
     pub(crate) connection_id: Option<String>,
     pub(crate) name: Option<String>,
@@ -33,6 +40,23 @@ pub(crate) struct ConnectRequest {
     pub(crate) request_id: Option<String>,
     pub(crate) custom_state: Option<String>,
     pub(crate) allow_multiple_connections: bool,
+    /// The part that only a connection request sets.
+    #[serde(skip)]
+    pub(crate) requested: Requested,
+}
+
+/// The part of a request to connect that only a connection request sets.
+#[derive(Default)]
+pub(crate) struct Requested {
+    pub(crate) key: Option<String>,
+    pub(crate) tags: Option<BTreeMap<String, String>>,
+    pub(crate) meta: Option<Map<String, Value>>,
+    /// Values that win over all others.
+    pub(crate) locked_input: Map<String, Value>,
+    /// When the flow must have ended, if that is before its usual end.
+    pub(crate) ends_at: Option<OffsetDateTime>,
+    /// The confirmation that the connection needs.
+    pub(crate) confirmation: Option<Confirmation>,
 }
 
 impl ConnectRequest {

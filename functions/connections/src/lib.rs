@@ -1,4 +1,4 @@
-//! Manages connections, integrations, and connectors. Its routes are those of
+//! Manages connections, connection requests, integrations, and connectors. Its routes are those of
 //! [`Function::Connections`](larder::routes::Function) in [`larder::routes`].
 //!
 //! A tenant sees its own connections; an admin sees all of the workspace. Responses never contain secrets.
@@ -6,6 +6,7 @@
 mod connections;
 mod integrations;
 mod openapi;
+mod requests;
 mod route;
 
 use std::future::ready;
@@ -28,7 +29,7 @@ use route::Found;
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/connections`, `/integrations`, `/connectors`, and the routes beside them.
+/// Serves `/connections`, `/connection-requests`, `/integrations`, `/connectors`, and the routes beside them.
 pub struct Connections {
     authenticator: Authenticator,
     management: Management,
@@ -56,6 +57,9 @@ impl Connections {
             && route.audience == Audience::Anyone
         {
             return self.answer_anyone(route);
+        }
+        if let Some(response) = Box::pin(self.get_request_by_token(&found, request)).await {
+            return response;
         }
         let caller = self.authenticator.authenticate(request.headers()).await?;
         let found = found?;
@@ -89,6 +93,10 @@ impl Connections {
             ("GET", "/connections/{id}/dependencies") => Box::pin(self.list_dependencies(caller, id, request)),
             ("PUT", "/connections/{id}/flows/{flow}") => Box::pin(self.put_flow(caller, id, flow, request)),
             ("DELETE", "/connections/{id}/flows/{flow}") => Box::pin(self.delete_flow(caller, id, flow, request)),
+            ("POST", "/connection-requests") => Box::pin(self.create_request(caller, request)),
+            ("GET", "/connection-requests/{id}") => Box::pin(self.get_request(caller, id)),
+            ("DELETE", "/connection-requests/{id}") => Box::pin(self.cancel_request(caller, id)),
+            ("POST", "/connection-requests/{id}/confirm") => Box::pin(self.confirm_request(caller, id, request)),
             ("GET", "/integrations") => Box::pin(self.list_integrations(caller, request)),
             ("POST", "/integrations") => Box::pin(self.create_integration(caller, request)),
             ("GET", "/integrations/{key}") => Box::pin(self.get_integration(caller, id)),

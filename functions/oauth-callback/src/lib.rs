@@ -17,8 +17,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::clock::Clock;
-use larder::connection::Connection;
-use larder::dynamodb::{Session, SessionError, Sessions, Taken, Visit};
+use larder::connection::{Confirmation, Connection};
+use larder::dynamodb::{ConnectionRequests, LinkError, Session, SessionError, Sessions, Taken, Visit};
 use larder::environment::SettingError;
 use larder::error::{Error, log_cause};
 use larder::http::{Handler, Request, Response, cookie, empty, host, is_prefetch};
@@ -45,6 +45,7 @@ pub struct OAuthCallback {
     connector_setup: Arc<ConnectorSetup>,
     writer: ConnectionWriter,
     sessions: Sessions,
+    requests: ConnectionRequests,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
 }
@@ -59,6 +60,7 @@ impl OAuthCallback {
             connector_setup,
             writer: environment.connection_writer()?,
             sessions: environment.sessions(),
+            requests: environment.connection_requests(),
             sealer: environment.sealer()?,
             clock: Arc::clone(&environment.clock),
         })
@@ -113,7 +115,17 @@ impl OAuthCallback {
         record::note(|record| record.connection(&flow.connection.key()));
 
         // From here on, the flow says where its result is expected, failures included.
-        let mut response = match self.writer.recorded(&flow.connection, self.finish(&flow, callback)).await {
+        let result = match self.check_request(&flow).await {
+            Ok(confirmation) => {
+                let finishing = self.finish(&flow, callback, confirmation.as_ref());
+                self.writer.recorded(&flow.connection, finishing).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Some(request) = &flow.delivery.request {
+            request.record(&self.requests, result.as_ref()).await;
+        }
+        let mut response = match result {
             Ok(connection) => flow.delivery.success(&connection),
             Err(error) => {
                 let connection_id = Some(flow.connection.connection_id.clone());
@@ -126,6 +138,16 @@ impl OAuthCallback {
         let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFETIME);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(last).map_err(Error::internal)?);
         Ok(response)
+    }
+
+    /// Checks that the connection request to which the flow belongs can still lead to a connection. Returns the confirmation
+    /// that the connection needs.
+    async fn check_request(&self, flow: &Flow) -> Result<Option<Confirmation>, Error> {
+        let Some(of_flow) = &flow.delivery.request else { return Ok(None) };
+        let now = self.clock.now();
+        let request = self.requests.get(&of_flow.id, now).await?.ok_or(LinkError::Unknown)?;
+        request.check_open(now)?;
+        Ok(of_flow.confirmation(request.expires_at))
     }
 
     /// Keeps the response so that it can be shown again. Does not delay the response for long.
@@ -142,7 +164,12 @@ impl OAuthCallback {
         }
     }
 
-    async fn finish(&self, flow: &Flow, callback: Callback) -> Result<Connection, Error> {
+    async fn finish(
+        &self,
+        flow: &Flow,
+        callback: Callback,
+        confirmation: Option<&Confirmation>,
+    ) -> Result<Connection, Error> {
         let new = &flow.connection;
         // The integration is read again: it may have changed, or be gone, since the flow started.
         let integration = self.connector_setup.integration(&new.workspace, &new.integration_key).await?;
@@ -156,7 +183,7 @@ impl OAuthCallback {
         let auth = self.connector_setup.auth_for(&integration, &choice).await?;
         let obtained = self.obtain(flow, &auth, callback).await?;
         // The writer tests the credentials, so that bad ones never replace working ones.
-        self.writer.create_or_renew(new, &integration, &auth, obtained, None).await
+        self.writer.create_or_renew(new, &integration, &auth, obtained, confirmation).await
     }
 
     async fn obtain(

@@ -104,6 +104,7 @@ impl Refresh {
     /// # Errors
     /// When a service that Larder depends on fails. Lambda then retries the event.
     pub async fn handle(&self, event: Event) -> Result<EventResult, Error> {
+        // The longer ones are boxed: in a debug build, all of them together would need too much of the stack.
         match event {
             Event::Queue { records } => {
                 let messages = records.len();
@@ -112,9 +113,9 @@ impl Refresh {
                 note(|record| record.batch = Some(Batch { messages, returned: failures.len() }));
                 Ok(EventResult::Queue { failures })
             }
-            Event::Replace(event) => Ok(EventResult::Replace(self.refresher.replace(&event).await?)),
-            Event::Refresh(event) => Ok(EventResult::Refresh(refresh(&self.refresher, &event).await?)),
-            Event::Sweep { .. } => Ok(EventResult::Sweep(self.refresher.sweep(self.grace, None).await?)),
+            Event::Replace(event) => Ok(EventResult::Replace(Box::pin(self.refresher.replace(&event)).await?)),
+            Event::Refresh(event) => Ok(EventResult::Refresh(Box::pin(refresh(&self.refresher, &event)).await?)),
+            Event::Sweep { .. } => Ok(EventResult::Sweep(Box::pin(self.refresher.sweep(self.grace, None)).await?)),
         }
     }
 

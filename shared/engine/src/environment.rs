@@ -137,6 +137,7 @@ impl Environment {
         Ok(Management {
             connector_setup,
             connections: refresher.connections.clone(),
+            requests: self.connection_requests(),
             vault: refresher.vault.clone(),
             provider: refresher.provider.clone(),
             writer: self.connection_writer()?,

@@ -1,4 +1,4 @@
-//! State in DynamoDB: connections, pending connect flows, and the configuration of workspaces.
+//! State in DynamoDB: connections, connection requests, pending connect flows, and the configuration of workspaces.
 //!
 //! [`schema`] describes the tables. Global secondary indexes are used to find rows, never to decide a lease.
 //!
@@ -8,6 +8,7 @@
 //! is one strongly consistent Query and needs no index.
 
 mod attempts;
+mod connection_requests;
 mod connections;
 mod data_keys;
 mod integrations;
@@ -17,6 +18,7 @@ mod sessions;
 mod workspace_items;
 
 pub use attempts::{Attempt, AttemptKind, Attempts, Begun};
+pub use connection_requests::{ConnectionRequest, ConnectionRequests, LinkError, RequestOutcome, RequestStatus};
 pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page, Selection, Unconfirmed};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};

@@ -10,7 +10,10 @@
 //! (credentials that wait for a confirmation, also in `by_due`).
 //!
 //! `sessions` has the key `id`, the digest of the state, and `workspace`, `browser` (the cookie's digest), `sealed`
-//! (the flow), `expires_at`, and `ttl` in seconds for DynamoDB's own deletion, which only cleans up.
+//! (the flow), `expires_at`, and `ttl` in seconds for DynamoDB's own deletion, which only cleans up. A connection request
+//! is an item of this table, too: its `id` is `request#` and the digest of the link's secret, and it has `workspace`,
+//! `tenant`, `status_token` (a digest), `browser`, `sealed` (the parameters), `expires_at`, `ttl`, and once it has ended
+//! `outcome` with `connection_id`, `confirmation` (a digest) or `problem`.
 //!
 //! `attempts` has the keys `connection`, the id of a row of `connections`, and `at`, the time and the id of the request;
 //! `kind`, `ended_at`, `duration_ms`, `failed`, `problem`, `problem_key` and `request_id`; and `ttl`, as in `sessions`.
@@ -36,7 +39,7 @@ use super::StoreError;
 pub struct Tables {
     /// Connections, by `{workspace}#{connection id}`.
     pub connections: String,
-    /// Pending connect flows, by the digest of their state.
+    /// Pending connect flows, by the digest of their state, and connection requests, by the digest of their link's secret.
     pub sessions: String,
     /// The history of connections, by the id of their row and the time.
     pub attempts: String,

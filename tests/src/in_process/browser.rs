@@ -1,4 +1,4 @@
-//! A browser in this process, which only keeps cookies. [`Chromium`](crate::Chromium) is a real one.
+//! A browser in this process, which keeps cookies and opens each URL as a page. [`Chromium`](crate::Chromium) is a real one.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,9 @@ pub struct Browser {
 }
 
 impl Browser {
+    /// The header by which a browser says that its user opens a page.
+    const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
+
     /// Opens a path or a URL of Larder.
     pub async fn get(&mut self, world: &World, uri: &str) -> Answer {
         self.send(world, Method::GET, uri, None, None).await
@@ -44,8 +47,10 @@ impl Browser {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, cookies.join("; "));
         }
-        if let Some((name, value)) = header {
-            request = request.header(name, value);
+        let (name, value) = header.unwrap_or(Self::NAVIGATION);
+        request = request.header(name, value);
+        if name != Self::NAVIGATION.0 {
+            request = request.header(Self::NAVIGATION.0, Self::NAVIGATION.1);
         }
         if form.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");

@@ -1,4 +1,4 @@
-//! A browser on the network, which keeps cookies but does not follow redirects by itself.
+//! A browser on the network, which opens pages and keeps cookies, but does not follow redirects by itself.
 
 use http::{Method, header};
 use larder::http::Response;
@@ -71,7 +71,7 @@ impl Visitor {
         let url = Url::parse(url).expect("a URL");
         let cookies = self.cookies.iter().filter(|cookie| url.path().starts_with(&cookie.path));
         let cookies: Vec<_> = cookies.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
-        let mut request = self.client.request(method.clone(), url);
+        let mut request = self.client.request(method.clone(), url).header("sec-fetch-mode", "navigate");
         if !cookies.is_empty() {
             request = request.header(header::COOKIE, cookies.join("; "));
         }

@@ -13,11 +13,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
 use larder::clock::Clock as _;
+use larder::digest::sha256_base64url;
 use larder::environment::CredentialsIn;
 use larder::secret::Secret;
 use larder::secret_store::WorkspaceSecret;
 use larder_tests::document::{quoted, read, routes, rows};
-use larder_tests::{Answer, CredentialApi, MockProvider, World};
+use larder_tests::{Answer, Browser, CredentialApi, MockProvider, World};
 use serde_json::{Value, json};
 
 /// The connection that alice created with `PUT /credentials`.
@@ -26,6 +27,9 @@ pub(super) const ALICES_CONNECTION: &str = "c-alice";
 pub(super) const BOBS_CONNECTION: &str = "c-bob";
 /// The connection in the workspace `other`.
 const OTHERS_CONNECTION: &str = "c-other";
+
+/// The verifier that confirms alice's connection request.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 /// A row of the table: a route, whether a parameter names a connection, and the expected statuses.
 pub(super) struct Row {
@@ -105,6 +109,8 @@ impl Row {
             (&Method::POST, "/connections") => {
                 json!({"integrationKey": "imports", "credentials": {"access_token": "imported"}}).to_string()
             }
+            (&Method::POST, "/connection-requests") => json!({"integrationKey": "crm"}).to_string(),
+            (&Method::POST, "/connection-requests/{id}/confirm") => json!({"codeVerifier": VERIFIER}).to_string(),
             (&Method::PATCH | &Method::PUT, "/connections/{id}") => json!({"name": "renamed"}).to_string(),
             (&Method::PATCH, "/integrations/{key}") => json!({"name": "renamed"}).to_string(),
             (&Method::POST, "/integrations") => json!({"name": "New", "connectorKey": "oauth2"}).to_string(),
@@ -186,12 +192,17 @@ impl PresentedToken {
     }
 }
 
-/// A world with two workspaces. In `local`, alice has a connection through the integration `crm` and one from
-/// `PUT /credentials`, nobody has one through `imports`, and bob has one from `PUT /credentials`. `other` has one connection and no integration.
+/// A world with two workspaces. In `local`, alice has a connection through the integration `crm`, one from `PUT /credentials`,
+/// and two connection requests; nobody has a connection through `imports`, and bob has one from `PUT /credentials`. `other`
+/// has one connection and no integration.
 pub(super) struct Fixture {
     pub(super) world: World,
     /// The id of alice's connection through `crm`.
     pub(super) connected: String,
+    /// The id of alice's connection request.
+    requested: String,
+    /// The id of alice's connection request whose connection through `imports` is not confirmed.
+    unconfirmed: String,
     _provider: MockProvider,
 }
 
@@ -211,7 +222,29 @@ impl Fixture {
         put(&world, &world.alice, ALICES_CONNECTION).await;
         put(&world, &world.token("bob").await, BOBS_CONNECTION).await;
         put(&world, &theirs, OTHERS_CONNECTION).await;
-        Self { world, connected, _provider: provider }
+        let alice = world.alice.clone();
+        let request = async |body: Value| {
+            let answer = world.send(Method::POST, "/connection-requests", &alice, Some(&body)).await;
+            let created = answer.expect(StatusCode::CREATED).json();
+            ["requestId", "url"].map(|name| created[name].as_str().unwrap().to_owned())
+        };
+        let [requested, _] = request(json!({"integrationKey": "crm"})).await;
+        let challenge = sha256_base64url(VERIFIER);
+        let bound = json!({"integrationKey": "imports", "codeChallenge": challenge, "allowMultipleConnections": true});
+        let [unconfirmed, url] = request(bound).await;
+        let mut browser = Browser::default();
+        let location = browser.get(&world, &url).await.location();
+        browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+        Self { world, connected, requested, unconfirmed, _provider: provider }
+    }
+
+    /// The id that a row's path means.
+    pub(super) fn target(&self, row: &Row) -> &str {
+        match row.path.as_str() {
+            "/connection-requests/{id}" => &self.requested,
+            "/connection-requests/{id}/confirm" => &self.unconfirmed,
+            _ => &self.connected,
+        }
     }
 
     async fn secret(&self) -> Secret {
@@ -401,7 +434,7 @@ async fn unrouted_methods_are_rejected_and_change_nothing() {
             let (method, expected) = (method.parse().unwrap(), [StatusCode::METHOD_NOT_ALLOWED; 5]);
             let row = Row { method, path: path.clone(), with_connection: false, expected };
             for token in ["garbage", &it.world.alice, &it.world.admin] {
-                let answer = row.call(&it.world, &it.connected, &PresentedToken::bearer(token)).await;
+                let answer = row.call(&it.world, it.target(&row), &PresentedToken::bearer(token)).await;
                 let status = answer.0.status();
                 let is_rejected = status == StatusCode::METHOD_NOT_ALLOWED
                     || (status == StatusCode::UNAUTHORIZED && token == "garbage");
@@ -431,7 +464,7 @@ async fn invalid_tokens_get_identical_answers_and_change_nothing() {
             callers.push(("a valid token in the query", PresentedToken::parameter(good)));
         }
         for (name, caller) in callers {
-            for id in [&it.connected, ALICES_CONNECTION, "unknown"] {
+            for id in [it.target(&row), ALICES_CONNECTION, "unknown"] {
                 let answer = row.call(&it.world, id, &caller).await;
                 assert_eq!(answer.0.status(), row.expected(Column::Nobody), "{row}: {name}: {}", answer.text());
                 let kind = if row.is_connect() || row.is_callback() { "page" } else { "JSON" };
@@ -464,7 +497,7 @@ async fn check_column(it: &Fixture, column: Column, name: &str, caller: &Present
         let expected = row.expected(column);
         let is_others = matches!(column, Column::OtherTenant | Column::OtherAdmin);
         let before = if is_others || expected.is_client_error() { Some(it.stored().await) } else { None };
-        let answer = row.call(&it.world, &it.connected, caller).await;
+        let answer = row.call(&it.world, it.target(&row), caller).await;
         assert_eq!(answer.0.status(), expected, "{row}: {name}: {}", answer.text());
         if let Some(before) = before {
             let after = it.stored().await;
@@ -484,7 +517,7 @@ async fn check_column(it: &Fixture, column: Column, name: &str, caller: &Present
         if expected == StatusCode::NOT_FOUND && row.names_a_connection() && !creates {
             // The answer is exactly that for an unknown id, which `PUT /credentials` would create.
             let unknown = row.call(&it.world, "unknown", caller).await.snapshot();
-            for id in [&it.connected, ALICES_CONNECTION] {
+            for id in [it.target(&row), ALICES_CONNECTION] {
                 let answer = row.call(&it.world, id, caller).await.snapshot();
                 assert_eq!(answer, unknown.replace("unknown", id), "{row}: {name}");
             }
@@ -513,7 +546,7 @@ async fn tenants_and_admins_get_the_answers_in_the_table() {
             expected => expected,
         };
         let before = without_other_workspace(it.stored().await);
-        let answer = row.call(&it.world, &it.connected, &stranger).await;
+        let answer = row.call(&it.world, it.target(&row), &stranger).await;
         assert_eq!(answer.0.status(), expected, "{row}: {}", answer.text());
         assert_eq!(without_other_workspace(it.stored().await), before, "{row}");
     }
@@ -586,7 +619,7 @@ async fn the_token_parameter_of_connect_takes_precedence_over_headers() {
         for (token, column) in [(&it.world.alice, Column::Tenant), (&bob, Column::OtherTenant)] {
             let mut caller = PresentedToken::bearer("garbage");
             caller.parameter = Some(token.clone());
-            let answer = row.call(&it.world, &it.connected, &caller).await;
+            let answer = row.call(&it.world, it.target(&row), &caller).await;
             assert_eq!(answer.0.status(), row.expected(column), "{row}");
         }
     }
@@ -789,7 +822,7 @@ async fn a_tenants_admin_puts_for_the_tenant_and_lists_everything() {
 
 #[tokio::test]
 async fn an_admins_put_leaves_the_connection_with_its_tenant() {
-    let Fixture { world, connected, _provider } = Fixture::new().await;
+    let Fixture { world, connected, _provider, .. } = Fixture::new().await;
     for id in [ALICES_CONNECTION, &connected] {
         put(&world, &world.admin, id).await;
         assert_eq!(world.connection(id).await["tenantId"], "alice");

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{Method, StatusCode};
 use larder::connection::ConnectionKey;
+use larder::digest::sha256_base64url;
 use larder::environment::{CredentialsIn, Settings};
 use larder::invocation::Invocation;
 use larder_tests::{Answer, Browser, CredentialApi, Fault, MockProvider, World, is_alone};
@@ -73,8 +74,11 @@ impl Evidence {
         let location = answer.location();
         let url = Url::parse(&location).unwrap();
         let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
-        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().split_once('=').unwrap().1;
-        self.secrets.extend([state.split(':').next().unwrap().to_owned(), cookie.to_owned()]);
+        self.secrets.push(state.split(':').next().unwrap().to_owned());
+        for cookie in answer.0.headers().get_all("set-cookie") {
+            let (pair, _) = cookie.to_str().unwrap().split_once(';').unwrap();
+            self.secrets.push(pair.split_once('=').unwrap().1.to_owned());
+        }
         location
     }
 }
@@ -106,6 +110,7 @@ async fn no_secret_appears_in_logs_or_answers() {
     world.integrate(&provider, parameters.clone()).await;
 
     let id = connect(&world, &provider, &mut evidence).await;
+    follow_links(&world, &provider, &mut evidence).await;
     fail_to_connect(&world, &provider, &mut evidence).await;
     refresh(&world, &provider, &id, &mut evidence).await;
     store(&world, &mut evidence).await;
@@ -216,6 +221,49 @@ async fn connect(world: &World, provider: &MockProvider, evidence: &mut Evidence
     }
     let list = world.get("/connections").await.json();
     list["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// Connects by links: one is denied and then confirmed, and one ends on a page.
+async fn follow_links(world: &World, provider: &MockProvider, evidence: &mut Evidence) {
+    let verifier = marker("code-verifier");
+    let parameter = |url: &str, name: &str| {
+        let url = Url::parse(url).unwrap();
+        url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned()
+    };
+    for body in [
+        json!({"redirectUri": "https://app.example/done?from=larder", "codeChallenge": sha256_base64url(&verifier)}),
+        json!({"expiresIn": 60}),
+    ] {
+        let mut body = body;
+        body["integrationKey"] = "crm".into();
+        body["lockedInput"] = json!({"apiKey": marker("locked-input")});
+        let created = world.send(Method::POST, "/connection-requests", &world.alice, Some(&body)).await.json();
+        let [id, url, status_token] = ["requestId", "url", "statusToken"].map(|name| created[name].as_str().unwrap());
+        let secrets = [parameter(url, "connectionRequestId"), status_token.to_owned()];
+        evidence.secrets.extend(secrets);
+        let (uri, mut browser) = (format!("/connection-requests/{id}"), Browser::default());
+        let location = evidence.keep_flow(&browser.get(world, url).await.expect(StatusCode::FOUND));
+        evidence.keep(browser.get(world, &provider.come_back(&location, &[("error", "access_denied")])).await);
+        evidence.keep(world.send(Method::GET, &uri, status_token, None).await.expect(StatusCode::OK));
+        provider.script(200, &tokens("link"));
+        let location = evidence.keep_flow(&browser.get(world, url).await.expect(StatusCode::FOUND));
+        let callback = provider.come_back(&location, &[("code", &marker("code"))]);
+        let end = browser.get(world, &callback).await;
+        if end.0.status() == StatusCode::FOUND {
+            let code = parameter(&end.location(), "confirmation");
+            let confirm = |code: &str| json!({"codeVerifier": verifier, "confirmation": code});
+            evidence.secrets.push(code.clone());
+            for body in [confirm(&marker("wrong-code")), confirm(&code)] {
+                let answer = world.send(Method::POST, &format!("{uri}/confirm"), &world.alice, Some(&body)).await;
+                evidence.keep(answer);
+            }
+        } else {
+            evidence.keep(end.expect(StatusCode::OK));
+        }
+        let shown = evidence.keep(world.send(Method::GET, &uri, status_token, None).await);
+        assert_eq!(shown.json()["status"], "success", "{}", shown.text());
+        evidence.keep(Browser::default().get(world, url).await.expect(StatusCode::CONFLICT));
+    }
 }
 
 /// Connects that fail in every way, reported on a page, by redirect and by message.

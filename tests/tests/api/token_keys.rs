@@ -34,7 +34,6 @@ struct Keys {
 }
 
 impl Keys {
-    #[expect(clippy::disallowed_methods, reason = "the library requires its own randomness here")]
     fn new() -> Self {
         Self {
             rsa: RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
@@ -206,8 +205,9 @@ async fn unusable_keys_are_reported_and_verify_nothing() {
         jwk[name] = value;
         jwk
     };
-    let modulus =
-        |bits: usize| encoded([&[if bits % 8 == 0 { 0xff } else { 1 }][..], &vec![0xff; (bits - 1) / 8]].concat());
+    let modulus = |bits: usize| {
+        encoded([&[if bits.is_multiple_of(8) { 0xff } else { 1 }][..], &vec![0xff; (bits - 1) / 8]].concat())
+    };
     let short = changed(&jwks[0], "n", modulus(2047).into());
     let public = json!({"kty": "oct", "k": encoded(SECRET)});
     for (name, value, problem) in [

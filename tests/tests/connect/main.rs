@@ -1,4 +1,4 @@
-//! Connecting an end user: the OAuth flow, the other auth types, and unusual callbacks.
+//! Connecting an end user: the OAuth flow, the other auth types, connection requests, and unusual callbacks.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -6,5 +6,6 @@ mod auth_types;
 mod callbacks;
 mod deputies;
 mod flow;
+mod requests;
 mod sdks;
 mod unconfirmed;

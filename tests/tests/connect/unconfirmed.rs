@@ -93,6 +93,9 @@ impl Scene {
             option_key: String::new(),
             connection_id: id.to_owned(),
             name: Some("Bound".into()),
+            own_key: None,
+            tags: None,
+            meta: None,
             input: Map::new(),
             connector_parameters: Map::new(),
         };

@@ -175,6 +175,9 @@ impl Instance {
             option_key: String::new(),
             connection_id: id.to_owned(),
             name: None,
+            own_key: None,
+            tags: None,
+            meta: None,
             input,
             connector_parameters,
         };

@@ -1,5 +1,6 @@
 //! The last step of every way to connect: tests the credentials and stores the connection.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,15 @@ pub struct NewConnection {
     pub connection_id: String,
     /// The connection's name, if one was given.
     pub name: Option<String>,
+    /// The connection's key, if one was given. A connection that has another keeps it.
+    #[serde(default)]
+    pub own_key: Option<String>,
+    /// The connection's tags, if any were given.
+    #[serde(default)]
+    pub tags: Option<BTreeMap<String, String>>,
+    /// The connection's JSON of the caller's own, if any was given.
+    #[serde(default)]
+    pub meta: Option<Map<String, Value>>,
     /// The values that the end user entered.
     pub input: Map<String, Value>,
     /// The overrides of the integration's parameters.
@@ -48,7 +58,26 @@ impl NewConnection {
 
     /// Returns the details that it starts with.
     pub(super) fn details(&self) -> Details {
-        Details { name: self.name.clone(), ..Details::default() }
+        Details {
+            name: self.name.clone(),
+            key: self.own_key.clone(),
+            tags: self.tags.clone().unwrap_or_default(),
+            meta: self.meta.clone(),
+            ..Details::default()
+        }
+    }
+
+    /// Returns the change to the details of the stored connection.
+    fn patch(&self, stored: &Details) -> DetailsPatch {
+        let name = self.name.clone().filter(|name| stored.name.as_ref() != Some(name));
+        let key = self.own_key.clone().filter(|_| stored.key.is_none());
+        DetailsPatch {
+            name: name.map(Some),
+            key: key.map(Some),
+            tags: self.tags.clone().filter(|tags| stored.tags != *tags),
+            meta: self.meta.clone().filter(|meta| stored.meta.as_ref() != Some(meta)).map(Some),
+            is_deactivated: None,
+        }
     }
 
     /// Checks the owner of the stored connection, because another end user may have taken this id since the flow began.
@@ -166,10 +195,9 @@ impl ConnectionWriter {
             return self.create(new.key(), new.tenant.clone(), new.details(), integration, candidate).await;
         };
         new.check_owner(&stored)?;
-        let name = new.name.clone().filter(|name| stored.details.name.as_ref() != Some(name));
-        let rename = DetailsPatch { name: name.map(Some), ..DetailsPatch::default() };
+        let patch = new.patch(&stored.details);
         let expect = Expect::Version(stored.version);
-        self.renew(stored, integration, candidate, &rename, expect).await
+        self.renew(stored, integration, candidate, &patch, expect).await
     }
 
     /// Tests new credentials.

@@ -9,7 +9,7 @@
 //! no further configuration is needed.
 
 use http::{HeaderValue, StatusCode};
-use larder::connection::Connection;
+use larder::connection::{Connection, State};
 use larder::dynamodb::Integration;
 use larder::error::Error;
 use larder::http::{Response, redirect, status_of};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
-use super::{Origin, page};
+use super::{FlowRequest, Origin, page};
 
 /// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Delivery {
     pub request_id: Option<String>,
     /// The origins that may receive the message.
     pub message_origins: Vec<Origin>,
+    /// The connection request that records the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<FlowRequest>,
 }
 
 /// Why a connect flow failed.
@@ -72,7 +75,7 @@ impl Delivery {
                 Err(error) => tracing::warn!(integration = key, "ignoring a redirect URI: it {error}"),
             }
         }
-        Ok(Self { redirect_uri, request_id, message_origins })
+        Ok(Self { redirect_uri, request_id, message_origins, request: None })
     }
 
     /// Checks that the page that sent a form can receive the message that it waits for. Otherwise its developer would see an
@@ -98,7 +101,10 @@ impl Delivery {
     /// Responds with a connection that was created or reconnected.
     pub fn success(&self, connection: &Connection) -> Response {
         if let Some(redirect_uri) = &self.redirect_uri {
-            return self.redirect(redirect_uri, &[("connectionId", &connection.key.id)]);
+            let mut parameters = vec![("connectionId", connection.key.id.as_str())];
+            let code = self.request.as_ref().and_then(|request| request.code.as_ref());
+            parameters.extend(code.map(|code| ("confirmation", code.expose())));
+            return self.redirect(redirect_uri, &parameters);
         }
         let message = self.request_id.as_ref().map(|request_id| {
             json!({"source": "integration.app", "requestId": request_id,
@@ -106,8 +112,12 @@ impl Delivery {
         });
         let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
         let name = connection.details.name.as_ref().or(integration_key).map_or("The account", String::as_str);
-        let detail = format!("{name} is connected. You can close this window.");
-        page::result(StatusCode::OK, "Connected", &detail, message.as_ref(), &self.message_origins)
+        let (title, detail) = match connection.state {
+            // The application sees it when the end user returns.
+            State::Building => ("Almost done", format!("Go back to where you came from to finish connecting {name}.")),
+            _ => ("Connected", format!("{name} is connected. You can close this window.")),
+        };
+        page::result(StatusCode::OK, title, &detail, message.as_ref(), &self.message_origins)
     }
 
     /// Responds with a failure.
@@ -137,7 +147,8 @@ impl Delivery {
     fn redirect(&self, redirect_uri: &str, parameters: &[(&str, &str)]) -> Response {
         match Url::parse(redirect_uri) {
             Ok(mut url) => {
-                url.query_pairs_mut().extend_pairs(parameters);
+                let request = self.request.as_ref().map(|request| ("requestId", request.id.as_str()));
+                url.query_pairs_mut().extend_pairs(parameters).extend_pairs(request);
                 redirect(url.as_str())
             }
             Err(error) => Error::internal(error).into(),

@@ -43,11 +43,7 @@ impl Flow {
     /// # Errors
     /// 413 when the entered values are too large; 503 when the key service fails.
     pub async fn seal(&self, sealer: &Sealer, session_id: &str) -> Result<Vec<u8>, Error> {
-        let bytes = serde_json::to_vec(self).map_err(Error::internal)?;
-        if bytes.len() > Credentials::MAX_BYTES {
-            return Err(Error::too_large("the entered values are too large to be stored"));
-        }
-        Ok(sealer.seal(seal_context(&self.connection.workspace, session_id), &bytes).await?)
+        seal_json(sealer, seal_context(&self.connection.workspace, session_id), self).await
     }
 
     /// Opens the flow of a session.
@@ -58,6 +54,19 @@ impl Flow {
         let bytes = sealer.open(seal_context(&session.workspace, &session.id), &session.sealed).await?;
         serde_json::from_slice(&bytes).map_err(|_| Error::internal("a session's contents are damaged"))
     }
+}
+
+/// Seals a value as JSON, if it has the size that an item can hold.
+pub(super) async fn seal_json(
+    sealer: &Sealer,
+    context: SealContext<'_>,
+    value: &impl Serialize,
+) -> Result<Vec<u8>, Error> {
+    let bytes = serde_json::to_vec(value).map_err(Error::internal)?;
+    if bytes.len() > Credentials::MAX_BYTES {
+        return Err(Error::too_large("the entered values are too large to be stored"));
+    }
+    Ok(sealer.seal(context, &bytes).await?)
 }
 
 fn seal_context<'a>(workspace: &'a str, session_id: &'a str) -> SealContext<'a> {

@@ -1,4 +1,5 @@
-//! The parts that `connect` and `oauth-callback` share: the pending flow, and the delivery of its result.
+//! The parts that `connect` and `oauth-callback` share: the pending flow, the connection request that it may belong to, and
+//! the delivery of its result.
 
 mod delivery;
 mod connection_writer;
@@ -6,6 +7,7 @@ mod flow;
 mod origin;
 mod outcome;
 pub mod page;
+mod request;
 mod unconfirmed;
 
 pub use connection_writer::{Candidate, ConnectionWriter, NewConnection};
@@ -13,3 +15,4 @@ pub use delivery::{ConnectFailure, Delivery};
 pub use flow::{FLOW_LIFETIME, Flow, browser_cookie, browser_cookie_name, browser_digest};
 pub use origin::{Origin, RedirectUriError};
 pub use outcome::{FlowOutcome, OUTCOME_LIFETIME, callback_digest};
+pub use request::{FlowRequest, RequestedConnection, request_id};

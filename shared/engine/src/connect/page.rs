@@ -40,6 +40,23 @@ struct OnwardPage<'a> {
     style: &'a str,
 }
 
+#[derive(Template)]
+#[template(path = "link.html")]
+struct LinkPage<'a> {
+    title: &'a str,
+    detail: &'a str,
+    link: &'a str,
+    integrations: &'a [(String, String)],
+    style: &'a str,
+}
+
+/// Renders the page of a connection request's link: with a button that continues, or with one for each integration that the
+/// end user can choose, given by its key and its name. Its form leads back to the same path, and ends on a page of our own.
+pub fn link(title: &str, detail: &str, link: &str, integrations: &[(String, String)]) -> Response {
+    let page = LinkPage { title, detail, link, integrations, style: STYLE };
+    html(StatusCode::OK, page.render(), &[], "form-action 'self'")
+}
+
 /// Renders a page that leads to a URL, automatically after a while and with a link. An empty URL reloads the page itself.
 ///
 /// It is used after a form that ends at another origin, because browsers would apply the form page's `form-action` policy to

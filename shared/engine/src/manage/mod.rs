@@ -1,4 +1,4 @@
-//! Manages connections and integrations: what the JSON routes and the pages both do, with the same rights.
+//! Manages connections, connection requests and integrations: what the JSON routes and the pages both do, with the same rights.
 //!
 //! A tenant sees its own connections; an admin sees all of the workspace. A token may be limited to some of them. No result
 //! contains a secret.
@@ -12,6 +12,7 @@ mod filters;
 mod integrations;
 mod options;
 mod refresh_once;
+mod requests;
 mod secrets;
 
 use std::sync::Arc;
@@ -23,11 +24,12 @@ pub use integrations::{IntegrationBody, IntegrationFilters};
 use larder::caller::Caller;
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey};
-use larder::dynamodb::{Attempt, Attempts, Connections, Selection};
+use larder::dynamodb::{Attempt, Attempts, ConnectionRequests, Connections, Selection};
 use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::vault::Vault;
 pub use options::OptionsBody;
+pub use requests::ConfirmationProof;
 pub use secrets::NewSecrets;
 use serde_json::Value;
 
@@ -42,7 +44,9 @@ pub struct Management {
     pub connector_setup: Arc<ConnectorSetup>,
     /// The connections.
     pub connections: Connections,
-    /// Their sealed contents.
+    /// The connection requests.
+    pub requests: ConnectionRequests,
+    /// The sealed contents of connections.
     pub vault: Vault,
     /// Tests and revokes credentials.
     pub provider: Provider,

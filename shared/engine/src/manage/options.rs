@@ -121,8 +121,7 @@ impl Management {
     /// 503 when the table fails.
     pub async fn list_connectors(&self, caller: &Caller) -> Result<Value, Error> {
         // The index cannot count only some of the connections.
-        let is_limited = caller.connection_ids.is_some() || caller.integration_keys.is_some();
-        let counts = match is_limited {
+        let counts = match caller.is_limited() {
             false => Some(self.connection_counts(&caller.workspace).await?),
             true => None,
         };

@@ -118,7 +118,7 @@ impl Refresher {
         trigger: Trigger,
     ) -> Result<RefreshOutcome, Error> {
         if Unconfirmed::is_item(key) {
-            return self.end_unconfirmed(key).await;
+            return Box::pin(self.end_unconfirmed(key)).await;
         }
         let (started_at, begun) = (self.clock.now(), Begun::now(AttemptKind::Refresh));
         // Boxed because the future is large and a thread's stack is small.

@@ -125,13 +125,6 @@ impl Refresher {
             self.follow_up.written(Some(seen.state), &connection).await;
             return Ok(RefreshOutcome::Refreshed);
         }
-        if let Err(error) = &written
-            && !error.is_transient()
-        {
-            // No retry would help. At least the history says so.
-            let failure = Failure::of_set_up(&error.message, None);
-            return self.save_failure(seen.clone(), &failure, Expect::Lease(lease)).await;
-        }
         let unsaved = Unsaved::seal(self.vault.sealer(), seen, lease, renewed).await?;
         let tried = match written {
             // Someone else has taken over the lease. If they saved newer credentials, theirs win; otherwise ours are the

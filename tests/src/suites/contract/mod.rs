@@ -8,6 +8,7 @@ mod callers;
 mod connecting;
 mod managing;
 mod refreshing;
+mod requests;
 mod storing;
 
 use std::any::Any;
@@ -73,6 +74,12 @@ const PROMISES: &[Promise] = promises! {
         connecting_again_updates_the_same_connection,
         connections_that_need_no_approval_are_made_at_once,
         connect_errors_are_shown_on_a_page,
+    }
+    requests {
+        a_link_connects_and_its_status_can_be_polled,
+        only_a_navigation_or_a_button_takes_a_link,
+        canceled_and_expired_links_connect_nothing,
+        a_bound_connection_waits_for_its_confirmation,
     }
     refreshing {
         a_reader_of_an_expired_token_gets_a_new_one,

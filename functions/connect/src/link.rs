@@ -1,0 +1,167 @@
+//! The link of a connection request: it opens `/connect` without a token.
+//!
+//! The first browser that follows the link owns it, by a cookie, and can open it again until it has led to a connection.
+//!
+//! # Decisions
+//!
+//! Only a navigation of the browser's window takes the link: `Sec-Fetch-Mode: navigate`, not in a frame. Mail scanners, chat
+//! programs that show previews, and very old browsers send no such header. They get a page whose button takes it by `POST`.
+//!
+//! A form that leads to another origin ends on a page that forwards the browser, since browsers apply the policy of the form's
+//! page to redirects.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use larder::caller::Caller;
+use larder::dynamodb::{ConnectionRequest, Integration, LinkError};
+use larder::error::Error;
+use larder::http::{Request, Response, cookie, host};
+use larder::{random, record};
+use larder_engine::connect::{
+    ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
+    page, request_id,
+};
+
+use crate::Connect;
+use crate::request::{ConnectRequest, Requested};
+
+impl Connect {
+    /// Opens the link with this secret. `chosen` is the integration that the end user chose on its page.
+    ///
+    /// # Errors
+    /// When the link does not lead on, or a table fails.
+    pub(crate) async fn open_link(
+        &self,
+        request: &Request,
+        secret: &str,
+        chosen: Option<&str>,
+    ) -> Result<Response, Error> {
+        let is_form = *request.method() == Method::POST;
+        if !is_form && !is_navigation(request.headers()) {
+            let detail = "Press Continue to connect your account.";
+            return Ok(page::link("Connect your account", detail, secret, &[]));
+        }
+        let id = request_id(secret);
+        let presented = cookie(request.headers(), &browser_cookie_name(&self.connector_setup.base_uri, &id));
+        let fresh = random::token::<16>(&*self.rng);
+        let now = self.clock.now();
+        let opened = self
+            .requests
+            .open(&id, &browser_digest(presented.unwrap_or_default()), &browser_digest(&fresh), now)
+            .await
+            .map_err(Error::from)?;
+        record::note(|record| record.workspace = Some(opened.workspace.clone()));
+        let mut response = self.follow(&opened, secret, chosen.filter(|_| is_form), host(request)).await?;
+        if is_form {
+            response = without_redirect(response);
+        }
+        if opened.browser == Some(browser_digest(&fresh)) {
+            let lifetime = (opened.expires_at - now).try_into().unwrap_or_default();
+            let cookie = browser_cookie(&self.connector_setup.base_uri, &id, &fresh, lifetime);
+            response.headers_mut().append(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
+        }
+        Ok(response)
+    }
+
+    /// Leads the owner of a link on: to the choice of an integration, to the provider, or to the result.
+    async fn follow(
+        &self,
+        opened: &ConnectionRequest,
+        secret: &str,
+        chosen: Option<&str>,
+        host: Option<&str>,
+    ) -> Result<Response, Error> {
+        let wanted = RequestedConnection::open(&self.sealer, opened).await?;
+        let flow_request = FlowRequest::new(opened, &wanted, &*self.rng);
+        let caller = Caller::of_link(&opened.workspace, opened.tenant.clone());
+        let chosen = chosen.filter(|chosen| wanted.integration_keys.iter().any(|key| key == chosen));
+        if wanted.integration_keys.len() > 1 && chosen.is_none() {
+            return self.choice(opened, &wanted, secret).await;
+        }
+        // From here on, failures are recorded. The end user may try again until the link expires.
+        let mut delivery = Delivery { request: Some(flow_request.clone()), ..Delivery::default() };
+        let connection_id = wanted.connection_id.clone();
+        let result = async {
+            let integration = self.requested_integration(&caller, &wanted, chosen).await?;
+            let to = Delivery::new(&integration, wanted.redirect_uri.clone(), None, &self.connector_setup.base_uri)?;
+            delivery = Delivery { request: Some(flow_request.clone()), ..to };
+            let wanted = ConnectRequest {
+                connection_id: wanted.connection_id,
+                name: wanted.name,
+                auth_option_key: wanted.option_key,
+                input: wanted.input,
+                allow_multiple_connections: wanted.allow_multiple_connections,
+                requested: Requested {
+                    key: wanted.key,
+                    tags: wanted.tags,
+                    meta: wanted.meta,
+                    locked_input: wanted.locked_input,
+                    ends_at: Some(opened.expires_at),
+                    confirmation: flow_request.confirmation(opened.expires_at),
+                },
+                ..ConnectRequest::default()
+            };
+            Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host)).await
+        };
+        match result.await {
+            Ok(response) => Ok(response),
+            Err(error) => {
+                flow_request.record(&self.requests, Err(&error)).await;
+                Ok(delivery.failure(&ConnectFailure { error, connection_id }))
+            }
+        }
+    }
+
+    /// Returns the integration that the end user chose, the only one, or that of the connection to reconnect.
+    async fn requested_integration(
+        &self,
+        caller: &Caller,
+        wanted: &RequestedConnection,
+        chosen: Option<&str>,
+    ) -> Result<Integration, Error> {
+        let wanted = ConnectRequest {
+            integration_key: chosen.map(ToOwned::to_owned).or_else(|| wanted.integration_keys.first().cloned()),
+            connection_id: wanted.connection_id.clone(),
+            ..ConnectRequest::default()
+        };
+        self.integration(caller, &wanted).await
+    }
+
+    /// Returns the page on which the end user chooses an integration. Those that no longer exist are not shown.
+    async fn choice(
+        &self,
+        opened: &ConnectionRequest,
+        wanted: &RequestedConnection,
+        secret: &str,
+    ) -> Result<Response, Error> {
+        let stored = &self.connector_setup.integrations;
+        let keys = wanted.integration_keys.iter();
+        let found = try_join_all(keys.map(|key| stored.get(&opened.workspace, key))).await?;
+        let name = |it: Integration| (it.key.clone(), it.name.unwrap_or(it.key));
+        let integrations: Vec<_> = found.into_iter().flatten().map(name).collect();
+        if integrations.is_empty() {
+            return Err(LinkError::Unknown.into());
+        }
+        Ok(page::link("Connect an account", "Choose the account that you want to connect.", secret, &integrations))
+    }
+}
+
+/// Whether a browser opens the page in a window of its own, because of its user.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    let is = |name, value: &str| headers.get(name).is_some_and(|it: &HeaderValue| it == value);
+    is("sec-fetch-mode", "navigate") && (headers.get("sec-fetch-dest").is_none() || is("sec-fetch-dest", "document"))
+}
+
+/// Replaces a redirect by a page that forwards the browser.
+fn without_redirect(response: Response) -> Response {
+    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let Some(location) = location else { return response };
+    let mut page = page::onward(StatusCode::OK, "Connecting", "One moment, please.", Duration::ZERO, location);
+    for cookie in response.headers().get_all(header::SET_COOKIE) {
+        page.headers_mut().append(header::SET_COOKIE, cookie.clone());
+    }
+    *page.extensions_mut() = response.extensions().clone();
+    page
+}

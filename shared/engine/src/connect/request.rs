@@ -1,0 +1,120 @@
+//! Connection requests: the connection that a link leads to, and how its flow reports back.
+//!
+//! # Decisions
+//!
+//! A link has a secret of 256 bits, and the id of its request is the digest of that secret. So a link leads to its request in
+//! one call, and neither the id nor the table reveals a link.
+//!
+//! A connection that must be confirmed comes with a code, which only the browser that approved it takes to the application. The
+//! code verifier alone would prove that the application knows who asked for the link, but not that the same person came back:
+//! whoever asked could open the application's page after somebody else has approved.
+
+use std::collections::BTreeMap;
+
+use larder::connection::{Confirmation, Connection};
+use larder::digest::sha256_base64url;
+use larder::dynamodb::{ConnectionRequest, ConnectionRequests, RequestOutcome};
+use larder::error::{Error, log_cause};
+use larder::random::{self, Rng};
+use larder::seal::{SealContext, Sealer};
+use larder::secret::Secret;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use super::flow::seal_json;
+
+/// The connection that a request asks for. It is sealed in the request.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RequestedConnection {
+    /// The integrations that the end user can choose from.
+    pub integration_keys: Vec<String>,
+    /// The connection to reconnect.
+    pub connection_id: Option<String>,
+    /// The auth option.
+    pub option_key: Option<String>,
+    /// The connection's name.
+    pub name: Option<String>,
+    /// The connection's key.
+    pub key: Option<String>,
+    /// The connection's tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// The connection's JSON of the caller's own.
+    pub meta: Option<Map<String, Value>>,
+    /// Values that the end user would enter.
+    pub input: Map<String, Value>,
+    /// Values that the end user cannot change.
+    pub locked_input: Map<String, Value>,
+    /// The destination of the result.
+    pub redirect_uri: Option<String>,
+    /// Whether to make another connection if the end user has one through the integration.
+    pub allow_multiple_connections: bool,
+    /// The challenge (RFC 7636, S256) whose verifier confirms the connection.
+    pub code_challenge: Option<String>,
+}
+
+impl RequestedConnection {
+    /// Seals it for the request with that id.
+    ///
+    /// # Errors
+    /// 413 when the values are too large; 503 when the key service fails.
+    pub async fn seal(&self, sealer: &Sealer, workspace: &str, id: &str) -> Result<Vec<u8>, Error> {
+        seal_json(sealer, seal_context(workspace, id), self).await
+    }
+
+    /// Opens the connection that a request asks for.
+    ///
+    /// # Errors
+    /// 503 when the key service fails; 500 when the request was tampered with.
+    pub async fn open(sealer: &Sealer, request: &ConnectionRequest) -> Result<Self, Error> {
+        let bytes = sealer.open(seal_context(&request.workspace, &request.id), &request.sealed).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Error::internal("the contents of a connection request are damaged"))
+    }
+}
+
+fn seal_context<'a>(workspace: &'a str, id: &'a str) -> SealContext<'a> {
+    SealContext { workspace, kind: "request", id, version: 0 }
+}
+
+/// Returns the id of the request to which a link's secret leads.
+pub fn request_id(secret: &str) -> String {
+    sha256_base64url(secret)
+}
+
+/// The connection request to which a flow belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRequest {
+    /// The request's id.
+    pub id: String,
+    /// The code that the end user's browser takes to the application, if the connection must be confirmed.
+    pub code: Option<Secret>,
+}
+
+impl FlowRequest {
+    /// The request of a new flow.
+    pub fn new(request: &ConnectionRequest, wanted: &RequestedConnection, rng: &dyn Rng) -> Self {
+        let code = wanted.code_challenge.as_ref().map(|_| Secret::new(random::token::<16>(rng)));
+        Self { id: request.id.clone(), code }
+    }
+
+    /// Returns the confirmation that the connection needs. Its credentials wait until the request expires.
+    pub fn confirmation(&self, expires_at: OffsetDateTime) -> Option<Confirmation> {
+        self.code.as_ref().map(|_| Confirmation { request_id: self.id.clone(), expires_at })
+    }
+
+    /// Records how the flow ended. A request that has been canceled meanwhile stays canceled. A failure of the table is only
+    /// logged: it must not hide the result from the end user.
+    pub async fn record(&self, requests: &ConnectionRequests, result: Result<&Connection, &Error>) {
+        let outcome = match (result, &self.code) {
+            (Ok(connection), None) => RequestOutcome::Connected { connection_id: connection.key.id.clone() },
+            (Ok(connection), Some(_)) => RequestOutcome::Unconfirmed { connection_id: connection.key.id.clone() },
+            (Err(error), _) => RequestOutcome::Failed(json!(Error { data: None, ..error.clone() })),
+        };
+        let confirmation = self.code.as_ref().map(|code| sha256_base64url(code.expose()));
+        let confirmation = confirmation.as_deref().filter(|_| result.is_ok());
+        if let Err(error) = requests.finish(&self.id, &outcome, confirmation).await {
+            log_cause("the table; the status of a connection request was not recorded", &error);
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Connection requests: creates them, shows how they ended, and cancels them.
+//!
+//! # Decisions
+//!
+//! A status token is not a token of a caller. It is random, names no workspace, and is compared with the digest in one request,
+//! so nothing else accepts it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::try_join_all;
+use larder::caller::{Caller, refused};
+use larder::clock::{later, rfc3339};
+use larder::connection::{ConnectionKey, DetailsPatch};
+use larder::digest::sha256_base64url;
+use larder::dynamodb::{ConnectionRequest, RequestOutcome, RequestStatus, Write};
+use larder::error::{Error, ErrorClass};
+use larder::secret::Secret;
+use larder::{random, record};
+use serde_json::{Value, json};
+
+use super::{Management, unknown, without_nulls};
+use crate::connect::{Delivery, RequestedConnection, request_id};
+
+/// The longest lifetime of a request, in seconds.
+const MAX_LIFETIME: u64 = 24 * 60 * 60;
+/// The lifetime of a request that doesn't state one, in seconds.
+const LIFETIME: u64 = 30 * 60;
+/// The most integrations that an end user can choose from.
+const MAX_INTEGRATIONS: usize = 50;
+
+impl Management {
+    /// Creates a connection request that expires after this many seconds. The answer has its link and its status token, which
+    /// are stored only as digests.
+    ///
+    /// # Errors
+    /// 400 for a value that is invalid or breaks a limit; 404 if there is no such integration or connection.
+    pub async fn create_request(
+        &self,
+        caller: &Caller,
+        mut wanted: RequestedConnection,
+        expires_in: Option<u64>,
+    ) -> Result<Value, Error> {
+        let lifetime = expires_in.unwrap_or(LIFETIME);
+        if !(1..=MAX_LIFETIME).contains(&lifetime) {
+            return Err(Error::bad_request(format!(
+                "`expiresIn` must be a number of seconds from 1 to {MAX_LIFETIME}"
+            )));
+        }
+        check_details(&wanted)?;
+        wanted.code_challenge.as_deref().map_or(Ok(()), check_challenge)?;
+        let tenant = self.resolve_connection(caller, &mut wanted).await?;
+        self.check_integrations(caller, &wanted).await?;
+
+        let secret = random::token::<32>(&*self.writer.rng);
+        let status_token = random::token::<32>(&*self.writer.rng);
+        let id = request_id(&secret);
+        let now = self.clock.now();
+        let request = ConnectionRequest {
+            workspace: caller.workspace.clone(),
+            tenant,
+            status_token: sha256_base64url(&status_token),
+            browser: None,
+            sealed: wanted.seal(self.vault.sealer(), &caller.workspace, &id).await?,
+            expires_at: later(now, Duration::from_secs(lifetime)),
+            outcome: None,
+            confirmation: None,
+            id,
+        };
+        self.requests.put(&request).await?;
+        let mut view = self.view_request(&request);
+        view["url"] = format!("{}/connect?connectionRequestId={secret}", self.connector_setup.base_uri).into();
+        view["statusToken"] = status_token.into();
+        Ok(view)
+    }
+
+    /// Shows the status of a request.
+    ///
+    /// # Errors
+    /// 404 if there is none, or it belongs to another tenant.
+    pub async fn get_request(&self, caller: &Caller, id: &str) -> Result<Value, Error> {
+        Ok(self.view_request(&self.find_request(caller, id).await?))
+    }
+
+    /// Shows the status of a request to the holder of its status token.
+    ///
+    /// # Errors
+    /// 401 if the token is another one, or there is no such request.
+    pub async fn get_request_by_token(&self, id: &str, status_token: &str) -> Result<Value, Error> {
+        let request = self.requests.get(id, self.clock.now()).await?;
+        let request = request.filter(|request| is_digest_of(&request.status_token, &Secret::new(status_token)));
+        let request = request.ok_or_else(|| refused("wrong status token"))?;
+        record::note(|record| record.workspace = Some(request.workspace.clone()));
+        Ok(self.view_request(&request))
+    }
+
+    /// Confirms the connection that a request led to: from now on it counts. Confirming it again changes nothing.
+    ///
+    /// # Errors
+    /// 400 if the proof is wrong, or the request needs no confirmation; 404 if there is no such request, or it belongs to
+    /// another tenant; 409 if there is nothing to confirm.
+    pub async fn confirm_request(&self, caller: &Caller, id: &str, proof: &ConfirmationProof) -> Result<Value, Error> {
+        let request = self.find_request(caller, id).await?;
+        let wanted = RequestedConnection::open(self.vault.sealer(), &request).await?;
+        proof.check(&wanted, request.confirmation.as_deref())?;
+        let expired = request.status(self.clock.now()) == RequestStatus::Expired;
+        let (connection_id, is_repeated) = match &request.outcome {
+            Some(RequestOutcome::Connected { connection_id }) => (connection_id, true),
+            Some(RequestOutcome::Unconfirmed { connection_id }) if !expired => (connection_id, false),
+            Some(RequestOutcome::Canceled) => return Err(canceled()),
+            _ if expired => return Err(Error::conflict("the connection request has expired; create another")),
+            _ => return Err(Error::conflict("the end user has not connected yet; confirm when they come back")),
+        };
+        // The request comes first. If this is interrupted, confirming again continues, and nothing can cancel it.
+        let connected = RequestOutcome::Connected { connection_id: connection_id.clone() };
+        if !is_repeated && self.requests.confirm(id, &connected).await? == Write::Conflict {
+            return Err(canceled());
+        }
+        match self.confirm(&ConnectionKey::new(&request.workspace, connection_id), id).await {
+            Ok(_) => {}
+            Err(error) if is_repeated && error.class == ErrorClass::NotFound => {}
+            Err(error) if is_repeated || error.is_transient() => return Err(error),
+            Err(error) => {
+                let unconfirmed = RequestOutcome::Unconfirmed { connection_id: connection_id.clone() };
+                self.requests.unconfirm(id, &unconfirmed).await.map(drop)?;
+                return Err(error);
+            }
+        }
+        Ok(self.view_request(&ConnectionRequest { outcome: Some(connected), ..request }))
+    }
+
+    /// Cancels a request. Its link no longer leads on, a flow that it began can no longer be finished, and a connection that is
+    /// not confirmed is discarded.
+    ///
+    /// # Errors
+    /// 404 if there is none, or it belongs to another tenant; 409 if it has led to a connection.
+    pub async fn cancel_request(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        let request = self.find_request(caller, id).await?;
+        // The connection comes first: if this is interrupted, canceling again discards it.
+        if let Some(RequestOutcome::Unconfirmed { connection_id }) = &request.outcome {
+            self.discard(&ConnectionKey::new(&request.workspace, connection_id), id).await?;
+        }
+        match self.requests.cancel(&request.id).await? {
+            Write::Done => Ok(()),
+            Write::Conflict => {
+                let message = "the connection request has led to a connection; delete that connection instead";
+                Err(Error::conflict(message))
+            }
+        }
+    }
+
+    async fn find_request(&self, caller: &Caller, id: &str) -> Result<ConnectionRequest, Error> {
+        let request = self.requests.get(id, self.clock.now()).await?;
+        let is_own =
+            |it: &ConnectionRequest| it.workspace == caller.workspace && (caller.admin || caller.tenant == it.tenant);
+        let unknown = || Error::not_found(format!("there is no connection request `{id}`"));
+        let request = request.filter(is_own).ok_or_else(unknown)?;
+        // What a request connects is sealed, so only tokens with limits pay for opening it.
+        if caller.is_limited() {
+            let wanted = RequestedConnection::open(self.vault.sealer(), &request).await?;
+            let connection = wanted.connection_id.as_ref();
+            let is_within =
+                caller.connection_ids.as_ref().is_none_or(|ids| connection.is_some_and(|id| ids.contains(id)))
+                    && wanted.integration_keys.iter().all(|key| caller.may_use(key));
+            if !is_within {
+                return Err(unknown());
+            }
+        }
+        Ok(request)
+    }
+
+    /// Returns the tenant that the connection belongs to. For a reconnect, the request gets the connection's integration.
+    async fn resolve_connection(
+        &self,
+        caller: &Caller,
+        wanted: &mut RequestedConnection,
+    ) -> Result<Option<String>, Error> {
+        let Some(id) = &wanted.connection_id else {
+            caller.require_creation(wanted.integration_keys.first().map(String::as_str))?;
+            return Ok(caller.tenant.clone());
+        };
+        if wanted.key.is_some() {
+            return Err(Error::bad_request("`connectionId` and `key` both name a connection; give only one"));
+        }
+        let stored = self.connections.get(&ConnectionKey::new(&caller.workspace, id)).await?;
+        let connection = stored.filter(|it| caller.may_see(it)).ok_or_else(|| unknown(id))?;
+        let none = || Error::bad_request(format!("the connection `{id}` has no integration to reconnect through"));
+        let integration = connection.integration.ok_or_else(none)?.key;
+        if !wanted.integration_keys.is_empty() && !wanted.integration_keys.contains(&integration) {
+            let message = format!("the connection `{id}` is of the integration `{integration}`; omit `integrationKey`");
+            return Err(Error::bad_request(message));
+        }
+        wanted.integration_keys = vec![integration];
+        Ok(connection.tenant)
+    }
+
+    /// Checks that the integrations exist, and may send their result to the redirect URI.
+    async fn check_integrations(&self, caller: &Caller, wanted: &RequestedConnection) -> Result<(), Error> {
+        let keys = &wanted.integration_keys;
+        if keys.is_empty() {
+            let message = "`integrationKey` is missing; add the key of an integration, `integrationKeys` with several, or a \
+                           `connectionId`";
+            return Err(Error::bad_request(message));
+        }
+        if keys.len() > MAX_INTEGRATIONS || keys.iter().collect::<BTreeSet<_>>().len() != keys.len() {
+            let message = format!("`integrationKeys` must have at most {MAX_INTEGRATIONS} different members");
+            return Err(Error::bad_request(message));
+        }
+        if keys.len() > 1 && wanted.option_key.is_some() {
+            return Err(Error::bad_request("`authOptionKey` needs a single `integrationKey`"));
+        }
+        let loaded = keys.iter().map(|key| self.connector_setup.integration_for(caller, key));
+        for integration in try_join_all(loaded).await? {
+            Delivery::new(&integration, wanted.redirect_uri.clone(), None, &self.connector_setup.base_uri)?;
+        }
+        Ok(())
+    }
+
+    fn view_request(&self, request: &ConnectionRequest) -> Value {
+        let (connection_id, error) = match &request.outcome {
+            Some(RequestOutcome::Connected { connection_id }) => (Some(connection_id), None),
+            Some(RequestOutcome::Failed(error)) => (None, Some(error)),
+            None | Some(RequestOutcome::Unconfirmed { .. } | RequestOutcome::Canceled) => (None, None),
+        };
+        without_nulls(json!({
+            "requestId": request.id,
+            "status": request.status(self.clock.now()),
+            "expiresAt": rfc3339(request.expires_at),
+            "resultConnectionId": connection_id,
+            "resultError": error,
+        }))
+    }
+}
+
+fn canceled() -> Error {
+    Error::conflict("the connection request was canceled")
+}
+
+/// The proof that the application confirms a connection for the person who asked for it.
+pub struct ConfirmationProof {
+    /// The verifier of the request's challenge (RFC 7636).
+    pub code_verifier: Secret,
+    /// The code that the end user's browser took to the application.
+    pub confirmation: Option<Secret>,
+}
+
+impl ConfirmationProof {
+    /// Checks the proof against a request, and against the digest of the code that its flow gave the browser.
+    fn check(&self, wanted: &RequestedConnection, digest: Option<&str>) -> Result<(), Error> {
+        let none = "the connection request was made without `codeChallenge`, so its connection needs no confirmation";
+        let challenge = wanted.code_challenge.as_ref().ok_or_else(|| Error::bad_request(none))?;
+        let verifier = self.code_verifier.expose();
+        let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(is_unreserved) {
+            let message = "`codeVerifier` must have 43 to 128 letters, digits, `-`, `.`, `_` or `~` (RFC 7636)";
+            return Err(Error::bad_request(message));
+        }
+        if !is_digest_of(challenge, &self.code_verifier) {
+            return Err(Error::bad_request("`codeVerifier` does not belong to the `codeChallenge` of the request"));
+        }
+        let is_wrong = |code: &Secret| digest.is_some_and(|digest| !is_digest_of(digest, code));
+        if self.confirmation.as_ref().is_some_and(is_wrong) {
+            let message = "`confirmation` is not the code that the end user's browser took to `redirectUri`";
+            return Err(Error::bad_request(message));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a string is the digest of a secret. It compares in constant time.
+fn is_digest_of(digest: &str, secret: &Secret) -> bool {
+    Secret::new(digest) == Secret::new(sha256_base64url(secret.expose()))
+}
+
+/// Checks the form of a challenge with the method S256: a SHA-256 as base64url (RFC 7636 §4.2).
+fn check_challenge(challenge: &str) -> Result<(), Error> {
+    if URL_SAFE_NO_PAD.decode(challenge).is_ok_and(|digest| digest.len() == 32) {
+        return Ok(());
+    }
+    let message =
+        "`codeChallenge` must be the SHA-256 of a code verifier, as base64url without padding (RFC 7636, S256)";
+    Err(Error::bad_request(message))
+}
+
+/// Checks the values that do not depend on anything stored.
+fn check_details(wanted: &RequestedConnection) -> Result<(), Error> {
+    let patch = DetailsPatch {
+        name: wanted.name.clone().map(Some),
+        key: wanted.key.clone().map(Some),
+        tags: wanted.tags.clone(),
+        meta: wanted.meta.clone().map(Some),
+        is_deactivated: None,
+    };
+    patch.check()
+}
