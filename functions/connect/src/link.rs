@@ -53,7 +53,11 @@ impl Connect {
             .await
             .map_err(Error::from)?;
         record::note(|record| record.workspace = Some(opened.workspace.clone()));
-        let mut response = self.follow(&opened, secret, chosen.filter(|_| is_form), host(request)).await?;
+        let mut response = match self.follow(&opened, secret, chosen.filter(|_| is_form), host(request)).await {
+            Ok(response) => response,
+            // The browser needs the cookie to try again.
+            Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
+        };
         if is_form {
             response = without_redirect(response);
         }

@@ -23,6 +23,7 @@ pub fn row(data: &[u8]) {
     let Ok(Value::Object(mut changes)) = serde_json::from_slice(data) else { return };
     on_test_bed(async |bed| match changes.remove("table").as_ref().and_then(Value::as_str) {
         None => check_connection(bed, &changes).await,
+        Some("requests") => check_request(bed, &changes).await,
         Some("sessions") => check_session(bed, &changes).await,
         Some("integrations") => check_integration(bed, &changes).await,
         Some("unconfirmed") => check_unconfirmed(bed, &changes).await,
@@ -129,6 +130,35 @@ async fn check_session(bed: &TestBed, changes: &Map<String, Value>) {
             _ => assert!(!matches!(second, Ok(Taken::Session(_))), "a session is taken twice"),
         }
     }
+}
+
+/// A connection request is an item of `sessions`.
+async fn check_request(bed: &TestBed, changes: &Map<String, Value>) {
+    let (world, alice) = (&bed.world, &bed.world.alice);
+    let body = json!({"integrationKey": "app", "authOptionKey": "oauth"});
+    let created = world.send(Method::POST, "/connection-requests", alice, Some(&body)).await;
+    let created = created.expect(StatusCode::CREATED).json();
+    let [id, url, status_token] =
+        ["requestId", "url", "statusToken"].map(|name| created[name].as_str().expect("a string"));
+    let table = &world.bundle.environment().settings.tables.sessions;
+    let item_id = format!("request#{id}");
+    if change(bed, table, &[("id", item_id.clone())], changes).await {
+        let uri = format!("/connection-requests/{id}");
+        for token in [status_token, alice] {
+            let status = world.send(Method::GET, &uri, token, None).await.0.status();
+            assert!(matches!(status.as_u16(), 200 | 401 | 404 | 500), "{status}");
+        }
+        let mut browser = crate::Browser::default();
+        let first = browser.get(world, url).await.0.status();
+        assert!(matches!(first.as_u16(), 302 | 400 | 404 | 409 | 500), "{first}");
+        // No other browser gets a link that one has opened.
+        let second = crate::Browser::default().get(world, url).await.0.status();
+        assert!(matches!(second.as_u16(), 400 | 404 | 409 | 500), "{second}");
+        let status = world.send(Method::DELETE, &uri, alice, None).await.0.status();
+        assert!(matches!(status.as_u16(), 204 | 404 | 409 | 500), "{status}");
+    }
+    let remove = bed.dynamodb().delete_item().table_name(table).key("id", AttributeValue::S(item_id));
+    remove.send().await.expect("it is removed");
 }
 
 async fn check_integration(bed: &TestBed, changes: &Map<String, Value>) {

@@ -226,6 +226,26 @@ async fn a_planted_cookie_opens_no_link() {
 }
 
 #[tokio::test]
+async fn a_fault_while_a_link_opens_does_not_use_it_up() {
+    let (world, provider) = prepared().await;
+    let it = request(&world, json!({})).await;
+    let table = &world.bundle.environment().settings.tables.sessions;
+    let item = world.dynamodb().scan().table_name(table).send().await.unwrap().items.unwrap().remove(0);
+    let mut damaged = item.clone();
+    damaged.insert("sealed".to_owned(), AttributeValue::B(b"damaged".to_vec().into()));
+    let put = |item| world.dynamodb().put_item().table_name(table).set_item(Some(item)).send();
+    put(damaged).await.unwrap();
+    let mut browser = Browser::default();
+    browser.get(&world, &it.url).await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+    let update = world.dynamodb().update_item().table_name(table).key("id", item["id"].clone());
+    let update = update.update_expression("SET sealed = :sealed");
+    update.expression_attribute_values(":sealed", item["sealed"].clone()).send().await.unwrap();
+    says(Browser::default().get(&world, &it.url).await, StatusCode::CONFLICT, ELSEWHERE);
+    let location = browser.get(&world, &it.url).await.expect(StatusCode::FOUND).location();
+    browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_link_can_be_reloaded_until_it_has_connected() {
     let (world, provider) = prepared().await;
     let it = request(&world, json!({})).await;
