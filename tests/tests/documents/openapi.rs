@@ -240,7 +240,7 @@ fn undocumented_statuses_members_and_parameters_are_noticed() {
 #[tokio::test]
 async fn everyone_may_read_the_document_at_its_own_address() {
     let world = World::new().await;
-    let request = http::Request::get("/prod/openapi.json").header("authorization", "Bearer garbage");
+    let request = http::Request::get("/openapi.json").header("authorization", "Bearer garbage");
     let answer = world.handle(request.body(Default::default()).unwrap()).await;
     let served = answer.json();
     assert_eq!(served["servers"][0]["url"], World::BASE_URI);
