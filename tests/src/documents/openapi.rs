@@ -206,6 +206,10 @@ impl OpenApi {
             let is_accepted = is_known && is_called && !is_rejected.contains(&response.status());
             return if is_accepted { vec!["the method is not documented".to_owned()] } else { Vec::new() };
         };
+        // With a prefix that is not this Larder's, it is another path.
+        if response.status() == StatusCode::NOT_FOUND && segments(request.uri().path()) > segments(operation.path) {
+            return Vec::new();
+        }
         let Some(described) = operation.value["responses"].get(response.status().as_str()) else {
             return vec!["the status is not documented".to_owned()];
         };
@@ -334,6 +338,11 @@ pub fn object(value: &Value) -> Vec<(&str, &Value)> {
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+/// The number of segments in a path.
+fn segments(path: &str) -> usize {
+    path.split('/').filter(|segment| !segment.is_empty()).count()
 }
 
 /// Reads JSON. Credentials may have numbers that are too large for serde's `Value`; these become null.

@@ -218,6 +218,8 @@ fn undocumented_statuses_members_and_parameters_are_noticed() {
         ("GET /self", answer(200, me), None),
         ("GET /prod/self?x=1", answer(200, me), None),
         ("GET /elsewhere", answer(418, "{}"), None),
+        ("GET /elsewhere/self", answer(404, "{}"), None),
+        ("GET /self", answer(404, "{}"), Some("the status is not documented")),
         ("GET /self", answer(418, "{}"), Some("the status is not documented")),
         ("GET /self", answer(200, r#"{"workspaceKey":"local","isAdmin":true,"secret":1}"#), Some("secret")),
         ("GET /self", answer(200, r#"{"isAdmin":true}"#), Some("workspaceKey")),
