@@ -79,7 +79,8 @@ impl Connect {
         }
         let wanted = ConnectRequest::read(request)?;
         if let Some(secret) = &wanted.connection_request_id {
-            return self.open_link(request, secret, wanted.integration_key.as_deref()).await;
+            // Boxed, since in a debug build this future would otherwise need space on the stack for both ways.
+            return Box::pin(self.open_link(request, secret, wanted.integration_key.as_deref())).await;
         }
         // A browser cannot send headers with a link, so the token may be a parameter too.
         let caller = match &wanted.token {
