@@ -110,7 +110,7 @@ async fn no_secret_appears_in_logs_or_answers() {
     world.integrate(&provider, parameters.clone()).await;
 
     let id = connect(&world, &provider, &mut evidence).await;
-    follow_links(&world, &provider, &mut evidence).await;
+    Box::pin(follow_links(&world, &provider, &mut evidence)).await;
     fail_to_connect(&world, &provider, &mut evidence).await;
     refresh(&world, &provider, &id, &mut evidence).await;
     store(&world, &mut evidence).await;
