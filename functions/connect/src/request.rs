@@ -9,17 +9,18 @@
 use http::Method;
 use larder::error::Error;
 use larder::http::{Parameters, Request, bad_json, is_form, is_json, read_json};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The longest string that goes into a row or a URL, unless it has its own limit.
 const MAX_TEXT_BYTES: usize = 1024;
 
 /// A request to connect. Unknown members are ignored.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ConnectRequest {
+    #[serde(skip_serializing)]
     pub(crate) token: Option<String>,
     pub(crate) integration_key: Option<String>,
     pub(crate) connection_id: Option<String>,
@@ -32,6 +33,11 @@ pub(crate) struct ConnectRequest {
     pub(crate) request_id: Option<String>,
     pub(crate) custom_state: Option<String>,
     pub(crate) allow_multiple_connections: bool,
+    /// `none` if the end user must not be asked for anything.
+    pub(crate) interaction: Option<String>,
+    /// Whether the end user filled in the form, so that an empty input means what it says.
+    #[serde(skip)]
+    pub(crate) is_filled_in: bool,
 }
 
 impl ConnectRequest {

@@ -14,10 +14,11 @@ use larder::dynamodb::Integration;
 use larder::error::Error;
 use larder::http::{Response, redirect, status_of};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
-use super::{Origin, page};
+use crate::pages::words::{self, Words};
+use crate::pages::{self, Language, Origin};
 
 /// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Delivery {
     pub request_id: Option<String>,
     /// The origins that may receive the message.
     pub message_origins: Vec<Origin>,
+    /// The language of the page that shows the result.
+    #[serde(default)]
+    pub language: Language,
 }
 
 /// Why a connect flow failed.
@@ -72,7 +76,7 @@ impl Delivery {
                 Err(error) => tracing::warn!(integration = key, "ignoring a redirect URI: it {error}"),
             }
         }
-        Ok(Self { redirect_uri, request_id, message_origins })
+        Ok(Self { redirect_uri, request_id, message_origins, language: Language::default() })
     }
 
     /// Checks that the page that sent a form can receive the message that it waits for. Otherwise its developer would see an
@@ -105,9 +109,10 @@ impl Delivery {
                    "type": "newConnectionCreated", "connection": connection.view()})
         });
         let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
-        let name = connection.details.name.as_ref().or(integration_key).map_or("The account", String::as_str);
-        let detail = format!("{name} is connected. You can close this window.");
-        page::result(StatusCode::OK, "Connected", &detail, message.as_ref(), &self.message_origins)
+        let name = connection.details.name.as_ref().or(integration_key).map(String::as_str);
+        let name = name.unwrap_or_else(|| words::THE_ACCOUNT.say(self.language));
+        let detail = words::CLOSE_WINDOW.with(self.language, name);
+        self.page(StatusCode::OK, words::CONNECTED, &detail, message.as_ref())
     }
 
     /// Responds with a failure.
@@ -131,7 +136,11 @@ impl Delivery {
             }
             message
         });
-        page::result(status_of(error), "Not connected", &error.message, message.as_ref(), &self.message_origins)
+        self.page(status_of(error), words::NOT_CONNECTED, &error.message, message.as_ref())
+    }
+
+    fn page(&self, status: StatusCode, title: Words, detail: &str, message: Option<&Value>) -> Response {
+        pages::result(status, self.language, title.say(self.language), detail, message, &self.message_origins)
     }
 
     fn redirect(&self, redirect_uri: &str, parameters: &[(&str, &str)]) -> Response {
