@@ -11,9 +11,36 @@ use crate::{Answer, World};
 #[derive(Debug, Default, Clone)]
 pub struct Browser {
     cookies: BTreeMap<String, String>,
+    headers: Vec<(String, String)>,
 }
 
 impl Browser {
+    /// Creates a browser that sends these headers with each request.
+    pub fn with(headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { headers, ..Self::default() }
+    }
+
+    /// Creates a browser that shows Larder in a window of its own, and says so as real browsers do.
+    pub fn in_window() -> Self {
+        Self::with(&[
+            ("sec-fetch-dest", "document"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-site", "same-origin"),
+            ("origin", World::BASE_URI),
+        ])
+    }
+
+    /// Opens a path or a URL of Larder, and follows redirects to paths.
+    pub async fn visit(&mut self, world: &World, uri: &str) -> Answer {
+        let mut answer = self.get(world, uri).await;
+        while let Some(path) = answer.header("location").filter(|location| !location.contains("://")) {
+            let path = format!("/{path}");
+            answer = self.get(world, &path).await;
+        }
+        answer
+    }
+
     /// Opens a path or a URL of Larder.
     pub async fn get(&mut self, world: &World, uri: &str) -> Answer {
         self.send(world, Method::GET, uri, None, None).await
@@ -43,6 +70,9 @@ impl Browser {
         if !self.cookies.is_empty() {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
         }
         if let Some((name, value)) = header {
             request = request.header(name, value);

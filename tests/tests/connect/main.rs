@@ -6,4 +6,6 @@ mod auth_types;
 mod callbacks;
 mod deputies;
 mod flow;
+mod form;
+mod form_round_trip;
 mod sdks;

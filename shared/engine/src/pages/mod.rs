@@ -151,7 +151,7 @@ mod tests {
                 assert!(found >= least, "{text} on {ground}: {found:.2}");
             }
         }
-        let monograms: Vec<_> = tokens(rest).into_iter().filter(|(name, _)| *name == "background").collect();
+        let monograms: Vec<_> = tokens(rest).into_iter().filter(|(name, _)| *name == "--tone").collect();
         assert_eq!(monograms.len(), 12);
         for (_, ground) in monograms {
             assert!(contrast([255.0; 3], ground) >= 4.5, "{ground:?}");
