@@ -55,6 +55,7 @@ struct FormTicket {
     tenant: Option<String>,
     is_admin: bool,
     request: ConnectRequest,
+    new_id: String,
     expires_at: i64,
 }
 
@@ -261,6 +262,7 @@ impl Connect {
             tenant: caller.tenant.clone(),
             is_admin: caller.admin,
             request: wanted.clone(),
+            new_id: random::token::<16>(&*self.rng),
             expires_at: (self.clock.now() + FORM_LIFETIME).unix_timestamp(),
         };
         let bytes = serde_json::to_vec(&ticket).map_err(Error::internal)?;
@@ -283,12 +285,15 @@ impl Connect {
             Err(SealError::DoesNotOpen) => return Err(expired()),
             opened => opened?,
         };
-        let FormTicket { tenant, is_admin, request, expires_at } =
+        let FormTicket { tenant, is_admin, request, new_id, expires_at } =
             serde_json::from_slice(&bytes).map_err(|_| expired())?;
         if expires_at <= self.clock.now().unix_timestamp() {
             return Err(expired());
         }
-        Ok((Caller { workspace, tenant, admin: is_admin, keeps_credentials: false }, request))
+        Ok((
+            Caller { workspace, tenant, admin: is_admin, keeps_credentials: false },
+            ConnectRequest { new_id: Some(new_id), ..request },
+        ))
     }
 }
 

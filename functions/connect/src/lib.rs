@@ -262,7 +262,8 @@ impl Connect {
             default_name: integration.name.clone().filter(|name| name.chars().count() <= Details::MAX_NAME),
         };
         if wanted.connection_id.is_none() && wanted.allow_multiple_connections {
-            return Ok(fresh(random::token::<16>(&*self.rng)));
+            let random_id = || random::token::<16>(&*self.rng);
+            return Ok(fresh(wanted.new_id.clone().unwrap_or_else(random_id)));
         }
         if let Some(id) = &wanted.connection_id {
             // A connection of another tenant or integration is reported as missing, so that ids cannot be probed.

@@ -38,6 +38,9 @@ pub(crate) struct ConnectRequest {
     /// Whether the end user filled in the form, so that an empty input means what it says.
     #[serde(skip)]
     pub(crate) is_filled_in: bool,
+    /// The id of a new connection, so that submitting a form twice does not create two.
+    #[serde(skip)]
+    pub(crate) new_id: Option<String>,
 }
 
 impl ConnectRequest {

@@ -440,6 +440,20 @@ async fn an_oauth_connector_asks_for_a_subdomain_then_leaves() {
 }
 
 #[tokio::test]
+async fn submitting_twice_creates_one_connection() {
+    let (world, _provider) = world().await;
+    let (mut browser, page) = open(&world, "&allowMultipleConnections=1").await;
+    let form = HtmlForm::of(page.text()).set("input/apiKey", "key-1");
+    for count in [1, 1] {
+        send(&world, &mut browser, &form).await.expect(StatusCode::OK);
+        assert_eq!(world.get("/connections").await.json()["items"].as_array().unwrap().len(), count);
+    }
+    let (mut browser, page) = open(&world, "&allowMultipleConnections=1").await;
+    send(&world, &mut browser, &HtmlForm::of(page.text()).set("input/apiKey", "key-2")).await.expect(StatusCode::OK);
+    assert_eq!(world.get("/connections").await.json()["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn an_optional_field_can_be_cleared_on_a_reconnect() {
     let (world, _provider) = world().await;
     let (mut browser, page) = open(&world, "").await;
