@@ -34,7 +34,9 @@ use larder_engine::connect::{ConnectFailure, Delivery};
 use larder_engine::connector::schema::{self, FieldError, FieldProblem};
 use larder_engine::connector::{AuthOption, Connector};
 use larder_engine::connector_setup::logo;
-use larder_engine::pages::{self, FormBanner, FormHead, Language, Mark, Origin, SchemaForm, WayToConnect, words};
+use larder_engine::pages::{
+    self, FormBanner, FormHead, FormRetry, Language, Mark, Origin, SchemaForm, WayToConnect, words,
+};
 use larder_engine::pasted::trimmed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -238,12 +240,13 @@ impl Connect {
         };
         let (status, banner, summary) = banner;
         // What was typed is kept, except for secrets. Those of the link are kept, but never shown.
-        let mut values = form.without_secrets(input);
+        let mut values = form.without_secrets(input.clone());
         merge(&mut values, form.secrets(&wanted.input));
         let target = self.target(caller, integration, &wanted).await?;
         let page = FormPage { connector: &connector, options: &options, is_reconnect: target.option_key.is_some() };
         let ticket = ticket.unwrap_or_default();
-        let mut response = page.form(asking, ticket, option, &form, &values, Some(&banner));
+        let mut response =
+            page.form(asking, ticket, option, &form, &values, Some(FormRetry { banner: &banner, input: &input }));
         *response.status_mut() = status;
         response.extensions_mut().insert(summary);
         Ok(response)
@@ -310,10 +313,10 @@ impl FormPage<'_> {
         option: &AuthOption,
         form: &SchemaForm,
         values: &Map<String, Value>,
-        banner: Option<&FormBanner>,
+        retry: Option<FormRetry<'_>>,
     ) -> Response {
         let way = WayToConnect { option, has_others: self.options.len() > 1 };
-        self.with_head(asking, ticket, |head| pages::form(head, way, form, values, banner))
+        self.with_head(asking, ticket, |head| pages::form(head, way, form, values, retry))
     }
 
     fn with_head(&self, asking: &Asking<'_>, ticket: &str, page: impl FnOnce(FormHead<'_>) -> Response) -> Response {

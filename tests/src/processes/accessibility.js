@@ -34,7 +34,8 @@
       report("an unknown autocomplete", element);
   }
   for (const element of all("button, a[href]")) if (!text(element)) report("a control has no name", element);
-  for (const element of all("fieldset")) if (!text(element.querySelector("legend"))) report("a group has no legend", element);
+  for (const element of all("fieldset"))
+    if (!text(element.querySelector("legend"))) report("a group has no legend", element);
   for (const element of all("[aria-invalid]")) {
     const ids = (element.getAttribute("aria-describedby") ?? "").split(/\s+/);
     if (!ids.some((id) => id.endsWith("-error"))) report("an error is not described", element);
@@ -46,7 +47,8 @@
     if (own > level + 1) report("a heading skips a level", element);
     level = own;
   }
-  for (const element of all("li")) if (!/^(UL|OL)$/.test(element.parentElement.tagName)) report("a list item has no list", element);
+  for (const element of all("li"))
+    if (!/^(UL|OL)$/.test(element.parentElement.tagName)) report("a list item has no list", element);
 
   // Targets (2.5.8): at least 24 pixels, except for links in sentences.
   for (const element of all("button, input:not([type=hidden]), select, textarea, .button")) {
@@ -68,7 +70,9 @@
     return [255, 255, 255];
   };
   const luminance = (rgb) => {
-    const linear = rgb.map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    const linear = rgb
+      .map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
   };
   const contrast = (one, other) => {
@@ -78,7 +82,8 @@
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || !element.checkVisibility() || /^(SCRIPT|STYLE)$/.test(element.tagName)) continue;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility() || /^(SCRIPT|STYLE)$/.test(element.tagName))
+      continue;
     const found = contrast(color(getComputedStyle(element).color).rgb, background(element));
     if (found < 4.5) report(`a contrast of ${found.toFixed(2)}`, element);
   }

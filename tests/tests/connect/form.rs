@@ -126,7 +126,7 @@ async fn posted_requests_get_the_form_in_a_window_only() {
 }
 
 #[tokio::test]
-async fn a_rejected_key_is_reported_at_its_field_and_the_next_connects() {
+async fn a_rejected_key_is_shown_at_its_field_and_the_next_connects() {
     let (world, provider) = world().await;
     let (mut browser, page) = open(&world, "").await;
     assert!(page.text().contains("https://help.example/keys"));
@@ -162,7 +162,7 @@ async fn a_provider_that_is_down_is_reported_above_the_form() {
     let form = HtmlForm::of(page.text()).set("input/apiKey", "key-1");
     let page = send(&world, &mut browser, &form).await.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.text().contains("The connection could not be tested"), "{}", page.text());
-    assert!(!page.text().contains("aria-invalid") && page.text().contains("Enter this again."), "{}", page.text());
+    assert!(!page.text().contains("aria-invalid=") && page.text().contains("Enter this again."), "{}", page.text());
 }
 
 #[tokio::test]
@@ -328,6 +328,7 @@ async fn an_end_user_chooses_between_ways_to_connect() {
     let form = HtmlForm::of(form.text()).set("input/apiKey", "p").set("input/account/name", "");
     let page = send(&world, &mut browser, &form).await.expect(StatusCode::BAD_REQUEST);
     assert_eq!(error_at(&page, "input/account/name"), "Enter a value.");
+    assert_eq!(page.text().matches("aria-invalid=").count(), 1, "{}", page.text());
     let form = HtmlForm::of(page.text()).set("input/apiKey", "p").set("input/account/name", "Ada");
     let page = send(&world, &mut browser, &form).await.expect(StatusCode::OK);
     let target = format!("url=https://app.example/done?connectionId={}", own_id());

@@ -204,6 +204,7 @@ async fn a_subdomain_is_entered_before_the_provider_is_visited() {
     chromium.shows("Acme Mail verbinden").await;
     chromium.screenshots(&folder, "subdomain-de").await;
     chromium.fill("[name='input/subdomain']", "acme").await;
+    it.provider.script_api("GET /authorize", 200, &json!({}));
     chromium.press("Enter").await;
     let authorize = chromium.arrives(&it.provider.uri("/authorize?of=acme&")).await;
     chromium.goto(&it.provider.approve(&authorize)).await;

@@ -41,6 +41,15 @@ pub struct WayToConnect<'a> {
     pub has_others: bool,
 }
 
+/// A form that is shown again.
+#[derive(Clone, Copy, Debug)]
+pub struct FormRetry<'a> {
+    /// The reason.
+    pub banner: &'a FormBanner,
+    /// The input that was tried. Its secrets are not shown, but have to be entered again.
+    pub input: &'a Map<String, Value>,
+}
+
 /// The reason why a form is shown again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FormBanner {
@@ -98,6 +107,8 @@ struct FieldView {
     note: Option<&'static str>,
     help_uri: Option<String>,
     is_required: bool,
+    /// Whether it can be left empty, which a choice with a default cannot.
+    is_optional: bool,
     error: Option<String>,
     has_focus: bool,
     described_by: String,
@@ -148,10 +159,10 @@ pub fn form(
     way: WayToConnect<'_>,
     fields: &SchemaForm,
     values: &Map<String, Value>,
-    banner: Option<&FormBanner>,
+    retry: Option<FormRetry<'_>>,
 ) -> Response {
     let language = head.language;
-    let mut views = Views { language, values, banner, next_id: 0, has_focus: false, wrong: Vec::new() };
+    let mut views = Views { language, values, retry, next_id: 0, has_focus: false, wrong: Vec::new() };
     let fields_shown = views.of(&fields.fields);
     let wrong = views.wrong;
     let page = FormPage {
@@ -161,7 +172,7 @@ pub fn form(
         way: way.option,
         has_other_ways: way.has_others,
         help_uri: way.option.help_uri.as_deref().filter(|uri| is_web_address(uri)),
-        banner: banner.map(|banner| BannerView::new(banner, head, fields, wrong)),
+        banner: retry.map(|retry| BannerView::new(retry.banner, head, fields, wrong)),
         fields: fields_shown,
     };
     html(StatusCode::OK, page.render(), policy(head))
@@ -209,17 +220,18 @@ impl BannerView {
     }
 }
 
-/// Returns the field that an error belongs to: the field itself, or the first one of its group.
+/// Returns the field that an error belongs to: the field itself, or the first required one of its group.
 fn field_of<'a>(form: &'a SchemaForm, error: &FieldError) -> Option<&'a Field> {
     let own = form.leaves().find(|field| error.path.starts_with(&field.path));
-    own.or_else(|| form.leaves().find(|field| !error.path.is_empty() && field.path.starts_with(&error.path)))
+    let is_in_group = |field: &&Field| !error.path.is_empty() && field.path.starts_with(&error.path);
+    own.or_else(|| form.leaves().filter(is_in_group).find(|field| field.is_required))
 }
 
 /// Makes the views of fields, in the order of the page.
 struct Views<'a> {
     language: Language,
     values: &'a Map<String, Value>,
-    banner: Option<&'a FormBanner>,
+    retry: Option<FormRetry<'a>>,
     next_id: usize,
     has_focus: bool,
     wrong: Vec<(String, String, String)>,
@@ -243,7 +255,7 @@ impl Views<'_> {
         }
         let note = match &field.control {
             _ if field.is_secret() && known.is_some() => Some(words::KEPT),
-            _ if field.is_secret() && self.banner.is_some() && error.is_none() => Some(words::ENTER_AGAIN),
+            _ if field.is_secret() && self.was_tried(field) && error.is_none() => Some(words::ENTER_AGAIN),
             Control::List => Some(words::ONE_PER_LINE),
             Control::Json => Some(words::AS_JSON),
             Control::Line(LineKind::Time) => Some(words::IN_UTC),
@@ -266,6 +278,8 @@ impl Views<'_> {
             note,
             help_uri: field.help_uri.clone(),
             is_required: field.is_required,
+            is_optional: !field.is_required
+                && !(field.default.is_some() && matches!(field.control, Control::Choice(_))),
             error,
             has_focus,
             described_by: described_by.join(" "),
@@ -328,17 +342,24 @@ impl Views<'_> {
         if matches!(field.control, Control::Group(_)) {
             return None;
         }
-        match self.banner? {
-            FormBanner::Rejected(_) if field.is_secret() => Some(words::COPY_AGAIN.say(self.language).to_owned()),
+        match self.retry?.banner {
+            FormBanner::Rejected(_) if field.is_secret() && self.was_tried(field) => {
+                Some(words::COPY_AGAIN.say(self.language).to_owned())
+            }
             FormBanner::Invalid(errors) => {
                 let is_of = |error: &&FieldError| {
-                    error.path.starts_with(&field.path)
-                        || (field.path.starts_with(&error.path) && !error.path.is_empty())
+                    let is_in_group = !error.path.is_empty() && field.path.starts_with(&error.path);
+                    error.path.starts_with(&field.path) || (is_in_group && field.is_required)
                 };
                 errors.iter().find(is_of).map(|error| self.message(field, error))
             }
             _ => None,
         }
+    }
+
+    /// Whether the field had a value when the form was submitted.
+    fn was_tried(&self, field: &Field) -> bool {
+        self.retry.is_some_and(|retry| get(retry.input, &field.path).is_some())
     }
 
     fn message(&self, field: &Field, error: &FieldError) -> String {

@@ -25,7 +25,7 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-pub use form::{FormBanner, FormHead, WayToConnect, choice, form};
+pub use form::{FormBanner, FormHead, FormRetry, WayToConnect, choice, form};
 use http::{HeaderValue, StatusCode, header};
 pub use language::Language;
 use larder::error::Error;
@@ -79,10 +79,12 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePo
     response
 }
 
-/// Capitalizes the first letter: error messages start in lowercase, but on a page they stand alone.
+/// Returns an error message as a sentence: it starts in lowercase and has no full stop, but on a page it stands alone.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let end = text.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '`' | '/')).then_some('.');
+    first.chain(letters).chain(end).collect()
 }
 
 /// Returns the source expression that allows one inline script or style (CSP Level 3 §2.3.1).

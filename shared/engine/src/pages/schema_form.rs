@@ -110,6 +110,13 @@ impl SchemaForm {
                 None => remove(&mut input, &field.path),
             }
         }
+        // The fields of a missing group could not be reported one by one.
+        for group in self.fields.iter().filter(|field| field.is_required && matches!(field.control, Control::Group(_)))
+        {
+            if get(&input, &group.path).is_none() {
+                put(&mut input, &group.path, Map::new().into());
+            }
+        }
         input
     }
 
@@ -411,6 +418,12 @@ mod tests {
             read(&schema, "", json!({"text": "old", "group": {"b": "old"}})),
             json!({"box": false, "version": 2})
         );
+    }
+
+    #[test]
+    fn a_required_group_is_there_even_if_it_is_empty() {
+        let schema = json!({"properties": {"a": {"properties": {"b": {}}}}, "required": ["a"]});
+        assert_eq!(read(&schema, "input%2Fa%2Fb=", json!({})), json!({"a": {}}));
     }
 
     #[test]
