@@ -23,13 +23,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode};
 use larder::caller::Caller;
 use larder::dynamodb::Integration;
 use larder::error::{Error, ErrorType};
 use larder::http::{Parameters, Request, Response, host, is_form, redirect, status_of};
-use larder::random;
 use larder::seal::{SealContext, SealError};
+use larder::{random, record};
 use larder_engine::connect::{ConnectFailure, Delivery};
 use larder_engine::connector::schema::{self, FieldError, FieldProblem};
 use larder_engine::connector::{AuthOption, Connector};
@@ -224,7 +224,7 @@ impl Connect {
         };
         let form = SchemaForm::new(option.input_schema.as_ref());
         let input = trimmed(form.read(submitted, &wanted.input));
-        let banner = match self.check(option, &input)? {
+        let (status, banner, summary) = match self.check(option, &input)? {
             errors if !errors.is_empty() => {
                 (StatusCode::BAD_REQUEST, FormBanner::Invalid(errors), Error::bad_request(String::new()).summary())
             }
@@ -238,7 +238,6 @@ impl Connect {
                 }
             }
         };
-        let (status, banner, summary) = banner;
         // What was typed is kept, except for secrets. Those of the link are kept, but never shown.
         let mut values = form.without_secrets(input.clone());
         merge(&mut values, form.secrets(&wanted.input));
@@ -293,6 +292,7 @@ impl Connect {
         if expires_at <= self.clock.now().unix_timestamp() {
             return Err(expired());
         }
+        record::note(|record| record.workspace = Some(workspace.clone()));
         Ok((
             Caller { workspace, tenant, admin: is_admin, keeps_credentials: false },
             ConnectRequest { new_id: Some(new_id), ..request },
@@ -404,15 +404,12 @@ fn merge(object: &mut Map<String, Value>, more: Map<String, Value>) {
 
 /// Whether a browser says that one of our own pages sent the form.
 fn is_from_our_page(request: &Request, base_uri: &str) -> bool {
-    let text = |headers: &HeaderMap, name: http::HeaderName| {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
-    };
-    let site = request.headers().get("sec-fetch-site").is_some_and(|site| site == "same-origin");
-    let Some(origin) = text(request.headers(), header::ORIGIN) else { return false };
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = header("origin") else { return false };
     let is_ours = Origin::of_redirect_uri(base_uri).is_ok_and(|ours| ours.to_string() == origin);
     // The browser may know us by another name, such as `localhost`.
-    let is_host = host(request).is_some_and(|host| origin.split_once("://").is_some_and(|(_, of)| of == host));
-    site && (is_ours || is_host)
+    let is_host = origin.split_once("://").is_some_and(|(_, authority)| host(request) == Some(authority));
+    header("sec-fetch-site") == Some("same-origin") && (is_ours || is_host)
 }
 
 fn seal_context<'a>(workspace: &'a str, id: &'a str) -> SealContext<'a> {

@@ -80,7 +80,7 @@ impl SchemaForm {
     /// Returns the fields of an object's schema, in its order. Objects in objects are shown as groups; deeper ones are
     /// entered as JSON.
     pub fn new(schema: Option<&Value>) -> Self {
-        Self { fields: schema.map(|schema| fields(schema, &[])).unwrap_or_default() }
+        Self { fields: schema.map(|schema| fields(schema, schema, &[])).unwrap_or_default() }
     }
 
     /// Whether there is nothing to enter.
@@ -197,11 +197,12 @@ impl Field {
     }
 }
 
-fn fields(schema: &Value, above: &[String]) -> Vec<Field> {
+fn fields(root: &Value, schema: &Value, above: &[String]) -> Vec<Field> {
     let required: Vec<&str> =
         schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let properties = schema.get("properties").and_then(Value::as_object);
     let field = |(name, property): (&String, &Value)| {
+        let property = resolved(root, property);
         let text = |keyword: &str| property.get(keyword).and_then(Value::as_str).map(ToOwned::to_owned);
         let path = [above, std::slice::from_ref(name)].concat();
         Field {
@@ -210,14 +211,14 @@ fn fields(schema: &Value, above: &[String]) -> Vec<Field> {
             help_uri: text("helpUri").filter(|uri| is_web_address(uri)),
             is_required: required.contains(&name.as_str()),
             default: property.get("default").filter(|default| !default.is_null()).cloned(),
-            control: control(name, property, &path),
+            control: control(root, name, property, &path),
             path,
         }
     };
     properties.into_iter().flatten().map(field).collect()
 }
 
-fn control(name: &str, property: &Value, path: &[String]) -> Control {
+fn control(root: &Value, name: &str, property: &Value, path: &[String]) -> Control {
     if let Some(value) = property.get("const") {
         return Control::Constant(value.clone());
     }
@@ -229,7 +230,7 @@ fn control(name: &str, property: &Value, path: &[String]) -> Control {
         "object"
             if path.len() == 1 && property.get("properties").is_some_and(|it| *it != Value::Object(Map::new())) =>
         {
-            Control::Group(fields(property, path))
+            Control::Group(fields(root, property, path))
         }
         "boolean" => Control::Checkbox,
         "integer" => Control::Number { is_whole: true },
@@ -254,6 +255,16 @@ fn control(name: &str, property: &Value, path: &[String]) -> Control {
             })
         }
     }
+}
+
+/// Returns the schema that a `$ref` in a schema leads to. A reference to itself is left as it is.
+fn resolved<'a>(root: &'a Value, property: &'a Value) -> &'a Value {
+    const MAX_STEPS: usize = 8;
+    let step = |property: &&'a Value| {
+        let pointer = property.get("$ref")?.as_str()?.strip_prefix('#')?;
+        root.pointer(pointer)
+    };
+    std::iter::successors(Some(property), step).take(MAX_STEPS).last().unwrap_or(property)
 }
 
 /// Returns the type of a value, or the first one that is not null.
@@ -481,6 +492,22 @@ mod tests {
         let Control::Choice(choices) = &SchemaForm::new(Some(&schema)).fields[0].control else { panic!("no choice") };
         let labels: Vec<_> = choices.iter().map(|choice| choice.label.as_str()).collect();
         assert_eq!(labels, ["Europe", "us"]);
+    }
+
+    #[test]
+    fn references_within_the_schema_are_followed() {
+        let definitions = json!({"port": {"type": "integer"}, "same": {"$ref": "#/definitions/port"},
+                                 "loop": {"$ref": "#/definitions/loop"}});
+        for (name, expected) in [
+            ("port", Control::Number { is_whole: true }),
+            ("same", Control::Number { is_whole: true }),
+            ("loop", Control::Line(LineKind::Text)),
+            ("none", Control::Line(LineKind::Text)),
+        ] {
+            let property = json!({"$ref": format!("#/definitions/{name}")});
+            let schema = json!({"definitions": definitions, "properties": {"a": property}});
+            assert_eq!(SchemaForm::new(Some(&schema)).fields[0].control, expected, "{name}");
+        }
     }
 
     #[test]
