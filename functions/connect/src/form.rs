@@ -19,17 +19,12 @@
 //! A reconnect asks again for values that are secret, since they are what stopped working. The other stored values are filled in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use larder::caller::Caller;
 use larder::dynamodb::Integration;
 use larder::error::{Error, ErrorType};
 use larder::http::{Parameters, Request, Response, host, is_form, redirect, status_of};
-use larder::seal::{SealContext, SealError};
-use larder::{random, record};
 use larder_engine::connect::{ConnectFailure, Delivery};
 use larder_engine::connector::schema::{self, FieldError, FieldProblem};
 use larder_engine::connector::{AuthOption, Connector};
@@ -38,28 +33,15 @@ use larder_engine::pages::{
     self, FormBanner, FormHead, FormRetry, Language, Mark, Origin, SchemaForm, WayToConnect, words,
 };
 use larder_engine::pasted::trimmed;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::request::ConnectRequest;
 use crate::{Connect, ConnectTarget};
 
-/// How long a form can be submitted.
-const FORM_LIFETIME: Duration = Duration::from_mins(30);
 /// The longest ticket that goes into a URL. API Gateway accepts 10,240 bytes of request line and headers.
 const MAX_TICKET_IN_URL: usize = 4000;
 /// The name of the ticket's parameter.
 const TICKET: &str = "formTicket";
-
-/// A verified request that continues with a form.
-#[derive(Serialize, Deserialize)]
-struct FormTicket {
-    tenant: Option<String>,
-    is_admin: bool,
-    request: ConnectRequest,
-    new_id: String,
-    expires_at: i64,
-}
 
 /// The circumstances in which an end user may be asked.
 pub(crate) struct Asking<'a> {
@@ -257,47 +239,6 @@ impl Connect {
         let complete = schema::with_defaults(schema, input.clone());
         schema::validate(schema, &complete).map_err(|unusable| Error::configuration(unusable.to_string()))
     }
-
-    /// Seals a request. The workspace is in front, since it names the key.
-    async fn seal_ticket(&self, caller: &Caller, wanted: &ConnectRequest) -> Result<String, Error> {
-        let ticket = FormTicket {
-            tenant: caller.tenant.clone(),
-            is_admin: caller.admin,
-            request: wanted.clone(),
-            new_id: random::token::<16>(&*self.rng),
-            expires_at: (self.clock.now() + FORM_LIFETIME).unix_timestamp(),
-        };
-        let bytes = serde_json::to_vec(&ticket).map_err(Error::internal)?;
-        let id = random::token::<16>(&*self.rng);
-        let sealed = self.sealer.seal(seal_context(&caller.workspace, &id), &bytes).await?;
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        Ok(format!("{}.{id}.{}", encode(caller.workspace.as_bytes()), encode(&sealed)))
-    }
-
-    /// Opens a ticket.
-    async fn open_ticket(&self, ticket: &str, language: Language) -> Result<(Caller, ConnectRequest), Error> {
-        let expired = || Error::bad_request(words::PAGE_EXPIRED.say(language));
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| expired());
-        let mut parts = ticket.splitn(3, '.');
-        let (Some(workspace), Some(id), Some(sealed)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(expired());
-        };
-        let workspace = String::from_utf8(decode(workspace)?).map_err(|_| expired())?;
-        let bytes = match self.sealer.open(seal_context(&workspace, id), &decode(sealed)?).await {
-            Err(SealError::DoesNotOpen) => return Err(expired()),
-            opened => opened?,
-        };
-        let FormTicket { tenant, is_admin, request, new_id, expires_at } =
-            serde_json::from_slice(&bytes).map_err(|_| expired())?;
-        if expires_at <= self.clock.now().unix_timestamp() {
-            return Err(expired());
-        }
-        record::note(|record| record.workspace = Some(workspace.clone()));
-        Ok((
-            Caller { workspace, tenant, admin: is_admin, keeps_credentials: false },
-            ConnectRequest { new_id: Some(new_id), ..request },
-        ))
-    }
 }
 
 impl FormPage<'_> {
@@ -410,8 +351,4 @@ fn is_from_our_page(request: &Request, base_uri: &str) -> bool {
     // The browser may know us by another name, such as `localhost`.
     let is_host = origin.split_once("://").is_some_and(|(_, authority)| host(request) == Some(authority));
     header("sec-fetch-site") == Some("same-origin") && (is_ours || is_host)
-}
-
-fn seal_context<'a>(workspace: &'a str, id: &'a str) -> SealContext<'a> {
-    SealContext { workspace, kind: "form", id, version: 0 }
 }

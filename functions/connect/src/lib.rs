@@ -8,6 +8,7 @@
 mod form;
 mod own;
 mod request;
+mod ticket;
 
 use std::sync::Arc;
 
