@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use claims::{Claims, sign};
 use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
 use signature::{SignedBy, asks_for_extensions, verified};
 
 use crate::clock::Clock;
@@ -34,7 +35,7 @@ use crate::scope::{Scope, Scopes};
 use crate::secret_store::{WorkspaceSecret, Workspaces};
 
 /// The holder of a valid token: an admin (your application), or a tenant (one of its end users).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// The workspace's key. No request crosses workspaces.
     pub workspace: String,

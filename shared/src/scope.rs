@@ -1,5 +1,7 @@
 //! The scopes of access tokens: the kinds of work that a token allows, out of those that its caller may do.
 
+use serde::{Deserialize, Serialize};
+
 /// A kind of work that a token's claim `scope` can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -50,7 +52,8 @@ impl Scope {
 }
 
 /// The scopes that a token grants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Scopes(u8);
 
 impl Scopes {

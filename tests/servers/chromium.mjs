@@ -94,8 +94,12 @@ const steps = {
   async screenshot({ path, width, scheme }) {
     await page.setViewport({ width, height: 640 });
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    await page.screenshot({ path });
+    await page.screenshot({ path, fullPage: true });
   },
+  press: ({ key }) => page.keyboard.press(key),
+  type: ({ text }) => page.keyboard.type(text),
+  javascript: ({ isOn }) => page.setJavaScriptEnabled(isOn),
+  language: ({ languages }) => page.setExtraHTTPHeaders({ "accept-language": languages }),
   log: () => log,
 };
 

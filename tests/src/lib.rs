@@ -19,7 +19,9 @@ pub use documents::{document, openapi, template};
 pub use doubles::{
     ApiCall, Aws, CredentialApi, Delete, Fault, MockProvider, Nango, Script, TokenRequest, distant_aws, loopback,
 };
-pub use in_process::{Answer, Browser, Requests, TempConnector, World, is_save, is_unconditional};
+pub use in_process::{
+    Answer, Browser, HtmlControl, HtmlForm, Requests, TempConnector, World, is_save, is_unconditional,
+};
 pub use processes::{
     Chromium, Moto, Program, Recorded, Server, Stack, Target, Visitor, Watch, database, function, is_alone, memory,
     program, repeat, runtime_api,

@@ -4,15 +4,19 @@
 //! The link of a connection request opens it without a token, for the first browser that follows it.
 //!
 //! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no
-//! provider's page, such as an API key, are tested and stored immediately.
+//! provider's page, such as an API key, are tested and stored immediately. If the end user has to enter or choose something
+//! first, a form asks for it.
 
+mod form;
 mod link;
 mod own;
 mod request;
+mod ticket;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use form::Asking;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
@@ -35,6 +39,7 @@ use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::oauth1::OAuth1Token;
 use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
+use larder_engine::pages::{Language, words};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
 use request::{ConnectRequest, Requested};
@@ -76,17 +81,21 @@ impl Connect {
             // The end user has not opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
         }
+        if let Some(ticket) = form::ticket(request) {
+            return self.continue_form(request, &ticket).await;
+        }
         let wanted = ConnectRequest::read(request)?;
         if let Some(secret) = &wanted.connection_request_id {
             // Boxed, as all routes share one stack, which is small in debug builds.
             return Box::pin(self.open_link(request, secret, wanted.integration_key.as_deref())).await;
         }
+        let language = Language::of(request.headers());
         // A browser cannot send headers with a link, so the token may be a parameter too.
         let caller = match &wanted.token {
             Some(token) => self.authenticator.verify(token).await,
             None => self.authenticator.authenticate(request.headers()).await,
         };
-        let caller = caller.map_err(for_end_user)?;
+        let caller = caller.map_err(|error| for_end_user(error, language))?;
         caller.authorize(route)?;
         let integration = self.integration(&caller, &wanted).await?;
         // The redirect is checked against the integration's list before anything is sent there, errors included.
@@ -96,12 +105,20 @@ impl Connect {
             wanted.request_id.clone(),
             &self.connector_setup.base_uri,
         )?;
+        let delivery = Delivery { language, ..delivery };
         if *request.method() == Method::POST {
             delivery.check_opener(&integration, request.headers().get(header::ORIGIN))?;
         }
         // From here on, failures are delivered where the caller expects the result.
         let connection_id = wanted.connection_id.clone();
-        match Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host(request))).await {
+        let asking = Asking::new(request, &caller, &integration, &delivery);
+        let connecting = async {
+            match self.ask(&asking, &wanted).await? {
+                Some(form) => Ok(form),
+                None => Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host(request))).await,
+            }
+        };
+        match Box::pin(connecting).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
@@ -144,7 +161,7 @@ impl Connect {
         let Requested { key, tags, meta, locked_input, ends_at, confirmation } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
-        let mut input = if wanted.input.is_empty() { stored.input } else { wanted.input };
+        let mut input = if wanted.input.is_empty() && !wanted.is_filled_in { stored.input } else { wanted.input };
         input.extend(locked_input);
         let connector_parameters = match wanted.connector_parameters {
             none if none.is_empty() => stored.connector_parameters,
@@ -284,7 +301,7 @@ impl Connect {
             }
             return self.renewal(connection).await;
         }
-        let random_id = || random::token::<16>(&*self.rng);
+        let random_id = || wanted.new_id.clone().unwrap_or_else(|| random::token::<16>(&*self.rng));
         if wanted.allow_multiple_connections {
             return fresh(random_id());
         }
@@ -333,12 +350,11 @@ struct Departure {
 const MAX_HOST: usize = 260;
 
 /// Words a rejected token for the end user who opened the link; the log has the reason.
-fn for_end_user(error: Error) -> Error {
+fn for_end_user(error: Error, language: Language) -> Error {
     if error.class != ErrorClass::NotAuthenticated {
         return error;
     }
-    let message = "this link is not valid or has expired; go back to where you came from and try again".into();
-    Error { message, ..error }
+    Error { message: words::LINK_EXPIRED.say(language).to_owned(), ..error }
 }
 
 #[async_trait]
@@ -347,7 +363,10 @@ impl Handler for Connect {
         match self.respond(&request).await {
             Ok(response) => response,
             // It is not known where the caller waits for a result, so the error is shown on a page.
-            Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
+            Err(error) => {
+                let delivery = Delivery { language: Language::of(request.headers()), ..Delivery::default() };
+                delivery.failure(&ConnectFailure { error, connection_id: None })
+            }
         }
     }
 }

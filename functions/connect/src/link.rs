@@ -10,10 +10,8 @@
 //! A form that leads to another origin ends on a page that forwards the browser, since browsers apply the policy of the form's
 //! page to redirects.
 
-use std::time::Duration;
-
 use futures::future::try_join_all;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use larder::caller::Caller;
 use larder::dynamodb::{ConnectionRequest, Integration, LinkError};
 use larder::error::Error;
@@ -21,8 +19,9 @@ use larder::http::{Request, Response, cookie, host};
 use larder::{random, record};
 use larder_engine::connect::{
     ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
-    page, request_id,
+    request_id,
 };
+use larder_engine::pages::{self, Language};
 
 use crate::Connect;
 use crate::request::{ConnectRequest, Requested};
@@ -38,10 +37,9 @@ impl Connect {
         secret: &str,
         chosen: Option<&str>,
     ) -> Result<Response, Error> {
-        let is_form = *request.method() == Method::POST;
+        let (is_form, language) = (*request.method() == Method::POST, Language::of(request.headers()));
         if !is_form && !is_navigation(request.headers()) {
-            let detail = "Press Continue to connect your account.";
-            return Ok(page::link("Connect your account", detail, secret, &[]));
+            return Ok(pages::link(language, secret, &[]));
         }
         let id = request_id(secret);
         let presented = cookie(request.headers(), &browser_cookie_name(&self.connector_setup.base_uri, &id));
@@ -53,13 +51,13 @@ impl Connect {
             .await
             .map_err(Error::from)?;
         record::note(|record| record.workspace = Some(opened.workspace.clone()));
-        let mut response = match self.follow(&opened, secret, chosen.filter(|_| is_form), host(request)).await {
+        let mut response = match self.follow(&opened, secret, chosen.filter(|_| is_form), request).await {
             Ok(response) => response,
             // The browser needs the cookie to try again.
             Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
         };
         if is_form {
-            response = without_redirect(response);
+            response = pages::without_redirect(response, language);
         }
         if opened.browser == Some(browser_digest(&fresh)) {
             let lifetime = (opened.expires_at - now).try_into().unwrap_or_default();
@@ -75,22 +73,23 @@ impl Connect {
         opened: &ConnectionRequest,
         secret: &str,
         chosen: Option<&str>,
-        host: Option<&str>,
+        request: &Request,
     ) -> Result<Response, Error> {
+        let language = Language::of(request.headers());
         let wanted = RequestedConnection::open(&self.sealer, opened).await?;
         let flow_request = FlowRequest::new(opened, &wanted, &*self.rng);
         let caller = Caller::of_link(&opened.workspace, opened.tenant.clone());
         let chosen = chosen.filter(|chosen| wanted.integration_keys.iter().any(|key| key == chosen));
         if wanted.integration_keys.len() > 1 && chosen.is_none() {
-            return self.choice(opened, &wanted, secret).await;
+            return self.choice(opened, &wanted, secret, language).await;
         }
         // From here on, failures are recorded. The end user may try again until the link expires.
-        let mut delivery = Delivery { request: Some(flow_request.clone()), ..Delivery::default() };
+        let mut delivery = Delivery { request: Some(flow_request.clone()), language, ..Delivery::default() };
         let connection_id = wanted.connection_id.clone();
         let result = async {
             let integration = self.requested_integration(&caller, &wanted, chosen).await?;
             let to = Delivery::new(&integration, wanted.redirect_uri.clone(), None, &self.connector_setup.base_uri)?;
-            delivery = Delivery { request: Some(flow_request.clone()), ..to };
+            delivery = Delivery { request: Some(flow_request.clone()), language, ..to };
             let wanted = ConnectRequest {
                 connection_id: wanted.connection_id,
                 name: wanted.name,
@@ -107,7 +106,7 @@ impl Connect {
                 },
                 ..ConnectRequest::default()
             };
-            Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host)).await
+            Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host(request))).await
         };
         match result.await {
             Ok(response) => Ok(response),
@@ -139,6 +138,7 @@ impl Connect {
         opened: &ConnectionRequest,
         wanted: &RequestedConnection,
         secret: &str,
+        language: Language,
     ) -> Result<Response, Error> {
         let stored = &self.connector_setup.integrations;
         let keys = wanted.integration_keys.iter();
@@ -148,7 +148,7 @@ impl Connect {
         if integrations.is_empty() {
             return Err(LinkError::Unknown.into());
         }
-        Ok(page::link("Connect an account", "Choose the account that you want to connect.", secret, &integrations))
+        Ok(pages::link(language, secret, &integrations))
     }
 }
 
@@ -156,16 +156,4 @@ impl Connect {
 fn is_navigation(headers: &HeaderMap) -> bool {
     let is = |name, value: &str| headers.get(name).is_some_and(|it: &HeaderValue| it == value);
     is("sec-fetch-mode", "navigate") && (headers.get("sec-fetch-dest").is_none() || is("sec-fetch-dest", "document"))
-}
-
-/// Replaces a redirect by a page that forwards the browser.
-fn without_redirect(response: Response) -> Response {
-    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
-    let Some(location) = location else { return response };
-    let mut page = page::onward(StatusCode::OK, "Connecting", "One moment, please.", Duration::ZERO, location);
-    for cookie in response.headers().get_all(header::SET_COOKIE) {
-        page.headers_mut().append(header::SET_COOKIE, cookie.clone());
-    }
-    *page.extensions_mut() = response.extensions().clone();
-    page
 }

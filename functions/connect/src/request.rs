@@ -14,7 +14,7 @@ use http::Method;
 use larder::connection::{Confirmation, Details};
 use larder::error::Error;
 use larder::http::{Parameters, Request, bad_json, is_form, is_json, read_json};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -22,10 +22,11 @@ use time::OffsetDateTime;
 const MAX_CUSTOM_STATE_BYTES: usize = 1024;
 
 /// A request to connect. Unknown members are ignored.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ConnectRequest {
+    #[serde(skip_serializing)]
     pub(crate) token: Option<String>,
     /// The secret of a connection request's link.
     pub(crate) connection_request_id: Option<String>,
@@ -40,13 +41,21 @@ pub(crate) struct ConnectRequest {
     pub(crate) request_id: Option<String>,
     pub(crate) custom_state: Option<String>,
     pub(crate) allow_multiple_connections: bool,
+    /// `none` if the end user must not be asked for anything.
+    pub(crate) interaction: Option<String>,
+    /// Whether the end user filled in the form, so that an empty input means what it says.
+    #[serde(skip)]
+    pub(crate) is_filled_in: bool,
+    /// The id of a new connection, so that submitting a form twice does not create two.
+    #[serde(skip)]
+    pub(crate) new_id: Option<String>,
     /// The part that only a connection request sets.
     #[serde(skip)]
     pub(crate) requested: Requested,
 }
 
 /// The part of a request to connect that only a connection request sets.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Requested {
     pub(crate) key: Option<String>,
     pub(crate) tags: Option<BTreeMap<String, String>>,

@@ -9,7 +9,7 @@ use form_urlencoded::Serializer;
 use http::StatusCode;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, is_form};
-use larder_engine::connect::page;
+use larder_engine::pages::{self, Language, words};
 
 use crate::read_callback;
 
@@ -43,6 +43,7 @@ pub(crate) fn repeat(request: &Request) -> Result<Response, Error> {
     }
     // Errors are reported now, instead of after another round trip.
     read_callback(&query)?;
-    let detail = "One moment, your account is being connected.";
-    Ok(page::onward(StatusCode::OK, "Connecting", detail, Duration::ZERO, &format!("?{query}")))
+    let language = Language::of(request.headers());
+    let (title, detail) = (words::CONNECTING.say(language), words::ONE_MOMENT.say(language));
+    Ok(pages::onward(StatusCode::OK, language, title, detail, Duration::ZERO, &format!("?{query}")))
 }

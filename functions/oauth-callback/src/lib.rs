@@ -27,11 +27,12 @@ use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
     ConnectFailure, ConnectionWriter, Delivery, Flow, FlowOutcome, OUTCOME_LIFETIME, browser_cookie,
-    browser_cookie_name, browser_digest, callback_digest, page,
+    browser_cookie_name, browser_digest, callback_digest,
 };
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::oauth2::{Callback, CallbackOutcome, OAuthState, parse_callback, refusal};
+use larder_engine::pages::{self, Language, words};
 use larder_engine::provider::{Authorization, ConnectorContext, ObtainedCredentials};
 
 /// How often a callback waits for an identical one that is still running, and how long each time.
@@ -100,8 +101,9 @@ impl OAuthCallback {
             }
         }
         // The other request takes longer than a browser should wait without a page.
-        let detail = "Your account is still being connected. This page refreshes automatically.";
-        Ok(page::onward(StatusCode::ACCEPTED, "Almost there", detail, Duration::from_secs(2), ""))
+        let language = Language::of(request.headers());
+        let (title, detail) = (words::ALMOST_THERE.say(language), words::STILL_CONNECTING.say(language));
+        Ok(pages::onward(StatusCode::ACCEPTED, language, title, detail, Duration::from_secs(2), ""))
     }
 
     async fn conclude(
@@ -281,7 +283,10 @@ impl Handler for OAuthCallback {
         match self.respond(&request).await {
             Ok(response) => response,
             // Without a flow, it is not known where a result is expected, so the error is shown on a page.
-            Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
+            Err(error) => {
+                let delivery = Delivery { language: Language::of(request.headers()), ..Delivery::default() };
+                delivery.failure(&ConnectFailure { error, connection_id: None })
+            }
         }
     }
 }

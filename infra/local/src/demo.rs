@@ -19,7 +19,7 @@ use larder::http::{Parameters, Request, Response, json};
 use larder::random::{self, Rng};
 use larder::secret::Secret;
 use larder::secret_store::{SecretFile, SecretStore};
-use larder_engine::connect::{Origin, page};
+use larder_engine::pages::{self, Language, Origin, PagePolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
@@ -131,8 +131,8 @@ impl DemoProvider {
         let client = Parameters::parse(query.as_bytes());
         match client.optional("client_id") {
             Ok(Some(Self::CLIENT_ID)) => {
-                let rendered = ApprovePage { style: page::STYLE, query }.render();
-                page::html(StatusCode::OK, rendered, &[], "form-action 'self'")
+                let rendered = ApprovePage { style: pages::STYLE, query }.render();
+                pages::html(StatusCode::OK, rendered, PagePolicy { has_form: true, ..PagePolicy::default() })
             }
             _ => Error::bad_request("unknown client_id").into(),
         }
@@ -161,7 +161,8 @@ impl DemoProvider {
             target.query_pairs_mut().append_pair("error", "access_denied");
         }
         target.query_pairs_mut().append_pair("state", get("state").unwrap_or_default());
-        page::onward(StatusCode::OK, "Demo provider", "Taking you back …", Duration::ZERO, target.as_str())
+        let language = Language::default();
+        pages::onward(StatusCode::OK, language, "Demo provider", "Taking you back …", Duration::ZERO, target.as_str())
     }
 
     fn issue(&self, request: &Request) -> Response {

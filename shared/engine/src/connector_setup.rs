@@ -95,6 +95,23 @@ impl ConnectorSetup {
         }))
     }
 
+    /// Returns an integration's connector, and the auth options that end users may choose from with these overrides of the
+    /// integration's parameters.
+    ///
+    /// # Errors
+    /// As [`Self::connector`]; 503 when the secret store fails.
+    pub async fn options(
+        &self,
+        integration: &Integration,
+        overrides: &Map<String, Value>,
+    ) -> Result<(Arc<Connector>, Vec<Arc<AuthOption>>), Error> {
+        let connector = self.connector(&integration.connector_key)?;
+        let mut stored = self.integrations.parameters(integration).await?;
+        stored.parameters.extend(overrides.clone());
+        let options = open_options(&connector, &stored);
+        Ok((connector, options))
+    }
+
     /// The context in which a connector's functions run for a new connection. Everything is validated against the
     /// connector's schemas before the provider is called; missing inputs get the defaults of the input schema.
     ///
@@ -236,6 +253,12 @@ fn parameters_of(option_key: &str, stored: IntegrationParameters, own: &Map<Stri
     parameters.extend(options.remove(option_key).unwrap_or_default().parameters);
     parameters.extend(own.clone());
     trimmed(parameters)
+}
+
+/// Returns the logo of an integration: its own, or else its connector's.
+pub fn logo<'a>(integration: &'a Integration, connector: Option<&'a Connector>) -> Option<&'a str> {
+    let own = integration.logo_uri.as_ref();
+    own.or_else(|| connector.and_then(|connector| connector.logo_uri.as_ref())).map(String::as_str)
 }
 
 /// The auth options that end users may choose from.

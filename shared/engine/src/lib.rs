@@ -10,6 +10,7 @@ pub mod response;
 pub mod oauth2;
 pub mod oauth1;
 pub mod connector;
+pub mod pages;
 
 // I/O.
 pub mod egress;

@@ -159,7 +159,9 @@ fn check(response: &Response) {
         // The page's own script and its data.
         let scripts = body.matches("<script").count();
         assert!(scripts <= 2 && body.matches("</script").count() == scripts, "{body}");
-        assert!(!["<img", "<iframe", "<svg", "<object"].iter().any(|tag| body.contains(tag)), "{body}");
+        assert!(!["<img", "<iframe", "<object"].iter().any(|tag| body.contains(tag)), "{body}");
+        let signs = body.matches("<svg class=\"sign ").count();
+        assert!(signs <= 1 && body.matches("<svg").count() == signs, "{body}");
     } else if !body.is_empty() {
         assert!(serde_json::from_str::<Value>(body).is_ok(), "{body}");
     }

@@ -11,11 +11,38 @@ use crate::{Answer, World};
 #[derive(Debug, Default, Clone)]
 pub struct Browser {
     cookies: BTreeMap<String, String>,
+    headers: Vec<(String, String)>,
 }
 
 impl Browser {
     /// The header by which a browser says that its user opens a page.
     const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
+
+    /// Creates a browser that sends these headers with each request.
+    pub fn with(headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { headers, ..Self::default() }
+    }
+
+    /// Creates a browser that shows Larder in a window of its own, and says so as real browsers do.
+    pub fn in_window() -> Self {
+        Self::with(&[
+            ("sec-fetch-dest", "document"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-site", "same-origin"),
+            ("origin", World::BASE_URI),
+        ])
+    }
+
+    /// Opens a path or a URL of Larder, and follows redirects to paths.
+    pub async fn visit(&mut self, world: &World, uri: &str) -> Answer {
+        let mut answer = self.get(world, uri).await;
+        while let Some(path) = answer.header("location").filter(|location| !location.contains("://")) {
+            let path = format!("/{path}");
+            answer = self.get(world, &path).await;
+        }
+        answer
+    }
 
     /// Opens a path or a URL of Larder.
     pub async fn get(&mut self, world: &World, uri: &str) -> Answer {
@@ -47,9 +74,13 @@ impl Browser {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, cookies.join("; "));
         }
-        let (name, value) = header.unwrap_or(Self::NAVIGATION);
-        request = request.header(name, value);
-        if name != Self::NAVIGATION.0 {
+        let with_headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(header);
+        let mut is_navigation = true;
+        for (name, value) in with_headers {
+            request = request.header(name, value);
+            is_navigation = is_navigation && name != Self::NAVIGATION.0;
+        }
+        if is_navigation {
             request = request.header(Self::NAVIGATION.0, Self::NAVIGATION.1);
         }
         if form.is_some() {

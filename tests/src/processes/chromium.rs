@@ -92,9 +92,45 @@ impl Chromium {
         self.step(json!({ "do": "close" })).await;
     }
 
-    /// Takes a PNG screenshot of the page with this width in pixels, in the color scheme `light` or `dark`.
+    /// Presses a key, such as `Tab`.
+    pub async fn press(&mut self, key: &str) {
+        self.step(json!({ "do": "press", "key": key })).await;
+    }
+
+    /// Types into the element that has the focus.
+    pub async fn type_text(&mut self, text: &str) {
+        self.step(json!({ "do": "type", "text": text })).await;
+    }
+
+    /// Turns JavaScript on or off, for the pages that are opened next.
+    pub async fn javascript(&mut self, is_on: bool) {
+        self.step(json!({ "do": "javascript", "isOn": is_on })).await;
+    }
+
+    /// Sets the languages that the browser prefers.
+    pub async fn language(&mut self, languages: &str) {
+        self.step(json!({ "do": "language", "languages": languages })).await;
+    }
+
+    /// Takes a PNG screenshot of the whole page with this width in pixels, in the color scheme `light` or `dark`.
     pub async fn screenshot(&mut self, path: &Path, width: u32, scheme: &str) {
         self.step(json!({ "do": "screenshot", "path": path, "width": width, "scheme": scheme })).await;
+    }
+
+    /// Takes PNG screenshots of the whole page at 360 and 1,280 pixels, in light and dark. Their names start with `name`.
+    ///
+    /// # Panics
+    /// If the page has a mistake of accessibility in one of them, or is wider than its window.
+    #[track_caller]
+    pub fn screenshots(&mut self, folder: &Path, name: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            for (width, scheme) in [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")] {
+                self.screenshot(&folder.join(format!("{name}-{width}-{scheme}.png")), width, scheme).await;
+                let findings = self.evaluate(include_str!("accessibility.js")).await;
+                assert_eq!(findings, json!([]), "{caller}: {name} at {width} pixels, {scheme}");
+            }
+        }
     }
 
     /// Returns all pages' console messages, including policy violations, and their requests, for example `200 GET http://…`.

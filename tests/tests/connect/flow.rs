@@ -8,7 +8,7 @@ use connect::own_connection_id;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
 use larder::connection::former_own_ids;
-use larder_engine::connect::page::STYLE;
+use larder_engine::pages::STYLE;
 use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;

@@ -6,6 +6,8 @@ mod auth_types;
 mod callbacks;
 mod deputies;
 mod flow;
+mod form;
+mod form_round_trip;
 mod requests;
 mod sdks;
 mod unconfirmed;

@@ -4,6 +4,7 @@
 mod axios;
 mod chromium;
 mod database_login;
+mod form;
 mod mapping;
 mod odd_answers;
 mod oidc;

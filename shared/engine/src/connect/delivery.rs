@@ -14,10 +14,12 @@ use larder::dynamodb::Integration;
 use larder::error::Error;
 use larder::http::{Response, redirect, status_of};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
-use super::{FlowRequest, Origin, page};
+use super::FlowRequest;
+use crate::pages::words::{self, Words};
+use crate::pages::{self, Language, Origin};
 
 /// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub struct Delivery {
     /// The connection request that records the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<FlowRequest>,
+    /// The language of the page that shows the result.
+    #[serde(default)]
+    pub language: Language,
 }
 
 /// Why a connect flow failed.
@@ -75,7 +80,7 @@ impl Delivery {
                 Err(error) => tracing::warn!(integration = key, "ignoring a redirect URI: it {error}"),
             }
         }
-        Ok(Self { redirect_uri, request_id, message_origins, request: None })
+        Ok(Self { redirect_uri, request_id, message_origins, request: None, language: Language::default() })
     }
 
     /// Checks that the page that sent a form can receive the message that it waits for. Otherwise its developer would see an
@@ -111,13 +116,14 @@ impl Delivery {
                    "type": "newConnectionCreated", "connection": connection.view()})
         });
         let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
-        let name = connection.details.name.as_ref().or(integration_key).map_or("The account", String::as_str);
+        let name = connection.details.name.as_ref().or(integration_key).map(String::as_str);
+        let name = name.unwrap_or_else(|| words::THE_ACCOUNT.say(self.language));
         let (title, detail) = match connection.state {
             // The application sees it when the end user returns.
-            State::Building => ("Almost done", format!("Go back to where you came from to finish connecting {name}.")),
-            _ => ("Connected", format!("{name} is connected. You can close this window.")),
+            State::Building => (words::ALMOST_DONE, words::GO_BACK_TO_FINISH),
+            _ => (words::CONNECTED, words::CLOSE_WINDOW),
         };
-        page::result(StatusCode::OK, title, &detail, message.as_ref(), &self.message_origins)
+        self.page(StatusCode::OK, title, &detail.with(self.language, name), message.as_ref())
     }
 
     /// Responds with a failure.
@@ -141,7 +147,11 @@ impl Delivery {
             }
             message
         });
-        page::result(status_of(error), "Not connected", &error.message, message.as_ref(), &self.message_origins)
+        self.page(status_of(error), words::NOT_CONNECTED, &error.message, message.as_ref())
+    }
+
+    fn page(&self, status: StatusCode, title: Words, detail: &str, message: Option<&Value>) -> Response {
+        pages::result(status, self.language, title.say(self.language), detail, message, &self.message_origins)
     }
 
     fn redirect(&self, redirect_uri: &str, parameters: &[(&str, &str)]) -> Response {

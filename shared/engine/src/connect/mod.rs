@@ -4,15 +4,12 @@
 mod delivery;
 mod connection_writer;
 mod flow;
-mod origin;
 mod outcome;
-pub mod page;
 mod request;
 mod unconfirmed;
 
 pub use connection_writer::{Candidate, ConnectionWriter, NewConnection};
 pub use delivery::{ConnectFailure, Delivery};
 pub use flow::{FLOW_LIFETIME, Flow, browser_cookie, browser_cookie_name, browser_digest};
-pub use origin::{Origin, RedirectUriError};
 pub use outcome::{FlowOutcome, OUTCOME_LIFETIME, callback_digest};
 pub use request::{FlowRequest, RequestedConnection, request_id};

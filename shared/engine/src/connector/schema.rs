@@ -15,6 +15,39 @@ pub struct FieldError {
     pub field: String,
     /// The message, worded to follow the field's name.
     pub message: String,
+    /// The field's path in the value.
+    #[serde(skip)]
+    pub path: Vec<String>,
+    /// The problem, for messages in other languages.
+    #[serde(skip)]
+    pub problem: FieldProblem,
+}
+
+/// A way in which a value does not match its schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldProblem {
+    /// A required value is missing.
+    Missing,
+    /// The value is an empty string.
+    Empty,
+    /// The string has fewer characters than this.
+    TooShort(u64),
+    /// The string has more characters than this.
+    TooLong(u64),
+    /// The number is less than this.
+    TooSmall(String),
+    /// The number is greater than this.
+    TooLarge(String),
+    /// The value has another type.
+    Type,
+    /// The string has another format, or does not match the pattern.
+    Format,
+    /// The value is not in the list of allowed values.
+    NotListed,
+    /// The schema has a message of its own, which is the error's.
+    Described,
+    /// Any other problem, as in the error's message.
+    Other,
 }
 
 /// An unusable schema.
@@ -87,27 +120,50 @@ pub fn summary(errors: &[FieldError]) -> String {
 
 fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> FieldError {
     use jsonschema::error::ValidationErrorKind as Kind;
-    let mut field: Vec<String> = error.instance_path().as_str().split('/').skip(1).map(str::to_owned).collect();
-    let message = match error.kind() {
+    let mut field: Vec<String> = error.instance_path().as_str().split('/').skip(1).map(unescaped).collect();
+    let (problem, message) = match error.kind() {
         Kind::Required { property } => {
             field.push(property.as_str().unwrap_or_default().to_owned());
-            "is missing".to_owned()
+            (FieldProblem::Missing, "is missing".to_owned())
         }
         Kind::AdditionalProperties { unexpected } => match unexpected.as_slice() {
             [name] => {
                 field.push(name.clone());
-                "is unknown".to_owned()
+                (FieldProblem::Other, "is unknown".to_owned())
             }
-            names => format!("has unknown fields: {}", names.join(", ")),
+            names => (FieldProblem::Other, format!("has unknown fields: {}", names.join(", "))),
         },
-        Kind::Pattern { pattern } => format!("must match {pattern}"),
-        Kind::MinLength { limit: 1 } => "must not be empty".to_owned(),
-        _ => error.masked_with("").to_string().trim_start().to_owned(),
+        Kind::Pattern { pattern } => (FieldProblem::Format, format!("must match {pattern}")),
+        Kind::MinLength { limit: 1 } => (FieldProblem::Empty, "must not be empty".to_owned()),
+        kind => (problem(kind), error.masked_with("").to_string().trim_start().to_owned()),
     };
-    let pointer = format!("/properties/{}", field.join("/properties/"));
     // A schema may bring its own error message.
-    let hint = schema.pointer(&pointer).and_then(|property| property.get("errorMessage")).and_then(Value::as_str);
-    FieldError { field: field.join("."), message: hint.map_or(message, str::to_owned) }
+    let property = field.iter().try_fold(schema, |schema, name| schema.get("properties")?.get(name));
+    let hint = property.and_then(|property| property.get("errorMessage")).and_then(Value::as_str);
+    let (problem, message) = match hint {
+        Some(hint) => (FieldProblem::Described, hint.to_owned()),
+        None => (problem, message),
+    };
+    FieldError { field: field.join("."), message, path: field, problem }
+}
+
+/// Returns a segment of a JSON Pointer as the name that it stands for (RFC 6901 §4).
+fn unescaped(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
+}
+
+fn problem(kind: &jsonschema::error::ValidationErrorKind) -> FieldProblem {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    match kind {
+        Kind::MinLength { limit } => FieldProblem::TooShort(*limit),
+        Kind::MaxLength { limit } => FieldProblem::TooLong(*limit),
+        Kind::Minimum { limit } => FieldProblem::TooSmall(limit.to_string()),
+        Kind::Maximum { limit } => FieldProblem::TooLarge(limit.to_string()),
+        Kind::Type { .. } => FieldProblem::Type,
+        Kind::Format { .. } => FieldProblem::Format,
+        Kind::Enum { .. } | Kind::Constant { .. } => FieldProblem::NotListed,
+        _ => FieldProblem::Other,
+    }
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::filters::page_size;
-use super::options::{logo, view_option};
+use super::options::view_option;
 use super::{Management, without_nulls};
-use crate::connect::Origin;
 use crate::connector::{Connector, schema};
-use crate::connector_setup::{check_fields, open_options};
+use crate::connector_setup::{check_fields, logo, open_options};
+use crate::pages::Origin;
 use crate::pasted::trimmed;
 use crate::provider::callback_uri;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use larder::caller::Caller;
-use larder::dynamodb::{Integration, IntegrationParameters};
+use larder::dynamodb::IntegrationParameters;
 use larder::error::Error;
 use larder::scope::Scope;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Management, without_nulls};
 use crate::connector::{AuthOption, AuthType, Connector};
-use crate::connector_setup::open_options;
+use crate::connector_setup::{logo, open_options};
 use crate::provider::callback_uri;
 
 /// How many integrations are counted at once.
@@ -180,12 +180,6 @@ impl Management {
 
 fn unknown_connector(key: &str) -> Error {
     Error::not_found(format!("there is no connector `{key}`"))
-}
-
-/// Returns the logo of an integration: its own, or else its connector's.
-pub(super) fn logo<'a>(integration: &'a Integration, connector: Option<&'a Connector>) -> Option<&'a str> {
-    let own = integration.logo_uri.as_ref();
-    own.or_else(|| connector.and_then(|connector| connector.logo_uri.as_ref())).map(String::as_str)
 }
 
 fn view_connector(connector: &Connector) -> Value {

@@ -1,0 +1,354 @@
+//! The form of `/connect`: it asks an end user for the values that are missing, and for a way to connect if there are several.
+//!
+//! ```text
+//! GET /connect?token=… ──▶ GET /connect?formTicket=… ──▶ choice ──▶ form ⇄ errors ──▶ the result, or the provider
+//! ```
+//!
+//! # Decisions
+//!
+//! A form is shown only in a window of its own (`Sec-Fetch-Dest: document`). In a frame, nobody would see it: the SDKs
+//! connect API keys in a frame of one pixel and wait for the result.
+//!
+//! The token of the link is verified once. From then on, a ticket stands for it: the sealed request, which is good for half an
+//! hour, only for this form, and reads no credentials. The browser is redirected from the link to the ticket, so that the
+//! token is neither in the address bar nor in the history while someone looks for an API key.
+//!
+//! A submitted form must come from a page of ours (`Sec-Fetch-Site`, and `Origin`). Otherwise another website could make a
+//! visitor connect an account that isn't theirs.
+//!
+//! A reconnect asks again for values that are secret, since they are what stopped working. The other stored values are filled in.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use larder::caller::Caller;
+use larder::dynamodb::Integration;
+use larder::error::{Error, ErrorType};
+use larder::http::{Parameters, Request, Response, host, is_form, redirect, status_of};
+use larder_engine::connect::{ConnectFailure, Delivery};
+use larder_engine::connector::schema::{self, FieldError, FieldProblem};
+use larder_engine::connector::{AuthOption, Connector};
+use larder_engine::connector_setup::logo;
+use larder_engine::pages::{
+    self, FormBanner, FormHead, FormRetry, Language, Mark, Origin, SchemaForm, WayToConnect, words,
+};
+use larder_engine::pasted::trimmed;
+use serde_json::{Map, Value};
+
+use crate::request::ConnectRequest;
+use crate::{Connect, ConnectTarget};
+
+/// The longest ticket that goes into a URL. API Gateway accepts 10,240 bytes of request line and headers.
+const MAX_TICKET_IN_URL: usize = 4000;
+/// The name of the ticket's parameter.
+const TICKET: &str = "formTicket";
+
+/// The circumstances in which an end user may be asked.
+pub(crate) struct Asking<'a> {
+    request: &'a Request,
+    caller: &'a Caller,
+    integration: &'a Integration,
+    delivery: &'a Delivery,
+    /// The ticket that the request came with.
+    ticket: Option<&'a str>,
+    /// Whether the end user wants to choose another way to connect.
+    is_choosing: bool,
+}
+
+impl<'a> Asking<'a> {
+    /// Describes a request that came without a ticket.
+    pub(crate) fn new(
+        request: &'a Request,
+        caller: &'a Caller,
+        integration: &'a Integration,
+        delivery: &'a Delivery,
+    ) -> Self {
+        Self { request, caller, integration, delivery, ticket: None, is_choosing: false }
+    }
+}
+
+/// A page with a form, before its ticket is known.
+struct FormPage<'a> {
+    connector: &'a Connector,
+    options: &'a [Arc<AuthOption>],
+    is_reconnect: bool,
+}
+
+/// Returns the ticket of a request that continues with a form.
+pub(crate) fn ticket(request: &Request) -> Option<String> {
+    let of = |parameters: Parameters| {
+        parameters.iter().find(|(name, _)| *name == TICKET).map(|(_, ticket)| ticket.to_owned())
+    };
+    match *request.method() {
+        Method::POST if is_form(request.headers()) => of(Parameters::parse(request.body())),
+        Method::GET => of(Parameters::of_query(request)),
+        _ => None,
+    }
+}
+
+impl Connect {
+    /// Returns the page that asks the end user for missing values or for a way to connect, if there is something to ask and
+    /// someone who sees it.
+    ///
+    /// # Errors
+    /// When the connector is misconfigured, the connection does not exist, or a store fails.
+    pub(crate) async fn ask(&self, asking: &Asking<'_>, wanted: &ConnectRequest) -> Result<Option<Response>, Error> {
+        let is_seen = asking.request.headers().get("sec-fetch-dest").is_some_and(|value| value == "document");
+        let may_override = wanted.connector_parameters.is_empty() || asking.caller.require_override().is_ok();
+        if !is_seen || !may_override || wanted.interaction.as_deref() == Some("none") {
+            return Ok(None);
+        }
+        let (connector, options) =
+            self.connector_setup.options(asking.integration, &wanted.connector_parameters).await?;
+        let has_fields = |option: &Arc<AuthOption>| !SchemaForm::new(option.input_schema.as_ref()).is_empty();
+        if options.len() < 2 && !options.iter().any(has_fields) {
+            return Ok(None);
+        }
+        let target = self.target(asking.caller, asking.integration, wanted).await?;
+        let page = FormPage { connector: &connector, options: &options, is_reconnect: target.option_key.is_some() };
+        let Some(option) = option(&options, wanted, &target, asking.is_choosing) else {
+            let is_unknown = wanted.auth_option_key.is_some() && !asking.is_choosing;
+            if is_unknown || options.is_empty() {
+                return Ok(None);
+            }
+            return self.show(asking, wanted, &page, None).await.map(Some);
+        };
+        let form = SchemaForm::new(option.input_schema.as_ref());
+        let Some(values) = values_to_ask(option, &form, wanted, target) else { return Ok(None) };
+        self.show(asking, wanted, &page, Some((option, &form, &values))).await.map(Some)
+    }
+
+    /// Shows the choice, or the form of an option with these values. Browsers with a token in their address bar get there by
+    /// a redirect.
+    async fn show(
+        &self,
+        asking: &Asking<'_>,
+        wanted: &ConnectRequest,
+        page: &FormPage<'_>,
+        form: Option<(&AuthOption, &SchemaForm, &Map<String, Value>)>,
+    ) -> Result<Response, Error> {
+        let sealed;
+        let ticket = match asking.ticket {
+            Some(ticket) => ticket,
+            None => {
+                sealed = self.seal_ticket(asking.caller, wanted).await?;
+                if *asking.request.method() == Method::GET && sealed.len() <= MAX_TICKET_IN_URL {
+                    return Ok(redirect(&format!("connect?{TICKET}={sealed}")));
+                }
+                &sealed
+            }
+        };
+        Ok(match form {
+            Some((option, form, values)) => page.form(asking, ticket, option, form, values, None),
+            None => page.choice(asking, ticket),
+        })
+    }
+
+    /// Continues with a choice or a form that was submitted, or shows it again.
+    ///
+    /// # Errors
+    /// 403 if another website sent the form; 400 if the ticket is too old or was changed; when a store fails.
+    pub(crate) async fn continue_form(&self, request: &Request, ticket: &str) -> Result<Response, Error> {
+        let language = Language::of(request.headers());
+        let is_submitted = *request.method() == Method::POST;
+        if is_submitted && !is_from_our_page(request, &self.connector_setup.base_uri) {
+            return Err(Error::access_denied(words::OTHER_SITE.say(language)));
+        }
+        let form = if is_submitted { Parameters::parse(request.body()) } else { Parameters::default() };
+        let (caller, wanted) = self.open_ticket(ticket, language).await?;
+        let integration = self.integration(&caller, &wanted).await?;
+        let delivery = Delivery::new(
+            &integration,
+            wanted.redirect_uri.clone(),
+            wanted.request_id.clone(),
+            &self.connector_setup.base_uri,
+        )?;
+        let delivery = Delivery { language, ..delivery };
+        let connection_id = wanted.connection_id.clone();
+        let asking = Asking {
+            ticket: Some(ticket),
+            is_choosing: is_submitted && form.optional("authOptionKey")?.is_none(),
+            ..Asking::new(request, &caller, &integration, &delivery)
+        };
+        let response = match self.submit(&asking, wanted, &form).await {
+            Ok(response) => response,
+            Err(error) => delivery.failure(&ConnectFailure { error, connection_id }),
+        };
+        Ok(if is_submitted { pages::without_redirect(response, language) } else { response })
+    }
+
+    /// Handles the fields of a form. The errors are those that the end user cannot correct in it.
+    async fn submit(
+        &self,
+        asking: &Asking<'_>,
+        mut wanted: ConnectRequest,
+        submitted: &Parameters,
+    ) -> Result<Response, Error> {
+        let &Asking { request, caller, integration, delivery, ticket, .. } = asking;
+        if submitted.optional("cancel")?.is_some() {
+            return Err(Error::connection(None, "the end user canceled the connection"));
+        }
+        if let Some(key) = submitted.optional("authOptionKey")? {
+            wanted.auth_option_key = Some(key.to_owned());
+        }
+        let begin = |wanted| self.begin(caller, integration, wanted, delivery.clone(), host(request));
+        if submitted.optional("filled")?.is_none() {
+            return match self.ask(asking, &wanted).await? {
+                Some(page) => Ok(page),
+                None => begin(wanted).await,
+            };
+        }
+        let (connector, options) = self.connector_setup.options(integration, &wanted.connector_parameters).await?;
+        let option = options.iter().find(|option| wanted.auth_option_key.as_ref() == Some(&option.key));
+        let Some(option) = option else {
+            // The integration has changed since.
+            return Err(Error::bad_request("this way to connect is no longer available; start over"));
+        };
+        let form = SchemaForm::new(option.input_schema.as_ref());
+        let input = trimmed(form.read(submitted, &wanted.input));
+        let (status, banner, summary) = match self.check(option, &input)? {
+            errors if !errors.is_empty() => {
+                (StatusCode::BAD_REQUEST, FormBanner::Invalid(errors), Error::bad_request(String::new()).summary())
+            }
+            _ => {
+                let filled_in = ConnectRequest { input: input.clone(), is_filled_in: true, ..wanted.clone() };
+                match begin(filled_in).await {
+                    Ok(response) => return Ok(response),
+                    Err(error) => {
+                        (status_of(&error), correctable(&error).ok_or_else(|| error.clone())?, error.summary())
+                    }
+                }
+            }
+        };
+        // What was typed is kept, except for secrets. Those of the link are kept, but never shown.
+        let mut values = form.without_secrets(input.clone());
+        merge(&mut values, form.secrets(&wanted.input));
+        let target = self.target(caller, integration, &wanted).await?;
+        let page = FormPage { connector: &connector, options: &options, is_reconnect: target.option_key.is_some() };
+        let ticket = ticket.unwrap_or_default();
+        let mut response =
+            page.form(asking, ticket, option, &form, &values, Some(FormRetry { banner: &banner, input: &input }));
+        *response.status_mut() = status;
+        response.extensions_mut().insert(summary);
+        Ok(response)
+    }
+
+    /// Returns the errors of an input.
+    fn check(&self, option: &AuthOption, input: &Map<String, Value>) -> Result<Vec<FieldError>, Error> {
+        let schema = option.input_schema.as_ref();
+        let complete = schema::with_defaults(schema, input.clone());
+        schema::validate(schema, &complete).map_err(|unusable| Error::configuration(unusable.to_string()))
+    }
+}
+
+impl FormPage<'_> {
+    fn choice(&self, asking: &Asking<'_>, ticket: &str) -> Response {
+        let options: Vec<&AuthOption> = self.options.iter().map(|option| &**option).collect();
+        self.with_head(asking, ticket, |head| pages::choice(head, &options))
+    }
+
+    fn form(
+        &self,
+        asking: &Asking<'_>,
+        ticket: &str,
+        option: &AuthOption,
+        form: &SchemaForm,
+        values: &Map<String, Value>,
+        retry: Option<FormRetry<'_>>,
+    ) -> Response {
+        let way = WayToConnect { option, has_others: self.options.len() > 1 };
+        self.with_head(asking, ticket, |head| pages::form(head, way, form, values, retry))
+    }
+
+    fn with_head(&self, asking: &Asking<'_>, ticket: &str, page: impl FnOnce(FormHead<'_>) -> Response) -> Response {
+        let Asking { integration, delivery, .. } = asking;
+        let name = integration.name.as_ref().unwrap_or(&self.connector.name);
+        page(FormHead {
+            language: delivery.language,
+            name,
+            provider: &self.connector.name,
+            mark: &Mark::new(&integration.key, name, logo(integration, Some(self.connector))),
+            is_reconnect: self.is_reconnect,
+            ticket,
+            can_cancel: delivery.redirect_uri.is_some() || delivery.request_id.is_some(),
+        })
+    }
+}
+
+/// Returns the option to connect with, if it is named, stored, or the only one.
+fn option<'a>(
+    options: &'a [Arc<AuthOption>],
+    wanted: &ConnectRequest,
+    target: &ConnectTarget,
+    is_choosing: bool,
+) -> Option<&'a Arc<AuthOption>> {
+    let by_key = |key: &String| options.iter().find(|option| option.key == *key);
+    match (options, &wanted.auth_option_key) {
+        ([only], None) => Some(only),
+        _ if is_choosing => None,
+        (_, Some(key)) => by_key(key),
+        (_, None) => target.option_key.as_ref().and_then(by_key),
+    }
+}
+
+/// Returns the values to fill in, if the end user has to be asked for others.
+fn values_to_ask(
+    option: &AuthOption,
+    form: &SchemaForm,
+    wanted: &ConnectRequest,
+    target: ConnectTarget,
+) -> Option<Map<String, Value>> {
+    let schema = option.input_schema.as_ref();
+    let is_given = !wanted.input.is_empty();
+    let stored = target.contents.input;
+    let is_first = !is_given && stored.is_empty();
+    // The secrets of a connection are what its end user enters again.
+    let asks_again = !is_given && option.kind.is_immediate() && form.has_secrets();
+    let values = match is_given {
+        true => trimmed(wanted.input.clone()),
+        false if asks_again => form.without_secrets(stored),
+        false => stored,
+    };
+    let complete = schema::with_defaults(schema, values.clone());
+    // A schema that is malformed is reported to the application.
+    let errors = schema::validate(schema, &complete).ok()?;
+    let is_asked = if errors.is_empty() {
+        asks_again || (is_first && form.has_field_without(&complete))
+    } else {
+        // Values that are wrong in the link are the application's mistake.
+        !is_given || errors.iter().all(|error| error.problem == FieldProblem::Missing)
+    };
+    (is_asked && !form.is_empty()).then_some(values)
+}
+
+/// Returns how a form shows an error that another attempt may avoid.
+fn correctable(error: &Error) -> Option<FormBanner> {
+    use larder::error::ErrorClass::{Denied, Internal, NotFound};
+    if matches!(error.class, Denied | Internal | NotFound) || error.kind == ErrorType::Configuration {
+        return None;
+    }
+    let banner = if error.key == Some("invalid_credentials") { FormBanner::Rejected } else { FormBanner::Failed };
+    Some(banner(error.message.clone()))
+}
+
+/// Adds members to an object, and to the objects in it.
+fn merge(object: &mut Map<String, Value>, more: Map<String, Value>) {
+    for (name, value) in more {
+        match (object.get_mut(&name), value) {
+            (Some(Value::Object(inner)), Value::Object(more)) => merge(inner, more),
+            (_, value) => {
+                object.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Whether a browser says that one of our own pages sent the form.
+fn is_from_our_page(request: &Request, base_uri: &str) -> bool {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = header("origin") else { return false };
+    let is_ours = Origin::of_redirect_uri(base_uri).is_ok_and(|ours| ours.to_string() == origin);
+    // The browser may know us by another name, such as `localhost`.
+    let is_host = origin.split_once("://").is_some_and(|(_, authority)| host(request) == Some(authority));
+    header("sec-fetch-site") == Some("same-origin") && (is_ours || is_host)
+}

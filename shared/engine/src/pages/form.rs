@@ -1,0 +1,168 @@
+//! The form to connect with, and the choice between several ways to connect.
+
+use askama::Template;
+use http::StatusCode;
+use larder::http::Response;
+use serde_json::{Map, Value};
+
+use super::fields::{ControlView, FieldView, FormBanner, FormRetry, Views};
+use super::schema_form::{Field, SchemaForm, is_web_address};
+use super::{Language, Mark, PagePolicy, html, sentence, words};
+use crate::connector::AuthOption;
+use crate::connector::schema::FieldError;
+
+/// The part that all pages before a connection have.
+#[derive(Clone, Copy, Debug)]
+pub struct FormHead<'a> {
+    /// The language of the page.
+    pub language: Language,
+    /// The name of the integration.
+    pub name: &'a str,
+    /// The name of the provider.
+    pub provider: &'a str,
+    /// The integration's mark.
+    pub mark: &'a Mark,
+    /// Whether a connection is reconnected.
+    pub is_reconnect: bool,
+    /// The sealed request that the form continues.
+    pub ticket: &'a str,
+    /// Whether someone waits for a result, so that the end user can cancel.
+    pub can_cancel: bool,
+}
+
+/// One of a connector's ways to connect.
+#[derive(Clone, Copy, Debug)]
+pub struct WayToConnect<'a> {
+    /// The option.
+    pub option: &'a AuthOption,
+    /// Whether there are others.
+    pub has_others: bool,
+}
+
+#[derive(Template)]
+#[template(path = "choice.html")]
+struct ChoicePage<'a> {
+    head: FormHead<'a>,
+    language: Language,
+    title: String,
+    ways: Vec<WayView<'a>>,
+}
+
+#[derive(Template)]
+#[template(path = "form.html")]
+struct FormPage<'a> {
+    head: FormHead<'a>,
+    language: Language,
+    title: String,
+    way: &'a AuthOption,
+    has_other_ways: bool,
+    help_uri: Option<&'a str>,
+    banner: Option<BannerView>,
+    fields: Vec<FieldView>,
+}
+
+struct WayView<'a> {
+    key: &'a str,
+    title: String,
+    description: &'a str,
+}
+
+struct BannerView {
+    title: String,
+    /// The words of the provider, or of an error, which are in English.
+    detail: Option<String>,
+    /// The wrong fields: the id, the title and the error.
+    fields: Vec<(String, String, String)>,
+    /// Errors that belong to no field.
+    others: Vec<String>,
+}
+
+/// Renders the choice between several ways to connect.
+pub fn choice<'a>(head: FormHead<'a>, options: &[&'a AuthOption]) -> Response {
+    let way = |option: &'a AuthOption| WayView {
+        key: &option.key,
+        title: title_of(option, head),
+        description: option.description.as_deref().unwrap_or_default(),
+    };
+    let page = ChoicePage {
+        head,
+        language: head.language,
+        title: title(head),
+        ways: options.iter().copied().map(way).collect(),
+    };
+    html(StatusCode::OK, page.render(), policy(head))
+}
+
+/// Renders the form of one way to connect, filled in with the values that are not secret.
+pub fn form(
+    head: FormHead<'_>,
+    way: WayToConnect<'_>,
+    fields: &SchemaForm,
+    values: &Map<String, Value>,
+    retry: Option<FormRetry<'_>>,
+) -> Response {
+    let language = head.language;
+    let mut views = Views::new(language, values, retry);
+    let fields_shown = views.of(&fields.fields);
+    let wrong = views.wrong;
+    let page = FormPage {
+        head,
+        language,
+        title: title(head),
+        way: way.option,
+        has_other_ways: way.has_others,
+        help_uri: way.option.help_uri.as_deref().filter(|uri| is_web_address(uri)),
+        banner: retry.map(|retry| BannerView::new(retry.banner, head, fields, wrong)),
+        fields: fields_shown,
+    };
+    html(StatusCode::OK, page.render(), policy(head))
+}
+
+fn policy(head: FormHead<'_>) -> PagePolicy<'_> {
+    let images = head.mark.logo.as_ref().map(|logo| &logo.origin);
+    // Nobody may frame it: an end user could be made to click on something that another page hides.
+    PagePolicy { images, has_form: true, ..PagePolicy::default() }
+}
+
+fn title(head: FormHead<'_>) -> String {
+    let words = if head.is_reconnect { words::RECONNECT_NAME } else { words::CONNECT_NAME };
+    words.with(head.language, head.name)
+}
+
+fn title_of(option: &AuthOption, head: FormHead<'_>) -> String {
+    let own = option.title.clone().filter(|title| !title.trim().is_empty());
+    own.unwrap_or_else(|| {
+        if option.kind.is_immediate() {
+            words::ENTER_DETAILS.say(head.language).to_owned()
+        } else {
+            words::SIGN_IN_WITH.with(head.language, head.provider)
+        }
+    })
+}
+
+impl BannerView {
+    fn new(banner: &FormBanner, head: FormHead<'_>, form: &SchemaForm, fields: Vec<(String, String, String)>) -> Self {
+        let language = head.language;
+        // The names of parameters are in backticks, which mean nothing to end users.
+        let detail = |message: &str| Some(sentence(&message.replace('`', "")));
+        let (title, detail, others) = match banner {
+            FormBanner::Invalid(errors) => {
+                let others = errors.iter().filter(|error| field_of(form, error).is_none());
+                let other = |error: &FieldError| format!("{} {}", error.field, error.message).trim().to_owned();
+                (words::CHECK_FIELDS.say(language).to_owned(), None, others.map(other).collect())
+            }
+            FormBanner::Rejected(message) => {
+                (words::NOT_ACCEPTED.with(language, head.provider), detail(message), Vec::new())
+            }
+            FormBanner::Failed(message) => (words::NOT_REACHED.say(language).to_owned(), detail(message), Vec::new()),
+        };
+        Self { title, detail, fields, others }
+    }
+}
+
+/// Returns the field that an error belongs to: the field itself, or the first required one of its group.
+fn field_of<'a>(form: &'a SchemaForm, error: &FieldError) -> Option<&'a Field> {
+    let own = form.leaves().find(|field| error.path.starts_with(&field.path));
+    let is_in_group = |field: &&Field| !error.path.is_empty() && field.path.starts_with(&error.path);
+    own.or_else(|| form.leaves().filter(is_in_group).find(|field| field.is_required))
+}

@@ -1,0 +1,173 @@
+//! The pages that browsers show: the kit that they are made of, the page of a result, and the form to connect with.
+//!
+//! Templates are in `templates`. They work without JavaScript, and load nothing but an integration's logo.
+//!
+//! # Decisions
+//!
+//! Each page contains its style sheet and script, which its Content-Security-Policy allows by their hashes. Several functions
+//! serve pages, and a result is shown again for a minute even if another version has been deployed in between. Without
+//! assets, no page depends on another function or version. The style sheet is 2 KB compressed, and an end user rarely sees
+//! more than three pages.
+//!
+//! Pages with a form send the referrer to our own origin only (`same-origin`): with `no-referrer`, browsers send
+//! `Origin: null` with a form, and its origin could not be checked.
+
+mod fields;
+mod form;
+mod language;
+mod link;
+mod mark;
+mod origin;
+mod result;
+mod schema_form;
+pub mod words;
+
+use std::sync::LazyLock;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+pub use fields::{FormBanner, FormRetry};
+pub use form::{FormHead, WayToConnect, choice, form};
+use http::{HeaderValue, StatusCode, header};
+pub use language::Language;
+use larder::error::Error;
+use larder::http::{Response, respond};
+pub use link::link;
+pub use mark::{Logo, Mark};
+pub use origin::{Origin, RedirectUriError};
+pub use result::{onward, result, without_redirect};
+pub use schema_form::SchemaForm;
+
+/// The style sheet of every page.
+pub const STYLE: &str = include_str!("../../templates/style.css");
+
+/// The part of a Content-Security-Policy that depends on the page.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PagePolicy<'a> {
+    /// The origins that may show the page in a frame.
+    pub embedders: &'a [Origin],
+    /// The page's script.
+    pub script: Option<&'a str>,
+    /// The origin of the page's images.
+    pub images: Option<&'a Origin>,
+    /// Whether the page has a form, which leads to our own origin.
+    pub has_form: bool,
+}
+
+/// Responds with a rendered page and the headers that all our pages have.
+pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePolicy<'_>) -> Response {
+    static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+    let body = match rendered {
+        Ok(body) => body,
+        Err(error) => return Error::internal(error).into(),
+    };
+    let embedders: Vec<_> = policy.embedders.iter().map(Origin::to_string).collect();
+    let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };
+    let mut directives = vec![
+        "default-src 'none'".to_owned(),
+        format!("style-src '{}'", *STYLE_HASH),
+        "base-uri 'none'".to_owned(),
+        format!("frame-ancestors {embedders}"),
+    ];
+    directives.extend(policy.script.map(|script| format!("script-src '{}'", hash(script))));
+    directives.extend(policy.images.map(|origin| format!("img-src {origin}")));
+    directives.push(format!("form-action {}", if policy.has_form { "'self'" } else { "'none'" }));
+    let mut response = respond(status, "text/html; charset=utf-8", body);
+    let headers = response.headers_mut();
+    let referrer = if policy.has_form { "same-origin" } else { "no-referrer" };
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
+    if let Ok(policy) = HeaderValue::from_str(&directives.join("; ")) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// Returns an error message as a sentence: it starts in lowercase and has no full stop, but on a page it stands alone.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let end = text.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '`' | '/')).then_some('.');
+    first.chain(letters).chain(end).collect()
+}
+
+/// Returns the source expression that allows one inline script or style (CSP Level 3 §2.3.1).
+fn hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tokens of a scheme as `--name` and color.
+    fn tokens(css: &str) -> Vec<(&str, [f64; 3])> {
+        let declarations = css.split([';', '{', '}']).filter_map(|part| part.trim().split_once(':'));
+        let color = |value: &str| -> Option<[f64; 3]> {
+            let hex = value.trim().strip_prefix('#').filter(|hex| hex.len() == 6)?;
+            let part = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok().map(f64::from);
+            Some([part(0)?, part(2)?, part(4)?])
+        };
+        declarations.filter_map(|(name, value)| Some((name.trim(), color(value)?))).collect()
+    }
+
+    /// The contrast of two colors (WCAG 2.2, "contrast ratio").
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let luminance = |color: [f64; 3]| {
+            let linear = |part: f64| {
+                let part = part / 255.0;
+                if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+            };
+            let [red, green, blue] = color.map(linear);
+            0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
+        if one > other { one / other } else { other / one }
+    }
+
+    #[test]
+    fn colors_have_enough_contrast_in_both_schemes() {
+        let (light, rest) = STYLE.split_once("@media (prefers-color-scheme: dark)").expect("two schemes");
+        let (dark, rest) = rest.split_once("\n}").expect("an end");
+        for scheme in [light, dark] {
+            let tokens = tokens(scheme);
+            let color = |name: &str| tokens.iter().find(|(it, _)| *it == name).unwrap_or_else(|| panic!("{name}")).1;
+            for (text, ground, least) in [
+                ("--ink", "--paper", 7.0),
+                ("--ink", "--card", 7.0),
+                ("--ink", "--raise", 7.0),
+                ("--soft", "--paper", 4.5),
+                ("--soft", "--card", 4.5),
+                ("--soft", "--raise", 4.5),
+                ("--accent", "--card", 4.5),
+                ("--accent", "--paper", 4.5),
+                ("--on-accent", "--accent", 4.5),
+                ("--good", "--card", 4.5),
+                ("--good", "--good-bg", 4.5),
+                ("--bad", "--card", 4.5),
+                ("--bad", "--bad-bg", 4.5),
+                ("--ink", "--bad-bg", 7.0),
+                // Borders of controls and the focus ring (WCAG 2.2, 1.4.11).
+                ("--edge", "--card", 3.0),
+                ("--bad", "--paper", 3.0),
+                ("--focus", "--card", 3.0),
+                ("--focus", "--paper", 3.0),
+            ] {
+                let found = contrast(color(text), color(ground));
+                assert!(found >= least, "{text} on {ground}: {found:.2}");
+            }
+        }
+        let monograms: Vec<_> = tokens(rest).into_iter().filter(|(name, _)| *name == "--tone").collect();
+        assert_eq!(monograms.len(), 12);
+        for (_, ground) in monograms {
+            assert!(contrast([255.0; 3], ground) >= 4.5, "{ground:?}");
+        }
+    }
+
+    #[test]
+    fn the_style_sheet_and_templates_load_nothing() {
+        for word in ["url(", "@import", "@font-face", "http:", "https:"] {
+            assert!(!STYLE.contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Forms made from schemas: whatever a form shows, it submits as the same JSON.
+
+use larder::http::Parameters;
+use larder_engine::connector::{AuthOption, AuthType, Catalog, RefreshRules};
+use larder_engine::pages::{self, FormHead, Language, Mark, SchemaForm, WayToConnect};
+use larder_tests::{HtmlForm, root};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+/// An option without functions.
+fn option(schema: Value) -> AuthOption {
+    AuthOption {
+        key: String::new(),
+        kind: AuthType::ClientCredentials,
+        title: None,
+        description: None,
+        help_uri: None,
+        enabled: None,
+        input_schema: Some(schema),
+        parameters_schema: None,
+        credentials_schema: None,
+        functions: std::collections::BTreeMap::new(),
+        refresh_rules: RefreshRules::default(),
+    }
+}
+
+fn page(option: &AuthOption, values: &Map<String, Value>) -> String {
+    let mark = Mark::new("app", "App", None);
+    let head = FormHead {
+        language: Language::En,
+        name: "App",
+        provider: "App",
+        mark: &mark,
+        is_reconnect: false,
+        ticket: "ticket",
+        can_cancel: true,
+    };
+    let form = SchemaForm::new(option.input_schema.as_ref());
+    pages::form(head, WayToConnect { option, has_others: true }, &form, values, None).into_body()
+}
+
+/// A property and a value for it. Optional strings that are blank are absent, so no value is blank.
+fn property() -> impl Strategy<Value = (Value, Value)> {
+    let text = "[^\\p{C}\\p{Z}][^\\p{C}]{0,20}";
+    let line = text.prop_map(|text| (json!({"type": "string", "title": "<b>&amp;"}), json!(text)));
+    let secret = text.prop_map(|text| (json!({"type": "string", "isSensitive": true}), json!(text)));
+    let block = "[a-z\"<&]{1,9}(\n[a-z>']{0,9}){0,3}"
+        .prop_map(|text| (json!({"type": "string", "format": "multiline"}), json!(text)));
+    let whole = any::<i64>().prop_map(|number| (json!({"type": "integer"}), json!(number)));
+    let number = (-1e9..1e9).prop_map(|number| (json!({"type": "number"}), json!(number)));
+    let checkbox = any::<bool>().prop_map(|value| (json!({"type": "boolean"}), json!(value)));
+    let choice = (1..9_usize, any::<prop::sample::Index>()).prop_map(|(count, index)| {
+        let values: Vec<Value> =
+            (0..count).map(|at| if at % 2 == 0 { json!(format!("\"{at}\"")) } else { json!(at) }).collect();
+        let chosen = index.get(&values).clone();
+        (json!({"enum": values}), chosen)
+    });
+    let date = Just((json!({"type": "string", "format": "date"}), json!("2026-01-31")));
+    let time = (0..60_u8).prop_map(|second| {
+        (json!({"type": "string", "format": "date-time"}), json!(format!("2026-01-31T23:59:{second:02}Z")))
+    });
+    let list = prop::collection::vec("[a-z<&]{1,9}", 1..4).prop_map(|items| (json!({"type": "array"}), json!(items)));
+    let other =
+        "[a-z<]{1,9}".prop_map(|text| (json!({"type": "array", "items": {"type": "object"}}), json!([{"a": text}])));
+    prop_oneof![line, secret, block, whole, number, checkbox, choice, date, time, list, other]
+}
+
+fn object() -> impl Strategy<Value = (Value, Value)> {
+    prop::collection::vec(("[a-zA-Z/~.&<\"]{1,8}", any::<bool>(), property()), 1..6).prop_map(|members| {
+        let (mut properties, mut required, mut values) = (Map::new(), Vec::new(), Map::new());
+        for (name, is_required, (property, value)) in members {
+            if is_required && !properties.contains_key(&name) {
+                required.push(name.clone());
+            }
+            properties.insert(name.clone(), property);
+            values.insert(name, value);
+        }
+        (json!({"type": "object", "properties": properties, "required": required}), Value::Object(values))
+    })
+}
+
+/// Types the secrets of an object into the form, which does not show them.
+fn type_secrets(mut form: HtmlForm, schema: &Value, values: &Value, above: &str) -> HtmlForm {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let at = format!("{above}/{}", name.replace('~', "~0").replace('/', "~1"));
+        if property["properties"].is_object() {
+            form = type_secrets(form, property, &values[name], &at);
+        } else if form.control(&at).attribute("type") == Some("password") {
+            assert_eq!(form.control(&at).value(), "", "{at}");
+            form = form.set(&at, values[name].as_str().expect("a string"));
+        }
+    }
+    form
+}
+
+proptest! {
+    #[test]
+    fn a_rendered_form_submits_the_same_json((outer, values) in object(), (inner, inside) in object()) {
+        let (mut schema, mut values) = (outer, values);
+        schema["properties"]["group 1"] = inner;
+        values["group 1"] = inside;
+        let option = option(schema.clone());
+        let shown = HtmlForm::of(&page(&option, values.as_object().expect("an object")));
+        let typed = type_secrets(shown, &schema, &values, "input");
+        let fields = typed.fields();
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+        let read = SchemaForm::new(Some(&schema)).read(&Parameters::parse(body.as_bytes()), &Map::new());
+        prop_assert_eq!(Value::Object(read), values);
+    }
+}
+
+#[test]
+fn every_bundled_connectors_form_is_made_from_its_schema() {
+    let catalog = Catalog::default().with_dirs(&[root().join("shared/connectors")]);
+    let mut forms = 0;
+    for connector in catalog.iter() {
+        for option in &connector.options {
+            let Some(schema) = &option.input_schema else { continue };
+            let page = page(option, &Map::new());
+            let names = HtmlForm::of(&page).names().join(" ");
+            for (name, property) in schema["properties"].as_object().expect("properties") {
+                assert!(names.contains(&format!("input/{name}")), "{}: {name}", connector.key);
+                let title = property["title"].as_str().expect("a title");
+                assert!(page.contains(&title.replace('\'', "&#39;")), "{}: {title}", connector.key);
+            }
+            forms += 1;
+        }
+    }
+    assert!(forms >= 12, "{forms}");
+}
