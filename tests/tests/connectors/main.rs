@@ -6,5 +6,6 @@
 mod bundled;
 mod check;
 mod egress;
+mod presets;
 mod script_memory;
 mod try_connector;

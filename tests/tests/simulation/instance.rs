@@ -104,7 +104,7 @@ impl Instance {
     }
 
     pub(super) fn connector_setup(&self) -> &Arc<ConnectorSetup> {
-        self.connector_setup.get_or_init(|| self.environment.connector_setup(Vec::new()))
+        self.connector_setup.get_or_init(|| self.environment.connector_setup(Catalog::default()))
     }
 
     pub(super) fn refresh(&self) -> &Refresh {

@@ -3,6 +3,7 @@
 //! A tenant sees its own connections; an admin sees all of the workspace. No result contains a secret.
 
 mod connections;
+mod connector_filters;
 mod create;
 mod delete;
 mod disconnect;
@@ -14,6 +15,7 @@ mod secrets;
 
 use std::sync::Arc;
 
+pub use connector_filters::ConnectorFilters;
 pub use create::Creation;
 pub use delete::Deletion;
 pub use filters::{Filters, flag};
