@@ -176,8 +176,9 @@ fn usage(script: &str) -> BTreeSet<String> {
 
 /// The commands and flags of `cargo run`, from its help.
 async fn larder_help() -> BTreeSet<String> {
-    let mut help = BTreeSet::from(["token", "check", "try"].map(str::to_owned));
-    for arguments in [&["--help"][..], &["token", "--help"], &["check", "--help"], &["try", "--help"]] {
+    let mut help = BTreeSet::from(["token", "check", "try", "connector"].map(str::to_owned));
+    let new = &["connector", "new", "--help"];
+    for arguments in [&["--help"][..], &["token", "--help"], &["check", "--help"], &["try", "--help"], new] {
         let output = run(arguments).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         help.extend(flags(&String::from_utf8(output.stdout).unwrap()).into_iter().map(str::to_owned));

@@ -1,4 +1,4 @@
-//! What the catalog says about a connector: where it is documented, how it is found, and how to set it up.
+//! A description of a connector for the catalog: where it is documented, how it is found, and how to set it up.
 
 use serde_json::{Map, Value};
 

@@ -71,7 +71,7 @@ pub struct Connector {
     pub parameters_schema: Option<Value>,
     /// The auth options, in file order; never empty. A connector without `options` has one, with an empty key.
     pub options: Vec<Arc<AuthOption>>,
-    /// What the catalog says about it.
+    /// Its description for the catalog.
     pub about: About,
     /// The generic connector that it extends, if it is a preset.
     pub extends: Option<String>,

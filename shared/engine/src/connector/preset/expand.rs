@@ -13,6 +13,9 @@ use crate::connector::{FolderProblem, FunctionName, pointer, schema, spelling};
 /// The variable that functions see the integration's parameters in.
 const PARAMETERS: &str = "connectorParameters.";
 
+/// Stands for the variable in names of closed parameters, so that they have no value and count as no secret.
+const CLOSED: &str = "closed.";
+
 /// The parameter of every generic connector that `baseUri` takes the place of.
 const TEST_URI: &str = "testUri";
 
@@ -36,6 +39,7 @@ pub fn expand(
         file,
         preset: &document,
         names: Names::new(),
+        open: BTreeSet::new(),
         values: BTreeMap::new(),
         places: Vec::new(),
         problems: Problems::default(),
@@ -50,7 +54,8 @@ struct Expander<'a> {
     file: &'a str,
     preset: &'a Document,
     names: Names,
-    /// What replaces the parameters, with the pointer to it in the preset.
+    open: BTreeSet<String>,
+    /// The replacements of parameters, with the pointers to them in the preset.
     values: BTreeMap<String, (Value, String)>,
     /// Pointers in the expanded document, and where they come from in the preset.
     places: Vec<(String, String)>,
@@ -70,6 +75,7 @@ impl Expander<'_> {
         let name = preset.get("name").and_then(Value::as_str).unwrap_or(key);
         let inputs = self.inputs();
         let open = self.open_parameters();
+        self.open = open.properties.keys().cloned().collect();
         self.name_fields(&inputs, &open);
         self.read_values(&open);
         let mut auth = self.generic.spec["auth"].clone();
@@ -106,6 +112,9 @@ impl Expander<'_> {
             ("/auth/inputSchema/properties", "/inputs"),
             ("/parametersSchema/properties", "/openParameters"),
             ("/auth/customCredentialsSchema", "/customCredentialsSchema"),
+            ("/auth/title", "/title"),
+            ("/auth/description", "/description"),
+            ("/auth/ui/helpUri", "/helpUri"),
             ("/auth/test", "/test"),
             ("/auth/test/mapping", "/test"),
             ("/auth/getAccount/mapping", "/account"),
@@ -353,11 +362,18 @@ impl Expander<'_> {
 
     /// Replaces the parameters in one of the generic connector's mappings.
     fn substituted(&mut self, expression: Value, at: &str) -> Value {
-        if let Some(name) = expression.get("$var").and_then(Value::as_str).and_then(|it| it.strip_prefix(PARAMETERS))
-            && let Some((value, from)) = self.values.get(name)
-        {
-            self.places.push((at.to_owned(), from.clone()));
-            return value.clone();
+        if let Some(name) = expression.get("$var").and_then(Value::as_str).and_then(|it| it.strip_prefix(PARAMETERS)) {
+            return match self.values.get(name) {
+                Some((value, from)) => {
+                    self.places.push((at.to_owned(), from.clone()));
+                    value.clone()
+                }
+                None if self.is_open(name) => expression,
+                None => json!({ "$var": format!("{CLOSED}{name}") }),
+            };
+        }
+        if let Some(text) = expression.get("$jsonata").and_then(Value::as_str) {
+            return json!({ "$jsonata": self.substituted_in_jsonata(text) });
         }
         match expression {
             Value::Array(items) => {
@@ -376,12 +392,39 @@ impl Expander<'_> {
         }
     }
 
+    /// Replaces the parameters in a JSONata expression, where only plain values can stand.
+    fn substituted_in_jsonata(&mut self, text: &str) -> String {
+        let mut parts = text.split(PARAMETERS);
+        let mut result = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part.find(|char: char| !char.is_ascii_alphanumeric()).unwrap_or(part.len());
+            let (name, rest) = part.split_at(end);
+            match self.values.get(name).cloned() {
+                Some((value @ (Value::String(_) | Value::Number(_) | Value::Bool(_)), _)) => {
+                    result += &value.to_string()
+                }
+                Some((_, from)) => {
+                    let help = format!("`{}` needs a plain value here", self.generic.key());
+                    self.problem(&from, format!("`{name}` cannot be a formula or a template"), &help);
+                }
+                None if self.is_open(name) => result += &format!("{PARAMETERS}{name}"),
+                None => result += &format!("{CLOSED}{name}"),
+            }
+            result += rest;
+        }
+        result
+    }
+
+    fn is_open(&self, name: &str) -> bool {
+        self.open.contains(name)
+    }
+
     /// Reports required parameters that functions need, but that are neither fixed nor open.
     fn check_required(&mut self, auth: &Value) {
         let used = auth.to_string();
         for name in required(&self.generic.spec["parametersSchema"]) {
-            let is_open = self.generic.listed("open").contains(&name);
-            if is_open || self.values.contains_key(name) || !used.contains(&format!("\"{PARAMETERS}{name}\"")) {
+            let is_open = self.is_open(name);
+            if is_open || self.values.contains_key(name) || !used.contains(&format!("\"{CLOSED}{name}\"")) {
                 continue;
             }
             let (message, help) = if name == TEST_URI {

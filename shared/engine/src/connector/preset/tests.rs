@@ -147,11 +147,7 @@ fn problems_have_the_presets_lines() {
             ],
         ),
         ("test: /shops/{shop}", "test: /shops/{name}", vec!["14: `{name}` is neither an input nor an open parameter"]),
-        (
-            "test: /shops/{shop}",
-            "test: 7",
-            vec!["14: `test` must be a path or a request", "14: the implementation of `test` is empty"],
-        ),
+        ("test: /shops/{shop}", "test: 7", vec!["14: `test` must be a path or a request"]),
         ("baseUri: https://{shop}.acme.example/api\n", "", vec!["9: `baseUri` is missing"]),
         ("  authorizeUri:", "  region: us\n  authorizeUri:", vec!["10: `oauth2` has no parameter `region`"]),
         ("  authorizeUri:", "  clientId: x\n  authorizeUri:", vec![]),
@@ -214,6 +210,24 @@ fn mistakes_are_found_by_line() {
     }
     let reasoned = ACME.replace("test: /shops/{shop}", "test: none\ntestReason: Every request costs a credit.");
     assert_eq!(findings(&reasoned), [""; 0]);
+}
+
+#[test]
+fn plain_values_reach_jsonata_and_closed_parameters_are_no_secrets() {
+    let preset = "extends: two-step\nname: A\nbaseUri: https://a.acme.com\ntest: /me\nparameters:\n  tokenUri: https://a.acme.com/login\n  \
+                  name: X-Token\n  prefix: ''\n  usernameField: email\n";
+    let connector = parse(preset);
+    let variables = json!({
+        "connectorParameters": {}, "connectionParameters": {"username": "u", "password": "p"},
+        "credentials": {"access_token": "T"}
+    });
+    let client = evaluate(&connector, FunctionName::MakeApiClient, variables.clone());
+    assert_eq!(client["headers"], json!({"X-Token": "T"}));
+    let login = evaluate(&connector, FunctionName::GetCredentialsFromConnectionParameters, variables);
+    assert_eq!(login["data"], json!({"email": "u", "password": "p"}));
+    assert!(!connector.options[0].uses_secrets(FunctionName::Test));
+    let problem = ["7: `name` cannot be a formula or a template"];
+    assert_eq!(problems(&preset.replace("X-Token", "'{username}'")), problem);
 }
 
 #[test]
