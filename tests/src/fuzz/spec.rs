@@ -18,7 +18,7 @@ pub fn spec(data: &[u8]) {
             }
             // The catalog, which only reads the head of `spec.yml`, finds the connector by its key.
             let catalog = Catalog::new([Folder::in_memory("folder", "here", files.clone())]);
-            assert_eq!(catalog.get(&connector.key).map(|found| &found.key), Some(&connector.key));
+            assert_eq!(catalog.get(&connector.key).map(|found| found.key.clone()), Some(connector.key));
         }
         Err(problems) => {
             assert!(!problems.is_empty());
