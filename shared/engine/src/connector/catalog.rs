@@ -110,7 +110,8 @@ impl Catalog {
                 Directory::Listed(folders) => folders.clone(),
                 Directory::Indexed(directory) => {
                     broken.extend(directory.index().as_ref().err().cloned());
-                    directory.opened()
+                    // Some were opened only because a preset extends them.
+                    directory.opened().into_iter().filter(|folder| folder.is_read()).collect()
                 }
             };
             broken.extend(folders.iter().filter_map(|folder| self.connector(at, folder).err().cloned()));
@@ -402,6 +403,10 @@ impl Folder {
     fn connector(&self, generic: FindGeneric<'_>) -> Result<&Arc<Connector>, &BrokenConnector> {
         let read = || self.parse(generic).map(Arc::new).inspect_err(warn);
         self.connector.get_or_init(read).as_ref()
+    }
+
+    fn is_read(&self) -> bool {
+        self.connector.get().is_some()
     }
 
     /// Whether the connector can have this key. `false` is certain, and takes at most a look at `spec.yml`.
