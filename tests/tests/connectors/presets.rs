@@ -197,12 +197,13 @@ async fn a_preset_is_checked_and_tried_as_a_file() {
     let path = write("acme", Generic::Oauth2, folder.path()).expect("it is written");
     let path = path.to_str().expect("UTF-8");
     let input = folder.path().join("input.json");
-    let text = json!({"connectorParameters": {"clientId": "the-id", "clientSecret": "hunter2-secret"}});
+    let text = json!({"connectorParameters": {"clientId": "the-id", "clientSecret": "hunter2-secret"},
+                      "credentials": {"access_token": "hunter2-token"}});
     fs::write(&input, text.to_string()).expect("it is written");
     let input = input.to_str().expect("UTF-8");
-    let output = run(&["try", path, "--input", input, "--function", "getOAuthConfig"]).await;
+    let output = run(&["try", path, "--input", input, "--function", "makeApiClient"]).await;
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(output.status.success() && text.contains("https://acme.example/oauth/token"), "{text}");
+    assert!(output.status.success() && text.contains("https://api.acme.example"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
     fs::write(path, "extends: oauth3\nname: Acme\n").expect("it is written");
     let (checked, tried) = (run(&["check", path]).await, run(&["try", path, "--input", input]).await);
