@@ -20,6 +20,7 @@ use larder::metrics::Metrics;
 use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::trust::Trust;
 use larder_engine::connect::{ConnectionWriter, NewConnection};
+use larder_engine::connector::Catalog;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::provider::Authorization;

@@ -271,7 +271,7 @@ impl Management {
         let setup = &self.connector_setup;
         let connector = setup.catalog.get(&integration.connector_key);
         let options = match &connector {
-            Some(connector) => open_options(&connector, &setup.integrations.parameters(integration).await?),
+            Some(connector) => open_options(connector, &setup.integrations.parameters(integration).await?),
             None => Vec::new(),
         };
         let first = options.first().or_else(|| connector.as_ref().and_then(|connector| connector.options.first()));

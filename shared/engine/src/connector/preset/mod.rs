@@ -145,11 +145,10 @@ pub struct ExpandedPreset {
 /// The key of the generic connector that a preset extends, if the file can be parsed that far.
 pub fn generic_of(text: &str) -> Option<String> {
     // Nearly always the first line that is not a comment.
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        match line.strip_prefix("extends: ").map(str::trim_end) {
-            Some(key) if is_plain_key(key) => return Some(key.to_owned()),
-            _ => break,
-        }
+    let first = text.lines().find(|line| !line.is_empty() && !line.starts_with('#'));
+    let key = first.and_then(|line| line.strip_prefix("extends: ")).map(str::trim_end);
+    if let Some(key) = key.filter(|key| is_plain_key(key)) {
+        return Some(key.to_owned());
     }
     Document::parse(text).ok()?.value.get("extends")?.as_str().map(str::to_owned)
 }
