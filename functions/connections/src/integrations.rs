@@ -4,7 +4,7 @@ use http::StatusCode;
 use larder::caller::Caller;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, empty, json, read_json};
-use larder_engine::manage::IntegrationFilters;
+use larder_engine::manage::{ConnectorFilters, IntegrationFilters};
 use serde_json::json;
 
 use crate::Connections;
@@ -55,8 +55,9 @@ impl Connections {
         Ok(json(StatusCode::OK, &self.management.connection_options(caller, read_json(request)?).await?))
     }
 
-    pub(crate) async fn list_connectors(&self, caller: &Caller) -> Result<Response, Error> {
-        Ok(json(StatusCode::OK, &self.management.list_connectors(caller).await?))
+    pub(crate) async fn list_connectors(&self, caller: &Caller, request: &Request) -> Result<Response, Error> {
+        let filters = ConnectorFilters::read(&Parameters::of_query(request))?;
+        Ok(json(StatusCode::OK, &self.management.list_connectors(caller, &filters).await?))
     }
 
     pub(crate) fn get_connector(&self, key: &str) -> Result<Response, Error> {

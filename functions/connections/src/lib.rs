@@ -105,7 +105,7 @@ impl Connections {
             ("DELETE", "/integrations/{key}") => Box::pin(self.delete_integration(caller, id)),
             ("GET", "/integrations/{key}/connector-spec") => Box::pin(self.connector_spec(caller, id)),
             ("POST", "/connection-options") => Box::pin(self.connection_options(caller, request)),
-            ("GET", "/connectors") => Box::pin(self.list_connectors(caller)),
+            ("GET", "/connectors") => Box::pin(self.list_connectors(caller, request)),
             ("GET", "/connectors/{key}") => Box::pin(ready(self.get_connector(id))),
             ("POST", "/connectors/{key}/generate-options") => {
                 Box::pin(ready(self.generate_options(caller, id, request)))

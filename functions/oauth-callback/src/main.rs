@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use larder::lambda;
+use larder_engine::connector::Catalog;
 use larder_engine::environment::Environment;
 use oauth_callback::OAuthCallback;
 
@@ -10,6 +11,6 @@ use oauth_callback::OAuthCallback;
 async fn main() -> Result<(), lambda_http::Error> {
     lambda::init_logging();
     let environment = Environment::from_env().await?;
-    let connector_setup = environment.connector_setup(Vec::new());
+    let connector_setup = environment.connector_setup(Catalog::default());
     lambda::serve(Arc::new(OAuthCallback::new(&environment, connector_setup)?)).await
 }

@@ -11,6 +11,7 @@ use larder::error::{Error, log_cause};
 use larder::isolation::isolated;
 use larder::record::{Batch, SweepReport, note, recorded};
 use larder::refresh::{RefreshEvent, ReplaceCredentials as _, ReplaceEvent, Replaced};
+use larder_engine::connector::Catalog;
 use larder_engine::environment::Environment;
 use larder_engine::refresh::{Message, Recovery, Refresher, Trigger};
 use serde::{Deserialize, Serialize};
@@ -95,7 +96,7 @@ impl Refresh {
             RefreshesBy::Schedules(_) => Self::SCHEDULE_GRACE,
             RefreshesBy::Sweeper | RefreshesBy::Queue(_) => Duration::ZERO,
         };
-        let refresher = environment.refresher(environment.connector_setup(Vec::new()))?;
+        let refresher = environment.refresher(environment.connector_setup(Catalog::default()))?;
         Ok(Self { refresher: Arc::new(refresher), grace })
     }
 

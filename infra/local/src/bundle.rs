@@ -28,7 +28,7 @@ use larder::seal::KeyFile;
 use larder::secret::Secret;
 use larder::secret_store::{WorkspaceSecret, Workspaces};
 use larder::trust::Trust;
-use larder_engine::connector::{Files, Folder};
+use larder_engine::connector::{Catalog, Files};
 use larder_engine::environment::Environment;
 use larder_engine::refresh::Refresher;
 use oauth_callback::OAuthCallback;
@@ -299,16 +299,11 @@ pub fn bundled_connectors_dir() -> PathBuf {
 }
 
 /// The bundled connectors. In AWS they are a Lambda layer.
-fn bundled_connectors() -> Vec<Folder> {
-    CONNECTORS
-        .dirs()
-        .map(|folder| {
-            let mut files = Files::new();
-            collect(folder, folder.path(), &mut files);
-            let name = folder.path().to_string_lossy();
-            Folder::in_memory(&*name, format!("bundled {name}"), files)
-        })
-        .collect()
+#[must_use]
+pub fn bundled_connectors() -> Catalog {
+    let mut files = Files::new();
+    collect(&CONNECTORS, CONNECTORS.path(), &mut files);
+    Catalog::in_memory("bundled", files)
 }
 
 fn collect(folder: &Dir<'_>, root: &Path, files: &mut Files) {

@@ -1,31 +1,44 @@
-//! `larder check`: checks connector folders for mistakes.
+//! `larder check`: checks connectors for mistakes, and keeps the index of a directory.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use larder_engine::connector::BrokenConnector;
-use larder_engine::connector::catalog::find;
-use larder_engine::connector::folder::{self, Files, FolderProblem};
-use larder_engine::lint::{Finding, Severity, lint};
+use larder_engine::connector::catalog::list;
+use larder_engine::connector::folder::FolderProblem;
+use larder_engine::connector::index::{self, IndexEntry};
+use larder_engine::connector::{BrokenConnector, Catalog, Connector, Folder, FunctionName};
+use larder_engine::lint::{Finding, Severity, lint, lint_preset};
 use serde_json::{Value, json};
 
-/// The findings. Their file names start with the folder as it was given.
-#[derive(Debug)]
-pub struct CheckReport(Vec<Finding>);
+use crate::bundle::bundled_connectors;
 
-/// Checks folders, each of which is a connector or contains connectors.
+/// The findings, and what there is in directories with an index. File names start with the folder as it was given.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    findings: Vec<Finding>,
+    summary: String,
+}
+
+/// Checks connectors. Each path is a preset, a connector's folder, or a directory of connectors. `writes_index` makes the
+/// directories' indexes.
 #[must_use]
-pub fn check(dirs: &[PathBuf]) -> CheckReport {
-    CheckReport(dirs.iter().flat_map(|dir| check_dir(dir)).collect())
+pub fn check(paths: &[PathBuf], writes_index: bool) -> CheckReport {
+    let mut report = CheckReport::default();
+    for path in paths {
+        report.check_path(path, writes_index);
+    }
+    report
 }
 
 impl CheckReport {
     /// Whether there are no errors. Warnings are allowed.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.0.iter().all(|finding| finding.severity != Severity::Error)
+        self.findings.iter().all(|finding| finding.severity != Severity::Error)
     }
 
-    /// One line per finding: `file:line: error: message; help`.
+    /// One line per finding: `file:line: error: message; help`. A summary of directories with an index follows.
     #[must_use]
     pub fn to_text(&self) -> String {
         let line = |Finding { problem, severity }: &Finding| {
@@ -34,7 +47,7 @@ impl CheckReport {
             let help = if help.is_empty() { String::new() } else { format!("; {help}") };
             format!("{file}{line}: {severity}: {message}{help}\n")
         };
-        self.0.iter().map(line).collect()
+        self.findings.iter().map(line).chain([self.summary.clone()]).collect()
     }
 
     /// An array of objects with `file`, `line`, `severity`, `message` and `help`.
@@ -44,45 +57,158 @@ impl CheckReport {
             let FolderProblem { file, line, message, help } = problem;
             json!({"file": file, "line": line, "severity": severity.to_string(), "message": message, "help": help})
         };
-        self.0.iter().map(object).collect()
+        self.findings.iter().map(object).collect()
     }
-}
 
-fn check_dir(dir: &Path) -> Vec<Finding> {
-    if ["spec.yml", "auth"].iter().any(|name| dir.join(name).exists()) {
-        return match dir.canonicalize().and_then(|path| Ok((folder::read(&path)?, path))) {
-            Ok((files, path)) => check_files(&path.file_name().unwrap_or_default().to_string_lossy(), dir, &files),
-            Err(error) => vec![failure(dir, format!("the folder cannot be read: {error}"), "")],
+    fn check_path(&mut self, path: &Path, writes_index: bool) {
+        let is_folder = ["spec.yml", "auth"].iter().any(|name| path.join(name).exists());
+        if !is_folder && !path.is_file() {
+            return self.check_directory(path, writes_index);
+        }
+        match path.canonicalize() {
+            Ok(real) => {
+                let parent = real.parent().map(Path::to_owned).unwrap_or_default();
+                let folder = Folder::on_disk(real);
+                let dir = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+                drop(self.check_connector(&folder, dir, &generics(&parent)));
+            }
+            Err(error) => self.fail(path, format!("the folder cannot be read: {error}"), ""),
+        }
+    }
+
+    fn check_directory(&mut self, dir: &Path, writes_index: bool) {
+        let folders = match list(dir) {
+            Ok(folders) => folders,
+            Err(broken) => return self.fail_all(broken),
         };
+        if folders.is_empty() {
+            let help = "give a preset, a folder with a spec.yml, or a directory that contains such files and folders";
+            return self.fail(dir, "there is no connector in this folder".to_owned(), help);
+        }
+        let generics = generics(dir);
+        let mut connectors = Vec::new();
+        for folder in &folders {
+            let location = if folder.is_preset() { dir } else { Path::new(folder.location()) };
+            let connector = self.check_connector(folder, location, &generics);
+            connectors.extend(connector.map(|connector| (connector, folder)));
+        }
+        let file = dir.join(index::FILE);
+        if writes_index || file.exists() {
+            self.check_names(&connectors);
+            self.check_index(&file, &connectors, writes_index);
+            self.summarize(&connectors);
+        }
     }
-    let (folders, broken) = find(&[dir.to_owned()]);
-    if folders.is_empty() && broken.is_empty() {
-        let help = "give a folder with a spec.yml, or one that contains such folders";
-        return vec![failure(dir, "there is no connector in this folder".to_owned(), help)];
+
+    /// Checks one connector, whose files are relative to `dir`. Returns it if it loads.
+    fn check_connector(&mut self, folder: &Folder, dir: &Path, generics: &Catalog) -> Option<Connector> {
+        let generic = |key: &str| generics.generic_connector(key);
+        let parsed = folder.parse(&generic);
+        let files = match folder.files() {
+            Ok(files) => files,
+            Err(broken) => {
+                self.fail_all(broken);
+                return None;
+            }
+        };
+        let mut findings = if folder.is_preset() {
+            let file = folder.file();
+            let text = files.get(&file).map(String::as_str).unwrap_or_default();
+            match folder.generic_of(text, &generic) {
+                Ok(generic) => lint_preset(folder.name(), &file, text, &generic),
+                Err(broken) => errors(broken.problems),
+            }
+        } else {
+            lint(folder.name(), &files)
+        };
+        for Finding { problem, .. } in &mut findings {
+            problem.file = dir.join(&problem.file).display().to_string();
+        }
+        self.findings.extend(findings);
+        parsed.ok()
     }
-    let found = folders.iter().flat_map(|folder| match folder.files() {
-        Ok(files) => check_files(folder.name(), Path::new(folder.location()), &files),
-        Err(broken) => failures(broken),
-    });
-    broken.into_iter().flat_map(failures).chain(found).collect()
+
+    /// In a directory with an index, keys lead to files by name.
+    fn check_names(&mut self, connectors: &[(Connector, &Folder)]) {
+        for (connector, folder) in connectors.iter().filter(|(connector, folder)| connector.key != folder.name()) {
+            let message = format!("the folder of the connector `{}` has another name", connector.key);
+            self.fail(
+                Path::new(folder.location()),
+                message,
+                "name it after the key, because the directory has an index",
+            );
+        }
+    }
+
+    fn check_index(&mut self, file: &Path, connectors: &[(Connector, &Folder)], writes_index: bool) {
+        let entries: Vec<_> =
+            connectors.iter().map(|(connector, folder)| IndexEntry::of(connector, &folder.file())).collect();
+        let current = index::write(&entries);
+        if std::fs::read_to_string(file).is_ok_and(|written| written == current) {
+            return;
+        }
+        if !writes_index {
+            let help = "make it again with `larder check --write-index`";
+            self.fail(file, "the index is out of date".to_owned(), help);
+        } else if let Err(error) = std::fs::write(file, current) {
+            self.fail(file, format!("the index cannot be written: {error}"), "");
+        }
+    }
+
+    fn summarize(&mut self, connectors: &[(Connector, &Folder)]) {
+        let presets = connectors.iter().filter(|(connector, _)| connector.extends.is_some()).count();
+        let aliases: usize = connectors.iter().map(|(connector, _)| connector.about.aliases.len()).sum();
+        let types = counted(connectors.iter().map(|(connector, _)| {
+            let auth_type = connector.options.first().map(|option| option.kind.spec_name());
+            connector.extends.as_deref().or(auth_type).unwrap_or_default()
+        }));
+        let categories =
+            counted(connectors.iter().flat_map(|(connector, _)| &connector.about.categories).map(String::as_str));
+        let is_untested = |connector: &Connector| {
+            connector.options.iter().any(|option| option.function(FunctionName::Test).is_none())
+        };
+        let untested: Vec<&str> = connectors
+            .iter()
+            .filter(|(connector, _)| is_untested(connector))
+            .map(|(connector, _)| connector.key.as_str())
+            .collect();
+        let all = connectors.len();
+        writeln!(self.summary, "{all} connectors: {presets} presets, {} folders; {aliases} aliases", all - presets)
+            .ok();
+        writeln!(self.summary, "types: {types}").ok();
+        writeln!(self.summary, "categories: {categories}").ok();
+        writeln!(self.summary, "without a test: {} ({})", untested.len(), untested.join(", ")).ok();
+    }
+
+    fn fail_all(&mut self, broken: BrokenConnector) {
+        for FolderProblem { message, help, .. } in broken.problems {
+            self.fail(Path::new(&broken.location), message, &help);
+        }
+    }
+
+    fn fail(&mut self, path: &Path, message: String, help: &str) {
+        let problem = FolderProblem { file: path.display().to_string(), line: None, message, help: help.to_owned() };
+        self.findings.extend(errors(vec![problem]));
+    }
 }
 
-fn failures(broken: BrokenConnector) -> Vec<Finding> {
-    let BrokenConnector { location, problems, .. } = broken;
-    let problems = problems.into_iter();
-    problems.map(|problem| failure(Path::new(&location), problem.message, &problem.help)).collect()
+/// The generic connectors that presets in a directory can extend: its own, and the bundled ones.
+pub(crate) fn generics(dir: &Path) -> Catalog {
+    bundled_connectors().with_dirs(&[dir.to_owned()])
 }
 
-/// Checks one connector. File names are relative to the current directory, so that editors can open them.
-fn check_files(name: &str, dir: &Path, files: &Files) -> Vec<Finding> {
-    let mut findings = lint(name, files);
-    for Finding { problem, .. } in &mut findings {
-        problem.file = dir.join(&problem.file).display().to_string();
+fn errors(problems: Vec<FolderProblem>) -> Vec<Finding> {
+    problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }).collect()
+}
+
+/// How often each word occurs, the most frequent first.
+fn counted<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut counts = BTreeMap::new();
+    for word in words {
+        *counts.entry(word).or_insert(0) += 1;
     }
-    findings
-}
-
-fn failure(dir: &Path, message: String, help: &str) -> Finding {
-    let problem = FolderProblem { file: dir.display().to_string(), line: None, message, help: help.to_owned() };
-    Finding { problem, severity: Severity::Error }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let counts: Vec<String> = counts.into_iter().map(|(word, count)| format!("{word} {count}")).collect();
+    counts.join(", ")
 }

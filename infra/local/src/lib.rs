@@ -5,7 +5,8 @@
 //! - [`embedded_dynamodb`]: the database
 //! - [`sweeper`]: the counterpart of the one-minute rule in AWS
 //! - [`demo`]: a small OAuth2 provider, so that there is something to connect
-//! - [`check`]: `larder check`, which finds mistakes in connector folders
+//! - [`check`]: `larder check`, which finds mistakes in connectors and keeps their index
+//! - [`new_connector`]: `larder connector new`, which writes a preset to start from
 //! - [`try_connector`]: `larder try`, which runs a connector's functions one by one
 //! - [`commands`]: the commands that call a running Larder; [`terminal`] is their output
 
@@ -15,6 +16,7 @@ pub mod commands;
 pub mod demo;
 pub mod embedded_dynamodb;
 mod listener;
+pub mod new_connector;
 pub mod route;
 pub mod server;
 pub mod sweeper;

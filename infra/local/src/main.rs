@@ -23,6 +23,7 @@ use larder_local::commands::import::ImportArgs;
 use larder_local::commands::{self, CommandError};
 use larder_local::demo::DemoProvider;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
+use larder_local::new_connector::Generic;
 use larder_local::terminal::print;
 use larder_local::{TENANT, WORKSPACE, server, sweeper, terminal};
 use tokio::net::TcpListener;
@@ -50,7 +51,7 @@ struct Cli {
     /// Data folder, which holds all state
     #[arg(long, value_name = "DIR", default_value = ".larder")]
     data: PathBuf,
-    /// Folder of connector folders; repeatable, later ones win
+    /// Directory of connectors; repeatable, later ones win
     #[arg(long, value_name = "DIR")]
     connectors: Vec<PathBuf>,
     /// Run without the demo provider
@@ -75,19 +76,22 @@ enum Command {
         #[arg(long, value_name = "SECS", default_value_t = 7200, allow_negative_numbers = true)]
         expires_in: i64,
     },
-    /// Check connector folders for mistakes
+    /// Check connectors for mistakes
     Check {
-        /// Connector folder, or a folder of connector folders
-        #[arg(value_name = "DIR", required = true)]
+        /// Preset, connector folder, or a directory of them
+        #[arg(value_name = "PATH", required = true)]
         dirs: Vec<PathBuf>,
+        /// Write the index of each directory
+        #[arg(long)]
+        write_index: bool,
         /// Print the findings as a JSON array
         #[arg(long)]
         json: bool,
     },
     /// Run a connector's functions one by one against the real provider
     Try {
-        /// Connector folder
-        #[arg(value_name = "DIR")]
+        /// Preset or connector folder
+        #[arg(value_name = "PATH")]
         dir: PathBuf,
         /// Input of the functions, as JSON or YAML: connectorParameters, connectionParameters, credentials, …
         #[arg(long, value_name = "FILE")]
@@ -96,12 +100,33 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         function: Vec<String>,
     },
+    /// Write connectors
+    Connector {
+        #[command(subcommand)]
+        command: ConnectorCommand,
+    },
     /// List, show, test, refresh and delete the connections of a running Larder
     Connections(ConnectionsArgs),
     /// Connect an account in the browser, through a running Larder
     Connect(ConnectArgs),
     /// Import connections from Nango or from a file into a running Larder
     Import(Box<ImportArgs>),
+}
+
+#[derive(Subcommand)]
+enum ConnectorCommand {
+    /// Write a preset to start from
+    New {
+        /// The connector's key, which is also the file's name
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// The generic connector that it fixes the parameters of
+        #[arg(long, value_name = "GENERIC")]
+        extends: Generic,
+        /// Directory of connectors
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -115,11 +140,14 @@ async fn main() -> ExitCode {
             let tenant = if admin { tenant } else { tenant.or(Grant::default().tenant) };
             token(&data, &Grant { tenant, is_admin: admin, expires_in }).await
         }
-        Some(Command::Check { dirs, json }) => return check(&dirs, json),
+        Some(Command::Check { dirs, write_index, json }) => return check(&dirs, write_index, json),
         Some(Command::Try { dir, input, function }) => return try_connector(&dir, &input, &function).await,
         Some(Command::Connections(args)) => return ended(commands::connections::run(args).await),
         Some(Command::Connect(args)) => return ended(commands::connect::run(args).await),
         Some(Command::Import(args)) => return ended(commands::import::run(*args).await),
+        Some(Command::Connector { command: ConnectorCommand::New { key, extends, dir } }) => {
+            new_connector(&key, extends, &dir)
+        }
         None => run(cli).await,
     };
     match result {
@@ -138,8 +166,16 @@ async fn token(data: &Path, grant: &Grant) -> Result<(), LocalError> {
     Ok(())
 }
 
-fn check(dirs: &[PathBuf], json: bool) -> ExitCode {
-    let report = larder_local::check::check(dirs);
+fn new_connector(key: &str, generic: Generic, dir: &Path) -> Result<(), LocalError> {
+    let failed = |error| LocalError::Io(format!("the connector {key} cannot be written"), error);
+    let path = larder_local::new_connector::write(key, generic, dir).map_err(failed)?;
+    let path = path.display();
+    print(&format!("{path} is written. Fill it in, then check it:\ncargo run -- check {path}"));
+    Ok(())
+}
+
+fn check(dirs: &[PathBuf], writes_index: bool, json: bool) -> ExitCode {
+    let report = larder_local::check::check(dirs, writes_index);
     let text = if json { report.to_json().to_string() } else { report.to_text() };
     if !text.is_empty() {
         print(text.trim_end());
@@ -189,8 +225,9 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let settings = Settings { credentials, cors_origins, ..data.settings(&base_uri, cli.connectors) };
     let bundle =
         Arc::new(Bundle::open(settings, database.sdk_config(), Arc::new(SystemClock), Arc::new(SystemRng)).await?);
-    // Loads every connector now, so that broken ones are logged at the start, while their author is watching.
-    bundle.refresher().connector_setup.catalog.broken().for_each(drop);
+    // Loads every connector of directories without an index now, so that broken ones are logged at the start, while their
+    // author is watching.
+    drop(bundle.refresher().connector_setup.catalog.broken());
     let demo = if cli.no_demo {
         None
     } else {

@@ -1,4 +1,4 @@
-//! `larder try DIR --input FILE`: runs a connector's functions one by one against the real provider, and prints the
+//! `larder try PATH --input FILE`: runs a connector's functions one by one against the real provider, and prints the
 //! arguments and the result of each, with secrets masked.
 
 use std::fmt::Write as _;
@@ -8,13 +8,15 @@ use std::time::Instant;
 
 use larder::clock::SystemClock;
 use larder::random::SystemRng;
-use larder_engine::connector::{Connector, FunctionName, folder, schema};
+use larder_engine::connector::{Connector, Folder, FunctionName, folder, schema};
 use larder_engine::egress::{AddressPolicy, Egress};
 use larder_engine::javascript::{JavaScript, Limits};
 use larder_engine::pasted::trimmed;
 use larder_engine::provider::{ConnectorContext, Provider};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::check::generics;
 
 /// The input of the functions, from a JSON or YAML file.
 #[derive(Debug, Default, Deserialize)]
@@ -43,7 +45,7 @@ pub enum TrialError {
     /// The input is invalid.
     #[error("{0}")]
     Input(String),
-    /// The folder is not a valid connector.
+    /// The path is not a valid connector.
     #[error("the connector does not load:\n{0}\nrun `larder check` for details")]
     Connector(String),
     /// The HTTP client could not be created.
@@ -64,11 +66,10 @@ pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String)
         let path = path.display().to_string();
         move |error| TrialError::Unreadable(path, error)
     };
-    let files = folder::read(dir).map_err(unreadable(dir))?;
-    let name = dir.canonicalize().map_err(unreadable(dir))?;
-    let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let connector = folder::parse(&name, &files).map_err(|problems| {
-        TrialError::Connector(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    let real = dir.canonicalize().map_err(unreadable(dir))?;
+    let generics = generics(real.parent().unwrap_or(&real));
+    let connector = Folder::on_disk(real).parse(&|key| generics.generic_connector(key)).map_err(|broken| {
+        TrialError::Connector(broken.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
     let text = std::fs::read_to_string(input).map_err(unreadable(input))?;
     let input: TrialInput = folder::parse_data(&text)

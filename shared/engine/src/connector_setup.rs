@@ -84,7 +84,7 @@ impl ConnectorSetup {
     /// 400 (configuration); the message says whether the connector is missing or broken.
     pub fn connector(&self, key: &str) -> Result<Arc<Connector>, Error> {
         if let Some(connector) = self.catalog.get(key) {
-            return Ok(Arc::clone(connector));
+            return Ok(connector);
         }
         Err(Error::configuration(match self.catalog.broken_folder(key) {
             Some(broken) => {
@@ -125,6 +125,7 @@ impl ConnectorSetup {
     ) -> Result<Arc<ConnectorContext>, Error> {
         let connector = self.connector(&integration.connector_key)?;
         let stored = self.integrations.parameters(integration).await?;
+        check_open(&connector, choice.connector_parameters)?;
         let option = choose(&connector, choice, &stored)?;
         let input = schema::with_defaults(option.input_schema.as_ref(), trimmed(choice.input.clone()));
         let choice = ConnectInputs { input: &input, ..*choice };
@@ -172,7 +173,7 @@ impl ConnectorSetup {
         choice: &ConnectInputs<'_>,
     ) -> Result<Arc<ConnectorContext>, Error> {
         record::note(|record| record.connector = Some(connector.key.clone()));
-        let connector_parameters = parameters_of(&option.key, stored, choice.connector_parameters);
+        let connector_parameters = parameters_of(&connector, &option.key, stored, choice.connector_parameters);
         let callback_uri = callback_uri(&self.base_uri, integration.oauth_callback_uri.as_deref());
         let lender = match &option.kind {
             AuthType::Proxy(key) => Some(Arc::new(self.lender(key, choice, &callback_uri).await?)),
@@ -218,7 +219,7 @@ impl ConnectorSetup {
         })?;
         Ok(ConnectorContext {
             option: Arc::clone(option),
-            connector_parameters: trimmed(parameters),
+            connector_parameters: open_only(&connector, trimmed(parameters)),
             connection_parameters: schema::with_defaults(option.input_schema.as_ref(), choice.input.clone()),
             connector,
             callback_uri: callback_uri.to_owned(),
@@ -248,11 +249,36 @@ fn unknown_integration(key: &str) -> Error {
 }
 
 /// Merges the integration's parameters, the option's, and the connection's own; later ones win.
-fn parameters_of(option_key: &str, stored: IntegrationParameters, own: &Map<String, Value>) -> Map<String, Value> {
+fn parameters_of(
+    connector: &Connector,
+    option_key: &str,
+    stored: IntegrationParameters,
+    own: &Map<String, Value>,
+) -> Map<String, Value> {
     let IntegrationParameters { mut parameters, mut options } = stored;
     parameters.extend(options.remove(option_key).unwrap_or_default().parameters);
     parameters.extend(own.clone());
-    trimmed(parameters)
+    open_only(connector, trimmed(parameters))
+}
+
+/// Drops the parameters that a preset has fixed. An integration may have been stored before the connector became a preset.
+fn open_only(connector: &Connector, mut parameters: Map<String, Value>) -> Map<String, Value> {
+    parameters.retain(|name, _| !connector.fixed.contains(name));
+    parameters
+}
+
+/// Rejects parameters that a preset has fixed.
+///
+/// # Errors
+/// 400 with the parameter's name.
+pub fn check_open(connector: &Connector, parameters: &Map<String, Value>) -> Result<(), Error> {
+    let Some(name) = parameters.keys().find(|name| connector.fixed.contains(*name)) else { return Ok(()) };
+    let key = &connector.key;
+    let generic = connector.extends.as_deref().unwrap_or_default();
+    let message = format!(
+        "`{name}` is fixed by the connector `{key}` and cannot be set; remove it, or use the connector `{generic}`"
+    );
+    Err(Error::bad_request(message))
 }
 
 /// Returns the logo of an integration: its own, or else its connector's.
@@ -266,7 +292,7 @@ pub fn open_options(connector: &Connector, stored: &IntegrationParameters) -> Ve
     let own = Map::new();
     let is_open = |option: &&Arc<AuthOption>| {
         let is_disabled = stored.options.get(&option.key).is_some_and(|config| config.disabled);
-        !is_disabled && option.is_enabled(&parameters_of(&option.key, stored.clone(), &own))
+        !is_disabled && option.is_enabled(&parameters_of(connector, &option.key, stored.clone(), &own))
     };
     connector.options.iter().filter(is_open).cloned().collect()
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use larder::environment::{RefreshesBy, SettingError};
 
 use crate::connect::ConnectionWriter;
-use crate::connector::{Catalog, Folder};
+use crate::connector::Catalog;
 use crate::connector_setup::ConnectorSetup;
 use crate::egress::{AddressPolicy, Egress, Transport};
 use crate::javascript::{JavaScript, Limits};
@@ -50,10 +50,10 @@ impl Environment {
     }
 
     /// Integrations and connectors. When two connectors share a key, the one in the settings' folders wins over `bundled`.
-    pub fn connector_setup(&self, bundled: Vec<Folder>) -> Arc<ConnectorSetup> {
+    pub fn connector_setup(&self, bundled: Catalog) -> Arc<ConnectorSetup> {
         Arc::new(ConnectorSetup {
             integrations: self.integrations(),
-            catalog: Catalog::new(bundled).with_dirs(&self.settings.connectors),
+            catalog: bundled.with_dirs(&self.settings.connectors),
             base_uri: self.settings.base_uri.clone(),
             workspaces: self.workspaces(),
             proxies: self.proxies(),

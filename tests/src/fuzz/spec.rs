@@ -1,12 +1,21 @@
-//! Connector folders.
+//! Connector folders and presets.
 
-use larder_engine::connector::folder::parse;
+use std::sync::LazyLock;
+
+use larder_engine::connector::folder::{parse, parse_preset};
+use larder_engine::connector::preset::generic_of;
 use larder_engine::connector::{Catalog, Files, Folder};
-use larder_engine::lint::{Severity, lint};
+use larder_engine::lint::{Severity, lint, lint_preset};
+use larder_local::bundle::bundled_connectors;
 
-/// Takes the folder's files, each after a line `=== PATH`. The part before the first such line is `spec.yml`.
+/// Takes a preset, if the text starts with `extends`, or a folder's files, each after a line `=== PATH`. The part before the
+/// first such line is `spec.yml`.
 pub fn spec(data: &[u8]) {
-    let files = files(&String::from_utf8_lossy(data));
+    let text = String::from_utf8_lossy(data);
+    if text.starts_with("extends") {
+        return preset(&text);
+    }
+    let files = files(&text);
     let findings = lint("folder", &files);
     match parse("folder", &files) {
         Ok(connector) => {
@@ -18,7 +27,7 @@ pub fn spec(data: &[u8]) {
             }
             // The catalog, which only reads the head of `spec.yml`, finds the connector by its key.
             let catalog = Catalog::new([Folder::in_memory("folder", "here", files.clone())]);
-            assert_eq!(catalog.get(&connector.key).map(|found| &found.key), Some(&connector.key));
+            assert_eq!(catalog.get(&connector.key).map(|found| found.key.clone()), Some(connector.key));
         }
         Err(problems) => {
             assert!(!problems.is_empty());
@@ -33,6 +42,31 @@ pub fn spec(data: &[u8]) {
         let lines = files.get(&finding.problem.file).map(|text| text.split(['\n', '\r']).count() as u64 + 1);
         let line = finding.problem.line;
         assert!(line.is_none_or(|line| line > 0 && lines.is_some_and(|lines| line <= lines)), "{finding:?}");
+    }
+}
+
+fn preset(text: &str) {
+    static BUNDLED: LazyLock<Catalog> = LazyLock::new(bundled_connectors);
+    let Some(Ok(generic)) = generic_of(text).map(|key| BUNDLED.generic_connector(&key)) else { return };
+    let findings = lint_preset("acme", "acme.yml", text, &generic);
+    match parse_preset("acme", "acme.yml", text, &generic) {
+        Ok(connector) => {
+            let schema = connector.parameters_schema.unwrap_or_default();
+            let open = schema["properties"].as_object().cloned().unwrap_or_default();
+            assert!(open.keys().all(|name| !connector.fixed.contains(name)), "{open:?}");
+            assert_eq!(connector.extends.as_deref(), Some(generic.key()));
+        }
+        Err(problems) => {
+            for problem in &problems {
+                let is_reported = findings.iter().any(|it| it.severity == Severity::Error && it.problem == *problem);
+                assert!(is_reported, "lint does not report {problem:?}");
+            }
+        }
+    }
+    let lines = text.split(['\n', '\r']).count() as u64 + 1;
+    for finding in &findings {
+        assert_eq!(finding.problem.file, "acme.yml");
+        assert!(finding.problem.line.is_none_or(|line| (1..=lines).contains(&line)), "{finding:?}");
     }
 }
 

@@ -11,6 +11,7 @@ use larder::connection::{Confirmation, Connection, ConnectionKey, State};
 use larder::environment::{CredentialsIn, Settings};
 use larder::error::{Error, ErrorClass};
 use larder_engine::connect::{ConnectionWriter, NewConnection};
+use larder_engine::connector::Catalog;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::manage::Management;
 use larder_engine::provider::Authorization;
@@ -52,7 +53,7 @@ impl Scene {
         let provider = MockProvider::start().await;
         world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
         let environment = world.bundle.environment();
-        let connector_setup = environment.connector_setup(Vec::new());
+        let connector_setup = environment.connector_setup(Catalog::default());
         let writer = environment.connection_writer().unwrap();
         let management = environment.management(Arc::clone(&connector_setup)).unwrap();
         Self { aws, provider, connector_setup, writer, management, world, _connector: connector }

@@ -38,7 +38,10 @@ async fn check(arguments: &[&str], dir: &Path) -> (bool, String) {
 
 #[tokio::test]
 async fn the_bundled_connectors_pass() {
-    assert_eq!(check(&[], &root().join("shared/connectors")).await, (true, String::new()));
+    let (passes, text) = check(&[], &root().join("shared/connectors")).await;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(passes && lines.len() == 4, "{text}");
+    assert!(lines[0].contains(" presets, ") && lines[3] == "without a test: 1 (auth0-m2m)", "{text}");
     assert_eq!(check(&["--json"], &root().join("shared/connectors/demo")).await, (true, "[]\n".into()));
 }
 

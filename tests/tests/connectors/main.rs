@@ -6,5 +6,7 @@
 mod bundled;
 mod check;
 mod egress;
+mod generic;
+mod presets;
 mod script_memory;
 mod try_connector;

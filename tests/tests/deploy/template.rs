@@ -200,13 +200,10 @@ fn every_function_is_deployed_and_has_the_layer_if_it_needs_it() {
         assert_eq!(template.properties(name)["FunctionName"], format!("${{AWS::StackName}}-{binary}"));
         assert_eq!(template.properties(name)["Role"], format!("{name}Role.Arn"));
     }
-    assert!(
-        root()
-            .join("infra")
-            .join(text(&template.properties("Connectors")["ContentUri"]))
-            .join("connectors/oauth2/spec.yml")
-            .exists()
-    );
+    let layer = root().join("infra").join(text(&template.properties("Connectors")["ContentUri"]));
+    for file in ["oauth2/spec.yml", "slack.yml", "index.json"] {
+        assert!(layer.join("connectors").join(file).exists(), "{file}");
+    }
 }
 
 #[test]

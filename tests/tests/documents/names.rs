@@ -176,10 +176,11 @@ fn usage(script: &str) -> BTreeSet<String> {
 
 /// The commands and flags of `cargo run`, from its help.
 async fn larder_help() -> BTreeSet<String> {
-    let commands = ["token", "check", "try", "connections", "connect", "import"];
+    let commands = ["token", "check", "try", "connector", "connections", "connect", "import"];
     let mut help = BTreeSet::from(commands.map(str::to_owned));
     let of_connections = ["ls", "show", "test", "refresh", "rm"].map(|command| vec!["connections", command]);
-    for command in commands.into_iter().map(|command| vec![command]).chain(of_connections).chain([vec![]]) {
+    let deeper = of_connections.into_iter().chain([vec!["connector", "new"], vec![]]);
+    for command in commands.into_iter().map(|command| vec![command]).chain(deeper) {
         let arguments = [&command[..], &["--help"]].concat();
         let output = run(&arguments).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");

@@ -20,6 +20,7 @@ use larder::metrics::Metrics;
 use larder::refresh::{RefreshConnection, RefreshEvent};
 use larder::trust::Trust;
 use larder_engine::connect::{ConnectionWriter, NewConnection};
+use larder_engine::connector::Catalog;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::provider::Authorization;
@@ -104,7 +105,7 @@ impl Instance {
     }
 
     pub(super) fn connector_setup(&self) -> &Arc<ConnectorSetup> {
-        self.connector_setup.get_or_init(|| self.environment.connector_setup(Vec::new()))
+        self.connector_setup.get_or_init(|| self.environment.connector_setup(Catalog::default()))
     }
 
     pub(super) fn refresh(&self) -> &Refresh {

@@ -19,6 +19,8 @@ pub struct ApiRequest {
     pub query: Vec<(String, String)>,
     /// Headers; they override the client's.
     pub headers: Vec<(String, String)>,
+    /// The client's headers that are not sent.
+    pub omitted_headers: Vec<String>,
     /// The body.
     pub body: Option<ApiBody>,
     /// A base URI that overrides the client's.
@@ -93,6 +95,7 @@ impl ApiRequest {
             path: text("path").or(text("url")).unwrap_or_default().to_owned(),
             query: pairs("query", ["query", "params"])?,
             headers: pairs("headers", ["headers", "headers"])?,
+            omitted_headers: Vec::new(),
             body: bytes.map(ApiBody::Bytes).or_else(|| data.cloned().map(ApiBody::Data)),
             base_uri: text("baseUri").or(text("baseUrl")).map(str::to_owned),
             auth: basic_auth(value).map_err(|_| RestError::NotAnObject("auth"))?,
@@ -161,7 +164,9 @@ impl ApiRequest {
             return Err(RestError::TooManyHeaders);
         }
         let mut map = HeaderMap::new();
-        for (name, value) in client.headers.iter().chain(&self.headers) {
+        let is_omitted = |name: &str| self.omitted_headers.iter().any(|omitted| omitted.eq_ignore_ascii_case(name));
+        let of_client = client.headers.iter().filter(|(name, _)| !is_omitted(name));
+        for (name, value) in of_client.chain(&self.headers) {
             let invalid = || RestError::InvalidHeader(name.clone());
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
             if header == HOST {
@@ -169,7 +174,8 @@ impl ApiRequest {
             }
             map.insert(header, secret_value(value).ok_or_else(invalid)?);
         }
-        if let Some(auth) = self.auth.as_ref().or(client.auth.as_ref()) {
+        let of_client = client.auth.as_ref().filter(|_| !is_omitted(AUTHORIZATION.as_str()));
+        if let Some(auth) = self.auth.as_ref().or(of_client) {
             let pair = format!("{}:{}", auth.username, auth.password);
             let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
             let value = secret_value(&basic).ok_or_else(|| RestError::InvalidHeader(AUTHORIZATION.to_string()))?;

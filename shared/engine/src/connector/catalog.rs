@@ -1,34 +1,38 @@
-//! All connectors by key, each read when it is first needed. A broken folder is skipped and its problems are kept; the
-//! other folders still work.
+//! All connectors by key, each read when it is first needed. A broken one is skipped and its problems are kept; the others
+//! still work.
 //!
 //! # Decisions
 //!
-//! A process lists the folders when it starts and parses one for the connection at hand; `GET /connectors`, `larder
-//! check` and `cargo run` read all. To find a folder's key, the head of its `spec.yml` is enough if the key is a plain
-//! line before anything but comments and plain strings, as in every bundled connector. Otherwise the folder is parsed.
-//! So the order of folders, and keys that differ from folder names, mean the same as if all were read. Problems of a
-//! folder are logged when it is first read.
+//! In a directory with an [index], a key leads to its file by name: `KEY.yml` or `KEY/spec.yml`. Nothing else is read, neither
+//! the directory nor the index, so a thousand connectors cost a cold start as much as one. The index is for lists.
+//!
+//! A directory without an index is listed when the process starts. A preset's key is its file's name. To find a folder's
+//! key, the head of its `spec.yml` is enough if the key is a plain line before anything but comments and plain strings.
+//! Otherwise the folder is parsed. So the order of folders, and keys that differ from folder names, mean the same as if
+//! all were read. Problems are logged when a connector is first read.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use super::Connector;
 use super::folder::{self, Files, FolderProblem};
+use super::index::{self, IndexEntry};
+use super::preset::{self, GenericConnector};
 
-/// The folders of all connectors.
+/// The directories of all connectors.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    folders: Vec<Folder>,
-    /// Parent folders that cannot be listed.
+    directories: Vec<Directory>,
+    /// Directories that cannot be listed.
     unlisted: Vec<BrokenConnector>,
 }
 
-/// A folder that cannot be used as a connector.
+/// A folder or preset that cannot be used as a connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenConnector {
-    /// The folder's name.
+    /// The folder's name, or the preset's without its extension.
     pub folder: String,
     /// The location, for messages.
     pub location: String,
@@ -37,47 +41,226 @@ pub struct BrokenConnector {
 }
 
 impl Catalog {
-    /// A catalog of folders. When two have the same key, the later one wins, so that custom folders can replace bundled
-    /// ones; a broken folder replaces nothing.
+    /// A catalog of folders in one directory. When two have the same key, the later one wins; a broken folder replaces
+    /// nothing.
     pub fn new(folders: impl IntoIterator<Item = Folder>) -> Self {
-        Self { folders: folders.into_iter().collect(), unlisted: Vec::new() }
+        let folders = folders.into_iter().map(Arc::new).collect();
+        Self { directories: vec![Directory::Listed(folders)], unlisted: Vec::new() }
     }
 
-    /// Adds the folders in `dirs`; see [`find`].
+    /// A catalog of the files of one directory with an index. `location` is for messages.
+    pub fn in_memory(location: &str, files: Files) -> Self {
+        let root = Root::Memory(location.to_owned(), files);
+        Self { directories: vec![Directory::indexed(root)], unlisted: Vec::new() }
+    }
+
+    /// Adds directories, whose connectors replace those with the same keys in earlier ones.
     #[must_use]
     pub fn with_dirs(mut self, dirs: &[PathBuf]) -> Self {
-        let (folders, unlisted) = find(dirs);
-        unlisted.iter().for_each(warn);
-        self.folders.extend(folders);
-        self.unlisted.extend(unlisted);
+        for dir in dirs {
+            if dir.join(index::FILE).exists() {
+                self.directories.push(Directory::indexed(Root::Disk(dir.clone())));
+                continue;
+            }
+            match list(dir) {
+                Ok(folders) => self.directories.push(Directory::Listed(folders.into_iter().map(Arc::new).collect())),
+                Err(broken) => {
+                    warn(&broken);
+                    self.unlisted.push(broken);
+                }
+            }
+        }
         self
     }
 
     /// The connector with this key.
-    pub fn get(&self, key: &str) -> Option<&Arc<Connector>> {
-        let folders = self.folders.iter().rev().filter(|folder| folder.may_have(key));
-        folders.filter_map(|folder| folder.connector().ok()).find(|connector| connector.key == key)
+    pub fn get(&self, key: &str) -> Option<Arc<Connector>> {
+        (0..self.directories.len()).rev().find_map(|at| {
+            let connectors = self.directories[at].candidates(key).into_iter();
+            let mut connectors = connectors.filter_map(|folder| self.connector(at, &folder).ok().cloned());
+            connectors.find(|connector| connector.key == key)
+        })
     }
 
-    /// All connectors, ordered by key. Reads every folder.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Connector>> {
-        let connectors = self.folders.iter().filter_map(|folder| folder.connector().ok());
-        let by_key: BTreeMap<_, _> = connectors.map(|connector| (connector.key.as_str(), connector)).collect();
-        by_key.into_values()
+    /// All connectors, ordered by key, without the files of indexed directories being read.
+    pub fn entries(&self) -> Vec<IndexEntry> {
+        let mut by_key = BTreeMap::new();
+        for (at, directory) in self.directories.iter().enumerate() {
+            let found: Vec<IndexEntry> = match directory {
+                Directory::Listed(folders) => {
+                    let connector = |folder: &Arc<Folder>| {
+                        let connector = self.connector(at, folder).ok()?;
+                        Some(IndexEntry::of(connector, &folder.file()))
+                    };
+                    folders.iter().filter_map(connector).collect()
+                }
+                Directory::Indexed(directory) => directory.index().as_ref().cloned().unwrap_or_default(),
+            };
+            by_key.extend(found.into_iter().map(|entry| (entry.key.clone(), entry)));
+        }
+        by_key.into_values().collect()
     }
 
-    /// The folders that cannot be used. Reads every folder.
-    pub fn broken(&self) -> impl Iterator<Item = &BrokenConnector> {
-        self.unlisted.iter().chain(self.folders.iter().filter_map(|folder| folder.connector().err()))
+    /// The connectors that cannot be used: all of directories without an index, which are read for this, and those of
+    /// others that were read before.
+    pub fn broken(&self) -> Vec<BrokenConnector> {
+        let mut broken = self.unlisted.clone();
+        for (at, directory) in self.directories.iter().enumerate() {
+            let folders = match directory {
+                Directory::Listed(folders) => folders.clone(),
+                Directory::Indexed(directory) => {
+                    broken.extend(directory.index().as_ref().err().cloned());
+                    // Some were opened only because a preset extends them.
+                    directory.opened().into_iter().filter(|folder| folder.is_read()).collect()
+                }
+            };
+            broken.extend(folders.iter().filter_map(|folder| self.connector(at, folder).err().cloned()));
+        }
+        broken
     }
 
-    /// The problems of the folder with this name, if it is broken.
-    pub fn broken_folder(&self, name: &str) -> Option<&BrokenConnector> {
-        self.folders.iter().filter(|folder| folder.name == name).find_map(|folder| folder.connector().err())
+    /// The problems of the folder or preset with this name, if it is broken.
+    pub fn broken_folder(&self, name: &str) -> Option<BrokenConnector> {
+        self.directories.iter().enumerate().find_map(|(at, directory)| {
+            let folders = match directory {
+                Directory::Listed(folders) => folders.iter().filter(|folder| folder.name == name).cloned().collect(),
+                Directory::Indexed(_) => directory.candidates(name),
+            };
+            folders.iter().find_map(|folder| self.connector(at, folder).err().cloned())
+        })
+    }
+
+    /// The generic connector with this key that presets of the last directory extend.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be extended.
+    pub fn generic_connector(&self, key: &str) -> Result<Arc<GenericConnector>, String> {
+        self.generic(self.directories.len().saturating_sub(1), key)
+    }
+
+    /// The generic connector with this key that presets of a directory extend: of this directory, or of an earlier one.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be extended.
+    fn generic(&self, directory: usize, key: &str) -> Result<Arc<GenericConnector>, String> {
+        let folders = self.directories[..=directory].iter().rev().flat_map(|directory| directory.candidates(key));
+        let mut folders = folders.filter(|folder| !folder.is_preset() && folder.name == key);
+        let folder = folders.next().ok_or_else(|| format!("there is no generic connector `{key}`"))?;
+        folder.generic()
+    }
+
+    fn connector<'a>(&self, directory: usize, folder: &'a Folder) -> Result<&'a Arc<Connector>, &'a BrokenConnector> {
+        folder.connector(&|key| self.generic(directory, key))
     }
 }
 
-/// A folder with a `spec.yml`. Its files are read once, when the connector is first needed.
+/// A directory of connectors.
+#[derive(Debug)]
+enum Directory {
+    /// One that was listed.
+    Listed(Vec<Arc<Folder>>),
+    /// One with an index.
+    Indexed(IndexedDirectory),
+}
+
+/// A directory with an index, whose connectors are found by their names.
+#[derive(Debug)]
+struct IndexedDirectory {
+    root: Root,
+    index: OnceLock<Result<Vec<IndexEntry>, BrokenConnector>>,
+    opened: RwLock<BTreeMap<String, Arc<Folder>>>,
+}
+
+#[derive(Debug)]
+enum Root {
+    /// The location, for messages, and all files.
+    Memory(String, Files),
+    Disk(PathBuf),
+}
+
+impl Directory {
+    fn indexed(root: Root) -> Self {
+        Self::Indexed(IndexedDirectory { root, index: OnceLock::new(), opened: RwLock::default() })
+    }
+
+    /// The folders and presets that may have this key, the one that wins first.
+    fn candidates(&self, key: &str) -> Vec<Arc<Folder>> {
+        match self {
+            Self::Listed(folders) => folders.iter().rev().filter(|folder| folder.may_have(key)).cloned().collect(),
+            Self::Indexed(directory) => directory.open(key).into_iter().collect(),
+        }
+    }
+}
+
+impl IndexedDirectory {
+    /// The connector named after this key, unread.
+    fn open(&self, key: &str) -> Option<Arc<Folder>> {
+        if !folder::is_key(key) {
+            return None;
+        }
+        if let Some(folder) = self.opened.read().ok()?.get(key) {
+            return Some(Arc::clone(folder));
+        }
+        let folder = Arc::new(self.root.folder(key)?);
+        let mut opened = self.opened.write().ok()?;
+        Some(Arc::clone(opened.entry(key.to_owned()).or_insert(folder)))
+    }
+
+    fn opened(&self) -> Vec<Arc<Folder>> {
+        self.opened.read().map(|opened| opened.values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn index(&self) -> &Result<Vec<IndexEntry>, BrokenConnector> {
+        self.index.get_or_init(|| self.root.index().inspect_err(warn))
+    }
+}
+
+impl Root {
+    fn folder(&self, key: &str) -> Option<Folder> {
+        let preset = format!("{key}.yml");
+        match self {
+            Self::Memory(location, files) => {
+                if let Some(text) = files.get(&preset) {
+                    return Some(Folder::preset_in_memory(key, format!("{location} {preset}"), text));
+                }
+                let inside = format!("{key}/");
+                let files = files.range(inside.clone()..).take_while(|(path, _)| path.starts_with(&inside));
+                let files: Files = files.map(|(path, text)| (path[inside.len()..].to_owned(), text.clone())).collect();
+                (!files.is_empty()).then(|| Folder::in_memory(key, format!("{location} {key}"), files))
+            }
+            Self::Disk(dir) => {
+                let paths = [dir.join(preset), dir.join(key)];
+                let [preset, folder] = paths;
+                if preset.is_file() {
+                    return Some(Folder::on_disk(preset));
+                }
+                folder.join("spec.yml").is_file().then(|| Folder::on_disk(folder))
+            }
+        }
+    }
+
+    fn index(&self) -> Result<Vec<IndexEntry>, BrokenConnector> {
+        let (location, text) = match self {
+            Self::Memory(location, files) => (PathBuf::from(location), Ok(files.get(index::FILE).cloned())),
+            Self::Disk(dir) => (dir.clone(), std::fs::read_to_string(dir.join(index::FILE)).map(Some)),
+        };
+        text.and_then(|text| index::read(&text.unwrap_or_default())).map_err(|error| {
+            let problem = FolderProblem {
+                file: index::FILE.to_owned(),
+                line: None,
+                message: format!("the index cannot be read: {error}"),
+                help: "make it again with `larder check --write-index`".to_owned(),
+            };
+            BrokenConnector {
+                folder: name(&location),
+                location: location.display().to_string(),
+                problems: vec![problem],
+            }
+        })
+    }
+}
+
+/// A folder with a `spec.yml`, or a preset. Its files are read once, when the connector is first needed.
 #[derive(Debug)]
 pub struct Folder {
     name: String,
@@ -85,13 +268,27 @@ pub struct Folder {
     source: FolderSource,
     stated_key: OnceLock<Option<String>>,
     connector: OnceLock<Result<Arc<Connector>, BrokenConnector>>,
+    generic: OnceLock<Result<Arc<GenericConnector>, String>>,
 }
 
 #[derive(Debug)]
 enum FolderSource {
     Memory(Files),
     Disk(PathBuf),
+    /// A preset, in memory or on disk.
+    Preset(PresetSource),
+    /// A preset whose folder has the same key, which is an error.
+    Rivaled,
 }
+
+#[derive(Debug)]
+enum PresetSource {
+    Memory(String),
+    Disk(PathBuf),
+}
+
+/// Finds a generic connector by its key.
+pub type FindGeneric<'a> = &'a dyn Fn(&str) -> Result<Arc<GenericConnector>, String>;
 
 impl Folder {
     /// A folder whose files are in memory. `location` is for messages.
@@ -99,15 +296,28 @@ impl Folder {
         Self::new(name.into(), location.into(), FolderSource::Memory(files))
     }
 
-    fn on_disk(path: PathBuf) -> Self {
-        Self::new(name(&path), path.display().to_string(), FolderSource::Disk(path))
+    /// A preset in memory.
+    pub fn preset_in_memory(key: &str, location: impl Into<String>, text: &str) -> Self {
+        let source = FolderSource::Preset(PresetSource::Memory(text.to_owned()));
+        Self::new(key.to_owned(), location.into(), source)
+    }
+
+    /// A folder on disk, or a preset if the path leads to a file.
+    pub fn on_disk(path: PathBuf) -> Self {
+        let location = path.display().to_string();
+        if path.is_file() {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            return Self::new(name, location, FolderSource::Preset(PresetSource::Disk(path)));
+        }
+        Self::new(name(&path), location, FolderSource::Disk(path))
     }
 
     fn new(name: String, location: String, source: FolderSource) -> Self {
-        Self { name, location, source, stated_key: OnceLock::new(), connector: OnceLock::new() }
+        let (stated_key, connector, generic) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { name, location, source, stated_key, connector, generic }
     }
 
-    /// The folder's name, which is the connector's key unless `spec.yml` has another.
+    /// The name, which is the connector's key unless the `spec.yml` of a folder has another.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -117,30 +327,89 @@ impl Folder {
         &self.location
     }
 
-    /// The folder's current files.
+    /// Whether it is a preset.
+    pub fn is_preset(&self) -> bool {
+        matches!(self.source, FolderSource::Preset(_) | FolderSource::Rivaled)
+    }
+
+    /// The file or folder in its directory.
+    pub fn file(&self) -> String {
+        if self.is_preset() { format!("{}.yml", self.name) } else { self.name.clone() }
+    }
+
+    /// The current files: those of the folder, or the preset alone.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// When they cannot be read.
     pub fn files(&self) -> Result<Cow<'_, Files>, BrokenConnector> {
         match &self.source {
             FolderSource::Memory(files) => Ok(Cow::Borrowed(files)),
             FolderSource::Disk(path) => folder::read(path).map(Cow::Owned).map_err(|error| unreadable(path, &error)),
+            FolderSource::Preset(preset) => {
+                let text = match preset {
+                    PresetSource::Memory(text) => text.clone(),
+                    PresetSource::Disk(path) => preset_text(path).map_err(|error| unreadable(path, &error))?,
+                };
+                Ok(Cow::Owned(Files::from([(self.file(), text)])))
+            }
+            FolderSource::Rivaled => {
+                let message = format!("the folder `{}` has the same key", self.name);
+                Err(self.broken(vec![self.problem(None, message, "remove one of them")]))
+            }
         }
     }
 
-    fn connector(&self) -> Result<&Arc<Connector>, &BrokenConnector> {
-        let read = || {
-            let connector = folder::parse(&self.name, &*self.files()?).map_err(|problems| BrokenConnector {
-                folder: self.name.clone(),
-                location: self.location.clone(),
-                problems,
-            })?;
-            Ok(Arc::new(connector))
-        };
-        self.connector.get_or_init(|| read().inspect_err(warn)).as_ref()
+    /// Parses the connector from its current files.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being used.
+    pub fn parse(&self, generic: FindGeneric<'_>) -> Result<Connector, BrokenConnector> {
+        let files = self.files()?;
+        if !self.is_preset() {
+            return folder::parse(&self.name, &files).map_err(|problems| self.broken(problems));
+        }
+        let file = self.file();
+        let text = files.get(&file).map(String::as_str).unwrap_or_default();
+        let generic = self.generic_of(text, generic)?;
+        folder::parse_preset(&self.name, &file, text, &generic).map_err(|problems| self.broken(problems))
     }
 
-    /// Whether the connector can have this key. `false` is certain, and takes only a look at `spec.yml`.
+    /// The generic connector that a preset extends.
+    ///
+    /// # Errors
+    /// When it names none, or one that does not exist.
+    pub fn generic_of(&self, text: &str, generic: FindGeneric<'_>) -> Result<Arc<GenericConnector>, BrokenConnector> {
+        let Some(key) = preset::generic_of(text) else {
+            // An error in the syntax says more.
+            preset::parse_file(&self.file(), text).map_err(|problems| self.broken(problems))?;
+            let help = "add `extends: oauth2`, or the key of another generic connector";
+            return Err(self.broken(vec![self.problem(Some(1), "`extends` is missing".to_owned(), help)]));
+        };
+        generic(&key).map_err(|message| {
+            let help = "extend a connector that has `presets` in its spec.yml, such as `oauth2` or `api-key`";
+            self.broken(vec![self.problem(Some(1), message, help)])
+        })
+    }
+
+    /// This folder as a connector that presets extend.
+    fn generic(&self) -> Result<Arc<GenericConnector>, String> {
+        let read = || {
+            let files = self.files().map_err(|_| format!("`{}` cannot be read", self.name))?;
+            GenericConnector::read(&self.name, &files).map(Arc::new)
+        };
+        self.generic.get_or_init(read).clone()
+    }
+
+    fn connector(&self, generic: FindGeneric<'_>) -> Result<&Arc<Connector>, &BrokenConnector> {
+        let read = || self.parse(generic).map(Arc::new).inspect_err(warn);
+        self.connector.get_or_init(read).as_ref()
+    }
+
+    fn is_read(&self) -> bool {
+        self.connector.get().is_some()
+    }
+
+    /// Whether the connector can have this key. `false` is certain, and takes at most a look at `spec.yml`.
     fn may_have(&self, key: &str) -> bool {
         if let Some(read) = self.connector.get() {
             return read.as_ref().is_ok_and(|connector| connector.key == key);
@@ -148,9 +417,23 @@ impl Folder {
         let stated = self.stated_key.get_or_init(|| match &self.source {
             FolderSource::Memory(files) => stated_key(files.get("spec.yml")?),
             FolderSource::Disk(path) => stated_key(&folder::read_file(&path.join("spec.yml")).ok()??),
+            FolderSource::Preset(_) | FolderSource::Rivaled => Some(self.name.clone()),
         });
         stated.as_ref().is_none_or(|stated| stated == key)
     }
+
+    fn broken(&self, problems: Vec<FolderProblem>) -> BrokenConnector {
+        BrokenConnector { folder: self.name.clone(), location: self.location.clone(), problems }
+    }
+
+    fn problem(&self, line: Option<u64>, message: String, help: &str) -> FolderProblem {
+        FolderProblem { file: self.file(), line, message, help: help.to_owned() }
+    }
+}
+
+fn preset_text(path: &Path) -> std::io::Result<String> {
+    let skipped = || std::io::Error::other("it is too large, or not UTF-8");
+    folder::read_file(path)?.ok_or_else(skipped)
 }
 
 /// The key in a `spec.yml`, if it can be found without parsing the YAML: on its own line, preceded only by comments and
@@ -172,23 +455,29 @@ fn stated_key(spec: &str) -> Option<String> {
     None
 }
 
-/// Finds every folder in `dirs` that contains a `spec.yml`, sorted by name within each. A directory that cannot be listed
-/// counts as broken.
-pub fn find(dirs: &[PathBuf]) -> (Vec<Folder>, Vec<BrokenConnector>) {
-    let (mut folders, mut broken) = (Vec::new(), Vec::new());
-    for dir in dirs {
-        let mut paths: Vec<PathBuf> = match std::fs::read_dir(dir).and_then(|entries| entries.collect::<Result<_, _>>())
-        {
-            Ok(entries) => Vec::<std::fs::DirEntry>::into_iter(entries).map(|entry| entry.path()).collect(),
-            Err(error) => {
-                broken.push(unreadable(dir, &error));
-                continue;
-            }
-        };
-        paths.sort();
-        folders.extend(paths.into_iter().filter(|path| path.join("spec.yml").exists()).map(Folder::on_disk));
+/// Lists the connectors in a directory, sorted by name: its folders with a `spec.yml`, and its `.yml` files, which are
+/// presets. A preset beside a folder of the same name is broken.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn list(dir: &Path) -> Result<Vec<Folder>, BrokenConnector> {
+    let entries = std::fs::read_dir(dir).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let entries = entries.map_err(|error| unreadable(dir, &error))?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+    paths.sort();
+    let is_hidden = |path: &Path| name(path).starts_with('.');
+    let is_preset = |path: &PathBuf| path.extension().is_some_and(|it| it == "yml") && !is_hidden(path);
+    let (presets, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_preset(path) && path.is_file());
+    let mut folders: Vec<Folder> =
+        others.into_iter().filter(|path| path.join("spec.yml").exists()).map(Folder::on_disk).collect();
+    for path in presets {
+        let mut preset = Folder::on_disk(path);
+        if folders.iter().any(|folder| folder.name == preset.name && !folder.is_preset()) {
+            preset.source = FolderSource::Rivaled;
+        }
+        folders.push(preset);
     }
-    (folders, broken)
+    Ok(folders)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> BrokenConnector {
@@ -227,24 +516,27 @@ mod tests {
         folder(name, &GOOD.replace("name: A\n", head))
     }
 
-    fn keys(catalog: &Catalog) -> Vec<&str> {
-        catalog.iter().map(|connector| connector.key.as_str()).collect()
+    fn keys(catalog: &Catalog) -> Vec<String> {
+        catalog.entries().into_iter().map(|entry| entry.key).collect()
     }
 
     /// The folders that were parsed.
-    fn parsed(catalog: &Catalog) -> Vec<&str> {
-        let folders = catalog.folders.iter().filter(|folder| folder.connector.get().is_some());
-        folders.map(|folder| folder.name.as_str()).collect()
+    fn parsed(catalog: &Catalog) -> Vec<String> {
+        let folders = catalog.directories.iter().flat_map(|directory| match directory {
+            Directory::Listed(folders) => folders.clone(),
+            Directory::Indexed(directory) => directory.opened(),
+        });
+        folders.filter(|folder| folder.connector.get().is_some()).map(|folder| folder.name.clone()).collect()
     }
 
     #[test]
     fn a_broken_folder_does_not_affect_the_others() {
         let catalog = Catalog::new([folder("a", GOOD), folder("b", "name: ["), folder("c", GOOD)]);
         assert_eq!(keys(&catalog), ["a", "c"]);
-        let broken: Vec<_> = catalog.broken().collect();
+        let broken = catalog.broken();
         assert_eq!((broken[0].folder.as_str(), broken[0].location.as_str()), ("b", "/connectors/b"));
         assert!(catalog.get("b").is_none());
-        assert_eq!((catalog.broken_folder("b"), catalog.broken_folder("a")), (Some(broken[0]), None));
+        assert_eq!((catalog.broken_folder("b"), catalog.broken_folder("a")), (Some(broken[0].clone()), None));
     }
 
     #[test]
@@ -262,7 +554,7 @@ mod tests {
         for torn in ["name: [", "key: a\nname: ["] {
             let catalog = Catalog::new([folder("a", GOOD), folder("a", torn)]);
             assert_eq!(catalog.get("a").unwrap().name, "A");
-            assert_eq!(catalog.broken().count(), 1);
+            assert_eq!(catalog.broken().len(), 1);
         }
     }
 
@@ -280,10 +572,10 @@ mod tests {
     #[test]
     fn every_bundled_connector_states_its_key() {
         let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../connectors"));
-        let catalog = Catalog::default().with_dirs(&[dir]);
-        for folder in &catalog.folders {
+        for folder in list(&dir).expect("is listed") {
             assert!(folder.may_have(&folder.name) && !folder.may_have("another"), "{}", folder.name);
         }
+        let catalog = Catalog::default().with_dirs(&[dir]);
         assert_eq!(catalog.get("slack").unwrap().name, "Slack");
         assert_eq!(parsed(&catalog), ["slack"]);
     }
@@ -317,12 +609,12 @@ mod tests {
         }
         std::fs::create_dir_all(root.path().join("no-connector")).unwrap();
         let dirs = [root.path().to_owned(), root.path().join("nowhere")];
-        let (folders, broken) = find(&dirs);
+        let folders = list(&dirs[0]).expect("is listed");
         assert_eq!(folders.iter().map(Folder::name).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(broken[0].folder, "nowhere");
+        assert_eq!(list(&dirs[1]).expect_err("does not exist").folder, "nowhere");
         let catalog = Catalog::default().with_dirs(&dirs);
         assert_eq!(catalog.get("a").unwrap().key, "a");
-        assert_eq!((catalog.iter().count(), catalog.broken().count()), (2, 1));
+        assert_eq!((keys(&catalog).len(), catalog.broken().len()), (2, 1));
     }
 
     #[test]
@@ -342,9 +634,114 @@ mod tests {
     fn many_threads_get_the_same_connector() {
         let catalog = Catalog::new([folder("a", GOOD)]);
         let connectors: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| Arc::clone(catalog.get("a").unwrap()))).collect();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| catalog.get("a").unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(connectors.iter().all(|connector| Arc::ptr_eq(connector, &connectors[0])));
+    }
+
+    const GENERIC: &str = "name: Key\nkey: generic\nparametersSchema:\n  properties:\n    testUri: {type: string}\n    name: {}\n  \
+                           required: [testUri]\nauth:\n  type: client-credentials\n  makeApiClient: {}\npresets: {}\n";
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn with_generic(root: &Path) {
+        write(root, "generic/spec.yml", GENERIC);
+        write(root, "generic/auth/make-api-client.map.yml", "baseUri: {$var: connectorParameters.testUri}\n");
+    }
+
+    const PRESET: &str = "extends: generic\nname: Acme\nbaseUri: https://acme.example\ntest: none\n";
+
+    #[test]
+    fn presets_are_found_by_their_file_names() {
+        let root = tempfile::tempdir().unwrap();
+        with_generic(root.path());
+        write(root.path(), "acme.yml", PRESET);
+        let catalog = Catalog::default().with_dirs(&[root.path().to_owned()]);
+        assert_eq!(catalog.get("acme").unwrap().name, "Acme");
+        assert_eq!(parsed(&catalog), ["acme"]);
+        assert_eq!(keys(&catalog), ["acme", "generic"]);
+        assert_eq!(catalog.entries()[0].file, "acme.yml");
+    }
+
+    #[test]
+    fn an_indexed_directory_is_neither_listed_nor_read() {
+        let root = tempfile::tempdir().unwrap();
+        with_generic(root.path());
+        write(root.path(), "acme.yml", PRESET);
+        let found = Catalog::default().with_dirs(&[root.path().to_owned()]).entries();
+        write(root.path(), "index.json", &index::write(&found));
+        write(root.path(), "torn.yml", "extends: [");
+        let catalog = Catalog::default().with_dirs(&[root.path().to_owned()]);
+        assert_eq!(catalog.entries(), found);
+        assert_eq!(parsed(&catalog), [""; 0]);
+        assert_eq!((catalog.get("acme").unwrap().key.as_str(), catalog.broken().len()), ("acme", 0));
+        assert_eq!(parsed(&catalog), ["acme"]);
+        assert!(["../acme", "..", ".", "", "acme.yml", "acme/"].iter().all(|key| catalog.get(key).is_none()));
+        assert!(catalog.get("torn").is_none());
+        assert_eq!(catalog.broken_folder("torn").unwrap().problems[0].file, "torn.yml");
+    }
+
+    #[test]
+    fn an_unreadable_index_is_reported_and_keys_still_work() {
+        let root = tempfile::tempdir().unwrap();
+        with_generic(root.path());
+        write(root.path(), "index.json", "{");
+        let catalog = Catalog::default().with_dirs(&[root.path().to_owned()]);
+        assert!(catalog.get("generic").is_some() && catalog.entries().is_empty());
+        assert_eq!(catalog.broken()[0].problems[0].file, "index.json");
+    }
+
+    #[test]
+    fn a_folder_and_a_preset_of_one_key_are_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        with_generic(root.path());
+        write(root.path(), "generic.yml", PRESET);
+        let catalog = Catalog::default().with_dirs(&[root.path().to_owned()]);
+        let broken = catalog.broken();
+        assert!(broken[0].problems[0].message.contains("same key"), "{broken:?}");
+    }
+
+    #[test]
+    fn a_later_directory_replaces_keys_but_not_what_earlier_presets_extend() {
+        let roots = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for root in &roots {
+            with_generic(root.path());
+        }
+        write(roots[0].path(), "acme.yml", PRESET);
+        write(roots[0].path(), "other.yml", PRESET);
+        write(roots[1].path(), "acme.yml", &PRESET.replace("Acme", "Mine"));
+        let theirs = "baseUri: https://other.example\n";
+        write(roots[1].path(), "generic/auth/make-api-client.map.yml", theirs);
+        let catalog = Catalog::default().with_dirs(&roots.each_ref().map(|root| root.path().to_owned()));
+        assert_eq!(catalog.get("acme").unwrap().name, "Mine");
+        let client = |key: &str| {
+            let connector = catalog.get(key).unwrap();
+            let function = connector.options[0].function(crate::connector::FunctionName::MakeApiClient).cloned();
+            let Some(crate::connector::Function::Mapping(mapping)) = function else { panic!("{key}") };
+            mapping.evaluate(&serde_json::json!({})).unwrap()["baseUri"].clone()
+        };
+        assert_eq!((client("other"), client("acme")), ("https://acme.example".into(), "https://other.example".into()));
+    }
+
+    #[test]
+    fn only_generic_connectors_can_be_extended() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "plain/spec.yml", GOOD);
+        for (key, extends, message) in [
+            ("a", "extends: plain\n", "`plain` is not a generic connector"),
+            ("b", "extends: nothing\n", "there is no generic connector `nothing`"),
+            ("c", "name: C\n", "`extends` is missing"),
+            ("d", "- 1\n", "must contain an object"),
+        ] {
+            write(root.path(), &format!("{key}.yml"), extends);
+            let catalog = Catalog::default().with_dirs(&[root.path().to_owned()]);
+            let broken = catalog.broken_folder(key).unwrap();
+            assert!(broken.problems[0].message.contains(message), "{broken:?}");
+        }
     }
 }

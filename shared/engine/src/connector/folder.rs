@@ -10,17 +10,17 @@
 //! Inline `code` becomes a file, `auth/NAME.inline.js`, so that it can import its neighbors and its errors have a
 //! location.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::functions;
+use super::preset::{self, ExpandedPreset, GenericConnector};
 use super::yaml::Document;
 use super::{
-    AuthOption, AuthType, Connector, FunctionName, MalformedValue, Mapping, RefreshRules, Script, TokenHeaders,
-    pointer, schema,
+    About, AuthOption, AuthType, Connector, FunctionName, MalformedValue, Mapping, RefreshRules, Script, TokenHeaders,
+    functions, pointer, schema,
 };
 
 /// A folder's files: relative paths (separated by `/`) and contents.
@@ -102,6 +102,12 @@ pub(super) fn read_file(path: &Path) -> std::io::Result<Option<String>> {
     Ok(String::from_utf8(std::fs::read(path)?).ok())
 }
 
+/// Whether a string can be a connector's key: 1 to 100 letters, digits, `_`, `.` and `-`, and a plain file name.
+pub fn is_key(key: &str) -> bool {
+    let is_legal = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
+    (1..=100).contains(&key.len()) && key.chars().all(is_legal) && !matches!(key, "." | "..")
+}
+
 /// Parses YAML, or JSON, which is also YAML.
 ///
 /// # Errors
@@ -122,35 +128,54 @@ pub fn parse_data(text: &str) -> Result<Value, String> {
 /// All problems, ordered by file and line.
 pub fn parse(folder_name: &str, files: &Files) -> Result<Connector, Vec<FolderProblem>> {
     let mut problems = Problems::default();
-    let connector = parse_spec(folder_name, files, &mut problems);
-    match connector {
-        Some(connector) if problems.0.is_empty() => Ok(connector),
-        _ => {
-            problems.0.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-            Err(problems.0)
+    let spec = match files.get("spec.yml") {
+        Some(text) => problems.parse_yaml("spec.yml", text),
+        None => {
+            let help = "add it, with `name` and `auth`".to_owned();
+            problems.add("spec.yml", None, "the file is missing".to_owned(), help);
+            None
         }
-    }
+    };
+    let connector = spec.and_then(|spec| parse_spec(folder_name, &spec, files, &mut problems));
+    problems.or(connector)
 }
 
-fn parse_spec(folder_name: &str, files: &Files, problems: &mut Problems) -> Option<Connector> {
-    let Some(text) = files.get("spec.yml") else {
-        problems.add("spec.yml", None, "the file is missing".to_owned(), "add it, with `name` and `auth`".to_owned());
-        return None;
-    };
-    let spec = problems.parse_yaml("spec.yml", text)?;
+/// Parses a preset. `file` is its name, for problems.
+///
+/// # Errors
+///
+/// All problems, ordered by line.
+pub fn parse_preset(
+    key: &str,
+    file: &str,
+    text: &str,
+    generic: &GenericConnector,
+) -> Result<Connector, Vec<FolderProblem>> {
+    let ExpandedPreset { spec, fixed } = preset::expand(key, file, text, generic)?;
+    let mut problems = Problems::default();
+    let connector = parse_spec(key, &spec, &Files::new(), &mut problems);
+    let connector =
+        connector.map(|connector| Connector { extends: Some(generic.key().to_owned()), fixed, ..connector });
+    problems.0.iter_mut().for_each(|problem| file.clone_into(&mut problem.file));
+    problems.or(connector)
+}
+
+fn parse_spec(folder_name: &str, spec: &Document, files: &Files, problems: &mut Problems) -> Option<Connector> {
     if !spec.value.is_object() {
         let help = "write `name:` and `auth:`".to_owned();
         problems.add("spec.yml", spec.line(""), "the file must contain an object".to_owned(), help);
         return None;
     }
     let scripts = Arc::new(Script::sources(files));
-    let mut fields = SpecReader { spec: &spec, files, scripts, problems };
+    let mut fields = SpecReader { spec, files, scripts, problems };
     let key = fields.key(folder_name);
     let name = fields.string("/name").unwrap_or_else(|| key.clone());
     let logo_uri = fields.string("/logoUri");
     let parameters_schema = fields.schema("/parametersSchema");
     let options = fields.options(parameters_schema.as_ref())?;
-    Some(Connector { key, name, logo_uri, parameters_schema, options })
+    let about = About::of(&spec.value);
+    let (extends, fixed) = (None, BTreeSet::new());
+    Some(Connector { key, name, logo_uri, parameters_schema, options, about, extends, fixed })
 }
 
 /// Reads the fields of `spec.yml` by their JSON pointers.
@@ -165,8 +190,7 @@ impl SpecReader<'_> {
     /// The connector's key, which defaults to the folder's name.
     fn key(&mut self, folder_name: &str) -> String {
         let key = self.string("/key").unwrap_or_else(|| folder_name.to_owned());
-        let is_legal = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
-        if !(1..=100).contains(&key.len()) || !key.chars().all(is_legal) {
+        if !is_key(&key) {
             let message = "invalid connector key (by default the folder's name)".to_owned();
             self.problem("/key", message, "use 1 to 100 characters of A-Z, a-z, 0-9, `_`, `.` and `-`".to_owned());
         }
@@ -355,6 +379,20 @@ impl Problems {
 
     pub(super) fn add(&mut self, file: &str, line: Option<u64>, message: String, help: String) {
         self.push(FolderProblem { file: file.to_owned(), line, message, help });
+    }
+
+    /// Everything found, by file and line.
+    pub(super) fn into_sorted(mut self) -> Vec<FolderProblem> {
+        self.0.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        self.0
+    }
+
+    /// The result, if nothing was found.
+    fn or(self, connector: Option<Connector>) -> Result<Connector, Vec<FolderProblem>> {
+        match connector {
+            Some(connector) if self.0.is_empty() => Ok(connector),
+            _ => Err(self.into_sorted()),
+        }
     }
 
     /// Parses a file, or records why it cannot be parsed.

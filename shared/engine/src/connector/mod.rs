@@ -12,13 +12,17 @@
 //! ```
 //!
 //! ```text
-//! files --folder--> Connector --catalog--> by key
+//! folder ----folder----------> Connector --catalog--> by key
+//! preset --preset-> spec --^
 //! ```
 //!
-//! Nothing here makes network calls or reads the clock; only [`folder`] and [`catalog`] read files, when a connector is first
+//! A [preset](preset) is one file that fixes the parameters of a generic connector.
+//!
+//! Nothing here makes network calls or reads the clock; only [`folder`], [`index`] and [`catalog`] read files, when a connector is first
 //! needed. Features that the format allows but Larder cannot run are reported as a [`FolderProblem`] when the folder is
 //! loaded, and affect only that connector.
 
+mod about;
 pub mod api_client;
 pub mod api_request;
 pub mod api_response;
@@ -26,8 +30,10 @@ pub mod catalog;
 pub mod database_login;
 pub mod folder;
 mod functions;
+pub mod index;
 pub mod mapping;
 pub(crate) mod pointer;
+pub mod preset;
 mod refresh_rules;
 pub mod rest;
 pub mod schema;
@@ -36,9 +42,10 @@ pub(crate) mod secrecy;
 pub(crate) mod spelling;
 pub(crate) mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use about::About;
 pub use api_client::{ApiClient, BasicAuth};
 pub use api_request::{ApiBody, ApiRequest, RestError};
 pub use api_response::{ApiResponse, ErrorKey, Reading, Refused, ResponseError};
@@ -64,6 +71,12 @@ pub struct Connector {
     pub parameters_schema: Option<Value>,
     /// The auth options, in file order; never empty. A connector without `options` has one, with an empty key.
     pub options: Vec<Arc<AuthOption>>,
+    /// Its description for the catalog.
+    pub about: About,
+    /// The generic connector that it extends, if it is a preset.
+    pub extends: Option<String>,
+    /// The parameters of that generic connector which integrations cannot set.
+    pub fixed: BTreeSet<String>,
 }
 
 impl Connector {

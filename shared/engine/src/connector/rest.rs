@@ -10,7 +10,7 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::api_client::string_entries;
+use super::api_client::{basic_auth, string_entries};
 use super::api_request::{ApiBody, ApiRequest, RestError};
 use super::api_response::ApiResponse;
 use super::mapping::{MalformedValue, Mapping, js};
@@ -22,14 +22,22 @@ pub struct RestMapping {
     pub path: String,
     /// GET, POST, PUT, PATCH or DELETE.
     pub method: Method,
-    /// Returns `pathParameters`, `query`, `headers`, and `data`.
+    /// Returns `baseUri`, `pathParameters`, `query`, `headers`, `auth`, and `data`.
     pub request_mapping: Option<Mapping>,
     /// Maps `response` to the result; without it, the result is the body.
     pub response_mapping: Option<Mapping>,
+    /// Requests that are sent first. Their results, merged, are the variable `before` of all that follow.
+    pub before: Vec<RestMapping>,
 }
 
 impl RestMapping {
-    /// Parses `{path, method, requestMapping, responseMapping}`.
+    /// The most requests that `before` may have.
+    const MAX_BEFORE: usize = 4;
+
+    /// The variable with the results of `before`.
+    pub const BEFORE: &str = "before";
+
+    /// Parses `{path, method, requestMapping, responseMapping, before}`.
     ///
     /// # Errors
     ///
@@ -79,12 +87,49 @@ impl RestMapping {
             }
         };
         let (request_mapping, response_mapping) = (mapping("requestMapping"), mapping("responseMapping"));
+        let before = Self::check_before(value, &mut malformed);
         match (path, method) {
             (Some(path), Some(method)) if malformed.is_empty() => {
-                Ok(Self { path: path.to_owned(), method, request_mapping, response_mapping })
+                Ok(Self { path: path.to_owned(), method, request_mapping, response_mapping, before })
             }
             _ => Err(malformed),
         }
+    }
+
+    fn check_before(value: &Value, malformed: &mut Vec<MalformedValue>) -> Vec<Self> {
+        let before = match value.get(Self::BEFORE) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(before)) if before.len() <= Self::MAX_BEFORE => before,
+            Some(_) => {
+                let message = format!("`before` must be a list of at most {} requests", Self::MAX_BEFORE);
+                let help = "write each request with `path` and `method`".to_owned();
+                malformed.push(MalformedValue { pointer: "/before".to_owned(), message, help });
+                return Vec::new();
+            }
+        };
+        let mut read = Vec::new();
+        for (index, request) in before.iter().enumerate() {
+            match Self::check(request) {
+                Ok(request) if request.before.is_empty() => read.push(request),
+                Ok(_) => malformed.push(MalformedValue {
+                    pointer: format!("/before/{index}/before"),
+                    message: "a request in `before` cannot have requests before it".to_owned(),
+                    help: "put them into the same list".to_owned(),
+                }),
+                Err(inside) => malformed.extend(
+                    inside
+                        .into_iter()
+                        .map(|each| MalformedValue { pointer: format!("/before/{index}{}", each.pointer), ..each }),
+                ),
+            }
+        }
+        read
+    }
+
+    /// All mappings, including those of the requests before.
+    pub fn mappings(&self) -> impl Iterator<Item = &Mapping> {
+        let all = self.before.iter().chain([self]);
+        all.flat_map(|each| each.request_mapping.iter().chain(&each.response_mapping))
     }
 
     /// Builds the request and fills in the path's parameters. `data` is sent as JSON, or as a form if a header says so.
@@ -97,13 +142,17 @@ impl RestMapping {
         let part = |name: &'static str| {
             string_entries(parts.as_ref().and_then(|parts| parts.get(name))).ok_or(RestError::NotAnObject(name))
         };
+        let headers = parts.as_ref().and_then(|parts| parts.get("headers")).and_then(Value::as_object);
+        let omitted = headers.into_iter().flatten().filter(|(_, value)| value.is_null());
         Ok(ApiRequest {
             method: self.method.clone(),
             path: fill(&self.path, &part("pathParameters")?)?,
             query: part("query")?,
             headers: part("headers")?,
+            omitted_headers: omitted.map(|(name, _)| name.clone()).collect(),
             body: parts.as_ref().and_then(|parts| parts.get("data")).cloned().map(ApiBody::Data),
-            ..ApiRequest::default()
+            base_uri: parts.as_ref().and_then(|parts| parts.get("baseUri")?.as_str()).map(str::to_owned),
+            auth: parts.as_ref().map_or(Ok(None), basic_auth).map_err(|_| RestError::NotAnObject("auth"))?,
         })
     }
 

@@ -61,11 +61,7 @@ fn strings_of(function: &Function) -> Vec<&str> {
     let mut strings = Vec::new();
     match function {
         Function::Mapping(mapping) => collect(mapping.expression(), &mut strings),
-        Function::Rest(rest) => {
-            for mapping in rest.request_mapping.iter().chain(&rest.response_mapping) {
-                collect(mapping.expression(), &mut strings);
-            }
-        }
+        Function::Rest(rest) => rest.mappings().for_each(|mapping| collect(mapping.expression(), &mut strings)),
         Function::Database(login) => collect(login.expression(), &mut strings),
         Function::JavaScript(script) => strings.extend(sources_of(script)),
     }

@@ -48,6 +48,20 @@ impl Document {
         Ok(Self { value, lines })
     }
 
+    /// A document that is made from others. Everything in it is at this line, unless [`Document::place`] says otherwise.
+    pub(crate) fn made(value: Value, line: u64) -> Self {
+        Self { value, lines: HashMap::from([(String::new(), line)]) }
+    }
+
+    /// Takes the lines of a node and everything in it from a node of another document.
+    pub(crate) fn place(&mut self, at: &str, other: &Self, from: &str) {
+        let inside = other.lines.iter().filter_map(|(pointer, line)| {
+            let rest = pointer.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+            Some((format!("{at}{rest}"), *line))
+        });
+        self.lines.extend(inside);
+    }
+
     /// The line of the node at a JSON pointer, or of its nearest ancestor.
     pub(crate) fn line(&self, mut pointer: &str) -> Option<u64> {
         loop {

@@ -83,7 +83,7 @@ impl<'a> OptionContext<'a> {
             (SourceKind::Mapping, _) if source.name == FunctionName::MakeApiClient => {
                 source.yaml().is_some_and(|(value, _)| self.uses_secret(value))
             }
-            (SourceKind::Rest, _) => source.yaml().is_some_and(|(value, _)| {
+            (SourceKind::Rest, _) => source.requests().into_iter().any(|(value, _)| {
                 let path = value.get("path").and_then(Value::as_str).unwrap_or_default();
                 !path.contains("://") && value.get("requestMapping").is_some_and(|request| self.uses_secret(request))
             }),

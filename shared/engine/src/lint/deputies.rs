@@ -35,7 +35,19 @@ pub(super) fn check(source: &FunctionSource<'_>, context: &OptionContext<'_>, fi
 
 /// Checks a REST mapping together with the parts that the API client adds: paths, queries, headers, and bodies.
 fn check_request(source: &FunctionSource<'_>, context: &OptionContext<'_>, findings: &mut Findings) {
-    let (Some((whole, at)), Some(file)) = (source.yaml(), source.linted_file()) else { return };
+    for (request, at) in source.requests() {
+        check_one(source, context, request, &at, findings);
+    }
+}
+
+fn check_one(
+    source: &FunctionSource<'_>,
+    context: &OptionContext<'_>,
+    whole: &Value,
+    at: &str,
+    findings: &mut Findings,
+) {
+    let Some(file) = source.linted_file() else { return };
     let request = whole.get("requestMapping").cloned().unwrap_or_default();
     let is_bare = source.name == FunctionName::GetCredentialsFromConnectionParameters;
     let client =

@@ -13,7 +13,7 @@ use crate::connector::{FunctionName, schema};
 const ENDPOINTS: [&str; 5] = ["authorizeUri", "tokenUri", "refreshUri", "revocationUri", "requestTokenUri"];
 
 pub(super) fn check(source: &FunctionSource<'_>, context: &OptionContext<'_>, findings: &mut Findings) {
-    let Some((whole, at)) = source.yaml() else { return };
+    let Some((whole, _)) = source.yaml() else { return };
     match (source.kind, source.name) {
         (SourceKind::Mapping, FunctionName::GetOAuthConfig) => {
             for key in ENDPOINTS {
@@ -27,20 +27,9 @@ pub(super) fn check(source: &FunctionSource<'_>, context: &OptionContext<'_>, fi
             }
         }
         (SourceKind::Rest, _) => {
-            // Values in a relative path are encoded, so they cannot change the host.
-            let path = whole.get("path").and_then(Value::as_str).filter(|path| path.contains("://"));
-            let Some(path) = path else { return };
-            let parameters = whole.get("requestMapping");
-            let value_of = |name: &str| {
-                let of_path = parameters.map(|it| flow::members(it, "", "pathParameters")).unwrap_or_default();
-                let values = of_path.into_iter().flat_map(|(value, _)| flow::members(&value, "", name));
-                Some(values.flat_map(|(value, _)| shapes(&value, &value)).collect())
-            };
-            let takes_secrets = context.leads_secrets() || parameters.is_some_and(|it| context.uses_secret(it));
-            let anywhere = || vec![vec![Part::From(parameters.map(flow::origins).unwrap_or_default())]];
-            let urls = flow::fill(path, value_of).unwrap_or_else(anywhere);
-            let check = AddressCheck { context, address: Address { is_url: true, takes_secrets } };
-            check.report(source, &format!("{at}/path"), &urls, findings);
+            for (request, at) in source.requests() {
+                check_request(source, context, request, &at, findings);
+            }
         }
         (SourceKind::Login, _) => {
             let address = Address { is_url: false, takes_secrets: context.uses_secret(whole) };
@@ -48,6 +37,35 @@ pub(super) fn check(source: &FunctionSource<'_>, context: &OptionContext<'_>, fi
         }
         _ => {}
     }
+}
+
+/// Checks the address of a request: its path if it is absolute, and a base URI of its own.
+fn check_request(
+    source: &FunctionSource<'_>,
+    context: &OptionContext<'_>,
+    request: &Value,
+    at: &str,
+    findings: &mut Findings,
+) {
+    let parameters = request.get("requestMapping");
+    let takes_secrets = context.leads_secrets() || parameters.is_some_and(|it| context.uses_secret(it));
+    let check = AddressCheck { context, address: Address { is_url: true, takes_secrets } };
+    let of_request = format!("{at}/requestMapping");
+    let bases = parameters.map(|it| flow::members(it, &of_request, "baseUri")).unwrap_or_default();
+    for (base, at) in bases {
+        check.report(source, &at, &shapes(&base, parameters.unwrap_or(&base)), findings);
+    }
+    // Values in a relative path are encoded, so they cannot change the host.
+    let path = request.get("path").and_then(Value::as_str).filter(|path| path.contains("://"));
+    let Some(path) = path else { return };
+    let value_of = |name: &str| {
+        let of_path = parameters.map(|it| flow::members(it, "", "pathParameters")).unwrap_or_default();
+        let values = of_path.into_iter().flat_map(|(value, _)| flow::members(&value, "", name));
+        Some(values.flat_map(|(value, _)| shapes(&value, &value)).collect())
+    };
+    let anywhere = || vec![vec![Part::From(parameters.map(flow::origins).unwrap_or_default())]];
+    let urls = flow::fill(path, value_of).unwrap_or_else(anywhere);
+    check.report(source, &format!("{at}/path"), &urls, findings);
 }
 
 /// The address that a request or login goes to.

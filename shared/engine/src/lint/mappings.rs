@@ -9,9 +9,9 @@ use crate::connector::{FunctionName, MalformedValue, pointer};
 use crate::oauth1::OAuth1Config;
 use crate::oauth2::OAuthConfig;
 
-const REST: [&str; 4] = ["method", "path", "requestMapping", "responseMapping"];
+const REST: [&str; 5] = ["before", "method", "path", "requestMapping", "responseMapping"];
 
-const REQUEST: [&str; 4] = ["data", "headers", "pathParameters", "query"];
+const REQUEST: [&str; 6] = ["auth", "baseUri", "data", "headers", "pathParameters", "query"];
 
 const API_CLIENT: [&str; 14] = [
     "args",
@@ -35,8 +35,10 @@ pub(super) fn check(source: &FunctionSource<'_>, scope: &AuthScope<'_>, findings
     let file = LintedFile { path: source.file.unwrap_or("spec.yml"), document };
     match (source.kind, source.name) {
         (SourceKind::Rest, _) => {
-            findings.check_keys(&file, at, &REST, "the REST mapping");
-            findings.check_keys(&file, &format!("{at}/requestMapping"), &REQUEST, "the request mapping");
+            for (_, at) in source.requests() {
+                findings.check_keys(&file, &at, &REST, "the REST mapping");
+                findings.check_keys(&file, &format!("{at}/requestMapping"), &REQUEST, "the request mapping");
+            }
         }
         (SourceKind::Mapping, FunctionName::GetOAuthConfig) => {
             let known = if scope.kind == Some("oauth1") { OAuth1Config::KEYS } else { OAuthConfig::KEYS };

@@ -4,11 +4,13 @@
 //! one is an error, because its intended effect does not happen. Any other unknown key is a warning, because it may belong
 //! to another program.
 
+mod about;
 mod deputies;
 mod flow;
 mod hosts;
 mod keys;
 mod mappings;
+mod preset;
 mod context;
 mod schemas;
 mod script;
@@ -17,6 +19,7 @@ mod sources;
 use std::rc::Rc;
 
 use context::OptionContext;
+pub use preset::lint_preset;
 use serde_json::{Map, Value};
 use sources::AuthScope;
 
@@ -65,11 +68,7 @@ pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
     if let Some(spec) = spec.filter(|spec| spec.value.is_object()) {
         check_spec(&Rc::new(spec), files, &mut findings);
     }
-    let mut findings = findings.0;
-    let position = |finding: &Finding| (finding.problem.file.clone(), finding.problem.line);
-    findings.sort_by_key(position);
-    findings.dedup();
-    findings
+    findings.sorted()
 }
 
 /// Checks scripts and schemas, which are not checked on load because it would slow down every start.
@@ -112,6 +111,7 @@ fn check_spec(spec: &Rc<Document>, files: &Files, findings: &mut Findings) {
             deputies::check(&source, &context, findings);
         }
     }
+    about::check(&file, findings);
     sources::check_unused(&used, files, findings);
 }
 
@@ -123,6 +123,13 @@ impl Findings {
     fn add(&mut self, severity: Severity, file: &str, line: Option<u64>, message: String, help: String) {
         let problem = FolderProblem { file: file.to_owned(), line, message, help };
         self.0.push(Finding { problem, severity });
+    }
+
+    fn sorted(self) -> Vec<Finding> {
+        let mut findings = self.0;
+        findings.sort_by_key(|finding| (finding.problem.file.clone(), finding.problem.line));
+        findings.dedup();
+        findings
     }
 
     /// Reports an object's unknown keys, unless the object is a formula.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::{Document, Files, Findings, LintedFile, Severity};
-use crate::connector::{FunctionName, pointer, spelling};
+use crate::connector::{FunctionName, RestMapping, pointer, spelling};
 
 /// `auth` or one of its options, which may both have functions.
 pub(super) struct AuthScope<'a> {
@@ -66,6 +66,14 @@ impl FunctionSource<'_> {
     pub(super) fn yaml(&self) -> Option<(&Value, &str)> {
         let Content::Yaml(document, at) = &self.content else { return None };
         Some((document.value.pointer(at)?, at))
+    }
+
+    /// The requests of a REST mapping with their pointers: those before it, and itself.
+    pub(super) fn requests(&self) -> Vec<(&Value, String)> {
+        let Some((whole, at)) = self.yaml() else { return Vec::new() };
+        let before = whole.get(RestMapping::BEFORE).and_then(Value::as_array).into_iter().flatten().enumerate();
+        let before = before.map(|(index, request)| (request, format!("{at}/{}/{index}", RestMapping::BEFORE)));
+        before.chain([(whole, at.to_owned())]).collect()
     }
 
     /// The file of findings.

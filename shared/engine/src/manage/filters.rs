@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use larder::caller::Caller;
 use larder::connection::{Connection, State};
-use larder::dynamodb::Connections;
+use larder::dynamodb::{Connections, ListError};
 use larder::error::Error;
 use larder::http::Parameters;
+use larder::secret_store::is_key;
 
 /// The connections to list, and where the page starts.
 #[derive(Debug, Default)]
@@ -116,6 +119,27 @@ pub(super) fn page_size(parameters: &Parameters, default: usize) -> Result<usize
     let Some(text) = parameters.optional("limit")? else { return Ok(default) };
     let limit = text.parse().ok().filter(|limit| (1..=Connections::MAX_PAGE).contains(limit));
     limit.ok_or_else(|| Error::bad_request("`limit` must be a number from 1 to 1000"))
+}
+
+/// The cursor of a list in the order of keys: opaque, and of one list only, which `list` names.
+pub(super) fn key_cursor(list: &str, key: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{list}#{key}"))
+}
+
+/// Returns the key that a list continues after; `None` is the first page.
+///
+/// # Errors
+/// 400 for a cursor that is not one of this list.
+pub(super) fn key_after(parameters: &Parameters, list: &str) -> Result<Option<String>, Error> {
+    match parameters.optional("cursor")? {
+        None | Some("" | "0") => Ok(None),
+        Some(cursor) => {
+            let decoded = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let key = decoded.as_deref().and_then(|decoded| decoded.strip_prefix(list)?.strip_prefix('#'));
+            let key = key.filter(|key| is_key(key)).ok_or(ListError::Cursor)?;
+            Ok(Some(key.to_owned()))
+        }
+    }
 }
 
 /// Reads a parameter that is true or false, in any spelling that the SDKs use.

@@ -3,13 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use larder::caller::Caller;
 use larder::clock::rfc3339;
 use larder::connection::{Connection, Details};
-use larder::dynamodb::{Connections, Integration, ListError, OptionConfig, ParameterChanges, Selection};
+use larder::dynamodb::{Connections, Integration, OptionConfig, ParameterChanges, Selection};
 use larder::error::Error;
 use larder::http::Parameters;
 use larder::scope::Scope;
@@ -17,11 +15,11 @@ use larder::secret_store::is_key;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use super::filters::page_size;
+use super::filters::{key_after, key_cursor, page_size};
 use super::options::view_option;
 use super::{Management, without_nulls};
 use crate::connector::{Connector, schema};
-use crate::connector_setup::{check_fields, logo, open_options};
+use crate::connector_setup::{check_fields, check_open, logo, open_options};
 use crate::pages::Origin;
 use crate::pasted::trimmed;
 use crate::provider::callback_uri;
@@ -35,8 +33,8 @@ pub struct IntegrationFilters {
 }
 
 impl IntegrationFilters {
-    /// Precedes the key in a cursor.
-    const CURSOR: &str = "integration#";
+    /// The name of the list in a cursor.
+    const LIST: &str = "integration";
 
     /// Reads the query of a request. Unknown parameters are ignored, as the SDKs send some.
     ///
@@ -45,20 +43,12 @@ impl IntegrationFilters {
     pub fn read(parameters: &Parameters) -> Result<Self, Error> {
         let text = |name: &str| Ok::<_, Error>(parameters.optional(name)?.filter(|value| !value.is_empty()));
         let limit = page_size(parameters, Connections::MAX_PAGE)?;
-        let after = match text("cursor")? {
-            None | Some("0") => None,
-            Some(cursor) => Some(Self::key_of(cursor).ok_or(ListError::Cursor)?),
-        };
+        let after = key_after(parameters, Self::LIST)?;
         Ok(Self { limit, after, search: text("search")?.map(str::to_lowercase) })
     }
 
-    fn key_of(cursor: &str) -> Option<String> {
-        let cursor = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        cursor.strip_prefix(Self::CURSOR).filter(|key| is_key(key)).map(str::to_owned)
-    }
-
     fn cursor(key: &str) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}{key}", Self::CURSOR))
+        key_cursor(Self::LIST, key)
     }
 
     fn matches(&self, integration: &Integration) -> bool {
@@ -301,11 +291,11 @@ impl Management {
     ) -> Result<Value, Error> {
         let setup = &self.connector_setup;
         let connector = setup.catalog.get(&integration.connector_key);
-        let options = match connector {
+        let options = match &connector {
             Some(connector) => open_options(connector, &setup.integrations.parameters(integration).await?),
             None => Vec::new(),
         };
-        let first = options.first().or_else(|| connector.and_then(|connector| connector.options.first()));
+        let first = options.first().or_else(|| connector.as_ref().and_then(|connector| connector.options.first()));
         // The SDKs' schema requires their keys. A connector that has only one way to connect has none.
         let named = options.iter().filter(|option| !option.key.is_empty()).map(|option| view_option(option));
         let mut view = json!({
@@ -313,7 +303,7 @@ impl Management {
             "key": integration.key,
             // The SDKs require a name and a logo.
             "name": integration.name.as_ref().unwrap_or(&integration.key),
-            "logoUri": logo(integration, connector.map(|it| &**it)).unwrap_or_default(),
+            "logoUri": logo(integration, connector.as_deref()).unwrap_or_default(),
             "connectorId": integration.connector_key,
             "connectorKey": integration.connector_key,
             "authType": first.map(|option| option.kind.spec_name()),
@@ -354,6 +344,8 @@ fn checked_key(key: &str) -> Result<&str, Error> {
 }
 
 fn check_changes(connector: &Connector, changes: &ParameterChanges) -> Result<(), Error> {
+    let of_options = changes.options.iter().flat_map(BTreeMap::values).map(|config| &config.parameters);
+    changes.parameters.iter().chain(of_options).try_for_each(|parameters| check_open(connector, parameters))?;
     if let Some(parameters) = &changes.parameters {
         check_fields(connector.parameters_schema.as_ref(), parameters, |errors| {
             Error::bad_request(format!("`parameters` is invalid: {}", schema::summary(errors)))

@@ -5,6 +5,7 @@
 
 mod confirm;
 mod connections;
+mod connector_filters;
 mod create;
 mod delete;
 mod disconnect;
@@ -17,6 +18,7 @@ mod secrets;
 
 use std::sync::Arc;
 
+pub use connector_filters::ConnectorFilters;
 pub use create::Creation;
 pub use delete::Deletion;
 pub use filters::{Filters, flag};

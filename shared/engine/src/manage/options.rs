@@ -1,6 +1,7 @@
 //! Connectors and their options, as callers see them: the ways to connect, and the values that each of them needs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use larder::caller::Caller;
@@ -10,7 +11,9 @@ use larder::scope::Scope;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::connector_filters::ConnectorFilters;
 use super::{Management, without_nulls};
+use crate::connector::index::IndexEntry;
 use crate::connector::{AuthOption, AuthType, Connector};
 use crate::connector_setup::{logo, open_options};
 use crate::provider::callback_uri;
@@ -86,7 +89,7 @@ impl Management {
     fn options_of_connector(&self, caller: &Caller, key: &str, parameters: Map<String, Value>) -> Result<Value, Error> {
         let connector = self.known_connector(key)?;
         let parameters = IntegrationParameters { parameters, ..IntegrationParameters::default() };
-        Ok(view_ways(caller, connector, &parameters, &callback_uri(&self.connector_setup.base_uri, None)))
+        Ok(view_ways(caller, &connector, &parameters, &callback_uri(&self.connector_setup.base_uri, None)))
     }
 
     /// Returns the part of a connector that connecting needs, in the format of its `spec.yml`, with the open options of an
@@ -114,34 +117,36 @@ impl Management {
         })))
     }
 
-    /// Lists all connectors, with the number of their connections unless the token is limited to some, and the folders that
-    /// don't load.
+    /// Lists a page of connectors, ordered by key, with the number of their connections unless the token is limited to some. The
+    /// first page also has the
+    /// connectors that don't load. Connectors of directories with an index are not read.
     ///
     /// # Errors
     /// 503 when the table fails.
-    pub async fn list_connectors(&self, caller: &Caller) -> Result<Value, Error> {
+    pub async fn list_connectors(&self, caller: &Caller, filters: &ConnectorFilters) -> Result<Value, Error> {
+        let catalog = &self.connector_setup.catalog;
+        let mut page: Vec<_> = catalog.entries().into_iter().filter(|entry| filters.match_entry(entry)).collect();
+        let has_more = page.len() > filters.limit;
+        page.truncate(filters.limit);
         // The index cannot count only some of the connections.
-        let counts = match caller.is_limited() {
+        let counts = match page.is_empty() || caller.is_limited() {
             false => Some(self.connection_counts(&caller.workspace).await?),
             true => None,
         };
-        let item = |connector: &Connector| {
-            let mut view = view_connector(connector);
-            if let Some(counts) = &counts {
-                view["connectionCount"] = counts.get(&connector.key).copied().unwrap_or_default().into();
-            }
-            view
-        };
-        let catalog = &self.connector_setup.catalog;
-        let items: Vec<_> = catalog.iter().map(|connector| item(connector)).collect();
-        let broken: Vec<_> = catalog
-            .broken()
-            .map(|broken| {
+        let count = |key: &str| counts.as_ref().map(|counts| counts.get(key).copied().unwrap_or_default());
+        let items: Vec<_> = page.iter().map(|entry| view_entry(entry, count(&entry.key))).collect();
+        let mut body = json!({ "items": items });
+        if let Some(last) = page.last().filter(|_| has_more) {
+            body["cursor"] = ConnectorFilters::cursor(&last.key).into();
+        }
+        if filters.after.is_none() {
+            let broken = catalog.broken().into_iter().map(|broken| {
                 let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
                 json!({ "folder": broken.folder, "problems": problems })
-            })
-            .collect();
-        Ok(json!({ "items": items, "broken": broken }))
+            });
+            body["broken"] = broken.collect();
+        }
+        Ok(body)
     }
 
     /// Counts a workspace's connections by the connector of their integration.
@@ -163,10 +168,10 @@ impl Management {
     /// # Errors
     /// 404 if there is none; 400 (configuration) if it does not load.
     pub fn get_connector(&self, key: &str) -> Result<Value, Error> {
-        self.known_connector(key).map(view_connector)
+        self.known_connector(key).map(|connector| view_connector(&connector))
     }
 
-    fn known_connector(&self, key: &str) -> Result<&Connector, Error> {
+    fn known_connector(&self, key: &str) -> Result<Arc<Connector>, Error> {
         let catalog = &self.connector_setup.catalog;
         if let Some(connector) = catalog.get(key) {
             return Ok(connector);
@@ -182,6 +187,21 @@ fn unknown_connector(key: &str) -> Error {
     Error::not_found(format!("there is no connector `{key}`"))
 }
 
+/// Returns the members of a connector that its directory's index has.
+fn view_entry(entry: &IndexEntry, connections: Option<u64>) -> Value {
+    without_nulls(json!({
+        "id": entry.key,
+        "key": entry.key,
+        "name": entry.name,
+        "logoUri": entry.logo_uri,
+        "authType": entry.auth_type,
+        "extends": entry.extends,
+        "categories": entry.categories,
+        "aliases": entry.aliases,
+        "connectionCount": connections,
+    }))
+}
+
 fn view_connector(connector: &Connector) -> Value {
     // The first option is shown as the connector's own, for clients that know only one.
     let first = connector.options.first();
@@ -190,16 +210,23 @@ fn view_connector(connector: &Connector) -> Value {
         view["connectorParametersSchema"] = json!(option.parameters_schema);
         without_nulls(view)
     };
-    without_nulls(json!({
+    let mut view = without_nulls(json!({
         "id": connector.key,
         "key": connector.key,
         "name": connector.name,
         "logoUri": connector.logo_uri,
+        "extends": connector.extends,
+        "categories": connector.about.categories,
+        "aliases": connector.about.aliases,
         "authType": first.map(|option| option.kind.spec_name()),
         "parametersSchema": connector.parameters_schema,
         "inputSchema": first.and_then(|option| option.input_schema.as_ref()),
         "authOptions": connector.options.iter().map(|it| option(it)).collect::<Vec<_>>(),
-    }))
+    }));
+    for (key, value) in &connector.about.details {
+        view[key] = value.clone();
+    }
+    view
 }
 
 /// Returns an option with the names of the connector format. The connector itself has no key.

@@ -120,13 +120,25 @@ impl Provider {
         variables: Map<String, Value>,
         api: Option<&Arc<ApiSession>>,
     ) -> Result<Option<Value>, ProviderError> {
-        let variables = Value::Object(variables);
-        let request = rest.request(&variables)?;
-        let response = match api {
-            Some(api) => api.send(&request, true).await?,
-            None => ApiSession::bare(self.clone(), Arc::clone(auth), name).send(&request, true).await?,
+        let bare;
+        let session = match api {
+            Some(api) => api,
+            None => {
+                bare = Arc::new(ApiSession::bare(self.clone(), Arc::clone(auth), name));
+                &bare
+            }
         };
-        let Value::Object(variables) = variables else { return Ok(None) };
+        let mut variables = variables;
+        let mut handed_on = Map::new();
+        for earlier in &rest.before {
+            let response = session.send(&earlier.request(&Value::Object(variables.clone()))?, true).await?;
+            if let Some(Value::Object(result)) = earlier.result(variables.clone(), response) {
+                handed_on.extend(result);
+            }
+            variables.insert(RestMapping::BEFORE.to_owned(), Value::Object(handed_on.clone()));
+        }
+        let request = rest.request(&Value::Object(variables.clone()))?;
+        let response = session.send(&request, true).await?;
         if let Some(api) =
             api.filter(|_| name == FunctionName::Test && auth.function(FunctionName::GetAccount).is_some())
         {

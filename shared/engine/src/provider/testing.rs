@@ -1,6 +1,6 @@
 //! Connectors for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use larder::clock::ManualClock;
@@ -8,7 +8,7 @@ use larder::random::SystemRng;
 use serde_json::Map;
 
 use super::{ConnectorContext, Provider};
-use crate::connector::{AuthOption, AuthType, Connector, Files, Function, FunctionName, RefreshRules, Script};
+use crate::connector::{About, AuthOption, AuthType, Connector, Files, Function, FunctionName, RefreshRules, Script};
 use crate::egress::{AddressPolicy, Egress};
 use crate::javascript::{JavaScript, Limits};
 
@@ -46,6 +46,9 @@ pub(super) fn context<const N: usize>(functions: [(FunctionName, Function); N]) 
         logo_uri: None,
         parameters_schema: None,
         options: vec![Arc::clone(&option)],
+        about: About::default(),
+        extends: None,
+        fixed: BTreeSet::new(),
     };
     ConnectorContext {
         connector: Arc::new(connector),

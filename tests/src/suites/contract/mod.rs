@@ -94,7 +94,7 @@ const PROMISES: &[Promise] = promises! {
         integrations_can_be_created_read_changed_and_removed,
         an_integration_in_use_cannot_be_removed,
         invalid_parameters_are_named,
-        connectors_are_listed_with_their_schemas,
+        connectors_are_listed_and_shown,
         connections_are_listed_page_by_page,
         a_connection_shows_its_state_but_no_secrets,
         a_test_reports_whether_the_credentials_work,

@@ -214,3 +214,39 @@ fn too_many_headers_are_an_error() {
     // `HeaderMap` panics with this many.
     assert_eq!(request(40_000).unwrap_err(), RestError::TooManyHeaders);
 }
+
+#[test]
+fn a_request_may_have_its_own_base_credentials_and_omissions() {
+    let mapping = rest(json!({"path": "", "method": "post", "requestMapping": {
+        "baseUri": {"$var": "connectorParameters.tokenUri"},
+        "auth": {"username": "u", "password": {"$var": "connectionParameters.secret"}},
+        "headers": {"x-version": null, "Authorization": null},
+    }}));
+    let variables = json!({"connectorParameters": {"tokenUri": "https://auth.example/token"},
+                           "connectionParameters": {"secret": "s"}});
+    let client = ApiClient::from_value(&json!({
+        "baseUri": "https://api.example", "headers": {"Authorization": "Bearer old", "X-Version": "1", "Accept": "a/b"}
+    }));
+    let request = mapping.request(&variables).unwrap().build(&client.unwrap()).unwrap();
+    assert_eq!(request.uri(), "https://auth.example/token");
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap());
+    assert_eq!((header("authorization"), header("x-version")), (Some("Basic dTpz"), None));
+    assert_eq!(header("accept"), Some("a/b"));
+}
+
+#[test]
+fn requests_before_are_checked_and_limited() {
+    let request = json!({"path": "/a", "method": "get"});
+    let with = |before: Value| RestMapping::parse(&json!({"path": "/", "method": "get", "before": before}));
+    assert_eq!(with(json!([request, request])).unwrap().before.len(), 2);
+    assert!(with(Value::Null).unwrap().before.is_empty());
+    for (before, message) in [
+        (json!({}), "must be a list of at most 4 requests"),
+        (json!([request, request, request, request, request]), "must be a list of at most 4 requests"),
+        (json!([{"path": "/a", "method": "gett"}]), "`method` must be an HTTP method"),
+        (json!([{"path": "/", "method": "get", "before": [request]}]), "cannot have requests before it"),
+    ] {
+        let error = with(before).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+}

@@ -53,6 +53,15 @@ fn every_address_is_checked() {
     let rest = "path: https://{u}/me\nmethod: get\nrequestMapping: { pathParameters: { u: { $var: connectionParameters.u } } }\n";
     let findings = found(&[("auth/test.rest.yml", rest)]);
     assert!(findings[0].starts_with("error: auth/test.rest.yml:1: the input `u` goes into a host"), "{findings:?}");
+    for rest in [
+        format!("path: ''\nmethod: get\nrequestMapping: {{ baseUri: {input} }}\n"),
+        format!(
+            "path: /me\nmethod: get\nbefore: [{{ path: '', method: get, requestMapping: {{ baseUri: {input} }} }}]\n"
+        ),
+    ] {
+        let findings = found(&[("auth/test.rest.yml", &rest)]);
+        assert!(findings[0].starts_with("error: auth/test.rest.yml:3: the input `u` goes into a host"), "{findings:?}");
+    }
     let options = SPEC.replace("  type: oauth2\n", "  options: { a: { type: oauth1 } }\n");
     let config = format!("consumerKey: k\nrequestTokenUri: {input}\n");
     let findings = found(&[("spec.yml", &options), ("auth/get-oauth-config.map.yml", &config)]);

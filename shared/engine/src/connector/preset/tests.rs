@@ -1,0 +1,343 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::connector::folder::{self, parse_preset};
+use crate::connector::{Connector, Function};
+use crate::lint::{Severity, lint_preset};
+
+/// A bundled generic connector.
+fn generic(key: &str) -> GenericConnector {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors").join(key);
+    GenericConnector::read(key, &folder::read(&dir).expect("the folder is there")).expect("it can be extended")
+}
+
+#[track_caller]
+fn parse(text: &str) -> Connector {
+    let generic = generic(&generic_of(text).expect("it extends something"));
+    parse_preset("acme", "acme.yml", text, &generic).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// The problems of a preset, without their help.
+fn problems(text: &str) -> Vec<String> {
+    let generic = generic(&generic_of(text).expect("it extends something"));
+    let problems = parse_preset("acme", "acme.yml", text, &generic).expect_err("a problem");
+    let line = |problem: &FolderProblem| problem.line.map_or_else(|| "?".to_owned(), |line| line.to_string());
+    problems.iter().map(|problem| format!("{}: {}", line(problem), problem.message)).collect()
+}
+
+fn findings(text: &str) -> Vec<String> {
+    let generic = generic(&generic_of(text).expect("it extends something"));
+    let findings = lint_preset("acme", "acme.yml", text, &generic).into_iter();
+    let errors = findings.map(|it| {
+        assert_eq!(it.problem.file, "acme.yml");
+        let mark = if it.severity == Severity::Error { "!" } else { "?" };
+        format!("{}{mark} {}; {}", it.problem.line.unwrap_or_default(), it.problem.message, it.problem.help)
+    });
+    errors.collect()
+}
+
+fn evaluate(connector: &Connector, name: FunctionName, variables: Value) -> Value {
+    match connector.options[0].function(name) {
+        Some(Function::Mapping(mapping)) => mapping.evaluate(&variables).unwrap_or_default(),
+        Some(Function::Rest(rest)) => {
+            rest.request_mapping.as_ref().and_then(|mapping| mapping.evaluate(&variables)).unwrap_or_default()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+const ACME: &str = "\
+extends: oauth2
+name: Acme
+inputs:
+  shop: { title: Shop, example: acme, pattern: \"^[a-z0-9-]+$\" }
+openParameters:
+  region: { title: Region, enum: [eu, us] }
+defaults: { region: eu }
+scopes: [read, write]
+parameters:
+  authorizeUri: https://{shop}.acme.example/{region}/authorize
+  tokenUri: https://{shop}.acme.example/token
+  headers: { X-Shop: \"{shop}\", X-Token: \"Acme {credentials.access_token}\" }
+baseUri: https://{shop}.acme.example/api
+test: /shops/{shop}
+account: { id: response.data.id, label: [response.data.email, response.data.name] }
+";
+
+#[test]
+fn a_preset_fixes_parameters_and_inherits_everything_else() {
+    let connector = parse(ACME);
+    assert_eq!((connector.key.as_str(), connector.name.as_str()), ("acme", "Acme"));
+    let option = &connector.options[0];
+    assert_eq!(option.title.as_deref(), Some("Acme account"));
+    let variables = json!({
+        "connectorParameters": {"clientId": "id"}, "connectionParameters": {"shop": "s1"},
+        "credentials": {"access_token": "T"}, "response": {"data": {"id": 7, "name": "N"}}
+    });
+    let config = evaluate(&connector, FunctionName::GetOAuthConfig, variables.clone());
+    let expected = json!({
+        "clientId": "id", "scopes": ["read", "write"],
+        "authorizeUri": "https://s1.acme.example/eu/authorize", "tokenUri": "https://s1.acme.example/token",
+    });
+    assert_eq!(config, expected);
+    let client = evaluate(&connector, FunctionName::MakeApiClient, variables.clone());
+    let headers = json!({"Authorization": "Bearer T", "X-Shop": "s1", "X-Token": "Acme T"});
+    assert_eq!(client, json!({"baseUri": "https://s1.acme.example/api", "headers": headers}));
+    assert_eq!(evaluate(&connector, FunctionName::GetAccount, variables.clone()), json!({"id": 7, "label": "N"}));
+    let request = evaluate(&connector, FunctionName::Test, variables);
+    assert_eq!(request, json!({"pathParameters": {"shop": "s1"}}));
+}
+
+#[test]
+fn the_schemas_show_only_what_is_open() {
+    let connector = parse(ACME);
+    let schema = connector.parameters_schema.clone().expect("a schema");
+    let names: Vec<&str> = schema["properties"].as_object().expect("properties").keys().map(String::as_str).collect();
+    assert_eq!(names, ["clientId", "clientSecret", "scopes", "region"]);
+    assert_eq!(schema["required"], json!(["clientId", "clientSecret"]));
+    assert_eq!(schema["properties"]["scopes"]["description"], "Replaces the defaults, read and write.");
+    assert!(connector.fixed.contains("tokenUri") && connector.fixed.contains("skipPkce"));
+    assert!(!connector.fixed.contains("clientId") && !connector.fixed.contains("region"));
+    let input = connector.options[0].input_schema.clone().expect("a schema");
+    let shop = json!({"type": "string", "title": "Shop", "pattern": "^[a-z0-9-]+$", "examples": ["acme"]});
+    assert_eq!(input["properties"], json!({ "shop": shop }));
+    assert_eq!(input["required"], json!(["shop"]));
+}
+
+#[test]
+fn parameters_that_are_null_are_closed() {
+    let connector =
+        parse(&ACME.replace("scopes: [read, write]\n", "").replace("parameters:\n", "parameters:\n  scopes: null\n"));
+    assert!(connector.fixed.contains("scopes"));
+    assert!(connector.parameters_schema.expect("a schema")["properties"].get("scopes").is_none());
+}
+
+#[test]
+fn optional_inputs_leave_their_headers_out() {
+    let connector = parse(
+        "extends: api-key\nname: A\ninputs: {org: {isOptional: true}}\nbaseUri: https://a.example\ntest: /\nparameters:\n  \
+         headers: {X-Key: \"{apiKey}\", X-Org: \"{org}\"}\n",
+    );
+    let client = |credentials: Value| {
+        let variables = json!({"credentials": credentials, "connectorParameters": {}});
+        evaluate(&connector, FunctionName::MakeApiClient, variables)["headers"].clone()
+    };
+    assert_eq!(client(json!({"apiKey": "k"})), json!({"X-Key": "k"}));
+    assert_eq!(client(json!({"apiKey": "k", "org": "o"})), json!({"X-Key": "k", "X-Org": "o"}));
+    assert_eq!(connector.parameters_schema, None);
+}
+
+#[test]
+fn problems_have_the_presets_lines() {
+    for (from, to, expected) in [
+        (
+            "tokenUri:",
+            "tokenUrl:",
+            vec!["9: `tokenUri` is missing; `oauth2` requires it", "11: `oauth2` has no parameter `tokenUrl`"],
+        ),
+        (
+            "{shop}.acme.example/token",
+            "{shpo}.acme.example/token",
+            vec![
+                "9: `tokenUri` is missing; `oauth2` requires it",
+                "11: `{shpo}` is neither an input nor an open parameter (did you mean `{shop}`?)",
+            ],
+        ),
+        ("test: /shops/{shop}", "test: /shops/{name}", vec!["14: `{name}` is neither an input nor an open parameter"]),
+        ("test: /shops/{shop}", "test: 7", vec!["14: `test` must be a path or a request"]),
+        ("baseUri: https://{shop}.acme.example/api\n", "", vec!["9: `baseUri` is missing"]),
+        ("  authorizeUri:", "  region: us\n  authorizeUri:", vec!["10: `oauth2` has no parameter `region`"]),
+        ("  authorizeUri:", "  clientId: x\n  authorizeUri:", vec![]),
+        ("defaults: {", "defaults: { other: 1, ", vec!["7: `other` has a default, but is not a parameter"]),
+        ("inputs:\n", "inputs: [\n]\nx:\n", vec!["3: `inputs` must be an object"]),
+        ("test: /shops/{shop}", "test: {path: /, method: gett}", vec!["14: `method` must be an HTTP method"]),
+        ("account: {", "steps: []\naccount: {", vec!["15: `oauth2` makes no requests for credentials"]),
+    ] {
+        let text = ACME.replacen(from, to, 1);
+        assert_ne!(text, ACME);
+        if expected.is_empty() {
+            assert!(parse(&text).fixed.contains("clientId"), "{to}");
+            continue;
+        }
+        let found = problems(&text);
+        for problem in &expected {
+            assert!(found.contains(&(*problem).to_owned()), "{to}: {problem}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_found_by_line() {
+    assert_eq!(findings(ACME), [""; 0]);
+    for (from, to, expected) in [
+        ("inputs:", "input:", "3! unknown key `input` in the preset; did you mean `inputs`?"),
+        (", pattern: \"^[a-z0-9-]+$\"", "", "10! the input `shop` goes into a host and can be anything"),
+        ("^[a-z0-9-]+$", ".*", "is not anchored at both ends"),
+        ("title: Shop,", "title: Shop, patern: x,", "4! unknown schema keyword `patern`; did you mean `pattern`?"),
+        (
+            "test: /shops/{shop}",
+            "test: none",
+            "14! there is no `test`, so any credentials are accepted; say why in `testReason`",
+        ),
+        ("  headers:", "  skipPkce: 'yes'\n  headers:", "12! `skipPkce`"),
+        ("name: Acme\n", "name: Acme\napiDocsUri: http://docs.acme.com\n", "3! `apiDocsUri` cannot be opened"),
+        ("name: Acme\n", "name: Acme\nhelpUri: https://acme.example/\n", "`helpUri` cannot be opened"),
+        ("name: Acme\n", "name: Acme\ncategories: [cmr]\n", "3? unknown category `cmr`; did you mean `crm`?"),
+        ("name: Acme\n", "name: Acme\nevidence: many\n", "3! `evidence` must be the number of sources"),
+        (
+            "name: Acme\n",
+            "name: Acme\nlifetimes: { accessToken: 1h }\n",
+            "3! `accessToken` must be a number of seconds",
+        ),
+        (
+            "name: Acme\n",
+            "name: Acme\nsetup: { developer: Register. }\n",
+            "3? `setup` has instructions, but not their `source`",
+        ),
+        ("account: { id:", "account: { idd:", "15! unknown key `idd` in `account`; did you mean `id`?"),
+        (
+            "test: /shops/{shop}",
+            "test: { path: /, requestMaping: {} }",
+            "14! unknown key `requestMaping` in the REST mapping",
+        ),
+    ] {
+        let text = ACME.replacen(from, to, 1);
+        let found = findings(&text);
+        assert!(found.iter().any(|it| it.contains(expected)), "{to}: {expected}: {found:?}");
+    }
+    let reasoned = ACME.replace("test: /shops/{shop}", "test: none\ntestReason: Every request costs a credit.");
+    assert_eq!(findings(&reasoned), [""; 0]);
+}
+
+#[test]
+fn plain_values_reach_jsonata_and_closed_parameters_are_no_secrets() {
+    let preset = "extends: two-step\nname: A\nbaseUri: https://a.acme.com\ntest: /me\nparameters:\n  tokenUri: https://a.acme.com/login\n  \
+                  name: X-Token\n  prefix: ''\n  usernameField: email\n";
+    let connector = parse(preset);
+    let variables = json!({
+        "connectorParameters": {}, "connectionParameters": {"username": "u", "password": "p"},
+        "credentials": {"access_token": "T"}
+    });
+    let client = evaluate(&connector, FunctionName::MakeApiClient, variables.clone());
+    assert_eq!(client["headers"], json!({"X-Token": "T"}));
+    let login = evaluate(&connector, FunctionName::GetCredentialsFromConnectionParameters, variables);
+    assert_eq!(login["data"], json!({"email": "u", "password": "p"}));
+    assert!(!connector.options[0].uses_secrets(FunctionName::Test));
+    let problem = ["7: `name` cannot be a formula or a template"];
+    assert_eq!(problems(&preset.replace("X-Token", "'{username}'")), problem);
+}
+
+#[test]
+fn a_chain_hands_its_results_on() {
+    let connector = parse(
+        "extends: two-step\nname: A\nbaseUri: https://a.example\ntest: /me\nlifetimes: { accessToken: 600 }\nsteps:\n  \
+         - path: https://a.example/login\n    method: post\n    requestMapping: { data: { user: \"{username}\" } }\n    \
+         responseMapping: { session: { $var: response.data.id } }\n  \
+         - path: https://a.example/token/{before.session}\n    responseMapping: { access_token: { $var: response.data.t } }\n",
+    );
+    for name in [FunctionName::GetCredentialsFromConnectionParameters, FunctionName::RefreshCredentials] {
+        let Some(Function::Rest(rest)) = connector.options[0].function(name) else { panic!("{name:?}") };
+        assert_eq!((rest.before.len(), rest.path.as_str()), (1, "https://a.example/token/{before.session}"));
+        let login = rest.before[0].request(&json!({"connectionParameters": {"username": "u"}})).expect("a request");
+        assert_eq!(login.path, "https://a.example/login");
+        let last = rest.request(&json!({"before": {"session": "a/b"}})).expect("a request");
+        assert_eq!(last.path, "https://a.example/token/a%2Fb");
+    }
+    assert_eq!(connector.options[0].refresh_rules.default_expires_in.map(|it| it.as_secs()), Some(600));
+}
+
+#[test]
+fn generic_connectors_pass_every_documented_key() {
+    for (key, known) in [("oauth2", crate::oauth2::OAuthConfig::KEYS), ("oauth1", crate::oauth1::OAuth1Config::KEYS)] {
+        let generic = generic(key);
+        let config = &generic.spec["auth"]["getOAuthConfig"]["mapping"];
+        for (name, meaning) in known.iter().filter(|(_, meaning)| !meaning.starts_with("an older form")) {
+            assert_eq!(config[name]["$var"], format!("connectorParameters.{name}"), "{key}: {meaning}");
+            assert!(generic.parameter(name).is_some(), "{key}: {name}");
+        }
+    }
+}
+
+#[test]
+fn what_a_preset_extends_is_found_early() {
+    for (text, key) in [
+        ("# text\n\nextends: api-key\nname: [", Some("api-key")),
+        ("name: A\nextends: basic\n", Some("basic")),
+        ("extends: 'basic'\n", Some("basic")),
+        ("extends: basic # one\n", Some("basic")),
+        ("name: A\n", None),
+        ("extends: [\n", None),
+    ] {
+        assert_eq!(generic_of(text).as_deref(), key, "{text}");
+    }
+}
+
+/// Inputs as users may write them, and as attackers would.
+fn inputs() -> impl Strategy<Value = String> {
+    let tricks = [
+        "evil.example/",
+        "a@evil.example",
+        "evil.example#",
+        "a\n",
+        "..",
+        "%2e%2e",
+        "a/../..",
+        "a:b@c",
+        "\\evil.example",
+    ];
+    prop_oneof!["[a-z0-9-]{1,20}", "\\PC{0,20}", prop::sample::select(tricks.to_vec()).prop_map(str::to_owned)]
+}
+
+const SITE: &str = "\
+extends: api-key
+name: Acme
+inputs:
+  site: { pattern: \"^[a-z0-9-]+$\" }
+  id: {}
+baseUri: https://{site}.acme.com/v1
+parameters: { headers: { X-Key: \"{apiKey}\" } }
+test: /items/{id}/x
+";
+
+#[test]
+fn a_site_in_a_host_passes_the_check() {
+    assert_eq!(findings(SITE), [""; 0]);
+}
+
+static SITES: std::sync::LazyLock<Connector> = std::sync::LazyLock::new(|| parse(SITE));
+
+/// The address of the test, if the inputs are valid.
+fn address(site: &str, id: &str) -> Option<http::Uri> {
+    let credentials = json!({"apiKey": "k", "site": site, "id": id});
+    let option = &SITES.options[0];
+    let errors = crate::connector::schema::validate(option.input_schema.as_ref(), credentials.as_object()?);
+    if !errors.expect("a usable schema").is_empty() {
+        return None;
+    }
+    let variables = json!({"credentials": credentials, "connectorParameters": {}});
+    let client = evaluate(&SITES, FunctionName::MakeApiClient, variables.clone());
+    let client = crate::connector::ApiClient::from_value(&client).expect("a client");
+    let Some(Function::Rest(test)) = option.function(FunctionName::Test) else { panic!("a test") };
+    Some(test.request(&variables).ok()?.build(&client).ok()?.uri().clone())
+}
+
+#[test]
+fn a_plain_site_and_id_make_an_address() {
+    let address = address("eu-1", "a b/c").expect("an address");
+    assert_eq!(address.to_string(), "https://eu-1.acme.com/v1/items/a%20b%2Fc/x");
+}
+
+proptest! {
+    #[test]
+    fn inputs_change_neither_the_host_nor_the_segments_of_a_path(site in inputs(), id in inputs()) {
+        if let Some(address) = address(&site, &id) {
+            prop_assert_eq!(address.host().unwrap_or_default(), format!("{site}.acme.com"));
+            let segments: Vec<&str> = address.path().split('/').collect();
+            prop_assert_eq!(segments.len(), 5, "{}", address);
+            prop_assert_eq!((segments[1], segments[2], segments[4]), ("v1", "items", "x"));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The bundled presets: what integrations may set, as before they were presets, and what they may not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use http::{Method, StatusCode};
+use larder_engine::connector::{Catalog, Connector};
+use larder_local::bundle::{bundled_connectors, bundled_connectors_dir};
+use larder_local::new_connector::{Generic, write};
+use larder_tests::program::run;
+use larder_tests::{Browser, World, root};
+use serde_json::{Map, Value, json};
+
+/// A connector's schemas and words before it became a preset.
+type Snapshot = BTreeMap<String, Map<String, Value>>;
+
+fn schemas(connector: &Connector) -> [(&'static str, Option<Value>); 6] {
+    let option = &connector.options[0];
+    let text = |text: &Option<String>| text.clone().map(Value::from);
+    [
+        ("name", Some(connector.name.clone().into())),
+        ("title", text(&option.title)),
+        ("description", text(&option.description)),
+        ("helpUri", text(&option.help_uri)),
+        ("parametersSchema", option.parameters_schema.clone()),
+        ("inputSchema", option.input_schema.clone()),
+    ]
+}
+
+/// A schema whose required fields are in order.
+fn sorted(mut schema: Value) -> Value {
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+        required.sort_by_key(ToString::to_string);
+    }
+    schema
+}
+
+#[test]
+fn parameters_and_inputs_stay_compatible() {
+    let before = fs::read_to_string(root().join("tests/examples/connector-schemas.json")).expect("it is there");
+    let before: Snapshot = serde_json::from_str(&before).expect("JSON");
+    let catalog = bundled_connectors();
+    for (key, before) in before {
+        let connector = catalog.get(&key).unwrap_or_else(|| panic!("{key} is missing"));
+        assert_eq!(connector.options[0].kind.spec_name(), before["type"], "{key}");
+        if key == "oauth2" {
+            let [.., (_, parameters), _] = schemas(&connector);
+            let parameters = parameters.expect("a schema");
+            assert_eq!(parameters["required"], before["parametersSchema"]["required"]);
+            for (name, property) in before["parametersSchema"]["properties"].as_object().expect("properties") {
+                let now = &parameters["properties"][name];
+                assert_eq!(now["isSensitive"], property["isSensitive"], "{name}");
+            }
+            continue;
+        }
+        for (name, now) in schemas(&connector) {
+            assert_eq!(now.map(sorted), before.get(name).cloned().map(sorted), "{key}: {name}");
+        }
+    }
+}
+
+#[test]
+fn the_index_leads_to_every_connector_and_the_two_catalogs_agree() {
+    let on_disk = Catalog::default().with_dirs(&[bundled_connectors_dir()]);
+    let in_memory = bundled_connectors();
+    assert_eq!(on_disk.entries(), in_memory.entries());
+    let mut files = BTreeSet::from(["README.md".to_owned(), "index.json".to_owned()]);
+    for entry in in_memory.entries() {
+        let connector = in_memory.get(&entry.key).unwrap_or_else(|| panic!("{} does not load", entry.key));
+        assert_eq!(on_disk.get(&entry.key).as_ref(), Some(&connector));
+        assert_eq!(connector.options[0].kind.spec_name(), entry.auth_type);
+        files.insert(entry.file);
+    }
+    assert_eq!(in_memory.broken(), []);
+    let listed = fs::read_dir(bundled_connectors_dir()).expect("a folder").map(|entry| entry.expect("an entry"));
+    let listed: BTreeSet<String> = listed.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+    assert_eq!(listed, files);
+}
+
+#[test]
+fn every_preset_says_its_evidence_and_category() {
+    let catalog = bundled_connectors();
+    for entry in catalog.entries().into_iter().filter(|entry| entry.extends.is_some()) {
+        let connector = catalog.get(&entry.key).expect("it loads");
+        assert!(connector.about.details.contains_key("evidence"), "{}", entry.key);
+        assert!(!entry.categories.is_empty(), "{}", entry.key);
+    }
+}
+
+#[tokio::test]
+async fn integrations_cannot_set_fixed_parameters() {
+    let world = World::new().await;
+    let put = async |body: Value| world.send(Method::PUT, "/integrations/it", &world.admin, Some(&body)).await;
+    let client = json!({"clientId": "a", "clientSecret": "b"});
+    let with = |name: &str| {
+        let mut parameters = client.clone();
+        parameters[name] = "https://evil.example".into();
+        parameters
+    };
+    for name in ["tokenUri", "testUri", "revocationUri", "headers", "skipPkce"] {
+        let answer = put(json!({"connectorKey": "slack", "parameters": with(name)})).await;
+        let error = answer.expect(StatusCode::BAD_REQUEST).json();
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.starts_with(&format!("`{name}` is fixed by the connector `slack`")), "{message}");
+    }
+    let options = json!({"": {"parameters": with("tokenUri")}});
+    put(json!({"connectorKey": "slack", "optionsConfig": options})).await.expect(StatusCode::BAD_REQUEST);
+    let done = "https://app.example/done";
+    put(json!({"connectorKey": "slack", "parameters": client, "redirectUris": [done]}))
+        .await
+        .expect(StatusCode::CREATED);
+    let payload = json!({"token": world.admin, "integrationKey": "it", "redirectUri": done,
+                         "connectorParameters": {"tokenUri": "https://evil.example"}});
+    let answer = Browser::default().post(&world, "/connect", &[("payload", &payload.to_string())]).await;
+    let location = answer.header("location").unwrap_or_default();
+    assert!(location.starts_with(done) && location.contains("is+fixed+by+the+connector"), "{location}");
+}
+
+#[tokio::test]
+async fn connectors_are_listed_page_by_page_and_found_by_alias() {
+    let world = World::new().await;
+    let list = async |query: &str| world.get(&format!("/connectors?{query}")).await.expect(StatusCode::OK).json();
+    let keys = |page: &Value| {
+        let items = page["items"].as_array().expect("a list");
+        items.iter().map(|item| item["key"].as_str().expect("a key").to_owned()).collect::<Vec<_>>()
+    };
+    let all = list("limit=1000").await;
+    assert!(all.get("cursor").is_none() && all["broken"] == json!([]), "{all}");
+    let (mut seen, mut query) = (Vec::new(), "limit=7".to_owned());
+    loop {
+        let page = list(&query).await;
+        seen.extend(keys(&page));
+        let Some(cursor) = page["cursor"].as_str() else { break };
+        query = format!("limit=7&cursor={cursor}");
+    }
+    assert_eq!(seen, keys(&all));
+    assert_eq!(keys(&list("search=twitter").await), ["x"]);
+    assert!(keys(&list("authType=basic").await).contains(&"twilio".to_owned()));
+    let crm = keys(&list("category=crm").await);
+    assert!(crm.contains(&"hubspot".to_owned()) && !crm.contains(&"slack".to_owned()));
+    let slack = &list("search=slack").await["items"][0];
+    let expected = json!({"id": "slack", "key": "slack", "name": "Slack", "authType": "oauth2", "extends": "oauth2",
+                          "categories": ["messaging"], "aliases": [], "connectionCount": 0});
+    assert_eq!(*slack, expected);
+    world.get("/connectors?cursor=nonsense").await.expect(StatusCode::BAD_REQUEST);
+    let shown = world.get("/connectors/slack").await.expect(StatusCode::OK).json();
+    assert_eq!(shown["evidence"], "docs");
+    assert!(shown["parametersSchema"]["properties"].get("tokenUri").is_none(), "{shown}");
+}
+
+#[tokio::test]
+async fn new_presets_pass_the_check_and_overwrite_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().to_str().expect("UTF-8");
+    for extends in ["oauth2", "oauth1", "api-key", "basic", "client-credentials", "two-step"] {
+        let key = format!("acme-{extends}");
+        let output = run(&["connector", "new", &key, "--extends", extends, "--dir", dir]).await;
+        assert!(output.status.success(), "{output:?}");
+    }
+    let checked = run(&["check", dir]).await;
+    assert_eq!((checked.status.success(), String::from_utf8(checked.stdout)), (true, Ok(String::new())));
+    let text = fs::read_to_string(folder.path().join("acme-basic.yml")).expect("it is written");
+    assert!(text.contains("name: Acme Basic\n") && text.contains("https://api.acme-basic.example"), "{text}");
+    fs::create_dir(folder.path().join("taken")).expect("it is created");
+    for key in ["acme-basic", "taken", "../acme", ".", ""] {
+        write(key, Generic::Basic, folder.path()).expect_err(key);
+    }
+}
+
+#[tokio::test]
+async fn an_index_is_written_once_asked_for_and_then_kept_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().to_str().expect("UTF-8");
+    write("acme", Generic::ApiKey, folder.path()).expect("it is written");
+    let check = async |arguments: &[&str]| {
+        let output = run(&[&["check", dir], arguments].concat()).await;
+        (output.status.success(), String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    assert_eq!(check(&[]).await, (true, String::new()));
+    let summary =
+        "1 connectors: 1 presets, 0 folders; 0 aliases\ntypes: api-key 1\ncategories: \nwithout a test: 0 ()\n";
+    assert_eq!(check(&["--write-index"]).await, (true, summary.to_owned()));
+    assert_eq!(check(&[]).await, (true, summary.to_owned()));
+    write("other", Generic::Basic, folder.path()).expect("it is written");
+    let (passes, text) = check(&[]).await;
+    assert!(!passes && text.contains("index.json: error: the index is out of date"), "{text}");
+    assert!(check(&["--write-index"]).await.0);
+    let index = fs::read_to_string(folder.path().join("index.json")).expect("it is written");
+    assert!(index.contains(
+        r#"{"key":"other","name":"Other","type":"client-credentials","extends":"basic","file":"other.yml"}"#
+    ));
+}
+
+#[tokio::test]
+async fn a_preset_is_checked_and_tried_as_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write("acme", Generic::Oauth2, folder.path()).expect("it is written");
+    let path = path.to_str().expect("UTF-8");
+    let input = folder.path().join("input.json");
+    let text = json!({"connectorParameters": {"clientId": "the-id", "clientSecret": "hunter2-secret"},
+                      "credentials": {"access_token": "hunter2-token"}});
+    fs::write(&input, text.to_string()).expect("it is written");
+    let input = input.to_str().expect("UTF-8");
+    let output = run(&["try", path, "--input", input, "--function", "makeApiClient"]).await;
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success() && text.contains("https://api.acme.example"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    fs::write(path, "extends: oauth3\nname: Acme\n").expect("it is written");
+    let (checked, tried) = (run(&["check", path]).await, run(&["try", path, "--input", input]).await);
+    let expected = format!("{path}:1: error: there is no generic connector `oauth3`");
+    assert!(String::from_utf8_lossy(&checked.stdout).starts_with(&expected), "{checked:?}");
+    assert!(String::from_utf8_lossy(&tried.stderr).contains("there is no generic connector `oauth3`"), "{tried:?}");
+}
