@@ -219,7 +219,8 @@ async fn a_subdomain_is_entered_before_the_provider_is_visited() {
 async fn the_forms_of_all_bundled_connectors_are_in_order() {
     let catalog = Catalog::default().with_dirs(&[root().join("shared/connectors")]);
     let mut forms = Vec::new();
-    for (number, connector) in catalog.iter().enumerate() {
+    for (number, entry) in catalog.entries().iter().enumerate() {
+        let connector = catalog.get(&entry.key).unwrap();
         for option in connector.options.iter().filter(|option| option.input_schema.is_some()) {
             let mark = Mark::new(&connector.key, &connector.name, connector.logo_uri.as_deref());
             let head = FormHead {
