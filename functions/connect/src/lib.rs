@@ -309,8 +309,8 @@ impl Connect {
         match own {
             // For a token that is limited to other connections, there is none, and it cannot create one.
             Ok(connection) if !caller.may_see(&connection) => fresh(connection.key.id),
-            // A connection that is known by another key is another one.
-            Ok(connection) if wanted.requested.key.is_some() && connection.details.key.is_some() => fresh(random_id()),
+            // None has the key, so another one gets it.
+            Ok(_) if wanted.requested.key.is_some() => fresh(random_id()),
             Ok(connection) => self.renewal(connection).await,
             Err(id) => fresh(id),
         }

@@ -349,7 +349,10 @@ fn read(id: &str, item: &Item) -> Result<ConnectionRequest, StoreError> {
         None => None,
         Some(CONNECTED) => Some(RequestOutcome::Connected { connection_id: connection_id()? }),
         Some(UNCONFIRMED) => Some(RequestOutcome::Unconfirmed { connection_id: connection_id()? }),
-        Some(FAILED) => Some(RequestOutcome::Failed(present(item.get_json("problem"), TABLE, "problem")?)),
+        Some(FAILED) => {
+            let problem = item.get_json("problem").filter(Value::is_object);
+            Some(RequestOutcome::Failed(present(problem, TABLE, "problem")?))
+        }
         Some(CANCELED) => Some(RequestOutcome::Canceled),
         Some(_) => return Err(StoreError::Damaged { table: TABLE, attribute: "outcome" }),
     };

@@ -392,6 +392,25 @@ async fn new_parameters_never_lose_the_tokens_of_a_refresh() {
 }
 
 #[tokio::test]
+async fn credentials_that_cannot_be_read_are_rejected() {
+    let (world, provider) = oauth_world().await;
+    let id = world.connect(&provider).await;
+    let deep = format!("{}{}", r#"{"a":"#.repeat(200), "}".repeat(200)).replace(":}", ":1}");
+    for credentials in [r#"{"access_token":"NEW","k":"\ud800"}"#, r#"{"access_token":1e999}"#, deep.as_str()] {
+        for (method, uri) in [(Method::PATCH, format!("/connections/{id}")), (Method::POST, "/connections".to_owned())]
+        {
+            let integration = if method == Method::POST { r#""integrationKey":"crm","# } else { "" };
+            let body = format!(r#"{{{integration}"credentials":{credentials}}}"#);
+            let request = http::Request::builder().method(&method).uri(&uri);
+            let request = request.header("authorization", format!("Bearer {}", world.alice)).body(body.into()).unwrap();
+            let answer = world.handle(request).await.expect(StatusCode::BAD_REQUEST);
+            assert!(answer.text().contains("credentials"), "{method} {credentials}: {}", answer.text());
+        }
+    }
+    assert_eq!(world.credentials(&id).await["access_token"], "access-1");
+}
+
+#[tokio::test]
 async fn secrets_too_large_to_store_change_nothing_else() {
     let (world, provider) = oauth_world().await;
     let id = world.connect(&provider).await;

@@ -75,6 +75,11 @@ impl NewSecrets {
         if !credentials.as_json().starts_with('{') {
             return Err(Error::bad_request("`credentials` must be an object, such as the provider's token response"));
         }
+        if !credentials.to_value().is_object() {
+            let message = "`credentials` cannot be read: a number is too large, a \\u escape has no other half, or it is nested \
+                           too deeply";
+            return Err(Error::bad_request(message));
+        }
         if credentials.have_too_many_values() {
             let most = Credentials::MAX_VALUES;
             let message =
