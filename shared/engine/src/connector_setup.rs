@@ -245,7 +245,7 @@ impl ConnectorSetup {
 }
 
 fn unknown_integration(key: &str) -> Error {
-    Error::not_found(format!("there is no integration `{key}`; an admin can create it with PUT /integrations"))
+    Error::not_found(format!("there is no integration `{key}`; GET /integrations lists those that exist"))
 }
 
 /// Merges the integration's parameters, the option's, and the connection's own; later ones win.

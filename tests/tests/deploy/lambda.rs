@@ -43,6 +43,8 @@ async fn answers_events(watch: &Watch, admin: &str) {
             "oauth-callback.json" => assert_eq!(answer["statusCode"], 400, "{name}"),
             // A preflight request has no token.
             "connections.preflight.json" => assert_eq!(answer["statusCode"], 204, "{name}"),
+            // Everyone may read the description of the API.
+            "connections.openapi.json" => assert_eq!(answer["statusCode"], 200, "{name}"),
             // A posted callback is repeated as a GET before it is checked.
             "oauth-callback.post.json" => assert_eq!(answer["statusCode"], 200, "{name}"),
             _ => assert_eq!(answer["statusCode"], 401, "{name}"),
