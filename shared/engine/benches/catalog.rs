@@ -12,7 +12,7 @@ const PRESETS: usize = 1_000;
 
 fn main() {
     let bundled = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../connectors");
-    measure("bundled", &[bundled.clone()], "airtable");
+    measure("bundled", std::slice::from_ref(&bundled), "airtable");
     let thousand = tempfile::tempdir().expect("a folder");
     write_presets(&bundled, thousand.path());
     measure("1,000 presets", &[bundled.clone(), thousand.path().to_owned()], "preset-500");
