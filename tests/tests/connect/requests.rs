@@ -282,7 +282,7 @@ async fn prefetches_previews_and_head_requests_take_no_link() {
     ] {
         for uri in [it.url.clone(), it.url.replace("/connect?", "/connection-popup?")] {
             let page = fetch(&world, Method::GET, &uri, headers).await.expect(StatusCode::OK);
-            assert!(page.text().contains("<button class=\"primary\">Continue</button>"), "{}", page.text());
+            assert!(page.text().contains("<button class=\"button primary\">Continue</button>"), "{}", page.text());
             assert!(page.header("set-cookie").is_none());
             let policy = page.header("content-security-policy").unwrap();
             assert!(policy.ends_with("frame-ancestors 'none'; form-action 'self'"), "{policy}");
@@ -498,7 +498,7 @@ async fn the_end_user_chooses_among_integrations() {
     buttons.push(browser.post(&world, &it.url, &[("integrationKey", "other")]).await);
     for page in buttons {
         let page = page.expect(StatusCode::OK);
-        for button in ["value=\"crm\">crm</button>", "value=\"erp\">The &#60;ERP&#62;</button>"] {
+        for button in ["value=\"crm\"><strong>crm</strong>", "value=\"erp\"><strong>The &#60;ERP&#62;</strong>"] {
             assert!(page.text().contains(button), "{button}: {}", page.text());
         }
         assert!(!page.text().contains("value=\"other\""), "{}", page.text());
