@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use larder_tests::loopback;
 use larder_tests::program::{Program, command};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::local;
 
@@ -341,4 +342,35 @@ async fn interrupting_a_connect_cancels_the_request() {
     assert!(stderr(&output).contains("was cancelled"), "{output:?}");
     let cancelled = ("DELETE /connection-requests/q1", "Bearer callers-token");
     assert!(requests.calls().iter().any(|(what, token, _)| (what.as_str(), token.as_str()) == cancelled));
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn connecting_the_demo_ends_when_the_browser_does() {
+    let data = tempfile::tempdir().expect("a folder");
+    let folder = data.path().to_str().expect("UTF-8");
+    let larder = Program::start(&["--listen", "127.0.0.1:0", "--data", folder]).await;
+    for (decision, code) in [("approve", 0), ("deny", 1)] {
+        let arguments = ["connect", "demo", "--tenant", "carol", "--no-browser", "--json", "--data", folder];
+        let mut command = command(&[&arguments[..], &["--url", &larder.base_uri]].concat());
+        let mut connecting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("larder starts");
+        let mut lines = BufReader::new(connecting.stderr.take().expect("a pipe")).lines();
+        let link = async {
+            loop {
+                let line = lines.next_line().await.expect("UTF-8").expect("a link");
+                if let Some(at) = line.find("http") {
+                    return line[at..].trim().to_owned();
+                }
+            }
+        };
+        let link = tokio::time::timeout(Duration::from_secs(60), link).await.expect("a link");
+        local::follow(&larder, &link, decision).await;
+        let output = connecting.wait_with_output().await.expect("it ends");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        if code == 0 {
+            let connection = json_of(&output)["resultConnectionId"].as_str().expect("an id").to_owned();
+            let shown = larder.get(&format!("/connections/{connection}"), &larder.admin).await.expect(StatusCode::OK);
+            assert_eq!(shown.json()["tenantId"], "carol");
+        }
+    }
 }

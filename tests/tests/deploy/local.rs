@@ -36,8 +36,12 @@ pub(crate) async fn connect(larder: &Program) -> Vec<String> {
 
 /// Follows the connect link and presses one of the form's buttons. Returns the last page and the secrets seen on the way.
 async fn decide(larder: &Program, decision: &str) -> (Answer, Vec<String>) {
+    follow(larder, larder.connect_link.as_ref().expect("a connect link"), decision).await
+}
+
+/// Follows a link to the demo and presses one of its buttons. Returns the last page and the secrets seen on the way.
+pub(crate) async fn follow(larder: &Program, link: &str, decision: &str) -> (Answer, Vec<String>) {
     let mut visitor = Visitor::default();
-    let link = larder.connect_link.as_ref().expect("a connect link");
     let authorize = visitor.get(link).await.expect(StatusCode::FOUND).location();
     let page = visitor.get(&authorize).await.expect(StatusCode::OK);
     let action = page.text().split_once("action=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a form").0;
