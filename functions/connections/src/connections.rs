@@ -62,6 +62,47 @@ pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializ
     T::deserialize(deserializer).map(Some)
 }
 
+impl CreateBody {
+    fn into_creation(self) -> Result<Creation, Error> {
+        let integration_key = match (self.integration_key, self.integration_id) {
+            (Some(key), Some(id)) if key != id => {
+                let message = "`integrationKey` and `integrationId` must be the same; give only one";
+                return Err(Error::bad_request(message));
+            }
+            (key, id) => key
+                .or(id)
+                .filter(|key| !key.is_empty())
+                .ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?,
+        };
+        Ok(Creation {
+            integration_key,
+            tenant: self.tenant_key,
+            details: DetailsPatch {
+                name: self.name.map(Some),
+                key: self.key.map(Some),
+                tags: self.tags,
+                meta: self.meta.map(Some),
+                is_deactivated: None,
+            },
+            secrets: NewSecrets {
+                option_key: self.auth_option_key,
+                input: self.input,
+                connector_parameters: self.connector_parameters,
+                credentials: self.credentials,
+            },
+            is_tested: self.test,
+        })
+    }
+}
+
+/// Checks the body of `POST /connections`, as far as that is possible without its integration.
+///
+/// # Errors
+/// Those of the route.
+pub fn check_creation(body: Vec<u8>) -> Result<(), Error> {
+    read_json::<CreateBody>(&Request::new(body.into()))?.into_creation()?.check()
+}
+
 impl PatchBody {
     /// Reads the body. SDKs send the whole connection back as they were shown it, with the changes, so members that callers
     /// cannot change are ignored.
@@ -99,35 +140,7 @@ impl Connections {
     }
 
     pub(crate) async fn create_connection(&self, caller: &Caller, request: &Request) -> Result<Response, Error> {
-        let body: CreateBody = read_json(request)?;
-        let integration_key = match (body.integration_key, body.integration_id) {
-            (Some(key), Some(id)) if key != id => {
-                let message = "`integrationKey` and `integrationId` must be the same; give only one";
-                return Err(Error::bad_request(message));
-            }
-            (key, id) => key
-                .or(id)
-                .filter(|key| !key.is_empty())
-                .ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?,
-        };
-        let creation = Creation {
-            integration_key,
-            tenant: body.tenant_key,
-            details: DetailsPatch {
-                name: body.name.map(Some),
-                key: body.key.map(Some),
-                tags: body.tags,
-                meta: body.meta.map(Some),
-                is_deactivated: None,
-            },
-            secrets: NewSecrets {
-                option_key: body.auth_option_key,
-                input: body.input,
-                connector_parameters: body.connector_parameters,
-                credentials: body.credentials,
-            },
-            is_tested: body.test,
-        };
+        let creation = read_json::<CreateBody>(request)?.into_creation()?;
         Ok(json(StatusCode::OK, &self.management.create(caller, &creation).await?.view()))
     }
 

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use connections::check_creation;
 use http::Method;
 use larder::caller::{Authenticator, Caller};
 use larder::cors::AllowedOrigins;

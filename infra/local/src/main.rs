@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use connect::find_own_connection;
 use larder::clock::SystemClock;
@@ -67,7 +68,7 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = ".larder")]
         data: PathBuf,
         /// End user to act as [default: demo, unless --admin]
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         tenant: Option<String>,
         /// Allow managing integrations and seeing all connections
         #[arg(long)]

@@ -306,7 +306,7 @@ async fn connecting_reports_why_nothing_was_connected() {
     for (last, expected) in [
         (failed, "nothing was connected: access_denied: no"),
         (json!({"requestId": "q1", "status": "expired"}), "the link has expired"),
-        (json!({"requestId": "q1", "status": "cancelled"}), "was cancelled"),
+        (json!({"requestId": "q1", "status": "cancelled"}), "was canceled"),
     ] {
         let requests = Requests::start(json!({"isAdmin": true, "id": "alice"}), &[last]).await;
         let output = requests.connect(&browser, &["--no-browser"]).output().await.expect("larder starts");
@@ -339,9 +339,9 @@ async fn interrupting_a_connect_cancels_the_request() {
     assert!(killed.expect("kill starts").success());
     let output = child.wait_with_output().await.expect("it ends");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("was cancelled"), "{output:?}");
-    let cancelled = ("DELETE /connection-requests/q1", "Bearer callers-token");
-    assert!(requests.calls().iter().any(|(what, token, _)| (what.as_str(), token.as_str()) == cancelled));
+    assert!(stderr(&output).contains("was canceled"), "{output:?}");
+    let canceled = ("DELETE /connection-requests/q1", "Bearer callers-token");
+    assert!(requests.calls().iter().any(|(what, token, _)| (what.as_str(), token.as_str()) == canceled));
 }
 
 #[tokio::test]

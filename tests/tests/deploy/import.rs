@@ -152,6 +152,7 @@ impl Setup {
         let count = |outcome: &str| items.iter().filter(|item| item["outcome"] == outcome).count();
         assert_eq!(items.len(), expected);
         assert_eq!(count("present") + count("imported"), expected);
+        assert!(items.iter().all(|item| item["connectionId"].is_string()), "{items:?}");
         // Requests of the first import may have ended after the list was read.
         assert!((interrupted..interrupted + CONCURRENCY).contains(&count("present")), "{}", count("present"));
         let connections = self.connections().await;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use larder::clock::{Clock as _, SystemClock};
 use larder::secret::Secret;
 use larder::secret_store::{SecretFile, Workspaces};
@@ -50,6 +50,9 @@ pub enum CommandError {
     /// The command line or the environment is incomplete.
     #[error("{0}")]
     Usage(String),
+    /// An id or a key cannot be part of a URL's path, which would then name something else.
+    #[error("an id or key must not be empty, `.` or `..`, or contain tabs or line breaks")]
+    Path,
     /// The command cannot continue.
     #[error("{0}")]
     Failed(String),
@@ -86,7 +89,7 @@ pub struct Rejection {
 impl CommandError {
     /// The exit code: 2 for a mistake in the command line, as clap has it.
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Usage(_)) { 2 } else { 1 }
+        if matches!(self, Self::Usage(_) | Self::Path) { 2 } else { 1 }
     }
 
     /// Whether the same request may succeed later.
@@ -96,6 +99,11 @@ impl CommandError {
             Self::Rejected(rejection) => matches!(rejection.status.as_u16(), 429 | 502..=504),
             _ => false,
         }
+    }
+
+    /// Whether the request has no URL, so that it was not sent.
+    pub fn has_no_url(&self) -> bool {
+        matches!(self, Self::Path)
     }
 
     /// How long the server asks to wait.
@@ -158,8 +166,8 @@ impl Client {
             None => http_url(LOCAL_URL).map_err(CommandError::Usage),
         };
         let url = args.url.clone().map_or_else(from_env, Ok)?;
-        let access = match variable("LARDER_TOKEN") {
-            Some(token) => Access::Given(Secret::new(token)),
+        let access = match secret_variable("LARDER_TOKEN")? {
+            Some(token) => Access::Given(token),
             None if is_loopback(&url) => {
                 let secrets = Arc::new(SecretFile::new(args.data.join("secrets.json")));
                 let workspaces = Workspaces::new(secrets, Arc::new(SystemClock));
@@ -281,6 +289,9 @@ impl Server {
         body: Option<String>,
         token: &Secret,
     ) -> Result<Value, CommandError> {
+        if !path.iter().all(|segment| is_segment(segment)) {
+            return Err(CommandError::Path);
+        }
         let mut url = self.url.clone();
         url.set_query(None);
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -302,8 +313,7 @@ impl Server {
             Ok(body) if status.is_success() => Ok(body),
             body => {
                 let body = body.ok().filter(|_| !status.is_success()).unwrap_or_default();
-                let message = said(&body)
-                    .map_or_else(|| format!("{} answers {status}, not as expected; check the URL", self.name()), clean);
+                let message = said(&body).map_or_else(|| unexplained(&self.name(), status), clean);
                 let retry_after = retry_after(&headers, SystemClock.now());
                 Err(CommandError::Rejected(Box::new(Rejection { status, message, body, retry_after })))
             }
@@ -318,6 +328,20 @@ fn said(body: &Value) -> Option<&str> {
         .into_iter()
         .flatten()
         .find_map(Value::as_str)
+}
+
+/// The message of an answer that has none. Servers that are overloaded or broken are nevertheless the right ones.
+fn unexplained(server: &str, status: StatusCode) -> String {
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        format!("{server} answers {status}")
+    } else {
+        format!("{server} answers {status}, not as expected; check the URL")
+    }
+}
+
+/// Whether a URL's path can have this segment. URLs resolve dots, and are parsed without tabs and line breaks.
+fn is_segment(text: &str) -> bool {
+    !["", ".", ".."].contains(&text) && !text.contains(['\t', '\r', '\n'])
 }
 
 /// The innermost cause, which says most.
@@ -341,6 +365,22 @@ fn is_loopback(url: &Url) -> bool {
 /// An environment variable that is not empty.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A secret in an environment variable that is not empty.
+///
+/// # Errors
+/// When no header of a request could carry it.
+pub fn secret_variable(name: &str) -> Result<Option<Secret>, CommandError> {
+    variable(name).map(|secret| header_secret(name, secret)).transpose()
+}
+
+fn header_secret(name: &str, secret: String) -> Result<Secret, CommandError> {
+    if HeaderValue::from_bytes(secret.as_bytes()).is_err() {
+        let message = format!("{name} contains a line break or another control character; set it without");
+        return Err(CommandError::Usage(message));
+    }
+    Ok(Secret::new(secret))
 }
 
 /// A page of a list in the API.
@@ -404,6 +444,39 @@ mod tests {
         ] {
             assert_eq!(is_loopback(&http_url(url).expect("a URL")), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_secret_with_a_line_break_is_a_mistake_in_its_variable() {
+        for wrong in ["go\nod", "good\n", "good\r", "go\0od"] {
+            let error = header_secret("LARDER_TOKEN", wrong.to_owned()).expect_err("no header has it");
+            assert_eq!(error.exit_code(), 2);
+            let message = error.to_string();
+            assert!(message.contains("LARDER_TOKEN") && !message.contains("go"), "{message}");
+        }
+        assert_eq!(header_secret("LARDER_TOKEN", "good".to_owned()).ok(), Some(Secret::new("good")));
+    }
+
+    #[tokio::test]
+    async fn no_request_is_sent_to_a_path_that_means_something_else() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        listener.set_nonblocking(true).expect("a mode");
+        let server = Server::new(http_url(&format!("http://{address}")).expect("a URL")).expect("a client");
+        for wrong in ["", ".", "..", ".\n.", "a\tb"] {
+            let (path, token) = (["connections", wrong], Secret::new("t"));
+            let call = server.call(Method::GET, &path, &[], None, &token);
+            let error = call.await.expect_err("it has no URL");
+            assert_eq!((error.exit_code(), error.has_no_url()), (2, true), "{wrong:?}");
+        }
+        assert!(listener.accept().is_err(), "nobody connected");
+    }
+
+    #[test]
+    fn the_url_is_doubted_only_if_the_server_may_be_another() {
+        let doubts = |status| unexplained("http://larder.example", status).contains("check the URL");
+        assert!(doubts(StatusCode::OK) && doubts(StatusCode::NOT_FOUND));
+        assert!(!doubts(StatusCode::TOO_MANY_REQUESTS) && !doubts(StatusCode::INTERNAL_SERVER_ERROR));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use http::Method;
 use larder::secret::Secret;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ pub struct ConnectArgs {
     #[arg(value_name = "INTEGRATION")]
     integration: String,
     /// Tenant to connect
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     tenant: String,
     /// Only print the link
     #[arg(long)]
@@ -71,7 +72,7 @@ async fn connect(args: &ConnectArgs) -> Result<(), CommandError> {
         ended = wait(&client, id, &status_token) => finish(args, &client, ended?).await,
         _ = tokio::signal::ctrl_c() => {
             client.call(Method::DELETE, &["connection-requests", id], &[], None).await?;
-            Err(CommandError::Failed("the connection request was cancelled".to_owned()))
+            Err(CommandError::Failed("the connection request was canceled".to_owned()))
         }
     }
 }
@@ -108,7 +109,7 @@ async fn finish(args: &ConnectArgs, client: &Client, request: Value) -> Result<(
             Err(CommandError::Failed(format!("nothing was connected: {}", terminal::clean(reason))))
         }
         "expired" => Err(CommandError::Failed("the link has expired; run the command again".to_owned())),
-        _ => Err(CommandError::Failed("the connection request was cancelled".to_owned())),
+        _ => Err(CommandError::Failed("the connection request was canceled".to_owned())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `larder connections`: lists, shows, tests, refreshes and removes connections.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -55,10 +56,10 @@ enum ConnectionsCommand {
 #[derive(Debug, Args)]
 struct FilterArgs {
     /// Only connections of this tenant
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     tenant: Option<String>,
     /// Only connections of this integration
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     integration: Option<String>,
     /// Only connections in this state
     #[arg(long, value_name = "STATE", ignore_case = true)]
@@ -88,7 +89,7 @@ struct SelectionArgs {
     #[arg(value_name = "CONNECTION")]
     selector: String,
     /// Tenant whose connection a key means
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     tenant: Option<String>,
     #[command(flatten)]
     larder: LarderArgs,
@@ -273,5 +274,29 @@ fn time(rfc3339: &str) -> String {
     match rfc3339.split_once('T') {
         Some((date, time)) if time.len() >= 8 => format!("{date} {}Z", &time[..8]),
         _ => rfc3339.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        connections: ConnectionsArgs,
+    }
+
+    #[test]
+    fn an_empty_tenant_is_a_mistake_and_not_all_tenants() {
+        let parse = |arguments: &[&str]| Cli::try_parse_from([&["larder"], arguments].concat());
+        for command in [&["ls"][..], &["show", "crm"], &["rm", "crm"]] {
+            assert!(parse(&[command, &["--tenant", "alice"]].concat()).is_ok());
+            let error = parse(&[command, &["--tenant", ""]].concat()).map(drop).expect_err("it is empty");
+            assert!(error.exit_code() == 2 && error.to_string().contains("--tenant"), "{error}");
+        }
+        assert!(parse(&["ls", "--integration", ""]).is_err());
     }
 }

@@ -35,6 +35,18 @@ pub struct Creation {
     pub is_tested: bool,
 }
 
+impl Creation {
+    /// Checks what can be checked without the integration and the caller.
+    ///
+    /// # Errors
+    /// 400 if a value is invalid; 413 if the credentials are too large.
+    pub fn check(&self) -> Result<(), Error> {
+        self.details.check()?;
+        self.secrets.check_credentials()?;
+        self.tenant.as_deref().map_or(Ok(()), check_tenant)
+    }
+}
+
 impl Management {
     /// Creates a connection and schedules its first refresh. The credentials are tested first.
     ///
@@ -121,9 +133,13 @@ fn tenant_of(caller: &Caller, wanted: Option<String>) -> Result<Option<String>, 
         Some(_) if !caller.admin => {
             Err(Error::access_denied("`tenantKey` requires an admin token; omit it to create your own connection"))
         }
-        Some(tenant) if tenant.is_empty() || tenant.len() > MAX_TENANT_BYTES => {
-            Err(Error::bad_request(format!("`tenantKey` must have 1 to {MAX_TENANT_BYTES} bytes")))
-        }
-        tenant => Ok(tenant),
+        Some(tenant) => check_tenant(&tenant).map(|()| Some(tenant)),
     }
+}
+
+fn check_tenant(tenant: &str) -> Result<(), Error> {
+    if tenant.is_empty() || tenant.len() > MAX_TENANT_BYTES {
+        return Err(Error::bad_request(format!("`tenantKey` must have 1 to {MAX_TENANT_BYTES} bytes")));
+    }
+    Ok(())
 }

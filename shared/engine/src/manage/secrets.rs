@@ -66,11 +66,20 @@ impl NewSecrets {
     /// Checks the caller's rights and the form of the credentials.
     ///
     /// # Errors
-    /// 403 for parameters from a tenant, whose empty object counts as none; 400 for credentials that are not an object; 413 for too many values.
+    /// 403 for parameters from a tenant, whose empty object counts as none; 400 for credentials that are not an object; 413 for credentials that are too
+    /// large.
     pub(super) fn check(&self, caller: &Caller) -> Result<(), Error> {
         if self.connector_parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
             caller.require_override()?;
         }
+        self.check_credentials()
+    }
+
+    /// Checks the form of the credentials.
+    ///
+    /// # Errors
+    /// 400 for credentials that are not an object; 413 for too many values or bytes.
+    pub(super) fn check_credentials(&self) -> Result<(), Error> {
         let Some(credentials) = &self.credentials else { return Ok(()) };
         if !credentials.as_json().starts_with('{') {
             return Err(Error::bad_request("`credentials` must be an object, such as the provider's token response"));
@@ -85,6 +94,10 @@ impl NewSecrets {
             let message =
                 format!("`credentials` must have at most {most} values; store fewer, or encode them in a string");
             return Err(Error::too_large(message));
+        }
+        if credentials.as_json().len() > Credentials::MAX_BYTES {
+            let most = Credentials::MAX_BYTES / 1024;
+            return Err(Error::too_large(format!("`credentials` are too large; the limit is {most} KiB")));
         }
         Ok(())
     }

@@ -83,12 +83,16 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePo
     response
 }
 
-/// Returns an error message as a sentence: it starts in lowercase and has no full stop, but on a page it stands alone.
+/// Returns an error message as a sentence: it starts in lowercase and has no full stop, but on a page it stands alone. Hosts
+/// and identifiers stay as they are.
 fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let end = text.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '`' | '/')).then_some('.');
-    first.chain(letters).chain(end).collect()
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let is_plain = |c: char| c.is_lowercase() || c == '-' || c == '\'' || c == '’';
+    let is_word = word.trim_end_matches([',', ':', ';', '.', '!', '?']).chars().all(is_plain);
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    let first = if is_word { first.to_uppercase() } else { first.to_owned() };
+    let end = text.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '`' | '/')).then_some(".");
+    format!("{first}{rest}{}", end.unwrap_or_default())
 }
 
 /// Returns the source expression that allows one inline script or style (CSP Level 3 §2.3.1).
@@ -161,6 +165,21 @@ mod tests {
         assert_eq!(monograms.len(), 12);
         for (_, ground) in monograms {
             assert!(contrast([255.0; 3], ground) >= 4.5, "{ground:?}");
+        }
+    }
+
+    #[test]
+    fn sentences_capitalize_words_but_no_hosts_or_identifiers() {
+        for (text, expected) in [
+            ("the link has expired", "The link has expired."),
+            ("wait: the provider's page is busy!", "Wait: the provider's page is busy!"),
+            ("api.openai.com could not be reached", "api.openai.com could not be reached."),
+            ("access_denied: no", "access_denied: no."),
+            ("apiKey must be a string", "apiKey must be a string."),
+            ("OAuth failed", "OAuth failed."),
+            ("", ""),
+        ] {
+            assert_eq!(sentence(text), expected);
         }
     }
 

@@ -45,7 +45,12 @@ impl Mapping {
             let rule = match value {
                 Value::Null => None,
                 Value::String(integration) => Some(Rule { integration, ..Rule::default() }),
-                value => Some(serde_json::from_value(value).map_err(|error| format!("`{key}`: {error}"))?),
+                value if value.is_object() => {
+                    Some(serde_json::from_value(value).map_err(|error| format!("`{key}`: {error}"))?)
+                }
+                _ => {
+                    return Err(format!("`{key}` must be an integration's key, null, or an object with `integration`"));
+                }
             };
             Ok((key, rule))
         };
@@ -88,6 +93,8 @@ mod tests {
         for (text, expected) in [
             ("- github", "provider config keys"),
             ("github: {integrationKey: github}", "`github`: unknown field `integrationKey`"),
+            ("github: 5", "`github` must be an integration's key"),
+            ("github: [crm]", "`github` must be an integration's key"),
             ("github: [", "line"),
         ] {
             let error = Mapping::parse(text).expect_err("it is wrong");

@@ -31,7 +31,6 @@ use clap::{Args, ValueEnum};
 use file::Line;
 use http::{Method, StatusCode};
 use larder::clock::{Clock as _, SystemClock};
-use larder::secret::Secret;
 use mapping::Mapping;
 use nango::{Listed, Nango, TenantFrom, Unread};
 use pace::persistently;
@@ -41,7 +40,7 @@ use target::{Target, Targets};
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::client::{Client, CommandError, LarderArgs, http_url, text, variable};
+use super::client::{Client, CommandError, LarderArgs, http_url, secret_variable, text};
 use crate::terminal;
 
 /// How many connections are imported at the same time.
@@ -101,7 +100,7 @@ enum SourceArg {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| (0.001..=1_000_000.0).contains(rate));
-    rate.ok_or_else(|| "give a number above 0, such as 0.5 or 20".to_owned())
+    rate.ok_or_else(|| "give a number from 0.001 to 1000000, such as 0.5 or 20".to_owned())
 }
 
 /// The integration, the tenant and the key of a connection to import.
@@ -125,6 +124,9 @@ enum Entry {
     Nango(Arc<Nango>, Listed),
     Line(Line),
 }
+
+/// The outcome of a connection that is not imported, and the reason.
+type Unfit = (Outcome, String);
 
 /// The outcome of a connection, its id, and the reason.
 type Imported = (Outcome, Option<String>, Option<String>);
@@ -171,11 +173,11 @@ async fn entries(args: &ImportArgs) -> Result<Vec<Entry>, CommandError> {
     match (args.from, &args.file, &args.url, &args.secret_key_env) {
         (SourceArg::File, Some(file), ..) => Ok(file::read(file)?.into_iter().map(Entry::Line).collect()),
         (SourceArg::Nango, None, Some(url), Some(name)) => {
-            let secret_key = variable(name).ok_or_else(|| {
+            let secret_key = secret_variable(name)?.ok_or_else(|| {
                 CommandError::Usage(format!("{name} is not set; put the secret key of Nango's environment into it"))
             })?;
             let mapping = args.mapping.as_deref().map(Mapping::read).transpose()?.unwrap_or_default();
-            let nango = Arc::new(Nango::new(url.clone(), Secret::new(secret_key), mapping, args.tenant_from)?);
+            let nango = Arc::new(Nango::new(url.clone(), secret_key, mapping, args.tenant_from)?);
             let listed = nango.list().await?;
             Ok(listed.into_iter().map(|listed| Entry::Nango(Arc::clone(&nango), listed)).collect())
         }
@@ -195,11 +197,11 @@ impl Entry {
     /// The integration, the tenant and the key.
     ///
     /// # Errors
-    /// The reason why it cannot be imported.
-    fn heading(&self) -> Result<Heading, String> {
+    /// The reason why it cannot be imported. A line can be corrected, so it has failed.
+    fn heading(&self) -> Result<Heading, Unfit> {
         match self {
-            Self::Nango(nango, listed) => nango.heading(listed),
-            Self::Line(line) => line.heading(),
+            Self::Nango(nango, listed) => nango.heading(listed).map_err(|reason| (Outcome::Skipped, reason)),
+            Self::Line(line) => line.heading().map_err(|reason| (Outcome::Failed, reason)),
         }
     }
 }
@@ -210,7 +212,9 @@ impl Import {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for heading in entries.iter().filter_map(|entry| entry.heading().ok()) {
             let target = self.targets.get(&heading.integration).and_then(|target| target.as_ref().ok());
-            if target.is_some_and(|target| target.refreshes() && !target.has(&heading.tenant, &heading.key)) {
+            if target
+                .is_some_and(|target| target.refreshes() && target.existing(&heading.tenant, &heading.key).is_none())
+            {
                 *counts.entry(heading.integration).or_default() += 1;
             }
         }
@@ -265,9 +269,9 @@ impl Import {
         let source = entry.label();
         let heading = match entry.heading() {
             Ok(heading) => heading,
-            Err(reason) => {
+            Err((outcome, reason)) => {
                 let [integration_key, tenant_key, key, connection_id] = [const { None }; 4];
-                let (outcome, reason) = (Outcome::Skipped, Some(reason));
+                let reason = Some(reason);
                 return Ok(Item { outcome, source, integration_key, tenant_key, key, connection_id, reason });
             }
         };
@@ -288,8 +292,8 @@ impl Import {
             Some(Err(reason)) => return skipped(reason.clone()),
             None => return skipped(format!("the integration `{}` was not read", heading.integration)),
         };
-        if target.has(&heading.tenant, &heading.key) {
-            return Ok((Outcome::Present, None, None));
+        if let Some(id) = target.existing(&heading.tenant, &heading.key) {
+            return Ok((Outcome::Present, Some(id.to_owned()), None));
         }
         let draft = match entry {
             Entry::Nango(nango, listed) => match nango.read(listed, target).await {
@@ -303,7 +307,7 @@ impl Import {
             Entry::Line(line) => line.draft(&target.ways, self.is_tested, SystemClock.now()),
         };
         match draft {
-            Err(reason) => skipped(reason),
+            Err((outcome, reason)) => Ok((outcome, None, Some(reason))),
             Ok(Draft { note, .. }) if self.is_dry_run => Ok((Outcome::Importable, None, note)),
             Ok(draft) => self.create(heading, target, draft).await,
         }
@@ -326,7 +330,7 @@ impl Import {
                 let existing = persistently(&target.pacer, || self.client.get(&path, &query)).await;
                 match existing {
                     Ok(existing) if text(&existing, "integrationKey") == heading.integration => {
-                        Ok((Outcome::Present, None, None))
+                        Ok((Outcome::Present, Some(text(&existing, "id").to_owned()), None))
                     }
                     Ok(_) => {
                         let reason = "another connection of the tenant has the key".to_owned();
@@ -351,6 +355,28 @@ fn failed(error: CommandError) -> Result<Imported, CommandError> {
         {
             Ok((Outcome::Failed, None, Some(rejection.to_string())))
         }
+        error if error.has_no_url() => Ok((Outcome::Failed, None, Some(error.to_string()))),
         error => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_line_has_failed() {
+        let entry = Entry::Line(Line::parse(7, b"{\"key\": "));
+        assert_eq!(entry.label(), "line 7");
+        assert_eq!(entry.heading().map(drop).map_err(|(outcome, _)| outcome), Err(Outcome::Failed));
+    }
+
+    #[test]
+    fn a_rate_is_limited_on_both_sides() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "100000000000", "NaN", "fast"] {
+            let error = rate(wrong).expect_err("it is out of range");
+            assert!(error.contains("0.001") && error.contains("1000000"), "{error}");
+        }
     }
 }

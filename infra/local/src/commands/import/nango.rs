@@ -24,7 +24,7 @@ use super::mapping::{Mapping, Rule};
 use super::pace::{Pacer, persistently};
 use super::target::{Target, Way};
 use super::tokens::{Lifetime, lifetime};
-use super::{Draft, Heading};
+use super::{Draft, Heading, Outcome, Unfit};
 use crate::commands::client::{CommandError, Server, text};
 
 /// Connections on a page.
@@ -134,6 +134,7 @@ impl Nango {
             self.get(&path, &query).await
         };
         persistently(&self.pacer, read).await.map_err(|error| match error.status().map(|status| status.as_u16()) {
+            None if error.has_no_url() => Unread::Gone(format!("its connection id cannot be looked up: {error}")),
             Some(400 | 404 | 422 | 424) => Unread::Gone(format!("Nango has no working credentials for it: {error}")),
             _ => Unread::Failed(error),
         })
@@ -153,7 +154,10 @@ impl Nango {
             }
             TenantFrom::ConnectionId => Some(listed.connection_id.clone()),
         };
-        let tenant = tenant.ok_or("Nango knows no such tenant; choose another with --tenant-from")?;
+        let tenant = tenant.ok_or_else(|| {
+            let part = if self.tenant_from == TenantFrom::Organization { "organization" } else { "end user" };
+            format!("it has no {part} in Nango; take the tenant from something else with --tenant-from")
+        })?;
         let key = format!("nango:{}:{}", listed.provider_config_key, listed.connection_id);
         if key.chars().count() > MAX_KEY {
             return Err(format!("its key in Larder would be longer than {MAX_KEY} characters"));
@@ -166,6 +170,24 @@ impl Nango {
     /// # Errors
     /// The reason why it cannot be imported.
     pub(super) fn draft(
+        &self,
+        listed: &Listed,
+        heading: &Heading,
+        connection: &Value,
+        ways: &[Way],
+        is_tested: bool,
+        now: OffsetDateTime,
+    ) -> Result<Draft, Unfit> {
+        let skipped = |reason| (Outcome::Skipped, reason);
+        let draft = self.unchecked_draft(listed, heading, connection, ways, is_tested, now).map_err(skipped)?;
+        match ::connections::check_creation(draft.body.clone().into_bytes()) {
+            Ok(()) => Ok(draft),
+            Err(error) => Err((Outcome::Failed, error.message)),
+        }
+    }
+
+    /// As [`Self::draft`], although Larder may reject it.
+    fn unchecked_draft(
         &self,
         listed: &Listed,
         heading: &Heading,
@@ -370,7 +392,7 @@ mod tests {
         let rule = Rule { integration: "crm".into(), ..rule };
         let nango = nango(Mapping::of("crm", rule), TenantFrom::EndUser);
         let heading = nango.heading(&listed())?;
-        let draft = nango.draft(&listed(), &heading, connection, ways, true, NOW)?;
+        let draft = nango.draft(&listed(), &heading, connection, ways, true, NOW).map_err(|(_, reason)| reason)?;
         Ok(serde_json::from_str(&draft.body).expect("JSON"))
     }
 
@@ -413,6 +435,22 @@ mod tests {
             "meta": {"plan": "pro"},
         });
         assert_eq!(draft(&connection, &[oauth2()]), Ok(expected));
+    }
+
+    #[test]
+    fn connections_that_larder_would_reject_have_failed() {
+        let draft = |tags: Value| {
+            let connection = json!({"credentials": {"type": "OAUTH2", "access_token": "a"}, "tags": tags});
+            let nango = nango(Mapping::default(), TenantFrom::EndUser);
+            let heading = nango.heading(&listed()).expect("it has a tenant");
+            nango.draft(&listed(), &heading, &connection, &[oauth2()], true, NOW).map(drop)
+        };
+        let many: Map<_, _> = (0..12).map(|tag| (tag.to_string(), json!("red"))).collect();
+        for (tags, expected) in [(json!(many), "12 members"), (json!({"team": "t".repeat(300)}), "300 characters")] {
+            let (outcome, reason) = draft(tags).expect_err("it would be rejected");
+            assert!(outcome == Outcome::Failed && reason.contains(expected), "{reason}");
+        }
+        assert_eq!(draft(json!({"team": "red"})), Ok(()));
     }
 
     #[test]

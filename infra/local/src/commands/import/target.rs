@@ -1,6 +1,6 @@
 //! An integration of Larder, as the target of an import.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::commands::client::{Client, CommandError, Page, text};
 pub(super) struct Target {
     /// The open ways to connect.
     pub(super) ways: Vec<Way>,
-    /// The tenants and keys of its connections.
-    existing: HashSet<(String, String)>,
+    /// The ids of its connections, by tenant and key.
+    existing: HashMap<(String, String), String>,
     /// Spreads calls to the provider. Integrations with the same connector share it.
     pub(super) pacer: Arc<Pacer>,
 }
@@ -51,8 +51,8 @@ pub(super) async fn load(client: &Client, keys: BTreeSet<String>, interval: Dura
                 let pacer = Arc::clone(pacers.entry(connector).or_insert_with(|| Arc::new(Pacer::new(interval))));
                 Ok(Target { ways, existing, pacer })
             }
-            Err(CommandError::Rejected(rejection)) if matches!(rejection.status.as_u16(), 400 | 404) => {
-                Err(format!("the integration `{key}` cannot be used: {rejection}"))
+            Err(error) if error.has_no_url() || matches!(error.status().map(|it| it.as_u16()), Some(400 | 404)) => {
+                Err(format!("the integration `{key}` cannot be used: {error}"))
             }
             Err(error) => return Err(error),
         };
@@ -73,15 +73,18 @@ async fn read(client: &Client, key: &str) -> Result<(String, Vec<Way>), CommandE
     Ok((text(&integration, "connectorKey").to_owned(), ways))
 }
 
-async fn existing(client: &Client, integration: &str) -> Result<HashSet<(String, String)>, CommandError> {
+async fn existing(client: &Client, integration: &str) -> Result<HashMap<(String, String), String>, CommandError> {
     let at_once = Pacer::new(Duration::ZERO);
     let path = ["connections"];
-    let (mut existing, mut cursor) = (HashSet::new(), None::<String>);
+    let (mut existing, mut cursor) = (HashMap::new(), None::<String>);
     loop {
         let query = [("integrationKey", integration), ("limit", "1000"), ("cursor", cursor.as_deref().unwrap_or("0"))];
         let page = Page::of(persistently(&at_once, || client.get(&path, &query)).await?)?;
         let keyed = page.items.iter().filter(|item| item.get("key").is_some());
-        existing.extend(keyed.map(|item| (text(item, "tenantId").to_owned(), text(item, "key").to_owned())));
+        existing.extend(keyed.map(|item| {
+            let [tenant, key, id] = ["tenantId", "key", "id"].map(|name| text(item, name).to_owned());
+            ((tenant, key), id)
+        }));
         cursor = page.cursor;
         if cursor.is_none() {
             return Ok(existing);
@@ -89,10 +92,17 @@ async fn existing(client: &Client, integration: &str) -> Result<HashSet<(String,
     }
 }
 
+impl Way {
+    /// Whether only the end user's approval at the provider leads to credentials.
+    pub(super) fn needs_approval(&self) -> bool {
+        ["oauth2", "oauth1"].contains(&self.kind.as_str())
+    }
+}
+
 impl Target {
-    /// Whether the integration had the tenant's connection with this key when the import began.
-    pub(super) fn has(&self, tenant: &str, key: &str) -> bool {
-        self.existing.contains(&(tenant.to_owned(), key.to_owned()))
+    /// The id of the tenant's connection that had this key when the import began.
+    pub(super) fn existing(&self, tenant: &str, key: &str) -> Option<&str> {
+        self.existing.get(&(tenant.to_owned(), key.to_owned())).map(String::as_str)
     }
 
     /// Whether it connects with OAuth 2.0, so that its tokens are refreshed.
