@@ -21,7 +21,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 pub use larder::connection::own_id as own_connection_id;
-use larder::connection::{Connection, ConnectionKey, Contents, Details};
+use larder::connection::{Confirmation, Connection, ConnectionKey, Contents, Details};
 use larder::dynamodb::{ConnectionRequests, Integration, Session, Sessions};
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass};
@@ -158,7 +158,7 @@ impl Connect {
         // The connection comes first: a reconnect reuses what is stored with it.
         let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
             self.target(caller, integration, &wanted).await?;
-        let Requested { key, tags, meta, locked_input, ends_at, confirmation } = wanted.requested;
+        let Requested { key, tags, meta, locked_input, ends_at } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
         let mut input = if wanted.input.is_empty() && !wanted.is_filled_in { stored.input } else { wanted.input };
@@ -191,14 +191,18 @@ impl Connect {
         };
         if auth.kind().is_immediate() {
             // There is no approval to wait for. The credentials are tested before they replace working ones.
-            let connecting = async {
-                let obtained = self.writer.provider.enter(&auth).await?;
-                self.writer.create_or_renew(&connection, integration, &auth, obtained, confirmation.as_ref()).await
+            let (new, auth) = (&connection, &auth);
+            let connect = |confirmation: Option<Confirmation>| async move {
+                let connecting = async {
+                    let obtained = self.writer.provider.enter(auth).await?;
+                    self.writer.create_or_renew(new, integration, auth, obtained, confirmation.as_ref()).await
+                };
+                self.writer.recorded(new, connecting).await
             };
-            let connection = self.writer.recorded(&connection, connecting).await?;
-            if let Some(request) = &delivery.request {
-                request.record(&self.requests, Ok(&connection)).await;
-            }
+            let connection = match &delivery.request {
+                Some(request) => Box::pin(request.finish(&self.requests, &self.writer, connect)).await?,
+                None => Box::pin(connect(None)).await?,
+            };
             return Ok(delivery.success(&connection));
         }
 

@@ -102,7 +102,6 @@ impl Connect {
                     meta: wanted.meta,
                     locked_input: wanted.locked_input,
                     ends_at: Some(opened.expires_at),
-                    confirmation: flow_request.confirmation(opened.expires_at),
                 },
                 ..ConnectRequest::default()
             };
@@ -111,7 +110,7 @@ impl Connect {
         match result.await {
             Ok(response) => Ok(response),
             Err(error) => {
-                flow_request.record(&self.requests, Err(&error)).await;
+                flow_request.fail(&self.requests, &error, self.clock.now()).await;
                 Ok(delivery.failure(&ConnectFailure { error, connection_id }))
             }
         }

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use larder::connection::{Confirmation, Details};
+use larder::connection::Details;
 use larder::error::Error;
 use larder::http::{Parameters, Request, bad_json, is_form, is_json, read_json};
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,6 @@ pub(crate) struct Requested {
     pub(crate) locked_input: Map<String, Value>,
     /// When the flow must have ended, if that is before its usual end.
     pub(crate) ends_at: Option<OffsetDateTime>,
-    /// The confirmation that the connection needs.
-    pub(crate) confirmation: Option<Confirmation>,
 }
 
 impl ConnectRequest {

@@ -1,5 +1,7 @@
 //! Connection requests: links that one browser can use for a limited time, their status, and their confirmation.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
@@ -7,6 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use connect::own_connection_id;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
+use larder::clock::Clock as _;
+use larder::dynamodb::{Claiming, RequestOutcome, Write};
 use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
@@ -124,6 +128,7 @@ fn challenge() -> String {
 const CANCELED: &str = "This link was canceled";
 const EXPIRED: &str = "This link has expired";
 const USED: &str = "This link was already used";
+const BUSY: &str = "This link is being used to connect an account right now";
 const ELSEWHERE: &str = "This link was already opened in another browser";
 
 #[tokio::test]
@@ -831,4 +836,144 @@ async fn an_unconfirmed_connection_never_comes_into_being() {
     world.sweep().await;
     assert_eq!(ids(&world).await, Vec::<String>::new());
     world.get(&format!("/connections/{}", own_id())).await.expect(StatusCode::NOT_FOUND);
+}
+
+/// The body of a request that is bound to alice's session.
+fn bound() -> Value {
+    json!({"redirectUri": DONE, "codeChallenge": challenge()})
+}
+
+fn proof() -> Value {
+    json!({ "codeVerifier": VERIFIER })
+}
+
+#[tokio::test]
+async fn confirmations_at_once_all_succeed() {
+    let (world, provider) = prepared().await;
+    let world = Arc::new(world);
+    let it = Arc::new(request(&world, bound()).await);
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+    // Another one has read the request by now.
+    let (other, meanwhile) = (Arc::clone(&it), Arc::clone(&world));
+    world.requests.before("UpdateItem", async move {
+        other.confirm(&meanwhile, proof()).await.expect(StatusCode::OK);
+    });
+    it.confirm(&world, proof()).await.expect(StatusCode::OK);
+    assert!(!world.requests.is_waiting());
+    assert_eq!((it.status(&world).await, ids(&world).await), ("success".to_owned(), vec![own_id()]));
+    it.cancel(&world).await.expect(StatusCode::CONFLICT);
+    for _ in 0..5 {
+        let it = request(&world, bound()).await;
+        it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+        let answers =
+            tokio::join!(it.confirm(&world, proof()), it.confirm(&world, proof()), it.confirm(&world, proof()));
+        for answer in [answers.0, answers.1, answers.2] {
+            assert_eq!(answer.expect(StatusCode::OK).json(), it.poll(&world).await);
+        }
+        assert_eq!(it.status(&world).await, "success");
+    }
+}
+
+#[tokio::test]
+async fn either_a_confirmation_or_a_cancellation_wins() {
+    let (world, provider) = prepared().await;
+    for round in 0..6 {
+        let body = json!({"redirectUri": DONE, "codeChallenge": challenge(), "allowMultipleConnections": true});
+        let it = request(&world, body).await;
+        it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+        let before = ids(&world).await.len();
+        let (confirmed, canceled) = if round % 2 == 0 {
+            tokio::join!(it.confirm(&world, proof()), it.cancel(&world))
+        } else {
+            let (canceled, confirmed) = tokio::join!(it.cancel(&world), it.confirm(&world, proof()));
+            (confirmed, canceled)
+        };
+        let (answers, status) = ((confirmed.0.status(), canceled.0.status()), it.status(&world).await);
+        let made = ids(&world).await.len() - before;
+        match &*status {
+            "success" => assert_eq!((answers, made), ((StatusCode::OK, StatusCode::CONFLICT), 1)),
+            "cancelled" => assert_eq!((answers, made), ((StatusCode::CONFLICT, StatusCode::NO_CONTENT), 0)),
+            _ => panic!("{status}: {answers:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flow_that_is_finishing_is_not_canceled() {
+    let (world, provider) = prepared().await;
+    let world = Arc::new(world);
+    for (body, end, status) in
+        [(json!({"redirectUri": DONE}), "connectionId", "success"), (bound(), "confirmation", "pending")]
+    {
+        let it = Arc::new(request(&world, body).await);
+        let (mut browser, location) = it.open(&world).await;
+        let (other, meanwhile) = (Arc::clone(&it), Arc::clone(&world));
+        world.requests.before("Save", async move {
+            other.cancel(&meanwhile).await.expect(StatusCode::CONFLICT);
+        });
+        let last = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::FOUND).location();
+        assert!(!world.requests.is_waiting() && parameter(&last, end).is_some(), "{last}");
+        assert_eq!(it.status(&world).await, status);
+    }
+}
+
+#[tokio::test]
+async fn two_tabs_of_a_link_make_one_connection() {
+    let (world, provider) = prepared().await;
+    let world = Arc::new(world);
+    for is_bound in [false, true] {
+        let mut body = if is_bound { bound() } else { json!({ "redirectUri": DONE }) };
+        body["allowMultipleConnections"] = true.into();
+        let it = request(&world, body).await;
+        let (mut browser, first) = it.open(&world).await;
+        let second = browser.get(&world, &it.url).await.expect(StatusCode::FOUND).location();
+        let (callback, mut tab) = (provider.approve(&second), browser.clone());
+        let (meanwhile, exchanged) = (Arc::clone(&world), provider.token_requests().len());
+        world.requests.before("Save", async move {
+            let end = tab.get(&meanwhile, &callback).await.expect(StatusCode::FOUND).location();
+            assert!(parameter(&end, "error").is_some_and(|error| error.contains("right now")), "{end}");
+            assert_eq!((parameter(&end, "connectionId"), parameter(&end, "confirmation")), (None, None));
+        });
+        let end = browser.get(&world, &provider.approve(&first)).await.expect(StatusCode::FOUND).location();
+        assert!(!world.requests.is_waiting());
+        assert_eq!(provider.token_requests().len(), exchanged + 1);
+        if is_bound {
+            let body = json!({"codeVerifier": VERIFIER, "confirmation": parameter(&end, "confirmation")});
+            it.confirm(&world, body).await.expect(StatusCode::OK);
+        }
+        assert_eq!(it.poll(&world).await["resultConnectionId"], parameter(&end, "connectionId").unwrap());
+        assert_eq!(ids(&world).await.len(), 1 + usize::from(is_bound));
+    }
+}
+
+#[tokio::test]
+async fn a_callback_that_died_holds_a_request_for_a_minute() {
+    let (world, provider) = prepared().await;
+    let it = request(&world, json!({})).await;
+    let (mut browser, location) = it.open(&world).await;
+    let requests = world.bundle.environment().connection_requests();
+    requests.claim(&it.id, "a-claim", Claiming::Flow, world.clock.now()).await.unwrap();
+    let page = browser.clone().get(&world, &provider.approve(&location)).await.expect(StatusCode::CONFLICT);
+    assert!(page.text().contains(BUSY), "{}", page.text());
+    it.cancel(&world).await.expect(StatusCode::CONFLICT);
+    assert_eq!((it.status(&world).await, provider.token_requests().len()), ("pending".to_owned(), 0));
+    world.advance(60);
+    let location = browser.get(&world, &it.url).await.expect(StatusCode::FOUND).location();
+    browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+    // The first one comes too late.
+    let late = RequestOutcome::Connected { connection_id: "late".to_owned() };
+    assert_eq!(requests.finish(&it.id, "a-claim", &late, None).await.unwrap(), Write::Conflict);
+    assert_eq!(it.poll(&world).await["resultConnectionId"], own_id());
+}
+
+#[tokio::test]
+async fn canceling_an_expired_request_leaves_it_expired() {
+    let (world, provider) = prepared().await;
+    let (it, unconfirmed) = (request(&world, json!({})).await, request(&world, bound()).await);
+    unconfirmed.connect(&world, &provider).await.expect(StatusCode::FOUND);
+    world.advance(1800);
+    for it in [it, unconfirmed] {
+        it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
+        assert_eq!(it.status(&world).await, "expired");
+    }
 }

@@ -107,7 +107,7 @@ impl Scene {
     }
 
     async fn confirm(&self, request: &str) -> Result<Connection, Error> {
-        self.management.confirm(&key(), request).await
+        self.management.confirm(&key(), request, async { Ok(()) }).await
     }
 
     /// The status of a rejected confirmation.
