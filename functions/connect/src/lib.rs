@@ -81,14 +81,14 @@ impl Connect {
             // The end user has not opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
         }
+        if let Some(link) = link::link(request) {
+            // Boxed, as all routes share one stack, which is small in debug builds.
+            return Box::pin(self.open_link(request, &link)).await;
+        }
         if let Some(ticket) = form::ticket(request) {
             return self.continue_form(request, &ticket).await;
         }
         let wanted = ConnectRequest::read(request)?;
-        if let Some(secret) = &wanted.connection_request_id {
-            // Boxed, as all routes share one stack, which is small in debug builds.
-            return Box::pin(self.open_link(request, secret, wanted.integration_key.as_deref())).await;
-        }
         let language = Language::of(request.headers());
         // A browser cannot send headers with a link, so the token may be a parameter too.
         let caller = match &wanted.token {

@@ -5,8 +5,6 @@
 //!
 //! Only admins can send `connectorParameters`. They override the integration's own, including `tokenUri`, and an end
 //! user who could set that could have the client secret sent anywhere.
-//!
-//! The link of a connection request has no other parameters: everything else comes from the stored request.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +26,6 @@ const MAX_CUSTOM_STATE_BYTES: usize = 1024;
 pub(crate) struct ConnectRequest {
     #[serde(skip_serializing)]
     pub(crate) token: Option<String>,
-    /// The secret of a connection request's link.
-    pub(crate) connection_request_id: Option<String>,
     pub(crate) integration_key: Option<String>,
     pub(crate) connection_id: Option<String>,
     pub(crate) name: Option<String>,

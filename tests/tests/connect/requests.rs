@@ -287,7 +287,7 @@ async fn prefetches_previews_and_head_requests_take_no_link() {
     ] {
         for uri in [it.url.clone(), it.url.replace("/connect?", "/connection-popup?")] {
             let page = fetch(&world, Method::GET, &uri, headers).await.expect(StatusCode::OK);
-            assert!(page.text().contains("<button class=\"primary\">Continue</button>"), "{}", page.text());
+            assert!(page.text().contains("<button class=\"button primary\">Continue</button>"), "{}", page.text());
             assert!(page.header("set-cookie").is_none());
             let policy = page.header("content-security-policy").unwrap();
             assert!(policy.ends_with("frame-ancestors 'none'; form-action 'self'"), "{policy}");
@@ -503,7 +503,9 @@ async fn the_end_user_chooses_among_integrations() {
     buttons.push(browser.post(&world, &it.url, &[("integrationKey", "other")]).await);
     for page in buttons {
         let page = page.expect(StatusCode::OK);
-        for button in ["value=\"crm\">crm</button>", "value=\"erp\">The &#60;ERP&#62;</button>"] {
+        for button in
+            ["value=\"crm\"><strong>crm</strong></button>", "value=\"erp\"><strong>The &#60;ERP&#62;</strong></button>"]
+        {
             assert!(page.text().contains(button), "{button}: {}", page.text());
         }
         assert!(!page.text().contains("value=\"other\""), "{}", page.text());
@@ -614,8 +616,8 @@ async fn a_request_reconnects_a_connection() {
 #[tokio::test]
 async fn a_tenant_cannot_read_cancel_or_confirm_anothers_request() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({ "codeChallenge": challenge() })).await;
-    it.connect(&world, &provider).await.expect(StatusCode::OK);
+    let it = request(&world, bound()).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     let others = [
         world.token("bob").await,
         world.sign("other", Claims { is_admin: true, ..Claims::default() }).await,
@@ -665,6 +667,7 @@ async fn malformed_requests_are_rejected_by_name() {
         (json!({"meta": {"x": "x".repeat(17_000)}}), StatusCode::BAD_REQUEST, "`meta`"),
         (json!({"input": {"x": "x".repeat(360_000)}}), StatusCode::PAYLOAD_TOO_LARGE, "too large"),
         (json!({"connectorParameters": {"tokenUri": "x"}}), StatusCode::BAD_REQUEST, "connectorParameters"),
+        (json!({"codeChallenge": challenge()}), StatusCode::BAD_REQUEST, "`redirectUri`"),
         (json!({"codeChallenge": VERIFIER[1..]}), StatusCode::BAD_REQUEST, "`codeChallenge`"),
         (json!({"codeChallenge": format!("{VERIFIER}A")}), StatusCode::BAD_REQUEST, "`codeChallenge`"),
         (json!({"codeChallenge": VERIFIER.replace('-', "+")}), StatusCode::BAD_REQUEST, "`codeChallenge`"),
@@ -796,8 +799,8 @@ async fn a_forwarded_reconnect_never_touches_the_old_credentials() {
 #[tokio::test]
 async fn a_connection_made_meanwhile_wins_over_an_unconfirmed_one() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({ "codeChallenge": challenge() })).await;
-    it.connect(&world, &provider).await.expect(StatusCode::OK);
+    let it = request(&world, bound()).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     world.connect(&provider).await;
     for _ in 0..2 {
         it.confirm(&world, json!({ "codeVerifier": VERIFIER })).await.expect(StatusCode::CONFLICT);
@@ -811,24 +814,20 @@ async fn a_connection_made_meanwhile_wins_over_an_unconfirmed_one() {
 #[tokio::test]
 async fn canceling_discards_an_unconfirmed_connection() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({ "codeChallenge": challenge() })).await;
-    let page = it.connect(&world, &provider).await.expect(StatusCode::OK);
-    assert!(page.text().contains("Almost done") && page.text().contains("Go back"), "{}", page.text());
+    let it = request(&world, bound()).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
     it.confirm(&world, json!({ "codeVerifier": VERIFIER })).await.expect(StatusCode::CONFLICT);
     assert_eq!((it.status(&world).await, ids(&world).await), ("cancelled".to_owned(), Vec::new()));
-    let table = &world.bundle.environment().settings.tables.connections;
-    let items = world.dynamodb().scan().table_name(table).send().await.unwrap().items.unwrap();
-    let has_credentials = |value: &AttributeValue| matches!(value, AttributeValue::B(_));
-    assert!(!items.iter().any(|item| item.values().any(has_credentials)), "{items:?}");
+    assert!(!is_anything_held(&world).await);
     it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
 async fn an_unconfirmed_connection_never_comes_into_being() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({"expiresIn": 60, "codeChallenge": challenge()})).await;
-    it.connect(&world, &provider).await.expect(StatusCode::OK);
+    let it = request(&world, json!({"expiresIn": 60, "redirectUri": DONE, "codeChallenge": challenge()})).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     world.advance(60);
     assert_eq!(it.status(&world).await, "expired");
     it.confirm(&world, json!({ "codeVerifier": VERIFIER })).await.expect(StatusCode::CONFLICT);
@@ -836,6 +835,13 @@ async fn an_unconfirmed_connection_never_comes_into_being() {
     world.sweep().await;
     assert_eq!(ids(&world).await, Vec::<String>::new());
     world.get(&format!("/connections/{}", own_id())).await.expect(StatusCode::NOT_FOUND);
+}
+
+/// Whether any credentials wait for a confirmation.
+async fn is_anything_held(world: &World) -> bool {
+    let table = &world.bundle.environment().settings.tables.connections;
+    let items = world.dynamodb().scan().table_name(table).send().await.unwrap().items.unwrap();
+    items.iter().any(|item| item.contains_key("target") && item.contains_key("sealed"))
 }
 
 /// The body of a request that is bound to alice's session.
@@ -976,4 +982,99 @@ async fn canceling_an_expired_request_leaves_it_expired() {
         it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
         assert_eq!(it.status(&world).await, "expired");
     }
+}
+
+#[tokio::test]
+async fn parameters_added_to_a_link_are_not_even_read() {
+    let (world, provider) = prepared().await;
+    for added in
+        ["input=notjson", "utm=1&utm=2", "payload=x", "formTicket=x", "allowMultipleConnections=1&name=x&name=y"]
+    {
+        let it = request(&world, json!({})).await;
+        let mut browser = Browser::default();
+        let location = browser.get(&world, &format!("{}&{added}", it.url)).await.expect(StatusCode::FOUND).location();
+        browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+        assert_eq!(it.status(&world).await, "success", "{added}");
+    }
+    assert_eq!(ids(&world).await, [own_id()]);
+}
+
+#[tokio::test]
+async fn only_the_button_of_our_own_page_takes_a_link() {
+    let (world, _provider) = prepared().await;
+    let it = request(&world, json!({})).await;
+    world.requests.take();
+    for headers in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("origin", World::BASE_URI), ("sec-fetch-site", "same-site")],
+        &[("sec-fetch-mode", "no-cors")],
+        &[("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin")],
+        &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+    ] {
+        says(fetch(&world, Method::POST, &it.url, headers).await, StatusCode::FORBIDDEN, "Another website sent");
+    }
+    // They do not even reach the database, so the end user's browser can still take it.
+    assert_eq!(world.requests.take(), Vec::<String>::new());
+    let page = Browser::in_window().post(&world, &it.url, &[]).await.expect(StatusCode::OK);
+    onward(&page);
+    // Very old browsers say nothing.
+    let it = request(&world, json!({})).await;
+    onward(&fetch(&world, Method::POST, &it.url, &[]).await.expect(StatusCode::OK));
+}
+
+#[tokio::test]
+async fn ending_a_connection_ends_what_waits_for_it() {
+    let (world, provider) = prepared().await;
+    let id = world.connect(&provider).await;
+    let uri = format!("/connections/{id}");
+    for (ending, then) in [
+        ((Method::DELETE, uri.clone()), Some(format!("{uri}/restore"))),
+        ((Method::POST, format!("{uri}/disconnect")), None),
+        ((Method::DELETE, format!("{uri}?permanent=true")), None),
+    ] {
+        let it = request(&world, json!({"connectionId": id, "redirectUri": DONE, "codeChallenge": challenge()})).await;
+        it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+        world.send(ending.0, &ending.1, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+        assert!(!is_anything_held(&world).await, "{}", ending.1);
+        if let Some(restore) = then {
+            world.post(&restore).await.expect(StatusCode::OK);
+        }
+        it.confirm(&world, proof()).await.expect(StatusCode::CONFLICT);
+        assert_eq!(it.status(&world).await, "pending");
+    }
+}
+
+#[tokio::test]
+async fn a_key_taken_meanwhile_keeps_a_request_pending() {
+    let (world, provider) = prepared().await;
+    let mut body = bound();
+    body["key"] = "shop".into();
+    body["allowMultipleConnections"] = true.into();
+    let it = request(&world, body).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+    let other = request(&world, json!({"key": "shop"})).await;
+    other.connect(&world, &provider).await.expect(StatusCode::OK);
+    let refused = it.confirm(&world, proof()).await.expect(StatusCode::CONFLICT);
+    assert_eq!((&refused.json()["key"], it.status(&world).await), (&json!("already_exists"), "pending".to_owned()));
+    let body = json!({"key": null});
+    world
+        .send(Method::PATCH, &format!("/connections/{}", own_id()), &world.alice, Some(&body))
+        .await
+        .expect(StatusCode::OK);
+    it.confirm(&world, proof()).await.expect(StatusCode::OK);
+    assert_eq!((it.status(&world).await, ids(&world).await.len()), ("success".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn an_end_user_is_not_told_of_keys() {
+    let (world, provider) = prepared().await;
+    let body = json!({"key": "shop", "allowMultipleConnections": true});
+    let (one, other) = (request(&world, body.clone()).await, request(&world, body).await);
+    let (mut first, mut second) = (one.open(&world).await, other.open(&world).await);
+    first.0.get(&world, &provider.approve(&first.1)).await.expect(StatusCode::OK);
+    let page = second.0.get(&world, &provider.approve(&second.1)).await.expect(StatusCode::CONFLICT);
+    assert!(page.text().contains("made meanwhile") && !page.text().contains("choose another"), "{}", page.text());
+    assert_eq!(other.poll(&world).await["resultError"]["key"], "already_exists");
 }

@@ -147,6 +147,18 @@ impl ConnectionWriter {
         }
     }
 
+    /// Ends the wait of all credentials for a connection, and erases them, because the connection ends. Ones that are being
+    /// confirmed are left: they change the connection, so that it does not end.
+    ///
+    /// # Errors
+    /// 503 when the table or the key service fails.
+    pub async fn discard_all(&self, connector_setup: &ConnectorSetup, key: &ConnectionKey) -> Result<(), Error> {
+        match self.connections.unconfirmed(key).await? {
+            Some(unconfirmed) => self.end(connector_setup, &unconfirmed).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Ends the wait of credentials whose time is up, or that were discarded, and erases them. It conflicts if they are being
     /// confirmed or were replaced.
     ///

@@ -54,6 +54,11 @@ impl Management {
         }
         check_details(&wanted)?;
         wanted.code_challenge.as_deref().map_or(Ok(()), check_challenge)?;
+        if wanted.code_challenge.is_some() && wanted.redirect_uri.is_none() {
+            let message =
+                "`codeChallenge` needs a `redirectUri`, to which the end user comes back with the confirmation";
+            return Err(Error::bad_request(message));
+        }
         let tenant = self.resolve_connection(caller, &mut wanted).await?;
         self.check_integrations(caller, &wanted).await?;
 
