@@ -31,7 +31,7 @@ const PREFIX: &str = "request#";
 const ID_LENGTH: usize = 43;
 /// How long a request can be read after it has expired.
 const KEPT: Duration = Duration::from_hours(24);
-/// How long a claim lasts: longer than any function that ends a request runs.
+/// How long a claim lasts: longer than a callback can run, and than a confirmation or a cancellation takes.
 const CLAIM: Duration = Duration::from_mins(1);
 
 /// The names of outcomes.
