@@ -20,7 +20,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 use larder::caller::Caller;
 use larder::dynamodb::Integration;
 use larder::error::{Error, ErrorType};
@@ -345,10 +345,16 @@ fn merge(object: &mut Map<String, Value>, more: Map<String, Value>) {
 
 /// Whether a browser says that one of our own pages sent the form.
 fn is_from_our_page(request: &Request, base_uri: &str) -> bool {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = header("origin") else { return false };
+    request.headers().get("sec-fetch-site").is_some_and(|value| value == "same-origin")
+        && is_own_origin(request, base_uri)
+}
+
+/// Whether a browser names an origin of ours.
+pub(crate) fn is_own_origin(request: &Request, base_uri: &str) -> bool {
+    let origin = request.headers().get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    let Some(origin) = origin else { return false };
     let is_ours = Origin::of_redirect_uri(base_uri).is_ok_and(|ours| ours.to_string() == origin);
     // The browser may know us by another name, such as `localhost`.
     let is_host = origin.split_once("://").is_some_and(|(_, authority)| host(request) == Some(authority));
-    header("sec-fetch-site") == Some("same-origin") && (is_ours || is_host)
+    is_ours || is_host
 }

@@ -21,7 +21,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use larder::caller::{Authenticator, Caller};
 use larder::clock::Clock;
 pub use larder::connection::own_id as own_connection_id;
-use larder::connection::{Connection, ConnectionKey, Contents, Details};
+use larder::connection::{Confirmation, Connection, ConnectionKey, Contents, Details};
 use larder::dynamodb::{ConnectionRequests, Integration, Session, Sessions};
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass};
@@ -81,14 +81,14 @@ impl Connect {
             // The end user has not opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
         }
+        if let Some(link) = link::link(request) {
+            // Boxed, as all routes share one stack, which is small in debug builds.
+            return Box::pin(self.open_link(request, &link)).await;
+        }
         if let Some(ticket) = form::ticket(request) {
             return self.continue_form(request, &ticket).await;
         }
         let wanted = ConnectRequest::read(request)?;
-        if let Some(secret) = &wanted.connection_request_id {
-            // Boxed, as all routes share one stack, which is small in debug builds.
-            return Box::pin(self.open_link(request, secret, wanted.integration_key.as_deref())).await;
-        }
         let language = Language::of(request.headers());
         // A browser cannot send headers with a link, so the token may be a parameter too.
         let caller = match &wanted.token {
@@ -158,7 +158,7 @@ impl Connect {
         // The connection comes first: a reconnect reuses what is stored with it.
         let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
             self.target(caller, integration, &wanted).await?;
-        let Requested { key, tags, meta, locked_input, ends_at, confirmation } = wanted.requested;
+        let Requested { key, tags, meta, locked_input, ends_at } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
         let mut input = if wanted.input.is_empty() && !wanted.is_filled_in { stored.input } else { wanted.input };
@@ -191,14 +191,18 @@ impl Connect {
         };
         if auth.kind().is_immediate() {
             // There is no approval to wait for. The credentials are tested before they replace working ones.
-            let connecting = async {
-                let obtained = self.writer.provider.enter(&auth).await?;
-                self.writer.create_or_renew(&connection, integration, &auth, obtained, confirmation.as_ref()).await
+            let (new, auth) = (&connection, &auth);
+            let connect = |confirmation: Option<Confirmation>| async move {
+                let connecting = async {
+                    let obtained = self.writer.provider.enter(auth).await?;
+                    self.writer.create_or_renew(new, integration, auth, obtained, confirmation.as_ref()).await
+                };
+                self.writer.recorded(new, connecting).await
             };
-            let connection = self.writer.recorded(&connection, connecting).await?;
-            if let Some(request) = &delivery.request {
-                request.record(&self.requests, Ok(&connection)).await;
-            }
+            let connection = match &delivery.request {
+                Some(request) => Box::pin(request.finish(&self.requests, &self.writer, connect)).await?,
+                None => Box::pin(connect(None)).await?,
+            };
             return Ok(delivery.success(&connection));
         }
 

@@ -6,6 +6,10 @@
 //!
 //! Only a navigation of the browser's window takes the link: `Sec-Fetch-Mode: navigate`, not in a frame. Mail scanners, chat
 //! programs that show previews, and very old browsers send no such header. They get a page whose button takes it by `POST`.
+//! If another website or a frame sent the `POST`, it takes nothing: the person would not know of it, and could not open the link.
+//!
+//! A link has no other parameters: everything else comes from the stored request. So what is added to it, by a mail program that
+//! counts clicks for example, is not even read.
 //!
 //! A form that leads to another origin ends on a page that forwards the browser, since browsers apply the policy of the form's
 //! page to redirects.
@@ -15,31 +19,53 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use larder::caller::Caller;
 use larder::dynamodb::{ConnectionRequest, Integration, LinkError};
 use larder::error::Error;
-use larder::http::{Request, Response, cookie, host};
+use larder::http::{Parameters, Request, Response, cookie, host, is_form};
 use larder::{random, record};
 use larder_engine::connect::{
     ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
     request_id,
 };
-use larder_engine::pages::{self, Language};
+use larder_engine::pages::{self, Language, words};
 
 use crate::Connect;
+use crate::form::is_own_origin;
 use crate::request::{ConnectRequest, Requested};
 
+/// The name of the parameter with a link's secret.
+const SECRET: &str = "connectionRequestId";
+
+/// A link that is opened.
+pub(crate) struct Link {
+    secret: String,
+    /// The integration that the end user chose on the link's page.
+    chosen: Option<String>,
+}
+
+/// Returns the link that a request opens, from its query or from the form of the link's page.
+pub(crate) fn link(request: &Request) -> Option<Link> {
+    let is_form = *request.method() == Method::POST && is_form(request.headers());
+    let form = if is_form { Parameters::parse(request.body()) } else { Parameters::default() };
+    let of = |parameters: &Parameters, name: &str| {
+        let mut values = parameters.iter().filter(|(key, value)| *key == name && !value.is_empty());
+        values.next().map(|(_, value)| value.to_owned())
+    };
+    let secret = of(&form, SECRET).or_else(|| of(&Parameters::of_query(request), SECRET))?;
+    Some(Link { secret, chosen: of(&form, "integrationKey") })
+}
+
 impl Connect {
-    /// Opens the link with this secret. `chosen` is the integration that the end user chose on its page.
+    /// Opens a link.
     ///
     /// # Errors
-    /// When the link does not lead on, or a table fails.
-    pub(crate) async fn open_link(
-        &self,
-        request: &Request,
-        secret: &str,
-        chosen: Option<&str>,
-    ) -> Result<Response, Error> {
+    /// When the link does not lead on, or a table fails; 403 if another website or a frame sent the form.
+    pub(crate) async fn open_link(&self, request: &Request, link: &Link) -> Result<Response, Error> {
+        let Link { secret, chosen } = link;
         let (is_form, language) = (*request.method() == Method::POST, Language::of(request.headers()));
         if !is_form && !is_navigation(request.headers()) {
             return Ok(pages::link(language, secret, &[]));
+        }
+        if is_form && !is_own_button(request, &self.connector_setup.base_uri) {
+            return Err(Error::access_denied(words::OTHER_SITE.say(language)));
         }
         let id = request_id(secret);
         let presented = cookie(request.headers(), &browser_cookie_name(&self.connector_setup.base_uri, &id));
@@ -51,7 +77,7 @@ impl Connect {
             .await
             .map_err(Error::from)?;
         record::note(|record| record.workspace = Some(opened.workspace.clone()));
-        let mut response = match self.follow(&opened, secret, chosen.filter(|_| is_form), request).await {
+        let mut response = match self.follow(&opened, secret, chosen.as_deref(), request).await {
             Ok(response) => response,
             // The browser needs the cookie to try again.
             Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
@@ -102,7 +128,6 @@ impl Connect {
                     meta: wanted.meta,
                     locked_input: wanted.locked_input,
                     ends_at: Some(opened.expires_at),
-                    confirmation: flow_request.confirmation(opened.expires_at),
                 },
                 ..ConnectRequest::default()
             };
@@ -111,7 +136,7 @@ impl Connect {
         match result.await {
             Ok(response) => Ok(response),
             Err(error) => {
-                flow_request.record(&self.requests, Err(&error)).await;
+                flow_request.fail(&self.requests, &error, self.clock.now()).await;
                 Ok(delivery.failure(&ConnectFailure { error, connection_id }))
             }
         }
@@ -150,6 +175,17 @@ impl Connect {
         }
         Ok(pages::link(language, secret, &integrations))
     }
+}
+
+/// Whether the button of a link's page, in a window of its own, may have sent the form. Very old browsers say nothing about it.
+fn is_own_button(request: &Request, base_uri: &str) -> bool {
+    let is_any = |name: &str, values: &[&str]| {
+        request.headers().get(name).is_none_or(|value| values.iter().any(|it| value == it))
+    };
+    request.headers().get(header::ORIGIN).is_none_or(|_| is_own_origin(request, base_uri))
+        && is_any("sec-fetch-site", &["same-origin", "none"])
+        && is_any("sec-fetch-mode", &["navigate"])
+        && is_any("sec-fetch-dest", &["document"])
 }
 
 /// Whether a browser opens the page in a window of its own, because of its user.

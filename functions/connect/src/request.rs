@@ -5,13 +5,11 @@
 //!
 //! Only admins can send `connectorParameters`. They override the integration's own, including `tokenUri`, and an end
 //! user who could set that could have the client secret sent anywhere.
-//!
-//! The link of a connection request has no other parameters: everything else comes from the stored request.
 
 use std::collections::BTreeMap;
 
 use http::Method;
-use larder::connection::{Confirmation, Details};
+use larder::connection::Details;
 use larder::error::Error;
 use larder::http::{Parameters, Request, bad_json, is_form, is_json, read_json};
 use serde::{Deserialize, Serialize};
@@ -28,8 +26,6 @@ const MAX_CUSTOM_STATE_BYTES: usize = 1024;
 pub(crate) struct ConnectRequest {
     #[serde(skip_serializing)]
     pub(crate) token: Option<String>,
-    /// The secret of a connection request's link.
-    pub(crate) connection_request_id: Option<String>,
     pub(crate) integration_key: Option<String>,
     pub(crate) connection_id: Option<String>,
     pub(crate) name: Option<String>,
@@ -64,8 +60,6 @@ pub(crate) struct Requested {
     pub(crate) locked_input: Map<String, Value>,
     /// When the flow must have ended, if that is before its usual end.
     pub(crate) ends_at: Option<OffsetDateTime>,
-    /// The confirmation that the connection needs.
-    pub(crate) confirmation: Option<Confirmation>,
 }
 
 impl ConnectRequest {

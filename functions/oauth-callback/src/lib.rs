@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use larder::clock::Clock;
 use larder::connection::{Confirmation, Connection};
-use larder::dynamodb::{ConnectionRequests, LinkError, Session, SessionError, Sessions, Taken, Visit};
+use larder::dynamodb::{ConnectionRequests, Session, SessionError, Sessions, Taken, Visit};
 use larder::environment::SettingError;
 use larder::error::{Error, log_cause};
 use larder::http::{Handler, Request, Response, cookie, empty, host, is_prefetch};
@@ -113,20 +113,18 @@ impl OAuthCallback {
         browser: &str,
         callback: Callback,
     ) -> Result<Response, Error> {
-        let flow = Flow::open(&self.sealer, session).await?;
+        let flow = &Flow::open(&self.sealer, session).await?;
         record::note(|record| record.connection(&flow.connection.key()));
 
         // From here on, the flow says where its result is expected, failures included.
-        let result = match self.check_request(&flow).await {
-            Ok(confirmation) => {
-                let finishing = self.finish(&flow, callback, confirmation.as_ref());
-                self.writer.recorded(&flow.connection, finishing).await
-            }
-            Err(error) => Err(error),
+        let connect = |confirmation: Option<Confirmation>| async move {
+            let finishing = self.finish(flow, callback, confirmation.as_ref());
+            self.writer.recorded(&flow.connection, finishing).await
         };
-        if let Some(request) = &flow.delivery.request {
-            request.record(&self.requests, result.as_ref()).await;
-        }
+        let result = match &flow.delivery.request {
+            Some(request) => request.finish(&self.requests, &self.writer, connect).await,
+            None => Box::pin(connect(None)).await,
+        };
         let mut response = match result {
             Ok(connection) => flow.delivery.success(&connection),
             Err(error) => {
@@ -140,16 +138,6 @@ impl OAuthCallback {
         let last = browser_cookie(&self.connector_setup.base_uri, visit.id, browser, OUTCOME_LIFETIME);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::try_from(last).map_err(Error::internal)?);
         Ok(response)
-    }
-
-    /// Checks that the connection request to which the flow belongs can still lead to a connection. Returns the confirmation
-    /// that the connection needs.
-    async fn check_request(&self, flow: &Flow) -> Result<Option<Confirmation>, Error> {
-        let Some(of_flow) = &flow.delivery.request else { return Ok(None) };
-        let now = self.clock.now();
-        let request = self.requests.get(&of_flow.id, now).await?.ok_or(LinkError::Unknown)?;
-        request.check_open(now)?;
-        Ok(of_flow.confirmation(request.expires_at))
     }
 
     /// Keeps the response so that it can be shown again. Does not delay the response for long.

@@ -4,13 +4,17 @@
 //! # Decisions
 //!
 //! A request can be read for a day after it has expired, so that a client that polls learns how it ended.
+//!
+//! Storing a connection and ending its request are two writes. So whatever ends a request (a callback, a confirmation or a
+//! cancellation) claims it first, and of several at once only one gets the claim. If it dies, the claim expires, and others may
+//! end the request.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -27,6 +31,8 @@ const PREFIX: &str = "request#";
 const ID_LENGTH: usize = 43;
 /// How long a request can be read after it has expired.
 const KEPT: Duration = Duration::from_hours(24);
+/// How long a claim lasts: longer than a callback can run, and than a confirmation or a cancellation takes.
+const CLAIM: Duration = Duration::from_mins(1);
 
 /// The names of outcomes.
 const CONNECTED: &str = "connected";
@@ -55,6 +61,28 @@ pub struct ConnectionRequest {
     pub outcome: Option<RequestOutcome>,
     /// The digest of the code that the end user's browser took to the application.
     pub confirmation: Option<String>,
+    /// Until when something that is ending it has claimed it.
+    pub claimed_until: Option<OffsetDateTime>,
+}
+
+/// The reasons to claim a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claiming {
+    /// A flow ends.
+    Flow,
+    /// The application confirms the connection.
+    Confirmation,
+    /// The application cancels the request.
+    Cancellation,
+}
+
+/// The answer to a claim.
+#[derive(Debug)]
+pub enum Claim {
+    /// Nothing else ends the request now.
+    Taken(ConnectionRequest),
+    /// Something else has claimed the request, or its outcome does not allow this. `None` if there is no such request.
+    Refused(Option<ConnectionRequest>),
 }
 
 /// How a request ended. Only a failure may be followed by another outcome at the end of a flow.
@@ -108,6 +136,11 @@ pub enum LinkError {
     /// It has led to a connection.
     #[error("this link was already used to connect an account; you can close this window")]
     Used,
+    /// It is leading to a connection right now.
+    #[error(
+        "this link is being used to connect an account right now; wait a moment, then go back to where you came from"
+    )]
+    Busy,
     /// Another browser opened it first.
     #[error(
         "this link was already opened in another browser; continue there, or ask for a new link where you got this one"
@@ -124,7 +157,9 @@ impl From<LinkError> for Error {
             LinkError::Store(error) => error.into(),
             LinkError::Unknown => Self::not_found(error.to_string()),
             LinkError::Expired => Self::bad_request(error.to_string()),
-            LinkError::Canceled | LinkError::Used | LinkError::OtherBrowser => Self::conflict(error.to_string()),
+            LinkError::Canceled | LinkError::Used | LinkError::Busy | LinkError::OtherBrowser => {
+                Self::conflict(error.to_string())
+            }
         }
     }
 }
@@ -153,6 +188,11 @@ impl ConnectionRequest {
             None | Some(RequestOutcome::Failed(_)) => Ok(()),
         }
     }
+
+    /// Whether something is ending the request.
+    pub fn is_claimed(&self, now: OffsetDateTime) -> bool {
+        self.claimed_until.is_some_and(|until| until > now)
+    }
 }
 
 impl RequestOutcome {
@@ -162,6 +202,18 @@ impl RequestOutcome {
             Self::Unconfirmed { .. } => UNCONFIRMED,
             Self::Failed(_) => FAILED,
             Self::Canceled => CANCELED,
+        }
+    }
+
+    /// The attributes that store it.
+    fn attributes(&self) -> Item {
+        let item = Item::default().string("outcome", self.name());
+        match self {
+            Self::Connected { connection_id } | Self::Unconfirmed { connection_id } => {
+                item.string("connection_id", connection_id)
+            }
+            Self::Failed(problem) => item.string("problem", problem.to_string()),
+            Self::Canceled => item,
         }
     }
 }
@@ -255,87 +307,131 @@ impl ConnectionRequests {
         }
     }
 
-    /// Records how a flow ended, with the digest of the code that the end user's browser took to the application, if the
-    /// connection must be confirmed. It conflicts if the request has been canceled or has led to a connection.
+    /// Claims a request, to end it. The claim has a random name, which ends it again.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn claim(
+        &self,
+        id: &str,
+        claim: &str,
+        claiming: Claiming,
+        now: OffsetDateTime,
+    ) -> Result<Claim, StoreError> {
+        let state = match claiming {
+            Claiming::Flow => "expires_at > :now AND (attribute_not_exists(outcome) OR outcome = :failed)",
+            Claiming::Confirmation => "expires_at > :now AND outcome = :unconfirmed",
+            Claiming::Cancellation => "(attribute_not_exists(outcome) OR outcome = :failed OR outcome = :unconfirmed)",
+        };
+        let condition = format!(
+            "attribute_exists(sealed) AND {state} \
+             AND (attribute_not_exists(claimed_until) OR claimed_until <= :now OR claim = :claim)"
+        );
+        let mut update = self
+            .update(id)
+            .update_expression("SET claim = :claim, claimed_until = :until")
+            .condition_expression(condition)
+            .expression_attribute_values(":claim", AttributeValue::S(claim.to_owned()))
+            .expression_attribute_values(":until", AttributeValue::N(milliseconds(later(now, CLAIM)).to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        if claiming != Claiming::Confirmation {
+            update = update.expression_attribute_values(":failed", AttributeValue::S(FAILED.to_owned()));
+        }
+        if claiming != Claiming::Flow {
+            update = update.expression_attribute_values(":unconfirmed", AttributeValue::S(UNCONFIRMED.to_owned()));
+        }
+        match update.send().await {
+            Ok(output) => Ok(Claim::Taken(read(id, &Item(output.attributes.unwrap_or_default()))?)),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
+                    return Ok(Claim::Refused(None));
+                };
+                let request = refused.item.map(|item| read(id, &Item(item))).transpose()?;
+                Ok(Claim::Refused(request.filter(|request| later(request.expires_at, KEPT) > now)))
+            }
+            Err(error) => Err(StoreError::dynamodb(error)),
+        }
+    }
+
+    /// Records the outcome of what claimed a request, and ends the claim. With it comes the digest of the code that the end
+    /// user's browser took to the application, if the connection must be confirmed. It conflicts if the claim has expired and
+    /// something else has claimed the request.
     ///
     /// # Errors
     /// When DynamoDB fails.
     pub async fn finish(
         &self,
         id: &str,
+        claim: &str,
         outcome: &RequestOutcome,
         confirmation: Option<&str>,
     ) -> Result<Write, StoreError> {
-        self.record(id, outcome, confirmation, &[FAILED]).await
+        let set = outcome.attributes().maybe("confirmation", confirmation, Item::string);
+        self.set(id, set, "claim = :claim", [(":claim", AttributeValue::S(claim.to_owned()))]).await
     }
 
-    /// Records that the application confirmed the connection. It conflicts if the request has been canceled.
+    /// Ends a claim without an outcome.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn confirm(&self, id: &str, outcome: &RequestOutcome) -> Result<Write, StoreError> {
-        self.record(id, outcome, None, &[UNCONFIRMED, CONNECTED]).await
+    pub async fn release(&self, id: &str, claim: &str) -> Result<Write, StoreError> {
+        let update = self
+            .update(id)
+            .update_expression("REMOVE claimed_until")
+            .condition_expression("claim = :claim")
+            .expression_attribute_values(":claim", AttributeValue::S(claim.to_owned()));
+        written(update.send().await)
     }
 
-    /// Records that the connection is not confirmed after all.
+    /// Records that an attempt failed before it claimed the request. It conflicts if the request is claimed, has been canceled
+    /// or has led to a connection.
     ///
     /// # Errors
     /// When DynamoDB fails.
-    pub async fn unconfirm(&self, id: &str, outcome: &RequestOutcome) -> Result<Write, StoreError> {
-        self.record(id, outcome, None, &[CONNECTED]).await
+    pub async fn fail(&self, id: &str, problem: Value, now: OffsetDateTime) -> Result<Write, StoreError> {
+        let condition = "(attribute_not_exists(outcome) OR outcome = :outcome) \
+                         AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)";
+        let now = AttributeValue::N(milliseconds(now).to_string());
+        self.set(id, RequestOutcome::Failed(problem).attributes(), condition, [(":now", now)]).await
     }
 
-    /// Cancels a request. It conflicts if the request has led to a connection that counts.
-    ///
-    /// # Errors
-    /// When DynamoDB fails.
-    pub async fn cancel(&self, id: &str) -> Result<Write, StoreError> {
-        self.record(id, &RequestOutcome::Canceled, None, &[FAILED, UNCONFIRMED, CANCELED]).await
-    }
-
-    /// Records an outcome if there is none, or one of those named in `before`.
-    async fn record(
+    /// Sets attributes and ends the claim, on a condition.
+    async fn set<const N: usize>(
         &self,
         id: &str,
-        outcome: &RequestOutcome,
-        confirmation: Option<&str>,
-        before: &[&str],
+        set: Item,
+        condition: &str,
+        values: [(&str, AttributeValue); N],
     ) -> Result<Write, StoreError> {
-        let earlier: Vec<_> = (0..before.len()).map(|index| format!("outcome = :before{index}")).collect();
-        let condition =
-            format!("attribute_exists(sealed) AND (attribute_not_exists(outcome) OR {})", earlier.join(" OR "));
-        let set = Item::default().string("outcome", outcome.name());
-        let set = match outcome {
-            RequestOutcome::Connected { connection_id } | RequestOutcome::Unconfirmed { connection_id } => {
-                set.string("connection_id", connection_id)
-            }
-            RequestOutcome::Failed(problem) => set.string("problem", problem.to_string()),
-            RequestOutcome::Canceled => set,
-        };
-        let set = set.maybe("confirmation", confirmation, Item::string);
         let assignments: Vec<_> = set.0.keys().map(|name| format!("{name} = :{name}")).collect();
         let mut update = self
             .update(id)
-            .update_expression(format!("SET {}", assignments.join(", ")))
-            .condition_expression(condition);
+            .update_expression(format!("SET {} REMOVE claimed_until", assignments.join(", ")))
+            .condition_expression(format!("attribute_exists(sealed) AND {condition}"));
         for (name, value) in set.0 {
             update = update.expression_attribute_values(format!(":{name}"), value);
         }
-        for (index, name) in before.iter().enumerate() {
-            let value = AttributeValue::S((*name).to_owned());
-            update = update.expression_attribute_values(format!(":before{index}"), value);
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
         }
-        match update.send().await {
-            Ok(_) => Ok(Write::Done),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(Write::Conflict)
-            }
-            Err(error) => Err(StoreError::dynamodb(error)),
-        }
+        written(update.send().await)
     }
 
     fn update(&self, id: &str) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).key("id", AttributeValue::S(item_id(id)))
+    }
+}
+
+/// Whether an update took effect, or its condition was not met.
+fn written(result: Result<UpdateItemOutput, SdkError<UpdateItemError>>) -> Result<Write, StoreError> {
+    match result {
+        Ok(_) => Ok(Write::Done),
+        Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+            Ok(Write::Conflict)
+        }
+        Err(error) => Err(StoreError::dynamodb(error)),
     }
 }
 
@@ -366,6 +462,7 @@ fn read(id: &str, item: &Item) -> Result<ConnectionRequest, StoreError> {
         expires_at: present(item.get_time("expires_at"), TABLE, "expires_at")?,
         outcome,
         confirmation: item.get_string("confirmation"),
+        claimed_until: item.get_time("claimed_until"),
     })
 }
 
@@ -403,6 +500,7 @@ mod tests {
                 expires_at: at(1800),
                 outcome,
                 confirmation: None,
+                claimed_until: None,
             };
             assert_eq!((request.status(at(1799)), request.status(at(1800))), (before, after), "{request:?}");
             assert_eq!(request.check_open(at(1799)).is_ok(), opens, "{request:?}");

@@ -18,7 +18,9 @@ mod sessions;
 mod workspace_items;
 
 pub use attempts::{Attempt, AttemptKind, Attempts, Begun};
-pub use connection_requests::{ConnectionRequest, ConnectionRequests, LinkError, RequestOutcome, RequestStatus};
+pub use connection_requests::{
+    Claim, Claiming, ConnectionRequest, ConnectionRequests, LinkError, RequestOutcome, RequestStatus,
+};
 pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page, Selection, Unconfirmed};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};

@@ -214,7 +214,8 @@ impl Fixture {
     async fn of(world: World) -> Self {
         let provider = MockProvider::start().await;
         world.integrate(&provider, json!({})).await;
-        let imports = json!({"connectorKey": "oauth2", "parameters": provider.parameters()});
+        let done = "https://app.example/done";
+        let imports = json!({"connectorKey": "oauth2", "parameters": provider.parameters(), "redirectUris": [done]});
         let answer = world.send(Method::PUT, "/integrations/imports", &world.admin, Some(&imports)).await;
         answer.expect(StatusCode::CREATED);
         let connected = world.connect_one_more(&provider).await;
@@ -230,11 +231,12 @@ impl Fixture {
         };
         let [requested, _] = request(json!({"integrationKey": "crm"})).await;
         let challenge = sha256_base64url(VERIFIER);
-        let bound = json!({"integrationKey": "imports", "codeChallenge": challenge, "allowMultipleConnections": true});
+        let bound = json!({"integrationKey": "imports", "redirectUri": done, "codeChallenge": challenge,
+                           "allowMultipleConnections": true});
         let [unconfirmed, url] = request(bound).await;
         let mut browser = Browser::default();
         let location = browser.get(&world, &url).await.location();
-        browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+        browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::FOUND);
         Self { world, connected, requested, unconfirmed, _provider: provider }
     }
 

@@ -1,5 +1,7 @@
 //! Connection requests: links that one browser can use for a limited time, their status, and their confirmation.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
@@ -7,6 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use connect::own_connection_id;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
+use larder::clock::Clock as _;
+use larder::dynamodb::{Claiming, RequestOutcome, Write};
 use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
@@ -124,6 +128,7 @@ fn challenge() -> String {
 const CANCELED: &str = "This link was canceled";
 const EXPIRED: &str = "This link has expired";
 const USED: &str = "This link was already used";
+const BUSY: &str = "This link is being used to connect an account right now";
 const ELSEWHERE: &str = "This link was already opened in another browser";
 
 #[tokio::test]
@@ -498,7 +503,9 @@ async fn the_end_user_chooses_among_integrations() {
     buttons.push(browser.post(&world, &it.url, &[("integrationKey", "other")]).await);
     for page in buttons {
         let page = page.expect(StatusCode::OK);
-        for button in ["value=\"crm\"><strong>crm</strong>", "value=\"erp\"><strong>The &#60;ERP&#62;</strong>"] {
+        for button in
+            ["value=\"crm\"><strong>crm</strong></button>", "value=\"erp\"><strong>The &#60;ERP&#62;</strong></button>"]
+        {
             assert!(page.text().contains(button), "{button}: {}", page.text());
         }
         assert!(!page.text().contains("value=\"other\""), "{}", page.text());
@@ -609,8 +616,8 @@ async fn a_request_reconnects_a_connection() {
 #[tokio::test]
 async fn a_tenant_cannot_read_cancel_or_confirm_anothers_request() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({ "codeChallenge": challenge() })).await;
-    it.connect(&world, &provider).await.expect(StatusCode::OK);
+    let it = request(&world, bound()).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     let others = [
         world.token("bob").await,
         world.sign("other", Claims { is_admin: true, ..Claims::default() }).await,
@@ -660,6 +667,7 @@ async fn malformed_requests_are_rejected_by_name() {
         (json!({"meta": {"x": "x".repeat(17_000)}}), StatusCode::BAD_REQUEST, "`meta`"),
         (json!({"input": {"x": "x".repeat(360_000)}}), StatusCode::PAYLOAD_TOO_LARGE, "too large"),
         (json!({"connectorParameters": {"tokenUri": "x"}}), StatusCode::BAD_REQUEST, "connectorParameters"),
+        (json!({"codeChallenge": challenge()}), StatusCode::BAD_REQUEST, "`redirectUri`"),
         (json!({"codeChallenge": VERIFIER[1..]}), StatusCode::BAD_REQUEST, "`codeChallenge`"),
         (json!({"codeChallenge": format!("{VERIFIER}A")}), StatusCode::BAD_REQUEST, "`codeChallenge`"),
         (json!({"codeChallenge": VERIFIER.replace('-', "+")}), StatusCode::BAD_REQUEST, "`codeChallenge`"),
@@ -791,8 +799,8 @@ async fn a_forwarded_reconnect_never_touches_the_old_credentials() {
 #[tokio::test]
 async fn a_connection_made_meanwhile_wins_over_an_unconfirmed_one() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({ "codeChallenge": challenge() })).await;
-    it.connect(&world, &provider).await.expect(StatusCode::OK);
+    let it = request(&world, bound()).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     world.connect(&provider).await;
     for _ in 0..2 {
         it.confirm(&world, json!({ "codeVerifier": VERIFIER })).await.expect(StatusCode::CONFLICT);
@@ -806,24 +814,20 @@ async fn a_connection_made_meanwhile_wins_over_an_unconfirmed_one() {
 #[tokio::test]
 async fn canceling_discards_an_unconfirmed_connection() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({ "codeChallenge": challenge() })).await;
-    let page = it.connect(&world, &provider).await.expect(StatusCode::OK);
-    assert!(page.text().contains("Almost done") && page.text().contains("Go back"), "{}", page.text());
+    let it = request(&world, bound()).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
     it.confirm(&world, json!({ "codeVerifier": VERIFIER })).await.expect(StatusCode::CONFLICT);
     assert_eq!((it.status(&world).await, ids(&world).await), ("cancelled".to_owned(), Vec::new()));
-    let table = &world.bundle.environment().settings.tables.connections;
-    let items = world.dynamodb().scan().table_name(table).send().await.unwrap().items.unwrap();
-    let has_credentials = |value: &AttributeValue| matches!(value, AttributeValue::B(_));
-    assert!(!items.iter().any(|item| item.values().any(has_credentials)), "{items:?}");
+    assert!(!is_anything_held(&world).await);
     it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
 async fn an_unconfirmed_connection_never_comes_into_being() {
     let (world, provider) = prepared().await;
-    let it = request(&world, json!({"expiresIn": 60, "codeChallenge": challenge()})).await;
-    it.connect(&world, &provider).await.expect(StatusCode::OK);
+    let it = request(&world, json!({"expiresIn": 60, "redirectUri": DONE, "codeChallenge": challenge()})).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
     world.advance(60);
     assert_eq!(it.status(&world).await, "expired");
     it.confirm(&world, json!({ "codeVerifier": VERIFIER })).await.expect(StatusCode::CONFLICT);
@@ -831,4 +835,246 @@ async fn an_unconfirmed_connection_never_comes_into_being() {
     world.sweep().await;
     assert_eq!(ids(&world).await, Vec::<String>::new());
     world.get(&format!("/connections/{}", own_id())).await.expect(StatusCode::NOT_FOUND);
+}
+
+/// Whether any credentials wait for a confirmation.
+async fn is_anything_held(world: &World) -> bool {
+    let table = &world.bundle.environment().settings.tables.connections;
+    let items = world.dynamodb().scan().table_name(table).send().await.unwrap().items.unwrap();
+    items.iter().any(|item| item.contains_key("target") && item.contains_key("sealed"))
+}
+
+/// The body of a request that is bound to alice's session.
+fn bound() -> Value {
+    json!({"redirectUri": DONE, "codeChallenge": challenge()})
+}
+
+fn proof() -> Value {
+    json!({ "codeVerifier": VERIFIER })
+}
+
+#[tokio::test]
+async fn confirmations_at_once_all_succeed() {
+    let (world, provider) = prepared().await;
+    let world = Arc::new(world);
+    let it = Arc::new(request(&world, bound()).await);
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+    // Another one has read the request by now.
+    let (other, meanwhile) = (Arc::clone(&it), Arc::clone(&world));
+    world.requests.before("UpdateItem", async move {
+        other.confirm(&meanwhile, proof()).await.expect(StatusCode::OK);
+    });
+    it.confirm(&world, proof()).await.expect(StatusCode::OK);
+    assert!(!world.requests.is_waiting());
+    assert_eq!((it.status(&world).await, ids(&world).await), ("success".to_owned(), vec![own_id()]));
+    it.cancel(&world).await.expect(StatusCode::CONFLICT);
+    for _ in 0..5 {
+        let it = request(&world, bound()).await;
+        it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+        let answers =
+            tokio::join!(it.confirm(&world, proof()), it.confirm(&world, proof()), it.confirm(&world, proof()));
+        for answer in [answers.0, answers.1, answers.2] {
+            assert_eq!(answer.expect(StatusCode::OK).json(), it.poll(&world).await);
+        }
+        assert_eq!(it.status(&world).await, "success");
+    }
+}
+
+#[tokio::test]
+async fn either_a_confirmation_or_a_cancellation_wins() {
+    let (world, provider) = prepared().await;
+    for round in 0..6 {
+        let body = json!({"redirectUri": DONE, "codeChallenge": challenge(), "allowMultipleConnections": true});
+        let it = request(&world, body).await;
+        it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+        let before = ids(&world).await.len();
+        let (confirmed, canceled) = if round % 2 == 0 {
+            tokio::join!(it.confirm(&world, proof()), it.cancel(&world))
+        } else {
+            let (canceled, confirmed) = tokio::join!(it.cancel(&world), it.confirm(&world, proof()));
+            (confirmed, canceled)
+        };
+        let (answers, status) = ((confirmed.0.status(), canceled.0.status()), it.status(&world).await);
+        let made = ids(&world).await.len() - before;
+        match &*status {
+            "success" => assert_eq!((answers, made), ((StatusCode::OK, StatusCode::CONFLICT), 1)),
+            "cancelled" => assert_eq!((answers, made), ((StatusCode::CONFLICT, StatusCode::NO_CONTENT), 0)),
+            _ => panic!("{status}: {answers:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flow_that_is_finishing_is_not_canceled() {
+    let (world, provider) = prepared().await;
+    let world = Arc::new(world);
+    for (body, end, status) in
+        [(json!({"redirectUri": DONE}), "connectionId", "success"), (bound(), "confirmation", "pending")]
+    {
+        let it = Arc::new(request(&world, body).await);
+        let (mut browser, location) = it.open(&world).await;
+        let (other, meanwhile) = (Arc::clone(&it), Arc::clone(&world));
+        world.requests.before("Save", async move {
+            other.cancel(&meanwhile).await.expect(StatusCode::CONFLICT);
+        });
+        let last = browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::FOUND).location();
+        assert!(!world.requests.is_waiting() && parameter(&last, end).is_some(), "{last}");
+        assert_eq!(it.status(&world).await, status);
+    }
+}
+
+#[tokio::test]
+async fn two_tabs_of_a_link_make_one_connection() {
+    let (world, provider) = prepared().await;
+    let world = Arc::new(world);
+    for is_bound in [false, true] {
+        let mut body = if is_bound { bound() } else { json!({ "redirectUri": DONE }) };
+        body["allowMultipleConnections"] = true.into();
+        let it = request(&world, body).await;
+        let (mut browser, first) = it.open(&world).await;
+        let second = browser.get(&world, &it.url).await.expect(StatusCode::FOUND).location();
+        let (callback, mut tab) = (provider.approve(&second), browser.clone());
+        let (meanwhile, exchanged) = (Arc::clone(&world), provider.token_requests().len());
+        world.requests.before("Save", async move {
+            let end = tab.get(&meanwhile, &callback).await.expect(StatusCode::FOUND).location();
+            assert!(parameter(&end, "error").is_some_and(|error| error.contains("right now")), "{end}");
+            assert_eq!((parameter(&end, "connectionId"), parameter(&end, "confirmation")), (None, None));
+        });
+        let end = browser.get(&world, &provider.approve(&first)).await.expect(StatusCode::FOUND).location();
+        assert!(!world.requests.is_waiting());
+        assert_eq!(provider.token_requests().len(), exchanged + 1);
+        if is_bound {
+            let body = json!({"codeVerifier": VERIFIER, "confirmation": parameter(&end, "confirmation")});
+            it.confirm(&world, body).await.expect(StatusCode::OK);
+        }
+        assert_eq!(it.poll(&world).await["resultConnectionId"], parameter(&end, "connectionId").unwrap());
+        assert_eq!(ids(&world).await.len(), 1 + usize::from(is_bound));
+    }
+}
+
+#[tokio::test]
+async fn a_callback_that_died_holds_a_request_for_a_minute() {
+    let (world, provider) = prepared().await;
+    let it = request(&world, json!({})).await;
+    let (mut browser, location) = it.open(&world).await;
+    let requests = world.bundle.environment().connection_requests();
+    requests.claim(&it.id, "a-claim", Claiming::Flow, world.clock.now()).await.unwrap();
+    let page = browser.clone().get(&world, &provider.approve(&location)).await.expect(StatusCode::CONFLICT);
+    assert!(page.text().contains(BUSY), "{}", page.text());
+    it.cancel(&world).await.expect(StatusCode::CONFLICT);
+    assert_eq!((it.status(&world).await, provider.token_requests().len()), ("pending".to_owned(), 0));
+    world.advance(60);
+    let location = browser.get(&world, &it.url).await.expect(StatusCode::FOUND).location();
+    browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+    // The first one comes too late.
+    let late = RequestOutcome::Connected { connection_id: "late".to_owned() };
+    assert_eq!(requests.finish(&it.id, "a-claim", &late, None).await.unwrap(), Write::Conflict);
+    assert_eq!(it.poll(&world).await["resultConnectionId"], own_id());
+}
+
+#[tokio::test]
+async fn canceling_an_expired_request_leaves_it_expired() {
+    let (world, provider) = prepared().await;
+    let (it, unconfirmed) = (request(&world, json!({})).await, request(&world, bound()).await);
+    unconfirmed.connect(&world, &provider).await.expect(StatusCode::FOUND);
+    world.advance(1800);
+    for it in [it, unconfirmed] {
+        it.cancel(&world).await.expect(StatusCode::NO_CONTENT);
+        assert_eq!(it.status(&world).await, "expired");
+    }
+}
+
+#[tokio::test]
+async fn parameters_added_to_a_link_are_not_even_read() {
+    let (world, provider) = prepared().await;
+    for added in
+        ["input=notjson", "utm=1&utm=2", "payload=x", "formTicket=x", "allowMultipleConnections=1&name=x&name=y"]
+    {
+        let it = request(&world, json!({})).await;
+        let mut browser = Browser::default();
+        let location = browser.get(&world, &format!("{}&{added}", it.url)).await.expect(StatusCode::FOUND).location();
+        browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+        assert_eq!(it.status(&world).await, "success", "{added}");
+    }
+    assert_eq!(ids(&world).await, [own_id()]);
+}
+
+#[tokio::test]
+async fn only_the_button_of_our_own_page_takes_a_link() {
+    let (world, _provider) = prepared().await;
+    let it = request(&world, json!({})).await;
+    world.requests.take();
+    for headers in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("origin", World::BASE_URI), ("sec-fetch-site", "same-site")],
+        &[("sec-fetch-mode", "no-cors")],
+        &[("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin")],
+        &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+    ] {
+        says(fetch(&world, Method::POST, &it.url, headers).await, StatusCode::FORBIDDEN, "Another website sent");
+    }
+    // They do not even reach the database, so the end user's browser can still take it.
+    assert_eq!(world.requests.take(), Vec::<String>::new());
+    let page = Browser::in_window().post(&world, &it.url, &[]).await.expect(StatusCode::OK);
+    onward(&page);
+    // Very old browsers say nothing.
+    let it = request(&world, json!({})).await;
+    onward(&fetch(&world, Method::POST, &it.url, &[]).await.expect(StatusCode::OK));
+}
+
+#[tokio::test]
+async fn ending_a_connection_ends_what_waits_for_it() {
+    let (world, provider) = prepared().await;
+    let id = world.connect(&provider).await;
+    let uri = format!("/connections/{id}");
+    for (ending, then) in [
+        ((Method::DELETE, uri.clone()), Some(format!("{uri}/restore"))),
+        ((Method::POST, format!("{uri}/disconnect")), None),
+        ((Method::DELETE, format!("{uri}?permanent=true")), None),
+    ] {
+        let it = request(&world, json!({"connectionId": id, "redirectUri": DONE, "codeChallenge": challenge()})).await;
+        it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+        world.send(ending.0, &ending.1, &world.admin, None).await.expect(StatusCode::NO_CONTENT);
+        assert!(!is_anything_held(&world).await, "{}", ending.1);
+        if let Some(restore) = then {
+            world.post(&restore).await.expect(StatusCode::OK);
+        }
+        it.confirm(&world, proof()).await.expect(StatusCode::CONFLICT);
+        assert_eq!(it.status(&world).await, "pending");
+    }
+}
+
+#[tokio::test]
+async fn a_key_taken_meanwhile_keeps_a_request_pending() {
+    let (world, provider) = prepared().await;
+    let mut body = bound();
+    body["key"] = "shop".into();
+    body["allowMultipleConnections"] = true.into();
+    let it = request(&world, body).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+    let other = request(&world, json!({"key": "shop"})).await;
+    other.connect(&world, &provider).await.expect(StatusCode::OK);
+    let refused = it.confirm(&world, proof()).await.expect(StatusCode::CONFLICT);
+    assert_eq!((&refused.json()["key"], it.status(&world).await), (&json!("already_exists"), "pending".to_owned()));
+    let body = json!({"key": null});
+    world
+        .send(Method::PATCH, &format!("/connections/{}", own_id()), &world.alice, Some(&body))
+        .await
+        .expect(StatusCode::OK);
+    it.confirm(&world, proof()).await.expect(StatusCode::OK);
+    assert_eq!((it.status(&world).await, ids(&world).await.len()), ("success".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn an_end_user_is_not_told_of_keys() {
+    let (world, provider) = prepared().await;
+    let body = json!({"key": "shop", "allowMultipleConnections": true});
+    let (one, other) = (request(&world, body.clone()).await, request(&world, body).await);
+    let (mut first, mut second) = (one.open(&world).await, other.open(&world).await);
+    first.0.get(&world, &provider.approve(&first.1)).await.expect(StatusCode::OK);
+    let page = second.0.get(&world, &provider.approve(&second.1)).await.expect(StatusCode::CONFLICT);
+    assert!(page.text().contains("made meanwhile") && !page.text().contains("choose another"), "{}", page.text());
+    assert_eq!(other.poll(&world).await["resultError"]["key"], "already_exists");
 }

@@ -137,7 +137,7 @@ impl Instance {
     /// Stores the credentials that wait for a connection.
     pub(super) async fn confirm(&self, id: &str, request: &str) -> Result<(), Error> {
         let management = self.environment.management(Arc::clone(self.connector_setup())).expect("settings");
-        management.confirm(&ConnectionKey::new(WORKSPACE, id), request).await.map(drop)
+        management.confirm(&ConnectionKey::new(WORKSPACE, id), request, async { Ok(()) }).await.map(drop)
     }
 
     /// Completes a connect flow from the code exchange on. Returns the stored access token, or the one that waits for its

@@ -9,7 +9,7 @@
 //! no further configuration is needed.
 
 use http::{HeaderValue, StatusCode};
-use larder::connection::{Connection, State};
+use larder::connection::Connection;
 use larder::dynamodb::Integration;
 use larder::error::Error;
 use larder::http::{Response, redirect, status_of};
@@ -118,12 +118,8 @@ impl Delivery {
         let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
         let name = connection.details.name.as_ref().or(integration_key).map(String::as_str);
         let name = name.unwrap_or_else(|| words::THE_ACCOUNT.say(self.language));
-        let (title, detail) = match connection.state {
-            // The application sees it when the end user returns.
-            State::Building => (words::ALMOST_DONE, words::GO_BACK_TO_FINISH),
-            _ => (words::CONNECTED, words::CLOSE_WINDOW),
-        };
-        self.page(StatusCode::OK, title, &detail.with(self.language, name), message.as_ref())
+        let detail = words::CLOSE_WINDOW.with(self.language, name);
+        self.page(StatusCode::OK, words::CONNECTED, &detail, message.as_ref())
     }
 
     /// Responds with a failure.
@@ -147,7 +143,10 @@ impl Delivery {
             }
             message
         });
-        self.page(status_of(error), words::NOT_CONNECTED, &error.message, message.as_ref())
+        // The key was chosen by the application, so the message about it is not for the end user.
+        let is_of_application = self.request.is_some() && error.key == Some("already_exists");
+        let detail = if is_of_application { words::MADE_MEANWHILE.say(self.language) } else { &error.message };
+        self.page(status_of(error), words::NOT_CONNECTED, detail, message.as_ref())
     }
 
     fn page(&self, status: StatusCode, title: Words, detail: &str, message: Option<&Value>) -> Response {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use larder::connection::{Confirmation, Connection};
 use larder::digest::sha256_base64url;
-use larder::dynamodb::{ConnectionRequest, ConnectionRequests, RequestOutcome};
+use larder::dynamodb::{Claim, Claiming, ConnectionRequest, ConnectionRequests, LinkError, RequestOutcome, Write};
 use larder::error::{Error, log_cause};
 use larder::random::{self, Rng};
 use larder::seal::{SealContext, Sealer};
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
+use super::ConnectionWriter;
 use super::flow::seal_json;
 
 /// The connection that a request asks for. It is sealed in the request.
@@ -98,23 +99,58 @@ impl FlowRequest {
         Self { id: request.id.clone(), code }
     }
 
-    /// Returns the confirmation that the connection needs. Its credentials wait until the request expires.
-    pub fn confirmation(&self, expires_at: OffsetDateTime) -> Option<Confirmation> {
-        self.code.as_ref().map(|_| Confirmation { request_id: self.id.clone(), expires_at })
-    }
-
-    /// Records how the flow ended. A request that has been canceled meanwhile stays canceled. A failure of the table is only
-    /// logged: it must not hide the result from the end user.
-    pub async fn record(&self, requests: &ConnectionRequests, result: Result<&Connection, &Error>) {
-        let outcome = match (result, &self.code) {
+    /// Carries out the last step of the flow of a request, and records how it ended. Meanwhile nothing else can end the request:
+    /// it is neither canceled nor finished by another flow.
+    ///
+    /// `connect` gets the confirmation that the connection needs. Its credentials wait until the request expires.
+    ///
+    /// # Errors
+    /// 409 if the request has been canceled or has led to a connection, or something else is ending it; those of `connect`.
+    pub async fn finish<F: Future<Output = Result<Connection, Error>>>(
+        &self,
+        requests: &ConnectionRequests,
+        writer: &ConnectionWriter,
+        connect: impl FnOnce(Option<Confirmation>) -> F,
+    ) -> Result<Connection, Error> {
+        let (claim, now) = (random::token::<16>(&*writer.rng), writer.clock.now());
+        let request = match requests.claim(&self.id, &claim, Claiming::Flow, now).await? {
+            Claim::Taken(request) => request,
+            Claim::Refused(refused) => {
+                refused.ok_or(LinkError::Unknown)?.check_open(now)?;
+                return Err(LinkError::Busy.into());
+            }
+        };
+        let confirmation =
+            self.code.as_ref().map(|_| Confirmation { request_id: self.id.clone(), expires_at: request.expires_at });
+        // Boxed, as futures of whole flows are large.
+        let result = Box::pin(connect(confirmation)).await;
+        let outcome = match (&result, &self.code) {
             (Ok(connection), None) => RequestOutcome::Connected { connection_id: connection.key.id.clone() },
             (Ok(connection), Some(_)) => RequestOutcome::Unconfirmed { connection_id: connection.key.id.clone() },
-            (Err(error), _) => RequestOutcome::Failed(json!(Error { data: None, ..error.clone() })),
+            (Err(error), _) => RequestOutcome::Failed(problem(error)),
         };
-        let confirmation = self.code.as_ref().map(|code| sha256_base64url(code.expose()));
-        let confirmation = confirmation.as_deref().filter(|_| result.is_ok());
-        if let Err(error) = requests.finish(&self.id, &outcome, confirmation).await {
+        let digest = self.code.as_ref().map(|code| sha256_base64url(code.expose()));
+        let digest = digest.as_deref().filter(|_| result.is_ok());
+        match requests.finish(&self.id, &claim, &outcome, digest).await {
+            Ok(Write::Conflict) if result.is_ok() => Err(LinkError::Busy.into()),
+            Ok(_) => result,
+            // It must not hide the result from the end user.
+            Err(error) => {
+                log_cause("the table; the status of a connection request was not recorded", &error);
+                result
+            }
+        }
+    }
+
+    /// Records an attempt that failed before its last step. A failure of the table is only logged.
+    pub async fn fail(&self, requests: &ConnectionRequests, error: &Error, now: OffsetDateTime) {
+        if let Err(error) = requests.fail(&self.id, problem(error), now).await {
             log_cause("the table; the status of a connection request was not recorded", &error);
         }
     }
+}
+
+/// An error as the status of a request shows it.
+fn problem(error: &Error) -> Value {
+    json!(Error { data: None, ..error.clone() })
 }

@@ -74,7 +74,8 @@ impl ConnectionWriter {
         Ok(Connection { state: State::Building, ..connection })
     }
 
-    /// Stores the credentials that wait for a connection, as a connect without a confirmation does.
+    /// Stores the credentials that wait for a connection, as a connect without a confirmation does. `recorded` runs once they
+    /// are stored, before what waited is erased: if it fails, confirming again comes to it.
     ///
     /// # Errors
     /// 404 if none of this request wait, because they were confirmed, discarded or replaced, or their time is up; 409 if the
@@ -84,6 +85,7 @@ impl ConnectionWriter {
         connector_setup: &ConnectorSetup,
         key: &ConnectionKey,
         request_id: &str,
+        recorded: impl Future<Output = Result<(), Error>>,
     ) -> Result<Connection, Error> {
         let (now, begun) = (self.clock.now(), Begun::now(AttemptKind::Connect));
         let found = self.connections.unconfirmed(key).await?.filter(|it| it.is_open(now));
@@ -98,6 +100,7 @@ impl ConnectionWriter {
             self.connections.unmark_confirmed(&unconfirmed).await.map(drop)?;
         }
         let connection = stored?;
+        recorded.await?;
         if let Err(error) = self.connections.erase_unconfirmed(&unconfirmed).await {
             log_cause("the database; confirmed credentials will be erased when their time is up", &error);
         }
@@ -141,6 +144,18 @@ impl ConnectionWriter {
                 Err(Error::conflict("the connection is being confirmed; delete it instead"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Ends the wait of all credentials for a connection, and erases them, because the connection ends. Ones that are being
+    /// confirmed are left: they change the connection, so that it does not end.
+    ///
+    /// # Errors
+    /// 503 when the table or the key service fails.
+    pub async fn discard_all(&self, connector_setup: &ConnectorSetup, key: &ConnectionKey) -> Result<(), Error> {
+        match self.connections.unconfirmed(key).await? {
+            Some(unconfirmed) => self.end(connector_setup, &unconfirmed).await.map(drop),
+            None => Ok(()),
         }
     }
 

@@ -8,13 +8,18 @@ use super::Management;
 
 impl Management {
     /// Stores the credentials that a connection request brought: a new connection comes into being, or a reconnected one gets
-    /// them.
+    /// them. `recorded` runs once they are stored, before what waited is erased.
     ///
     /// # Errors
     /// 404 if none of this request wait, because they were confirmed, discarded or replaced, or their time is up; 409 if the
     /// connection got other credentials meanwhile or keeps changing.
-    pub async fn confirm(&self, key: &ConnectionKey, request_id: &str) -> Result<Connection, Error> {
-        self.writer.confirm(&self.connector_setup, key, request_id).await
+    pub async fn confirm(
+        &self,
+        key: &ConnectionKey,
+        request_id: &str,
+        recorded: impl Future<Output = Result<(), Error>>,
+    ) -> Result<Connection, Error> {
+        self.writer.confirm(&self.connector_setup, key, request_id, recorded).await
     }
 
     /// Erases the credentials that a connection request brought. Those of a new connection are revoked first. Discarding ones

@@ -60,6 +60,8 @@ impl Management {
                 tracing::warn!(connection = key.id, %error, "the provider was not notified of the disconnect");
             }
             let disconnected = reauthorize.renewed().unwrap_or(seen);
+            // Otherwise they could be confirmed after the connection is restored.
+            self.writer.discard_all(&self.connector_setup, &key).await?;
             if self.end(&disconnected, deletion).await? == Write::Done {
                 self.follow_up.removed(&disconnected).await;
                 // A pointer that is left over counts as free.

@@ -34,6 +34,7 @@ impl Management {
             }
             let revoked = reauthorize.renewed().unwrap_or(seen);
             let kept = self.without_secrets(&revoked).await?;
+            self.writer.discard_all(&self.connector_setup, &key).await?;
             let erased = self.vault.erase(&revoked, &kept, self.clock.now(), &*self.writer.rng).await?;
             if let Some(erased) = erased {
                 self.follow_up.written(Some(revoked.state), &erased).await;

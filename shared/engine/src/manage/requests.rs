@@ -15,8 +15,8 @@ use larder::caller::{Caller, refused};
 use larder::clock::{later, rfc3339};
 use larder::connection::{ConnectionKey, DetailsPatch};
 use larder::digest::sha256_base64url;
-use larder::dynamodb::{ConnectionRequest, RequestOutcome, RequestStatus, Write};
-use larder::error::{Error, ErrorClass};
+use larder::dynamodb::{Claim, Claiming, ConnectionRequest, RequestOutcome, RequestStatus, Write};
+use larder::error::{Error, ErrorClass, log_cause};
 use larder::secret::Secret;
 use larder::{random, record};
 use serde_json::{Value, json};
@@ -30,6 +30,9 @@ const MAX_LIFETIME: u64 = 24 * 60 * 60;
 const LIFETIME: u64 = 30 * 60;
 /// The most integrations that an end user can choose from.
 const MAX_INTEGRATIONS: usize = 50;
+/// How often to wait for something else that is ending a request, and how long each time.
+const WAITS: usize = 10;
+const WAIT: Duration = Duration::from_millis(250);
 
 impl Management {
     /// Creates a connection request that expires after this many seconds. The answer has its link and its status token, which
@@ -51,6 +54,11 @@ impl Management {
         }
         check_details(&wanted)?;
         wanted.code_challenge.as_deref().map_or(Ok(()), check_challenge)?;
+        if wanted.code_challenge.is_some() && wanted.redirect_uri.is_none() {
+            let message =
+                "`codeChallenge` needs a `redirectUri`, to which the end user comes back with the confirmation";
+            return Err(Error::bad_request(message));
+        }
         let tenant = self.resolve_connection(caller, &mut wanted).await?;
         self.check_integrations(caller, &wanted).await?;
 
@@ -67,6 +75,7 @@ impl Management {
             expires_at: later(now, Duration::from_secs(lifetime)),
             outcome: None,
             confirmation: None,
+            claimed_until: None,
             id,
         };
         self.requests.put(&request).await?;
@@ -105,49 +114,106 @@ impl Management {
         let request = self.find_request(caller, id).await?;
         let wanted = RequestedConnection::open(self.vault.sealer(), &request).await?;
         proof.check(&wanted, request.confirmation.as_deref())?;
-        let expired = request.status(self.clock.now()) == RequestStatus::Expired;
-        let (connection_id, is_repeated) = match &request.outcome {
-            Some(RequestOutcome::Connected { connection_id }) => (connection_id, true),
-            Some(RequestOutcome::Unconfirmed { connection_id }) if !expired => (connection_id, false),
-            Some(RequestOutcome::Canceled) => return Err(canceled()),
-            _ if expired => return Err(Error::conflict("the connection request has expired; create another")),
-            _ => return Err(Error::conflict("the end user has not connected yet; confirm when they come back")),
+        let claim = random::token::<16>(&*self.writer.rng);
+        let (request, connection_id) = match self.claim_request(id, &claim, Claiming::Confirmation).await? {
+            Claim::Taken(request) => match request.outcome.clone() {
+                Some(RequestOutcome::Unconfirmed { connection_id }) => (request, connection_id),
+                _ => return Err(Error::internal("a connection request was claimed without a connection")),
+            },
+            Claim::Refused(refused) => {
+                let request = refused.ok_or_else(|| unknown_request(id))?;
+                // The end user may have come back since it was read.
+                proof.check(&wanted, request.confirmation.as_deref())?;
+                return match &request.outcome {
+                    Some(RequestOutcome::Connected { .. }) => Ok(self.view_request(&request)),
+                    Some(RequestOutcome::Canceled) => Err(canceled()),
+                    _ if request.status(self.clock.now()) == RequestStatus::Expired => {
+                        Err(Error::conflict("the connection request has expired; create another"))
+                    }
+                    _ => Err(Error::conflict("the end user has not connected yet; confirm when they come back")),
+                };
+            }
         };
-        // The request comes first. If this is interrupted, confirming again continues, and nothing can cancel it.
-        let connected = RequestOutcome::Connected { connection_id: connection_id.clone() };
-        if !is_repeated && self.requests.confirm(id, &connected).await? == Write::Conflict {
-            return Err(canceled());
-        }
-        match self.confirm(&ConnectionKey::new(&request.workspace, connection_id), id).await {
-            Ok(_) => {}
-            Err(error) if is_repeated && error.class == ErrorClass::NotFound => {}
-            Err(error) if is_repeated || error.is_transient() => return Err(error),
+        let key = ConnectionKey::new(&request.workspace, &connection_id);
+        let connected = RequestOutcome::Connected { connection_id };
+        let recorded = async {
+            match self.requests.finish(id, &claim, &connected, None).await? {
+                Write::Done => Ok(()),
+                Write::Conflict => Err(busy()),
+            }
+        };
+        let confirming = async {
+            proof.check(&wanted, request.confirmation.as_deref())?;
+            self.confirm(&key, id, recorded).await
+        };
+        match confirming.await {
+            Ok(_) => Ok(self.view_request(&ConnectionRequest { outcome: Some(connected.clone()), ..request })),
             Err(error) => {
-                let unconfirmed = RequestOutcome::Unconfirmed { connection_id: connection_id.clone() };
-                self.requests.unconfirm(id, &unconfirmed).await.map(drop)?;
-                return Err(error);
+                self.release_request(id, &claim).await;
+                // There is such a request.
+                Err(if error.class == ErrorClass::NotFound { Error::conflict(error.message) } else { error })
             }
         }
-        Ok(self.view_request(&ConnectionRequest { outcome: Some(connected), ..request }))
     }
 
     /// Cancels a request. Its link no longer leads on, a flow that it began can no longer be finished, and a connection that is
-    /// not confirmed is discarded.
+    /// not confirmed is discarded. A request that has expired stays expired.
     ///
     /// # Errors
-    /// 404 if there is none, or it belongs to another tenant; 409 if it has led to a connection.
+    /// 404 if there is none, or it belongs to another tenant; 409 if it has led to a connection, or is doing so.
     pub async fn cancel_request(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let request = self.find_request(caller, id).await?;
-        // The connection comes first: if this is interrupted, canceling again discards it.
-        if let Some(RequestOutcome::Unconfirmed { connection_id }) = &request.outcome {
-            self.discard(&ConnectionKey::new(&request.workspace, connection_id), id).await?;
+        if request.status(self.clock.now()) == RequestStatus::Expired {
+            return self.discard_unconfirmed(&request).await;
         }
-        match self.requests.cancel(&request.id).await? {
-            Write::Done => Ok(()),
-            Write::Conflict => {
-                let message = "the connection request has led to a connection; delete that connection instead";
-                Err(Error::conflict(message))
+        let claim = random::token::<16>(&*self.writer.rng);
+        let request = match self.claim_request(id, &claim, Claiming::Cancellation).await? {
+            Claim::Taken(request) => request,
+            Claim::Refused(refused) => {
+                return match refused.and_then(|request| request.outcome) {
+                    Some(RequestOutcome::Canceled) => Ok(()),
+                    _ => {
+                        let message = "the connection request has led to a connection; delete that connection instead";
+                        Err(Error::conflict(message))
+                    }
+                };
             }
+        };
+        // The connection comes first: if this is interrupted, canceling again discards it.
+        if let Err(error) = self.discard_unconfirmed(&request).await {
+            self.release_request(id, &claim).await;
+            return Err(error);
+        }
+        match self.requests.finish(id, &claim, &RequestOutcome::Canceled, None).await? {
+            Write::Done => Ok(()),
+            Write::Conflict => Err(busy()),
+        }
+    }
+
+    /// Claims a request. If something else is ending it, this waits a moment for its outcome.
+    async fn claim_request(&self, id: &str, claim: &str, claiming: Claiming) -> Result<Claim, Error> {
+        for _ in 0..WAITS {
+            match self.requests.claim(id, claim, claiming, self.clock.now()).await? {
+                Claim::Refused(Some(request)) if request.is_claimed(self.clock.now()) => tokio::time::sleep(WAIT).await,
+                answer => return Ok(answer),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Ends a claim. If that fails, the claim expires.
+    async fn release_request(&self, id: &str, claim: &str) {
+        if let Err(error) = self.requests.release(id, claim).await {
+            log_cause("the table; a connection request stays claimed for a moment", &error);
+        }
+    }
+
+    async fn discard_unconfirmed(&self, request: &ConnectionRequest) -> Result<(), Error> {
+        match &request.outcome {
+            Some(RequestOutcome::Unconfirmed { connection_id }) => {
+                self.discard(&ConnectionKey::new(&request.workspace, connection_id), &request.id).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -155,8 +221,7 @@ impl Management {
         let request = self.requests.get(id, self.clock.now()).await?;
         let is_own =
             |it: &ConnectionRequest| it.workspace == caller.workspace && (caller.admin || caller.tenant == it.tenant);
-        let unknown = || Error::not_found(format!("there is no connection request `{id}`"));
-        let request = request.filter(is_own).ok_or_else(unknown)?;
+        let request = request.filter(is_own).ok_or_else(|| unknown_request(id))?;
         // What a request connects is sealed, so only tokens with limits pay for opening it.
         if caller.is_limited() {
             let wanted = RequestedConnection::open(self.vault.sealer(), &request).await?;
@@ -165,7 +230,7 @@ impl Management {
                 caller.connection_ids.as_ref().is_none_or(|ids| connection.is_some_and(|id| ids.contains(id)))
                     && wanted.integration_keys.iter().all(|key| caller.may_use(key));
             if !is_within {
-                return Err(unknown());
+                return Err(unknown_request(id));
             }
         }
         Ok(request)
@@ -232,6 +297,14 @@ impl Management {
             "resultError": error,
         }))
     }
+}
+
+fn unknown_request(id: &str) -> Error {
+    Error::not_found(format!("there is no connection request `{id}`"))
+}
+
+fn busy() -> Error {
+    Error::conflict("the connection request is just being finished; try again in a moment")
 }
 
 fn canceled() -> Error {

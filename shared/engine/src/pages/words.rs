@@ -41,12 +41,11 @@ words! {
     CLOSE_WINDOW: "{} is connected. You can close this window.",
         "{} ist verbunden. Sie können dieses Fenster schließen.",
         "{} est connecté. Vous pouvez fermer cette fenêtre.";
-    ALMOST_DONE: "Almost done", "Fast fertig", "Presque terminé";
-    GO_BACK_TO_FINISH: "Go back to where you came from to finish connecting {}.",
-        "Gehen Sie dorthin zurück, woher Sie kamen, um {} fertig zu verbinden.",
-        "Revenez à la page précédente pour terminer la connexion de {}.";
     THE_ACCOUNT: "The account", "Das Konto", "Le compte";
     NOT_CONNECTED: "Not connected", "Nicht verbunden", "Connexion échouée";
+    MADE_MEANWHILE: "another connection was made meanwhile; go back to where you came from to see it",
+        "inzwischen wurde eine andere Verbindung hergestellt; gehen Sie dorthin zurück, woher Sie kamen, um sie zu sehen",
+        "une autre connexion a été établie entre-temps ; revenez à la page précédente pour la voir";
     LINK_EXPIRED: "this link is not valid or has expired; go back to where you came from and try again",
         "dieser Link ist ungültig oder abgelaufen; gehen Sie dorthin zurück, woher Sie kamen, und versuchen Sie es noch einmal",
         "ce lien n’est pas valide ou a expiré ; revenez à la page précédente et réessayez";
