@@ -3,11 +3,13 @@
 use std::env;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use super::visitor::{answer, http_client};
 use crate::{Answer, Browser, Visitor, World};
@@ -77,7 +79,19 @@ impl Server {
         env::var_os("LARDER_TEST_SERVERS").expect("LARDER_TEST_SERVERS is not set; run tests/run").into()
     }
 
+    /// Starts a server. A Node.js process that deadlocks while it starts, which happens about once in a thousand times, is
+    /// replaced.
     async fn start(program: &str, options: &Value) -> Self {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        for _ in 0..3 {
+            if let Ok(server) = timeout(PATIENCE, Self::start_once(program, options)).await {
+                return server;
+            }
+        }
+        panic!("{program} does not start");
+    }
+
+    async fn start_once(program: &str, options: &Value) -> Self {
         let mut process = Command::new("node")
             .args([program, &options.to_string()])
             .current_dir(Self::folder())
