@@ -180,7 +180,7 @@ impl From<Value> for PublicKeys {
 }
 
 impl<'de> Deserialize<'de> for PublicKeys {
-    /// Keys that cannot be read are not an error here, but a [`Self::problem`].
+    /// Keys that cannot be read are not an error here, but the key's problem.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Value::deserialize(deserializer).map(Self::from)
     }

@@ -125,7 +125,7 @@ impl WorkspaceSecret {
     }
 }
 
-/// Whether a secret is no secret, but the PEM of a public key or of a certificate.
+/// Whether a secret is really the PEM of a public key or of a certificate.
 fn is_public(secret: &Secret) -> bool {
     ["PUBLIC KEY-----", "BEGIN CERTIFICATE-----"].iter().any(|mark| secret.expose().contains(mark))
 }

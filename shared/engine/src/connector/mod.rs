@@ -16,7 +16,7 @@
 //! preset --preset-> spec --^
 //! ```
 //!
-//! A [preset](preset) is one file that fixes the parameters of a generic connector.
+//! A [`preset`] is one file that fixes the parameters of a generic connector.
 //!
 //! Nothing here makes network calls or reads the clock; only [`folder`], [`index`] and [`catalog`] read files, when a connector is first
 //! needed. Features that the format allows but Larder cannot run are reported as a [`FolderProblem`] when the folder is

@@ -26,7 +26,7 @@ impl Words {
 macro_rules! words {
     ($($name:ident: $en:literal, $de:literal, $fr:literal;)+) => {
         $(
-            #[doc = $en]
+            #[doc = concat!("`", $en, "`")]
             pub const $name: Words = Words([$en, $de, $fr]);
         )+
 

@@ -55,7 +55,7 @@ pub struct ImportArgs {
     /// File to import with --from file: one JSON object per line, with the body of POST /connections
     #[arg(value_name = "FILE", required_if_eq("from", "file"))]
     file: Option<PathBuf>,
-    /// URL of Nango's API, such as https://api.nango.dev
+    /// Base URL of Nango's API
     #[arg(long, value_name = "URL", required_if_eq("from", "nango"), conflicts_with = "file", value_parser = http_url)]
     url: Option<Url>,
     /// Environment variable with the secret key of Nango's environment
