@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, ErrorClass};
 
@@ -95,6 +95,14 @@ pub fn read_json<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
     }
     serde_json::from_slice(request.body())
         .map_err(|error| bad_json("the request body does not have the expected form", &error))
+}
+
+/// Reads a member whose `null` is a value, unlike serde's own `Option`, so that it is not taken for a missing one.
+///
+/// # Errors
+/// Those of the value.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// 400: `what`, and the position of the mistake in the JSON.

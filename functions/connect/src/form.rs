@@ -157,13 +157,7 @@ impl Connect {
         let form = if is_submitted { Parameters::parse(request.body()) } else { Parameters::default() };
         let (caller, wanted) = self.open_ticket(ticket, language).await?;
         let integration = self.integration(&caller, &wanted).await?;
-        let delivery = Delivery::new(
-            &integration,
-            wanted.redirect_uri.clone(),
-            wanted.request_id.clone(),
-            &self.connector_setup.base_uri,
-        )?;
-        let delivery = Delivery { language, ..delivery };
+        let delivery = self.delivery(&integration, &wanted, language)?;
         let connection_id = wanted.connection_id.clone();
         let asking = Asking {
             ticket: Some(ticket),

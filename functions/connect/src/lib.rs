@@ -99,13 +99,7 @@ impl Connect {
         caller.authorize(route)?;
         let integration = self.integration(&caller, &wanted).await?;
         // The redirect is checked against the integration's list before anything is sent there, errors included.
-        let delivery = Delivery::new(
-            &integration,
-            wanted.redirect_uri.clone(),
-            wanted.request_id.clone(),
-            &self.connector_setup.base_uri,
-        )?;
-        let delivery = Delivery { language, ..delivery };
+        let delivery = self.delivery(&integration, &wanted, language)?;
         if *request.method() == Method::POST {
             delivery.check_opener(&integration, request.headers().get(header::ORIGIN))?;
         }
@@ -122,6 +116,18 @@ impl Connect {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
+    }
+
+    /// Returns where the result of a request goes.
+    fn delivery(
+        &self,
+        integration: &Integration,
+        wanted: &ConnectRequest,
+        language: Language,
+    ) -> Result<Delivery, Error> {
+        let (redirect_uri, request_id) = (wanted.redirect_uri.clone(), wanted.request_id.clone());
+        let delivery = Delivery::new(integration, redirect_uri, request_id, &self.connector_setup.base_uri)?;
+        Ok(Delivery { language, ..delivery })
     }
 
     /// Returns the integration that the request names, or that of the connection to reconnect.

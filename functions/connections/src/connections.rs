@@ -8,9 +8,9 @@ use larder::connection::{Connection, DetailsPatch, Flow};
 use larder::credentials::Credentials;
 use larder::dynamodb::Attempt;
 use larder::error::Error;
-use larder::http::{Parameters, Request, Response, empty, json, read_json};
-use larder_engine::manage::{Creation, Deletion, Filters, NewSecrets, flag};
-use serde::{Deserialize, Deserializer};
+use larder::http::{Parameters, Request, Response, empty, json, present, read_json};
+use larder_engine::manage::{Creation, Deletion, Filters, NewSecrets, flag, one_of};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -57,23 +57,11 @@ struct CreateBody {
     test: bool,
 }
 
-/// Reads `null` as a value, unlike serde's own `Option`.
-pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 impl CreateBody {
     fn into_creation(self) -> Result<Creation, Error> {
-        let integration_key = match (self.integration_key, self.integration_id) {
-            (Some(key), Some(id)) if key != id => {
-                let message = "`integrationKey` and `integrationId` must be the same; give only one";
-                return Err(Error::bad_request(message));
-            }
-            (key, id) => key
-                .or(id)
-                .filter(|key| !key.is_empty())
-                .ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?,
-        };
+        let integration_key = one_of(["integrationKey", "integrationId"], self.integration_key, self.integration_id)?
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| Error::bad_request("`integrationKey` is missing; add the key of an integration"))?;
         Ok(Creation {
             integration_key,
             tenant: self.tenant_key,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode};
 use larder::caller::{Caller, bearer};
 use larder::error::Error;
-use larder::http::{Request, Response, empty, json, read_json};
+use larder::http::{Request, Response, empty, json, present, read_json};
 use larder::secret::Secret;
 use larder_engine::connect::RequestedConnection;
 use larder_engine::manage::ConfirmationProof;
@@ -13,7 +13,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::Connections;
-use crate::connections::present;
 use crate::route::Found;
 
 /// The body of `POST /connection-requests`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 
 use crate::error::Error;
+use crate::http::present;
 use crate::secret::Secret;
 
 /// The claims of an access token, in all their spellings.
@@ -54,11 +55,6 @@ pub struct Claims {
     /// When the token becomes valid, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_date")]
     pub nbf: Option<i64>,
-}
-
-/// Reads `null` as a value, unlike serde's own `Option`: a claim that limits a token must not be ignored.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads a NumericDate (RFC 7519 §2), rounded down to a whole second. Values too large for `i64` saturate.

@@ -39,14 +39,11 @@ impl Filters {
     /// 400 with the name of the parameter.
     pub fn read(parameters: &Parameters, caller: &Caller) -> Result<Self, Error> {
         let text = |name: &'static str| Ok::<_, Error>(parameters.optional(name)?.filter(|value| !value.is_empty()));
-        let one_of = |names: [&'static str; 2]| match (text(names[0])?, text(names[1])?) {
-            (Some(one), Some(other)) if one != other => {
-                Err(Error::bad_request(format!("`{}` and `{}` must be the same; give only one", names[0], names[1])))
-            }
-            (one, other) => Ok(one.or(other).map(ToOwned::to_owned)),
+        let either = |names: [&'static str; 2]| {
+            Ok::<_, Error>(one_of(names, text(names[0])?, text(names[1])?)?.map(ToOwned::to_owned))
         };
         let limit = page_size(parameters, Self::PAGE)?;
-        let tenant = one_of(["tenantId", "userId"])?;
+        let tenant = either(["tenantId", "userId"])?;
         let (tenant, is_of_another) = match &caller.tenant {
             _ if caller.admin => (tenant, false),
             own => (own.clone(), tenant.is_some() && tenant != *own),
@@ -72,9 +69,9 @@ impl Filters {
             limit,
             cursor: text("cursor")?.map(ToOwned::to_owned),
             tenant,
-            integration: one_of(["integrationKey", "integrationId"])?,
+            integration: either(["integrationKey", "integrationId"])?,
             with_archived: flag(parameters, "includeArchived")?.unwrap_or(false),
-            connector: one_of(["connectorKey", "connectorId"])?,
+            connector: either(["connectorKey", "connectorId"])?,
             search: text("search")?.map(str::to_lowercase),
             state: states.first().copied(),
             key: text("key")?.map(ToOwned::to_owned),
@@ -139,6 +136,19 @@ pub(super) fn key_after(parameters: &Parameters, list: &str) -> Result<Option<St
             let key = key.filter(|key| is_key(key)).ok_or(ListError::Cursor)?;
             Ok(Some(key.to_owned()))
         }
+    }
+}
+
+/// Returns the value of a parameter or member that has two names.
+///
+/// # Errors
+/// 400 if both are given, and differ.
+pub fn one_of<T: PartialEq>(names: [&str; 2], first: Option<T>, second: Option<T>) -> Result<Option<T>, Error> {
+    match (first, second) {
+        (Some(one), Some(other)) if one != other => {
+            Err(Error::bad_request(format!("`{}` and `{}` must be the same; give only one", names[0], names[1])))
+        }
+        (one, other) => Ok(one.or(other)),
     }
 }
 

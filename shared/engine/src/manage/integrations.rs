@@ -9,13 +9,13 @@ use larder::clock::rfc3339;
 use larder::connection::{Connection, Details};
 use larder::dynamodb::{Connections, Integration, OptionConfig, ParameterChanges, Selection};
 use larder::error::Error;
-use larder::http::Parameters;
+use larder::http::{Parameters, present};
 use larder::scope::Scope;
 use larder::secret_store::is_key;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::filters::{key_after, key_cursor, page_size};
+use super::filters::{key_after, key_cursor, one_of, page_size};
 use super::options::view_option;
 use super::{Management, without_nulls};
 use crate::connector::{Connector, schema};
@@ -81,19 +81,9 @@ pub struct IntegrationBody {
     meta: Option<Option<Map<String, Value>>>,
 }
 
-/// Reads `null` as a value, unlike serde's own `Option`.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 impl IntegrationBody {
     fn connector(&self) -> Result<Option<&String>, Error> {
-        match (&self.connector_key, &self.connector_id) {
-            (Some(key), Some(id)) if key != id => {
-                Err(Error::bad_request("`connectorKey` and `connectorId` must be the same; give only one"))
-            }
-            (key, id) => Ok(key.as_ref().or(id.as_ref())),
-        }
+        one_of(["connectorKey", "connectorId"], self.connector_key.as_ref(), self.connector_id.as_ref())
     }
 
     /// Returns the key of a new integration: the one given, or else one that is made from the name.

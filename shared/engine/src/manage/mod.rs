@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use connector_filters::ConnectorFilters;
 pub use create::Creation;
 pub use delete::Deletion;
-pub use filters::{Filters, flag};
+pub use filters::{Filters, flag, one_of};
 pub use integrations::{IntegrationBody, IntegrationFilters};
 use larder::caller::Caller;
 use larder::clock::Clock;

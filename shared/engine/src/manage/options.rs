@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::connector_filters::ConnectorFilters;
+use super::filters::one_of;
 use super::{Management, without_nulls};
 use crate::connector::index::IndexEntry;
 use crate::connector::{AuthOption, AuthType, Connector};
@@ -33,23 +34,15 @@ pub struct OptionsBody {
     connector_parameters: Option<Map<String, Value>>,
 }
 
-/// Returns the value of a member that has two names. An empty one is none.
-fn one_of(names: [&str; 2], first: Option<String>, second: Option<String>) -> Result<Option<String>, Error> {
-    match (first.filter(|value| !value.is_empty()), second.filter(|value| !value.is_empty())) {
-        (Some(one), Some(other)) if one != other => {
-            Err(Error::bad_request(format!("`{}` and `{}` must be the same; give only one", names[0], names[1])))
-        }
-        (one, other) => Ok(one.or(other)),
-    }
-}
-
 impl Management {
     /// Lists the ways to connect through an integration, or through that of a connection, or with a connector.
     ///
     /// # Errors
     /// 400 if the body names none; 403 if it names a connection and the token may not read any; 404 if it does not exist, or the connection belongs to another tenant.
     pub async fn connection_options(&self, caller: &Caller, body: OptionsBody) -> Result<Value, Error> {
-        let named = one_of(["integrationKey", "integrationId"], body.integration_key, body.integration_id)?;
+        let filled = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let (key, id) = (filled(body.integration_key), filled(body.integration_id));
+        let named = one_of(["integrationKey", "integrationId"], key, id)?;
         let integration_key = match (named, body.connection_id) {
             (Some(key), _) => key,
             (None, Some(id)) => {
@@ -59,7 +52,8 @@ impl Management {
                 connection.integration.ok_or_else(none)?.key
             }
             (None, None) => {
-                let connector = one_of(["connectorKey", "connectorId"], body.connector_key, body.connector_id)?;
+                let (key, id) = (filled(body.connector_key), filled(body.connector_id));
+                let connector = one_of(["connectorKey", "connectorId"], key, id)?;
                 let missing = || {
                     Error::bad_request("`integrationKey` is missing; send it, or a `connectionId` or `connectorKey`")
                 };
@@ -130,7 +124,7 @@ impl Management {
         page.truncate(filters.limit);
         // The index cannot count only some of the connections.
         let counts = match page.is_empty() || caller.is_limited() {
-            false => Some(self.connection_counts(&caller.workspace).await?),
+            false => Some(self.connection_counts(&caller.workspace, &page).await?),
             true => None,
         };
         let count = |key: &str| counts.as_ref().map(|counts| counts.get(key).copied().unwrap_or_default());
@@ -149,9 +143,14 @@ impl Management {
         Ok(body)
     }
 
-    /// Counts a workspace's connections by the connector of their integration.
-    async fn connection_counts(&self, workspace: &str) -> Result<HashMap<String, u64>, Error> {
-        let integrations = self.connector_setup.integrations.list(workspace).await?;
+    /// Counts a workspace's connections by the connector of their integration, for these connectors.
+    async fn connection_counts(
+        &self,
+        workspace: &str,
+        connectors: &[IndexEntry],
+    ) -> Result<HashMap<String, u64>, Error> {
+        let mut integrations = self.connector_setup.integrations.list(workspace).await?;
+        integrations.retain(|integration| connectors.iter().any(|entry| entry.key == integration.connector_key));
         let counted = integrations.into_iter().map(|integration| async move {
             Ok::<_, Error>((self.connections.count(workspace, &integration.key).await?, integration.connector_key))
         });

@@ -262,7 +262,7 @@ fn generic_connectors_pass_every_documented_key() {
 }
 
 #[test]
-fn what_a_preset_extends_is_found_early() {
+fn the_extended_connector_is_found_before_parsing() {
     for (text, key) in [
         ("# text\n\nextends: api-key\nname: [", Some("api-key")),
         ("name: A\nextends: basic\n", Some("basic")),
