@@ -25,7 +25,7 @@ use larder::connection::{Confirmation, Connection, ConnectionKey, Contents, Deta
 use larder::dynamodb::{ConnectionRequests, Integration, Session, Sessions};
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass};
-use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
+use larder::http::{Handler, Parameters, Request, Response, empty, is_prefetch, redirect};
 use larder::random::{self, Rng};
 use larder::record;
 use larder::routes::Function;
@@ -81,12 +81,12 @@ impl Connect {
             // The end user has not opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
         }
+        // Boxed, as all routes share one stack, which is small in debug builds.
         if let Some(link) = link::link(request) {
-            // Boxed, as all routes share one stack, which is small in debug builds.
             return Box::pin(self.open_link(request, &link)).await;
         }
         if let Some(ticket) = form::ticket(request) {
-            return self.continue_form(request, &ticket).await;
+            return Box::pin(self.continue_form(request, &ticket)).await;
         }
         let wanted = ConnectRequest::read(request)?;
         let language = Language::of(request.headers());
@@ -106,13 +106,7 @@ impl Connect {
         // From here on, failures are delivered where the caller expects the result.
         let connection_id = wanted.connection_id.clone();
         let asking = Asking::new(request, &caller, &integration, &delivery);
-        let connecting = async {
-            match self.ask(&asking, &wanted).await? {
-                Some(form) => Ok(form),
-                None => Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host(request))).await,
-            }
-        };
-        match Box::pin(connecting).await {
+        match Box::pin(self.proceed(&asking, wanted, &Parameters::default())).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
@@ -164,7 +158,7 @@ impl Connect {
         // The connection comes first: a reconnect reuses what is stored with it.
         let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
             self.target(caller, integration, &wanted).await?;
-        let Requested { key, tags, meta, locked_input, ends_at } = wanted.requested;
+        let Requested { key, tags, meta, option_key: _, locked_input, ends_at } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
         let mut input = if wanted.input.is_empty() && !wanted.is_filled_in { stored.input } else { wanted.input };
@@ -205,8 +199,9 @@ impl Connect {
                 };
                 self.writer.recorded(new, connecting).await
             };
+            let may_correct = |error: &Error| wanted.is_filled_in && form::correctable(error).is_some();
             let connection = match &delivery.request {
-                Some(request) => Box::pin(request.finish(&self.requests, &self.writer, connect)).await?,
+                Some(request) => Box::pin(request.finish(&self.requests, &self.writer, connect, may_correct)).await?,
                 None => Box::pin(connect(None)).await?,
             };
             return Ok(delivery.success(&connection));

@@ -56,6 +56,8 @@ pub(crate) struct Requested {
     pub(crate) key: Option<String>,
     pub(crate) tags: Option<BTreeMap<String, String>>,
     pub(crate) meta: Option<Map<String, Value>>,
+    /// The only way to connect that the end user may use.
+    pub(crate) option_key: Option<String>,
     /// Values that win over all others.
     pub(crate) locked_input: Map<String, Value>,
     /// When the flow must have ended, if that is before its usual end.

@@ -32,7 +32,7 @@ fn page(option: &AuthOption, values: &Map<String, Value>) -> String {
         provider: "App",
         mark: &mark,
         is_reconnect: false,
-        ticket: "ticket",
+        hidden: &[("formTicket", "ticket")],
         can_cancel: true,
     };
     let form = SchemaForm::new(option.input_schema.as_ref());

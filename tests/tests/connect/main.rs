@@ -8,6 +8,7 @@ mod deputies;
 mod flow;
 mod form;
 mod form_round_trip;
+mod request_form;
 mod requests;
 mod sdks;
 mod unconfirmed;

@@ -229,7 +229,7 @@ async fn the_forms_of_all_bundled_connectors_are_in_order() {
                 provider: &connector.name,
                 mark: &mark,
                 is_reconnect: false,
-                ticket: "",
+                hidden: &[],
                 can_cancel: true,
             };
             let form = SchemaForm::new(option.input_schema.as_ref());

@@ -24,8 +24,8 @@ pub struct FormHead<'a> {
     pub mark: &'a Mark,
     /// Whether a connection is reconnected.
     pub is_reconnect: bool,
-    /// The sealed request that the form continues.
-    pub ticket: &'a str,
+    /// The fields that lead the form back to the request that it continues: names and values.
+    pub hidden: &'a [(&'a str, &'a str)],
     /// Whether someone waits for a result, so that the end user can cancel.
     pub can_cancel: bool,
 }
