@@ -36,7 +36,7 @@ use larder_engine::connector::schema::{self, FieldError, FieldProblem};
 use larder_engine::connector::{AuthOption, Connector};
 use larder_engine::connector_setup::logo;
 use larder_engine::pages::{
-    self, FormBanner, FormHead, FormRetry, Language, Mark, SchemaForm, WayToConnect, is_own_origin, words,
+    self, FormBanner, FormHead, FormRetry, Frame, Language, Mark, SchemaForm, WayToConnect, is_own_origin, words,
 };
 use larder_engine::pasted::trimmed;
 use serde_json::{Map, Value};
@@ -62,6 +62,16 @@ pub(crate) struct Asking<'a> {
     delivery: &'a Delivery,
     /// The fields that a form takes along. Without them, it needs a ticket.
     hidden: Option<Hidden<'a>>,
+    /// The application's page around the form.
+    frame: Option<Frame<'a>>,
+}
+
+/// The next step of an end user.
+pub(crate) enum Step<T> {
+    /// A page asks for something.
+    Ask(Response),
+    /// Everything is known, so connecting has begun.
+    Begun(T),
 }
 
 impl<'a> Asking<'a> {
@@ -72,12 +82,17 @@ impl<'a> Asking<'a> {
         integration: &'a Integration,
         delivery: &'a Delivery,
     ) -> Self {
-        Self { request, caller, integration, delivery, hidden: None }
+        Self { request, caller, integration, delivery, hidden: None, frame: None }
     }
 
     /// Gives forms fields to take along.
     pub(crate) fn with_hidden(self, hidden: Hidden<'a>) -> Self {
         Self { hidden: Some(hidden), ..self }
+    }
+
+    /// Shows forms in a frame of the application.
+    pub(crate) fn with_frame(self, frame: Frame<'a>) -> Self {
+        Self { frame: Some(frame), ..self }
     }
 }
 
@@ -109,14 +124,15 @@ impl Connect {
         wanted: &ConnectRequest,
         is_choosing: bool,
     ) -> Result<Option<Response>, Error> {
-        let is_seen = asking.request.headers().get("sec-fetch-dest").is_some_and(|value| value == "document");
+        let is_framed = asking.frame.is_some();
+        let is_window = asking.request.headers().get("sec-fetch-dest").is_some_and(|value| value == "document");
         let may_override = wanted.connector_parameters.is_empty() || asking.caller.require_override().is_ok();
-        if !is_seen || !may_override || wanted.interaction.as_deref() == Some("none") {
+        if !(is_framed || is_window) || !may_override || wanted.interaction.as_deref() == Some("none") {
             return Ok(None);
         }
         let (connector, options) = self.ways(asking, wanted).await?;
         let has_fields = |option: &Arc<AuthOption>| !form_of(option, wanted).is_empty();
-        if options.len() < 2 && !options.iter().any(has_fields) {
+        if !is_framed && options.len() < 2 && !options.iter().any(has_fields) {
             return Ok(None);
         }
         let target = self.target(asking.caller, asking.integration, wanted).await?;
@@ -129,7 +145,8 @@ impl Connect {
             return self.show(asking, wanted, &page, None).await.map(Some);
         };
         let form = form_of(option, wanted);
-        let Some(values) = values_to_ask(option, &form, wanted, target) else { return Ok(None) };
+        let must_confirm = is_framed && option.kind.is_immediate();
+        let Some(values) = values_to_ask(option, &form, wanted, target, must_confirm) else { return Ok(None) };
         self.show(asking, wanted, &page, Some((option, &form, &values))).await.map(Some)
     }
 
@@ -196,18 +213,34 @@ impl Connect {
         Ok(if is_submitted { pages::without_redirect(response, language) } else { response })
     }
 
-    /// Asks the end user, or begins to connect if there is nothing to ask. `submitted` are the fields of a form that was
-    /// shown before.
+    /// Asks the end user, or begins to connect if there is nothing to ask; see [`Self::step`].
+    pub(crate) async fn proceed(
+        &self,
+        asking: &Asking<'_>,
+        wanted: ConnectRequest,
+        submitted: &Parameters,
+    ) -> Result<Response, Error> {
+        let &Asking { request, caller, integration, delivery, .. } = asking;
+        // Boxed, as the futures of whole flows are large.
+        let begin = |wanted| Box::pin(self.begin(caller, integration, wanted, delivery.clone(), host(request)));
+        Ok(match self.step(asking, wanted, submitted, begin).await? {
+            Step::Ask(response) | Step::Begun(response) => response,
+        })
+    }
+
+    /// Asks the end user, or calls `begin` if there is nothing to ask. `submitted` are the fields of a form that was shown
+    /// before.
     ///
     /// # Errors
     /// Those that the end user cannot correct in a form.
-    pub(crate) async fn proceed(
+    pub(crate) async fn step<T, F: Future<Output = Result<T, Error>>>(
         &self,
         asking: &Asking<'_>,
         mut wanted: ConnectRequest,
         submitted: &Parameters,
-    ) -> Result<Response, Error> {
-        let &Asking { request, caller, integration, delivery, ref hidden } = asking;
+        begin: impl Fn(ConnectRequest) -> F,
+    ) -> Result<Step<T>, Error> {
+        let &Asking { caller, integration, ref hidden, .. } = asking;
         if submitted.optional("cancel")?.is_some() {
             return Err(Error::connection(Some("cancelled"), "the end user canceled the connection"));
         }
@@ -216,13 +249,11 @@ impl Connect {
         {
             wanted.auth_option_key = Some(key.to_owned());
         }
-        // Boxed, as the futures of whole flows are large.
-        let begin = |wanted| Box::pin(self.begin(caller, integration, wanted, delivery.clone(), host(request)));
         let (Some(hidden), Some(_)) = (hidden, submitted.optional(FILLED)?) else {
             let is_choosing = submitted.optional("choose")?.is_some();
             return match self.ask(asking, &wanted, is_choosing).await? {
-                Some(page) => Ok(page),
-                None => begin(wanted).await,
+                Some(page) => Ok(Step::Ask(page)),
+                None => Ok(Step::Begun(begin(wanted).await?)),
             };
         };
         let (connector, options) = self.ways(asking, &wanted).await?;
@@ -240,7 +271,7 @@ impl Connect {
             _ => {
                 let filled_in = ConnectRequest { input: input.clone(), is_filled_in: true, ..wanted.clone() };
                 match begin(filled_in).await {
-                    Ok(response) => return Ok(response),
+                    Ok(begun) => return Ok(Step::Begun(begun)),
                     Err(error) => {
                         (status_of(&error), correctable(&error).ok_or_else(|| error.clone())?, error.summary())
                     }
@@ -256,7 +287,7 @@ impl Connect {
         let mut response = page.form(asking, hidden, option, &form, &values, Some(retry));
         *response.status_mut() = status;
         response.extensions_mut().insert(summary);
-        Ok(response)
+        Ok(Step::Ask(response))
     }
 }
 
@@ -303,7 +334,7 @@ impl FormPage<'_> {
         hidden: &[(&str, &str)],
         page: impl FnOnce(FormHead<'_>) -> Response,
     ) -> Response {
-        let Asking { integration, delivery, .. } = asking;
+        let Asking { integration, delivery, frame, .. } = asking;
         let name = integration.name.as_ref().unwrap_or(&self.connector.name);
         let Delivery { redirect_uri, request_id, request, .. } = delivery;
         page(FormHead {
@@ -313,7 +344,8 @@ impl FormPage<'_> {
             mark: &Mark::new(&integration.key, name, logo(integration, Some(self.connector))),
             is_reconnect: self.is_reconnect,
             hidden,
-            can_cancel: redirect_uri.is_some() || request_id.is_some() || request.is_some(),
+            can_cancel: frame.is_some() || redirect_uri.is_some() || request_id.is_some() || request.is_some(),
+            frame: *frame,
         })
     }
 }
@@ -340,6 +372,7 @@ fn values_to_ask(
     form: &SchemaForm,
     wanted: &ConnectRequest,
     target: ConnectTarget,
+    must_confirm: bool,
 ) -> Option<Map<String, Value>> {
     let schema = option.input_schema.as_ref();
     let is_given = !wanted.input.is_empty();
@@ -360,7 +393,7 @@ fn values_to_ask(
         !errors.iter().any(is_locked) && (!is_given || errors.iter().all(is_missing))
     };
     let values = if is_given { values } else { form.without_secrets(values) };
-    (is_asked && !form.is_empty()).then_some(values)
+    (must_confirm || (is_asked && !form.is_empty() && !wanted.is_filled_in)).then_some(values)
 }
 
 /// Returns how a form shows an error that another attempt may avoid.

@@ -135,6 +135,8 @@ impl Connect {
                 auth_option_key: wanted.option_key.clone(),
                 input: wanted.input,
                 allow_multiple_connections: wanted.allow_multiple_connections,
+                is_filled_in: wanted.is_filled_in,
+                custom_state: wanted.custom_state,
                 requested: Requested {
                     key: wanted.key,
                     tags: wanted.tags,

@@ -34,6 +34,7 @@ fn page(option: &AuthOption, values: &Map<String, Value>) -> String {
         is_reconnect: false,
         hidden: &[("formTicket", "ticket")],
         can_cancel: true,
+        frame: None,
     };
     let form = SchemaForm::new(option.input_schema.as_ref());
     pages::form(head, WayToConnect { option, has_others: true }, &form, values, None).into_body()

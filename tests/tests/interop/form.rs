@@ -231,6 +231,7 @@ async fn the_forms_of_all_bundled_connectors_are_in_order() {
                 is_reconnect: false,
                 hidden: &[],
                 can_cancel: true,
+                frame: None,
             };
             let form = SchemaForm::new(option.input_schema.as_ref());
             let way = WayToConnect { option, has_others: connector.options.len() > 1 };

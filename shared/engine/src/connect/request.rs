@@ -45,10 +45,14 @@ pub struct RequestedConnection {
     pub meta: Option<Map<String, Value>>,
     /// Values that the end user would enter.
     pub input: Map<String, Value>,
+    /// Whether these are what the end user entered, so that an empty input means what it says.
+    pub is_filled_in: bool,
     /// Values that the end user cannot change.
     pub locked_input: Map<String, Value>,
     /// The destination of the result.
     pub redirect_uri: Option<String>,
+    /// The application's own state, for the provider.
+    pub custom_state: Option<String>,
     /// Whether to make another connection if the end user has one through the integration.
     pub allow_multiple_connections: bool,
     /// The challenge (RFC 7636, S256) whose verifier confirms the connection.

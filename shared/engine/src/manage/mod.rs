@@ -33,7 +33,7 @@ use larder::follow_up::FollowUp;
 use larder::vault::Vault;
 pub use options::OptionsBody;
 pub use page_links::{SESSION_LIFETIME, Visitor};
-pub use requests::ConfirmationProof;
+pub use requests::{ConfirmationProof, NewRequest};
 pub use secrets::NewSecrets;
 use serde_json::Value;
 

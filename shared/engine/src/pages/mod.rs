@@ -1,4 +1,5 @@
-//! The pages that browsers show: the kit that they are made of, the page of a result, and the form to connect with.
+//! The pages that browsers show: the kit that they are made of, the page of a result, and the form to connect with, in a window
+//! or in a frame.
 //!
 //! Templates are in `templates`. They work without JavaScript, and load nothing but an integration's logo.
 //!
@@ -22,6 +23,7 @@ mod mark;
 mod origin;
 mod result;
 mod schema_form;
+mod screen;
 pub mod words;
 
 use std::sync::LazyLock;
@@ -42,9 +44,23 @@ pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
 pub use result::{onward, result, without_redirect};
 pub use schema_form::SchemaForm;
+use screen::SCREEN;
+pub use screen::{Departure, Frame, ScreenEnd, Theme, connection, departure, screen_end};
 
 /// The style sheet of every page.
 pub const STYLE: &str = include_str!("../../templates/style.css");
+
+/// The style sheet of each theme, in their order, and its hash.
+static THEMES: LazyLock<[(String, String); 3]> = LazyLock::new(|| {
+    const QUERY: &str = "@media (prefers-color-scheme: dark)";
+    const SCHEME: &str = "color-scheme: light dark;";
+    let themes = [(QUERY, SCHEME), ("@media not all", "color-scheme: light;"), ("@media all", "color-scheme: dark;")];
+    themes.map(|(query, scheme)| {
+        let style = STYLE.replacen(QUERY, query, 1).replacen(SCHEME, scheme, 1);
+        let hash = hash(&style);
+        (style, hash)
+    })
+});
 
 /// The part of a Content-Security-Policy that depends on the page.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,24 +73,30 @@ pub struct PagePolicy<'a> {
     pub images: Option<&'a Origin>,
     /// Whether the page has a form, which leads to our own origin.
     pub has_form: bool,
+    /// Whether the page's script calls our own origin.
+    pub connects: bool,
+    /// The color scheme.
+    pub theme: Theme,
 }
 
 /// Responds with a rendered page and the headers that all our pages have.
 pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePolicy<'_>) -> Response {
-    static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+    let (style, style_hash) = &THEMES[policy.theme as usize];
     let body = match rendered {
-        Ok(body) => body,
+        Ok(body) if policy.theme == Theme::Auto => body,
+        Ok(body) => body.replacen(STYLE, style, 1),
         Err(error) => return Error::internal(error).into(),
     };
     let embedders: Vec<_> = policy.embedders.iter().map(Origin::to_string).collect();
     let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };
     let mut directives = vec![
         "default-src 'none'".to_owned(),
-        format!("style-src '{}'", *STYLE_HASH),
+        format!("style-src '{style_hash}'"),
         "base-uri 'none'".to_owned(),
         format!("frame-ancestors {embedders}"),
     ];
     directives.extend(policy.script.map(|script| format!("script-src '{}'", hash(script))));
+    directives.extend(policy.connects.then(|| "connect-src 'self'".to_owned()));
     directives.extend(policy.images.map(|origin| format!("img-src {origin}")));
     directives.push(format!("form-action {}", if policy.has_form { "'self'" } else { "'none'" }));
     let mut response = respond(status, "text/html; charset=utf-8", body);

@@ -133,6 +133,7 @@ words! {
     SIGN_IN_WITH: "Sign in with {}", "Mit {} anmelden", "S’identifier avec {}";
     ENTER_DETAILS: "Enter access details", "Zugangsdaten eingeben", "Saisir les informations d’accès";
     CONNECT: "Connect", "Verbinden", "Connecter";
+    CLOSE: "Close", "Schließen", "Fermer";
     CANCEL: "Cancel", "Abbrechen", "Annuler";
     OPTIONAL: "optional", "optional", "facultatif";
     CHOOSE: "Choose …", "Bitte wählen …", "Choisir …";
@@ -146,6 +147,16 @@ words! {
     AS_JSON: "In JSON.", "Als JSON.", "Au format JSON.";
     IN_UTC: "Date and time in UTC.", "Datum und Uhrzeit in UTC.", "Date et heure en UTC.";
     SECURED_BY: "Secured by Larder", "Gesichert durch Larder", "Sécurisé par Larder";
+
+    // In a frame.
+    NEW_WINDOW: "opens in a new window", "öffnet sich in einem neuen Fenster", "s’ouvre dans une nouvelle fenêtre";
+    WAITING: "Continue in the other window. This page notices when you are done.",
+        "Machen Sie im anderen Fenster weiter. Diese Seite bemerkt, wenn Sie fertig sind.",
+        "Continuez dans l’autre fenêtre. Cette page détecte la fin de l’opération.";
+    APPROVED: "I have approved access", "Ich habe den Zugriff erlaubt", "J’ai autorisé l’accès";
+    RECONNECT: "Reconnect", "Neu verbinden", "Reconnecter";
+    RECONNECT_NEEDED: "Reconnect needed", "Muss neu verbunden werden", "À reconnecter";
+    DEACTIVATED: "Deactivated", "Deaktiviert", "Désactivée";
 
     // Errors.
     ERROR: "Error", "Fehler", "Erreur";
