@@ -8,7 +8,8 @@
 //! # Decisions
 //!
 //! A form is shown only in a window of its own (`Sec-Fetch-Dest: document`). In a frame, nobody would see it: the SDKs
-//! connect API keys in a frame of one pixel and wait for the result.
+//! connect API keys in a frame of one pixel and wait for the result. The frames of hosted screens have routes of their own; see
+//! [`crate::screen`].
 //!
 //! The token of the link is verified once. From then on, a ticket stands for it: the sealed request, which is good for half an
 //! hour, only for this form, and reads no credentials. The browser is redirected from the link to the ticket, so that the

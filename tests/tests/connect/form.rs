@@ -28,7 +28,7 @@ pub(crate) const CLIENT: (&str, &str) = (
     "auth/make-api-client.map.yml",
     "baseUri: {$var: connectorParameters.apiUri}\nheaders: {Authorization: {$concat: ['Key ', {$var: credentials.apiKey}]}}\n",
 );
-const TEST: (&str, &str) = ("auth/test.rest.yml", "path: /me\nmethod: GET\n");
+pub(crate) const TEST: (&str, &str) = ("auth/test.rest.yml", "path: /me\nmethod: GET\n");
 const DONE: &str = "https%3A%2F%2Fapp.example%2Fdone";
 
 /// A world with an integration `app` of a connector with this `spec.yml`.
@@ -48,7 +48,7 @@ async fn world() -> (World, MockProvider) {
 }
 
 /// The link for alice, with these further parameters.
-fn link(world: &World, more: &str) -> String {
+pub(crate) fn link(world: &World, more: &str) -> String {
     format!("/connect?integrationKey=app&token={}{more}", world.alice)
 }
 

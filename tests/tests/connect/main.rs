@@ -10,5 +10,6 @@ mod form;
 mod form_round_trip;
 mod request_form;
 mod requests;
+mod screens;
 mod sdks;
 mod unconfirmed;
