@@ -82,7 +82,7 @@ impl Connect {
             connection_id: wanted.connection_id.clone(),
             name: wanted.name.clone(),
             input: wanted.input.clone(),
-            is_filled_in: true,
+            is_filled_in: wanted.is_filled_in,
             custom_state: wanted.custom_state.clone(),
             allow_multiple_connections: wanted.allow_multiple_connections,
             ..RequestedConnection::default()
