@@ -116,7 +116,8 @@ impl Pages {
         }
         let (caller, wanted) = self.caller(request, found).await?;
         let text = |name: &str| Ok::<_, Error>(form.optional(name)?.filter(|text| !text.is_empty()));
-        let wanted = match text("connectionId")?.or(text("connectionKey")?) {
+        let connection_key = text("connectionKey")?;
+        let wanted = match wanted.connection_id().or(connection_key) {
             Some(selector) => {
                 let connection = self.management.find(&caller, selector, None).await?;
                 wanted.in_frame(None, Some(connection.key.id))
@@ -135,11 +136,8 @@ impl Pages {
     /// `POST /screens/connection`: shows one connection, and lets the end user reconnect it.
     pub(crate) async fn connection_screen(&self, request: &Request, found: &Found) -> Result<Response, Error> {
         let (caller, wanted) = self.caller(request, found).await?;
-        let form = form_of(request);
-        let selector = form.optional("connectionId")?.filter(|id| !id.is_empty());
-        let selector =
-            selector.ok_or_else(|| Error::bad_request("`connectionId` is missing; add a connection's id"))?;
-        let connection = self.management.find(&caller, selector, None).await?;
+        let missing = || Error::bad_request("`connectionId` is missing; add a connection's id");
+        let connection = self.management.find(&caller, wanted.connection_id().ok_or_else(missing)?, None).await?;
         let wanted = wanted.in_frame(None, Some(connection.key.id.clone()));
         let visit = self.open_visit(request, found, caller, wanted).await?;
         self.with_head(&visit, |head| pages::connection(head, &connection))

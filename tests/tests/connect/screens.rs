@@ -91,12 +91,16 @@ fn own_id(integration: &str) -> String {
     own_connection_id("local", integration, Some("alice"))
 }
 
+/// Returns the link that opens the provider's window.
+fn link_of(page: &Answer) -> String {
+    let (_, rest) = page.text().split_once("id=\"leave\" href=\"").unwrap_or_else(|| panic!("{}", page.text()));
+    rest.split_once('"').unwrap().0.to_owned()
+}
+
 /// Approves or denies at the provider, in the window that the page's link opens.
 async fn leave(world: &World, provider: &MockProvider, page: &Answer, parameters: &[(&str, &str)]) -> Answer {
-    let (_, rest) = page.text().split_once("id=\"leave\" href=\"").unwrap_or_else(|| panic!("{}", page.text()));
-    let link = rest.split_once('"').unwrap().0;
     let mut window = Browser::in_window();
-    let authorize = window.get(world, link).await.expect(StatusCode::FOUND).location();
+    let authorize = window.get(world, &link_of(page)).await.expect(StatusCode::FOUND).location();
     let back =
         if parameters.is_empty() { provider.approve(&authorize) } else { provider.come_back(&authorize, parameters) };
     window.get(world, &back).await
@@ -323,9 +327,7 @@ async fn canceling_or_choosing_ends_the_window_of_a_frame() {
         let ticket = HtmlForm::of(page.text());
         let ticket = ticket.control("formTicket").value();
         let mut window = Browser::in_window();
-        let (_, rest) = page.text().split_once("id=\"leave\" href=\"").unwrap();
-        let link = rest.split_once('"').unwrap().0;
-        let authorize = window.get(&world, link).await.location();
+        let authorize = window.get(&world, &link_of(&page)).await.location();
         assert!(authorize.contains("of=acme&"), "{authorize}");
         let end = own_frame().post(&world, "/screens/connect", &[("formTicket", ticket), (button, "1")]).await;
         let end = end.expect(StatusCode::OK);
@@ -348,6 +350,18 @@ async fn an_optional_input_left_empty_is_not_asked_for_again() {
     let page = send(&world, &HtmlForm::of(form.text())).await.expect(StatusCode::OK);
     leave(&world, &provider, &page, &[]).await.expect(StatusCode::OK);
     assert_eq!(connection(&send(&world, &HtmlForm::of(page.text())).await)["authOptionKey"], "login");
+}
+
+#[tokio::test]
+async fn a_reconnect_in_a_frame_keeps_the_stored_input() {
+    let (world, provider) = both_ways().await;
+    let page = open_app(&world).await;
+    let form = send(&world, &HtmlForm::of(page.text()).press("login")).await;
+    let page = send(&world, &HtmlForm::of(form.text()).set("input/subdomain", "acme")).await;
+    leave(&world, &provider, &page, &[]).await.expect(StatusCode::OK);
+    let page = open(&world, "/screens/connect", &[("connectionId", &own_id("app"))]).await.expect(StatusCode::OK);
+    let authorize = Browser::in_window().get(&world, &link_of(&page)).await.location();
+    assert!(authorize.contains("of=acme&"), "{authorize}");
 }
 
 #[tokio::test]
