@@ -301,7 +301,7 @@ fn an_option_of_another_kind_inherits_what_is_about_the_api() {
     assert_eq!((token.kind.spec_name(), token.title.as_deref()), ("client-credentials", Some("Personal token")));
     assert_eq!(token.description.as_deref(), Some("Enter an API key of your Acme account."));
     let input = token.input_schema.as_ref().expect("a schema");
-    assert_eq!(input["required"], json!(["apiKey", "shop"]));
+    assert_eq!(input["required"], json!(["shop", "apiKey"]));
     assert_eq!(input["properties"]["apiKey"]["title"], "Token");
     let client = match token.function(FunctionName::MakeApiClient) {
         Some(Function::Mapping(mapping)) => mapping.evaluate(&json!({"credentials": {"apiKey": "k", "shop": "s1"}})),
@@ -362,28 +362,28 @@ fn integrations_choose_ways_by_their_parameters() {
 #[test]
 fn problems_of_options_have_their_lines() {
     for (from, to, expected) in [
-        ("  token:\n", "  oauth2:\n", "16: `oauth2` is the key of the way to connect that the top level describes"),
-        ("  token:\n", "  a token:\n", "16: `a token` cannot be the key of an option"),
-        ("api-key\n", "api-keys\n", "17: there is no generic connector `api-keys`"),
-        ("Key {apiKey}", "Key {apiKye}", "20: `{apiKye}` is neither an input nor an open parameter"),
-        ("    parameters: { headers", "    parameters: { headrs", "20: `api-key` has no parameter `headrs`"),
-        ("mode: { enum", "mod: { enum", "23: `{mode}` is neither an input nor an open parameter"),
-        ("account: null", "steps: []", "24: `oauth2` makes no requests for credentials"),
-        ("    account: null", "  other: 1", "24: the option `other` must be an object"),
+        ("  token:\n", "  oauth2:\n", "17: `oauth2` is the key of the way to connect that the top level describes"),
+        ("  token:\n", "  a token:\n", "17: `a token` cannot be the key of an option"),
+        ("api-key\n", "api-keys\n", "18: there is no generic connector `api-keys`"),
+        ("Key {apiKey}", "Key {apiKye}", "21: `{apiKye}` is neither an input nor an open parameter"),
+        ("    parameters: { headers", "    parameters: { headrs", "21: `api-key` has no parameter `headrs`"),
+        ("mode: { enum", "mod: { enum", "24: `{mode}` is neither an input nor an open parameter"),
+        ("account: null", "steps: []", "25: `oauth2` makes no requests for credentials"),
+        ("    account: null", "  other: 1", "25: the option `other` must be an object"),
     ] {
         let text = format!("{ACME}{}", WAYS.replacen(from, to, 1));
         let found = problems(&text);
         assert!(found.iter().any(|it| it.starts_with(expected)), "{to}: {expected}: {found:?}");
     }
     for options in ["options: []\n", "options: {}\n", "options:\n"] {
-        assert_eq!(problems(&format!("{ACME}{options}")), ["15: `options` must be an object"]);
+        assert_eq!(problems(&format!("{ACME}{options}")), ["16: `options` must be an object"]);
     }
     assert_eq!(findings(&format!("{ACME}{WAYS}")), [""; 0]);
     for (from, to, expected) in [
-        ("    inputs:", "    input:", "19! unknown key `input` in the option `token`; did you mean `inputs`?"),
-        ("title: Personal", "helpUri: http://a.example\n    title: Personal", "18! `helpUri` cannot be opened"),
-        ("scopes: null", "skipPkce: 'yes'", "23! `skipPkce`"),
-        ("account: null", "test: none", "24! there is no `test`, so any credentials are accepted; say why"),
+        ("    inputs:", "    input:", "20! unknown key `input` in the option `token`; did you mean `inputs`?"),
+        ("title: Personal", "helpUri: http://a.example\n    title: Personal", "19! `helpUri` cannot be opened"),
+        ("scopes: null", "skipPkce: 'yes'", "24! `skipPkce`"),
+        ("account: null", "test: none", "25! there is no `test`, so any credentials are accepted; say why"),
     ] {
         let found = findings(&format!("{ACME}{}", WAYS.replacen(from, to, 1)));
         assert!(found.iter().any(|it| it.contains(expected)), "{to}: {expected}: {found:?}");
