@@ -331,13 +331,19 @@ async fn connections_stay_when_a_preset_gets_more_ways() {
     setup.expect("test", json!([test(2)]));
     let tested = setup.world.post(&format!("/connections/{id}/test")).await;
     assert!(tested.0.status().is_success(), "{}", tested.text());
-    setup.expect("reconnect", json!([token(3), test(3)]));
-    assert_eq!(setup.connect(json!({}), Some((authorize.clone(), callback))).await, id);
+    setup.script.end();
 
-    // Once the integration opens the other way, it may be changed to that, but a reconnect needs no choice.
+    // Once the integration opens the other way, the connection needs no choice either.
     let opened = json!({"optionsConfig": {"": {"parameters": {"scopes": ["special"]}}, "token": {}}});
     let patched = setup.world.send(Method::PATCH, "/integrations/it", &setup.world.admin, Some(&opened)).await;
     patched.expect(StatusCode::OK);
-    setup.expect("reconnect", json!([token(4), test(4)]));
+    setup.expect("change", json!([test(2)]));
+    let change = json!({"input": {}});
+    let uri = format!("/connections/{id}");
+    setup.world.send(Method::PATCH, &uri, &setup.world.admin, Some(&change)).await.expect(StatusCode::OK);
+    setup.script.end();
+    assert_eq!(setup.world.get(&uri).await.json().get("authOptionKey"), None);
+    setup.expect("reconnect", json!([token(3), test(3)]));
     assert_eq!(setup.connect(json!({}), Some((authorize, callback))).await, id);
+    assert_eq!(setup.world.get(&uri).await.json()["authOptionKey"], "oauth2");
 }
