@@ -270,7 +270,7 @@ fn parameters_of(
     open_only(connector, trimmed(parameters))
 }
 
-/// Finds what an integration says about an option. What it said about a connector without options is about the first of them.
+/// Finds what an integration says about an option. Before a connector had options, the key was empty, and meant the first.
 fn config_key<'a>(
     connector: &Connector,
     option_key: &'a str,
