@@ -17,6 +17,9 @@ pub struct Scenario {
     /// The end user's input.
     #[serde(default)]
     pub input: Map<String, Value>,
+    /// The way to connect, if the connector has several that are open.
+    #[serde(rename = "authOptionKey")]
+    pub auth_option_key: Option<String>,
     /// The redirect to the provider; `None` without OAuth.
     pub authorize: Option<Authorize>,
     /// The callback's parameters apart from the state.
