@@ -50,6 +50,8 @@ const MAX_TICKET_IN_URL: usize = 4000;
 const TICKET: &str = "formTicket";
 /// The name of the field by which a submitted form differs from a choice.
 pub(crate) const FILLED: &str = "filled";
+/// The name of the button that cancels.
+pub(crate) const CANCEL: &str = "cancel";
 
 /// A form's hidden fields, by name, that lead it back to its request.
 type Hidden<'a> = Vec<(&'a str, &'a str)>;
@@ -208,7 +210,7 @@ impl Connect {
         submitted: &Parameters,
     ) -> Result<Response, Error> {
         let &Asking { request, caller, integration, delivery, ref hidden } = asking;
-        if submitted.optional("cancel")?.is_some() {
+        if submitted.optional(CANCEL)?.is_some() {
             return Err(Error::connection(Some("cancelled"), "the end user canceled the connection"));
         }
         if wanted.requested.option_key.is_none()
