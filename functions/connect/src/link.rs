@@ -18,7 +18,7 @@
 //! page to redirects.
 
 use futures::future::try_join_all;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 use larder::caller::Caller;
 use larder::dynamodb::{ConnectionRequest, Integration, LinkError};
 use larder::error::Error;
@@ -28,10 +28,10 @@ use larder_engine::connect::{
     ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
     request_id,
 };
-use larder_engine::pages::{self, Language, words};
+use larder_engine::pages::{self, Language, is_navigation, is_own_origin, words};
 
 use crate::Connect;
-use crate::form::{Asking, CANCEL, FILLED, is_from_our_page, is_own_origin};
+use crate::form::{Asking, CANCEL, FILLED, is_from_our_page};
 use crate::request::{ConnectRequest, Requested};
 
 /// The name of the parameter with a link's secret.
@@ -219,10 +219,4 @@ fn is_own_form(request: &Request, link: &Link, base_uri: &str) -> bool {
         && is_any("sec-fetch-mode", &["navigate"])
         && is_any("sec-fetch-dest", &["document"])
         && (link.form.iter().all(|(name, _)| name != FILLED) || is_from_our_page(request, base_uri))
-}
-
-/// Whether a browser opens the page in a window of its own, because of its user.
-fn is_navigation(headers: &HeaderMap) -> bool {
-    let is = |name, value: &str| headers.get(name).is_some_and(|it: &HeaderValue| it == value);
-    is("sec-fetch-mode", "navigate") && (headers.get("sec-fetch-dest").is_none() || is("sec-fetch-dest", "document"))
 }
