@@ -23,7 +23,7 @@
 //!
 //! A reconnect asks again for values that are secret, since they are what stopped working. The other stored values are filled in.
 //!
-//! An attempt that the end user can correct in the form does not end a connection request. Whoever polls it would stop too early.
+//! An attempt that the end user can correct in the form does not end a connection request. Clients that poll would stop too early.
 
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ const MAX_TICKET_IN_URL: usize = 4000;
 const TICKET: &str = "formTicket";
 /// The name of the field by which a submitted form differs from a choice.
 pub(crate) const FILLED: &str = "filled";
+/// The name of the button that cancels.
+pub(crate) const CANCEL: &str = "cancel";
 
 /// A form's hidden fields, by name, that lead it back to its request.
 type Hidden<'a> = Vec<(&'a str, &'a str)>;
@@ -242,7 +244,7 @@ impl Connect {
         begin: impl Fn(ConnectRequest) -> F,
     ) -> Result<Step<T>, Error> {
         let &Asking { caller, integration, ref hidden, .. } = asking;
-        if submitted.optional("cancel")?.is_some() {
+        if submitted.optional(CANCEL)?.is_some() {
             return Err(Error::connection(Some("cancelled"), "the end user canceled the connection"));
         }
         if wanted.requested.option_key.is_none()

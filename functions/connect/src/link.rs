@@ -31,7 +31,7 @@ use larder_engine::connect::{
 use larder_engine::pages::{self, Language, is_navigation, is_own_origin, words};
 
 use crate::Connect;
-use crate::form::{Asking, FILLED, is_from_our_page};
+use crate::form::{Asking, CANCEL, FILLED, is_from_our_page};
 use crate::request::{ConnectRequest, Requested};
 
 /// The name of the parameter with a link's secret.
@@ -113,13 +113,14 @@ impl Connect {
         has_seen_form: bool,
         request: &Request,
     ) -> Result<Response, Error> {
-        let Link { secret, chosen, form } = link;
+        let (Link { secret, chosen, form }, nothing) = (link, Parameters::default());
+        let form = if has_seen_form { form } else { &nothing };
         let language = Language::of(request.headers());
         let wanted = RequestedConnection::open(&self.sealer, opened).await?;
         let flow_request = FlowRequest::new(opened, &wanted, &*self.rng);
         let caller = Caller::of_link(&opened.workspace, opened.tenant.clone());
         let chosen = chosen.as_deref().filter(|chosen| wanted.integration_keys.iter().any(|key| key == chosen));
-        if wanted.integration_keys.len() > 1 && chosen.is_none() {
+        if wanted.integration_keys.len() > 1 && chosen.is_none() && form.optional(CANCEL)?.is_none() {
             return self.choice(opened, &wanted, secret, language).await;
         }
         // From here on, failures are recorded. The end user may try again until the link expires.
@@ -150,8 +151,7 @@ impl Connect {
             let hidden = [Some((SECRET, &**secret)), chosen.map(|chosen| (INTEGRATION, chosen))];
             let asking = Asking::new(request, &caller, &integration, &delivery)
                 .with_hidden(hidden.into_iter().flatten().collect());
-            let nothing = Parameters::default();
-            Box::pin(self.proceed(&asking, wanted, if has_seen_form { form } else { &nothing })).await
+            Box::pin(self.proceed(&asking, wanted, form)).await
         };
         match result.await {
             Ok(response) => Ok(response),
