@@ -46,7 +46,7 @@ async fn post(world: &World, browser: &mut Browser, fields: &[(String, String)])
 }
 
 #[tokio::test]
-async fn a_wrong_key_keeps_a_request_pending_and_the_right_one_ends_it() {
+async fn a_wrong_key_keeps_a_request_pending_and_a_right_one_ends_it() {
     let (world, provider) = world_of(SPEC, json!({})).await;
     let it = requested(&world, json!({"input": {"region": "us", "apiKey": "key-of-the-link", "port": 25}})).await;
     // Everything is there, so the link connects at once, and its application learns that the key is wrong.

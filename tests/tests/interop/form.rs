@@ -284,6 +284,7 @@ async fn larder_connect_waits_until_a_key_is_right() {
     it.chromium.goto(&link).await;
     it.chromium.click("button[name=cancel]").await;
     it.chromium.shows("You canceled").await;
+    it.chromium.screenshots(&screenshots(), "canceled").await;
     let output = larder.wait_with_output().await.expect("it ends");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     it.finish().await;
@@ -359,35 +360,43 @@ fn structure(page: &str) -> String {
     tags.collect()
 }
 
-/// The different forms of the bundled connectors, with the longest texts of each kind: names and pages.
+/// The different forms of the bundled connectors, and choices between ways, with the longest texts of each kind: names and
+/// pages.
 fn distinct_forms() -> Vec<(String, String)> {
     let catalog = Catalog::default().with_dirs(&[root().join("shared/connectors")]);
     let mut forms = BTreeMap::<String, (String, String)>::new();
+    let mut keep = |name: String, page: String| {
+        let kept = forms.entry(structure(&page)).or_default();
+        if page.len() > kept.1.len() {
+            *kept = (name, page);
+        }
+    };
     for (number, entry) in catalog.entries().iter().enumerate() {
         let connector = catalog.get(&entry.key).expect("it loads");
         let name = &connector.name;
+        let mark = Mark::new(&connector.key, name, connector.logo_uri.as_deref());
+        let head = FormHead {
+            language: Language::ALL[number % Language::ALL.len()],
+            name,
+            provider: name,
+            mark: &mark,
+            is_reconnect: false,
+            hidden: &[],
+            can_cancel: true,
+            frame: None,
+        };
+        if connector.options.len() > 1 {
+            let ways: Vec<_> = connector.options.iter().map(|option| &**option).collect();
+            keep(connector.key.clone(), pages::choice(head, &ways).into_body());
+        }
         for option in &connector.options {
-            let mark = Mark::new(&connector.key, name, connector.logo_uri.as_deref());
-            let head = FormHead {
-                language: Language::ALL[number % Language::ALL.len()],
-                name,
-                provider: name,
-                mark: &mark,
-                is_reconnect: false,
-                hidden: &[],
-                can_cancel: true,
-                frame: None,
-            };
             let form = SchemaForm::new(option.input_schema.as_ref());
             if form.is_empty() {
                 continue;
             }
             let way = WayToConnect { option, has_others: connector.options.len() > 1 };
             let page = pages::form(head, way, &form, &Map::new(), None).into_body();
-            let kept = forms.entry(structure(&page)).or_default();
-            if page.len() > kept.1.len() {
-                *kept = (format!("{} {}", connector.key, option.key), page);
-            }
+            keep(format!("{} {}", connector.key, option.key), page);
         }
     }
     forms.into_values().collect()
