@@ -125,6 +125,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/sign-in", Pages, Browser, None, "signs a browser in with a page link"),
     route(Method::POST, "/sign-in", Pages, Browser, None, "signs a browser in, by the button of that page"),
     route(Method::POST, "/sign-out", Pages, Browser, None, "ends the browser's session"),
+    route(Method::GET, "/connect.js", Pages, Browser, None, "serves the module that connects accounts from applications' pages"),
     route(Method::OPTIONS, "/{path+}", Connections, Browser, None, "answers preflight requests for all paths"),
 ];
 

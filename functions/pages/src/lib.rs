@@ -9,6 +9,7 @@
 //! A submitted form must come from a page of ours (`Origin`, `Sec-Fetch-Site`) and carry the session's form token. Either
 //! suffices against today's browsers; the token also holds where a browser or a proxy leaves the headers out.
 
+mod module;
 mod sign_in;
 mod visit;
 
@@ -17,6 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use http::{Method, StatusCode, header};
+use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, is_prefetch, raw_json, status_of};
@@ -26,16 +28,18 @@ use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
 use larder_engine::pages::{self, Language, words};
 use larder_engine::router::{Found, Router};
+pub use visit::Visit;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/sign-in` and `/sign-out`.
+/// Serves `/`, `/sign-in`, `/sign-out` and `/connect.js`.
 pub struct Pages {
     management: Management,
     base_uri: String,
+    cors_origins: AllowedOrigins,
     is_local: bool,
 }
 
@@ -48,6 +52,7 @@ impl Pages {
         Ok(Self {
             management: environment.management(connector_setup)?,
             base_uri: environment.settings.base_uri.clone(),
+            cors_origins: environment.settings.cors_origins.clone(),
             is_local: environment.settings.is_local,
         })
     }
@@ -66,6 +71,7 @@ impl Pages {
             ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
             ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
             ("POST", "/sign-out") => Box::pin(self.sign_out(request)),
+            ("GET", "/connect.js") => Box::pin(self.module(request)),
             (method, path) => {
                 let error = Error::internal(format!("there is no handler for {method} {path}"));
                 Box::pin(std::future::ready(Err(error)))
@@ -81,6 +87,11 @@ impl Pages {
         let visit = self.visit(request).await?;
         Ok(pages::home(visit.language, &visit.visitor.form_token))
     }
+
+    /// `GET /connect.js`
+    async fn module(&self, request: &Request) -> Result<Response, Error> {
+        Ok(self.cors_origins.answer(request, async { Ok(module::response(request.headers())) }).await)
+    }
 }
 
 /// Whether the client wants a page (RFC 9110 §12.5.1).
@@ -92,18 +103,22 @@ fn accepts_html(request: &Request) -> bool {
 #[async_trait]
 impl Handler for Pages {
     async fn handle(&self, request: Request) -> Response {
-        if is_prefetch(request.headers()) {
+        // A page that is rendered ahead needs its module.
+        let is_module = path_within(&self.base_uri, request.uri().path()) == "/connect.js";
+        if is_prefetch(request.headers()) && !is_module {
             return empty(StatusCode::NO_CONTENT);
         }
         match self.respond(&request).await {
             Ok(response) => response,
-            Err(error) => {
-                let language = Language::of(request.headers());
-                let title = words::NOT_POSSIBLE.say(language);
-                let mut response = pages::result(status_of(&error), language, title, &error.message, None, &[]);
-                response.extensions_mut().insert(error.summary());
-                response
-            }
+            Err(error) => refused(&error, Language::of(request.headers())),
         }
     }
+}
+
+/// Renders the page of an error.
+pub fn refused(error: &Error, language: Language) -> Response {
+    let title = words::NOT_POSSIBLE.say(language);
+    let mut response = pages::result(status_of(error), language, title, &error.message, None, &[]);
+    response.extensions_mut().insert(error.summary());
+    response
 }
