@@ -91,6 +91,13 @@ const steps = {
     await page.close();
     page = pages[0];
   },
+  /** Whether the page with this number is closed, once it has had a moment to close. */
+  async isClosed({ number }) {
+    for (let waited = 0; !pages[number].isClosed() && waited < 500; waited += 50) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return pages[number].isClosed();
+  },
   async screenshot({ path, width, scheme }) {
     await page.setViewport({ width, height: 640 });
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);

@@ -10,7 +10,7 @@
  * ```
  *
  * Call it right in a click: browsers block popups that open without one. If a browser blocks it nevertheless, the page itself
- * leads to Larder, and the end user comes back to `redirectUri`, with `connectionId` or `error` in its query.
+ * leads to Larder, and the end user comes back to `redirectUri`, with `connectionId` or `error` in its query. A popup needs none.
  */
 
 /** Milliseconds between two looks at the status. */
@@ -31,9 +31,11 @@ export async function connect(options) {
   // Before anything is awaited, since a click allows only what follows at once.
   const popup = openPopup();
   try {
-    const { signal, token, url, statusToken, requestId, ...wanted } = await options;
+    const { signal, token, url, statusToken, requestId, redirectUri, ...wanted } = await options;
     signal?.throwIfAborted();
     if (!token && !(url && statusToken)) throw new TypeError("connect() needs `token`, or `url` and `statusToken`");
+    // In a popup, Larder's own page says that it worked. A bound connection needs the application's.
+    if (!popup || wanted.codeChallenge) wanted.redirectUri = redirectUri;
     const request = url
       ? { url, statusToken, requestId: requestId ?? (await requestIdOf(url)) }
       : await call(new URL("connection-requests", import.meta.url), await token, signal, wanted);

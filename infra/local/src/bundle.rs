@@ -12,7 +12,6 @@ use aws_types::SdkConfig;
 use connect::Connect;
 use connections::Connections;
 use get_credentials::GetCredentials;
-use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
 use larder::caller::{Authenticator, Caller, Claims, sign};
 use larder::clock::Clock;
@@ -252,9 +251,8 @@ impl Bundle {
     /// # Errors
     /// When the tenant's name is too long, or the database fails.
     pub async fn page_link(&self, tenant: Option<String>) -> Result<String, LocalError> {
-        let admin = Caller { admin: true, ..Caller::of_link(WORKSPACE, Some(TENANT.to_owned())) };
         let lifetime = Duration::from_hours(24).as_secs();
-        let created = self.management()?.create_page_link(&admin, tenant, Some(lifetime)).await?;
+        let created = self.management()?.create_page_link(&admin(), tenant, Some(lifetime)).await?;
         Ok(created["url"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -271,20 +269,14 @@ impl Bundle {
         &self.pages
     }
 
-    /// Creates or updates an integration, as an admin.
+    /// Creates or replaces an integration, as an admin.
     ///
     /// # Errors
-    /// The route's response, if it rejects the integration.
+    /// When the integration is rejected, or a file or the database cannot be used.
     pub async fn put_integration(&self, key: &str, body: &serde_json::Value) -> Result<(), LocalError> {
-        let token = self.token(&Grant { is_admin: true, ..Grant::default() }).await?;
-        let request = http::Request::builder()
-            .method(Method::PUT)
-            .uri(format!("/integrations/{key}"))
-            .header("authorization", format!("Bearer {token}"))
-            .body(body.to_string().into())
-            .map_err(Error::internal)?;
-        let response = self.handle(request).await;
-        if response.status().is_success() { Ok(()) } else { Err(Error::internal(response.into_body()).into()) }
+        let body = serde_json::from_value(body.clone()).map_err(Error::internal)?;
+        self.management()?.put_integration(&admin(), key, body).await?;
+        Ok(())
     }
 
     async fn ensure_workspace(&self) -> Result<(), Error> {
@@ -294,6 +286,11 @@ impl Bundle {
         }
         Ok(())
     }
+}
+
+/// The admin of this machine's workspace, who acts for the default tenant.
+fn admin() -> Caller {
+    Caller { admin: true, ..Caller::of_link(WORKSPACE, Some(TENANT.to_owned())) }
 }
 
 /// The rights and the lifetime of a token.

@@ -92,6 +92,11 @@ impl Chromium {
         self.step(json!({ "do": "close" })).await;
     }
 
+    /// Whether the page with this number is closed, once it has had a moment to close.
+    pub async fn is_closed(&mut self, number: usize) -> bool {
+        self.step(json!({ "do": "isClosed", "number": number })).await == json!(true)
+    }
+
     /// Presses a key, such as `Tab`.
     pub async fn press(&mut self, key: &str) {
         self.step(json!({ "do": "press", "key": key })).await;

@@ -107,7 +107,7 @@ impl Setting {
 }
 
 /// The folder for screenshots, which is build output.
-fn screenshots() -> PathBuf {
+pub(crate) fn screenshots() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).expect("a folder");
     folder

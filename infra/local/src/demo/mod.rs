@@ -57,8 +57,8 @@ impl Demo {
     pub async fn handle(&self, request: &Request) -> Response {
         let is_get = [Method::GET, Method::HEAD].contains(request.method());
         match request.uri().path() {
-            Welcome::PATH if is_get => self.welcome.show(&self.provider, request).await,
-            Welcome::CONNECT_PATH if request.method() == Method::POST => self.welcome.connect(request).await,
+            Welcome::PATH if is_get => Box::pin(self.welcome.show(&self.provider, request)).await,
+            Welcome::CONNECT_PATH if request.method() == Method::POST => Box::pin(self.welcome.connect(request)).await,
             Welcome::PATH => Error::method_not_allowed("GET").into(),
             Welcome::CONNECT_PATH => Error::method_not_allowed("POST").into(),
             // The page contains a token.
