@@ -86,7 +86,7 @@ impl Setting {
         listed.json()["items"].as_array().expect("a list").clone()
     }
 
-    /// Asserts that the number of windows is that of the browser's pages.
+    /// Asserts that no page violated its content security policy.
     async fn finish(mut self) {
         assert_no_violation(&mut self.chromium).await;
         self.larder.kill().await;
@@ -100,6 +100,8 @@ async fn a_popup_connects_by_oauth_and_closes() {
     let options = json!({"token": it.token(), "integrationKey": "demo", "name": "My demo", "redirectUri": "http://localhost:3000/"});
     it.press(options).await;
     it.chromium.page(1).await;
+    it.chromium.shows("Demo provider").await;
+    assert_eq!(it.chromium.evaluate("window.opener").await, Value::Null);
     it.chromium.click("button[value=approve]").await;
     let shown = it.shows("Connected: ").await;
     let connections = it.connections().await;

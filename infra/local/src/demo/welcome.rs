@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use askama::Template;
 use connect::find_own_connection;
-use http::Method;
 use larder::caller::Caller;
-use larder::clock::{Clock, milliseconds};
+use larder::clock::milliseconds;
 use larder::connection::{Connection, State};
 use larder::dynamodb::Selection;
 use larder::error::Error;
@@ -22,7 +21,6 @@ use larder::http::{Parameters, Request, Response, redirect};
 use larder_engine::connect::RequestedConnection;
 use larder_engine::manage::Management;
 use larder_engine::pages::Language;
-use time::OffsetDateTime;
 
 use super::provider::DemoProvider;
 use super::{Demo, page};
@@ -109,7 +107,7 @@ impl Welcome {
             Some(connection) if is_ready => Some(self.renewal(provider, connection).await?),
             _ => None,
         };
-        let token = self.bundle.token(&Grant { scope: Some("connections:read credentials:read"), ..Grant::default() });
+        let grant = Grant { scope: Some("connections:read credentials:read"), ..Grant::default() };
         let page = WelcomePage {
             base_uri: &self.bundle.environment().settings.base_uri,
             folder: &self.folder,
@@ -118,7 +116,7 @@ impl Welcome {
             account: connection.as_ref().filter(|_| is_ready).map(|it| account(it).unwrap_or_else(|| "demo".into())),
             needs_reconnect: connection.is_some() && !is_ready,
             renewal,
-            token: token.await?,
+            token: self.bundle.token(&grant).await?,
             is_read: connection.is_some_and(|it| it.details.last_used_at.is_some()),
         };
         Ok(page::live(page.render(), SCRIPT))
