@@ -40,8 +40,6 @@ export async function connect(options) {
       ? { url, statusToken, requestId: requestId ?? (await requestIdOf(url)) }
       : await call(new URL("connection-requests", import.meta.url), await token, signal, wanted);
     if (popup) {
-      // So that the provider's pages cannot lead this page elsewhere.
-      popup.opener = null;
       popup.location.replace(request.url);
     } else {
       location.assign(request.url);

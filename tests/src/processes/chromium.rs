@@ -27,8 +27,17 @@ impl Chromium {
 
     /// Starts Chromium with extra command-line switches.
     pub async fn start_with(switches: &[&str]) -> Self {
+        Self::start_as(switches, false).await
+    }
+
+    /// Starts Chromium so that pages cannot open popups unless a person clicks, as for people.
+    pub async fn start_blocking_popups() -> Self {
+        Self::start_as(&[], true).await
+    }
+
+    async fn start_as(switches: &[&str], blocks_popups: bool) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
-        let options = json!({ "profile": profile.path(), "args": switches });
+        let options = json!({ "profile": profile.path(), "args": switches, "blocksPopups": blocks_popups });
         let mut process = Command::new("node")
             .args(["chromium.mjs", &options.to_string()])
             .current_dir(Server::folder())
