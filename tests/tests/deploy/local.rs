@@ -400,7 +400,7 @@ async fn sign_in_prints_links_while_larder_runs_and_while_it_does_not() {
 
 #[tokio::test]
 #[ignore = "needs tests/run"]
-async fn the_first_minute_is_for_signed_in_admins_without_anything_else() {
+async fn the_first_minute_is_shown_to_signed_in_admins_only() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path(), &[]).await;
     let stranger = Visitor::default().get(&larder.uri("/welcome")).await.expect(StatusCode::UNAUTHORIZED);
