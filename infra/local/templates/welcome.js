@@ -2,7 +2,10 @@
 
 /** Milliseconds between two looks at the server. */
 const INTERVAL = 2000;
-const copy = document.getElementById("copy");
+/** Without JavaScript, the line is copied by selecting it. */
+const copy = document.createElement("button");
+copy.className = "button";
+copy.textContent = "Copy the line";
 
 copy.onclick = async () => {
   await navigator.clipboard.writeText(document.getElementById("line").textContent);
@@ -21,7 +24,9 @@ function show() {
   for (const element of document.querySelectorAll("[data-from]")) {
     element.value = (Date.now() - element.dataset.from) / 1000;
   }
-  copy.hidden = !document.getElementById("line");
+  const hasLine = document.getElementById("line") !== null;
+  if (hasLine && !copy.isConnected) document.getElementById("actions").prepend(copy);
+  if (!hasLine) copy.remove();
 }
 
 async function update() {
