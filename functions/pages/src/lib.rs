@@ -11,6 +11,7 @@
 //! suffices against today's browsers; the token also holds where a browser or a proxy leaves the headers out.
 
 mod screens;
+mod module;
 mod sign_in;
 mod visit;
 
@@ -20,6 +21,7 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use connect::{Connect, Tickets};
 use http::{Method, StatusCode, header};
+use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, is_prefetch, raw_json, status_of};
@@ -29,18 +31,20 @@ use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
 use larder_engine::pages::{self, Language, words};
 use larder_engine::router::{Found, Router};
+pub use visit::Visit;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/sign-in`, `/sign-out`, `/embed/…` and `/screens/…`.
+/// Serves `/`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
     connect: Connect,
     tickets: Tickets,
     base_uri: String,
+    cors_origins: AllowedOrigins,
     is_local: bool,
 }
 
@@ -55,6 +59,7 @@ impl Pages {
             management: environment.management(connector_setup)?,
             tickets: Tickets::new(environment, screens::KIND, screens::LIFETIME)?,
             base_uri: environment.settings.base_uri.clone(),
+            cors_origins: environment.settings.cors_origins.clone(),
             is_local: environment.settings.is_local,
         })
     }
@@ -79,6 +84,7 @@ impl Pages {
             ("GET", "/embed/connections/{id}/refresh") => Box::pin(self.reconnect_screen(request, found)),
             ("POST", "/screens/connect") => Box::pin(self.connect_screen(request, found)),
             ("POST", "/screens/connection") => Box::pin(self.connection_screen(request, found)),
+            ("GET", "/connect.js") => Box::pin(self.module(request)),
             (method, path) => {
                 let error = Error::internal(format!("there is no handler for {method} {path}"));
                 Box::pin(std::future::ready(Err(error)))
@@ -94,6 +100,11 @@ impl Pages {
         let visit = self.visit(request).await?;
         Ok(pages::home(visit.language, &visit.visitor.form_token))
     }
+
+    /// `GET /connect.js`
+    async fn module(&self, request: &Request) -> Result<Response, Error> {
+        Ok(self.cors_origins.answer(request, async { Ok(module::response(request.headers())) }).await)
+    }
 }
 
 /// Whether the client wants a page (RFC 9110 §12.5.1).
@@ -105,18 +116,22 @@ fn accepts_html(request: &Request) -> bool {
 #[async_trait]
 impl Handler for Pages {
     async fn handle(&self, request: Request) -> Response {
-        if is_prefetch(request.headers()) {
+        // A page that is rendered ahead needs its module.
+        let is_module = path_within(&self.base_uri, request.uri().path()) == "/connect.js";
+        if is_prefetch(request.headers()) && !is_module {
             return empty(StatusCode::NO_CONTENT);
         }
         match self.respond(&request).await {
             Ok(response) => response,
-            Err(error) => {
-                let language = Language::of(request.headers());
-                let title = words::NOT_POSSIBLE.say(language);
-                let mut response = pages::result(status_of(&error), language, title, &error.message, None, &[]);
-                response.extensions_mut().insert(error.summary());
-                response
-            }
+            Err(error) => refused(&error, Language::of(request.headers())),
         }
     }
+}
+
+/// Renders the page of an error.
+pub fn refused(error: &Error, language: Language) -> Response {
+    let title = words::NOT_POSSIBLE.say(language);
+    let mut response = pages::result(status_of(error), language, title, &error.message, None, &[]);
+    response.extensions_mut().insert(error.summary());
+    response
 }

@@ -3,9 +3,11 @@
 
 mod axios;
 mod chromium;
+mod connect_js;
 mod database_login;
 mod form;
 mod mapping;
+mod minute;
 mod odd_answers;
 mod oidc;
 mod openapi;
