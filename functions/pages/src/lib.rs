@@ -79,7 +79,7 @@ impl Pages {
             return Ok(raw_json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
         }
         let visit = self.visit(request).await?;
-        Ok(pages::home(visit.language, &visit.visitor.form_token))
+        Ok(pages::home(visit.language, &visit.visitor.caller, &visit.visitor.form_token))
     }
 }
 

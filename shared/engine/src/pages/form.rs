@@ -119,7 +119,7 @@ pub fn form(
 }
 
 fn policy(head: FormHead<'_>) -> PagePolicy<'_> {
-    let images = head.mark.logo.as_ref().map(|logo| &logo.origin);
+    let images = head.mark.logo.as_ref().map(|logo| std::slice::from_ref(&logo.origin)).unwrap_or_default();
     // Nobody may frame it: an end user could be made to click on something that another page hides.
     PagePolicy { images, has_form: true, ..PagePolicy::default() }
 }

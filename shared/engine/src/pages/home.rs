@@ -2,9 +2,10 @@
 
 use askama::Template;
 use http::StatusCode;
+use larder::caller::Caller;
 use larder::http::Response;
 
-use super::{Language, PagePolicy, html, words};
+use super::{Frame, Language, PagePolicy, framed, html, words};
 
 #[derive(Template)]
 #[template(path = "sign-in.html")]
@@ -17,9 +18,7 @@ struct SignInPage<'a> {
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage<'a> {
-    language: Language,
-    title: &'a str,
-    form_token: &'a str,
+    frame: Frame<'a>,
 }
 
 /// Renders the page whose button uses a page link.
@@ -29,7 +28,8 @@ pub fn sign_in(language: Language, link: &str) -> Response {
 }
 
 /// Renders the first page of a session.
-pub fn home(language: Language, form_token: &str) -> Response {
-    let page = HomePage { language, title: words::CREDENTIALS.say(language), form_token };
-    html(StatusCode::OK, page.render(), PagePolicy { has_form: true, ..PagePolicy::default() })
+pub fn home(language: Language, caller: &Caller, form_token: &str) -> Response {
+    let title = words::CREDENTIALS.say(language).to_owned();
+    let page = HomePage { frame: Frame::new(language, title, "./", caller, form_token) };
+    framed(StatusCode::OK, page.render(), [], None)
 }

@@ -15,6 +15,7 @@
 mod browser;
 mod fields;
 mod form;
+mod frame;
 mod home;
 mod language;
 mod link;
@@ -32,6 +33,7 @@ use base64::engine::general_purpose::STANDARD;
 pub use browser::{is_navigation, is_own_origin};
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
+pub use frame::{Count, FRAME_STYLE, Frame, NavItem, Notice, Tone, framed};
 pub use home::{home, sign_in};
 use http::{HeaderValue, StatusCode, header};
 pub use language::Language;
@@ -53,8 +55,10 @@ pub struct PagePolicy<'a> {
     pub embedders: &'a [Origin],
     /// The page's script.
     pub script: Option<&'a str>,
-    /// The origin of the page's images.
-    pub images: Option<&'a Origin>,
+    /// The origins of the page's images.
+    pub images: &'a [Origin],
+    /// Whether it has the frame of the pages behind sign-in: its style sheet, and scripts that may fetch pages of ours.
+    pub is_framed: bool,
     /// Whether the page has a form, which leads to our own origin.
     pub has_form: bool,
 }
@@ -62,6 +66,7 @@ pub struct PagePolicy<'a> {
 /// Responds with a rendered page and the headers that all our pages have.
 pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePolicy<'_>) -> Response {
     static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+    static FRAME_STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(FRAME_STYLE));
     let body = match rendered {
         Ok(body) => body,
         Err(error) => return Error::internal(error).into(),
@@ -70,12 +75,22 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePo
     let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };
     let mut directives = vec![
         "default-src 'none'".to_owned(),
-        format!("style-src '{}'", *STYLE_HASH),
+        if policy.is_framed {
+            format!("style-src '{}' '{}'", *STYLE_HASH, *FRAME_STYLE_HASH)
+        } else {
+            format!("style-src '{}'", *STYLE_HASH)
+        },
         "base-uri 'none'".to_owned(),
         format!("frame-ancestors {embedders}"),
     ];
     directives.extend(policy.script.map(|script| format!("script-src '{}'", hash(script))));
-    directives.extend(policy.images.map(|origin| format!("img-src {origin}")));
+    if policy.is_framed && policy.script.is_some() {
+        directives.push("connect-src 'self'".to_owned());
+    }
+    if !policy.images.is_empty() {
+        let images: Vec<_> = policy.images.iter().map(Origin::to_string).collect();
+        directives.push(format!("img-src {}", images.join(" ")));
+    }
     directives.push(format!("form-action {}", if policy.has_form { "'self'" } else { "'none'" }));
     let mut response = respond(status, "text/html; charset=utf-8", body);
     let headers = response.headers_mut();
@@ -152,6 +167,9 @@ mod tests {
                 ("--on-accent", "--accent", 4.5),
                 ("--good", "--card", 4.5),
                 ("--good", "--good-bg", 4.5),
+                ("--warn", "--warn-bg", 4.5),
+                ("--warn", "--card", 4.5),
+                ("--ink", "--warn-bg", 7.0),
                 ("--bad", "--card", 4.5),
                 ("--bad", "--bad-bg", 4.5),
                 ("--ink", "--bad-bg", 7.0),

@@ -97,6 +97,16 @@ words! {
         "bitten Sie dort um einen neuen Link, woher Sie diesen haben",
         "demandez un nouveau lien là où vous avez obtenu celui-ci";
     NOT_POSSIBLE: "That did not work", "Das hat nicht geklappt", "Cela n’a pas fonctionné";
+
+    // The frame of the pages behind sign-in.
+    SKIP: "Skip to the content", "Zum Inhalt springen", "Aller au contenu";
+    THE_WORKSPACE: "Workspace {}", "Arbeitsbereich {}", "Espace de travail {}";
+    SEARCH: "Search credentials", "Zugangsdaten suchen", "Rechercher des identifiants";
+    SEARCH_BY: "Search by name, account or key", "Name, Konto oder Schlüssel suchen", "Rechercher par nom, compte ou clé";
+    INTEGRATIONS: "Integrations", "Integrationen", "Intégrations";
+    ADD_CREDENTIAL: "Add credential", "Zugangsdaten hinzufügen", "Ajouter des identifiants";
+
+    // The credentials page.
     CREDENTIALS: "Credentials", "Zugangsdaten", "Identifiants";
 
     // The form.
