@@ -84,9 +84,13 @@ impl Management {
     /// Revokes a page link, and the session that began with it.
     ///
     /// # Errors
-    /// 403 unless the caller is an admin; 404 if the workspace has no such link, or its session has ended.
+    /// 403 unless the caller is an admin whose token has no limits; 404 if the workspace has no such link, or its session has ended.
     pub async fn revoke_page_link(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         caller.require_admin()?;
+        if caller.is_limited() {
+            let message = "a token with the claim `connectionIds` or `integrationKeys` cannot revoke page links; sign one without it";
+            return Err(Error::access_denied(message));
+        }
         match self.page_sessions.revoke(id, &caller.workspace).await? {
             Write::Done => Ok(()),
             Write::Conflict => Err(Error::not_found(format!("there is no page link `{id}`, or its session has ended"))),

@@ -1,4 +1,4 @@
-//! What browsers say about a request with the headers that scripts cannot set.
+//! Reads the headers in which browsers, and no scripts, say where a request comes from.
 
 use http::{HeaderMap, HeaderValue, header};
 use larder::http::{Request, host};
