@@ -1,8 +1,7 @@
-//! The pages around a session: signing in, and the first page after it.
+//! The pages around a session: signing in, and errors of visitors who are signed in.
 
 use askama::Template;
 use http::StatusCode;
-use larder::caller::Caller;
 use larder::http::Response;
 
 use super::{Frame, Language, PagePolicy, framed, html, words};
@@ -16,9 +15,12 @@ struct SignInPage<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "home.html")]
-struct HomePage<'a> {
+#[template(path = "failure.html")]
+struct FailurePage<'a> {
     frame: Frame<'a>,
+    language: Language,
+    detail: &'a str,
+    is_english: bool,
 }
 
 /// Renders the page whose button uses a page link.
@@ -27,9 +29,8 @@ pub fn sign_in(language: Language, link: &str) -> Response {
     html(StatusCode::OK, page.render(), PagePolicy { has_form: true, ..PagePolicy::default() })
 }
 
-/// Renders the first page of a session.
-pub fn home(language: Language, caller: &Caller, form_token: &str) -> Response {
-    let title = words::CREDENTIALS.say(language).to_owned();
-    let page = HomePage { frame: Frame::new(language, title, "./", caller, form_token) };
-    framed(StatusCode::OK, page.render(), [], None)
+/// Renders an error for a visitor who is signed in. `is_english` says that the words are not in the visitor's language.
+pub fn failure(status: StatusCode, frame: Frame<'_>, detail: &str, is_english: bool) -> Response {
+    let page = FailurePage { language: frame.language, frame, detail: &super::sentence(detail), is_english };
+    framed(status, page.render(), [], None)
 }

@@ -1,4 +1,5 @@
-//! The pages that browsers show: the kit that they are made of, the page of a result, and the form to connect with.
+//! The pages that browsers show: the kit that they are made of, the page of a result, the form to connect with, and the
+//! credentials.
 //!
 //! Templates are in `templates`. They work without JavaScript, and load nothing but an integration's logo.
 //!
@@ -13,6 +14,7 @@
 //! `Origin: null` with a form, and its origin could not be checked.
 
 mod browser;
+mod credentials;
 mod fields;
 mod form;
 mod frame;
@@ -31,10 +33,14 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use browser::{is_navigation, is_own_origin};
+pub use credentials::{
+    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, Viewer, add, credential, credentials,
+};
+use credentials::LIVE;
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
 pub use frame::{Count, FRAME_STYLE, Frame, NavItem, Notice, Tone, framed};
-pub use home::{home, sign_in};
+pub use home::{failure, sign_in};
 use http::{HeaderValue, StatusCode, header};
 pub use language::Language;
 use larder::error::Error;

@@ -594,11 +594,9 @@ impl Cursor {
         let id = connection.key.id.clone();
         match index {
             Index::Workspace => Self::OfWorkspace(milliseconds(connection.created_at), id),
-            Index::Tenant(_)
-            | Index::Integration(_)
-            | Index::Integrations(_)
-            | Index::State(_)
-            | Index::Ids(_) => Self::ById(id),
+            Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::State(_) | Index::Ids(_) => {
+                Self::ById(id)
+            }
         }
     }
 
