@@ -9,6 +9,9 @@
 //! A submitted form must come from a page of ours (`Origin`, `Sec-Fetch-Site`) and carry the session's form token. Either
 //! suffices against today's browsers; the token also holds where a browser or a proxy leaves the headers out.
 
+mod add;
+mod credential;
+mod credentials;
 mod sign_in;
 mod visit;
 
@@ -17,13 +20,14 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use http::{Method, StatusCode, header};
+use larder::cache::Cache;
 use larder::environment::SettingError;
 use larder::error::Error;
-use larder::http::{Handler, Request, Response, empty, is_prefetch, raw_json, status_of};
+use larder::http::{Handler, Request, Response, empty, is_prefetch, status_of};
 use larder::routes::{Function, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
-use larder_engine::manage::Management;
+use larder_engine::manage::{Management, Overview};
 use larder_engine::pages::{self, Language, words};
 use larder_engine::router::{Found, Router};
 
@@ -32,9 +36,11 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/sign-in` and `/sign-out`.
+/// Serves `/`, `/c/…`, `/add`, `/sign-in` and `/sign-out`.
 pub struct Pages {
     management: Management,
+    /// The numbers beside lists, by workspace and tenant.
+    overviews: Cache<(String, Option<String>), Overview>,
     base_uri: String,
     is_local: bool,
 }
@@ -47,6 +53,7 @@ impl Pages {
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
             management: environment.management(connector_setup)?,
+            overviews: Cache::new(Arc::clone(&environment.clock)),
             base_uri: environment.settings.base_uri.clone(),
             is_local: environment.settings.is_local,
         })
@@ -63,6 +70,10 @@ impl Pages {
     fn handler<'a>(&'a self, found: &'a Found, request: &'a Request) -> Work<'a> {
         match (found.route.method.as_str(), found.route.path) {
             ("GET", "/") => Box::pin(self.home(request)),
+            ("GET", "/c/{id}") => Box::pin(self.open_credential(found.parameter(0), request)),
+            ("POST", "/c/{id}") => Box::pin(self.change_credential(found.parameter(0), request)),
+            ("GET", "/add") => Box::pin(self.open_add(request)),
+            ("POST", "/add") => Box::pin(self.add(request)),
             ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
             ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
             ("POST", "/sign-out") => Box::pin(self.sign_out(request)),
@@ -71,15 +82,6 @@ impl Pages {
                 Box::pin(std::future::ready(Err(error)))
             }
         }
-    }
-
-    /// `GET /`: the credentials for people, and whether Larder is there for programs.
-    async fn home(&self, request: &Request) -> Result<Response, Error> {
-        if !accepts_html(request) {
-            return Ok(raw_json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
-        }
-        let visit = self.visit(request).await?;
-        Ok(pages::home(visit.language, &visit.visitor.caller, &visit.visitor.form_token))
     }
 }
 

@@ -33,10 +33,10 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use browser::{is_navigation, is_own_origin};
-pub use credentials::{
-    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, Viewer, add, credential, credentials,
-};
 use credentials::LIVE;
+pub use credentials::{
+    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, Viewer, add, credential, credentials, path_segment,
+};
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
 pub use frame::{Count, FRAME_STYLE, Frame, NavItem, Notice, Tone, framed};
@@ -49,7 +49,7 @@ pub use link::link;
 pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
 pub use result::{onward, result, without_redirect};
-pub use schema_form::SchemaForm;
+pub use schema_form::{SchemaForm, is_web_address};
 
 /// The style sheet of every page.
 pub const STYLE: &str = include_str!("../../templates/style.css");
@@ -110,7 +110,7 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePo
 
 /// Returns an error message as a sentence: it starts in lowercase and has no full stop, but on a page it stands alone. Hosts
 /// and identifiers stay as they are.
-fn sentence(text: &str) -> String {
+pub fn sentence(text: &str) -> String {
     let word = text.split_whitespace().next().unwrap_or_default();
     let is_plain = |c: char| c.is_lowercase() || c == '-' || c == '\'' || c == '’';
     let is_word = word.trim_end_matches([',', ':', ';', '.', '!', '?']).chars().all(is_plain);

@@ -126,8 +126,8 @@ impl Card {
             (all, (now - expiry.from).whole_seconds().clamp(0, all))
         });
         Self {
-            anchor: format!("c-{}", encoded(id)),
-            href: format!("c/{}", encoded(id)),
+            anchor: format!("c-{}", path_segment(id)),
+            href: format!("c/{}", path_segment(id)),
             mark,
             account,
             tenant: connection.tenant.clone().filter(|_| viewer.caller.admin),
@@ -144,7 +144,7 @@ impl Card {
 }
 
 /// Returns an id as a segment of a path. It is also part of the HTML id of its card, where percent signs do no harm.
-pub(super) fn encoded(id: &str) -> String {
+pub fn path_segment(id: &str) -> String {
     const SEGMENT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
     utf8_percent_encode(id, SEGMENT).to_string()
 }

@@ -10,9 +10,9 @@ use larder::scope::Scope;
 use super::super::schema_form::is_web_address;
 use super::super::words::{self, Words};
 use super::super::{Frame, Language, framed, sentence};
+use super::LIVE;
 use super::card::{Card, Viewer};
 use super::times::Time;
-use super::LIVE;
 
 /// A connection with its history.
 #[derive(Clone, Copy)]
@@ -57,6 +57,8 @@ struct CredentialPage<'a> {
     may_change: bool,
     may_connect: bool,
     may_send_link: bool,
+    /// Whether a script may replace its parts.
+    is_live: bool,
 }
 
 struct Fact {
@@ -102,6 +104,7 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
         may_change: viewer.may(Scope::ConnectionsWrite),
         may_connect,
         may_send_link: may_connect && viewer.caller.admin,
+        is_live,
         card,
         page,
         frame,

@@ -9,9 +9,9 @@ use larder::dynamodb::Count as Counted;
 use larder::http::Response;
 
 use super::super::{Count, Frame, Language, NavItem, Tone, framed, words};
+use super::LIVE;
 use super::card::{Card, Viewer};
 use super::query::ListQuery;
-use super::LIVE;
 
 /// The filter of the connections that need attention.
 const ATTENTION: &str = "CLIENT_ACTION_REQUIRED";

@@ -16,7 +16,7 @@ mod query;
 mod times;
 
 pub use add::{AddPage, add};
-pub use card::{Component, Viewer};
+pub use card::{Component, Viewer, path_segment};
 pub use detail::{Detail, DetailPage, credential};
 pub use list::{ListPage, credentials};
 pub use query::ListQuery;
