@@ -5,7 +5,7 @@
 //! Only admins create links, for themselves or for a tenant: a tenant's token lasts minutes, and must not become a session of
 //! hours.
 //!
-//! A session acts as the caller that its link was made for, with the limits of the token that made it. The caller is sealed for the
+//! A session acts as the caller that its link was made for, with the scopes of the token that made it. The caller is sealed for the
 //! session's id, so that writing to the table makes nobody an admin.
 
 use std::time::Duration;
@@ -44,14 +44,14 @@ impl Management {
     /// digest.
     ///
     /// # Errors
-    /// 400 for a value that is invalid or breaks a limit; 403 unless the caller is an admin.
+    /// 400 for a value that is invalid or breaks a limit; 403 unless the caller is an admin whose token has no limits.
     pub async fn create_page_link(
         &self,
         caller: &Caller,
         tenant: Option<String>,
         expires_in: Option<u64>,
     ) -> Result<Value, Error> {
-        caller.require_admin()?;
+        check_maker(caller)?;
         let lifetime = expires_in.unwrap_or(LIFETIME);
         if !(1..=MAX_LIFETIME).contains(&lifetime) {
             let message = format!("`expiresIn` must be a number of seconds from 1 to {MAX_LIFETIME}");
@@ -86,11 +86,7 @@ impl Management {
     /// # Errors
     /// 403 unless the caller is an admin whose token has no limits; 404 if the workspace has no such link, or its session has ended.
     pub async fn revoke_page_link(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        caller.require_admin()?;
-        if caller.is_limited() {
-            let message = "a token with the claim `connectionIds` or `integrationKeys` cannot revoke page links; sign one without it";
-            return Err(Error::access_denied(message));
-        }
+        check_maker(caller)?;
         match self.page_sessions.revoke(id, &caller.workspace).await? {
             Write::Done => Ok(()),
             Write::Conflict => Err(Error::not_found(format!("there is no page link `{id}`, or its session has ended"))),
@@ -142,6 +138,18 @@ impl Management {
         }
         Ok(())
     }
+}
+
+/// Checks that the caller may make and revoke page links.
+fn check_maker(caller: &Caller) -> Result<(), Error> {
+    caller.require_admin()?;
+    if caller.is_limited() {
+        // It could end sessions that see more than it does.
+        let message =
+            "a token with the claim `connectionIds` or `integrationKeys` cannot manage page links; sign one without it";
+        return Err(Error::access_denied(message));
+    }
+    Ok(())
 }
 
 fn seal_context<'a>(workspace: &'a str, id: &'a str) -> SealContext<'a> {
