@@ -3,6 +3,7 @@
 
 mod axios;
 mod chromium;
+mod credentials_page;
 mod database_login;
 mod form;
 mod mapping;
