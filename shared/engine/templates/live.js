@@ -6,6 +6,7 @@ const clock = (seconds) => {
   const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 };
+const controls = (root) => [...root.querySelectorAll("a, button, input")];
 const regions = (root) => new Map([...root.querySelectorAll("[data-live]")].map((it) => [it.id, it]));
 const shown = new Map([...regions(document)].map(([id, it]) => [id, it.outerHTML]));
 
@@ -33,14 +34,12 @@ async function update() {
     const present = document.getElementById(id);
     if (!present || shown.get(id) === part.outerHTML) continue;
     shown.set(id, part.outerHTML);
-    const controls = (root) => [...root.querySelectorAll("a, button")];
     const focused = controls(present).indexOf(document.activeElement);
+    const scrolled = present.querySelector("ul")?.scrollLeft;
     present.replaceWith(document.adoptNode(part));
+    if (scrolled) part.querySelector("ul").scrollLeft = scrolled;
     if (focused >= 0) controls(part)[focused]?.focus();
   }
-  const nav = fetched.querySelector(".side");
-  const present = document.querySelector(".side");
-  if (nav && present && !present.contains(document.activeElement)) present.replaceWith(document.adoptNode(nav));
   tick();
   dates();
 }

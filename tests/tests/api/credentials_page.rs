@@ -109,11 +109,11 @@ async fn a_tenant_sees_its_own_credentials_and_an_admin_all() {
     let world = shared_world().await;
     let mut alice = Visitor::tenant(&world, "alice").await;
     let page = alice.get(&world, "/").await.expect(StatusCode::OK);
-    has(&page, &["Alice&#39;s shop", "Alice&#39;s sandbox", "2 credentials"]);
+    has(&page, &["Alice&#39;s shop", "Alice&#39;s sandbox", "Credentials: 2"]);
     lacks(&page, &["Bob", "Workspace local", "href=\"./i\"", "href=\"i\""]);
     let mut admin = Visitor::admin(&world).await;
     let page = admin.get(&world, "/").await.expect(StatusCode::OK);
-    has(&page, &["Alice&#39;s shop", "Bob&#39;s shop", "Workspace local", "3 credentials", "href=\"./i\""]);
+    has(&page, &["Alice&#39;s shop", "Bob&#39;s shop", "Workspace local", "Credentials: 3", "href=\"./i\""]);
     let found = admin.get(&world, "/?search=sandbox").await.expect(StatusCode::OK);
     has(&found, &["Alice&#39;s sandbox", "value=\"sandbox\""]);
     lacks(&found, &["Bob&#39;s shop"]);
@@ -314,7 +314,7 @@ async fn adding_and_reconnecting_lead_to_the_form_and_back() {
     let authorize = alice.get(&world, &connect(&onward)).await.location();
     let back = alice.get(&world, &provider.approve(&authorize)).await.location();
     assert!(back.starts_with(&format!("{}/?connectionId=", World::BASE_URI)), "{back}");
-    has(&alice.get(&world, &back).await.expect(StatusCode::OK), &["Connected", "2 credentials"]);
+    has(&alice.get(&world, &back).await.expect(StatusCode::OK), &["Connected", "Credentials: 2"]);
     // Somebody else's result says nothing, and neither do words in the URL.
     let mut bob = Visitor::tenant(&world, "bob").await;
     lacks(&bob.get(&world, &format!("{back}&error=Call+us")).await, &["Connected", "Call us"]);
@@ -378,7 +378,7 @@ async fn a_page_of_50_takes_few_calls_and_60_kb() {
         let calls = world.requests.take();
         assert!(calls.len() < 5, "{calls:?}");
         assert_eq!(page.text().matches("<li class=\"card\"").count(), 50);
-        has(&page, &[&format!("{total} credentials"), "used by Contact sync"]);
+        has(&page, &[&format!("Credentials: {total}"), "used by Contact sync"]);
         let html = without(&without(page.text(), "<style>", "</style>"), "<script", "</script>");
         assert!(html.len() < 60 * 1024, "{} bytes", html.len());
         assert!(page.text().len() < 80 * 1024, "{} bytes with style sheets and script", page.text().len());
@@ -413,9 +413,9 @@ async fn credentials_that_need_attention_are_counted_up_to_a_thousand() {
     let mut world = former_world(attention.chain(ready).chain(own).collect()).await;
     world.restart().await;
     let mut admin = Visitor::admin(&world).await;
-    has(&admin.get(&world, "/").await, &["1,000+ credentials", "1,160 credentials"]);
+    has(&admin.get(&world, "/").await, &["Credentials: 1,000+", "Credentials: 1,160"]);
     let mut alice = Visitor::tenant(&world, "alice").await;
-    has(&alice.get(&world, "/").await, &["60 credentials", "20 credentials"]);
+    has(&alice.get(&world, "/").await, &["Credentials: 60", "Credentials: 20"]);
 
     // The filter uses the index: it reads no row that works.
     world.requests.take();

@@ -62,7 +62,7 @@ pub struct NavItem {
 pub struct Count {
     /// The number, such as `54` or `1,000+`.
     pub number: String,
-    /// Its meaning for people who only hear the page, such as `54 credentials`.
+    /// Its meaning for people who only hear the page, such as `Credentials: 54`.
     pub spoken: String,
     /// Its color.
     pub tone: Tone,

@@ -110,7 +110,7 @@ words! {
     CREDENTIALS: "Credentials", "Zugangsdaten", "Identifiants";
     ALL_CREDENTIALS: "All credentials", "Alle Zugangsdaten", "Tous les identifiants";
     NEEDS_ATTENTION: "Needs attention", "Braucht Aufmerksamkeit", "À vérifier";
-    N_CREDENTIALS: "{} credentials", "{} Zugangsdaten", "{} identifiants";
+    N_CREDENTIALS: "Credentials: {}", "Zugangsdaten: {}", "Identifiants : {}";
     STATE: "State", "Zustand", "État";
     ANY_STATE: "Any", "Alle", "Tous";
     FILTER: "Filter", "Filtern", "Filtrer";

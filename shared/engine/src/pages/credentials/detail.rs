@@ -57,8 +57,6 @@ struct CredentialPage<'a> {
     may_change: bool,
     may_connect: bool,
     may_send_link: bool,
-    /// Whether a script may replace its parts.
-    is_live: bool,
 }
 
 struct Fact {
@@ -87,7 +85,6 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
     let language = frame.language;
     let card = Card::new(connection, viewer);
     let mark = card.mark.clone();
-    let is_live = !page.asks_deletion && page.link.is_none() && frame.notice.is_none();
     let has_integration = viewer.component(connection).is_some();
     let may_connect = viewer.may(Scope::ConnectionsConnect) && has_integration;
     let page = CredentialPage {
@@ -104,12 +101,11 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
         may_change: viewer.may(Scope::ConnectionsWrite),
         may_connect,
         may_send_link: may_connect && viewer.caller.admin,
-        is_live,
         card,
         page,
         frame,
     };
-    framed(status, page.render(), [&mark], is_live.then_some(LIVE))
+    framed(status, page.render(), [&mark], Some(LIVE))
 }
 
 fn facts(connection: &Connection, viewer: Viewer<'_>) -> Vec<Fact> {
