@@ -8,7 +8,9 @@ const clock = (seconds) => {
 };
 const controls = (root) => [...root.querySelectorAll("a, button, input")];
 const regions = (root) => new Map([...root.querySelectorAll("[data-live]")].map((it) => [it.id, it]));
-const shown = new Map([...regions(document)].map(([id, it]) => [id, it.outerHTML]));
+// Counting down is no change.
+const content = (it) => it.outerHTML.replace(/(data-until[^>]*>)[^<]*/g, "$1").replace(/ value="\d+"/g, "");
+const shown = new Map([...regions(document)].map(([id, it]) => [id, content(it)]));
 
 function tick() {
   for (const time of document.querySelectorAll("time[data-until]")) {
@@ -32,8 +34,8 @@ async function update() {
   const fetched = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const [id, part] of regions(fetched)) {
     const present = document.getElementById(id);
-    if (!present || shown.get(id) === part.outerHTML) continue;
-    shown.set(id, part.outerHTML);
+    if (!present || shown.get(id) === content(part)) continue;
+    shown.set(id, content(part));
     const focused = controls(present).indexOf(document.activeElement);
     const scrolled = present.querySelector("ul")?.scrollLeft;
     present.replaceWith(document.adoptNode(part));
