@@ -25,7 +25,7 @@ const ROOT: &str = "../";
 /// How long the link works that an admin sends to an end user, in seconds.
 const LINK_LIFETIME: u64 = 24 * 60 * 60;
 
-/// What a visitor has done.
+/// The actions that end well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
     Tested,

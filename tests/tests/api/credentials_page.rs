@@ -294,7 +294,7 @@ async fn a_used_credential_is_not_deleted_and_a_deleted_one_is_restored() {
     has(&admin.press(&world, &id, "delete", &[]).await.expect(StatusCode::CONFLICT), &["Delete anyway"]);
     world.send(Method::DELETE, &uri, &world.alice, None).await.expect(StatusCode::NO_CONTENT);
     let list = alice.presses(&world, &id, "delete", &[]).await;
-    has(&list, &["Deleted", "No credentials yet", &format!("href=\"c/{id}\">Undo")]);
+    has(&list, &["Deleted", "No credentials yet", &format!("href=\"c/{id}\" rel=\"noreferrer\">Undo")]);
     has(&alice.get(&world, &format!("/c/{id}")).await.expect(StatusCode::OK), &["Deleted", "value=\"restore\""]);
     has(&alice.presses(&world, &id, "restore", &[]).await, &["Restored.", "Reconnect needed"]);
 }

@@ -98,7 +98,7 @@ fn shape(table: &TableDescription) -> Value {
     json!({"keys": keys(table.key_schema()), "attributes": attributes, "indexes": indexes.collect::<serde_json::Map<_, _>>()})
 }
 
-/// What a table has once the newest index has been added.
+/// A part of a table, also if it comes with the newest index only.
 fn with_all_indexes(value: &Value) -> &Value {
     let conditional = ["HasStateIndex".into(), value[1].clone(), "AWS::NoValue".into()];
     if *value == json!(conditional) { &value[1] } else { value }

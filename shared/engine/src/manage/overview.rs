@@ -1,4 +1,4 @@
-//! What the credentials page shows beside its list: the integrations, and how many connections there are.
+//! The integrations, and the numbers of connections, that the credentials page shows beside its list.
 //!
 //! # Decisions
 //!

@@ -7,7 +7,7 @@ use larder::http::Response;
 use super::super::{Frame, Language, framed, words};
 use super::card::{Component, Viewer};
 
-/// What the page offers.
+/// The integrations to choose from.
 pub struct AddPage<'a> {
     /// The visitor's point of view.
     pub viewer: Viewer<'a>,

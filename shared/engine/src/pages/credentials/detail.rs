@@ -25,7 +25,7 @@ pub struct Detail<'a> {
     pub attempts: &'a [Attempt],
 }
 
-/// What the page shows beside the connection.
+/// The parts of the page that depend on the visitor's last action.
 #[derive(Clone, Debug, Default)]
 pub struct DetailPage {
     /// The question whether to delete it.

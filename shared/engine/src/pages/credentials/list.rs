@@ -20,7 +20,7 @@ const ATTENTION: &str = "CLIENT_ACTION_REQUIRED";
 pub struct ListPage<'a> {
     /// The visitor's point of view.
     pub viewer: Viewer<'a>,
-    /// What the list shows.
+    /// The filters of the list.
     pub query: &'a ListQuery,
     /// The connections.
     pub items: &'a [Connection],
@@ -48,7 +48,7 @@ struct CredentialsPage<'a> {
     empty: Option<Empty>,
 }
 
-/// What is shown instead of credentials.
+/// The words that stand in place of credentials.
 struct Empty {
     title: &'static str,
     detail: &'static str,
@@ -151,7 +151,7 @@ fn grouped(number: u64, has_more: bool) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
