@@ -1,5 +1,6 @@
 //! The pages that people open in a browser. They are rendered here, complete without JavaScript, from what the API shows: pages
-//! call [`Management`] in this process, with the rights of the visitor.
+//! call [`Management`] in this process, with the rights of the visitor. Some are shown in frames of applications; see the module
+//! `screens`.
 //!
 //! # Decisions
 //!
@@ -12,6 +13,7 @@
 mod add;
 mod credential;
 mod credentials;
+mod screens;
 mod sign_in;
 mod visit;
 
@@ -19,6 +21,7 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
+use connect::{Connect, Tickets};
 use http::{Method, StatusCode, header};
 use larder::cache::Cache;
 use larder::environment::SettingError;
@@ -36,11 +39,13 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/c/…`, `/add`, `/sign-in` and `/sign-out`.
+/// Serves `/`, `/c/…`, `/add`, `/sign-in`, `/sign-out`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
     /// The numbers beside lists, by workspace and tenant.
     overviews: Cache<(String, Option<String>), Overview>,
+    connect: Connect,
+    tickets: Tickets,
     base_uri: String,
     is_local: bool,
 }
@@ -52,8 +57,10 @@ impl Pages {
     /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
+            connect: Connect::new(environment, Arc::clone(&connector_setup))?,
             management: environment.management(connector_setup)?,
             overviews: Cache::new(Arc::clone(&environment.clock)),
+            tickets: Tickets::new(environment, screens::KIND, screens::LIFETIME)?,
             base_uri: environment.settings.base_uri.clone(),
             is_local: environment.settings.is_local,
         })
@@ -77,6 +84,12 @@ impl Pages {
             ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
             ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
             ("POST", "/sign-out") => Box::pin(self.sign_out(request)),
+            ("GET", "/embed/integrations/{key}/connect") | ("POST", "/screens/integrations/{key}/connect") => {
+                Box::pin(self.integration_screen(request, found))
+            }
+            ("GET", "/embed/connections/{id}/refresh") => Box::pin(self.reconnect_screen(request, found)),
+            ("POST", "/screens/connect") => Box::pin(self.connect_screen(request, found)),
+            ("POST", "/screens/connection") => Box::pin(self.connection_screen(request, found)),
             (method, path) => {
                 let error = Error::internal(format!("there is no handler for {method} {path}"));
                 Box::pin(std::future::ready(Err(error)))

@@ -87,6 +87,16 @@ impl Chromium {
         self.step(json!({ "do": "page", "number": number })).await;
     }
 
+    /// Makes the next steps act in the page's frame whose URL starts with `prefix`, until [`Self::page`] is called.
+    pub async fn frame(&mut self, prefix: &str) {
+        self.step(json!({ "do": "frame", "prefix": prefix })).await;
+    }
+
+    /// Returns the number of pages that are open.
+    pub async fn open_pages(&mut self) -> u64 {
+        self.step(json!({ "do": "open" })).await.as_u64().expect("a number")
+    }
+
     /// Closes the page and switches to the first one.
     pub async fn close(&mut self) {
         self.step(json!({ "do": "close" })).await;
