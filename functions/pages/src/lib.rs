@@ -10,6 +10,9 @@
 //! A submitted form must come from a page of ours (`Origin`, `Sec-Fetch-Site`) and carry the session's form token. Either
 //! suffices against today's browsers; the token also holds where a browser or a proxy leaves the headers out.
 
+mod add;
+mod credential;
+mod credentials;
 mod screens;
 mod module;
 mod sign_in;
@@ -21,14 +24,15 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use connect::{Connect, Tickets};
 use http::{Method, StatusCode, header};
+use larder::cache::Cache;
 use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
-use larder::http::{Handler, Request, Response, empty, is_prefetch, raw_json, status_of};
+use larder::http::{Handler, Request, Response, empty, is_prefetch, status_of};
 use larder::routes::{Function, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
-use larder_engine::manage::Management;
+use larder_engine::manage::{Management, Overview};
 use larder_engine::pages::{self, Language, words};
 use larder_engine::router::{Found, Router};
 pub use visit::Visit;
@@ -38,9 +42,11 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
+/// Serves `/`, `/c/…`, `/add`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
+    /// The numbers beside lists, by workspace and tenant.
+    overviews: Cache<(String, Option<String>), Overview>,
     connect: Connect,
     tickets: Tickets,
     base_uri: String,
@@ -57,6 +63,7 @@ impl Pages {
         Ok(Self {
             connect: Connect::new(environment, Arc::clone(&connector_setup))?,
             management: environment.management(connector_setup)?,
+            overviews: Cache::new(Arc::clone(&environment.clock)),
             tickets: Tickets::new(environment, screens::KIND, screens::LIFETIME)?,
             base_uri: environment.settings.base_uri.clone(),
             cors_origins: environment.settings.cors_origins.clone(),
@@ -75,6 +82,10 @@ impl Pages {
     fn handler<'a>(&'a self, found: &'a Found, request: &'a Request) -> Work<'a> {
         match (found.route.method.as_str(), found.route.path) {
             ("GET", "/") => Box::pin(self.home(request)),
+            ("GET", "/c/{id}") => Box::pin(self.open_credential(found.parameter(0), request)),
+            ("POST", "/c/{id}") => Box::pin(self.change_credential(found.parameter(0), request)),
+            ("GET", "/add") => Box::pin(self.open_add(request)),
+            ("POST", "/add") => Box::pin(self.add(request)),
             ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
             ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
             ("POST", "/sign-out") => Box::pin(self.sign_out(request)),
@@ -90,15 +101,6 @@ impl Pages {
                 Box::pin(std::future::ready(Err(error)))
             }
         }
-    }
-
-    /// `GET /`: the credentials for people, and whether Larder is there for programs.
-    async fn home(&self, request: &Request) -> Result<Response, Error> {
-        if !accepts_html(request) {
-            return Ok(raw_json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
-        }
-        let visit = self.visit(request).await?;
-        Ok(pages::home(visit.language, &visit.visitor.form_token))
     }
 
     /// `GET /connect.js`

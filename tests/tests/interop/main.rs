@@ -4,6 +4,7 @@
 mod axios;
 mod chromium;
 mod connect_js;
+mod credentials_page;
 mod database_login;
 mod form;
 mod mapping;
