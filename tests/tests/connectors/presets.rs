@@ -83,7 +83,7 @@ fn check_former_integrations(key: &str, connector: &Connector, before: &Map<Stri
     let stored = IntegrationParameters { parameters, ..IntegrationParameters::default() };
     let open: Vec<_> = open_options(connector, &stored).iter().map(|option| option.key.clone()).collect();
     let first = &connector.options[0].key;
-    assert_eq!(open, [first.clone()], "{key}");
+    assert_eq!(open, std::slice::from_ref(first), "{key}");
     assert_eq!(connector.option("").map(|option| &option.key), Some(first), "{key}");
     // What was said about the connector's only way holds for the first one.
     let disabled = OptionConfig { disabled: true, ..OptionConfig::default() };
