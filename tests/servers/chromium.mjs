@@ -99,6 +99,8 @@ const steps = {
     if (!pages[number]) throw new Error(`no page ${number} was opened`);
     page = pages[number];
     framePrefix = null;
+    // A page behind another draws nothing, and some steps wait for that.
+    await page.bringToFront();
   },
   /** Makes the next steps act in the page's frame whose URL starts with `prefix`, until the page is switched. */
   frame: ({ prefix }) => {
