@@ -116,7 +116,10 @@ const steps = {
   async screenshot({ path, width, scheme }) {
     // A frame is as high as its window.
     await page.setViewport({ width, height: framePrefix ? 800 : 640 });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    const features = [{ name: "prefers-color-scheme", value: scheme }];
+    await page.emulateMediaFeatures(features);
+    // A frame of another website is a target of its own.
+    if (framePrefix) await (await here()).client.send("Emulation.setEmulatedMedia", { features });
     await page.screenshot({ path, fullPage: true });
   },
   press: ({ key }) => page.keyboard.press(key),
