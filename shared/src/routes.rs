@@ -122,6 +122,10 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/page-links/{id}", Connections, Admins, READ, "revokes a page link, and the session that began with it"),
     route(Method::GET, "/openapi.json", Connections, Anyone, None, "describes these routes for programs"),
     route(Method::GET, "/", Pages, Browser, None, "shows the credentials; without `text/html` in `Accept`, a health check"),
+    route(Method::GET, "/c/{id}", Pages, Browser, None, "shows a credential"),
+    route(Method::POST, "/c/{id}", Pages, Browser, None, "changes a credential, by the buttons of its page"),
+    route(Method::GET, "/add", Pages, Browser, None, "shows the integrations to add a credential for"),
+    route(Method::POST, "/add", Pages, Browser, None, "leads to the form that adds a credential"),
     route(Method::GET, "/sign-in", Pages, Browser, None, "signs a browser in with a page link"),
     route(Method::POST, "/sign-in", Pages, Browser, None, "signs a browser in, by the button of that page"),
     route(Method::POST, "/sign-out", Pages, Browser, None, "ends the browser's session"),
@@ -130,6 +134,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/screens/integrations/{key}/connect", Pages, All, CONNECT, "connects an account in a frame, with parameters in a form"),
     route(Method::POST, "/screens/connect", Pages, All, CONNECT, "connects or reconnects an account in a frame"),
     route(Method::POST, "/screens/connection", Pages, All, CONNECT, "shows a connection in a frame"),
+    route(Method::GET, "/connect.js", Pages, Browser, None, "serves the module that connects accounts from applications' pages"),
     route(Method::OPTIONS, "/{path+}", Connections, Browser, None, "answers preflight requests for all paths"),
 ];
 

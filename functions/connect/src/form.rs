@@ -37,7 +37,7 @@ use larder_engine::connector::schema::{self, FieldError, FieldProblem};
 use larder_engine::connector::{AuthOption, Connector};
 use larder_engine::connector_setup::logo;
 use larder_engine::pages::{
-    self, FormBanner, FormHead, FormRetry, Frame, Language, Mark, SchemaForm, WayToConnect, is_own_origin, words,
+    self, FormBanner, FormHead, FormRetry, Language, Mark, SchemaForm, ScreenFrame, WayToConnect, is_own_origin, words,
 };
 use larder_engine::pasted::trimmed;
 use serde_json::{Map, Value};
@@ -66,7 +66,7 @@ pub(crate) struct Asking<'a> {
     /// The fields that a form takes along. Without them, it needs a ticket.
     hidden: Option<Hidden<'a>>,
     /// The application's page around the form.
-    frame: Option<Frame<'a>>,
+    frame: Option<ScreenFrame<'a>>,
 }
 
 /// The next step of an end user.
@@ -94,7 +94,7 @@ impl<'a> Asking<'a> {
     }
 
     /// Shows forms in a frame of the application.
-    pub(crate) fn with_frame(self, frame: Frame<'a>) -> Self {
+    pub(crate) fn with_frame(self, frame: ScreenFrame<'a>) -> Self {
         Self { frame: Some(frame), ..self }
     }
 }

@@ -17,7 +17,7 @@ use larder::dynamodb::Integration;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response};
 use larder_engine::connect::{Delivery, RequestedConnection};
-use larder_engine::pages::Frame;
+use larder_engine::pages::ScreenFrame;
 
 use crate::Connect;
 use crate::form::{Asking, Step};
@@ -34,7 +34,7 @@ pub struct Screen<'a> {
     /// The origins of the integration, and the language.
     pub delivery: &'a Delivery,
     /// The frame.
-    pub frame: Frame<'a>,
+    pub frame: ScreenFrame<'a>,
     /// The hidden fields of its forms, by name.
     pub hidden: &'a [(&'a str, &'a str)],
 }

@@ -31,7 +31,7 @@ use larder::random;
 use larder_engine::connect::{Delivery, RequestedConnection};
 use larder_engine::connector_setup::logo;
 use larder_engine::manage::NewRequest;
-use larder_engine::pages::{self, Departure, FormHead, Frame, Language, Mark, ScreenEnd, Theme, words};
+use larder_engine::pages::{self, Departure, FormHead, Language, Mark, ScreenEnd, ScreenFrame, Theme, words};
 use larder_engine::router::Found;
 use serde::{Deserialize, Serialize};
 
@@ -77,8 +77,8 @@ struct FrameVisit<'a> {
 }
 
 impl FrameVisit<'_> {
-    fn frame(&self) -> Frame<'_> {
-        Frame { origins: &self.delivery.message_origins, action: &self.action, theme: self.ticket.theme }
+    fn frame(&self) -> ScreenFrame<'_> {
+        ScreenFrame { origins: &self.delivery.message_origins, action: &self.action, theme: self.ticket.theme }
     }
 
     fn end(&self, end: ScreenEnd<'_>) -> Response {

@@ -40,6 +40,12 @@ impl Browser {
         ])
     }
 
+    /// Changes a header that it sends with each request, or adds one.
+    pub fn set_header(&mut self, name: &str, value: &str) {
+        self.headers.retain(|(it, _)| it != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Opens a path or a URL of Larder, and follows redirects to paths.
     pub async fn visit(&mut self, world: &World, uri: &str) -> Answer {
         let mut answer = self.get(world, uri).await;

@@ -21,7 +21,7 @@ pub struct Filters {
     pub(super) with_archived: bool,
     connector: Option<String>,
     search: Option<String>,
-    state: Option<State>,
+    pub(super) state: Option<State>,
     pub(super) key: Option<String>,
     tags: BTreeMap<String, String>,
     /// Nothing matches: `isTest=true`, or filters that contradict each other.
@@ -82,8 +82,8 @@ impl Filters {
 
     /// Whether rows are filtered, beyond what an index finds.
     pub(super) fn filters_rows(&self) -> bool {
-        let Self { connector, search, state, key, tags, .. } = self;
-        connector.is_some() || search.is_some() || state.is_some() || key.is_some() || !tags.is_empty()
+        let Self { connector, search, key, tags, .. } = self;
+        connector.is_some() || search.is_some() || key.is_some() || !tags.is_empty()
     }
 
     /// Whether a row matches the filters that no index has.

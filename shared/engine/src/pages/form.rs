@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{ControlView, FieldView, FormBanner, FormRetry, Views};
 use super::schema_form::{Field, SchemaForm, is_web_address};
-use super::{Frame, Language, Mark, PagePolicy, html, sentence, words};
+use super::{Language, Mark, PagePolicy, ScreenFrame, html, sentence, words};
 use crate::connector::AuthOption;
 use crate::connector::schema::FieldError;
 
@@ -29,7 +29,7 @@ pub struct FormHead<'a> {
     /// Whether someone waits for a result, so that the end user can cancel.
     pub can_cancel: bool,
     /// The application's page around the form. Without one, nobody may frame it.
-    pub frame: Option<Frame<'a>>,
+    pub frame: Option<ScreenFrame<'a>>,
 }
 
 impl FormHead<'_> {
@@ -47,8 +47,8 @@ impl FormHead<'_> {
     /// The policy of a page. Outside of frames, nobody may frame it: an end user could be made to click on something that
     /// another page hides.
     pub(super) fn policy(&self) -> PagePolicy<'_> {
-        let images = self.mark.logo.as_ref().map(|logo| &logo.origin);
-        let policy = self.frame.as_ref().map(Frame::policy).unwrap_or_default();
+        let images = self.mark.logo.as_ref().map(|logo| std::slice::from_ref(&logo.origin)).unwrap_or_default();
+        let policy = self.frame.as_ref().map(ScreenFrame::policy).unwrap_or_default();
         PagePolicy { images, has_form: true, ..policy }
     }
 

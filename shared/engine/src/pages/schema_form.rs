@@ -316,7 +316,7 @@ fn number(text: &str) -> Option<Number> {
 }
 
 /// Whether a link may lead to it: nothing runs, and nothing but a page opens.
-pub(super) fn is_web_address(uri: &str) -> bool {
+pub fn is_web_address(uri: &str) -> bool {
     url::Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 

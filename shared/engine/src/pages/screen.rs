@@ -27,7 +27,7 @@ pub(super) const SCREEN: &str = include_str!("../../templates/screen.js");
 
 /// The application's page around a page of ours.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
+pub struct ScreenFrame<'a> {
     /// The origins that may show the page, and receive its result.
     pub origins: &'a [Origin],
     /// The URL that the page's forms lead to, relative to the page.
@@ -108,7 +108,7 @@ impl Theme {
     }
 }
 
-impl Frame<'_> {
+impl ScreenFrame<'_> {
     /// Returns the script's data: the calls to make once the application has answered, and the request to wait for.
     pub(super) fn data(&self, calls: &Value, pending: Option<&Value>) -> String {
         script_json(&json!({ "origins": self.origins, "calls": calls, "pending": pending }))
@@ -161,7 +161,7 @@ pub fn connection(head: FormHead<'_>, connection: &Connection) -> Response {
 }
 
 /// Renders the last page in a frame.
-pub fn screen_end(language: Language, frame: Frame<'_>, end: ScreenEnd<'_>) -> Response {
+pub fn screen_end(language: Language, frame: ScreenFrame<'_>, end: ScreenEnd<'_>) -> Response {
     let (status, title, detail, calls) = match end {
         ScreenEnd::Connected(connection) => {
             let view = connection.view();
@@ -209,8 +209,8 @@ mod tests {
         page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("visible ASCII")
     }
 
-    fn frame(origins: &[Origin], theme: Theme) -> Frame<'_> {
-        Frame { origins, action: "../screens/connect", theme }
+    fn frame(origins: &[Origin], theme: Theme) -> ScreenFrame<'_> {
+        ScreenFrame { origins, action: "../screens/connect", theme }
     }
 
     #[test]
