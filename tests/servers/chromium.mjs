@@ -100,6 +100,8 @@ const steps = {
     if (!pages[number]) throw new Error(`no page ${number} was opened`);
     page = pages[number];
     framePrefix = null;
+    // A page behind another draws nothing, and some steps wait for that.
+    await page.bringToFront();
   },
   /** Makes the next steps act in the page's frame whose URL starts with `prefix`, until the page is switched. */
   frame: ({ prefix }) => {
@@ -122,7 +124,10 @@ const steps = {
   async screenshot({ path, width, scheme }) {
     // A frame is as high as its window.
     await page.setViewport({ width, height: framePrefix ? 800 : 640 });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    const features = [{ name: "prefers-color-scheme", value: scheme }];
+    await page.emulateMediaFeatures(features);
+    // A frame of another website is a target of its own.
+    if (framePrefix) await (await here()).client.send("Emulation.setEmulatedMedia", { features });
     await page.screenshot({ path, fullPage: true });
   },
   press: ({ key }) => page.keyboard.press(key),

@@ -47,4 +47,6 @@ function follow({ url, token, known }) {
 }
 
 if (window.parent !== window) reportTo(window.parent);
+// Browsers ignore this attribute in a frame of another website.
+document.querySelector("[autofocus]")?.focus();
 if (pending) follow(pending);

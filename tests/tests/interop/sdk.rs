@@ -219,6 +219,7 @@ impl<'a> Visit<'a> {
     /// Starts a call that opens a hosted screen, and switches to its frame.
     async fn open_screen(&mut self, call: &str) {
         self.begin(call).await;
+        self.chromium.evaluate("app.shown()").await;
         self.chromium.frame(&self.setup.target.base_uri).await;
     }
 
