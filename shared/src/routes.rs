@@ -134,6 +134,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/screens/integrations/{key}/connect", Pages, All, CONNECT, "connects an account in a frame, with parameters in a form"),
     route(Method::POST, "/screens/connect", Pages, All, CONNECT, "connects or reconnects an account in a frame"),
     route(Method::POST, "/screens/connection", Pages, All, CONNECT, "shows a connection in a frame"),
+    route(Method::GET, "/connect.js", Pages, Browser, None, "serves the module that connects accounts from applications' pages"),
     route(Method::OPTIONS, "/{path+}", Connections, Browser, None, "answers preflight requests for all paths"),
 ];
 

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import puppeteer from "puppeteer-core";
 
 const TIMEOUT = 15_000;
-const { profile, args } = JSON.parse(process.argv[2]);
+const { profile, args, blocksPopups } = JSON.parse(process.argv[2]);
 const executablePath = process.env.PATH.split(":")
   .map((folder) => `${folder}/chromium`)
   .find(existsSync);
@@ -19,6 +19,7 @@ const browser = await puppeteer.launch({
   pipe: true,
   userDataDir: profile,
   args: ["--no-sandbox", "--disable-quic", ...args],
+  ignoreDefaultArgs: blocksPopups ? ["--disable-popup-blocking"] : [],
 });
 
 /** The pages' console messages, including policy violations, and the results of their requests. */
@@ -110,6 +111,13 @@ const steps = {
   async close() {
     await page.close();
     page = pages[0];
+  },
+  /** Whether the page with this number is closed, once it has had a moment to close. */
+  async isClosed({ number }) {
+    for (let waited = 0; !pages[number].isClosed() && waited < 500; waited += 50) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return pages[number].isClosed();
   },
   async screenshot({ path, width, scheme }) {
     // A frame is as high as its window.

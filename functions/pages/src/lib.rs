@@ -14,6 +14,7 @@ mod add;
 mod credential;
 mod credentials;
 mod screens;
+mod module;
 mod sign_in;
 mod visit;
 
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use connect::{Connect, Tickets};
 use http::{Method, StatusCode, header};
 use larder::cache::Cache;
+use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, is_prefetch, status_of};
@@ -33,13 +35,14 @@ use larder_engine::environment::Environment;
 use larder_engine::manage::{Management, Overview};
 use larder_engine::pages::{self, Language, words};
 use larder_engine::router::{Found, Router};
+pub use visit::Visit;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/c/…`, `/add`, `/sign-in`, `/sign-out`, `/embed/…` and `/screens/…`.
+/// Serves `/`, `/c/…`, `/add`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
     /// The numbers beside lists, by workspace and tenant.
@@ -47,6 +50,7 @@ pub struct Pages {
     connect: Connect,
     tickets: Tickets,
     base_uri: String,
+    cors_origins: AllowedOrigins,
     is_local: bool,
 }
 
@@ -62,6 +66,7 @@ impl Pages {
             overviews: Cache::new(Arc::clone(&environment.clock)),
             tickets: Tickets::new(environment, screens::KIND, screens::LIFETIME)?,
             base_uri: environment.settings.base_uri.clone(),
+            cors_origins: environment.settings.cors_origins.clone(),
             is_local: environment.settings.is_local,
         })
     }
@@ -90,11 +95,17 @@ impl Pages {
             ("GET", "/embed/connections/{id}/refresh") => Box::pin(self.reconnect_screen(request, found)),
             ("POST", "/screens/connect") => Box::pin(self.connect_screen(request, found)),
             ("POST", "/screens/connection") => Box::pin(self.connection_screen(request, found)),
+            ("GET", "/connect.js") => Box::pin(self.module(request)),
             (method, path) => {
                 let error = Error::internal(format!("there is no handler for {method} {path}"));
                 Box::pin(std::future::ready(Err(error)))
             }
         }
+    }
+
+    /// `GET /connect.js`
+    async fn module(&self, request: &Request) -> Result<Response, Error> {
+        Ok(self.cors_origins.answer(request, async { Ok(module::response(request.headers())) }).await)
     }
 }
 
@@ -107,18 +118,22 @@ fn accepts_html(request: &Request) -> bool {
 #[async_trait]
 impl Handler for Pages {
     async fn handle(&self, request: Request) -> Response {
-        if is_prefetch(request.headers()) {
+        // A page that is rendered ahead needs its module.
+        let is_module = path_within(&self.base_uri, request.uri().path()) == "/connect.js";
+        if is_prefetch(request.headers()) && !is_module {
             return empty(StatusCode::NO_CONTENT);
         }
         match self.respond(&request).await {
             Ok(response) => response,
-            Err(error) => {
-                let language = Language::of(request.headers());
-                let title = words::NOT_POSSIBLE.say(language);
-                let mut response = pages::result(status_of(&error), language, title, &error.message, None, &[]);
-                response.extensions_mut().insert(error.summary());
-                response
-            }
+            Err(error) => refused(&error, Language::of(request.headers())),
         }
     }
+}
+
+/// Renders the page of an error.
+pub fn refused(error: &Error, language: Language) -> Response {
+    let title = words::NOT_POSSIBLE.say(language);
+    let mut response = pages::result(status_of(error), language, title, &error.message, None, &[]);
+    response.extensions_mut().insert(error.summary());
+    response
 }

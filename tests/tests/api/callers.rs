@@ -808,7 +808,7 @@ async fn equal_ids_in_two_workspaces_stay_separate() {
     world.send(Method::GET, "/integrations/crm", &other, None).await.expect(StatusCode::NOT_FOUND);
     world.send(Method::DELETE, "/integrations/crm", &other, None).await.expect(StatusCode::NO_CONTENT);
     world.get("/integrations/crm").await.expect(StatusCode::OK);
-    let connectors = world.send(Method::GET, "/connectors", &other, None).await.json();
+    let connectors = world.send(Method::GET, "/connectors?limit=1000", &other, None).await.json();
     assert!(connectors["items"].as_array().unwrap().iter().all(|item| item["connectionCount"] == 0));
 
     world.send(Method::DELETE, uri, &other, None).await.expect(StatusCode::NO_CONTENT);

@@ -139,7 +139,7 @@ pub fn sentence(text: &str) -> String {
 }
 
 /// Returns the source expression that allows one inline script or style (CSP Level 3 §2.3.1).
-fn hash(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
 }
 
