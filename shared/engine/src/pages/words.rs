@@ -120,7 +120,7 @@ words! {
     SKIP: "Skip to the content", "Zum Inhalt springen", "Aller au contenu";
     THE_WORKSPACE: "Workspace {}", "Arbeitsbereich {}", "Espace de travail {}";
     SEARCH: "Search credentials", "Zugangsdaten suchen", "Rechercher des identifiants";
-    SEARCH_BY: "Search by name, account or key", "Name, Konto oder Schlüssel suchen", "Rechercher par nom, compte ou clé";
+    SEARCH_BY: "Search by name, account or tag", "Name, Konto oder Markierung suchen", "Rechercher par nom, compte ou étiquette";
     INTEGRATIONS: "Integrations", "Integrationen", "Intégrations";
     ADD_CREDENTIAL: "Add credential", "Zugangsdaten hinzufügen", "Ajouter des identifiants";
 
@@ -153,8 +153,7 @@ words! {
     NEVER_EXPIRES: "does not expire", "läuft nicht ab", "n’expire pas";
     VALID_FOR: "still valid, expires in {}", "noch gültig, läuft in {} ab", "encore valide, expire dans {}";
     NEXT_TRY: "next try in {}", "nächster Versuch in {}", "prochain essai dans {}";
-    SINCE: "for {}", "seit {}", "depuis {}";
-    DELETED_AGO: "{} ago", "vor {}", "il y a {}";
+    AGO: "{} ago", "vor {}", "il y a {}";
     LIFETIME_PASSED: "Part of the lifetime that has passed", "Vergangener Teil der Laufzeit", "Part écoulée de la durée de vie";
     USED_BY: "used by {}", "verwendet von {}", "utilisé par {}";
     NOT_USED: "not used by a flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
