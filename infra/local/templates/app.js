@@ -21,8 +21,8 @@ button.disabled = false;
 
 // If the browser allows no popup, the end user comes back to this page.
 const query = new URLSearchParams(location.search);
-if (query.has("connectionId")) show("good", "Connected", "You are back from Larder.");
-if (query.has("error")) show("bad", "Not connected", "You are back from Larder.");
+if (query.has("connectionId")) show("good", "Connected", "You are back, and the account is connected.");
+if (query.has("error")) show("bad", "Not connected", "You are back, and nothing was connected.");
 
 function show(tone, title, detail) {
   const banner = document.createElement("div");

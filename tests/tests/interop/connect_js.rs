@@ -117,9 +117,21 @@ async fn a_popup_connects_by_a_key_with_a_request_of_the_server() {
     let parameters = json!({"name": "x-api-key", "baseUri": provider.uri(""), "testUri": provider.uri("/me")});
     let body = json!({"connectorKey": "api-key", "parameters": parameters});
     it.target.put("/integrations/keyed", &it.target.admin(), &body).await.expect(StatusCode::CREATED);
-    let request = it.request(json!({"integrationKey": "keyed", "input": {"apiKey": "the-key"}})).await;
+    let request = it.request(json!({"integrationKey": "keyed"})).await;
     // The request's id follows from its link.
     it.press(json!({"url": request["url"], "statusToken": request["statusToken"]})).await;
+    it.chromium.page(1).await;
+    provider.set_test_status(401);
+    it.chromium.fill("[name='input/apiKey']", "wrong-key").await;
+    it.chromium.click(".primary").await;
+    it.chromium.shows("did not accept these details").await;
+    // The request has failed, but the end user tries again.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(it.shows("Waiting").await.contains("Waiting"));
+    provider.set_test_status(200);
+    it.chromium.page(1).await;
+    it.chromium.fill("[name='input/apiKey']", "right-key").await;
+    it.chromium.click(".primary").await;
     let shown = it.shows("Connected: ").await;
     assert!(shown.contains(request["requestId"].as_str().expect("an id")), "{shown}");
     assert_eq!(it.connections().await[0]["integrationKey"], "keyed");
@@ -185,7 +197,10 @@ async fn the_result_arrives_even_if_the_provider_cuts_the_opener_off() {
     let cuts_off = &[("cross-origin-opener-policy", "same-origin")];
     let (provider, _) = site_with(cuts_off, |target| {
         let Some(query) = target.strip_prefix("/authorize?") else {
-            return ("application/json", json!({"access_token": "a", "expires_in": 3600}).to_string());
+            return (
+                "application/json",
+                json!({"access_token": "a", "refresh_token": "r", "expires_in": 3600}).to_string(),
+            );
         };
         let parameters: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let get = |name: &str| &parameters.iter().find(|(key, _)| key == name).expect("a parameter").1;

@@ -20,7 +20,7 @@ use larder::error::Error;
 use larder::http::{Parameters, Request, Response, redirect};
 use larder_engine::connect::RequestedConnection;
 use larder_engine::manage::Management;
-use larder_engine::pages::Language;
+use larder_engine::pages::{Language, sentence};
 
 use super::provider::DemoProvider;
 use super::{Demo, page};
@@ -145,7 +145,7 @@ impl Welcome {
         let query = Parameters::of_query(request);
         let (Some(_), Some(id)) = (query.optional("error")?, query.optional("requestId")?) else { return Ok(None) };
         let ended = self.management.get_request(&end_user(), id).await;
-        Ok(ended.ok().and_then(|ended| Some(ended["resultError"]["message"].as_str()?.to_owned())))
+        Ok(ended.ok().and_then(|ended| Some(sentence(ended["resultError"]["message"].as_str()?))))
     }
 
     /// Leads the browser to the demo provider, by a connection request.
