@@ -41,7 +41,7 @@ async fn the_bundled_connectors_pass() {
     let (passes, text) = check(&[], &root().join("shared/connectors")).await;
     let lines: Vec<&str> = text.lines().collect();
     assert!(passes && lines.len() == 5, "{text}");
-    assert!(lines[0].contains(" presets, ") && lines[4] == "without a test: 1 (auth0-m2m)", "{text}");
+    assert!(lines[0].contains(" presets, ") && lines[4].starts_with("without a test: "), "{text}");
     assert_eq!(check(&["--json"], &root().join("shared/connectors/demo")).await, (true, "[]\n".into()));
 }
 
