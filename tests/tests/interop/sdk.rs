@@ -438,6 +438,9 @@ async fn connects_at_a_provider_from_a_frame(visit: &mut Visit<'_>) {
         visit.leave_screen(None).await;
         visit.chromium.shows("Continue in the other window.").await;
         visit.chromium.screenshots(&folder, "screen-waiting").await;
+        visit.chromium.page(visit.popups).await;
+        visit.chromium.close().await;
+        visit.chromium.frame(&visit.setup.target.base_uri).await;
     }
     visit.leave_screen(Some("deny")).await;
     visit.chromium.shows("Not connected").await;
