@@ -26,9 +26,9 @@ async fn the_first_minute_ends_with_a_token_that_renewed_itself() {
     chromium.screenshots(&folder, "welcome-connected").await;
 
     // The line as a person copies it, and as a terminal sends it.
-    let line =
-        chromium.evaluate("getSelection().selectAllChildren(document.getElementById('line')); `${getSelection()}`");
-    let line = line.await.as_str().expect("a string").to_owned();
+    let select = "getSelection().selectAllChildren(document.getElementById('line')); `${getSelection()}`";
+    let line = chromium.evaluate(select).await.as_str().expect("a string").to_owned();
+    chromium.evaluate("getSelection().removeAllRanges()").await;
     assert_eq!(line, chromium.evaluate("document.getElementById('line').textContent").await);
     let token =
         line.strip_prefix("curl -H \"Authorization: Bearer ").and_then(|it| it.split_once('"')).expect("a token").0;
