@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -145,13 +145,18 @@ fn ok() -> u16 {
     200
 }
 
-/// Reads all files in a folder into a map by connector, then by title.
+/// The file in the same folder that holds no scenarios: the differences between presets and facts.
+pub const DIFFERENCES: &str = "differences.yml";
+
+/// Reads the YAML files in a folder into a map by connector, then by title.
 ///
 /// # Panics
 /// If a file is invalid.
 pub fn read_all(folder: &Path) -> BTreeMap<String, BTreeMap<String, Scenario>> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|it| it == "yml") && !path.ends_with(DIFFERENCES);
     entries
+        .filter(is_scenario)
         .map(|path| {
             let text = fs::read_to_string(&path).expect("a file");
             let scenarios = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -3,10 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod answers;
 mod bundled;
 mod check;
+mod claims;
 mod egress;
+mod facts;
+mod facts_provider;
 mod generic;
+mod hosts;
+mod lifecycle;
 mod presets;
+mod samples;
 mod script_memory;
 mod try_connector;
