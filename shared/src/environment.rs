@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::cors::AllowedOrigins;
 use crate::credential_store::CredentialStore;
 use crate::dynamodb::schema::Tables;
-use crate::dynamodb::{Attempts, ConnectionRequests, Connections, DataKeyRing, Integrations, Sessions};
+use crate::dynamodb::{Attempts, ConnectionRequests, Connections, DataKeyRing, Integrations, PageSessions, Sessions};
 use crate::events::{Events, NoEvents};
 use crate::follow_up::FollowUp;
 use crate::metrics::Metrics;
@@ -213,6 +213,11 @@ impl Environment {
     /// Returns the connection requests.
     pub fn connection_requests(&self) -> ConnectionRequests {
         ConnectionRequests::new(self.dynamodb.clone(), &self.settings.tables.sessions)
+    }
+
+    /// Returns the sessions of the pages.
+    pub fn page_sessions(&self) -> PageSessions {
+        PageSessions::new(self.dynamodb.clone(), &self.settings.tables.sessions)
     }
 
     /// Returns the history of connections.

@@ -9,13 +9,14 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// Whether an event may be logged. At `trace`, dependencies log the data they carry: the runtime logs events with
 /// tokens and credentials, the SDK requests and responses. No setting enables that.
 pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    const OURS: [&str; 9] = [
+    const OURS: [&str; 10] = [
         "larder",
         "larder_engine",
         "larder_local",
         "connect",
         "oauth_callback",
         "get_credentials",
+        "pages",
         "put_credentials",
         "connections",
         "refresh",

@@ -48,6 +48,8 @@ pub enum Function {
     PutCredentials,
     /// `connections`
     Connections,
+    /// `pages`
+    Pages,
 }
 
 /// The callers that may use a route.
@@ -64,7 +66,7 @@ pub enum Audience {
 }
 
 use Audience::{Admins, All, Anyone, Browser};
-use Function::{Connect, Connections, GetCredentials, OAuthCallback, PutCredentials};
+use Function::{Connect, Connections, GetCredentials, OAuthCallback, Pages, PutCredentials};
 
 const READ: Option<Scope> = Some(Scope::ConnectionsRead);
 const WRITE: Option<Scope> = Some(Scope::ConnectionsWrite);
@@ -116,7 +118,13 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/connectors/{key}/generate-options", Connections, All, INTEGRATIONS, "lists a connector's ways to connect"),
     route(Method::GET, "/self", Connections, All, READ, "shows the caller"),
     route(Method::PATCH, "/self", Connections, All, READ, "shows the caller, and changes nothing"),
+    route(Method::POST, "/page-links", Connections, Admins, READ, "creates a link that signs a browser in to the pages"),
+    route(Method::DELETE, "/page-links/{id}", Connections, Admins, READ, "revokes a page link, and the session that began with it"),
     route(Method::GET, "/openapi.json", Connections, Anyone, None, "describes these routes for programs"),
+    route(Method::GET, "/", Pages, Browser, None, "shows the credentials; without `text/html` in `Accept`, a health check"),
+    route(Method::GET, "/sign-in", Pages, Browser, None, "signs a browser in with a page link"),
+    route(Method::POST, "/sign-in", Pages, Browser, None, "signs a browser in, by the button of that page"),
+    route(Method::POST, "/sign-out", Pages, Browser, None, "ends the browser's session"),
     route(Method::OPTIONS, "/{path+}", Connections, Browser, None, "answers preflight requests for all paths"),
 ];
 
@@ -160,6 +168,7 @@ impl Function {
             Self::GetCredentials => "get-credentials",
             Self::PutCredentials => "put-credentials",
             Self::Connections => "connections",
+            Self::Pages => "pages",
         }
     }
 

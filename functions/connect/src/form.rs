@@ -20,7 +20,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 use larder::caller::Caller;
 use larder::dynamodb::Integration;
 use larder::error::{Error, ErrorType};
@@ -30,7 +30,7 @@ use larder_engine::connector::schema::{self, FieldError, FieldProblem};
 use larder_engine::connector::{AuthOption, Connector};
 use larder_engine::connector_setup::logo;
 use larder_engine::pages::{
-    self, FormBanner, FormHead, FormRetry, Language, Mark, Origin, SchemaForm, WayToConnect, words,
+    self, FormBanner, FormHead, FormRetry, Language, Mark, SchemaForm, WayToConnect, is_own_origin, words,
 };
 use larder_engine::pasted::trimmed;
 use serde_json::{Map, Value};
@@ -341,14 +341,4 @@ fn merge(object: &mut Map<String, Value>, more: Map<String, Value>) {
 fn is_from_our_page(request: &Request, base_uri: &str) -> bool {
     request.headers().get("sec-fetch-site").is_some_and(|value| value == "same-origin")
         && is_own_origin(request, base_uri)
-}
-
-/// Whether a browser names an origin of ours.
-pub(crate) fn is_own_origin(request: &Request, base_uri: &str) -> bool {
-    let origin = request.headers().get(header::ORIGIN).and_then(|value| value.to_str().ok());
-    let Some(origin) = origin else { return false };
-    let is_ours = Origin::of_redirect_uri(base_uri).is_ok_and(|ours| ours.to_string() == origin);
-    // The browser may know us by another name, such as `localhost`.
-    let is_host = origin.split_once("://").is_some_and(|(_, authority)| host(request) == Some(authority));
-    is_ours || is_host
 }

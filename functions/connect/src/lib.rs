@@ -299,7 +299,7 @@ impl Connect {
             });
             let unknown = || format!("there is no connection `{id}` of the integration `{}`", integration.key);
             let connection = stored.ok_or_else(|| Error::not_found(unknown()))?;
-            return self.renewal(connection).await;
+            return self.renewal(integration, connection).await;
         }
         let tenant = caller.tenant.as_deref();
         if let Some(key) = &wanted.requested.key
@@ -309,7 +309,7 @@ impl Connect {
                 let message = format!("the key `{key}` belongs to a connection that is not of this integration");
                 return Err(Error::already_exists(message));
             }
-            return self.renewal(connection).await;
+            return self.renewal(integration, connection).await;
         }
         let random_id = || wanted.new_id.clone().unwrap_or_else(|| random::token::<16>(&*self.rng));
         if wanted.allow_multiple_connections {
@@ -321,16 +321,17 @@ impl Connect {
             Ok(connection) if !caller.may_see(&connection) => fresh(connection.key.id),
             // None has the key, so another one gets it.
             Ok(_) if wanted.requested.key.is_some() => fresh(random_id()),
-            Ok(connection) => self.renewal(connection).await,
+            Ok(connection) => self.renewal(integration, connection).await,
             Err(id) => fresh(id),
         }
     }
 
     /// Returns an existing connection as the target.
-    async fn renewal(&self, connection: Connection) -> Result<ConnectTarget, Error> {
+    async fn renewal(&self, integration: &Integration, connection: Connection) -> Result<ConnectTarget, Error> {
         // Contents that no longer open are replaced, so that reconnecting repairs the connection.
         let contents = self.writer.vault.open_entered(&connection).await?.unwrap_or_default();
-        let option_key = connection.integration.map(|reference| reference.option_key);
+        let stored = connection.integration.map(|reference| reference.option_key);
+        let option_key = stored.map(|stored| self.connector_setup.option_key(integration, &stored));
         let Connection { key, tenant, .. } = connection;
         Ok(ConnectTarget { connection_id: key.id, tenant, contents, option_key, default_name: None })
     }

@@ -15,7 +15,7 @@
 //! page to redirects.
 
 use futures::future::try_join_all;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 use larder::caller::Caller;
 use larder::dynamodb::{ConnectionRequest, Integration, LinkError};
 use larder::error::Error;
@@ -25,10 +25,9 @@ use larder_engine::connect::{
     ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
     request_id,
 };
-use larder_engine::pages::{self, Language, words};
+use larder_engine::pages::{self, Language, is_navigation, is_own_origin, words};
 
 use crate::Connect;
-use crate::form::is_own_origin;
 use crate::request::{ConnectRequest, Requested};
 
 /// The name of the parameter with a link's secret.
@@ -186,10 +185,4 @@ fn is_own_button(request: &Request, base_uri: &str) -> bool {
         && is_any("sec-fetch-site", &["same-origin", "none"])
         && is_any("sec-fetch-mode", &["navigate"])
         && is_any("sec-fetch-dest", &["document"])
-}
-
-/// Whether a browser opens the page in a window of its own, because of its user.
-fn is_navigation(headers: &HeaderMap) -> bool {
-    let is = |name, value: &str| headers.get(name).is_some_and(|it: &HeaderValue| it == value);
-    is("sec-fetch-mode", "navigate") && (headers.get("sec-fetch-dest").is_none() || is("sec-fetch-dest", "document"))
 }

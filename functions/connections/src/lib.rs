@@ -6,12 +6,12 @@
 mod connections;
 mod integrations;
 mod openapi;
+mod page_links;
 mod requests;
-mod route;
 
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 pub use connections::check_creation;
@@ -21,14 +21,19 @@ use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response};
-use larder::routes::{Audience, Route, path_within};
+use larder::routes::{Audience, Function, Route, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::Management;
-use route::Found;
+use larder_engine::router::{Found, Router};
 
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
+
+static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Connections));
+/// The functions whose answers are pages that browsers open. Scripts of other origins must not read them.
+static PAGES: LazyLock<[Router; 3]> =
+    LazyLock::new(|| [Function::Connect, Function::OAuthCallback, Function::Pages].map(Router::of));
 
 /// Serves `/connections`, `/connection-requests`, `/integrations`, `/connectors`, and the routes beside them.
 pub struct Connections {
@@ -53,7 +58,7 @@ impl Connections {
     }
 
     async fn respond(&self, request: &Request, path: &str) -> Result<Response, Error> {
-        let found = route::find(request.method(), path);
+        let found = ROUTER.find(request.method(), path);
         if let Ok(Found { route, .. }) = &found
             && route.audience == Audience::Anyone
         {
@@ -79,7 +84,7 @@ impl Connections {
     /// Returns the work of a route. The futures are created here, since in a debug build `respond` would need space on the
     /// stack for all of them.
     fn handler<'a>(&'a self, caller: &'a Caller, found: &'a Found, request: &'a Request) -> Work<'a> {
-        let (id, flow) = (&*found.id, &*found.flow);
+        let (id, flow) = (found.parameter(0), found.parameter(1));
         match (found.route.method.as_str(), found.route.path) {
             ("GET", "/connections") => Box::pin(self.list_connections(caller, request)),
             ("POST", "/connections") => Box::pin(self.create_connection(caller, request)),
@@ -98,6 +103,8 @@ impl Connections {
             ("GET", "/connection-requests/{id}") => Box::pin(self.get_request(caller, id)),
             ("DELETE", "/connection-requests/{id}") => Box::pin(self.cancel_request(caller, id)),
             ("POST", "/connection-requests/{id}/confirm") => Box::pin(self.confirm_request(caller, id, request)),
+            ("POST", "/page-links") => Box::pin(self.create_page_link(caller, request)),
+            ("DELETE", "/page-links/{id}") => Box::pin(self.revoke_page_link(caller, id)),
             ("GET", "/integrations") => Box::pin(self.list_integrations(caller, request)),
             ("POST", "/integrations") => Box::pin(self.create_integration(caller, request)),
             ("GET", "/integrations/{key}") => Box::pin(self.get_integration(caller, id)),
@@ -125,7 +132,7 @@ fn no_handler(method: &str, path: &str) -> Error {
 impl Handler for Connections {
     async fn handle(&self, request: Request) -> Response {
         let path = path_within(&self.base_uri, request.uri().path());
-        if *request.method() == Method::OPTIONS && route::is_for_browsers(path) {
+        if *request.method() == Method::OPTIONS && PAGES.iter().any(|router| router.has(path)) {
             return Error::not_found(format!("there is no route OPTIONS {path}")).into();
         }
         self.cors_origins.answer(&request, self.respond(&request, path)).await

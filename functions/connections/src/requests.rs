@@ -9,11 +9,11 @@ use larder::http::{Request, Response, empty, json, present, read_json};
 use larder::secret::Secret;
 use larder_engine::connect::RequestedConnection;
 use larder_engine::manage::ConfirmationProof;
+use larder_engine::router::Found;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::Connections;
-use crate::route::Found;
 
 /// The body of `POST /connection-requests`.
 #[derive(Deserialize)]
@@ -96,7 +96,7 @@ impl Connections {
         let is_status = found.route.method == Method::GET && found.route.path == "/connection-requests/{id}";
         // Callers' tokens have three parts.
         let token = bearer(request.headers()).filter(|token| is_status && !token.contains('.'))?;
-        let view = self.management.get_request_by_token(&found.id, token).await;
+        let view = self.management.get_request_by_token(found.parameter(0), token).await;
         Some(view.map(|view| json(StatusCode::OK, &view)))
     }
 

@@ -32,6 +32,7 @@ use larder_engine::connector::{Catalog, Files};
 use larder_engine::environment::Environment;
 use larder_engine::refresh::Refresher;
 use oauth_callback::OAuthCallback;
+use pages::Pages;
 use put_credentials::PutCredentials;
 
 use crate::route::function_of;
@@ -159,6 +160,7 @@ pub struct Bundle {
     get_credentials: GetCredentials,
     put_credentials: PutCredentials,
     connections: Connections,
+    pages: Pages,
     refresher: Arc<Refresher>,
 }
 
@@ -186,7 +188,8 @@ impl Bundle {
             oauth_callback: OAuthCallback::new(&environment, Arc::clone(&connector_setup))?,
             get_credentials: GetCredentials::new(&environment, Arc::clone(&refresher) as _)?,
             put_credentials: PutCredentials::new(&environment, Arc::clone(&refresher) as _)?,
-            connections: Connections::new(&environment, connector_setup)?,
+            connections: Connections::new(&environment, Arc::clone(&connector_setup))?,
+            pages: Pages::new(&environment, connector_setup)?,
             refresher,
             environment,
         };
@@ -208,6 +211,7 @@ impl Bundle {
             Function::GetCredentials => &self.get_credentials,
             Function::PutCredentials => &self.put_credentials,
             Function::Connections => &self.connections,
+            Function::Pages => &self.pages,
         };
         let method = Some(request.method().clone());
         let invocation = Invocation { function: function.name().into(), method, ..Invocation::default() };

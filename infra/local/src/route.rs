@@ -10,9 +10,12 @@ pub fn function_of(method: &Method, path: &str) -> Option<Function> {
         return Some(Function::Connections);
     }
     let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    // The connections function comes first: ids follow its roots, and an id may look like another route.
-    if Function::Connections.routes().any(|route| segments.first() == Some(&route.root())) {
-        return Some(Function::Connections);
+    // These functions come first: ids follow their roots, and an id may look like another route.
+    let first = segments.first().copied().unwrap_or_default();
+    let owner =
+        [Function::Connections, Function::Pages].into_iter().find(|it| it.routes().any(|it| it.root() == first));
+    if owner.is_some() {
+        return owner;
     }
     let root = match *segments {
         [root] | [.., root @ "credentials"] => root,
@@ -47,7 +50,9 @@ mod tests {
             (Method::PUT, "/integrations/connect", Some(Function::Connections)),
             (Method::OPTIONS, "/credentials", Some(Function::Connections)),
             (Method::OPTIONS, "/connect", Some(Function::Connections)),
-            (Method::GET, "/", None),
+            (Method::GET, "/", Some(Function::Pages)),
+            (Method::HEAD, "//", Some(Function::Pages)),
+            (Method::POST, "/sign-in/", Some(Function::Pages)),
             (Method::GET, "/elsewhere", None),
         ] {
             assert_eq!(function_of(&method, path), function, "{method} {path}");

@@ -138,6 +138,7 @@ impl Environment {
             connector_setup,
             connections: refresher.connections.clone(),
             requests: self.connection_requests(),
+            page_sessions: self.page_sessions(),
             vault: refresher.vault.clone(),
             provider: refresher.provider.clone(),
             writer: self.connection_writer()?,

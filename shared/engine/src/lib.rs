@@ -5,6 +5,7 @@
 
 // Pure: strings and values.
 pub mod pasted;
+pub mod router;
 pub mod rsa_sha1;
 pub mod response;
 pub mod oauth2;

@@ -13,6 +13,7 @@ mod connections;
 mod data_keys;
 mod integrations;
 mod item;
+mod page_sessions;
 pub mod schema;
 mod sessions;
 mod workspace_items;
@@ -24,6 +25,7 @@ pub use connection_requests::{
 pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page, Selection, Unconfirmed};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};
+pub use page_sessions::{PageLinkError, PageSession, PageSessions};
 pub use sessions::{Session, SessionError, Sessions, Taken, Visit};
 
 use crate::error::Error;

@@ -260,7 +260,9 @@ fn for_emulator(emulator: &Emulator, folder: &Path) -> String {
     // The work of `sam build`.
     replace("    CodeUri: ..\n", "");
     replace("ContentUri: layer\n", &format!("ContentUri: {}\n", root().join("infra/layer").display()));
-    for function in ["connect", "oauth-callback", "get-credentials", "put-credentials", "connections", "refresh"] {
+    for function in
+        ["connect", "oauth-callback", "get-credentials", "put-credentials", "connections", "pages", "refresh"]
+    {
         let build = format!(
             "    Metadata:\n      BuildMethod: rust-cargolambda\n      BuildProperties: {{ Binary: {function} }}\n    Properties:\n"
         );

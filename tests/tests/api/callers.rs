@@ -15,6 +15,7 @@ use larder::caller::Claims;
 use larder::clock::Clock as _;
 use larder::digest::sha256_base64url;
 use larder::environment::CredentialsIn;
+use larder::routes::ROUTES;
 use larder::secret::Secret;
 use larder::secret_store::WorkspaceSecret;
 use larder_tests::document::{quoted, read, routes, rows};
@@ -62,12 +63,8 @@ impl Row {
         self.path == "/oauth-callback"
     }
 
-    fn is_preflight(&self) -> bool {
-        self.method == Method::OPTIONS
-    }
-
     pub(super) fn checks_tokens(&self) -> bool {
-        !self.is_callback() && !self.is_preflight() && self.path != "/openapi.json"
+        ROUTES.iter().any(|it| it.method == self.method && it.path == self.path && it.scope.is_some())
     }
 
     pub(super) fn names_a_connection(&self) -> bool {
@@ -110,6 +107,7 @@ impl Row {
                 json!({"integrationKey": "imports", "credentials": {"access_token": "imported"}}).to_string()
             }
             (&Method::POST, "/connection-requests") => json!({"integrationKey": "crm"}).to_string(),
+            (&Method::POST, "/page-links") => json!({}).to_string(),
             (&Method::POST, "/connection-requests/{id}/confirm") => json!({"codeVerifier": VERIFIER}).to_string(),
             (&Method::PATCH | &Method::PUT, "/connections/{id}") => json!({"name": "renamed"}).to_string(),
             (&Method::PATCH, "/integrations/{key}") => json!({"name": "renamed"}).to_string(),
@@ -203,6 +201,8 @@ pub(super) struct Fixture {
     requested: String,
     /// The id of alice's connection request whose connection through `imports` is not confirmed.
     unconfirmed: String,
+    /// The id of an admin's page link.
+    page_link: String,
     _provider: MockProvider,
 }
 
@@ -237,13 +237,16 @@ impl Fixture {
         let mut browser = Browser::default();
         let location = browser.get(&world, &url).await.location();
         browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::FOUND);
-        Self { world, connected, requested, unconfirmed, _provider: provider }
+        let link = world.send(Method::POST, "/page-links", &world.admin, Some(&json!({}))).await;
+        let page_link = link.expect(StatusCode::CREATED).json()["id"].as_str().unwrap().to_owned();
+        Self { world, connected, requested, unconfirmed, page_link, _provider: provider }
     }
 
     /// The id that a row's path means.
     pub(super) fn target(&self, row: &Row) -> &str {
         match row.path.as_str() {
             "/connection-requests/{id}" => &self.requested,
+            "/page-links/{id}" => &self.page_link,
             "/connection-requests/{id}/confirm" => &self.unconfirmed,
             _ => &self.connected,
         }

@@ -13,6 +13,7 @@ mod lists;
 mod logs;
 mod manage;
 mod management;
+mod page_links;
 mod rows;
 mod sdk_routes;
 mod sealing;

@@ -307,7 +307,6 @@ async fn untestable_and_unrefreshable_connections_get_the_reason() {
 async fn unknown_paths_get_404_and_wrong_methods_405() {
     let world = World::new().await;
     for path in [
-        "/",
         "/nowhere",
         "/flows",
         "/customers",

@@ -16,6 +16,8 @@ fn option(schema: Value) -> AuthOption {
         description: None,
         help_uri: None,
         enabled: None,
+        is_alternative: false,
+        extends: None,
         input_schema: Some(schema),
         parameters_schema: None,
         credentials_schema: None,

@@ -1,5 +1,5 @@
 //! Bundled connectors behave as their providers document. The scenarios are in `tests/providers`: of every connector with
-//! functions of its own, and of some presets. All presets run in `lives`.
+//! functions of its own, and of some presets. All presets run in `lifecycle`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,7 +130,8 @@ impl ScenarioRun<'_> {
     /// The result that your application gets for the flow.
     async fn result(&self, input: &Map<String, Value>, callback: &BTreeMap<String, String>) -> Value {
         let mut browser = Browser::default();
-        let payload = json!({"token": self.world.alice, "integrationKey": "it", "input": input, "redirectUri": DONE});
+        let payload = json!({"token": self.world.alice, "integrationKey": "it", "input": input, "redirectUri": DONE,
+                             "authOptionKey": self.scenario.auth_option_key});
         let mut answer = browser.post(&self.world, "/connect", &[("payload", &payload.to_string())]).await;
         let location = answer.header("location").unwrap_or_default().to_owned();
         if let Some(authorize) = self.scenario.authorize.as_ref().filter(|_| !location.starts_with(DONE)) {

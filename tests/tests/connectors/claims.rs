@@ -31,6 +31,8 @@ pub(crate) struct Claims {
     pub(crate) placements: Vec<Placement>,
     /// HTTP Basic in a request to the API.
     pub(crate) basic: Option<Basic>,
+    /// The address of the API.
+    pub(crate) base_uri: Option<String>,
     /// The test request, as `GET https://…`.
     pub(crate) test: Option<String>,
     /// The requests that get credentials, without OAuth.
@@ -74,6 +76,10 @@ impl Source {
     }
 
     fn credential(&self, name: &str, domain: &str) -> String {
+        // An address may end with a slash.
+        let ends = self.text.split(&format!("{{credentials.{name}}}")).skip(1);
+        let slash =
+            if ends.into_iter().any(|end| end.starts_with(|char: char| char.is_alphanumeric())) { "/" } else { "" };
         let label = format!("://{{credentials.{name}}}");
         let lower = name.to_lowercase();
         let is_base =
@@ -82,7 +88,7 @@ impl Source {
         match self.text.split_once(&label) {
             Some((_, rest)) if rest.starts_with('.') => "sample".to_owned(),
             Some(_) => format!("sample.{domain}"),
-            None if is_url => format!("https://sample.{domain}"),
+            None if is_url => format!("https://sample.{domain}{slash}"),
             None => format!("sample-{name}"),
         }
     }
@@ -163,7 +169,8 @@ impl Claims {
         self.config.insert("tokenUri".to_owned(), json!(without_query(&request.uri().to_string())));
         self.config.insert("clientAuthLocation".to_owned(), json!(if is_basic { "headers" } else { "body" }));
         self.config.insert("tokenRequestFormat".to_owned(), json!(if is_json { "json" } else { "form" }));
-        self.config.insert("isGrant".to_owned(), json!(body.contains("client_credentials")));
+        let is_grant = body.contains("grant_type") && !body.contains("password");
+        self.config.insert("isGrant".to_owned(), json!(is_grant));
         Ok(())
     }
 
@@ -181,6 +188,7 @@ impl Claims {
             // An address that is entered, and that nothing needs.
             client.base_uri = Some("https://acme.example".to_owned());
         }
+        self.base_uri = client.base_uri.clone();
         if let Some(Function::Rest(disconnect)) = option.function(FunctionName::Disconnect) {
             let request = disconnect.request(variables).and_then(|request| request.build(&client));
             let request = request.map_err(|error| format!("disconnect: {error}"))?;
@@ -227,6 +235,7 @@ impl Claims {
         let name = |text: &str| with_names(text, fields);
         self.config = object(Some(named(self.config.into(), &name)));
         self.test = self.test.map(|test| name(&test));
+        self.base_uri = self.base_uri.map(|uri| name(&uri));
         self.disconnect = self.disconnect.map(|uri| name(&uri));
         self.logins = self.logins.iter().map(|uri| name(uri)).collect();
         for placement in &mut self.placements {

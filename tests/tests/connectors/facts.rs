@@ -296,18 +296,20 @@ impl View<'_> {
         (!self.any(fits_fact)).then(|| self.difference(key, json!(fact), json!(self.named.uri(key))))
     }
 
-    /// A product must have its logins at the same company.
+    /// A product must be at the same company.
     fn product(&self) -> Option<Difference> {
         let facts = [&self.way.authorize_uri, &self.way.token_uri, &self.way.test, &self.way.base_uri];
-        let domains =
-            |uris: Vec<&str>| -> BTreeSet<String> { uris.into_iter().map(|uri| claims::domain(origin(uri))).collect() };
-        let known = domains(facts.into_iter().flatten().map(String::as_str).collect());
-        let claimed = |claims: &Claims| {
-            let uris = [claims.uri("authorizeUri"), claims.uri("tokenUri"), claims.test.as_deref()];
-            domains(uris.into_iter().flatten().collect())
+        let facts: Vec<&str> = facts.into_iter().flatten().map(|uri| origin(uri)).collect();
+        let origins = |claims: &Claims| {
+            let config = [claims.uri("authorizeUri"), claims.uri("tokenUri")];
+            let others = [&claims.test, &claims.base_uri].map(|uri| uri.as_deref());
+            config.into_iter().chain(others).flatten().map(|uri| origin(uri).to_owned()).collect::<Vec<_>>()
         };
-        let is_same = self.any(|claims| !known.is_disjoint(&claimed(claims)));
-        (!is_same).then(|| self.difference("domain", json!(known), json!(claimed(self.named))))
+        let is_same =
+            |fact: &str, claimed: &str| claims::domain(fact) == claims::domain(claimed) || fits(fact, claimed);
+        let any_is_same =
+            |claims: &Claims| origins(claims).iter().any(|claimed| facts.iter().any(|fact| is_same(fact, claimed)));
+        (!self.any(any_is_same)).then(|| self.difference("company", json!(facts), json!(origins(self.named))))
     }
 
     fn refresh(&self) -> Option<Difference> {

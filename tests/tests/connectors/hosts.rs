@@ -135,12 +135,18 @@ impl HostInput {
             if !is_own && (url.scheme() != "https" || url.port().is_some()) {
                 return Err(format!("{value:?} leads to {uri}"));
             }
-            if is_own && !value.to_lowercase().contains(host) {
+            if is_own && own_host(value).as_deref() != Some(host) {
                 return Err(format!("{value:?} leads to {uri}, another host"));
             }
         }
         Ok(())
     }
+}
+
+/// The host of an address or a host that the end user enters.
+fn own_host(value: &str) -> Option<String> {
+    let value = if value.contains("://") { value.to_owned() } else { format!("https://{value}") };
+    Url::parse(&value).ok()?.host_str().map(str::to_owned)
 }
 
 fn is_in_host(named: &Claims, name: &str) -> bool {

@@ -166,12 +166,11 @@ impl Field {
 pub(crate) fn with_names(text: &str, fields: &Fields) -> String {
     let mut named = text.to_owned();
     for field in fields.parameters.iter().chain(&fields.input) {
+        let scheme = if field.is_url() { "https://" } else { "" };
         let value = format!("zz{}zz", field.name);
         // Hosts are written in lower case.
         for value in [value.to_lowercase(), value] {
-            for value in [format!("https://{value}"), value] {
-                named = named.replace(&value, &format!("{{{}}}", field.name));
-            }
+            named = named.replace(&format!("{scheme}{value}"), &format!("{{{}}}", field.name));
         }
     }
     named

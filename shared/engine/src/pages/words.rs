@@ -77,6 +77,28 @@ words! {
         "Wählen Sie das Konto, das Sie verbinden möchten.",
         "Choisissez le compte que vous voulez connecter.";
 
+    // Signing in.
+    SIGN_IN: "Sign in", "Anmelden", "Se connecter";
+    PRESS_TO_SIGN_IN: "Press Continue to sign in with this link. It works once.",
+        "Drücken Sie auf „Weiter“, um sich mit diesem Link anzumelden. Er funktioniert einmal.",
+        "Appuyez sur « Continuer » pour vous connecter avec ce lien. Il ne fonctionne qu’une fois.";
+    SIGN_OUT: "Sign out", "Abmelden", "Se déconnecter";
+    SIGNED_OUT: "Signed out", "Abgemeldet", "Déconnecté";
+    SIGN_IN_AGAIN: "You can close this window.",
+        "Sie können dieses Fenster schließen.",
+        "Vous pouvez fermer cette fenêtre.";
+    SIGN_IN_FIRST: "you are not signed in, or your session has ended",
+        "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet",
+        "vous n’êtes pas connecté, ou votre session est terminée";
+    RUN_SIGN_IN: "run larder sign-in for a new link",
+        "führen Sie larder sign-in aus, um einen neuen Link zu erhalten",
+        "exécutez larder sign-in pour obtenir un nouveau lien";
+    ASK_FOR_LINK: "ask for a new link where you got this one",
+        "bitten Sie dort um einen neuen Link, woher Sie diesen haben",
+        "demandez un nouveau lien là où vous avez obtenu celui-ci";
+    NOT_POSSIBLE: "That did not work", "Das hat nicht geklappt", "Cela n’a pas fonctionné";
+    CREDENTIALS: "Credentials", "Zugangsdaten", "Identifiants";
+
     // The form.
     CONNECT_NAME: "Connect {}", "{} verbinden", "Connecter {}";
     RECONNECT_NAME: "Reconnect {}", "{} neu verbinden", "Reconnecter {}";

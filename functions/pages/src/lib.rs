@@ -1,0 +1,109 @@
+//! The pages that people open in a browser. They are rendered here, complete without JavaScript, from what the API shows: pages
+//! call [`Management`] in this process, with the rights of the visitor.
+//!
+//! # Decisions
+//!
+//! A visitor has a session, which begins with a page link. The cookie holds an opaque id and only this function reads it, so no other
+//! function can be used with a visitor's cookie by another website.
+//!
+//! A submitted form must come from a page of ours (`Origin`, `Sec-Fetch-Site`) and carry the session's form token. Either
+//! suffices against today's browsers; the token also holds where a browser or a proxy leaves the headers out.
+
+mod sign_in;
+mod visit;
+
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use http::{Method, StatusCode, header};
+use larder::environment::SettingError;
+use larder::error::Error;
+use larder::http::{Handler, Request, Response, empty, is_prefetch, raw_json, status_of};
+use larder::routes::{Function, path_within};
+use larder_engine::connector_setup::ConnectorSetup;
+use larder_engine::environment::Environment;
+use larder_engine::manage::Management;
+use larder_engine::pages::{self, Language, words};
+use larder_engine::router::{Found, Router};
+
+static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
+
+/// The work of a route.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
+
+/// Serves `/`, `/sign-in` and `/sign-out`.
+pub struct Pages {
+    management: Management,
+    base_uri: String,
+    is_local: bool,
+}
+
+impl Pages {
+    /// Creates the function from its environment.
+    ///
+    /// # Errors
+    /// When a setting is invalid.
+    pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
+        Ok(Self {
+            management: environment.management(connector_setup)?,
+            base_uri: environment.settings.base_uri.clone(),
+            is_local: environment.settings.is_local,
+        })
+    }
+
+    async fn respond(&self, request: &Request) -> Result<Response, Error> {
+        let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let found = ROUTER.find(method, path_within(&self.base_uri, request.uri().path()))?;
+        self.handler(&found, request).await
+    }
+
+    /// Returns the work of a route. The futures are created here, since in a debug build `respond` would need space on the
+    /// stack for all of them.
+    fn handler<'a>(&'a self, found: &'a Found, request: &'a Request) -> Work<'a> {
+        match (found.route.method.as_str(), found.route.path) {
+            ("GET", "/") => Box::pin(self.home(request)),
+            ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
+            ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
+            ("POST", "/sign-out") => Box::pin(self.sign_out(request)),
+            (method, path) => {
+                let error = Error::internal(format!("there is no handler for {method} {path}"));
+                Box::pin(std::future::ready(Err(error)))
+            }
+        }
+    }
+
+    /// `GET /`: the credentials for people, and whether Larder is there for programs.
+    async fn home(&self, request: &Request) -> Result<Response, Error> {
+        if !accepts_html(request) {
+            return Ok(raw_json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
+        }
+        let visit = self.visit(request).await?;
+        Ok(pages::home(visit.language, &visit.visitor.form_token))
+    }
+}
+
+/// Whether the client wants a page (RFC 9110 §12.5.1).
+fn accepts_html(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| range.trim().to_ascii_lowercase().starts_with("text/html"))
+}
+
+#[async_trait]
+impl Handler for Pages {
+    async fn handle(&self, request: Request) -> Response {
+        if is_prefetch(request.headers()) {
+            return empty(StatusCode::NO_CONTENT);
+        }
+        match self.respond(&request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let language = Language::of(request.headers());
+                let title = words::NOT_POSSIBLE.say(language);
+                let mut response = pages::result(status_of(&error), language, title, &error.message, None, &[]);
+                response.extensions_mut().insert(error.summary());
+                response
+            }
+        }
+    }
+}
