@@ -14,7 +14,7 @@ use larder_local::bundle::bundled_connectors_dir;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use crate::facts::{Basic, Placement};
+use crate::fact_sheets::{Basic, Placement};
 use crate::samples::{Fields, Sample, with_names};
 
 /// The token of samples, in all kinds of credentials.
@@ -77,9 +77,9 @@ impl Source {
 
     fn credential(&self, name: &str, domain: &str) -> String {
         // An address may end with a slash.
-        let ends = self.text.split(&format!("{{credentials.{name}}}")).skip(1);
-        let slash =
-            if ends.into_iter().any(|end| end.starts_with(|char: char| char.is_alphanumeric())) { "/" } else { "" };
+        let placeholder = format!("{{credentials.{name}}}");
+        let mut ends = self.text.split(placeholder.as_str()).skip(1);
+        let slash = if ends.any(|end| end.starts_with(char::is_alphanumeric)) { "/" } else { "" };
         let label = format!("://{{credentials.{name}}}");
         let lower = name.to_lowercase();
         let is_base =

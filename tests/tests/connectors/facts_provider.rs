@@ -7,37 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use larder_engine::egress::ORIGIN;
 use larder_tests::World;
 use larder_tests::loopback::{listen, serve};
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use crate::claims::domain;
-use crate::facts::{Agreed, Basic, FactWay, Placement, fits, origin};
-use crate::samples::Sample;
+use crate::asked::Asked;
+use crate::fact_sheets::fits;
+use crate::subject::Subject;
 
 /// The lifetime of tokens in seconds.
 pub(crate) const LIFETIME: u64 = 3600;
-
-/// A provider, and the account and the client that it knows.
-#[derive(Clone)]
-pub(crate) struct Subject {
-    pub(crate) agreed: Agreed,
-    pub(crate) sample: Sample,
-    /// Members of token responses that the connector uses.
-    pub(crate) credentials: Map<String, Value>,
-    /// The bodies of the answers to the requests of a login.
-    pub(crate) logins: Vec<Value>,
-    /// The body of the answer to a test.
-    pub(crate) test: Value,
-    /// The names of its headers.
-    pub(crate) headers: Vec<String>,
-}
 
 /// The providers, on a loopback port. One at a time is asked.
 #[derive(Clone)]
@@ -85,16 +69,6 @@ struct State {
     issued: u64,
     logins: usize,
     problems: Vec<String>,
-}
-
-/// A request with its parameters, however they were sent.
-struct Asked<'a> {
-    parts: &'a Parts,
-    url: Url,
-    body: String,
-    parameters: Vec<(String, String)>,
-    basic: Option<Basic>,
-    format: &'static str,
 }
 
 type Answer = Result<(&'static str, String), String>;
@@ -387,187 +361,19 @@ impl State {
     }
 }
 
-impl Subject {
-    /// An address: that of the facts, or else the preset's.
-    fn uri(&self, key: &str, fact: fn(&FactWay) -> &Option<String>) -> Option<String> {
-        let fact = self.agreed.facts.as_ref().and_then(|facts| fact(facts).clone());
-        fact.or_else(|| self.agreed.claims.uri(key).map(str::to_owned))
-    }
-
-    fn parameter(&self, name: &str) -> Option<&str> {
-        self.sample.parameters.get(name)?.as_str()
-    }
-
-    /// The strings that the end user entered.
-    fn entered(&self) -> impl Iterator<Item = &str> {
-        self.sample.input.values().filter_map(Value::as_str)
-    }
-
-    /// The entered strings that a login must send.
-    fn secrets(&self) -> impl Iterator<Item = &str> {
-        let names = ["clientSecret", "password"];
-        names.into_iter().filter_map(|name| self.sample.input.get(name)?.as_str())
-    }
-
-    /// Whether a part of HTTP Basic is as in a template.
-    fn is_entered(&self, template: &str, value: &str) -> bool {
-        if !template.contains('{') {
-            return template == value;
-        }
-        self.entered().any(|entered| value.contains(entered))
-    }
-
-    /// The secret's place in a request for tokens.
-    fn check_client(&self, asked: &Asked<'_>, step: Step) -> Result<(), String> {
-        let facts = self.agreed.facts.as_ref();
-        let claims = &self.agreed.claims;
-        let (Some(id), Some(secret)) = (self.parameter("clientId"), self.parameter("clientSecret")) else {
-            return Ok(());
-        };
-        let has = |value: &str| asked.parameters.iter().any(|(_, it)| it == value);
-        let in_headers = asked.basic.as_ref().is_some_and(|basic| basic.username == id && basic.password == secret);
-        let in_body = has(id) && has(secret);
-        let places: &[String] = facts.map(|facts| facts.secret_in.as_slice()).unwrap_or_default();
-        let is_open = step == Step::Refresh && claims.uri("refreshClientAuthLocation").is_some();
-        let is_none = is_open || claims.uri("clientAuthLocation") == Some("none");
-        let fit = match places {
-            [place] if place == "headers" => in_headers && !has(secret),
-            [place] if place == "body" => in_body && asked.basic.is_none(),
-            _ => in_headers || in_body,
-        };
-        require(fit || is_none, &format!("the client's secret is not where it belongs ({places:?})"))?;
-        let id_name = facts.and_then(|facts| facts.token_names.get("client_id")).and_then(Value::as_str);
-        let is_named =
-            id_name.is_none_or(|name| asked.parameters.iter().any(|(key, value)| key == name && value == id));
-        require(is_named, "the client id has another name")
-    }
-
-    /// The host of a request to the API.
-    fn check_host(&self, asked: &Asked<'_>) -> Result<(), String> {
-        let facts = self.agreed.facts.as_ref().map(FactWay::hosts).unwrap_or_default();
-        if facts.is_empty() {
-            return self.check_domain(asked);
-        }
-        let is_there = facts.iter().any(|fact| fits(origin(fact), origin(asked.url.as_str())));
-        require(is_there, &format!("the facts have {facts:?}"))
-    }
-
-    /// A request that the facts don't describe must at least stay at the provider.
-    fn check_domain(&self, asked: &Asked<'_>) -> Result<(), String> {
-        let claims = &self.agreed.claims;
-        let facts = self.agreed.facts.as_ref();
-        let known = facts.into_iter().flat_map(|facts| {
-            let uris = [&facts.authorize_uri, &facts.token_uri, &facts.revocation_uri, &facts.test, &facts.base_uri];
-            uris.into_iter().flatten().cloned()
-        });
-        let claimed = claims.test.iter().chain(&claims.logins).chain(&claims.disconnect).cloned();
-        let own = domain(asked.url.as_str());
-        let is_known = known.chain(claimed).any(|uri| {
-            let uri = uri.split_once(' ').map_or(uri.as_str(), |(_, uri)| uri).to_owned();
-            uri.starts_with('{')
-                || domain(&uri).contains('{')
-                || domain(&uri) == own
-                || fits(origin(&uri), origin(asked.url.as_str()))
-        });
-        require(is_known, "this is not a host of the provider")
-    }
-
-    fn token_response(&self, issued: u64) -> Value {
-        let claims = &self.agreed.claims;
-        let mut tokens = self.credentials.clone();
-        tokens.insert("access_token".to_owned(), json!(access_token(issued)));
-        tokens.insert("token_type".to_owned(), json!("bearer"));
-        if self.is_refreshed() {
-            tokens.insert("expires_in".to_owned(), json!(LIFETIME));
-            tokens.insert("refresh_token".to_owned(), json!(refresh_token(issued)));
-        }
-        let path = claims.uri("tokenResponsePath").map(|path| path.split('.').collect::<Vec<_>>()).unwrap_or_default();
-        path.into_iter().rev().fold(Value::Object(tokens), |inside, name| json!({ name: inside }))
-    }
-
-    /// Whether its credentials can be refreshed.
-    pub(crate) fn is_refreshed(&self) -> bool {
-        let claims = &self.agreed.claims;
-        match claims.kind {
-            "oauth2" => !claims.flag("noRefreshToken"),
-            "client-credentials" | "two-step" => true,
-            _ => false,
-        }
-    }
-
-    /// Whether a connection's end is a request to the provider.
-    pub(crate) fn is_revoked(&self) -> bool {
-        let claims = &self.agreed.claims;
-        claims.disconnect.is_some() || claims.uri("revocationUri").is_some()
-    }
-}
-
-impl<'a> Asked<'a> {
-    fn of(parts: &'a Parts, body: &[u8]) -> Self {
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let origin = header(ORIGIN).unwrap_or("http://direct");
-        let url = Url::parse(&format!("{origin}{}", parts.uri)).expect("a URL");
-        let body = String::from_utf8_lossy(body).into_owned();
-        let (format, mut parameters) = match serde_json::from_str::<Map<String, Value>>(&body) {
-            Ok(object) => {
-                let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                ("json", object.iter().map(|(name, value)| (name.clone(), text(value))).collect())
-            }
-            Err(_) if body.is_empty() => ("query", Vec::new()),
-            Err(_) => ("form", form_urlencoded::parse(body.as_bytes()).into_owned().collect::<Vec<_>>()),
-        };
-        if format == "query" {
-            parameters.extend(url.query_pairs().into_owned());
-        }
-        let basic = header("authorization").and_then(|header| header.strip_prefix("Basic ")).and_then(decoded);
-        Self { parts, url, body, parameters, basic, format }
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.parts.headers.get(name)?.to_str().ok()
-    }
-
-    fn is_at(&self, template: &str) -> bool {
-        fits(template, self.url.as_str())
-    }
-
-    /// Whether a secret is in its place.
-    fn has(&self, place: &Placement, secret: &str) -> bool {
-        let prefixed = |value: &str| match &place.prefix {
-            None => value.contains(secret),
-            Some(prefix) => {
-                value.split_once(secret).is_some_and(|(before, _)| before.trim_end().eq_ignore_ascii_case(prefix))
-            }
-        };
-        match place.place.as_str() {
-            "header" => self.header(&place.name).is_some_and(prefixed),
-            "query" => self.url.query_pairs().any(|(name, value)| name == place.name.as_str() && prefixed(&value)),
-            "path" => self.url.path().contains(secret),
-            "body" => self.body.contains(secret),
-            _ => false,
-        }
-    }
-}
-
 /// Stands for the token in the answer to a login.
 pub(crate) const TOKEN: &str = "<the token>";
 
-fn access_token(number: u64) -> String {
+pub(crate) fn access_token(number: u64) -> String {
     format!("access-{number}")
 }
 
-fn refresh_token(number: u64) -> String {
+pub(crate) fn refresh_token(number: u64) -> String {
     format!("refresh-{number}")
 }
 
 fn challenge_of(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
-}
-
-fn decoded(basic: &str) -> Option<Basic> {
-    let text = String::from_utf8(STANDARD.decode(basic).ok()?).ok()?;
-    let (username, password) = text.split_once(':')?;
-    Some(Basic { username: username.to_owned(), password: password.to_owned() })
 }
 
 /// The name of a parameter in the facts, or else in the preset; `None` if it is not sent.
@@ -584,6 +390,6 @@ fn check_uri(expected: Option<String>, uri: &str) -> Result<(), String> {
     require(fits(&expected, uri), &format!("the facts have {expected}"))
 }
 
-fn require(condition: bool, problem: &str) -> Result<(), String> {
+pub(crate) fn require(condition: bool, problem: &str) -> Result<(), String> {
     if condition { Ok(()) } else { Err(problem.to_owned()) }
 }

@@ -4,10 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod answers;
+mod asked;
 mod bundled;
 mod check;
 mod claims;
+mod comparison;
 mod egress;
+mod fact_sheets;
 mod facts;
 mod facts_provider;
 mod generic;
@@ -16,4 +19,5 @@ mod lifecycle;
 mod presets;
 mod samples;
 mod script_memory;
+mod subject;
 mod try_connector;
