@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::clock::{Clock, later};
 
 /// Values by key, each until its own expiry. There are at most [`Self::MOST`], so that made-up keys cannot fill the memory.
-pub(crate) struct Cache<K, V> {
+pub struct Cache<K, V> {
     clock: Arc<dyn Clock>,
     entries: Mutex<HashMap<K, (OffsetDateTime, V)>>,
 }
@@ -19,12 +19,16 @@ pub(crate) struct Cache<K, V> {
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     const MOST: usize = 10_000;
 
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    /// Creates an empty cache.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, entries: Mutex::default() }
     }
 
     /// Returns a key's value unless it has expired.
-    pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<V>
+    ///
+    /// # Panics
+    /// If another thread panicked while it used the cache.
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
@@ -42,7 +46,10 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// Adds a value. If the cache is full of unexpired values, they are all removed.
-    pub(crate) fn insert(&self, key: K, value: V, until: OffsetDateTime) {
+    ///
+    /// # Panics
+    /// If another thread panicked while it used the cache.
+    pub fn insert(&self, key: K, value: V, until: OffsetDateTime) {
         let now = self.clock.now();
         let mut entries = self.entries.lock().expect("the lock is not poisoned");
         entries.retain(|_, (until, _)| *until > now);
@@ -50,6 +57,14 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
             entries.clear();
         }
         entries.insert(key, (until, value));
+    }
+
+    /// Removes all values.
+    ///
+    /// # Panics
+    /// If another thread panicked while it used the cache.
+    pub fn clear(&self) {
+        self.entries.lock().expect("the lock is not poisoned").clear();
     }
 
     pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&self, key: &Q)

@@ -10,7 +10,7 @@ pub mod random;
 pub mod secret;
 pub mod values;
 pub mod digest;
-mod cache;
+pub mod cache;
 pub mod trust;
 pub mod error;
 pub mod scope;

@@ -1,5 +1,6 @@
 //! The pages that people open in a browser. They are rendered here, complete without JavaScript, from what the API shows: pages
-//! call [`Management`] in this process, with the rights of the visitor.
+//! call [`Management`] in this process, with the rights of the visitor. Some are shown in frames of applications; see the module
+//! `screens`.
 //!
 //! # Decisions
 //!
@@ -9,6 +10,11 @@
 //! A submitted form must come from a page of ours (`Origin`, `Sec-Fetch-Site`) and carry the session's form token. Either
 //! suffices against today's browsers; the token also holds where a browser or a proxy leaves the headers out.
 
+mod add;
+mod credential;
+mod credentials;
+mod screens;
+mod module;
 mod sign_in;
 mod visit;
 
@@ -16,26 +22,35 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
+use connect::{Connect, Tickets};
 use http::{Method, StatusCode, header};
+use larder::cache::Cache;
+use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
-use larder::http::{Handler, Request, Response, empty, is_prefetch, raw_json, status_of};
+use larder::http::{Handler, Request, Response, empty, is_prefetch, status_of};
 use larder::routes::{Function, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
-use larder_engine::manage::Management;
+use larder_engine::manage::{Management, Overview};
 use larder_engine::pages::{self, Language, words};
 use larder_engine::router::{Found, Router};
+pub use visit::Visit;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/sign-in` and `/sign-out`.
+/// Serves `/`, `/c/…`, `/add`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
+    /// The numbers beside lists, by workspace and tenant.
+    overviews: Cache<(String, Option<String>), Overview>,
+    connect: Connect,
+    tickets: Tickets,
     base_uri: String,
+    cors_origins: AllowedOrigins,
     is_local: bool,
 }
 
@@ -46,8 +61,12 @@ impl Pages {
     /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
+            connect: Connect::new(environment, Arc::clone(&connector_setup))?,
             management: environment.management(connector_setup)?,
+            overviews: Cache::new(Arc::clone(&environment.clock)),
+            tickets: Tickets::new(environment, screens::KIND, screens::LIFETIME)?,
             base_uri: environment.settings.base_uri.clone(),
+            cors_origins: environment.settings.cors_origins.clone(),
             is_local: environment.settings.is_local,
         })
     }
@@ -63,9 +82,20 @@ impl Pages {
     fn handler<'a>(&'a self, found: &'a Found, request: &'a Request) -> Work<'a> {
         match (found.route.method.as_str(), found.route.path) {
             ("GET", "/") => Box::pin(self.home(request)),
+            ("GET", "/c/{id}") => Box::pin(self.open_credential(found.parameter(0), request)),
+            ("POST", "/c/{id}") => Box::pin(self.change_credential(found.parameter(0), request)),
+            ("GET", "/add") => Box::pin(self.open_add(request)),
+            ("POST", "/add") => Box::pin(self.add(request)),
             ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
             ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
             ("POST", "/sign-out") => Box::pin(self.sign_out(request)),
+            ("GET", "/embed/integrations/{key}/connect") | ("POST", "/screens/integrations/{key}/connect") => {
+                Box::pin(self.integration_screen(request, found))
+            }
+            ("GET", "/embed/connections/{id}/refresh") => Box::pin(self.reconnect_screen(request, found)),
+            ("POST", "/screens/connect") => Box::pin(self.connect_screen(request, found)),
+            ("POST", "/screens/connection") => Box::pin(self.connection_screen(request, found)),
+            ("GET", "/connect.js") => Box::pin(self.module(request)),
             (method, path) => {
                 let error = Error::internal(format!("there is no handler for {method} {path}"));
                 Box::pin(std::future::ready(Err(error)))
@@ -73,13 +103,9 @@ impl Pages {
         }
     }
 
-    /// `GET /`: the credentials for people, and whether Larder is there for programs.
-    async fn home(&self, request: &Request) -> Result<Response, Error> {
-        if !accepts_html(request) {
-            return Ok(raw_json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
-        }
-        let visit = self.visit(request).await?;
-        Ok(pages::home(visit.language, &visit.visitor.form_token))
+    /// `GET /connect.js`
+    async fn module(&self, request: &Request) -> Result<Response, Error> {
+        Ok(self.cors_origins.answer(request, async { Ok(module::response(request.headers())) }).await)
     }
 }
 
@@ -92,18 +118,22 @@ fn accepts_html(request: &Request) -> bool {
 #[async_trait]
 impl Handler for Pages {
     async fn handle(&self, request: Request) -> Response {
-        if is_prefetch(request.headers()) {
+        // A page that is rendered ahead needs its module.
+        let is_module = path_within(&self.base_uri, request.uri().path()) == "/connect.js";
+        if is_prefetch(request.headers()) && !is_module {
             return empty(StatusCode::NO_CONTENT);
         }
         match self.respond(&request).await {
             Ok(response) => response,
-            Err(error) => {
-                let language = Language::of(request.headers());
-                let title = words::NOT_POSSIBLE.say(language);
-                let mut response = pages::result(status_of(&error), language, title, &error.message, None, &[]);
-                response.extensions_mut().insert(error.summary());
-                response
-            }
+            Err(error) => refused(&error, Language::of(request.headers())),
         }
     }
+}
+
+/// Renders the page of an error.
+pub fn refused(error: &Error, language: Language) -> Response {
+    let title = words::NOT_POSSIBLE.say(language);
+    let mut response = pages::result(status_of(error), language, title, &error.message, None, &[]);
+    response.extensions_mut().insert(error.summary());
+    response
 }

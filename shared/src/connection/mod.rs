@@ -287,7 +287,7 @@ impl Problem {
     const SET_UP: &str = "configuration";
 
     /// Whether the integration or the connector is at fault.
-    fn is_set_up(&self) -> bool {
+    pub fn is_set_up(&self) -> bool {
         self.key.as_deref() == Some(Self::SET_UP)
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 pub use due::Due;
-pub use list::{ListError, Page, Selection};
+pub use list::{Count, ListError, Page, Selection};
 use table::{Assignment, Condition, Table};
 use time::OffsetDateTime;
 pub use unconfirmed::Unconfirmed;

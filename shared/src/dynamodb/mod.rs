@@ -22,7 +22,7 @@ pub use attempts::{Attempt, AttemptKind, Attempts, Begun};
 pub use connection_requests::{
     Claim, Claiming, ConnectionRequest, ConnectionRequests, LinkError, RequestOutcome, RequestStatus,
 };
-pub use connections::{Connections, DUE_SHARDS, Due, Expect, ListError, Page, Selection, Unconfirmed};
+pub use connections::{Connections, Count, DUE_SHARDS, Due, Expect, ListError, Page, Selection, Unconfirmed};
 pub use data_keys::{DataKeyRing, WrappedKey};
 pub use integrations::{Integration, IntegrationParameters, Integrations, OptionConfig, ParameterChanges};
 pub use page_sessions::{PageLinkError, PageSession, PageSessions};

@@ -2,10 +2,11 @@
 //!
 //! # Tables and indexes
 //!
-//! `connections` has three indexes. `by_workspace` (`workspace`, `created_at`) projects `tenant`, `integration_key` and
+//! `connections` has five indexes. `by_workspace` (`workspace`, `created_at`) projects `tenant`, `integration_key` and
 //! `connector_key`. `by_tenant` (`tenant`, `id`) projects `integration_key`: a tenant's list is one Query and one
 //! BatchGetItem, however many connections others have; while the index is missing or being filled, `by_workspace` is
-//! filtered instead. `by_due` (`due_shard`, `next_refresh_at`) has keys only; the shard is one of 8, by a hash of the
+//! filtered instead. `by_integration` (`integration_key`, `id`) projects `tenant`, and `by_state` (`state`, `id`) `tenant` and
+//! `integration_key`, with the same fallback. `by_due` (`due_shard`, `next_refresh_at`) has keys only; the shard is one of 8, by a hash of the
 //! id. The table also has the items `#key#…` (a caller's key that leads to its row) and `#unconfirmed#…`
 //! (credentials that wait for a confirmation, also in `by_due`).
 //!
@@ -64,6 +65,8 @@ pub const BY_WORKSPACE: &str = "by_workspace";
 pub const BY_TENANT: &str = "by_tenant";
 /// The index of an integration's connections, by workspace and id. It projects only keys and the tenant.
 pub const BY_INTEGRATION: &str = "by_integration";
+/// The index of the connections in a state, by workspace and id. It projects only attributes that a refresh never changes.
+pub const BY_STATE: &str = "by_state";
 /// The index of due connections. It projects only keys.
 pub const BY_DUE: &str = "by_due";
 
@@ -99,6 +102,7 @@ pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> 
         IndexSpec { name: BY_DUE, keys: [("due_shard", N), ("next_refresh_at", N)], projected: &[] },
         IndexSpec { name: BY_TENANT, keys: [("tenant", S), ("id", S)], projected: &["integration_key"] },
         IndexSpec { name: BY_INTEGRATION, keys: [("integration_key", S), ("id", S)], projected: &["tenant"] },
+        IndexSpec { name: BY_STATE, keys: [("state", S), ("id", S)], projected: &["tenant", "integration_key"] },
     ];
     for table in [
         TableSpec { name: &tables.connections, keys: &[("id", S)], indexes },

@@ -24,6 +24,12 @@ impl Browser {
         Self { headers, ..Self::default() }
     }
 
+    /// Sends these headers with each request instead of the others.
+    #[must_use]
+    pub fn with_headers(self, headers: &[(&str, &str)]) -> Self {
+        Self { cookies: self.cookies, ..Self::with(headers) }
+    }
+
     /// Creates a browser that shows Larder in a window of its own, and says so as real browsers do.
     pub fn in_window() -> Self {
         Self::with(&[
@@ -32,6 +38,12 @@ impl Browser {
             ("sec-fetch-site", "same-origin"),
             ("origin", World::BASE_URI),
         ])
+    }
+
+    /// Changes a header that it sends with each request, or adds one.
+    pub fn set_header(&mut self, name: &str, value: &str) {
+        self.headers.retain(|(it, _)| it != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
     }
 
     /// Opens a path or a URL of Larder, and follows redirects to paths.

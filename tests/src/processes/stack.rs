@@ -72,26 +72,20 @@ impl Stack {
 
     /// Starts an emulator and deploys the template to it.
     pub async fn deploy() -> Self {
-        Self::deploy_changed(|template| template).await
+        Self::deploy_with(&[]).await
     }
 
-    /// Starts an emulator and deploys the template as it was before the newest index. [`Self::update`] adds the index.
+    /// Starts an emulator and deploys the template without the newest index. [`Self::update`] adds the index.
     pub async fn deploy_former() -> Self {
-        Self::deploy_changed(|template| {
-            let (before, rest) = template.split_once("        - IndexName: by_integration\n").expect("the index");
-            let (_, after) = rest.split_once("\n\n").expect("the next resource");
-            let attribute = "        - { AttributeName: integration_key, AttributeType: S }\n";
-            format!("{}\n{after}", before.replacen(attribute, "", 1))
-        })
-        .await
+        Self::deploy_with(&[("StateIndex", "later")]).await
     }
 
-    async fn deploy_changed(change: impl FnOnce(String) -> String) -> Self {
+    async fn deploy_with(parameters: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let emulator = Emulator::start(folder.path()).await;
-        let template = change(for_emulator(&emulator, folder.path()));
+        let template = for_emulator(&emulator, folder.path());
         fs::write(folder.path().join("template.yaml"), template).expect("is written");
-        sam_deploy(&emulator, folder.path(), &[]).await;
+        sam_deploy(&emulator, folder.path(), parameters).await;
         unpack_layer(&emulator, folder.path()).await;
 
         let api = emulator.output(folder.path(), "BaseUri").await;

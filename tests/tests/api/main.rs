@@ -8,6 +8,7 @@ mod cold_reads;
 mod create;
 mod credential_faults;
 mod credential_stores;
+mod credentials_page;
 mod limited_tokens;
 mod lists;
 mod logs;

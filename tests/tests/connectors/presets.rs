@@ -83,7 +83,7 @@ fn check_former_integrations(key: &str, connector: &Connector, before: &Map<Stri
     let stored = IntegrationParameters { parameters, ..IntegrationParameters::default() };
     let open: Vec<_> = open_options(connector, &stored).iter().map(|option| option.key.clone()).collect();
     let first = &connector.options[0].key;
-    assert_eq!(open, [first.clone()], "{key}");
+    assert_eq!(open, std::slice::from_ref(first), "{key}");
     assert_eq!(connector.option("").map(|option| &option.key), Some(first), "{key}");
     // What was said about the connector's only way holds for the first one.
     let disabled = OptionConfig { disabled: true, ..OptionConfig::default() };
@@ -217,8 +217,27 @@ async fn connectors_are_listed_page_by_page_and_found_by_alias() {
     assert_eq!(*slack, expected);
     world.get("/connectors?cursor=nonsense").await.expect(StatusCode::BAD_REQUEST);
     let shown = world.get("/connectors/slack").await.expect(StatusCode::OK).json();
-    assert_eq!(shown["evidence"], "docs");
     assert!(shown["parametersSchema"]["properties"].get("tokenUri").is_none(), "{shown}");
+}
+
+#[tokio::test]
+async fn a_connector_shows_its_evidence_and_help() {
+    let world = World::new().await;
+    let show = async |key: &str| world.get(&format!("/connectors/{key}")).await.expect(StatusCode::OK).json();
+    let slack = show("slack").await;
+    assert_eq!((&slack["evidence"], &slack["categories"]), (&json!("docs"), &json!(["messaging"])));
+    assert_eq!(slack["apiDocsUri"], "https://docs.slack.dev/reference/methods");
+    assert_eq!(slack["setup"]["registerUri"], "https://api.slack.com/apps");
+    assert_eq!(slack["setup"]["date"], "2026-11-29");
+    assert!(slack["setup"]["developer"].as_str().is_some_and(|text| text.contains("redirect URI")), "{slack}");
+    let options = slack["authOptions"].as_array().expect("a list").iter();
+    let ways: Vec<_> = options.map(|it| (it["key"].as_str(), it["extends"].as_str())).collect();
+    let expected = [("oauth2", "oauth2"), ("token", "api-key"), ("user", "oauth2")];
+    assert_eq!(ways, expected.map(|(key, extends)| (Some(key), Some(extends))));
+    assert_eq!(slack["authOptions"][1]["ui"]["helpUri"], "https://docs.slack.dev/authentication/tokens");
+    let hubspot = show("hubspot").await;
+    assert!(hubspot["quirks"][0].as_str().is_some_and(|quirk| quirk.contains("Private apps")), "{hubspot}");
+    assert!(hubspot["setup"]["endUser"].is_string() && hubspot["setup"].get("developer").is_none());
 }
 
 #[tokio::test]

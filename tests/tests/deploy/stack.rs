@@ -131,14 +131,15 @@ async fn an_update_keeps_the_data(stack: &Stack, target: &Target, id: &str, cred
     let body = json!({"credentials": {"apiKey": "k"}}).to_string();
     let path = "/credentials?connectionId=stored";
     target.send(Method::PUT, path, &target.tenant("alice"), body.clone()).await.expect(StatusCode::CREATED);
-    assert_eq!(stack.indexes().await, ["by_due", "by_tenant", "by_workspace"]);
+    assert_eq!(stack.indexes().await, ["by_due", "by_integration", "by_tenant", "by_workspace"]);
     let listed = async || {
-        let listed = target.get("/connections?integrationKey=crm", &target.admin()).await.expect(StatusCode::OK).json();
+        let listed =
+            target.get("/connections?state=READY&search=crm", &target.admin()).await.expect(StatusCode::OK).json();
         listed["items"].as_array().expect("a list").iter().map(|it| it["id"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(listed().await, [id], "without the index");
-    stack.update(&[("LogLevel", "debug"), ("RefreshGiveUp", "3d")]).await;
-    assert_eq!(stack.indexes().await, ["by_due", "by_integration", "by_tenant", "by_workspace"]);
+    stack.update(&[("LogLevel", "debug"), ("RefreshGiveUp", "3d"), ("StateIndex", "now")]).await;
+    assert_eq!(stack.indexes().await, ["by_due", "by_integration", "by_state", "by_tenant", "by_workspace"]);
     assert_eq!(listed().await, [id], "with the index");
     let kept = target.get(path, &target.tenant("alice")).await.expect(StatusCode::OK);
     assert_eq!(kept.json().to_string(), serde_json::from_str::<Value>(&body).expect("JSON").to_string());

@@ -3,9 +3,12 @@
 
 mod axios;
 mod chromium;
+mod connect_js;
+mod credentials_page;
 mod database_login;
 mod form;
 mod mapping;
+mod minute;
 mod odd_answers;
 mod oidc;
 mod openapi;

@@ -5,6 +5,8 @@
 //! A redirect takes precedence over a message: the SDKs always send a request id, and a redirect URI only if the user left the
 //! application's page.
 //!
+//! A result may always go to our own first page, which shows the credentials.
+//!
 //! Messages go to the origins of `redirectUris` and to Larder's own. The workspace already trusts them with results, so
 //! no further configuration is needed.
 
@@ -47,6 +49,11 @@ pub struct ConnectFailure {
     pub connection_id: Option<String>,
 }
 
+/// Returns the address of our first page, to which every integration may send a result.
+pub fn first_page(base_uri: &str) -> String {
+    format!("{base_uri}/")
+}
+
 impl Delivery {
     /// Checks the requested redirect URI against the integration's allow list, character for character.
     ///
@@ -60,7 +67,7 @@ impl Delivery {
     ) -> Result<Self, Error> {
         let key = &integration.key;
         if let Some(wanted) = &redirect_uri {
-            if !integration.redirect_uris.contains(wanted) {
+            if !integration.redirect_uris.contains(wanted) && *wanted != first_page(base_uri) {
                 return Err(Error::bad_request(format!(
                     "`redirectUri` must be one of the `redirectUris` of the integration `{key}`, character for character"
                 )));
@@ -143,9 +150,12 @@ impl Delivery {
             }
             message
         });
-        // The key was chosen by the application, so the message about it is not for the end user.
-        let is_of_application = self.request.is_some() && error.key == Some("already_exists");
-        let detail = if is_of_application { words::MADE_MEANWHILE.say(self.language) } else { &error.message };
+        let detail = match error.key {
+            Some("cancelled") => words::CANCELED_BY_YOU.say(self.language),
+            // The key was chosen by the application, so the message about it is not for the end user.
+            Some("already_exists") if self.request.is_some() => words::MADE_MEANWHILE.say(self.language),
+            _ => &error.message,
+        };
         self.page(status_of(error), words::NOT_CONNECTED, detail, message.as_ref())
     }
 

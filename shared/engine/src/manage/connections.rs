@@ -19,21 +19,36 @@ impl Management {
     /// Lists a page of connections, as `{items, cursor?}`.
     ///
     /// # Errors
-    /// When the cursor belongs to another list, or the table fails.
+    /// As [`Self::page`].
     pub async fn list(&self, caller: &Caller, filters: &Filters) -> Result<Value, Error> {
+        let page = self.page(caller, filters).await?;
+        let items: Vec<_> = page.items.iter().map(Connection::view).collect();
+        let mut body = json!({ "items": items });
+        if let Some(cursor) = page.cursor {
+            body["cursor"] = cursor.into();
+        }
+        Ok(body)
+    }
+
+    /// Returns a page of connections.
+    ///
+    /// # Errors
+    /// When the cursor belongs to another list, or the table fails.
+    pub async fn page(&self, caller: &Caller, filters: &Filters) -> Result<Page, Error> {
         if filters.is_empty {
-            return Ok(json!({ "items": [] }));
+            return Ok(Page { items: Vec::new(), cursor: None });
         }
         let now = self.clock.now();
         let matches = |connection: &Connection| filters.matches(connection) && !connection.is_past_archive(now);
         let selection = Selection {
             tenant: filters.tenant.as_deref(),
             integration: filters.integration.as_deref(),
+            state: filters.state,
             with_archived: filters.with_archived,
             filter: if filters.filters_rows() || filters.with_archived { Some(&matches) } else { None },
             ..caller.selection()
         };
-        let page = match (&filters.tenant, &filters.key) {
+        Ok(match (&filters.tenant, &filters.key) {
             // A tenant has at most one.
             (Some(tenant), Some(key)) if filters.cursor.is_none() => {
                 let found = self.connections.by_key(&caller.workspace, Some(tenant), key).await?;
@@ -41,13 +56,7 @@ impl Management {
                 Page { items, cursor: None }
             }
             _ => self.connections.list(&caller.workspace, selection, filters.limit, filters.cursor.as_deref()).await?,
-        };
-        let items: Vec<_> = page.items.iter().map(Connection::view).collect();
-        let mut body = json!({ "items": items });
-        if let Some(cursor) = page.cursor {
-            body["cursor"] = cursor.into();
-        }
-        Ok(body)
+        })
     }
 
     /// Changes attributes that people own.

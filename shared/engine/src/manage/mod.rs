@@ -12,6 +12,7 @@ mod disconnect;
 mod filters;
 mod integrations;
 mod options;
+mod overview;
 mod page_links;
 mod refresh_once;
 mod requests;
@@ -32,8 +33,9 @@ use larder::error::Error;
 use larder::follow_up::FollowUp;
 use larder::vault::Vault;
 pub use options::OptionsBody;
+pub use overview::Overview;
 pub use page_links::{SESSION_LIFETIME, Visitor};
-pub use requests::ConfirmationProof;
+pub use requests::{ConfirmationProof, NewRequest};
 pub use secrets::NewSecrets;
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
-//! The pages around a session: signing in, and the first page after it.
+//! The pages around a session: signing in, and errors of visitors who are signed in.
 
 use askama::Template;
 use http::StatusCode;
 use larder::http::Response;
 
-use super::{Language, PagePolicy, html, words};
+use super::{Frame, Language, PagePolicy, framed, html, words};
 
 #[derive(Template)]
 #[template(path = "sign-in.html")]
@@ -15,11 +15,12 @@ struct SignInPage<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "home.html")]
-struct HomePage<'a> {
+#[template(path = "failure.html")]
+struct FailurePage<'a> {
+    frame: Frame<'a>,
     language: Language,
-    title: &'a str,
-    form_token: &'a str,
+    detail: &'a str,
+    is_english: bool,
 }
 
 /// Renders the page whose button uses a page link.
@@ -28,8 +29,8 @@ pub fn sign_in(language: Language, link: &str) -> Response {
     html(StatusCode::OK, page.render(), PagePolicy { has_form: true, ..PagePolicy::default() })
 }
 
-/// Renders the first page of a session.
-pub fn home(language: Language, form_token: &str) -> Response {
-    let page = HomePage { language, title: words::CREDENTIALS.say(language), form_token };
-    html(StatusCode::OK, page.render(), PagePolicy { has_form: true, ..PagePolicy::default() })
+/// Renders an error for a visitor who is signed in. `is_english` says that the words are not in the visitor's language.
+pub fn failure(status: StatusCode, frame: Frame<'_>, detail: &str, is_english: bool) -> Response {
+    let page = FailurePage { language: frame.language, frame, detail: &super::sentence(detail), is_english };
+    framed(status, page.render(), [], None)
 }

@@ -1,4 +1,5 @@
-//! The pages that browsers show: the kit that they are made of, the page of a result, and the form to connect with.
+//! The pages that browsers show: the kit that they are made of, the page of a result, the form to connect with, in a window
+//! or in a frame, and the credentials.
 //!
 //! Templates are in `templates`. They work without JavaScript, and load nothing but an integration's logo.
 //!
@@ -13,8 +14,10 @@
 //! `Origin: null` with a form, and its origin could not be checked.
 
 mod browser;
+mod credentials;
 mod fields;
 mod form;
+mod frame;
 mod home;
 mod language;
 mod link;
@@ -22,6 +25,7 @@ mod mark;
 mod origin;
 mod result;
 mod schema_form;
+mod screen;
 pub mod words;
 
 use std::sync::LazyLock;
@@ -30,9 +34,14 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use browser::{is_navigation, is_own_origin};
+use credentials::LIVE;
+pub use credentials::{
+    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, Viewer, add, credential, credentials, path_segment,
+};
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
-pub use home::{home, sign_in};
+pub use frame::{Count, FRAME_STYLE, Frame, NavItem, Notice, Tone, framed};
+pub use home::{failure, sign_in};
 use http::{HeaderValue, StatusCode, header};
 pub use language::Language;
 use larder::error::Error;
@@ -41,10 +50,24 @@ pub use link::link;
 pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
 pub use result::{onward, result, without_redirect};
-pub use schema_form::SchemaForm;
+pub use schema_form::{SchemaForm, is_web_address};
+use screen::SCREEN;
+pub use screen::{Departure, ScreenEnd, ScreenFrame, Theme, connection, departure, screen_end};
 
 /// The style sheet of every page.
 pub const STYLE: &str = include_str!("../../templates/style.css");
+
+/// The style sheet of each theme, in their order, and its hash.
+static THEMES: LazyLock<[(String, String); 3]> = LazyLock::new(|| {
+    const QUERY: &str = "@media (prefers-color-scheme: dark)";
+    const SCHEME: &str = "color-scheme: light dark;";
+    let themes = [(QUERY, SCHEME), ("@media not all", "color-scheme: light;"), ("@media all", "color-scheme: dark;")];
+    themes.map(|(query, scheme)| {
+        let style = STYLE.replacen(QUERY, query, 1).replacen(SCHEME, scheme, 1);
+        let hash = hash(&style);
+        (style, hash)
+    })
+});
 
 /// The part of a Content-Security-Policy that depends on the page.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,29 +76,45 @@ pub struct PagePolicy<'a> {
     pub embedders: &'a [Origin],
     /// The page's script.
     pub script: Option<&'a str>,
-    /// The origin of the page's images.
-    pub images: Option<&'a Origin>,
+    /// The origins of the page's images.
+    pub images: &'a [Origin],
+    /// Whether it has the frame of the pages behind sign-in, with its style sheet.
+    pub is_framed: bool,
     /// Whether the page has a form, which leads to our own origin.
     pub has_form: bool,
+    /// Whether the page's script calls our own origin.
+    pub connects: bool,
+    /// The color scheme.
+    pub theme: Theme,
 }
 
 /// Responds with a rendered page and the headers that all our pages have.
 pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePolicy<'_>) -> Response {
-    static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+    static FRAME_STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(FRAME_STYLE));
+    let (style, style_hash) = &THEMES[policy.theme as usize];
     let body = match rendered {
-        Ok(body) => body,
+        Ok(body) if policy.theme == Theme::Auto => body,
+        Ok(body) => body.replacen(STYLE, style, 1),
         Err(error) => return Error::internal(error).into(),
     };
     let embedders: Vec<_> = policy.embedders.iter().map(Origin::to_string).collect();
     let embedders = if embedders.is_empty() { "'none'".to_owned() } else { embedders.join(" ") };
     let mut directives = vec![
         "default-src 'none'".to_owned(),
-        format!("style-src '{}'", *STYLE_HASH),
+        if policy.is_framed {
+            format!("style-src '{style_hash}' '{}'", *FRAME_STYLE_HASH)
+        } else {
+            format!("style-src '{style_hash}'")
+        },
         "base-uri 'none'".to_owned(),
         format!("frame-ancestors {embedders}"),
     ];
     directives.extend(policy.script.map(|script| format!("script-src '{}'", hash(script))));
-    directives.extend(policy.images.map(|origin| format!("img-src {origin}")));
+    directives.extend(policy.connects.then(|| "connect-src 'self'".to_owned()));
+    if !policy.images.is_empty() {
+        let images: Vec<_> = policy.images.iter().map(Origin::to_string).collect();
+        directives.push(format!("img-src {}", images.join(" ")));
+    }
     directives.push(format!("form-action {}", if policy.has_form { "'self'" } else { "'none'" }));
     let mut response = respond(status, "text/html; charset=utf-8", body);
     let headers = response.headers_mut();
@@ -89,7 +128,7 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePo
 
 /// Returns an error message as a sentence: it starts in lowercase and has no full stop, but on a page it stands alone. Hosts
 /// and identifiers stay as they are.
-fn sentence(text: &str) -> String {
+pub fn sentence(text: &str) -> String {
     let word = text.split_whitespace().next().unwrap_or_default();
     let is_plain = |c: char| c.is_lowercase() || c == '-' || c == '\'' || c == '’';
     let is_word = word.trim_end_matches([',', ':', ';', '.', '!', '?']).chars().all(is_plain);
@@ -100,7 +139,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// Returns the source expression that allows one inline script or style (CSP Level 3 §2.3.1).
-fn hash(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
 }
 
@@ -152,6 +191,9 @@ mod tests {
                 ("--on-accent", "--accent", 4.5),
                 ("--good", "--card", 4.5),
                 ("--good", "--good-bg", 4.5),
+                ("--warn", "--warn-bg", 4.5),
+                ("--warn", "--card", 4.5),
+                ("--ink", "--warn-bg", 7.0),
                 ("--bad", "--card", 4.5),
                 ("--bad", "--bad-bg", 4.5),
                 ("--ink", "--bad-bg", 7.0),

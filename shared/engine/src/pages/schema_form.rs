@@ -83,6 +83,13 @@ impl SchemaForm {
         Self { fields: schema.map(|schema| fields(schema, schema, &[])).unwrap_or_default() }
     }
 
+    /// Leaves out the fields of these members, which the end user cannot change.
+    #[must_use]
+    pub fn without(mut self, locked: &Map<String, Value>) -> Self {
+        self.fields.retain(|field| !field.path.first().is_some_and(|name| locked.contains_key(name)));
+        self
+    }
+
     /// Whether there is nothing to enter.
     pub fn is_empty(&self) -> bool {
         self.leaves().all(|field| matches!(field.control, Control::Constant(_)))
@@ -309,7 +316,7 @@ fn number(text: &str) -> Option<Number> {
 }
 
 /// Whether a link may lead to it: nothing runs, and nothing but a page opens.
-pub(super) fn is_web_address(uri: &str) -> bool {
+pub fn is_web_address(uri: &str) -> bool {
     url::Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 

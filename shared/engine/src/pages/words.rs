@@ -55,6 +55,9 @@ words! {
     OTHER_SITE: "another website sent this form; go back to where you came from and try again",
         "eine andere Website hat dieses Formular gesendet; gehen Sie dorthin zurück, woher Sie kamen, und versuchen Sie es noch einmal",
         "un autre site a envoyé ce formulaire ; revenez à la page précédente et réessayez";
+    CANCELED_BY_YOU: "you canceled; you can close this window",
+        "Sie haben abgebrochen; Sie können dieses Fenster schließen",
+        "vous avez annulé ; vous pouvez fermer cette fenêtre";
 
     // On the way.
     CONNECTING: "Connecting", "Verbindung wird hergestellt", "Connexion en cours";
@@ -76,6 +79,21 @@ words! {
     CHOOSE_ACCOUNT: "Choose the account that you want to connect.",
         "Wählen Sie das Konto, das Sie verbinden möchten.",
         "Choisissez le compte que vous voulez connecter.";
+    LINK_UNKNOWN: "this link is not valid; go back to where you came from and ask for a new one",
+        "dieser Link ist ungültig; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
+        "ce lien n’est pas valide ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_TOO_OLD: "this link has expired; go back to where you came from and ask for a new one",
+        "dieser Link ist abgelaufen; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
+        "ce lien a expiré ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_CANCELED: "this link was canceled; go back to where you came from and ask for a new one",
+        "dieser Link wurde zurückgezogen; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
+        "ce lien a été annulé ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_USED: "this link was already used to connect an account; you can close this window",
+        "mit diesem Link wurde schon ein Konto verbunden; Sie können dieses Fenster schließen",
+        "ce lien a déjà servi à connecter un compte ; vous pouvez fermer cette fenêtre";
+    LINK_ELSEWHERE: "this link was already opened in another browser; continue there, or ask for a new link where you got this one",
+        "dieser Link wurde schon in einem anderen Browser geöffnet; machen Sie dort weiter, oder fordern Sie dort einen neuen an, wo Sie diesen bekommen haben",
+        "ce lien a déjà été ouvert dans un autre navigateur ; continuez-y, ou demandez un nouveau lien là où vous avez obtenu celui-ci";
 
     // Signing in.
     SIGN_IN: "Sign in", "Anmelden", "Se connecter";
@@ -97,7 +115,162 @@ words! {
         "bitten Sie dort um einen neuen Link, woher Sie diesen haben",
         "demandez un nouveau lien là où vous avez obtenu celui-ci";
     NOT_POSSIBLE: "That did not work", "Das hat nicht geklappt", "Cela n’a pas fonctionné";
+
+    // The frame of the pages behind sign-in.
+    SKIP: "Skip to the content", "Zum Inhalt springen", "Aller au contenu";
+    THE_WORKSPACE: "Workspace {}", "Arbeitsbereich {}", "Espace de travail {}";
+    SEARCH: "Search credentials", "Zugangsdaten suchen", "Rechercher des identifiants";
+    SEARCH_BY: "Search by name, account or tag", "Name, Konto oder Markierung suchen", "Rechercher par nom, compte ou étiquette";
+    INTEGRATIONS: "Integrations", "Integrationen", "Intégrations";
+    ADD_CREDENTIAL: "Add credential", "Zugangsdaten hinzufügen", "Ajouter des identifiants";
+
+    // The credentials page.
     CREDENTIALS: "Credentials", "Zugangsdaten", "Identifiants";
+    ALL_CREDENTIALS: "All credentials", "Alle Zugangsdaten", "Tous les identifiants";
+    NEEDS_ATTENTION: "Needs attention", "Braucht Aufmerksamkeit", "À vérifier";
+    N_CREDENTIALS: "Credentials: {}", "Zugangsdaten: {}", "Identifiants : {}";
+    STATE: "State", "Zustand", "État";
+    ANY_STATE: "Any", "Alle", "Tous";
+    FILTER: "Filter", "Filtern", "Filtrer";
+    FIRST_PAGE: "First page", "Erste Seite", "Première page";
+    NEXT: "Next", "Weiter", "Suivant";
+    SHOW_ALL: "Show all", "Alle anzeigen", "Tout afficher";
+    DAYS: "{} days", "{} Tagen", "{} jours";
+    MOMENT: "a moment", "einem Moment", "un instant";
+
+    // States.
+    FRESH: "Fresh", "Aktuell", "À jour";
+    WORKS: "Works", "Funktioniert", "Fonctionne";
+    STORED: "Stored", "Gespeichert", "Enregistré";
+    REFRESH_FAILING: "Refresh failing", "Erneuerung scheitert", "Renouvellement en échec";
+    DELETED: "Deleted", "Gelöscht", "Supprimé";
+    INACTIVE: "inactive", "inaktiv", "inactif";
+    REFRESHES_IN: "refreshes in {}", "wird in {} erneuert", "renouvelé dans {}";
+    REFRESHES_NOW: "is being refreshed", "wird gerade erneuert", "en cours de renouvellement";
+    LAST_REFRESHED: "last refreshed {} ago", "zuletzt vor {} erneuert", "dernier renouvellement il y a {}";
+    EXPIRES_IN: "expires in {}", "läuft in {} ab", "expire dans {}";
+    EXPIRED_AGO: "expired {} ago", "vor {} abgelaufen", "expiré il y a {}";
+    NEVER_EXPIRES: "does not expire", "läuft nicht ab", "n’expire pas";
+    VALID_FOR: "still valid, expires in {}", "noch gültig, läuft in {} ab", "encore valide, expire dans {}";
+    NEXT_TRY: "next try in {}", "nächster Versuch in {}", "prochain essai dans {}";
+    AGO: "{} ago", "vor {}", "il y a {}";
+    LIFETIME_PASSED: "Part of the lifetime that has passed", "Vergangener Teil der Laufzeit", "Part écoulée de la durée de vie";
+    USED_BY: "used by {}", "verwendet von {}", "utilisé par {}";
+    NOT_USED: "not used by a flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
+    MUST_RECONNECT: "{} must be connected again.", "{} muss neu verbunden werden.", "{} doit être reconnecté.";
+    ONLY_ITS_USER: "Only its owner can do this, by signing in again.",
+        "Das kann nur, wem das Konto gehört, durch erneutes Anmelden.",
+        "Seul son propriétaire peut le faire, en s’identifiant de nouveau.";
+    REFRESH_FAILED_WHY: "The last refresh failed.", "Die letzte Erneuerung ist gescheitert.", "Le dernier renouvellement a échoué.";
+    SET_UP_FAULT: "The integration is not set up correctly.", "Die Integration ist nicht richtig eingerichtet.",
+        "L’intégration n’est pas configurée correctement.";
+    KEEPS_TRYING: "Larder keeps trying.", "Larder versucht es weiter.", "Larder continue d’essayer.";
+    FAILED_TIMES: "{} attempts in a row have failed.", "{} Versuche nacheinander sind gescheitert.", "{} essais de suite ont échoué.";
+
+    // Buttons and forms of a credential.
+    TEST: "Test", "Prüfen", "Tester";
+    REFRESH: "Refresh", "Erneuern", "Renouveler";
+    TRY_NOW: "Try now", "Jetzt versuchen", "Essayer maintenant";
+    EDIT: "Edit", "Bearbeiten", "Modifier";
+    RENAME: "Rename", "Umbenennen", "Renommer";
+    NAME: "Name", "Bezeichnung", "Nom";
+    CHANGE: "Change", "Ändern", "Modifier";
+    MAKE_LINK: "Make a reconnect link", "Link zum Neuverbinden", "Créer un lien de reconnexion";
+    RECONNECT_LINK: "Reconnect link", "Link zum Neuverbinden", "Lien de reconnexion";
+    SEND_THIS: "Send this link to the owner of the account. It works in one browser, for 24 hours.",
+        "Senden Sie diesen Link an die Person, der das Konto gehört. Er funktioniert 24 Stunden lang in einem Browser.",
+        "Envoyez ce lien au propriétaire du compte. Il fonctionne dans un seul navigateur, pendant 24 heures.";
+    ACTIVATE: "Activate", "Aktivieren", "Activer";
+    DEACTIVATE: "Deactivate", "Deaktivieren", "Désactiver";
+    DISCONNECT: "Disconnect", "Trennen", "Déconnecter";
+    DELETE: "Delete", "Löschen", "Supprimer";
+    DELETE_ANYWAY: "Delete anyway", "Trotzdem löschen", "Supprimer quand même";
+    RESTORE: "Restore", "Wiederherstellen", "Restaurer";
+    DELETE_QUESTION: "Delete this credential?", "Diese Zugangsdaten löschen?", "Supprimer ces identifiants ?";
+    DELETE_MEANS: "Access is revoked at the provider and the secrets are erased. The rest can be restored for 30 days.",
+        "Der Zugriff wird beim Anbieter widerrufen, und die Geheimnisse werden gelöscht. Der Rest kann 30 Tage lang wiederhergestellt werden.",
+        "L’accès est révoqué auprès du fournisseur et les secrets sont effacés. Le reste peut être restauré pendant 30 jours.";
+    CHOOSE_INTEGRATION: "Choose the integration that you want to add a credential for.",
+        "Wählen Sie die Integration, für die Sie Zugangsdaten hinzufügen möchten.",
+        "Choisissez l’intégration pour laquelle vous voulez ajouter des identifiants.";
+
+    // The page of a credential.
+    DETAILS: "Details", "Einzelheiten", "Détails";
+    ACCOUNT: "Account", "Konto", "Compte";
+    END_USER: "End user", "Endnutzer", "Utilisateur final";
+    KEY: "Key", "Schlüssel", "Clé";
+    ID: "ID", "Kennung", "Identifiant";
+    CREATED: "Created", "Erstellt", "Créé";
+    LAST_REFRESH: "Last refresh", "Letzte Erneuerung", "Dernier renouvellement";
+    NEXT_REFRESH: "Next refresh", "Nächste Erneuerung", "Prochain renouvellement";
+    EXPIRES: "Expires", "Läuft ab", "Expire";
+    LAST_USED: "Last used", "Zuletzt verwendet", "Dernière utilisation";
+    SCOPES: "Granted access", "Erlaubter Zugriff", "Accès accordé";
+    TAGS: "Tags", "Markierungen", "Étiquettes";
+    FLOWS: "Used by flows", "Verwendet von Abläufen", "Utilisé par les flux";
+    HISTORY: "History", "Verlauf", "Historique";
+    NO_HISTORY: "Nothing has been attempted yet.", "Noch kein Versuch.", "Aucun essai pour l’instant.";
+    ATTEMPT_CONNECTED: "Connected", "Verbunden", "Connecté";
+    ATTEMPT_NOT_CONNECTED: "Not connected", "Nicht verbunden", "Non connecté";
+    ATTEMPT_REPLACED: "Replaced", "Ersetzt", "Remplacé";
+    ATTEMPT_NOT_REPLACED: "Not replaced", "Nicht ersetzt", "Non remplacé";
+    ATTEMPT_TESTED: "Test passed", "Test bestanden", "Test réussi";
+    ATTEMPT_TEST_FAILED: "Test failed", "Test gescheitert", "Test échoué";
+    ATTEMPT_REFRESHED: "Refreshed", "Erneuert", "Renouvelé";
+    ATTEMPT_NOT_REFRESHED: "Refused", "Abgelehnt", "Refusé";
+    ATTEMPT_DISCONNECTED: "Disconnected", "Getrennt", "Déconnecté";
+    ATTEMPT_NOT_REVOKED: "Not revoked", "Nicht widerrufen", "Non révoqué";
+
+    // Nothing to show.
+    NO_CREDENTIALS: "No credentials yet", "Noch keine Zugangsdaten", "Pas encore d’identifiants";
+    ADD_FIRST: "Add a credential to use it in flows.",
+        "Fügen Sie Zugangsdaten hinzu, um sie in Abläufen zu verwenden.",
+        "Ajoutez des identifiants pour les utiliser dans des flux.";
+    NO_RESULTS: "No results", "Keine Treffer", "Aucun résultat";
+    TRY_OTHER_WORDS: "No credential matches this search.",
+        "Keine Zugangsdaten entsprechen dieser Suche.",
+        "Aucun identifiant ne correspond à cette recherche.";
+    NOTHING_YET: "Nothing found so far", "Bisher nichts gefunden", "Rien trouvé jusqu’ici";
+    LOOK_FURTHER: "The rest of the list has not been searched yet.",
+        "Der Rest der Liste wurde noch nicht durchsucht.",
+        "Le reste de la liste n’a pas encore été parcouru.";
+    ALL_WELL: "All is well", "Alles in Ordnung", "Tout va bien";
+    NOTHING_NEEDS_ATTENTION: "No credential needs attention.",
+        "Keine Zugangsdaten brauchen Aufmerksamkeit.",
+        "Aucun identifiant n’est à vérifier.";
+    FIRST_INTEGRATION: "Set up your first integration", "Richten Sie die erste Integration ein", "Configurez votre première intégration";
+    SET_UP_FIRST: "An integration says how to connect to a service. Then you can add credentials for it.",
+        "Eine Integration legt fest, wie ein Dienst verbunden wird. Danach können Sie Zugangsdaten hinzufügen.",
+        "Une intégration définit la connexion à un service. Ensuite, vous pourrez ajouter des identifiants.";
+    NOTHING_TO_CONNECT: "Nothing to connect yet", "Noch nichts zu verbinden", "Rien à connecter pour l’instant";
+    ASK_ADMIN: "Ask whoever sent you here to set up an integration.",
+        "Bitten Sie die Person, von der Sie den Link haben, eine Integration einzurichten.",
+        "Demandez à la personne qui vous a envoyé ici de configurer une intégration.";
+
+    // What just happened.
+    TEST_PASSED: "The test passed", "Der Test war erfolgreich", "Le test a réussi";
+    TEST_FAILED: "The test failed", "Der Test ist gescheitert", "Le test a échoué";
+    WAS_REFRESHED: "Refreshed", "Erneuert", "Renouvelé";
+    WAS_RENAMED: "Renamed", "Umbenannt", "Renommé";
+    WAS_DELETED: "Deleted", "Gelöscht", "Supprimé";
+    UNDO: "Undo", "Rückgängig machen", "Annuler";
+    WAS_RESTORED: "Restored. It must be connected again.", "Wiederhergestellt. Es muss neu verbunden werden.",
+        "Restauré. Il faut le reconnecter.";
+    WAS_DISCONNECTED: "Disconnected", "Getrennt", "Déconnecté";
+    WAS_DEACTIVATED: "Deactivated. It is no longer served, but still refreshed.",
+        "Deaktiviert. Die Zugangsdaten werden nicht mehr ausgegeben, aber weiter erneuert.",
+        "Désactivé. Les identifiants ne sont plus fournis, mais encore renouvelés.";
+    WAS_ACTIVATED: "Activated", "Aktiviert", "Activé";
+    IN_USE: "It is in use, so it was not deleted. Turn these off or remove it there first.",
+        "Es wird verwendet und wurde deshalb nicht gelöscht. Schalten Sie zuerst diese Abläufe aus, oder entfernen Sie es dort.",
+        "Il est utilisé et n’a donc pas été supprimé. Désactivez d’abord ces flux ou retirez-le de ceux-ci.";
+    NO_SUCH_CREDENTIAL: "this credential does not exist, or was deleted",
+        "diese Zugangsdaten gibt es nicht, oder sie wurden gelöscht",
+        "ces identifiants n’existent pas ou ont été supprimés";
+    NOT_ALLOWED: "your session does not allow this; ask for a link that does",
+        "Ihre Sitzung erlaubt das nicht; bitten Sie um einen Link, der es erlaubt",
+        "votre session ne le permet pas ; demandez un lien qui le permet";
+    STILL_PENDING: "Nothing was connected yet", "Es wurde noch nichts verbunden", "Rien n’a encore été connecté";
 
     // The form.
     CONNECT_NAME: "Connect {}", "{} verbinden", "Connecter {}";
@@ -115,6 +288,7 @@ words! {
     SIGN_IN_WITH: "Sign in with {}", "Mit {} anmelden", "S’identifier avec {}";
     ENTER_DETAILS: "Enter access details", "Zugangsdaten eingeben", "Saisir les informations d’accès";
     CONNECT: "Connect", "Verbinden", "Connecter";
+    CLOSE: "Close", "Schließen", "Fermer";
     CANCEL: "Cancel", "Abbrechen", "Annuler";
     OPTIONAL: "optional", "optional", "facultatif";
     CHOOSE: "Choose …", "Bitte wählen …", "Choisir …";
@@ -128,6 +302,16 @@ words! {
     AS_JSON: "In JSON.", "Als JSON.", "Au format JSON.";
     IN_UTC: "Date and time in UTC.", "Datum und Uhrzeit in UTC.", "Date et heure en UTC.";
     SECURED_BY: "Secured by Larder", "Gesichert durch Larder", "Sécurisé par Larder";
+
+    // In a frame.
+    NEW_WINDOW: "opens in a new window", "öffnet sich in einem neuen Fenster", "s’ouvre dans une nouvelle fenêtre";
+    WAITING: "Continue in the other window. This page notices when you are done.",
+        "Machen Sie im anderen Fenster weiter. Diese Seite bemerkt, wenn Sie fertig sind.",
+        "Continuez dans l’autre fenêtre. Cette page détecte la fin de l’opération.";
+    APPROVED: "I have approved access", "Ich habe den Zugriff erlaubt", "J’ai autorisé l’accès";
+    RECONNECT: "Reconnect", "Neu verbinden", "Reconnecter";
+    RECONNECT_NEEDED: "Reconnect needed", "Muss neu verbunden werden", "À reconnecter";
+    DEACTIVATED: "Deactivated", "Deaktiviert", "Désactivée";
 
     // Errors.
     ERROR: "Error", "Fehler", "Erreur";

@@ -5,7 +5,7 @@
 //! An integration's connections are counted in the index when somebody asks, which reads some 7,000 entries per call. Counters
 //! would cost a second write per connection, could drift, and would need a regular scan to correct them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -18,10 +18,10 @@ use serde_json::json;
 
 use super::super::StoreError;
 use super::super::item::Item;
-use super::super::schema::{BY_INTEGRATION, BY_TENANT, BY_WORKSPACE, MAX_TENANT_BYTES};
+use super::super::schema::{BY_INTEGRATION, BY_STATE, BY_TENANT, BY_WORKSPACE, MAX_TENANT_BYTES};
 use super::{Connections, row};
 use crate::clock::milliseconds;
-use crate::connection::{Connection, ConnectionKey};
+use crate::connection::{Connection, ConnectionKey, State};
 use crate::digest::sha256_base64url;
 use crate::error::Error;
 use crate::secret_store::is_key;
@@ -37,6 +37,8 @@ pub struct Selection<'a> {
     pub ids: Option<&'a BTreeSet<String>>,
     /// Only those of these integrations. Found by an index for one integration after the other, unless a tenant is given.
     pub integrations: Option<&'a BTreeSet<String>>,
+    /// Only those in this state. Found by an index, unless a tenant is given, or an integration whose connections work.
+    pub state: Option<State>,
     /// Archived ones, too.
     pub with_archived: bool,
     /// Only those for which this is true.
@@ -46,8 +48,8 @@ pub struct Selection<'a> {
 /// One page of connections.
 #[derive(Debug)]
 pub struct Page {
-    /// The connections: oldest first; or by id if they are of one tenant or one integration, or have given ids; or by
-    /// integration and id, if they are of several integrations.
+    /// The connections: oldest first; or by id if they are of one tenant or one integration, in one state, or have given ids;
+    /// or by integration and id, if they are of several integrations.
     pub items: Vec<Connection>,
     /// The start of the next page, if there is one.
     pub cursor: Option<String>,
@@ -93,8 +95,18 @@ enum Index<'a> {
     Integration(&'a str),
     /// The same index, for one integration after the other.
     Integrations(&'a BTreeSet<String>),
+    State(State),
     /// None: the ids are known.
     Ids(&'a BTreeSet<String>),
+}
+
+/// A number of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Those that were counted.
+    pub number: u64,
+    /// Whether there may be more.
+    pub has_more: bool,
 }
 
 /// A page while it is being filled.
@@ -158,12 +170,15 @@ impl Connections {
         let index = match (&cursor, selection.index()) {
             (None, index)
             | (Some(Cursor::OfWorkspace(..)), index @ Index::Workspace)
-            | (Some(Cursor::ById(_)), index @ (Index::Tenant(_) | Index::Integration(_) | Index::Ids(_)))
+            | (
+                Some(Cursor::ById(_)),
+                index @ (Index::Tenant(_) | Index::Integration(_) | Index::State(_) | Index::Ids(_)),
+            )
             | (Some(Cursor::OfIntegration(..)), index @ Index::Integrations(_)) => index,
             // The pages before were searched in the workspace if the index was missing. Otherwise, it is another list's.
             (
                 Some(Cursor::OfWorkspace(..)),
-                index @ (Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_)),
+                index @ (Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::State(_)),
             ) => match self.candidates(workspace, selection, index).limit(1).send().await.map_err(query_error) {
                 Err(StoreError::NoIndex) => Index::Workspace,
                 Err(error) => return Err(error.into()),
@@ -322,6 +337,13 @@ impl Connections {
                 .key_condition_expression("integration_key = :key AND begins_with(id, :prefix)")
                 .expression_attribute_values(":key", string(integration))
                 .expression_attribute_values(":prefix", string(&prefix)),
+            Index::State(state) => self
+                .table
+                .query(BY_STATE)
+                .key_condition_expression("#state = :key AND begins_with(id, :prefix)")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":key", string(row::state_name(state)))
+                .expression_attribute_values(":prefix", string(&prefix)),
             Index::Workspace | Index::Integrations(_) | Index::Ids(_) => self.by_workspace(workspace),
         };
         let tenant = selection.tenant.filter(|_| index == Index::Workspace).map(|it| ("tenant", it));
@@ -381,6 +403,83 @@ impl Connections {
         Ok(count)
     }
 
+    /// Counts the connections of a workspace, or of one of its tenants, by integration. Archived ones don't count, nor do those
+    /// without an integration. It reads at most a million index entries.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn count_by_integration(
+        &self,
+        workspace: &str,
+        tenant: Option<&str>,
+    ) -> Result<(BTreeMap<String, u64>, bool), StoreError> {
+        let selection = Selection { tenant, ..Selection::default() };
+        match self.count_by_integration_in(workspace, selection, selection.index()).await {
+            Err(StoreError::NoIndex) => self.count_by_integration_in(workspace, selection, Index::Workspace).await,
+            counted => counted,
+        }
+    }
+
+    async fn count_by_integration_in(
+        &self,
+        workspace: &str,
+        selection: Selection<'_>,
+        index: Index<'_>,
+    ) -> Result<(BTreeMap<String, u64>, bool), StoreError> {
+        const MOST: i32 = 1_000_000;
+        let query = self.candidates(workspace, selection, index).projection_expression("integration_key");
+        let (mut pages, mut counts, mut entries) = (query.into_paginator().send(), BTreeMap::new(), 0);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(query_error)?;
+            entries += page.scanned_count;
+            for item in page.items.unwrap_or_default() {
+                if let Some(integration) = Item(item).get_string("integration_key") {
+                    *counts.entry(integration).or_default() += 1;
+                }
+            }
+            if entries >= MOST {
+                return Ok((counts, page.last_evaluated_key.is_some()));
+            }
+        }
+        Ok((counts, false))
+    }
+
+    /// Counts the connections of a workspace, or of one of its tenants, that need attention, up to 1,000. `None` while the index
+    /// is missing or being filled.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn count_attention(&self, workspace: &str, tenant: Option<&str>) -> Result<Option<Count>, StoreError> {
+        const MOST: u64 = 1000;
+        // Each reads up to 1 MB, which is thousands of entries.
+        const QUERIES: usize = 8;
+        let selection = Selection { state: Some(State::ClientActionRequired), ..Selection::default() };
+        // Archived ones, too, are in the index, but have another attribute for their integration.
+        let filter = if tenant.is_some() { " AND tenant = :tenant" } else { "" };
+        let query = self.candidates(workspace, selection, selection.index()).select(Select::Count);
+        let query = query.filter_expression(format!("attribute_exists(integration_key){filter}"));
+        let query = match tenant {
+            Some(tenant) => query.expression_attribute_values(":tenant", AttributeValue::S(tenant.to_owned())),
+            // Nobody needs all of them.
+            None => query.limit(1001),
+        };
+        let (mut pages, mut count) = (query.into_paginator().send(), Count::default());
+        for _ in 0..QUERIES {
+            let Some(page) = pages.next().await else { break };
+            let page = match page.map_err(query_error) {
+                Err(StoreError::NoIndex) => return Ok(None),
+                page => page?,
+            };
+            count.number += u64::try_from(page.count).unwrap_or_default();
+            count.has_more = page.last_evaluated_key.is_some();
+            if count.number >= MOST {
+                let has_more = count.has_more || count.number > MOST;
+                return Ok(Some(Count { number: MOST, has_more }));
+            }
+        }
+        Ok(Some(count))
+    }
+
     fn by_workspace(&self, workspace: &str) -> QueryFluentBuilder {
         self.table
             .query(BY_WORKSPACE)
@@ -406,18 +505,22 @@ impl<'a> Selection<'a> {
         }
         match (self.tenant, self.integration, self.integrations) {
             (Some(tenant), ..) => Index::Tenant(tenant),
+            // Most connections work, so this is narrower than an integration.
+            _ if self.state == Some(State::ClientActionRequired) => Index::State(State::ClientActionRequired),
             // The index of integrations does not have archived ones.
             (None, Some(integration), _) if !self.with_archived => Index::Integration(integration),
             (None, None, Some(integrations)) if !self.with_archived => Index::Integrations(integrations),
-            (None, ..) => Index::Workspace,
+            (None, ..) => self.state.map_or(Index::Workspace, Index::State),
         }
     }
 
     /// Whether it leaves out rows that the index yields.
     fn filters(&self, index: Index<'_>) -> bool {
         let is_of_integration = matches!(index, Index::Integration(_));
-        let is_of_few = self.integrations.is_some() || self.tenant.and(self.integration).is_some();
-        self.filter.is_some() || (is_of_few && !is_of_integration)
+        let is_of_state = matches!(index, Index::State(_));
+        let is_of_few =
+            self.integrations.is_some() || (self.integration.is_some() && (self.tenant.is_some() || is_of_state));
+        self.filter.is_some() || (self.state.is_some() && !is_of_state) || (is_of_few && !is_of_integration)
     }
 
     /// Whether no connection can have these values. Indexes reject long ones.
@@ -438,6 +541,7 @@ impl<'a> Selection<'a> {
             && (self.integration.is_none() || self.integration == integration)
             && self.ids.is_none_or(|ids| ids.contains(&connection.key.id))
             && self.integrations.is_none_or(|keys| integration.is_some_and(|key| keys.contains(key)))
+            && self.state.is_none_or(|state| connection.state == state)
             && (self.with_archived || connection.archived_at.is_none())
             && self.filter.is_none_or(|filter| filter(connection))
     }
@@ -464,6 +568,7 @@ impl Index<'_> {
             Self::Tenant(tenant) => json!(["tenant", tenant]),
             Self::Integration(integration) => json!(["integration", integration]),
             Self::Integrations(keys) => json!(["integrations", keys]),
+            Self::State(state) => json!(["state", row::state_name(state)]),
             Self::Ids(ids) => json!(["ids", ids]),
         };
         sha256_base64url(list.to_string()).chars().take(8).collect()
@@ -489,7 +594,9 @@ impl Cursor {
         let id = connection.key.id.clone();
         match index {
             Index::Workspace => Self::OfWorkspace(milliseconds(connection.created_at), id),
-            Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::Ids(_) => Self::ById(id),
+            Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::State(_) | Index::Ids(_) => {
+                Self::ById(id)
+            }
         }
     }
 
@@ -512,6 +619,7 @@ impl Cursor {
             }
             (Self::ById(_), Index::Tenant(tenant)) => key.string("tenant", tenant),
             (Self::ById(_), Index::Integration(integration)) => key.string("integration_key", integration),
+            (Self::ById(_), Index::State(state)) => key.string("state", row::state_name(state)),
             _ => key,
         };
         key.0

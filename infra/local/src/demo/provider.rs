@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::app;
+use super::welcome::Welcome;
+
 /// The demo provider.
 pub struct DemoProvider {
     key: Secret,
@@ -38,6 +41,9 @@ struct DemoToken {
     kind: DemoTokenKind,
     id: String,
     exp: i64,
+    /// The number of the token since the approval, from 1.
+    #[serde(default)]
+    number: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +60,6 @@ enum DemoTokenKind {
 #[derive(Template)]
 #[template(path = "approve.html")]
 struct ApprovePage<'a> {
-    style: &'a str,
     query: &'a str,
 }
 
@@ -90,16 +95,20 @@ impl DemoProvider {
 
     /// The usual ports of web applications in development.
     const DEVELOPMENT_PORTS: [u16; 3] = [3000, 5173, 8080];
+    const OWN_PAGES: [&str; 2] = [Welcome::PATH, app::PATH];
 
     /// The body of `PUT /integrations/demo`. It allows redirects to applications in development and to the URIs that the
-    /// integration listed before.
+    /// integration listed before, and to the demo's own pages.
     pub fn integration(base_uri: &str, redirect_uris: Vec<String>) -> Value {
         let usual = Self::DEVELOPMENT_PORTS
             .into_iter()
             .flat_map(|port| ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{port}/")));
         let mut all: Vec<_> = usual.collect();
+        all.extend(Self::OWN_PAGES.map(|path| format!("{base_uri}{path}")));
         for uri in redirect_uris {
-            if !all.contains(&uri) && Origin::of_redirect_uri(&uri).is_ok() {
+            // The program may have run at another port before.
+            let is_own_page = Self::OWN_PAGES.iter().any(|path| uri.ends_with(path));
+            if !is_own_page && !all.contains(&uri) && Origin::of_redirect_uri(&uri).is_ok() {
                 all.push(uri);
             }
         }
@@ -131,7 +140,7 @@ impl DemoProvider {
         let client = Parameters::parse(query.as_bytes());
         match client.optional("client_id") {
             Ok(Some(Self::CLIENT_ID)) => {
-                let rendered = ApprovePage { style: pages::STYLE, query }.render();
+                let rendered = ApprovePage { query }.render();
                 pages::html(StatusCode::OK, rendered, PagePolicy { has_form: true, ..PagePolicy::default() })
             }
             _ => Error::bad_request("unknown client_id").into(),
@@ -154,7 +163,7 @@ impl DemoProvider {
             let code = DemoToken {
                 challenge: get("code_challenge").map(ToOwned::to_owned),
                 redirect_uri: get("redirect_uri").map(ToOwned::to_owned),
-                ..self.token(DemoTokenKind::Code, Self::CODE_LIFETIME)
+                ..self.token(DemoTokenKind::Code, Self::CODE_LIFETIME, 0)
             };
             target.query_pairs_mut().append_pair("code", &self.sign(&code));
         } else {
@@ -183,24 +192,24 @@ impl DemoProvider {
             return Err(GrantError(StatusCode::UNAUTHORIZED, "invalid_client"));
         }
         let invalid_grant = GrantError(StatusCode::BAD_REQUEST, "invalid_grant");
-        match get("grant_type") {
+        let used = match get("grant_type") {
             Some("authorization_code") => {
                 let code = self.redeem(DemoTokenKind::Code, get("code")).ok_or(invalid_grant)?;
                 let challenge = get("code_verifier").map(sha256_base64url);
                 if code.challenge != challenge || code.redirect_uri.as_deref() != get("redirect_uri") {
                     return Err(GrantError(StatusCode::BAD_REQUEST, "invalid_grant"));
                 }
+                code
             }
-            Some("refresh_token") => {
-                self.redeem(DemoTokenKind::Refresh, get("refresh_token")).ok_or(invalid_grant)?;
-            }
+            Some("refresh_token") => self.redeem(DemoTokenKind::Refresh, get("refresh_token")).ok_or(invalid_grant)?,
             _ => return Err(GrantError(StatusCode::BAD_REQUEST, "unsupported_grant_type")),
-        }
+        };
+        let number = used.number + 1;
         Ok(json!({
-            "access_token": self.sign(&self.token(DemoTokenKind::Access, Self::ACCESS_LIFETIME)),
+            "access_token": self.sign(&self.token(DemoTokenKind::Access, Self::ACCESS_LIFETIME, number)),
             "token_type": "Bearer",
             "expires_in": Self::ACCESS_LIFETIME.as_secs(),
-            "refresh_token": self.sign(&self.token(DemoTokenKind::Refresh, Self::REFRESH_LIFETIME)),
+            "refresh_token": self.sign(&self.token(DemoTokenKind::Refresh, Self::REFRESH_LIFETIME, number)),
         }))
     }
 
@@ -214,9 +223,14 @@ impl DemoProvider {
         }
     }
 
-    fn token(&self, kind: DemoTokenKind, lifetime: Duration) -> DemoToken {
+    /// Returns the number of an access token among those since the approval, from 1, even if it has expired.
+    pub(super) fn number_of(&self, access_token: &str) -> Option<u64> {
+        self.read(access_token).filter(|token| token.kind == DemoTokenKind::Access).map(|token| token.number)
+    }
+
+    fn token(&self, kind: DemoTokenKind, lifetime: Duration, number: u64) -> DemoToken {
         let exp = (self.clock.now() + lifetime).unix_timestamp();
-        DemoToken { kind, id: random::token::<12>(&*self.rng), exp, challenge: None, redirect_uri: None }
+        DemoToken { kind, id: random::token::<12>(&*self.rng), exp, number, challenge: None, redirect_uri: None }
     }
 
     fn sign(&self, token: &DemoToken) -> String {
@@ -225,12 +239,16 @@ impl DemoProvider {
     }
 
     fn verify(&self, kind: DemoTokenKind, token: &str) -> Option<DemoToken> {
+        self.read(token).filter(|token| token.kind == kind && token.exp > self.clock.now().unix_timestamp())
+    }
+
+    /// Reads a token that was signed here, even if it has expired.
+    fn read(&self, token: &str) -> Option<DemoToken> {
         let mut rules = Validation::new(Algorithm::HS256);
         rules.validate_exp = false;
         rules.required_spec_claims.clear();
         let key = DecodingKey::from_secret(self.key.expose().as_bytes());
-        let token = jsonwebtoken::decode::<DemoToken>(token, &key, &rules).ok()?.claims;
-        (token.kind == kind && token.exp > self.clock.now().unix_timestamp()).then_some(token)
+        jsonwebtoken::decode::<DemoToken>(token, &key, &rules).ok().map(|token| token.claims)
     }
 
     /// Verifies a code or a refresh token, and marks it as used: each works once.

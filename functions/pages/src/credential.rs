@@ -1,0 +1,321 @@
+//! The page of one credential, and its buttons.
+//!
+//! # Decisions
+//!
+//! All buttons post to the page's own address, with the action in the field `do`. If it works, the browser is sent on, so that
+//! reloading repeats nothing; otherwise the answer is the page with the reason.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use larder::connection::{Connection, DetailsPatch};
+use larder::error::{Error, ErrorClass};
+use larder::http::{Parameters, Request, Response, redirect, status_of};
+use larder::scope::Scope;
+use larder_engine::connect::{RequestedConnection, first_page};
+use larder_engine::manage::Deletion;
+use larder_engine::pages::words::{self, Words};
+use larder_engine::pages::{self, Detail, DetailPage, Frame, ListQuery, Notice, Tone, Viewer};
+
+use crate::Pages;
+use crate::visit::Visit;
+
+/// The way from a credential's page to the first one.
+const ROOT: &str = "../";
+/// How long the link works that an admin sends to an end user, in seconds.
+const LINK_LIFETIME: u64 = 24 * 60 * 60;
+
+/// The actions that end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    Tested,
+    Refreshed,
+    Renamed,
+    Deleted,
+    Restored,
+    Disconnected,
+    Deactivated,
+    Activated,
+}
+
+impl Done {
+    const ALL: [Self; 8] = [
+        Self::Tested,
+        Self::Refreshed,
+        Self::Renamed,
+        Self::Deleted,
+        Self::Restored,
+        Self::Disconnected,
+        Self::Deactivated,
+        Self::Activated,
+    ];
+
+    /// Returns the action by its name in a query.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|done| done.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tested => "tested",
+            Self::Refreshed => "refreshed",
+            Self::Renamed => "renamed",
+            Self::Deleted => "deleted",
+            Self::Restored => "restored",
+            Self::Disconnected => "disconnected",
+            Self::Deactivated => "deactivated",
+            Self::Activated => "activated",
+        }
+    }
+
+    pub(crate) fn words(self) -> Words {
+        match self {
+            Self::Tested => words::TEST_PASSED,
+            Self::Refreshed => words::WAS_REFRESHED,
+            Self::Renamed => words::WAS_RENAMED,
+            Self::Deleted => words::WAS_DELETED,
+            Self::Restored => words::WAS_RESTORED,
+            Self::Disconnected => words::WAS_DISCONNECTED,
+            Self::Deactivated => words::WAS_DEACTIVATED,
+            Self::Activated => words::WAS_ACTIVATED,
+        }
+    }
+
+    /// Whether the page of the credential offers the way back.
+    pub(crate) fn can_be_undone(self) -> bool {
+        self == Self::Deleted
+    }
+}
+
+/// How an action ended.
+enum Ended {
+    /// It is done.
+    Done(Done),
+    /// The browser continues elsewhere.
+    Leads(Response),
+    /// The page shows it.
+    Shown(Option<Notice>, DetailPage),
+}
+
+impl Pages {
+    /// `GET /c/{id}`
+    pub(crate) async fn open_credential(&self, id: &str, request: &Request) -> Result<Response, Error> {
+        let visit = self.visit(request).await?;
+        let parameters = Parameters::of_query(request);
+        let notice = parameters.optional("done")?.and_then(Done::named).map(|done| Notice {
+            title: done.words().say(visit.language).to_owned(),
+            detail: None,
+            links: Vec::new(),
+            tone: Tone::Good,
+        });
+        let page = DetailPage { asks_deletion: parameters.optional("ask")? == Some("delete"), ..DetailPage::default() };
+        match Box::pin(self.detail(&visit, id, StatusCode::OK, notice, page)).await {
+            Ok(page) => Ok(page),
+            Err(error) => Ok(Self::failure(&visit, ROOT, &error)),
+        }
+    }
+
+    /// `POST /c/{id}`
+    pub(crate) async fn change_credential(&self, id: &str, request: &Request) -> Result<Response, Error> {
+        let (visit, form) = self.submission(request).await?;
+        self.overviews.clear();
+        match Box::pin(self.act(&visit, id, &form)).await {
+            Ok(Ended::Done(done)) => Ok(redirect(&after(done, id, form.optional("back")?))),
+            Ok(Ended::Leads(response)) => Ok(response),
+            Ok(Ended::Shown(notice, page)) => {
+                match Box::pin(self.detail(&visit, id, StatusCode::OK, notice, page)).await {
+                    Ok(page) => Ok(page),
+                    Err(error) => Ok(Self::failure(&visit, ROOT, &error)),
+                }
+            }
+            Err(error) => {
+                let is_in_use = error.key == Some("in_use");
+                let page = DetailPage {
+                    asks_deletion: is_in_use && visit.visitor.caller.admin,
+                    offers_force: is_in_use && visit.visitor.caller.admin,
+                    entered_name: form.optional("name")?.map(ToOwned::to_owned),
+                    ..DetailPage::default()
+                };
+                let notice = if is_in_use { in_use(&error, &visit) } else { refused(&error, &visit) };
+                match Box::pin(self.detail(&visit, id, status_of(&error), Some(notice), page)).await {
+                    Ok(mut page) => {
+                        page.extensions_mut().insert(error.summary());
+                        Ok(page)
+                    }
+                    // There is no page to show it on.
+                    Err(_) => Ok(Self::failure(&visit, ROOT, &error)),
+                }
+            }
+        }
+    }
+
+    async fn act(&self, visit: &Visit, id: &str, form: &Parameters) -> Result<Ended, Error> {
+        let caller = &visit.visitor.caller;
+        let action = form.required("do")?;
+        let scope =
+            if matches!(action, "reconnect" | "link") { Scope::ConnectionsConnect } else { Scope::ConnectionsWrite };
+        caller.require(scope)?;
+        let done = match action {
+            "test" => {
+                let result = self.management.test(caller, id, None).await?;
+                if result["success"] == true {
+                    Done::Tested
+                } else {
+                    let message = result["error"]["message"].as_str().unwrap_or_default().replace('`', "");
+                    let notice = Notice {
+                        title: words::TEST_FAILED.say(visit.language).to_owned(),
+                        detail: Some(pages::sentence(&message)),
+                        links: Vec::new(),
+                        tone: Tone::Bad,
+                    };
+                    return Ok(Ended::Shown(Some(notice), DetailPage::default()));
+                }
+            }
+            "refresh" => {
+                self.management.refresh(caller, id, None).await?;
+                Done::Refreshed
+            }
+            "rename" => {
+                let name = form.optional("name")?.map(str::trim).filter(|name| !name.is_empty());
+                self.patch(
+                    visit,
+                    id,
+                    DetailsPatch { name: Some(name.map(ToOwned::to_owned)), ..DetailsPatch::default() },
+                )
+                .await?;
+                Done::Renamed
+            }
+            "deactivate" | "activate" => {
+                let is_deactivated = action == "deactivate";
+                self.patch(visit, id, DetailsPatch { is_deactivated: Some(is_deactivated), ..DetailsPatch::default() })
+                    .await?;
+                if is_deactivated { Done::Deactivated } else { Done::Activated }
+            }
+            "disconnect" => {
+                self.management.disconnect(caller, id, None).await?;
+                Done::Disconnected
+            }
+            "delete" => {
+                let force = form.optional("force")? == Some("true");
+                self.management.delete(caller, id, None, Deletion { force, permanent: false }).await?;
+                Done::Deleted
+            }
+            "restore" => {
+                self.management.restore(caller, id).await?;
+                Done::Restored
+            }
+            "reconnect" => {
+                let wanted =
+                    RequestedConnection { connection_id: Some(id.to_owned()), ..RequestedConnection::default() };
+                return Ok(Ended::Leads(self.lead_to_form(visit, ROOT, wanted).await?));
+            }
+            "link" => {
+                caller.require_admin()?;
+                let wanted =
+                    RequestedConnection { connection_id: Some(id.to_owned()), ..RequestedConnection::default() };
+                let created = self.management.create_request(caller, wanted, Some(LINK_LIFETIME)).await?;
+                let link = created["url"].as_str().map(ToOwned::to_owned);
+                return Ok(Ended::Shown(None, DetailPage { link, ..DetailPage::default() }));
+            }
+            _ => return Err(Error::bad_request("`do` must be one of the page's actions")),
+        };
+        Ok(Ended::Done(done))
+    }
+
+    async fn patch(&self, visit: &Visit, id: &str, patch: DetailsPatch) -> Result<Connection, Error> {
+        self.management.patch(&visit.visitor.caller, id, None, &patch).await
+    }
+
+    /// Leads the visitor to the form to connect with, by a connection request that ends on the first page.
+    pub(crate) async fn lead_to_form(
+        &self,
+        visit: &Visit,
+        root: &str,
+        wanted: RequestedConnection,
+    ) -> Result<Response, Error> {
+        let redirect_uri = Some(first_page(&self.management.connector_setup.base_uri));
+        let wanted = RequestedConnection { redirect_uri, ..wanted };
+        let created = self.management.create_request(&visit.visitor.caller, wanted, None).await?;
+        let link = created["url"].as_str().and_then(|url| url.split_once('?')).map(|(_, query)| query);
+        let language = visit.language;
+        let (title, detail) = (words::CONNECTING.say(language), words::ONE_MOMENT.say(language));
+        // A page of ours, since browsers would apply our `form-action` to the provider's, too.
+        let url = format!("{root}connect?{}", link.unwrap_or_default());
+        Ok(pages::onward(StatusCode::OK, language, title, detail, Duration::ZERO, &url))
+    }
+
+    async fn detail(
+        &self,
+        visit: &Visit,
+        id: &str,
+        status: StatusCode,
+        notice: Option<Notice>,
+        page: DetailPage,
+    ) -> Result<Response, Error> {
+        let caller = &visit.visitor.caller;
+        caller.require(Scope::ConnectionsRead)?;
+        let (components, connection) =
+            tokio::try_join!(self.management.components(caller), self.management.find_with_archived(caller, id, None))?;
+        let attempts = self.management.attempts.list(&connection).await?;
+        let viewer =
+            Viewer { language: visit.language, now: self.management.clock.now(), caller, components: &components };
+        let frame = Frame { notice, ..visit.frame(words::CREDENTIALS.say(visit.language).to_owned(), ROOT) };
+        Ok(pages::credential(status, frame, Detail { viewer, connection: &connection, attempts: &attempts }, page))
+    }
+
+    /// Renders an error in the frame of a visitor's pages.
+    pub(crate) fn failure(visit: &Visit, root: &'static str, error: &Error) -> Response {
+        let language = visit.language;
+        let known = known(error).map(|words| words.say(language));
+        let frame = visit.frame(words::NOT_POSSIBLE.say(language).to_owned(), root);
+        let message = error.message.replace('`', "");
+        let detail = known.unwrap_or(&message);
+        let mut response = pages::failure(status_of(error), frame, detail, known.is_none());
+        response.extensions_mut().insert(error.summary());
+        response
+    }
+}
+
+/// The words of errors that visitors meet in everyday use; the others are for developers, and in English.
+fn known(error: &Error) -> Option<Words> {
+    match error.class {
+        ErrorClass::NotFound => Some(words::NO_SUCH_CREDENTIAL),
+        ErrorClass::Denied => Some(words::NOT_ALLOWED),
+        _ => None,
+    }
+}
+
+/// Returns the address to go to after an action: the list that it came from, or the credential's own page.
+fn after(done: Done, id: &str, back: Option<&str>) -> String {
+    let (name, segment) = (done.name(), pages::path_segment(id));
+    match back {
+        None if done != Done::Deleted => format!("{segment}?done={name}"),
+        back => {
+            // Only the parameters of the list: a form must not choose where the browser goes.
+            let list = ListQuery::new(&Parameters::parse(back.unwrap_or_default().as_bytes())).encoded();
+            let separator = if list.is_empty() { "" } else { "&" };
+            format!("{ROOT}?{list}{separator}done={name}&on={segment}#c-{segment}")
+        }
+    }
+}
+
+/// Says which flows use a credential, with links to them.
+fn in_use(error: &Error, visit: &Visit) -> Notice {
+    let flows = error.data.as_ref().and_then(|data| data["flows"].as_array());
+    let link = |flow: &serde_json::Value| {
+        let text = |name: &str| flow[name].as_str().map(ToOwned::to_owned);
+        (text("name").or_else(|| text("id")).unwrap_or_default(), text("uri").filter(|uri| pages::is_web_address(uri)))
+    };
+    Notice {
+        title: words::IN_USE.say(visit.language).to_owned(),
+        detail: None,
+        links: flows.into_iter().flatten().map(link).collect(),
+        tone: Tone::Bad,
+    }
+}
+
+fn refused(error: &Error, visit: &Visit) -> Notice {
+    let title = words::NOT_POSSIBLE.say(visit.language).to_owned();
+    let detail = pages::sentence(&error.message.replace('`', ""));
+    Notice { title, detail: Some(detail), links: Vec::new(), tone: Tone::Bad }
+}

@@ -1,0 +1,99 @@
+//! The credentials page: the list of `GET /`.
+
+use http::StatusCode;
+use larder::clock::later;
+use larder::error::Error;
+use larder::http::{Parameters, Request, Response, raw_json};
+use larder::scope::Scope;
+use larder_engine::manage::{Filters, Overview};
+use larder_engine::pages::{self, Frame, ListPage, ListQuery, Notice, Tone, Viewer, words};
+
+use crate::visit::Visit;
+use crate::{Pages, accepts_html};
+
+impl Pages {
+    /// `GET /`: the credentials for people, and whether Larder is there for programs.
+    pub(crate) async fn home(&self, request: &Request) -> Result<Response, Error> {
+        if !accepts_html(request) {
+            return Ok(raw_json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
+        }
+        let visit = self.visit(request).await?;
+        match Box::pin(self.list(&visit, request)).await {
+            Ok(page) => Ok(page),
+            Err(error) => Ok(Self::failure(&visit, "./", &error)),
+        }
+    }
+
+    async fn list(&self, visit: &Visit, request: &Request) -> Result<Response, Error> {
+        let caller = &visit.visitor.caller;
+        caller.require(Scope::ConnectionsRead)?;
+        let parameters = Parameters::of_query(request);
+        let filters = Filters::read(&parameters, caller)?;
+        let (components, page) =
+            tokio::try_join!(self.management.components(caller), self.management.page(caller, &filters))?;
+        let query = ListQuery::new(&parameters);
+        let is_complete = !query.filters() && !query.is_continued() && page.cursor.is_none();
+        let overview = if is_complete { Overview::of(&page.items) } else { self.overview(visit).await? };
+        let viewer =
+            Viewer { language: visit.language, now: self.management.clock.now(), caller, components: &components };
+        let notice = self.notice(visit, &parameters).await?;
+        let title = words::CREDENTIALS.say(visit.language).to_owned();
+        let frame = Frame { notice, ..visit.frame(title, "./") };
+        let list = ListPage {
+            viewer,
+            query: &query,
+            items: &page.items,
+            cursor: page.cursor.as_deref(),
+            counts: &overview.by_integration,
+            attention: overview.attention,
+        };
+        Ok(pages::credentials(frame, &list))
+    }
+
+    /// Returns the numbers beside the list, from memory if they are not old.
+    async fn overview(&self, visit: &Visit) -> Result<Overview, Error> {
+        let caller = &visit.visitor.caller;
+        if caller.is_limited() {
+            return self.management.overview(caller).await;
+        }
+        let key = (caller.workspace.clone(), caller.tenant.clone().filter(|_| !caller.admin));
+        if let Some(overview) = self.overviews.get(&key) {
+            return Ok(overview);
+        }
+        let overview = self.management.overview(caller).await?;
+        self.overviews.insert(key, overview.clone(), later(self.management.clock.now(), overview.lifetime()));
+        Ok(overview)
+    }
+
+    /// Says how ended what the visitor has just done: a form of ours, or connecting an account.
+    async fn notice(&self, visit: &Visit, parameters: &Parameters) -> Result<Option<Notice>, Error> {
+        let language = visit.language;
+        let notice = |title: String, tone| Notice { title, detail: None, links: Vec::new(), tone };
+        if let Some(id) = parameters.optional("requestId")? {
+            // The URL may come from anybody, so only what is stored is shown.
+            let Ok(ended) = self.management.get_request(&visit.visitor.caller, id).await else { return Ok(None) };
+            return Ok(Some(match ended["status"].as_str() {
+                Some("success") => notice(words::CONNECTED.say(language).to_owned(), Tone::Good),
+                Some("error") => {
+                    let message = ended["resultError"]["message"].as_str().unwrap_or_default().replace('`', "");
+                    let not = notice(words::NOT_CONNECTED.say(language).to_owned(), Tone::Bad);
+                    Notice { detail: Some(pages::sentence(&message)), ..not }
+                }
+                _ => notice(words::STILL_PENDING.say(language).to_owned(), Tone::None),
+            }));
+        }
+        let Some(done) = parameters.optional("done")?.and_then(crate::credential::Done::named) else { return Ok(None) };
+        let mut notice = notice(done.words().say(language).to_owned(), Tone::Good);
+        if let (true, Some(id)) = (done.can_be_undone(), parameters.optional("on")?) {
+            notice.links.push((words::UNDO.say(language).to_owned(), Some(format!("c/{}", pages::path_segment(id)))));
+        }
+        Ok(Some(notice))
+    }
+}
+
+impl Visit {
+    /// The frame of a page of this visitor.
+    pub(crate) fn frame(&self, title: String, root: &'static str) -> Frame<'_> {
+        Frame::new(self.language, title, root, &self.visitor.caller, &self.visitor.form_token)
+    }
+}

@@ -1,0 +1,259 @@
+//! One connection, as the list and its own page show it.
+
+use std::sync::Arc;
+
+use larder::caller::Caller;
+use larder::connection::{Connection, State};
+use larder::scope::Scope;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use time::OffsetDateTime;
+
+use super::super::{Language, Mark, Tone, sentence, words};
+use super::times::{Line, Time};
+use crate::connector::Connector;
+
+/// The most flows whose names are in a list.
+const MAX_FLOWS: usize = 3;
+
+/// An integration, as pages show it.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its key.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// Its mark.
+    pub mark: Mark,
+    connector: Option<Arc<Connector>>,
+}
+
+/// A visitor's point of view.
+#[derive(Clone, Copy)]
+pub struct Viewer<'a> {
+    /// The language.
+    pub language: Language,
+    /// The time.
+    pub now: OffsetDateTime,
+    /// The visitor.
+    pub caller: &'a Caller,
+    /// The integrations that exist for the visitor.
+    pub components: &'a [Component],
+}
+
+/// A connection, ready for a template.
+#[derive(Clone, Debug)]
+pub(super) struct Card {
+    pub(super) anchor: String,
+    /// The address of its page, relative to the first one.
+    pub(super) href: String,
+    pub(super) mark: Mark,
+    pub(super) title: String,
+    pub(super) account: Option<String>,
+    /// The end user, for admins.
+    pub(super) tenant: Option<String>,
+    /// The flows that use it, in words.
+    pub(super) used_by: String,
+    pub(super) tone: Tone,
+    pub(super) state: &'static str,
+    pub(super) when: Vec<Line>,
+    /// The token's lifetime and the part of it that has passed, in seconds.
+    pub(super) progress: Option<(i64, i64)>,
+    pub(super) note: Option<Note>,
+    pub(super) buttons: Vec<Button>,
+}
+
+/// The reason of a state.
+#[derive(Clone, Debug)]
+pub(super) struct Note {
+    pub(super) title: String,
+    /// The provider's words.
+    pub(super) words: String,
+    pub(super) more: String,
+}
+
+/// A button of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Button {
+    /// The value of `do` in the form.
+    pub(super) action: &'static str,
+    pub(super) label: &'static str,
+    pub(super) is_primary: bool,
+}
+
+impl Component {
+    /// Creates it from an integration's key, name and logo, and its connector.
+    pub fn new(key: &str, name: Option<&str>, logo: Option<&str>, connector: Option<Arc<Connector>>) -> Self {
+        let name = name.or_else(|| connector.as_ref().map(|it| it.name.as_str())).unwrap_or(key);
+        Self { key: key.to_owned(), name: name.to_owned(), mark: Mark::new(key, name, logo), connector }
+    }
+
+    /// Whether its users enter secrets, instead of approving access at the provider.
+    fn is_entered(&self, option: &str) -> bool {
+        let option = self.connector.as_ref().and_then(|connector| connector.option(option));
+        option.is_some_and(|option| option.kind.is_immediate())
+    }
+}
+
+impl Viewer<'_> {
+    pub(super) fn component(&self, connection: &Connection) -> Option<&Component> {
+        let key = &connection.integration.as_ref()?.key;
+        self.components.iter().find(|component| component.key == *key)
+    }
+
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        self.caller.scopes.include(scope)
+    }
+}
+
+impl Card {
+    pub(super) fn new(connection: &Connection, viewer: Viewer<'_>) -> Self {
+        let Viewer { language, now, .. } = viewer;
+        let component = viewer.component(connection);
+        let id = &connection.key.id;
+        let key = connection.integration.as_ref().map(|integration| integration.key.as_str());
+        let origin = component.map(|component| component.name.as_str()).or(key);
+        let own = connection.details.name.as_deref().filter(|name| Some(*name) != origin && Some(*name) != key);
+        let account = connection.account.as_ref().map(|account| account.label.as_ref().unwrap_or(&account.id).clone());
+        let title = match (origin, own) {
+            (Some(origin), Some(own)) => format!("{origin} · {own}"),
+            (Some(one), None) | (None, Some(one)) => one.to_owned(),
+            (None, None) => id.clone(),
+        };
+        let mark = component.map_or_else(|| Mark::new(key.unwrap_or(id), &title, None), |it| it.mark.clone());
+        let (tone, state) = state(connection, language);
+        let passed = connection.expiry.filter(|_| connection.state == State::Ready).map(|expiry| {
+            let all = (expiry.at - expiry.from).whole_seconds().max(1);
+            (all, (now - expiry.from).whole_seconds().clamp(0, all))
+        });
+        Self {
+            anchor: format!("c-{}", path_segment(id)),
+            href: format!("c/{}", path_segment(id)),
+            mark,
+            account,
+            tenant: connection.tenant.clone().filter(|_| viewer.caller.admin),
+            used_by: used_by(connection, language),
+            tone,
+            state,
+            when: when(connection, viewer),
+            progress: passed.filter(|_| connection.can_refresh()),
+            note: Note::new(connection, &title, language),
+            buttons: buttons(connection, viewer),
+            title,
+        }
+    }
+}
+
+/// Returns an id as a segment of a path. It is also part of the HTML id of its card, where percent signs do no harm.
+pub fn path_segment(id: &str) -> String {
+    const SEGMENT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+    utf8_percent_encode(id, SEGMENT).to_string()
+}
+
+fn state(connection: &Connection, language: Language) -> (Tone, &'static str) {
+    let (tone, words) = match connection.state {
+        _ if connection.archived_at.is_some() => (Tone::None, words::DELETED),
+        State::ClientActionRequired | State::Building => (Tone::Bad, words::RECONNECT_NEEDED),
+        State::Ready if connection.details.is_deactivated => (Tone::None, words::DEACTIVATED),
+        State::Ready if connection.problem.is_some() => (Tone::Warn, words::REFRESH_FAILING),
+        State::Ready if connection.integration.is_none() => (Tone::None, words::STORED),
+        State::Ready if connection.expiry.is_some() => (Tone::Good, words::FRESH),
+        State::Ready => (Tone::Good, words::WORKS),
+    };
+    (tone, words.say(language))
+}
+
+/// Says since when it has its state, and what happens next.
+fn when(connection: &Connection, viewer: Viewer<'_>) -> Vec<Line> {
+    let Viewer { language, now, .. } = viewer;
+    let since = |words, at| Line::with(words, language, Time::since(at, now, language));
+    let until = |words, at| Line::with(words, language, Time::until(at, now, language));
+    if let Some(at) = connection.archived_at {
+        return vec![since(words::AGO, at)];
+    }
+    let mut lines = Vec::new();
+    if connection.state != State::Ready {
+        lines.push(since(words::AGO, connection.updated_at));
+        lines.extend(connection.last_refreshed_at.map(|at| since(words::LAST_REFRESHED, at)));
+        return lines;
+    }
+    let next = connection.next_refresh_at.filter(|_| connection.can_refresh());
+    let expires = connection.expiry.map(|expiry| expiry.at);
+    if connection.problem.is_some() {
+        lines.push(match expires {
+            Some(at) if at > now => until(words::VALID_FOR, at),
+            Some(at) => since(words::EXPIRED_AGO, at),
+            None => Line::plain(words::NEVER_EXPIRES, language),
+        });
+        lines.extend(next.map(|at| until(words::NEXT_TRY, at)));
+        return lines;
+    }
+    lines.push(match (next, expires) {
+        (Some(at), _) if at > now => until(words::REFRESHES_IN, at),
+        (Some(_), _) => Line::plain(words::REFRESHES_NOW, language),
+        (None, Some(at)) => until(words::EXPIRES_IN, at),
+        (None, None) => Line::plain(words::NEVER_EXPIRES, language),
+    });
+    lines.extend(connection.last_refreshed_at.map(|at| since(words::LAST_REFRESHED, at)));
+    lines
+}
+
+fn used_by(connection: &Connection, language: Language) -> String {
+    let names: Vec<_> =
+        connection.details.active_flows().map(|(id, flow)| flow.name.as_ref().unwrap_or(id).as_str()).collect();
+    match names.len() {
+        0 => words::NOT_USED.say(language).to_owned(),
+        many => {
+            let more = if many > MAX_FLOWS { format!(" + {}", many - MAX_FLOWS) } else { String::new() };
+            let shown = names.into_iter().take(MAX_FLOWS).collect::<Vec<_>>().join(", ");
+            words::USED_BY.with(language, &format!("{shown}{more}"))
+        }
+    }
+}
+
+fn buttons(connection: &Connection, viewer: Viewer<'_>) -> Vec<Button> {
+    let mut buttons = Vec::new();
+    let mut add = |action, label: words::Words, is_primary| {
+        buttons.push(Button { action, label: label.say(viewer.language), is_primary });
+    };
+    if connection.archived_at.is_some() {
+        if viewer.may(Scope::ConnectionsWrite) {
+            add("restore", words::RESTORE, true);
+        }
+        return buttons;
+    }
+    let Some(integration) = &connection.integration else { return buttons };
+    let component = viewer.component(connection);
+    let is_entered = component.is_some_and(|component| component.is_entered(&integration.option_key));
+    let needs_attention = connection.state != State::Ready;
+    if viewer.may(Scope::ConnectionsWrite) && !needs_attention {
+        let is_failing = connection.problem.is_some();
+        if !is_failing {
+            add("test", words::TEST, false);
+        }
+        if connection.can_refresh() {
+            add("refresh", if is_failing { words::TRY_NOW } else { words::REFRESH }, false);
+        }
+    }
+    if viewer.may(Scope::ConnectionsConnect) && component.is_some() && (needs_attention || is_entered) {
+        let words = if is_entered && !needs_attention { words::EDIT } else { words::RECONNECT };
+        add("reconnect", words, needs_attention);
+    }
+    buttons
+}
+
+impl Note {
+    fn new(connection: &Connection, title: &str, language: Language) -> Option<Self> {
+        let problem = connection.problem.as_ref()?;
+        let is_over = connection.state != State::Ready;
+        let (title, more) = match (is_over, problem.is_set_up()) {
+            (true, _) => (words::MUST_RECONNECT.with(language, title), words::ONLY_ITS_USER.say(language)),
+            (false, true) => (words::SET_UP_FAULT.say(language).to_owned(), words::KEEPS_TRYING.say(language)),
+            (false, false) => (words::REFRESH_FAILED_WHY.say(language).to_owned(), words::KEEPS_TRYING.say(language)),
+        };
+        let times = Some(connection.retry_attempts).filter(|times| *times > 1 && !is_over);
+        let times = times.map(|times| words::FAILED_TIMES.with(language, &times.to_string()) + " ");
+        // The names of parameters are in backticks, which mean nothing to end users.
+        let words = sentence(&problem.message.replace('`', ""));
+        Some(Self { title, words, more: times.unwrap_or_default() + more })
+    }
+}

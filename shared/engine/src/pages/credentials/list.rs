@@ -1,0 +1,177 @@
+//! The list of credentials.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use http::StatusCode;
+use larder::connection::Connection;
+use larder::dynamodb::Count as Counted;
+use larder::http::Response;
+
+use super::super::{Count, Frame, Language, NavItem, Tone, framed, words};
+use super::LIVE;
+use super::card::{Card, Viewer};
+use super::query::ListQuery;
+
+/// The filter of the connections that need attention.
+const ATTENTION: &str = "CLIENT_ACTION_REQUIRED";
+
+/// A page of the list.
+pub struct ListPage<'a> {
+    /// The visitor's point of view.
+    pub viewer: Viewer<'a>,
+    /// The filters of the list.
+    pub query: &'a ListQuery,
+    /// The connections.
+    pub items: &'a [Connection],
+    /// The start of the next page.
+    pub cursor: Option<&'a str>,
+    /// The connections by integration, and whether there may be more.
+    pub counts: &'a (BTreeMap<String, u64>, bool),
+    /// The connections that need attention, if they could be counted.
+    pub attention: Option<Counted>,
+}
+
+#[derive(Template)]
+#[template(path = "credentials.html")]
+struct CredentialsPage<'a> {
+    frame: Frame<'a>,
+    language: Language,
+    heading: String,
+    cards: Vec<Card>,
+    /// The other filters, which the one for the state keeps.
+    filters: Vec<(&'a str, &'a str)>,
+    states: Vec<(&'static str, &'static str, bool)>,
+    back: String,
+    next: Option<String>,
+    first: Option<String>,
+    empty: Option<Empty>,
+}
+
+/// The words that stand in place of credentials.
+struct Empty {
+    title: &'static str,
+    detail: &'static str,
+    link: Option<(String, &'static str)>,
+}
+
+/// Renders a page of the list.
+pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
+    let language = frame.language;
+    let ListPage { viewer, query, items, cursor, .. } = page;
+    let chosen = viewer.components.iter().find(|component| component.key == query.get("integrationKey"));
+    let heading = match chosen {
+        Some(component) => component.name.clone(),
+        None if query.get("state") == ATTENTION => words::NEEDS_ATTENTION.say(language).to_owned(),
+        None => words::CREDENTIALS.say(language).to_owned(),
+    };
+    let states = [("", words::ANY_STATE), ("READY", words::WORKS), (ATTENTION, words::NEEDS_ATTENTION)];
+    let states = states.map(|(value, words)| (value, words.say(language), value == query.get("state")));
+    let nav = navigation(page, language);
+    let marks: Vec<_> = viewer.components.iter().map(|component| component.mark.clone()).collect();
+    let cards = items.iter().map(|connection| Card::new(connection, *viewer)).collect();
+    let page = CredentialsPage {
+        language,
+        heading,
+        cards,
+        filters: query.without_state().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        states: states.to_vec(),
+        back: query.encoded(),
+        next: cursor.map(|cursor| query.page(Some(cursor))),
+        first: query.is_continued().then(|| query.page(None)),
+        empty: items.is_empty().then(|| Empty::new(page, language)),
+        frame: Frame { search: query.get("search"), nav, ..frame },
+    };
+    framed(StatusCode::OK, page.render(), &marks, Some(LIVE))
+}
+
+fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
+    let ListPage { viewer, query, counts: (counts, is_partial), attention, .. } = page;
+    let count = |number: u64, has_more, tone| {
+        let number = grouped(number, has_more);
+        Count { spoken: words::N_CREDENTIALS.with(language, &number), number, tone }
+    };
+    let is_all = !query.filters();
+    let total = counts.values().sum::<u64>();
+    let item = |href: &str, words: words::Words, count, is_current| NavItem {
+        href: href.to_owned(),
+        name: words.say(language).to_owned(),
+        mark: None,
+        count,
+        is_current,
+    };
+    let tone = |number| if number == 0 { Tone::None } else { Tone::Good };
+    let alarm = attention.map(|it| count(it.number, it.has_more, if it.number == 0 { Tone::None } else { Tone::Bad }));
+    let is_attention = query.get("state") == ATTENTION && query.get("integrationKey").is_empty();
+    let mut nav = vec![
+        item("./", words::ALL_CREDENTIALS, Some(count(total, *is_partial, tone(total))), is_all),
+        item(&format!("./?state={ATTENTION}"), words::NEEDS_ATTENTION, alarm, is_attention),
+    ];
+    nav.extend(viewer.components.iter().map(|component| {
+        let number = counts.get(&component.key).copied().unwrap_or_default();
+        NavItem {
+            href: format!("./?integrationKey={}", component.key),
+            name: component.name.clone(),
+            mark: Some(component.mark.clone()),
+            count: Some(count(number, *is_partial, tone(number))),
+            is_current: query.get("integrationKey") == component.key,
+        }
+    }));
+    nav
+}
+
+impl Empty {
+    fn new(page: &ListPage<'_>, language: Language) -> Self {
+        let ListPage { viewer, query, cursor, .. } = page;
+        let add = |words: words::Words| Some(("add".to_owned(), words.say(language)));
+        let (title, detail, link) = match cursor {
+            Some(cursor) => {
+                (words::NOTHING_YET, words::LOOK_FURTHER, Some((query.page(Some(cursor)), words::NEXT.say(language))))
+            }
+            None if query.get("state") == ATTENTION && query.get("search").is_empty() => {
+                (words::ALL_WELL, words::NOTHING_NEEDS_ATTENTION, None)
+            }
+            None if !query.get("search").is_empty() || query.get("integrationKey").is_empty() && query.filters() => {
+                let all = Some(("./".to_owned(), words::SHOW_ALL.say(language)));
+                (words::NO_RESULTS, words::TRY_OTHER_WORDS, all)
+            }
+            None if viewer.components.is_empty() && viewer.caller.admin => {
+                let link = Some(("i".to_owned(), words::INTEGRATIONS.say(language)));
+                (words::FIRST_INTEGRATION, words::SET_UP_FIRST, link)
+            }
+            None if viewer.components.is_empty() => (words::NOTHING_TO_CONNECT, words::ASK_ADMIN, None),
+            None => (words::NO_CREDENTIALS, words::ADD_FIRST, add(words::ADD_CREDENTIAL)),
+        };
+        Self { title: title.say(language), detail: detail.say(language), link }
+    }
+}
+
+/// Returns a number with commas, and a plus sign if there may be more.
+fn grouped(number: u64, has_more: bool) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if has_more {
+        text.push('+');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_may_be_lower_bounds() {
+        for (number, has_more, expected) in
+            [(0, false, "0"), (999, false, "999"), (1000, true, "1,000+"), (1_234_567, false, "1,234,567")]
+        {
+            assert_eq!(grouped(number, has_more), expected);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+// Counts down, shows dates in the visitor's zone, and replaces the parts of the page that have changed.
+const PERIOD = 5000;
+const language = document.documentElement.lang;
+const two = (number) => String(number).padStart(2, "0");
+const clock = (seconds) => {
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+};
+const controls = (root) => [...root.querySelectorAll("a, button, input")];
+const regions = (root) => new Map([...root.querySelectorAll("[data-live]")].map((it) => [it.id, it]));
+// Counting down is no change.
+const content = (it) => it.outerHTML.replace(/(data-until[^>]*>)[^<]*/g, "$1").replace(/ value="\d+"/g, "");
+const shown = new Map([...regions(document)].map(([id, it]) => [id, content(it)]));
+
+function tick() {
+  for (const time of document.querySelectorAll("time[data-until]")) {
+    const left = Math.max(0, Math.round((Date.parse(time.dateTime) - Date.now()) / 1000));
+    if (left < 172800) time.textContent = clock(left);
+  }
+  for (const bar of document.querySelectorAll("progress")) bar.value += 1;
+}
+
+function dates() {
+  for (const time of document.querySelectorAll("time[data-date]")) {
+    time.textContent = new Date(time.dateTime).toLocaleString(language, { dateStyle: "medium", timeStyle: "medium" });
+  }
+}
+
+async function update() {
+  if (document.hidden) return;
+  const response = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  if (response?.status === 401) location.reload();
+  if (!response?.ok) return;
+  const fetched = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const [id, part] of regions(fetched)) {
+    const present = document.getElementById(id);
+    if (!present || shown.get(id) === content(part)) continue;
+    shown.set(id, content(part));
+    const focused = controls(present).indexOf(document.activeElement);
+    const scrolled = present.querySelector("ul")?.scrollLeft;
+    present.replaceWith(document.adoptNode(part));
+    if (scrolled) part.querySelector("ul").scrollLeft = scrolled;
+    if (focused >= 0) controls(part)[focused]?.focus();
+  }
+  tick();
+  dates();
+}
+
+dates();
+setInterval(tick, 1000);
+setInterval(update, PERIOD);
+document.addEventListener("visibilitychange", update);
