@@ -1,4 +1,4 @@
-//! What a bundled connector says about a way to connect, in the form of the facts. Its functions are evaluated with samples,
+//! Expresses a bundled connector's way to connect in the form of the facts. Its functions are evaluated with samples,
 //! so a value counts no matter how it is written.
 
 use std::fs;

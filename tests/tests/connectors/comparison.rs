@@ -11,11 +11,11 @@ use crate::samples::{Fields, Sample};
 
 /// A difference between a preset and the facts.
 pub(crate) struct Difference {
-    /// What differs.
+    /// The name of the value that differs.
     pub(crate) field: &'static str,
-    /// What the facts say.
+    /// The value of the facts.
     pub(crate) facts: Value,
-    /// What the connector says, in the form of the facts.
+    /// The value of the connector, in the form of the facts.
     pub(crate) is: Value,
 }
 
@@ -24,13 +24,13 @@ pub(crate) struct Difference {
 pub(crate) struct Agreed {
     /// The facts, changed by the intended differences; `None` if there are none.
     pub(crate) facts: Option<FactWay>,
-    /// What the preset says.
+    /// The value of the preset.
     pub(crate) claims: Claims,
 }
 
 /// A way to connect, compared with the facts.
 pub(crate) struct Comparison {
-    /// What is agreed.
+    /// The accepted value.
     pub(crate) agreed: Agreed,
     /// The differences, each with the name that it has in `differences.yml`.
     pub(crate) differences: Vec<(String, Difference)>,
@@ -87,12 +87,12 @@ fn is_way(way: &FactWay, claims: &Claims) -> bool {
     way.kind == claims.kind || (way.kind == "api-key" && claims.kind == "basic" && is_basic_key())
 }
 
-/// What is compared.
+/// The two sides of a comparison.
 struct View<'a> {
     way: &'a FactWay,
-    /// What the preset says, with names for values.
+    /// The preset's values, with names in place of inputs.
     named: &'a Claims,
-    /// What it says with other values.
+    /// Its values for other inputs.
     variants: &'a [Claims],
     evidence: &'a Value,
     is_product: bool,

@@ -19,7 +19,7 @@ pub(crate) struct Facts {
     pub(crate) facts: Vec<FactSheet>,
 }
 
-/// What the sources say about a provider.
+/// The facts about a provider.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct FactSheet {
@@ -116,7 +116,7 @@ pub(crate) struct Differences {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Intended {
-    /// What the preset says, in the form of the facts.
+    /// The preset in the form of the facts.
     #[serde(default)]
     pub(crate) is: Value,
     /// The reason.

@@ -48,7 +48,7 @@ struct HostInput {
     source: Source,
     name: String,
     fields: Fields,
-    /// What the connector says, with names for values.
+    /// The values of the connector, with names in place of inputs.
     named: Claims,
     /// Valid values for everything else.
     valid: Sample,

@@ -9,7 +9,7 @@ use proptest::string::string_regex;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
 
-/// What is entered: by the integration, and by the end user.
+/// The values that the integration and the end user enter.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     /// The integration's parameters.
