@@ -176,6 +176,7 @@ impl CheckReport {
         writeln!(self.summary, "types: {types}").ok();
         writeln!(self.summary, "further ways to connect: {further}").ok();
         writeln!(self.summary, "categories: {categories}").ok();
+        writeln!(self.summary, "evidence: {}", evidence(connectors)).ok();
         writeln!(self.summary, "without a test: {} ({})", untested.len(), untested.join(", ")).ok();
     }
 
@@ -210,4 +211,24 @@ fn counted(words: impl Iterator<Item = String>) -> String {
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let counts: Vec<String> = counts.into_iter().map(|(word, count)| format!("{word} {count}")).collect();
     counts.join(", ")
+}
+
+/// How many connectors rest on documentation, and how many on each number of sources.
+fn evidence(connectors: &[(Connector, &Folder)]) -> String {
+    let mut counts = BTreeMap::new();
+    for (connector, _) in connectors {
+        let name = match connector.about.details.get("evidence") {
+            Some(Value::Number(number)) => (1, number.as_u64().unwrap_or_default()),
+            Some(_) => (0, 0),
+            None => (2, 0),
+        };
+        *counts.entry(name).or_insert(0_usize) += 1;
+    }
+    let counts = counts.into_iter().map(|(name, count)| match name {
+        (0, _) => format!("docs {count}"),
+        (1, 1) => format!("1 source {count}"),
+        (1, sources) => format!("{sources} sources {count}"),
+        _ => format!("none {count}"),
+    });
+    counts.collect::<Vec<_>>().join(", ")
 }

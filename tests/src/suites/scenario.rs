@@ -148,8 +148,12 @@ fn ok() -> u16 {
     200
 }
 
-/// The file in the same folder that holds no scenarios: the applications without a connector.
-pub const LEFT_OUT: &str = "left-out.yml";
+/// The files in the same folder that hold no scenarios: the differences between presets and facts, and the applications
+/// without a connector.
+pub const OTHERS: [&str; 2] = [DIFFERENCES, "left-out.yml"];
+
+/// The differences between presets and facts.
+pub const DIFFERENCES: &str = "differences.yml";
 
 /// Reads the YAML files in a folder into a map by connector, then by title.
 ///
@@ -157,7 +161,8 @@ pub const LEFT_OUT: &str = "left-out.yml";
 /// If a file is invalid.
 pub fn read_all(folder: &Path) -> BTreeMap<String, BTreeMap<String, Scenario>> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|it| it == "yml") && !path.ends_with(LEFT_OUT);
+    let is_other = |path: &PathBuf| OTHERS.iter().any(|other| path.ends_with(other));
+    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|it| it == "yml") && !is_other(path);
     entries
         .filter(is_scenario)
         .map(|path| {

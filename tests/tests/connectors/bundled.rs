@@ -1,5 +1,5 @@
 //! Bundled connectors behave as their providers document. The scenarios are in `tests/providers`: of every connector with
-//! functions of its own, and of some presets.
+//! functions of its own, and of some presets. All presets run in `lifecycle`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -434,6 +434,14 @@ async fn connects_at_a_provider_from_a_frame(visit: &mut Visit<'_>) {
     if is_new {
         visit.chromium.screenshots(&folder, "screen-departure").await;
     }
+    if is_new {
+        visit.leave_screen(None).await;
+        visit.chromium.shows("Continue in the other window.").await;
+        visit.chromium.screenshots(&folder, "screen-waiting").await;
+        visit.chromium.page(visit.popups).await;
+        visit.chromium.close().await;
+        visit.chromium.frame(&visit.setup.target.base_uri).await;
+    }
     visit.leave_screen(Some("deny")).await;
     visit.chromium.shows("Not connected").await;
     if is_new {
@@ -463,14 +471,29 @@ async fn connects_at_a_provider_from_a_frame(visit: &mut Visit<'_>) {
 async fn shows_a_connection_in_a_frame(visit: &mut Visit<'_>, id: &str) {
     let folder = screenshots();
     visit.open_screen(&format!("ui.connection({{connectionId: '{id}'}})")).await;
-    visit.chromium.shows("Connected").await;
+    let shown = visit.chromium.shows("Connected").await;
+    assert!(shown.contains("Framed"), "the name: {shown}");
     visit.chromium.screenshots(&folder, "screen-connection").await;
     visit.chromium.click("[data-close]").await;
     assert_eq!(visit.end_screen().await["ok"], Value::Null, "a connection that is only shown");
 
+    visit.open_screen("ui.connect({integrationKey: 'choice', authOptionKey: 'none'})").await;
+    visit.chromium.shows("Not connected").await;
+    visit.chromium.screenshots(&folder, "screen-failed").await;
+    visit.chromium.click("[data-close]").await;
+    assert_eq!(visit.end_screen().await["ok"], Value::Null, "a screen that failed");
+
+    let disconnect = format!("/connections/{id}/disconnect");
+    visit.setup.send(&visit.tenant, Method::POST, &disconnect, &Value::Null).await.expect(StatusCode::NO_CONTENT);
+    visit.open_screen(&format!("ui.connection({{connectionId: '{id}'}})")).await;
+    visit.chromium.shows("Reconnect needed").await;
+    visit.chromium.screenshots(&folder, "screen-disconnected").await;
+    visit.chromium.click("[data-close]").await;
+    visit.end_screen().await;
+
     visit.open_screen(&format!("ui.connection({{connectionId: '{id}', theme: 'dark'}})")).await;
     let color = "getComputedStyle(document.documentElement).backgroundColor";
-    visit.chromium.shows("Connected").await;
+    visit.chromium.shows("Reconnect needed").await;
     assert_eq!(visit.chromium.evaluate(color).await, "rgb(28, 25, 23)", "the theme");
     visit.chromium.click("form .button").await;
     visit.chromium.shows("Reconnect keyed").await;

@@ -220,6 +220,7 @@ fn view_connector(connector: &Connector) -> Value {
         "categories": connector.about.categories,
         "aliases": connector.about.aliases,
         "authType": first.map(|option| option.kind.spec_name()),
+        "authTypes": IndexEntry::of(connector, "").auth_types(),
         "parametersSchema": connector.parameters_schema,
         "inputSchema": first.and_then(|option| option.input_schema.as_ref()),
         "authOptions": connector.options.iter().map(|it| option(it)).collect::<Vec<_>>(),

@@ -148,7 +148,7 @@ pub fn connection(head: FormHead<'_>, connection: &Connection) -> Response {
     };
     let account = connection.account.as_ref().map(|account| account.label.as_ref().unwrap_or(&account.id));
     let page = ConnectionPage {
-        title: head.name,
+        title: connection.details.name.as_deref().unwrap_or(head.name),
         state,
         is_good,
         account: account.map(String::as_str),
