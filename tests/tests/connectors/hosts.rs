@@ -96,7 +96,7 @@ impl HostInput {
         sample
     }
 
-    /// The end of the hosts of a template, such as `.acme.com`; empty if the end user has a server of their own.
+    /// The end of the hosts of a template, such as `.acme.com`; empty if there is none.
     fn suffix<'a>(&'a self, template: &'a str) -> &'a str {
         let after = origin(template).rsplit('}').next().unwrap_or_default();
         let after = after.split(':').next().unwrap_or_default();
@@ -108,7 +108,7 @@ impl HostInput {
         addresses(&self.named).into_iter().filter(|uri| origin(uri).contains(&format!("{{{}}}", self.name))).collect()
     }
 
-    /// Whether the end user has a server of their own.
+    /// Whether the host has no fixed end: the end user has a server of their own, or the pattern has several ends.
     fn is_own(&self) -> bool {
         self.templates().iter().any(|template| self.suffix(template).is_empty())
     }
@@ -205,7 +205,10 @@ fn inputs_in_hosts_lead_only_to_the_provider() {
     }
     let own: Vec<&str> = inputs.iter().filter(|it| it.is_own()).map(|it| it.connector.as_str()).collect();
     let (all, servers) = (inputs.len(), own.len());
-    say(&format!("{all} inputs are part of a host, {servers} of them for servers of one's own: {}", own.join(", ")));
+    say(&format!(
+        "{all} inputs are part of a host, {servers} of them without one fixed end, as for servers of one's own: {}",
+        own.join(", ")
+    ));
 }
 
 #[test]
