@@ -171,13 +171,23 @@ impl CheckReport {
             .map(|(connector, _)| connector.key.as_str())
             .collect();
         let all = connectors.len();
-        writeln!(self.summary, "{all} connectors: {presets} presets, {} folders; {aliases} aliases", all - presets)
-            .ok();
-        writeln!(self.summary, "types: {types}").ok();
-        writeln!(self.summary, "further ways to connect: {further}").ok();
-        writeln!(self.summary, "categories: {categories}").ok();
-        writeln!(self.summary, "evidence: {}", evidence(connectors)).ok();
-        writeln!(self.summary, "without a test: {} ({})", untested.len(), untested.join(", ")).ok();
+        let folders = all - presets;
+        writeln!(self.summary, "{all} connectors: {presets} presets, {folders} folders; {aliases} aliases").ok();
+        let untested = match &untested[..] {
+            [] => String::new(),
+            keys => format!("{} ({})", keys.len(), keys.join(", ")),
+        };
+        for (name, numbers) in [
+            ("types", types),
+            ("further ways to connect", further),
+            ("categories", categories),
+            ("evidence", evidence(connectors)),
+            ("without a test", untested),
+        ] {
+            if !numbers.is_empty() {
+                writeln!(self.summary, "{name}: {numbers}").ok();
+            }
+        }
     }
 
     fn fail_all(&mut self, broken: BrokenConnector) {

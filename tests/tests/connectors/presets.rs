@@ -269,8 +269,7 @@ async fn an_index_is_written_once_asked_for_and_then_kept_up_to_date() {
         (output.status.success(), String::from_utf8(output.stdout).expect("UTF-8"))
     };
     assert_eq!(check(&[]).await, (true, String::new()));
-    let summary = "1 connectors: 1 presets, 0 folders; 0 aliases\ntypes: api-key 1\nfurther ways to connect: \ncategories: \n\
-         without a test: 0 ()\n";
+    let summary = "1 connectors: 1 presets, 0 folders; 0 aliases\ntypes: api-key 1\nevidence: none 1\n";
     assert_eq!(check(&["--write-index"]).await, (true, summary.to_owned()));
     assert_eq!(check(&[]).await, (true, summary.to_owned()));
     write("other", Generic::Basic, folder.path()).expect("it is written");
