@@ -5,7 +5,11 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   button.setAttribute("aria-live", "polite");
   button.addEventListener("click", async () => {
     field.select();
-    await navigator.clipboard.writeText(field.value).catch(() => document.execCommand("copy"));
+    const isCopied = await navigator.clipboard.writeText(field.value).then(
+      () => true,
+      () => document.execCommand("copy"),
+    );
+    if (!isCopied || button.textContent === "Copied") return;
     const label = button.textContent;
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = label), 2000);

@@ -19,7 +19,7 @@ async fn start(data: &Path) -> Program {
 
 /// Starts a web server on another origin and another site: it is at `localhost`, Larder at `127.0.0.1`. Returns its base URL
 /// and the requests it receives.
-async fn site(
+pub(super) async fn site(
     answer: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {
     let (listener, address) = listen().await;
@@ -35,7 +35,7 @@ async fn site(
     (format!("http://localhost:{}", address.port()), requests)
 }
 
-fn page(body: &str) -> (&'static str, String) {
+pub(super) fn page(body: &str) -> (&'static str, String) {
     ("text/html", format!("<!doctype html><title>A page</title>{body}"))
 }
 

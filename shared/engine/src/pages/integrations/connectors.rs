@@ -74,6 +74,13 @@ pub fn connectors(frame: Frame<'_>, page: &ConnectorsPage<'_>) -> Response {
 
 /// Returns a category such as `customer-support` for people.
 fn named(category: &str) -> String {
+    match category {
+        "ai" | "crm" | "hr" | "it" => return category.to_uppercase(),
+        "dev" => return "Development".to_owned(),
+        "ecommerce" => return "E-commerce".to_owned(),
+        "iot" => return "IoT".to_owned(),
+        _ => {}
+    }
     let spaced = category.replace(['-', '_'], " ");
     let (first, rest) = spaced.split_at(spaced.chars().next().map_or(0, char::len_utf8));
     format!("{}{rest}", first.to_uppercase())
@@ -109,7 +116,7 @@ mod tests {
 
     #[test]
     fn categories_are_shown_as_words() {
-        for (category, expected) in [("crm", "Crm"), ("customer-support", "Customer support"), ("é", "É"), ("", "")] {
+        for (category, expected) in [("crm", "CRM"), ("customer-support", "Customer support"), ("é", "É"), ("", "")] {
             assert_eq!(named(category), expected);
         }
     }
