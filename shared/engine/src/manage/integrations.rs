@@ -1,5 +1,5 @@
-//! Integrations, as callers see and change them. A tenant sees what it needs to connect; only admins see the settings, and
-//! nobody the parameters.
+//! Integrations, as callers see and change them. A tenant sees what it needs to connect; only admins see the settings. No view has
+//! the parameters; [`integration_form`](super::integration_form) shows those that are not secret.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
