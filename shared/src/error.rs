@@ -71,10 +71,11 @@ pub enum ErrorType {
 }
 
 /// The documented values of the `key` member, which is more specific than the type.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 11] = [
     "access_denied",
     "access_token_expired",
     "already_exists",
+    "cancelled",
     "connection_is_defunct",
     "deactivated",
     "in_use",

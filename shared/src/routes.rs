@@ -137,6 +137,12 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/sign-in", Pages, Browser, None, "signs a browser in with a page link"),
     route(Method::POST, "/sign-in", Pages, Browser, None, "signs a browser in, by the button of that page"),
     route(Method::POST, "/sign-out", Pages, Browser, None, "ends the browser's session"),
+    route(Method::GET, "/embed/integrations/{key}/connect", Pages, All, CONNECT, "connects an account in a frame of the application"),
+    route(Method::GET, "/embed/connections/{id}/refresh", Pages, All, CONNECT, "reconnects an account in a frame"),
+    route(Method::POST, "/screens/integrations/{key}/connect", Pages, All, CONNECT, "connects an account in a frame, with parameters in a form"),
+    route(Method::POST, "/screens/connect", Pages, All, CONNECT, "connects or reconnects an account in a frame"),
+    route(Method::POST, "/screens/connection", Pages, All, CONNECT, "shows a connection in a frame"),
+    route(Method::GET, "/connect.js", Pages, Browser, None, "serves the module that connects accounts from applications' pages"),
     route(Method::OPTIONS, "/{path+}", Connections, Browser, None, "answers preflight requests for all paths"),
 ];
 

@@ -15,6 +15,7 @@ use larder::caller::{Claims, sign};
 use larder::clock::{Clock as _, SystemClock};
 use larder::dynamodb::schema::{self, Tables};
 use larder::secret::Secret;
+use larder_engine::connector::{Catalog, index};
 use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
 use larder_tests::distant_aws::DistantAws;
 use larder_tests::function::{Function, http_event};
@@ -28,8 +29,15 @@ const WARM_CALLS: usize = 500;
 /// The latency of every connection and every call in the second table, about as on AWS.
 const DELAY: Duration = Duration::from_millis(10);
 
+/// The sizes of the catalogs that are compared: as bundled at first, and with an application for every provider that the
+/// collected facts describe well.
+const CATALOGS: [usize; 2] = [59, 1_050];
+
 /// The smallest function, the baseline.
 const BASELINE: &str = "hello";
+
+/// The name of the list of connectors, which `connections` serves.
+const LISTING: &str = "GET /connectors";
 
 const SECRET: &str = "the secret of the workspace, which is long enough";
 const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/connectors");
@@ -110,6 +118,10 @@ async fn main() {
     }
 
     aws.set_delay(Duration::ZERO);
+    subjects.extend(listing(&token, &wanted));
+    compare_catalogs(&subjects, &variables, folder.path(), rounds).await;
+    subjects.retain(|subject| subject.name != LISTING);
+
     println!("\nThe next {WARM_CALLS} calls:");
     print_row(&["", "median", "99 %", "memory"], true);
     for subject in &subjects {
@@ -164,6 +176,70 @@ async fn prepare(subjects: &[Subject], token: &str, variables: &[(String, String
         let made = function.invoke(&http_event(&Method::PUT, path, token, &body.to_string())).await;
         assert_eq!(status(&made), Some(201), "{made:?}");
     }
+}
+
+/// The first page of `GET /connectors`, unless only other functions are wanted.
+fn listing(token: &str, wanted: &[String]) -> Option<Subject> {
+    let (binary, zip) = files("connections");
+    let event = http_event(&Method::GET, "/connectors", token, "");
+    let is_wanted = wanted.is_empty() || wanted.iter().any(|name| name == "connections");
+    is_wanted.then_some(Subject { name: LISTING, binary, zip, event, status: Some(200) })
+}
+
+/// Prints cold starts with each catalog, side by side. They take turns, too.
+async fn compare_catalogs(subjects: &[Subject], variables: &[(String, String)], folder: &Path, rounds: usize) {
+    let environments = CATALOGS.map(|presets| {
+        let dir = write_catalog(folder, presets);
+        let mut variables = variables.to_vec();
+        variables.retain(|(name, _)| name != "CONNECTORS_DIR");
+        variables.push(("CONNECTORS_DIR".to_owned(), dir.display().to_string()));
+        variables
+    });
+    println!("\nWith {} and with {} presets:", CATALOGS[0], CATALOGS[1]);
+    print_row(&["", "cold start", "processor", "cold start", "processor"], true);
+    for subject in subjects {
+        let mut starts = CATALOGS.map(|_| Vec::new());
+        for round in 0..=rounds {
+            for (variables, starts) in environments.iter().zip(&mut starts) {
+                let start = start(subject, variables).await;
+                if round > 0 {
+                    starts.push(start);
+                }
+            }
+        }
+        let cells = starts.iter().flat_map(|starts| {
+            [median(starts, |start| start.answered), median(starts, |start| start.processor)].map(milliseconds)
+        });
+        let name = format!("`{}`", subject.name);
+        let cells: Vec<String> = std::iter::once(name).chain(cells).collect();
+        print_row(&cells.iter().map(String::as_str).collect::<Vec<_>>(), false);
+    }
+}
+
+/// Writes a directory with the generic connectors, copies of a preset, and their index.
+fn write_catalog(folder: &Path, presets: usize) -> PathBuf {
+    let dir = folder.join(format!("connectors-{presets}"));
+    let bundled = Catalog::default().with_dirs(&[PathBuf::from(CONNECTORS)]).entries();
+    let (copied, mut entries): (Vec<_>, Vec<_>) = bundled.into_iter().partition(|entry| entry.extends.is_some());
+    for entry in &entries {
+        let (from, to) = (Path::new(CONNECTORS).join(&entry.file), dir.join(&entry.file));
+        fs::create_dir_all(to.join("auth")).expect("a folder");
+        let functions =
+            fs::read_dir(from.join("auth")).expect("a folder").map(|file| file.expect("a file").file_name());
+        let functions = functions.map(|name| Path::new("auth").join(name)).filter(|path| from.join(path).is_file());
+        for path in functions.chain([PathBuf::from("spec.yml")]) {
+            fs::copy(from.join(&path), to.join(&path)).expect("a copy");
+        }
+    }
+    let original = copied.first().expect("a preset");
+    let text = fs::read_to_string(Path::new(CONNECTORS).join(&original.file)).expect("a preset");
+    for key in (0..presets).map(|number| format!("preset-{number}")) {
+        let file = format!("{key}.yml");
+        fs::write(dir.join(&file), &text).expect("a preset");
+        entries.push(index::IndexEntry { key, file, ..original.clone() });
+    }
+    fs::write(dir.join(index::FILE), index::write(&entries)).expect("an index");
+    dir
 }
 
 /// The baseline, then each function with its most common event.

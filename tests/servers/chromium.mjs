@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import puppeteer from "puppeteer-core";
 
 const TIMEOUT = 15_000;
-const { profile, args } = JSON.parse(process.argv[2]);
+const { profile, args, blocksPopups } = JSON.parse(process.argv[2]);
 const executablePath = process.env.PATH.split(":")
   .map((folder) => `${folder}/chromium`)
   .find(existsSync);
@@ -19,6 +19,7 @@ const browser = await puppeteer.launch({
   pipe: true,
   userDataDir: profile,
   args: ["--no-sandbox", "--disable-quic", ...args],
+  ignoreDefaultArgs: blocksPopups ? ["--disable-popup-blocking"] : [],
 });
 
 /** The pages' console messages, including policy violations, and the results of their requests. */
@@ -32,6 +33,8 @@ browser.on("targetcreated", async (target) => {
   if (page && !pages.includes(page)) pages.push(watch(page));
 });
 let page = pages[0];
+/** The beginning of the URL of the page's frame in which steps act, if they don't act in the page itself. */
+let framePrefix = null;
 
 function watch(page) {
   page.setDefaultTimeout(TIMEOUT);
@@ -39,6 +42,17 @@ function watch(page) {
   page.on("pageerror", (error) => log.push(`error: ${error}`));
   page.on("response", (response) => note(response.status(), response.request()));
   page.on("requestfailed", (request) => note("failed", request));
+  return page;
+}
+
+/** Waits for the frame in which steps act. */
+async function here() {
+  for (let waited = 0; framePrefix && waited < TIMEOUT; waited += 50) {
+    const frame = page.frames().find((it) => it.parentFrame() && it.url().startsWith(framePrefix));
+    if (frame) return frame;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  if (framePrefix) throw new Error(`no frame shows ${framePrefix}`);
   return page;
 }
 
@@ -52,16 +66,16 @@ const steps = {
     return response?.status() ?? 0;
   },
   async click({ selector }) {
-    await (await page.waitForSelector(selector)).click();
+    await (await (await here()).waitForSelector(selector)).click();
   },
   async fill({ selector, text }) {
-    await (await page.waitForSelector(selector)).type(text);
+    await (await (await here()).waitForSelector(selector)).type(text);
   },
   /** Runs a script in the page, and returns its value or its promise's. */
-  evaluate: ({ script }) => page.evaluate(script),
+  evaluate: async ({ script }) => (await here()).evaluate(script),
   /** Waits until the page contains a string, and returns the page's whole text. */
   async shows({ text }) {
-    const shown = await page.waitForFunction(
+    const shown = await (await here()).waitForFunction(
       (text) => document.body?.innerText.includes(text) && document.body.innerText,
       { polling: 50 },
       text,
@@ -85,15 +99,35 @@ const steps = {
     }
     if (!pages[number]) throw new Error(`no page ${number} was opened`);
     page = pages[number];
+    framePrefix = null;
+    // A page behind another draws nothing, and some steps wait for that.
+    await page.bringToFront();
   },
+  /** Makes the next steps act in the page's frame whose URL starts with `prefix`, until the page is switched. */
+  frame: ({ prefix }) => {
+    framePrefix = prefix;
+  },
+  /** The number of pages that are open. */
+  open: () => pages.filter((page) => !page.isClosed()).length,
   /** Closes the page, as a person would. The first page becomes the current one. */
   async close() {
     await page.close();
     page = pages[0];
   },
+  /** Whether the page with this number is closed, once it has had a moment to close. */
+  async isClosed({ number }) {
+    for (let waited = 0; !pages[number].isClosed() && waited < 500; waited += 50) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return pages[number].isClosed();
+  },
   async screenshot({ path, width, scheme }) {
-    await page.setViewport({ width, height: 640 });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    // A frame is as high as its window.
+    await page.setViewport({ width, height: framePrefix ? 800 : 640 });
+    const features = [{ name: "prefers-color-scheme", value: scheme }];
+    await page.emulateMediaFeatures(features);
+    // A frame of another website is a target of its own.
+    if (framePrefix) await (await here()).client.send("Emulation.setEmulatedMedia", { features });
     await page.screenshot({ path, fullPage: true });
   },
   press: ({ key }) => page.keyboard.press(key),

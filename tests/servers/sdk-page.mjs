@@ -33,6 +33,15 @@ function begin(call) {
 /** Waits for the end of the call: `{ok, problems}`, with the problems that the SDK's schema finds in `ok`, or `{error}`. */
 const end = () => outcome;
 
+/** Waits until the SDK shows the frame that it opened. */
+async function shown() {
+  const isLoading = () => !document.querySelector("iframe") || document.querySelector('[class*="container__loader"]');
+  for (let waited = 0; isLoading(); waited += 20) {
+    if (waited > 10_000) throw new Error("the frame is not shown");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** The part with React, which most tests do without. */
 const hooks = () => import("./sdk-hooks.mjs");
 
@@ -41,6 +50,7 @@ globalThis.app = {
   begin,
   end,
   popups: () => popups,
+  shown,
   mount: async (hook, render) => (await hooks()).mount(options, hook, render),
   until: async (holds, pick) => (await hooks()).until(holds, pick),
 };

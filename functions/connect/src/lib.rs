@@ -5,12 +5,13 @@
 //!
 //! For OAuth, the browser is redirected to the provider and returns to `oauth-callback`. Credentials that need no
 //! provider's page, such as an API key, are tested and stored immediately. If the end user has to enter or choose something
-//! first, a form asks for it.
+//! first, a form asks for it. The function `pages` shows the same form in frames of applications; see [`Connect::screen`].
 
 mod form;
 mod link;
 mod own;
 mod request;
+mod screen;
 mod ticket;
 
 use std::sync::Arc;
@@ -25,14 +26,15 @@ use larder::connection::{Confirmation, Connection, ConnectionKey, Contents, Deta
 use larder::dynamodb::{ConnectionRequests, Integration, Session, Sessions};
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass};
-use larder::http::{Handler, Request, Response, empty, host, is_prefetch, redirect};
+use larder::http::{Handler, Parameters, Request, Response, empty, is_prefetch, redirect};
 use larder::random::{self, Rng};
 use larder::record;
-use larder::routes::Function;
+use larder::routes::{Function, Route};
 use larder::seal::Sealer;
 use larder::secret::Secret;
 use larder_engine::connect::{
-    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFETIME, Flow, NewConnection, browser_cookie, browser_digest,
+    ConnectFailure, ConnectionWriter, Delivery, FLOW_LIFETIME, Flow, FlowRequest, NewConnection, browser_cookie,
+    browser_digest,
 };
 use larder_engine::connector::AuthType;
 use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
@@ -42,7 +44,11 @@ use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
 use larder_engine::pages::{Language, words};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
-use request::{ConnectRequest, Requested};
+pub use request::ConnectRequest;
+use request::Requested;
+pub use screen::{Screen, ScreenStep};
+pub use ticket::{Ticket, Tickets};
+use time::OffsetDateTime;
 use url::Url;
 
 /// Serves `/connect` and `/connection-popup`.
@@ -53,6 +59,7 @@ pub struct Connect {
     sessions: Sessions,
     requests: ConnectionRequests,
     sealer: Sealer,
+    tickets: Tickets,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 }
@@ -70,6 +77,7 @@ impl Connect {
             sessions: environment.sessions(),
             requests: environment.connection_requests(),
             sealer: environment.sealer()?,
+            tickets: Tickets::of_forms(environment)?,
             clock: Arc::clone(&environment.clock),
             rng: Arc::clone(&environment.rng),
         })
@@ -81,22 +89,16 @@ impl Connect {
             // The end user has not opened the link yet. Without this check, an API key in it would already be connected.
             return Ok(empty(StatusCode::NO_CONTENT));
         }
+        // Boxed, as all routes share one stack, which is small in debug builds.
         if let Some(link) = link::link(request) {
-            // Boxed, as all routes share one stack, which is small in debug builds.
             return Box::pin(self.open_link(request, &link)).await;
         }
         if let Some(ticket) = form::ticket(request) {
-            return self.continue_form(request, &ticket).await;
+            return Box::pin(self.continue_form(request, &ticket)).await;
         }
         let wanted = ConnectRequest::read(request)?;
         let language = Language::of(request.headers());
-        // A browser cannot send headers with a link, so the token may be a parameter too.
-        let caller = match &wanted.token {
-            Some(token) => self.authenticator.verify(token).await,
-            None => self.authenticator.authenticate(request.headers()).await,
-        };
-        let caller = caller.map_err(|error| for_end_user(error, language))?;
-        caller.authorize(route)?;
+        let caller = self.caller(request, &wanted, route).await?;
         let integration = self.integration(&caller, &wanted).await?;
         // The redirect is checked against the integration's list before anything is sent there, errors included.
         let delivery = self.delivery(&integration, &wanted, language)?;
@@ -106,16 +108,25 @@ impl Connect {
         // From here on, failures are delivered where the caller expects the result.
         let connection_id = wanted.connection_id.clone();
         let asking = Asking::new(request, &caller, &integration, &delivery);
-        let connecting = async {
-            match self.ask(&asking, &wanted).await? {
-                Some(form) => Ok(form),
-                None => Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host(request))).await,
-            }
-        };
-        match Box::pin(connecting).await {
+        match Box::pin(self.proceed(&asking, wanted, &Parameters::default())).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(delivery.failure(&ConnectFailure { error, connection_id })),
         }
+    }
+
+    /// Returns the caller of a request, who may use its route. A browser cannot send headers with a link, so the token may be a
+    /// parameter too.
+    ///
+    /// # Errors
+    /// 401 in words for the end user; 403 if the token does not allow the route; 503 when the secret store fails.
+    pub async fn caller(&self, request: &Request, wanted: &ConnectRequest, route: &Route) -> Result<Caller, Error> {
+        let caller = match &wanted.token {
+            Some(token) => self.authenticator.verify(token).await,
+            None => self.authenticator.authenticate(request.headers()).await,
+        };
+        let caller = caller.map_err(|error| for_end_user(error, Language::of(request.headers())))?;
+        caller.authorize(route)?;
+        Ok(caller)
     }
 
     /// Returns where the result of a request goes.
@@ -131,7 +142,10 @@ impl Connect {
     }
 
     /// Returns the integration that the request names, or that of the connection to reconnect.
-    async fn integration(&self, caller: &Caller, wanted: &ConnectRequest) -> Result<Integration, Error> {
+    ///
+    /// # Errors
+    /// 404 if there is none, or it belongs to another tenant; 400 if the request names none; 503 when a table fails.
+    pub async fn integration(&self, caller: &Caller, wanted: &ConnectRequest) -> Result<Integration, Error> {
         let key = match (&wanted.integration_key, &wanted.connection_id) {
             (Some(key), _) => key.clone(),
             (None, Some(id)) => {
@@ -158,13 +172,28 @@ impl Connect {
         delivery: Delivery,
         host: Option<&str>,
     ) -> Result<Response, Error> {
+        let prepared = self.prepare(caller, integration, wanted).await?;
+        if prepared.auth.kind().is_immediate() {
+            let connection = self.enter(&prepared, integration, delivery.request.as_ref()).await?;
+            return Ok(delivery.success(&connection));
+        }
+        self.send_away(prepared, delivery, host).await
+    }
+
+    /// Checks everything that can be checked before the provider is called.
+    async fn prepare(
+        &self,
+        caller: &Caller,
+        integration: &Integration,
+        wanted: ConnectRequest,
+    ) -> Result<Prepared, Error> {
         if !wanted.connector_parameters.is_empty() {
             caller.require_override()?;
         }
         // The connection comes first: a reconnect reuses what is stored with it.
         let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
             self.target(caller, integration, &wanted).await?;
-        let Requested { key, tags, meta, locked_input, ends_at } = wanted.requested;
+        let Requested { key, tags, meta, option_key: _, locked_input, ends_at } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
         // To reconnect, an end user need not enter everything again.
         let mut input = if wanted.input.is_empty() && !wanted.is_filled_in { stored.input } else { wanted.input };
@@ -195,26 +224,38 @@ impl Connect {
             input: auth.connection_parameters.clone(),
             connector_parameters,
         };
-        if auth.kind().is_immediate() {
-            // There is no approval to wait for. The credentials are tested before they replace working ones.
-            let (new, auth) = (&connection, &auth);
-            let connect = |confirmation: Option<Confirmation>| async move {
-                let connecting = async {
-                    let obtained = self.writer.provider.enter(auth).await?;
-                    self.writer.create_or_renew(new, integration, auth, obtained, confirmation.as_ref()).await
-                };
-                self.writer.recorded(new, connecting).await
-            };
-            let connection = match &delivery.request {
-                Some(request) => Box::pin(request.finish(&self.requests, &self.writer, connect)).await?,
-                None => Box::pin(connect(None)).await?,
-            };
-            return Ok(delivery.success(&connection));
-        }
+        Ok(Prepared { connection, auth, custom_state: wanted.custom_state, ends_at, is_filled_in: wanted.is_filled_in })
+    }
 
+    /// Connects with what the end user entered: there is no approval to wait for. The credentials are tested before they replace
+    /// working ones.
+    async fn enter(
+        &self,
+        prepared: &Prepared,
+        integration: &Integration,
+        request: Option<&FlowRequest>,
+    ) -> Result<Connection, Error> {
+        let Prepared { connection: new, auth, is_filled_in, .. } = prepared;
+        let connect = |confirmation: Option<Confirmation>| async move {
+            let connecting = async {
+                let obtained = self.writer.provider.enter(auth).await?;
+                self.writer.create_or_renew(new, integration, auth, obtained, confirmation.as_ref()).await
+            };
+            self.writer.recorded(new, connecting).await
+        };
+        let may_correct = |error: &Error| *is_filled_in && form::correctable(error).is_some();
+        match request {
+            Some(request) => Box::pin(request.finish(&self.requests, &self.writer, connect, may_correct)).await,
+            None => Box::pin(connect(None)).await,
+        }
+    }
+
+    /// Sends the browser to the provider, and stores the flow that the callback finishes.
+    async fn send_away(&self, prepared: Prepared, delivery: Delivery, host: Option<&str>) -> Result<Response, Error> {
+        let Prepared { connection, auth, custom_state, ends_at, .. } = prepared;
         // The state ties the callback to this flow (RFC 6749 §10.12). Your application's own state travels along with it.
         let state = OAuthState::generate(&*self.rng);
-        let departure = self.departure(&auth, &state.with_custom(wanted.custom_state.as_deref())).await?;
+        let departure = self.departure(&auth, &state.with_custom(custom_state.as_deref())).await?;
         // The callback finishes the flow from this record, so that neither browser nor provider can change its parameters.
         let flow = Flow {
             connection,
@@ -228,7 +269,7 @@ impl Connect {
         let browser = random::token::<16>(&*self.rng);
         let flow_ends_at = self.clock.now() + FLOW_LIFETIME;
         let session = Session {
-            workspace: caller.workspace.clone(),
+            workspace: flow.connection.workspace.clone(),
             browser: browser_digest(&browser),
             host: host.filter(|host| host.len() <= MAX_HOST).map(ToOwned::to_owned),
             sealed: flow.seal(&self.sealer, &id).await?,
@@ -299,7 +340,7 @@ impl Connect {
             });
             let unknown = || format!("there is no connection `{id}` of the integration `{}`", integration.key);
             let connection = stored.ok_or_else(|| Error::not_found(unknown()))?;
-            return self.renewal(connection).await;
+            return self.renewal(integration, connection).await;
         }
         let tenant = caller.tenant.as_deref();
         if let Some(key) = &wanted.requested.key
@@ -309,7 +350,7 @@ impl Connect {
                 let message = format!("the key `{key}` belongs to a connection that is not of this integration");
                 return Err(Error::already_exists(message));
             }
-            return self.renewal(connection).await;
+            return self.renewal(integration, connection).await;
         }
         let random_id = || wanted.new_id.clone().unwrap_or_else(|| random::token::<16>(&*self.rng));
         if wanted.allow_multiple_connections {
@@ -321,16 +362,17 @@ impl Connect {
             Ok(connection) if !caller.may_see(&connection) => fresh(connection.key.id),
             // None has the key, so another one gets it.
             Ok(_) if wanted.requested.key.is_some() => fresh(random_id()),
-            Ok(connection) => self.renewal(connection).await,
+            Ok(connection) => self.renewal(integration, connection).await,
             Err(id) => fresh(id),
         }
     }
 
     /// Returns an existing connection as the target.
-    async fn renewal(&self, connection: Connection) -> Result<ConnectTarget, Error> {
+    async fn renewal(&self, integration: &Integration, connection: Connection) -> Result<ConnectTarget, Error> {
         // Contents that no longer open are replaced, so that reconnecting repairs the connection.
         let contents = self.writer.vault.open_entered(&connection).await?.unwrap_or_default();
-        let option_key = connection.integration.map(|reference| reference.option_key);
+        let stored = connection.integration.map(|reference| reference.option_key);
+        let option_key = stored.map(|stored| self.connector_setup.option_key(integration, &stored));
         let Connection { key, tenant, .. } = connection;
         Ok(ConnectTarget { connection_id: key.id, tenant, contents, option_key, default_name: None })
     }
@@ -346,6 +388,17 @@ struct ConnectTarget {
     option_key: Option<String>,
     /// The name of a new connection, if none is given.
     default_name: Option<String>,
+}
+
+/// A connection whose inputs are complete and valid.
+struct Prepared {
+    connection: NewConnection,
+    auth: Arc<ConnectorContext>,
+    custom_state: Option<String>,
+    /// When the flow must have ended, if that is before its usual end.
+    ends_at: Option<OffsetDateTime>,
+    /// Whether the end user filled in a form.
+    is_filled_in: bool,
 }
 
 /// The redirect to the provider, and what the callback will need.

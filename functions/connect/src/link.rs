@@ -11,6 +11,9 @@
 //! A link has no other parameters: everything else comes from the stored request. So what is added to it, by a mail program that
 //! counts clicks for example, is not even read.
 //!
+//! If input is missing, the form asks for it; see [`crate::form`]. Its fields are read only from a browser that owned the link
+//! before, as no other has seen the form.
+//!
 //! A form that leads to another origin ends on a page that forwards the browser, since browsers apply the policy of the form's
 //! page to redirects.
 
@@ -19,7 +22,7 @@ use http::{HeaderValue, Method, header};
 use larder::caller::Caller;
 use larder::dynamodb::{ConnectionRequest, Integration, LinkError};
 use larder::error::Error;
-use larder::http::{Parameters, Request, Response, cookie, host, is_form};
+use larder::http::{Parameters, Request, Response, cookie, is_form};
 use larder::{random, record};
 use larder_engine::connect::{
     ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
@@ -28,16 +31,22 @@ use larder_engine::connect::{
 use larder_engine::pages::{self, Language, is_navigation, is_own_origin, words};
 
 use crate::Connect;
+use crate::form::{Asking, CANCEL, FILLED, is_from_our_page};
 use crate::request::{ConnectRequest, Requested};
 
 /// The name of the parameter with a link's secret.
 const SECRET: &str = "connectionRequestId";
+
+/// The name of the parameter with the integration that the end user chose.
+const INTEGRATION: &str = "integrationKey";
 
 /// A link that is opened.
 pub(crate) struct Link {
     secret: String,
     /// The integration that the end user chose on the link's page.
     chosen: Option<String>,
+    /// The fields that were sent with it.
+    form: Parameters,
 }
 
 /// Returns the link that a request opens, from its query or from the form of the link's page.
@@ -49,7 +58,7 @@ pub(crate) fn link(request: &Request) -> Option<Link> {
         values.next().map(|(_, value)| value.to_owned())
     };
     let secret = of(&form, SECRET).or_else(|| of(&Parameters::of_query(request), SECRET))?;
-    Some(Link { secret, chosen: of(&form, "integrationKey") })
+    Some(Link { secret, chosen: of(&form, INTEGRATION), form })
 }
 
 impl Connect {
@@ -58,12 +67,12 @@ impl Connect {
     /// # Errors
     /// When the link does not lead on, or a table fails; 403 if another website or a frame sent the form.
     pub(crate) async fn open_link(&self, request: &Request, link: &Link) -> Result<Response, Error> {
-        let Link { secret, chosen } = link;
+        let secret = &link.secret;
         let (is_form, language) = (*request.method() == Method::POST, Language::of(request.headers()));
         if !is_form && !is_navigation(request.headers()) {
             return Ok(pages::link(language, secret, &[]));
         }
-        if is_form && !is_own_button(request, &self.connector_setup.base_uri) {
+        if is_form && !is_own_form(request, link, &self.connector_setup.base_uri) {
             return Err(Error::access_denied(words::OTHER_SITE.say(language)));
         }
         let id = request_id(secret);
@@ -74,17 +83,21 @@ impl Connect {
             .requests
             .open(&id, &browser_digest(presented.unwrap_or_default()), &browser_digest(&fresh), now)
             .await
-            .map_err(Error::from)?;
+            .map_err(|error| in_words(error, language))?;
         record::note(|record| record.workspace = Some(opened.workspace.clone()));
-        let mut response = match self.follow(&opened, secret, chosen.as_deref(), request).await {
+        let is_taken_now = opened.browser == Some(browser_digest(&fresh));
+        let mut response = match self.follow(&opened, link, !is_taken_now, request).await {
             Ok(response) => response,
             // The browser needs the cookie to try again.
-            Err(error) => Delivery::default().failure(&ConnectFailure { error, connection_id: None }),
+            Err(error) => {
+                let delivery = Delivery { language, ..Delivery::default() };
+                delivery.failure(&ConnectFailure { error, connection_id: None })
+            }
         };
         if is_form {
             response = pages::without_redirect(response, language);
         }
-        if opened.browser == Some(browser_digest(&fresh)) {
+        if is_taken_now {
             let lifetime = (opened.expires_at - now).try_into().unwrap_or_default();
             let cookie = browser_cookie(&self.connector_setup.base_uri, &id, &fresh, lifetime);
             response.headers_mut().append(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
@@ -92,20 +105,22 @@ impl Connect {
         Ok(response)
     }
 
-    /// Leads the owner of a link on: to the choice of an integration, to the provider, or to the result.
+    /// Leads the owner of a link on: to the choice of an integration, to the form, to the provider, or to the result.
     async fn follow(
         &self,
         opened: &ConnectionRequest,
-        secret: &str,
-        chosen: Option<&str>,
+        link: &Link,
+        has_seen_form: bool,
         request: &Request,
     ) -> Result<Response, Error> {
+        let (Link { secret, chosen, form }, nothing) = (link, Parameters::default());
+        let form = if has_seen_form { form } else { &nothing };
         let language = Language::of(request.headers());
         let wanted = RequestedConnection::open(&self.sealer, opened).await?;
         let flow_request = FlowRequest::new(opened, &wanted, &*self.rng);
         let caller = Caller::of_link(&opened.workspace, opened.tenant.clone());
-        let chosen = chosen.filter(|chosen| wanted.integration_keys.iter().any(|key| key == chosen));
-        if wanted.integration_keys.len() > 1 && chosen.is_none() {
+        let chosen = chosen.as_deref().filter(|chosen| wanted.integration_keys.iter().any(|key| key == chosen));
+        if wanted.integration_keys.len() > 1 && chosen.is_none() && form.optional(CANCEL)?.is_none() {
             return self.choice(opened, &wanted, secret, language).await;
         }
         // From here on, failures are recorded. The end user may try again until the link expires.
@@ -118,19 +133,25 @@ impl Connect {
             let wanted = ConnectRequest {
                 connection_id: wanted.connection_id,
                 name: wanted.name,
-                auth_option_key: wanted.option_key,
+                auth_option_key: wanted.option_key.clone(),
                 input: wanted.input,
                 allow_multiple_connections: wanted.allow_multiple_connections,
+                is_filled_in: wanted.is_filled_in,
+                custom_state: wanted.custom_state,
                 requested: Requested {
                     key: wanted.key,
                     tags: wanted.tags,
                     meta: wanted.meta,
+                    option_key: wanted.option_key,
                     locked_input: wanted.locked_input,
                     ends_at: Some(opened.expires_at),
                 },
                 ..ConnectRequest::default()
             };
-            Box::pin(self.begin(&caller, &integration, wanted, delivery.clone(), host(request))).await
+            let hidden = [Some((SECRET, &**secret)), chosen.map(|chosen| (INTEGRATION, chosen))];
+            let asking = Asking::new(request, &caller, &integration, &delivery)
+                .with_hidden(hidden.into_iter().flatten().collect());
+            Box::pin(self.proceed(&asking, wanted, form)).await
         };
         match result.await {
             Ok(response) => Ok(response),
@@ -176,8 +197,22 @@ impl Connect {
     }
 }
 
-/// Whether the button of a link's page, in a window of its own, may have sent the form. Very old browsers say nothing about it.
-fn is_own_button(request: &Request, base_uri: &str) -> bool {
+/// Returns the error of a link that does not lead on, in the end user's language.
+fn in_words(error: LinkError, language: Language) -> Error {
+    let words = match &error {
+        LinkError::Unknown => words::LINK_UNKNOWN,
+        LinkError::Expired => words::LINK_TOO_OLD,
+        LinkError::Canceled => words::LINK_CANCELED,
+        LinkError::Used => words::LINK_USED,
+        LinkError::OtherBrowser => words::LINK_ELSEWHERE,
+        LinkError::Busy | LinkError::Store(_) => return error.into(),
+    };
+    Error { message: words.say(language).to_owned(), ..error.into() }
+}
+
+/// Whether a page of ours, in a window of its own, may have sent the form. Very old browsers say nothing about it. They can press
+/// the button of a link's page, but have not seen a form with fields.
+fn is_own_form(request: &Request, link: &Link, base_uri: &str) -> bool {
     let is_any = |name: &str, values: &[&str]| {
         request.headers().get(name).is_none_or(|value| values.iter().any(|it| value == it))
     };
@@ -185,4 +220,5 @@ fn is_own_button(request: &Request, base_uri: &str) -> bool {
         && is_any("sec-fetch-site", &["same-origin", "none"])
         && is_any("sec-fetch-mode", &["navigate"])
         && is_any("sec-fetch-dest", &["document"])
+        && (link.form.iter().all(|(name, _)| name != FILLED) || is_from_our_page(request, base_uri))
 }

@@ -23,7 +23,7 @@ const MAX_CUSTOM_STATE_BYTES: usize = 1024;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, Default)]
-pub(crate) struct ConnectRequest {
+pub struct ConnectRequest {
     #[serde(skip_serializing)]
     pub(crate) token: Option<String>,
     pub(crate) integration_key: Option<String>,
@@ -56,6 +56,8 @@ pub(crate) struct Requested {
     pub(crate) key: Option<String>,
     pub(crate) tags: Option<BTreeMap<String, String>>,
     pub(crate) meta: Option<Map<String, Value>>,
+    /// The only way to connect that the end user may use.
+    pub(crate) option_key: Option<String>,
     /// Values that win over all others.
     pub(crate) locked_input: Map<String, Value>,
     /// When the flow must have ended, if that is before its usual end.
@@ -64,7 +66,10 @@ pub(crate) struct Requested {
 
 impl ConnectRequest {
     /// Reads the request. Old clients send some parameters in the query and the rest in `payload`, which takes precedence.
-    pub(crate) fn read(request: &Request) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// 400 with the name of the parameter.
+    pub fn read(request: &Request) -> Result<Self, Error> {
         let mut members = members_of(&Parameters::of_query(request))?;
         if *request.method() == Method::POST {
             if is_form(request.headers()) {
@@ -100,6 +105,32 @@ impl ConnectRequest {
             }
         }
         Ok(request)
+    }
+}
+
+impl ConnectRequest {
+    /// Returns a request for a frame: through the integration with this key, or to reconnect a connection. Its page reports the
+    /// result, so the channels that the request names are dropped.
+    #[must_use]
+    pub fn in_frame(self, integration_key: Option<String>, connection_id: Option<String>) -> Self {
+        let (redirect_uri, request_id, interaction) = (None, None, None);
+        Self { integration_key, connection_id, redirect_uri, request_id, interaction, ..self }
+    }
+
+    /// Sets the id of a new connection, so that submitting a form twice does not create two.
+    #[must_use]
+    pub fn with_new_id(self, id: String) -> Self {
+        Self { new_id: Some(id), ..self }
+    }
+
+    /// The key of the integration, if the request names one.
+    pub fn integration_key(&self) -> Option<&str> {
+        self.integration_key.as_deref()
+    }
+
+    /// The id of the connection to reconnect.
+    pub fn connection_id(&self) -> Option<&str> {
+        self.connection_id.as_deref()
     }
 }
 

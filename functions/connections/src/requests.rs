@@ -77,6 +77,7 @@ impl Connections {
             redirect_uri: body.redirect_uri,
             allow_multiple_connections: body.allow_multiple_connections.unwrap_or_default(),
             code_challenge: body.code_challenge,
+            ..RequestedConnection::default()
         };
         let created = self.management.create_request(caller, wanted, body.expires_in).await?;
         Ok(json(StatusCode::CREATED, &created))

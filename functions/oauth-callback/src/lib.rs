@@ -122,7 +122,7 @@ impl OAuthCallback {
             self.writer.recorded(&flow.connection, finishing).await
         };
         let result = match &flow.delivery.request {
-            Some(request) => request.finish(&self.requests, &self.writer, connect).await,
+            Some(request) => request.finish(&self.requests, &self.writer, connect, |_| false).await,
             None => Box::pin(connect(None)).await,
         };
         let mut response = match result {

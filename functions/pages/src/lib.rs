@@ -1,5 +1,6 @@
 //! The pages that people open in a browser. They are rendered here, complete without JavaScript, from what the API shows: pages
-//! call [`Management`] in this process, with the rights of the visitor.
+//! call [`Management`] in this process, with the rights of the visitor. Some are shown in frames of applications; see the module
+//! `screens`.
 //!
 //! # Decisions
 //!
@@ -15,6 +16,8 @@ mod credentials;
 mod integration;
 mod integrations;
 mod pick;
+mod screens;
+mod module;
 mod sign_in;
 mod visit;
 
@@ -22,8 +25,10 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
+use connect::{Connect, Tickets};
 use http::{Method, StatusCode, header};
 use larder::cache::Cache;
+use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::Error;
 use larder::http::{Handler, Request, Response, empty, is_prefetch, status_of};
@@ -33,18 +38,22 @@ use larder_engine::environment::Environment;
 use larder_engine::manage::{Management, Overview};
 use larder_engine::pages::{self, Language, words};
 use larder_engine::router::{Found, Router};
+pub use visit::Visit;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/c/…`, `/add`, `/i…`, `/new…`, `/pick`, `/sign-in` and `/sign-out`.
+/// Serves `/`, `/c/…`, `/add`, `/i…`, `/new…`, `/pick`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
     /// The numbers beside lists, by workspace and tenant.
     overviews: Cache<(String, Option<String>), Overview>,
+    connect: Connect,
+    tickets: Tickets,
     base_uri: String,
+    cors_origins: AllowedOrigins,
     is_local: bool,
 }
 
@@ -55,9 +64,12 @@ impl Pages {
     /// When a setting is invalid.
     pub fn new(environment: &Environment, connector_setup: Arc<ConnectorSetup>) -> Result<Self, SettingError> {
         Ok(Self {
+            connect: Connect::new(environment, Arc::clone(&connector_setup))?,
             management: environment.management(connector_setup)?,
             overviews: Cache::new(Arc::clone(&environment.clock)),
+            tickets: Tickets::new(environment, screens::KIND, screens::LIFETIME)?,
             base_uri: environment.settings.base_uri.clone(),
+            cors_origins: environment.settings.cors_origins.clone(),
             is_local: environment.settings.is_local,
         })
     }
@@ -88,11 +100,23 @@ impl Pages {
             ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
             ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
             ("POST", "/sign-out") => Box::pin(self.sign_out(request)),
+            ("GET", "/embed/integrations/{key}/connect") | ("POST", "/screens/integrations/{key}/connect") => {
+                Box::pin(self.integration_screen(request, found))
+            }
+            ("GET", "/embed/connections/{id}/refresh") => Box::pin(self.reconnect_screen(request, found)),
+            ("POST", "/screens/connect") => Box::pin(self.connect_screen(request, found)),
+            ("POST", "/screens/connection") => Box::pin(self.connection_screen(request, found)),
+            ("GET", "/connect.js") => Box::pin(self.module(request)),
             (method, path) => {
                 let error = Error::internal(format!("there is no handler for {method} {path}"));
                 Box::pin(std::future::ready(Err(error)))
             }
         }
+    }
+
+    /// `GET /connect.js`
+    async fn module(&self, request: &Request) -> Result<Response, Error> {
+        Ok(self.cors_origins.answer(request, async { Ok(module::response(request.headers())) }).await)
     }
 }
 
@@ -105,18 +129,22 @@ fn accepts_html(request: &Request) -> bool {
 #[async_trait]
 impl Handler for Pages {
     async fn handle(&self, request: Request) -> Response {
-        if is_prefetch(request.headers()) {
+        // A page that is rendered ahead needs its module.
+        let is_module = path_within(&self.base_uri, request.uri().path()) == "/connect.js";
+        if is_prefetch(request.headers()) && !is_module {
             return empty(StatusCode::NO_CONTENT);
         }
         match self.respond(&request).await {
             Ok(response) => response,
-            Err(error) => {
-                let language = Language::of(request.headers());
-                let title = words::NOT_POSSIBLE.say(language);
-                let mut response = pages::result(status_of(&error), language, title, &error.message, None, &[]);
-                response.extensions_mut().insert(error.summary());
-                response
-            }
+            Err(error) => refused(&error, Language::of(request.headers())),
         }
     }
+}
+
+/// Renders the page of an error.
+pub fn refused(error: &Error, language: Language) -> Response {
+    let title = words::NOT_POSSIBLE.say(language);
+    let mut response = pages::result(status_of(error), language, title, &error.message, None, &[]);
+    response.extensions_mut().insert(error.summary());
+    response
 }

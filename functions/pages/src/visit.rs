@@ -11,9 +11,11 @@ use larder_engine::pages::{Language, is_own_origin, words};
 use crate::Pages;
 
 /// The request of a visitor who is signed in.
-pub(crate) struct Visit {
-    pub(crate) visitor: Visitor,
-    pub(crate) language: Language,
+pub struct Visit {
+    /// The visitor.
+    pub visitor: Visitor,
+    /// The language of the answer.
+    pub language: Language,
 }
 
 impl Pages {
@@ -21,7 +23,7 @@ impl Pages {
     ///
     /// # Errors
     /// 401 without a session, in words for people; 503 when the table or the key service fails.
-    pub(crate) async fn visit(&self, request: &Request) -> Result<Visit, Error> {
+    pub async fn visit(&self, request: &Request) -> Result<Visit, Error> {
         let language = Language::of(request.headers());
         let visitor = match self.session_cookie(request) {
             Some(cookie) => self.management.visitor(cookie).await?,
@@ -35,7 +37,7 @@ impl Pages {
     ///
     /// # Errors
     /// As [`Self::visit`]; 403 if another website sent the form.
-    pub(crate) async fn submission(&self, request: &Request) -> Result<(Visit, Parameters), Error> {
+    pub async fn submission(&self, request: &Request) -> Result<(Visit, Parameters), Error> {
         let visit = self.visit(request).await?;
         let form = if is_form(request.headers()) { Parameters::parse(request.body()) } else { Parameters::default() };
         let has_token = form.optional("formToken")? == Some(&visit.visitor.form_token);

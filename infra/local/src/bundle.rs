@@ -1,5 +1,6 @@
 //! All functions in one process, with their state in one data folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -11,9 +12,8 @@ use aws_types::SdkConfig;
 use connect::Connect;
 use connections::Connections;
 use get_credentials::GetCredentials;
-use http::Method;
 use include_dir::{Dir, DirEntry, include_dir};
-use larder::caller::{Authenticator, Claims, sign};
+use larder::caller::{Authenticator, Caller, Claims, sign};
 use larder::clock::Clock;
 use larder::cors::AllowedOrigins;
 use larder::dynamodb::schema::{self, Tables};
@@ -30,6 +30,7 @@ use larder::secret_store::{WorkspaceSecret, Workspaces};
 use larder::trust::Trust;
 use larder_engine::connector::{Catalog, Files};
 use larder_engine::environment::Environment;
+use larder_engine::manage::Management;
 use larder_engine::refresh::Refresher;
 use oauth_callback::OAuthCallback;
 use pages::Pages;
@@ -98,9 +99,17 @@ impl DataDir {
         Ok(())
     }
 
+    /// The name of the database file.
+    pub const DATABASE: &str = "larder.sqlite";
+
+    /// The path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The path of the database file.
     pub fn database(&self) -> PathBuf {
-        self.0.join("larder.sqlite")
+        self.0.join(Self::DATABASE)
     }
 
     /// The path of the secrets file.
@@ -232,24 +241,42 @@ impl Bundle {
     ///
     /// # Errors
     /// When the secrets file cannot be read.
-    pub async fn token(&self, grant: &Grant) -> Result<String, LocalError> {
-        Ok(mint(&self.workspaces, grant, &*self.environment.clock).await?)
+    pub async fn token(&self, grant: &Grant) -> Result<String, Error> {
+        mint(&self.workspaces, grant, &*self.environment.clock).await
     }
 
-    /// Creates or updates an integration, as an admin.
+    /// Creates a link that signs a browser in to the pages, once within a day: as a tenant, or else as an admin who acts for the
+    /// demo's tenant.
     ///
     /// # Errors
-    /// The route's response, if it rejects the integration.
+    /// When the tenant's name is too long, or the database fails.
+    pub async fn page_link(&self, tenant: Option<String>) -> Result<String, LocalError> {
+        let lifetime = Duration::from_hours(24).as_secs();
+        let created = self.management()?.create_page_link(&admin(), tenant, Some(lifetime)).await?;
+        Ok(created["url"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Creates what the pages call.
+    ///
+    /// # Errors
+    /// When the key file cannot be used or the HTTP client cannot be created.
+    pub fn management(&self) -> Result<Management, LocalError> {
+        Ok(self.environment.management(Arc::clone(&self.refresher.connector_setup))?)
+    }
+
+    /// The function `pages`, for the visitors of other pages.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// Creates or replaces an integration, as an admin.
+    ///
+    /// # Errors
+    /// When the integration is rejected, or a file or the database cannot be used.
     pub async fn put_integration(&self, key: &str, body: &serde_json::Value) -> Result<(), LocalError> {
-        let token = self.token(&Grant { is_admin: true, ..Grant::default() }).await?;
-        let request = http::Request::builder()
-            .method(Method::PUT)
-            .uri(format!("/integrations/{key}"))
-            .header("authorization", format!("Bearer {token}"))
-            .body(body.to_string().into())
-            .map_err(Error::internal)?;
-        let response = self.handle(request).await;
-        if response.status().is_success() { Ok(()) } else { Err(Error::internal(response.into_body()).into()) }
+        let body = serde_json::from_value(body.clone()).map_err(Error::internal)?;
+        self.management()?.put_integration(&admin(), key, body).await?;
+        Ok(())
     }
 
     async fn ensure_workspace(&self) -> Result<(), Error> {
@@ -261,6 +288,11 @@ impl Bundle {
     }
 }
 
+/// The admin of this machine's workspace, who acts for the default tenant.
+fn admin() -> Caller {
+    Caller { admin: true, ..Caller::of_link(WORKSPACE, Some(TENANT.to_owned())) }
+}
+
 /// The rights and the lifetime of a token.
 #[derive(Debug, Clone)]
 pub struct Grant {
@@ -270,11 +302,21 @@ pub struct Grant {
     pub is_admin: bool,
     /// Seconds until the token expires; negative for one that has expired.
     pub expires_in: i64,
+    /// The claim `scope`; `None` for all scopes.
+    pub scope: Option<&'static str>,
+    /// The only integrations that exist for the token.
+    pub integration_keys: Option<BTreeSet<String>>,
 }
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { tenant: Some(TENANT.into()), is_admin: false, expires_in: Duration::from_hours(2).as_secs() as i64 }
+        Self {
+            tenant: Some(TENANT.into()),
+            is_admin: false,
+            expires_in: Duration::from_hours(2).as_secs() as i64,
+            scope: None,
+            integration_keys: None,
+        }
     }
 }
 
@@ -290,6 +332,8 @@ pub async fn mint(workspaces: &Workspaces, grant: &Grant, clock: &dyn Clock) -> 
         workspace_key: Some(WORKSPACE.into()),
         tenant_key: grant.tenant.clone(),
         is_admin: grant.is_admin,
+        scope: grant.scope.map(ToOwned::to_owned),
+        integration_keys: grant.integration_keys.clone(),
         exp: Some(clock.now().unix_timestamp().saturating_add(grant.expires_in).min(Authenticator::LAST_EXPIRY)),
         ..Claims::default()
     };

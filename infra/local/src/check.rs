@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use larder_engine::connector::catalog::list;
 use larder_engine::connector::folder::FolderProblem;
 use larder_engine::connector::index::{self, IndexEntry};
-use larder_engine::connector::{BrokenConnector, Catalog, Connector, Folder, FunctionName};
+use larder_engine::connector::{AuthOption, BrokenConnector, Catalog, Connector, Folder, FunctionName};
 use larder_engine::lint::{Finding, Severity, lint, lint_preset};
 use serde_json::{Value, json};
 
@@ -114,10 +115,7 @@ impl CheckReport {
         let mut findings = if folder.is_preset() {
             let file = folder.file();
             let text = files.get(&file).map(String::as_str).unwrap_or_default();
-            match folder.generic_of(text, &generic) {
-                Ok(generic) => lint_preset(folder.name(), &file, text, &generic),
-                Err(broken) => errors(broken.problems),
-            }
+            lint_preset(folder.name(), &file, text, &generic)
         } else {
             lint(folder.name(), &files)
         };
@@ -156,14 +154,14 @@ impl CheckReport {
     }
 
     fn summarize(&mut self, connectors: &[(Connector, &Folder)]) {
-        let presets = connectors.iter().filter(|(connector, _)| connector.extends.is_some()).count();
+        let presets = connectors.iter().filter(|(connector, _)| connector.extends().is_some()).count();
         let aliases: usize = connectors.iter().map(|(connector, _)| connector.about.aliases.len()).sum();
-        let types = counted(connectors.iter().map(|(connector, _)| {
-            let auth_type = connector.options.first().map(|option| option.kind.spec_name());
-            connector.extends.as_deref().or(auth_type).unwrap_or_default()
-        }));
-        let categories =
-            counted(connectors.iter().flat_map(|(connector, _)| &connector.about.categories).map(String::as_str));
+        let auth_type =
+            |option: &'_ Arc<AuthOption>| option.extends.clone().unwrap_or_else(|| option.kind.spec_name().to_owned());
+        let types = counted(connectors.iter().filter_map(|(connector, _)| connector.options.first().map(auth_type)));
+        let further = connectors.iter().flat_map(|(connector, _)| connector.options.iter().skip(1));
+        let further = counted(further.map(auth_type));
+        let categories = counted(connectors.iter().flat_map(|(connector, _)| connector.about.categories.clone()));
         let is_untested = |connector: &Connector| {
             connector.options.iter().any(|option| option.function(FunctionName::Test).is_none())
         };
@@ -176,7 +174,9 @@ impl CheckReport {
         writeln!(self.summary, "{all} connectors: {presets} presets, {} folders; {aliases} aliases", all - presets)
             .ok();
         writeln!(self.summary, "types: {types}").ok();
+        writeln!(self.summary, "further ways to connect: {further}").ok();
         writeln!(self.summary, "categories: {categories}").ok();
+        writeln!(self.summary, "evidence: {}", evidence(connectors)).ok();
         writeln!(self.summary, "without a test: {} ({})", untested.len(), untested.join(", ")).ok();
     }
 
@@ -202,13 +202,33 @@ fn errors(problems: Vec<FolderProblem>) -> Vec<Finding> {
 }
 
 /// How often each word occurs, the most frequent first.
-fn counted<'a>(words: impl Iterator<Item = &'a str>) -> String {
+fn counted(words: impl Iterator<Item = String>) -> String {
     let mut counts = BTreeMap::new();
     for word in words {
         *counts.entry(word).or_insert(0) += 1;
     }
-    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let counts: Vec<String> = counts.into_iter().map(|(word, count)| format!("{word} {count}")).collect();
     counts.join(", ")
+}
+
+/// How many connectors rest on documentation, and how many on each number of sources.
+fn evidence(connectors: &[(Connector, &Folder)]) -> String {
+    let mut counts = BTreeMap::new();
+    for (connector, _) in connectors {
+        let name = match connector.about.details.get("evidence") {
+            Some(Value::Number(number)) => (1, number.as_u64().unwrap_or_default()),
+            Some(_) => (0, 0),
+            None => (2, 0),
+        };
+        *counts.entry(name).or_insert(0_usize) += 1;
+    }
+    let counts = counts.into_iter().map(|(name, count)| match name {
+        (0, _) => format!("docs {count}"),
+        (1, 1) => format!("1 source {count}"),
+        (1, sources) => format!("{sources} sources {count}"),
+        _ => format!("none {count}"),
+    });
+    counts.collect::<Vec<_>>().join(", ")
 }

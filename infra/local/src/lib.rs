@@ -4,7 +4,7 @@
 //! - [`server`]: the HTTP server in front of them; [`route`] maps paths to functions
 //! - [`embedded_dynamodb`]: the database
 //! - [`sweeper`]: the counterpart of the one-minute rule in AWS
-//! - [`demo`]: a small OAuth2 provider, so that there is something to connect
+//! - [`demo`]: a small OAuth2 provider, so that there is something to connect, and pages that show it
 //! - [`check`]: `larder check`, which finds mistakes in connectors and keeps their index
 //! - [`new_connector`]: `larder connector new`, which writes a preset to start from
 //! - [`try_connector`]: `larder try`, which runs a connector's functions one by one
@@ -25,5 +25,5 @@ pub mod try_connector;
 
 /// The key of this machine's workspace.
 pub const WORKSPACE: &str = "local";
-/// The default end user, whom the printed connect link connects.
+/// The default end user, for whom the demo is connected.
 pub const TENANT: &str = "demo";

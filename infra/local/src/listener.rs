@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::{Bytes, Incoming};
@@ -14,6 +15,7 @@ use larder::error::Error;
 use larder::http::Response;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use url::Url;
 
 /// The most connections that are served at once. Others wait until one ends.
 const MAX_CONNECTIONS: usize = 256;
@@ -54,6 +56,19 @@ pub(crate) async fn serve<F>(
             drop(place);
         });
     }
+}
+
+/// Whether `Host` is this machine. A page whose own host name resolves to this address (DNS rebinding) sends same-origin
+/// requests, but its `Host` is that name.
+pub(crate) fn is_for_this_machine(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let url = host.and_then(|host| Url::parse(&format!("http://{host}")).ok());
+    url.is_some_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
 }
 
 /// Reads a body of at most `limit` bytes.

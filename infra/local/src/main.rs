@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
-use connect::find_own_connection;
 use larder::clock::SystemClock;
 use larder::cors::AllowedOrigins;
 use larder::environment::{CredentialsIn, Settings};
@@ -21,12 +20,13 @@ use larder_local::bundle::{Bundle, DataDir, Grant, LocalError, bundled_connector
 use larder_local::commands::connect::ConnectArgs;
 use larder_local::commands::connections::ConnectionsArgs;
 use larder_local::commands::import::ImportArgs;
+use larder_local::commands::sign_in::SignInArgs;
 use larder_local::commands::{self, CommandError};
-use larder_local::demo::DemoProvider;
+use larder_local::demo::Demo;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use larder_local::new_connector::Generic;
 use larder_local::terminal::print;
-use larder_local::{TENANT, WORKSPACE, server, sweeper, terminal};
+use larder_local::{server, sweeper, terminal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -77,6 +77,8 @@ enum Command {
         #[arg(long, value_name = "SECS", default_value_t = 7200, allow_negative_numbers = true)]
         expires_in: i64,
     },
+    /// Print a link that signs a browser in to the pages, once
+    SignIn(SignInArgs),
     /// Check connectors for mistakes
     Check {
         /// Preset, connector folder, or a directory of them
@@ -139,10 +141,11 @@ async fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Token { data, tenant, admin, expires_in }) => {
             let tenant = if admin { tenant } else { tenant.or(Grant::default().tenant) };
-            token(&data, &Grant { tenant, is_admin: admin, expires_in }).await
+            token(&data, &Grant { tenant, is_admin: admin, expires_in, ..Grant::default() }).await
         }
         Some(Command::Check { dirs, write_index, json }) => return check(&dirs, write_index, json),
         Some(Command::Try { dir, input, function }) => return try_connector(&dir, &input, &function).await,
+        Some(Command::SignIn(args)) => return ended(commands::sign_in::run(args).await),
         Some(Command::Connections(args)) => return ended(commands::connections::run(args).await),
         Some(Command::Connect(args)) => return ended(commands::connect::run(args).await),
         Some(Command::Import(args)) => return ended(commands::import::run(*args).await),
@@ -229,21 +232,11 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     // Loads every connector of directories without an index now, so that broken ones are logged at the start, while their
     // author is watching.
     drop(bundle.refresher().connector_setup.catalog.broken());
-    let demo = if cli.no_demo {
-        None
-    } else {
-        let before = bundle.refresher().connector_setup.integrations.get(WORKSPACE, "demo").await?;
-        let redirect_uris = before.map(|integration| integration.redirect_uris).unwrap_or_default();
-        bundle.put_integration("demo", &DemoProvider::integration(&base_uri, redirect_uris)).await?;
-        let secrets = SecretFile::new(data.secrets());
-        Some(Arc::new(DemoProvider::open(&secrets, Arc::new(SystemClock), Arc::new(SystemRng)).await?))
+    let demo = match cli.no_demo {
+        true => None,
+        false => Some(Arc::new(Demo::open(&bundle, &data, cli.data.display().to_string()).await?)),
     };
-    let admin = bundle.token(&Grant { is_admin: true, tenant: None, ..Grant::default() }).await?;
-    let tenant = bundle.token(&Grant::default()).await?;
-    let connections = bundle.environment().connections();
-    let own = find_own_connection(&connections, WORKSPACE, "demo", Some(TENANT)).await?;
-    let demo_id = demo.is_some().then(|| own.map_or_else(|id| id, |connection| connection.key.id));
-    print(&welcome(&base_uri, &data, &door, demo_id.as_deref(), &admin, &tenant));
+    print(&welcome(&base_uri, data.path(), &bundle.page_link(None).await?));
 
     let refresher = Arc::clone(bundle.refresher());
     let sweeper = tokio::spawn(sweeper::run(Arc::clone(&refresher)));
@@ -268,30 +261,14 @@ fn base_uri(mut address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn welcome(base_uri: &str, data: &DataDir, door: &Door, demo_id: Option<&str>, admin: &str, tenant: &str) -> String {
-    let mut text = format!("Larder is running at {base_uri}\n\nAn admin token, valid for two hours:\n{admin}\n");
-    if let Some(id) = demo_id {
-        text += &format!(
-            "\nConnect the demo account in a browser:\n{base_uri}/connect?integrationKey=demo&token={tenant}\n\
-             \nThen list the connections and read the credentials. Repeat both in two minutes:\n\
-             curl -H 'Authorization: Bearer {admin}' {base_uri}/connections\n\
-             curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId={id}'\n"
-        );
-    }
-    text += &format!(
-        "\nStore and read your own credentials:\n\
-         curl -X PUT -H 'Authorization: Bearer {admin}' -d '{{\"credentials\": {{\"apiKey\": \"k\"}}}}' \
-         '{base_uri}/credentials?connectionId=mine'\n\
-         curl -H 'Authorization: Bearer {admin}' '{base_uri}/credentials?connectionId=mine'\n"
-    );
-    text += &format!(
-        "\nRun the real Lambda binaries on the same data:\n\
-         AWS_ENDPOINT_URL_DYNAMODB={} and other variables are in {file}\n\
-         cargo lambda watch --disable-cors --invoke-address 127.0.0.1 --invoke-port {LAMBDA_PORT} --env-file {file}\n",
-        door.endpoint(),
-        file = data.lambda_env().display(),
-    );
-    text
+fn welcome(base_uri: &str, data: &Path, link: &str) -> String {
+    let (version, data) = (env!("CARGO_PKG_VERSION"), data.display());
+    format!(
+        "Larder {version} is running at {base_uri}\n\n\
+         Open this link, which works once:\n\
+         {link}\n\n\
+         Data is in {data}. Press Ctrl-C to stop."
+    )
 }
 
 /// The environment of the Lambda binaries on this machine, for `cargo lambda watch --env-file`.

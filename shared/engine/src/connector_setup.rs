@@ -7,13 +7,14 @@
 //! function that obtains, refreshes or revokes credentials. `makeApiClient` and `test` are the connector's own and
 //! never receive them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder::caller::{Caller, Claims, sign};
 use larder::clock::Clock;
 use larder::connection::{Connection, Contents, Given};
-use larder::dynamodb::{Integration, IntegrationParameters, Integrations};
+use larder::dynamodb::{Integration, IntegrationParameters, Integrations, OptionConfig};
 use larder::error::Error;
 use larder::record;
 use larder::secret::Secret;
@@ -110,6 +111,13 @@ impl ConnectorSetup {
         stored.parameters.extend(overrides.clone());
         let options = open_options(&connector, &stored);
         Ok((connector, options))
+    }
+
+    /// Returns the key of the auth option that a connection of an integration was made with, as its connector has it today.
+    pub fn option_key(&self, integration: &Integration, stored: &str) -> String {
+        let connector = self.catalog.get(&integration.connector_key);
+        let option = connector.as_ref().and_then(|connector| connector.option(stored));
+        option.map_or(stored, |option| &option.key).to_owned()
     }
 
     /// The context in which a connector's functions run for a new connection. Everything is validated against the
@@ -256,9 +264,20 @@ fn parameters_of(
     own: &Map<String, Value>,
 ) -> Map<String, Value> {
     let IntegrationParameters { mut parameters, mut options } = stored;
-    parameters.extend(options.remove(option_key).unwrap_or_default().parameters);
+    let of_option = config_key(connector, option_key, &options).and_then(|key| options.remove(key));
+    parameters.extend(of_option.unwrap_or_default().parameters);
     parameters.extend(own.clone());
     open_only(connector, trimmed(parameters))
+}
+
+/// Finds what an integration says about an option. Before a connector had options, the key was empty, and meant the first.
+fn config_key<'a>(
+    connector: &Connector,
+    option_key: &'a str,
+    options: &BTreeMap<String, OptionConfig>,
+) -> Option<&'a str> {
+    let is_first = connector.options.first().is_some_and(|first| first.key == option_key);
+    [option_key, ""].into_iter().take(if is_first { 2 } else { 1 }).find(|key| options.contains_key(*key))
 }
 
 /// Drops the parameters that a preset has fixed. An integration may have been stored before the connector became a preset.
@@ -274,7 +293,7 @@ fn open_only(connector: &Connector, mut parameters: Map<String, Value>) -> Map<S
 pub fn check_open(connector: &Connector, parameters: &Map<String, Value>) -> Result<(), Error> {
     let Some(name) = parameters.keys().find(|name| connector.fixed.contains(*name)) else { return Ok(()) };
     let key = &connector.key;
-    let generic = connector.extends.as_deref().unwrap_or_default();
+    let generic = connector.extends().unwrap_or_default();
     let message = format!(
         "`{name}` is fixed by the connector `{key}` and cannot be set; remove it, or use the connector `{generic}`"
     );
@@ -290,11 +309,17 @@ pub fn logo<'a>(integration: &'a Integration, connector: Option<&'a Connector>) 
 /// The auth options that end users may choose from.
 pub fn open_options(connector: &Connector, stored: &IntegrationParameters) -> Vec<Arc<AuthOption>> {
     let own = Map::new();
+    let config = |option: &AuthOption| stored.options.get(config_key(connector, &option.key, &stored.options)?);
     let is_open = |option: &&Arc<AuthOption>| {
-        let is_disabled = stored.options.get(&option.key).is_some_and(|config| config.disabled);
-        !is_disabled && option.is_enabled(&parameters_of(connector, &option.key, stored.clone(), &own))
+        !config(option).is_some_and(|config| config.disabled)
+            && option.is_enabled(&parameters_of(connector, &option.key, stored.clone(), &own))
     };
-    connector.options.iter().filter(is_open).cloned().collect()
+    let mut open: Vec<_> = connector.options.iter().filter(is_open).cloned().collect();
+    // An integration that was set up for one way keeps it as the only one when its connector gets alternatives.
+    if open.iter().any(|option| !option.is_alternative) {
+        open.retain(|option| !option.is_alternative || config(option).is_some());
+    }
+    open
 }
 
 fn choose(

@@ -1,9 +1,9 @@
 //! Connector folders and presets.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use larder_engine::connector::folder::{parse, parse_preset};
-use larder_engine::connector::preset::generic_of;
 use larder_engine::connector::{Catalog, Files, Folder};
 use larder_engine::lint::{Severity, lint, lint_preset};
 use larder_local::bundle::bundled_connectors;
@@ -47,14 +47,16 @@ pub fn spec(data: &[u8]) {
 
 fn preset(text: &str) {
     static BUNDLED: LazyLock<Catalog> = LazyLock::new(bundled_connectors);
-    let Some(Ok(generic)) = generic_of(text).map(|key| BUNDLED.generic_connector(&key)) else { return };
-    let findings = lint_preset("acme", "acme.yml", text, &generic);
-    match parse_preset("acme", "acme.yml", text, &generic) {
+    let find = |key: &str| BUNDLED.generic_connector(key);
+    let findings = lint_preset("acme", "acme.yml", text, &find);
+    match parse_preset("acme", "acme.yml", text, &find) {
         Ok(connector) => {
             let schema = connector.parameters_schema.unwrap_or_default();
             let open = schema["properties"].as_object().cloned().unwrap_or_default();
             assert!(open.keys().all(|name| !connector.fixed.contains(name)), "{open:?}");
-            assert_eq!(connector.extends.as_deref(), Some(generic.key()));
+            assert!(connector.options.iter().all(|option| option.extends.is_some()));
+            let keys: BTreeSet<&str> = connector.options.iter().map(|option| option.key.as_str()).collect();
+            assert_eq!(keys.len(), connector.options.len());
         }
         Err(problems) => {
             for problem in &problems {

@@ -62,6 +62,7 @@ fn configs() -> [OAuthConfig; 2] {
     let usual = json!({"clientId": "c", "clientSecret": "s", "authorizeUri": "https://h/a", "tokenUri": "https://h/t"});
     let mut other = usual.clone();
     other["tokenResponsePath"] = json!("data.token");
+    other["tokenResponseNames"] = json!({"access_token": "token"});
     other["defaultExpiresIn"] = json!(7200);
     other["permanentErrors"] = json!(LISTED);
     [usual, other].map(|config| OAuthConfig::from_value(&config).expect("a configuration"))

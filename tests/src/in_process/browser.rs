@@ -24,6 +24,12 @@ impl Browser {
         Self { headers, ..Self::default() }
     }
 
+    /// Sends these headers with each request instead of the others.
+    #[must_use]
+    pub fn with_headers(self, headers: &[(&str, &str)]) -> Self {
+        Self { cookies: self.cookies, ..Self::with(headers) }
+    }
+
     /// Creates a browser that shows Larder in a window of its own, and says so as real browsers do.
     pub fn in_window() -> Self {
         Self::with(&[

@@ -145,6 +145,7 @@ impl World {
             tenant: tenant.map(ToOwned::to_owned),
             is_admin: tenant.is_none(),
             expires_in: year,
+            ..Grant::default()
         };
         let admin = bundle.token(&grant(None)).await.expect("a token");
         let alice = bundle.token(&grant(Some("alice"))).await.expect("a token");

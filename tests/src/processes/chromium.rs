@@ -27,8 +27,17 @@ impl Chromium {
 
     /// Starts Chromium with extra command-line switches.
     pub async fn start_with(switches: &[&str]) -> Self {
+        Self::start_as(switches, false).await
+    }
+
+    /// Starts Chromium so that pages cannot open popups unless a person clicks, as for people.
+    pub async fn start_blocking_popups() -> Self {
+        Self::start_as(&[], true).await
+    }
+
+    async fn start_as(switches: &[&str], blocks_popups: bool) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
-        let options = json!({ "profile": profile.path(), "args": switches });
+        let options = json!({ "profile": profile.path(), "args": switches, "blocksPopups": blocks_popups });
         let mut process = Command::new("node")
             .args(["chromium.mjs", &options.to_string()])
             .current_dir(Server::folder())
@@ -87,9 +96,24 @@ impl Chromium {
         self.step(json!({ "do": "page", "number": number })).await;
     }
 
+    /// Makes the next steps act in the page's frame whose URL starts with `prefix`, until [`Self::page`] is called.
+    pub async fn frame(&mut self, prefix: &str) {
+        self.step(json!({ "do": "frame", "prefix": prefix })).await;
+    }
+
+    /// Returns the number of pages that are open.
+    pub async fn open_pages(&mut self) -> u64 {
+        self.step(json!({ "do": "open" })).await.as_u64().expect("a number")
+    }
+
     /// Closes the page and switches to the first one.
     pub async fn close(&mut self) {
         self.step(json!({ "do": "close" })).await;
+    }
+
+    /// Whether the page with this number is closed, once it has had a moment to close.
+    pub async fn is_closed(&mut self, number: usize) -> bool {
+        self.step(json!({ "do": "isClosed", "number": number })).await == json!(true)
     }
 
     /// Presses a key, such as `Tab`.

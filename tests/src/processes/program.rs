@@ -1,15 +1,17 @@
 //! The program that `cargo run` starts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use std::{env, fs};
 
 use http::Method;
+use larder_local::{TENANT, WORKSPACE};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use super::target::{Target, local_secret};
 use super::visitor::{answer, http_client};
 use crate::{Answer, root};
 
@@ -18,9 +20,13 @@ use crate::{Answer, root};
 pub struct Program {
     /// Its base URI.
     pub base_uri: String,
-    /// The admin token that it printed.
+    /// Everything that it printed when it had started.
+    pub welcome: String,
+    /// The link that it printed, which signs a browser in.
+    pub page_link: String,
+    /// An admin's token.
     pub admin: String,
-    /// The connect link of the demo account, if there is one.
+    /// A connect link for the demo account, if there is one.
     pub connect_link: Option<String>,
     client: reqwest::Client,
     stdout: Lines<BufReader<ChildStdout>>,
@@ -43,8 +49,7 @@ impl Program {
         let mut stdout = BufReader::new(process.stdout.take().expect("it is piped")).lines();
         let mut printed = Vec::new();
         let welcome = async {
-            // The command that runs the Lambda binaries is the last line.
-            while !printed.last().is_some_and(|line: &String| line.starts_with("cargo lambda watch")) {
+            while !printed.last().is_some_and(|line: &String| line.ends_with(" to stop.")) {
                 match stdout.next_line().await.expect("UTF-8") {
                     Some(line) => printed.push(line),
                     None => return false,
@@ -55,17 +60,19 @@ impl Program {
         // A debug build loads the connectors slowly when many processes compete for the processor.
         let has_started = tokio::time::timeout(Duration::from_secs(180), welcome).await == Ok(true);
         assert!(has_started, "larder did not start: {printed:#?} {:#?}", log.lock().expect("the lock is not poisoned"));
-        let after = |text: &str| {
-            let line = printed.iter().position(|line| line.starts_with(text));
-            printed.get(line.unwrap_or_else(|| panic!("{text:?} is not in {printed:#?}")) + 1).expect("a line").clone()
-        };
-        let base_uri = printed[0].strip_prefix("Larder is running at ").expect("the base URI").to_owned();
-        let connect_link = printed.iter().find(|line| line.starts_with(&format!("{base_uri}/connect?")));
+        let (_, base_uri) = printed[0].split_once(" is running at ").expect("the base URI");
+        let page_link = printed.iter().find(|line| line.starts_with(&format!("{base_uri}/sign-in?"))).expect("a link");
+        let data = arguments.iter().skip_while(|argument| **argument != "--data").nth(1).expect("a data folder");
+        let target = Target::new("local", base_uri, WORKSPACE, local_secret(Path::new(data)).await);
+        let has_demo = !arguments.contains(&"--no-demo");
+        let connect_link = || target.uri(&format!("/connect?integrationKey=demo&token={}", target.tenant(TENANT)));
         Self {
-            admin: after("An admin token"),
-            connect_link: connect_link.cloned(),
+            admin: target.admin(),
+            connect_link: has_demo.then(connect_link),
+            page_link: page_link.clone(),
+            welcome: printed.join("\n"),
             client: http_client(),
-            base_uri,
+            base_uri: base_uri.to_owned(),
             stdout,
             log,
             process,

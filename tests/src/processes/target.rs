@@ -119,7 +119,7 @@ pub(crate) fn now() -> i64 {
     SystemClock.now().unix_timestamp()
 }
 
-async fn local_secret(data: &Path) -> Secret {
+pub(super) async fn local_secret(data: &Path) -> Secret {
     let secrets = DataDir::open(data).expect("a data folder").secrets();
     let workspaces = Workspaces::new(Arc::new(SecretFile::new(secrets)), Arc::new(SystemClock));
     workspaces.secret(WORKSPACE).await.expect("a secret store").expect("the secret of the workspace").secret

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -17,6 +17,9 @@ pub struct Scenario {
     /// The end user's input.
     #[serde(default)]
     pub input: Map<String, Value>,
+    /// The way to connect, if the connector has several that are open.
+    #[serde(rename = "authOptionKey")]
+    pub auth_option_key: Option<String>,
     /// The redirect to the provider; `None` without OAuth.
     pub authorize: Option<Authorize>,
     /// The callback's parameters apart from the state.
@@ -145,13 +148,23 @@ fn ok() -> u16 {
     200
 }
 
-/// Reads all files in a folder into a map by connector, then by title.
+/// The files in the same folder that hold no scenarios: the differences between presets and facts, and the applications
+/// without a connector.
+pub const OTHERS: [&str; 2] = [DIFFERENCES, "left-out.yml"];
+
+/// The differences between presets and facts.
+pub const DIFFERENCES: &str = "differences.yml";
+
+/// Reads the YAML files in a folder into a map by connector, then by title.
 ///
 /// # Panics
 /// If a file is invalid.
 pub fn read_all(folder: &Path) -> BTreeMap<String, BTreeMap<String, Scenario>> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let is_other = |path: &PathBuf| OTHERS.iter().any(|other| path.ends_with(other));
+    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|it| it == "yml") && !is_other(path);
     entries
+        .filter(is_scenario)
         .map(|path| {
             let text = fs::read_to_string(&path).expect("a file");
             let scenarios = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

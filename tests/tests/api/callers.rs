@@ -59,6 +59,16 @@ impl Row {
         self.path == "/connect" || self.path == "/connection-popup"
     }
 
+    /// Whether the route shows a page in a frame of an application.
+    fn is_screen(&self) -> bool {
+        self.path.starts_with("/embed/") || self.path.starts_with("/screens/")
+    }
+
+    /// Whether the route accepts the parameter `token`, which takes precedence.
+    fn takes_parameter(&self) -> bool {
+        self.is_connect() || self.is_screen()
+    }
+
     fn is_callback(&self) -> bool {
         self.path == "/oauth-callback"
     }
@@ -100,6 +110,10 @@ impl Row {
             (&Method::POST, _) if self.is_connect() => {
                 form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish()
             }
+            (&Method::POST, _) if self.is_screen() => {
+                let (name, value) = if self.with_connection { ("connectionId", id) } else { ("integrationKey", "crm") };
+                form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
+            }
             (&Method::PUT, "/credentials") => {
                 json!({"credentials": {"access_token": "put", "refresh_token": "put"}}).to_string()
             }
@@ -119,7 +133,7 @@ impl Row {
             _ => String::new(),
         };
         let mut request = http::Request::builder().method(self.method.clone()).uri(format!("{path}?{query}"));
-        if self.is_connect() && self.method == Method::POST {
+        if self.takes_parameter() && self.method == Method::POST {
             request = request.header("content-type", "application/x-www-form-urlencoded");
         }
         for (name, value) in &caller.headers {
@@ -167,7 +181,7 @@ pub(super) fn table() -> Vec<Row> {
 #[derive(Default)]
 pub(super) struct PresentedToken {
     headers: Vec<(&'static str, String)>,
-    /// The parameter `token`, which only `/connect` accepts. Other routes get it in the query.
+    /// The parameter `token`, which only pages that connect accept. It is in the query, at `/connect` also in `payload`.
     parameter: Option<String>,
 }
 
@@ -460,7 +474,7 @@ async fn invalid_tokens_get_identical_answers_and_change_nothing() {
     for row in table() {
         let good = &it.world.admin;
         let mut callers = invalid(good, secret.expose(), now);
-        if row.is_connect() {
+        if row.takes_parameter() {
             // This route accepts the parameter, which takes precedence.
             let mut bad = PresentedToken::bearer(good);
             bad.parameter = Some("garbage".to_owned());
@@ -472,7 +486,11 @@ async fn invalid_tokens_get_identical_answers_and_change_nothing() {
             for id in [it.target(&row), ALICES_CONNECTION, "unknown"] {
                 let answer = row.call(&it.world, id, &caller).await;
                 assert_eq!(answer.0.status(), row.expected(Column::Nobody), "{row}: {name}: {}", answer.text());
-                let kind = if row.is_connect() || row.is_callback() { "page" } else { "JSON" };
+                let kind = match &row {
+                    row if row.is_screen() => "screen",
+                    row if row.is_connect() || row.is_callback() => "page",
+                    _ => "JSON",
+                };
                 if row.checks_tokens() {
                     let first = rejections.entry(kind).or_insert_with(|| answer.snapshot());
                     assert_eq!(&answer.snapshot(), first, "{row}: {name}");
@@ -487,7 +505,9 @@ async fn invalid_tokens_get_identical_answers_and_change_nothing() {
     assert!(
         rejections["JSON"].starts_with("401 Unauthorized\n") && rejections["JSON"].contains("www-authenticate: Bearer")
     );
-    assert!(rejections["page"].starts_with("401 Unauthorized\n"));
+    for kind in ["page", "screen"] {
+        assert!(rejections[kind].starts_with("401 Unauthorized\n"), "{kind}");
+    }
 }
 
 /// Calls every route as the caller of a column, and compares the answers with the table.
@@ -617,10 +637,10 @@ async fn valid(it: &Fixture, column: Column) -> Vec<(&'static str, PresentedToke
 }
 
 #[tokio::test]
-async fn the_token_parameter_of_connect_takes_precedence_over_headers() {
+async fn the_token_parameter_takes_precedence_over_headers() {
     let it = Fixture::new().await;
     let bob = it.world.token("bob").await;
-    for row in table().into_iter().filter(Row::is_connect) {
+    for row in table().into_iter().filter(Row::takes_parameter) {
         for (token, column) in [(&it.world.alice, Column::Tenant), (&bob, Column::OtherTenant)] {
             let mut caller = PresentedToken::bearer("garbage");
             caller.parameter = Some(token.clone());
@@ -788,7 +808,7 @@ async fn equal_ids_in_two_workspaces_stay_separate() {
     world.send(Method::GET, "/integrations/crm", &other, None).await.expect(StatusCode::NOT_FOUND);
     world.send(Method::DELETE, "/integrations/crm", &other, None).await.expect(StatusCode::NO_CONTENT);
     world.get("/integrations/crm").await.expect(StatusCode::OK);
-    let connectors = world.send(Method::GET, "/connectors", &other, None).await.json();
+    let connectors = world.send(Method::GET, "/connectors?limit=1000", &other, None).await.json();
     assert!(connectors["items"].as_array().unwrap().iter().all(|item| item["connectionCount"] == 0));
 
     world.send(Method::DELETE, uri, &other, None).await.expect(StatusCode::NO_CONTENT);

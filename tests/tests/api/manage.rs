@@ -689,7 +689,7 @@ async fn archived_connections_do_not_keep_their_integration() {
     let (world, _provider, id) = connected().await;
     world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await.expect(StatusCode::CONFLICT);
     let count = async || {
-        let connectors = world.get("/connectors").await.json();
+        let connectors = world.get("/connectors?limit=1000").await.json();
         let items = connectors["items"].as_array().unwrap().clone();
         items.iter().find(|item| item["key"] == "oauth2").unwrap()["connectionCount"].clone()
     };

@@ -234,7 +234,7 @@ async fn connectors_are_listed_with_connection_counts_and_load_errors() {
     let provider = MockProvider::start().await;
     world.integrate(&provider, json!({})).await;
     world.connect(&provider).await;
-    let answer = world.get("/connectors").await.expect(StatusCode::OK).json();
+    let answer = world.get("/connectors?limit=1000").await.expect(StatusCode::OK).json();
     let items = answer["items"].as_array().unwrap();
     let of = |key: &str| items.iter().find(|item| item["key"] == key).unwrap();
     assert_eq!(of("oauth2")["connectionCount"], 1);

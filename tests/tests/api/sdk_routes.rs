@@ -135,7 +135,12 @@ async fn only_listed_origins_are_allowed_if_there_is_a_list() {
     let cors_origins = AllowedOrigins::Only(listed);
     let (world, _aws) = World::deployed(|settings| Settings { cors_origins, ..settings }).await;
     for (origin, expected) in [("https://app.example", Some("https://app.example")), ("https://evil.example", None)] {
-        for (method, uri) in [(Method::GET, "/self"), (Method::GET, "/credentials"), (Method::OPTIONS, "/self")] {
+        for (method, uri) in [
+            (Method::GET, "/self"),
+            (Method::GET, "/credentials"),
+            (Method::GET, "/connect.js"),
+            (Method::OPTIONS, "/self"),
+        ] {
             let answer = scripted(&world, method, uri, Some(&world.alice), origin).await;
             assert_eq!(answer.header("access-control-allow-origin"), expected, "{origin} {uri}");
             assert_eq!(answer.header("vary"), Some("origin"), "{origin} {uri}");
@@ -451,7 +456,7 @@ async fn connectors_leave_out_what_they_do_not_have() {
         (&json!("app"), &json!("app"), &json!("https://app.example/app.png"))
     );
     assert!(shown["authOptions"][0].get("key").is_none(), "{shown}");
-    let list = world.get("/connectors").await.json();
+    let list = world.get("/connectors?search=app").await.json();
     let items = list["items"].as_array().unwrap();
     let mut listed = items.iter().find(|item| item["key"] == "app").unwrap().clone();
     assert_eq!(listed.as_object_mut().unwrap().remove("connectionCount"), Some(json!(0)));

@@ -4,7 +4,7 @@ use http::StatusCode;
 use larder_tests::{Answer, Browser, HtmlForm, MockProvider, World};
 use serde_json::{Value, json};
 
-const SPEC: &str = "name: Mailer
+pub(crate) const SPEC: &str = "name: Mailer
 parametersSchema:
   type: object
   properties: {apiUri: {type: string}}
@@ -24,15 +24,15 @@ auth:
   makeApiClient: {implementationType: mapping}
   test: {implementationType: rest-api-mapping}
 ";
-const CLIENT: (&str, &str) = (
+pub(crate) const CLIENT: (&str, &str) = (
     "auth/make-api-client.map.yml",
     "baseUri: {$var: connectorParameters.apiUri}\nheaders: {Authorization: {$concat: ['Key ', {$var: credentials.apiKey}]}}\n",
 );
-const TEST: (&str, &str) = ("auth/test.rest.yml", "path: /me\nmethod: GET\n");
+pub(crate) const TEST: (&str, &str) = ("auth/test.rest.yml", "path: /me\nmethod: GET\n");
 const DONE: &str = "https%3A%2F%2Fapp.example%2Fdone";
 
 /// A world with an integration `app` of a connector with this `spec.yml`.
-async fn world_of(spec: &str, settings: Value) -> (World, MockProvider) {
+pub(crate) async fn world_of(spec: &str, settings: Value) -> (World, MockProvider) {
     let (world, provider) =
         (World::with_connector(&[("spec.yml", spec), CLIENT, TEST]).await, MockProvider::start().await);
     let mut all = json!({"parameters": {"apiUri": provider.uri("")}});
@@ -48,7 +48,7 @@ async fn world() -> (World, MockProvider) {
 }
 
 /// The link for alice, with these further parameters.
-fn link(world: &World, more: &str) -> String {
+pub(crate) fn link(world: &World, more: &str) -> String {
     format!("/connect?integrationKey=app&token={}{more}", world.alice)
 }
 
@@ -63,14 +63,14 @@ async fn open(world: &World, more: &str) -> (Browser, Answer) {
     (browser, page)
 }
 
-async fn send(world: &World, browser: &mut Browser, form: &HtmlForm) -> Answer {
+pub(crate) async fn send(world: &World, browser: &mut Browser, form: &HtmlForm) -> Answer {
     let fields = form.fields();
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     browser.post(world, "/connect", &fields).await
 }
 
 /// The error at a field, which its control refers to.
-fn error_at(page: &Answer, name: &str) -> String {
+pub(crate) fn error_at(page: &Answer, name: &str) -> String {
     let form = HtmlForm::of(page.text());
     let control = form.control(name);
     assert_eq!(control.attribute("aria-invalid"), Some("true"), "{name}: {}", page.text());
@@ -284,7 +284,7 @@ async fn forms_of_other_websites_are_rejected() {
     send(&world, &mut Browser::with(&[site, origin]), &form).await.expect(StatusCode::OK);
 }
 
-const WAYS: &str = "name: Mailer
+pub(crate) const WAYS: &str = "name: Mailer
 parametersSchema:
   type: object
   properties: {apiUri: {type: string}}
@@ -393,7 +393,7 @@ async fn known_secrets_are_used_but_never_shown() {
     assert_eq!(stored, json!({"apiKey": "key-1", "region": "us", "sandbox": false, "contact": "a@b.example"}));
 }
 
-const SUBDOMAIN: &str = "name: Desk
+pub(crate) const SUBDOMAIN: &str = "name: Desk
 parametersSchema:
   type: object
   properties: {apiUri: {type: string}}
@@ -406,7 +406,7 @@ auth:
   getOAuthConfig: {implementationType: mapping}
   makeApiClient: {implementationType: mapping}
 ";
-const OAUTH: (&str, &str) = (
+pub(crate) const OAUTH: (&str, &str) = (
     "auth/get-oauth-config.map.yml",
     "clientId: the-client\nclientSecret: the-client-secret\n\
      authorizeUri: {$concat: [{$var: connectorParameters.apiUri}, /authorize?of=, {$var: connectionParameters.subdomain}]}\n\

@@ -16,6 +16,8 @@ fn option(schema: Value) -> AuthOption {
         description: None,
         help_uri: None,
         enabled: None,
+        is_alternative: false,
+        extends: None,
         input_schema: Some(schema),
         parameters_schema: None,
         credentials_schema: None,
@@ -32,8 +34,9 @@ fn page(option: &AuthOption, values: &Map<String, Value>) -> String {
         provider: "App",
         mark: &mark,
         is_reconnect: false,
-        ticket: "ticket",
+        hidden: &[],
         can_cancel: true,
+        frame: None,
     };
     let form = SchemaForm::new(option.input_schema.as_ref());
     pages::form(head, WayToConnect { option, has_others: true }, &form, values, None).into_body()
@@ -109,6 +112,49 @@ proptest! {
     }
 }
 
+/// Text as the templates write it.
+fn escaped(text: &str) -> String {
+    let characters = [("&", "&#38;"), ("<", "&#60;"), (">", "&#62;"), ("\"", "&#34;"), ("'", "&#39;")];
+    characters.iter().fold(text.to_owned(), |text, (character, reference)| text.replace(character, reference))
+}
+
+/// The values of an attribute in a page.
+fn values_of<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+    let start = format!(" {attribute}=\"");
+    page.split(&*start).skip(1).map(|rest| rest.split_once('"').expect("an end").0).collect()
+}
+
+/// Checks that each property has one labeled field, with a title, a description and links.
+fn check_fields(connector: &str, page: &str, schema: &Value, above: &str) {
+    let form = HtmlForm::of(page);
+    for (name, property) in schema["properties"].as_object().expect("properties") {
+        let at = format!("{above}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let title = property["title"].as_str().unwrap_or(name);
+        assert!(page.contains(&escaped(title)), "{connector}: {at} has no title");
+        let description = property["description"].as_str().unwrap_or_default();
+        assert!(page.contains(&escaped(description)), "{connector}: {at} has no description");
+        if property["properties"].as_object().is_some_and(|inner| !inner.is_empty()) && above == "input" {
+            check_fields(connector, page, property, &at);
+            continue;
+        }
+        let control = form.control(&at);
+        let is_labeled = match control.attribute("type") {
+            // Each is in its label, and the group has a legend.
+            Some("radio") => page.contains("<legend>"),
+            Some("checkbox") => true,
+            _ => page.contains(&format!("<label for=\"{}\">", control.attribute("id").expect("an id"))),
+        };
+        assert!(is_labeled, "{connector}: {at} has no label");
+        let is_required = schema["required"].as_array().is_some_and(|required| required.contains(&json!(name)));
+        if control.attribute("type") != Some("checkbox") {
+            assert_eq!(control.attribute("required").is_some(), is_required, "{connector}: {at}");
+        }
+        if control.attribute("type") == Some("password") {
+            assert_eq!(control.value(), "", "{connector}: {at}");
+        }
+    }
+}
+
 #[test]
 fn every_bundled_connectors_form_is_made_from_its_schema() {
     let catalog = Catalog::default().with_dirs(&[root().join("shared/connectors")]);
@@ -118,12 +164,16 @@ fn every_bundled_connectors_form_is_made_from_its_schema() {
         for option in &connector.options {
             let Some(schema) = &option.input_schema else { continue };
             let page = page(option, &Map::new());
-            let names = HtmlForm::of(&page).names().join(" ");
-            for (name, property) in schema["properties"].as_object().expect("properties") {
-                assert!(names.contains(&format!("input/{name}")), "{}: {name}", connector.key);
-                let title = property["title"].as_str().expect("a title");
-                assert!(page.contains(&title.replace('\'', "&#39;")), "{}: {title}", connector.key);
+            check_fields(&connector.key, &page, schema, "input");
+            let ids = values_of(&page, "id");
+            for (at, id) in ids.iter().enumerate() {
+                assert!(!ids[..at].contains(id), "{}: {id} is not unique", connector.key);
             }
+            let references = ["for", "aria-describedby"].map(|name| values_of(&page, name)).concat();
+            for id in references.iter().flat_map(|ids| ids.split(' ')) {
+                assert!(ids.contains(&id), "{}: {id} is nowhere", connector.key);
+            }
+            assert!(!page.contains("aria-invalid=") && !page.contains("role=\"alert\""), "{}: {page}", connector.key);
             forms += 1;
         }
     }

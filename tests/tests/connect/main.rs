@@ -8,6 +8,8 @@ mod deputies;
 mod flow;
 mod form;
 mod form_round_trip;
+mod request_form;
 mod requests;
+mod screens;
 mod sdks;
 mod unconfirmed;

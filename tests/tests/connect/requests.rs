@@ -11,20 +11,20 @@ use http::{Method, StatusCode};
 use larder::caller::Claims;
 use larder::clock::Clock as _;
 use larder::dynamodb::{Claiming, RequestOutcome, Write};
-use larder_tests::{Answer, Browser, MockProvider, World};
+use larder_tests::{Answer, Browser, HtmlForm, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
 
 /// The redirect URI that the integration allows; see `World::integrate`.
-const DONE: &str = "https://app.example/done?from=larder";
+pub(crate) const DONE: &str = "https://app.example/done?from=larder";
 
 /// A code verifier.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 /// A connection request as its application sees it.
-struct Requested {
-    id: String,
-    url: String,
+pub(crate) struct Requested {
+    pub(crate) id: String,
+    pub(crate) url: String,
     status_token: String,
 }
 
@@ -35,7 +35,7 @@ async fn prepared() -> (World, MockProvider) {
 }
 
 /// Creates a request as alice's application does, through `crm` unless the body names another integration or connection.
-async fn request(world: &World, body: Value) -> Requested {
+pub(crate) async fn request(world: &World, body: Value) -> Requested {
     let mut body = body;
     if ["integrationKeys", "connectionId"].iter().all(|name| body.get(name).is_none()) {
         body["integrationKey"] = "crm".into();
@@ -53,19 +53,19 @@ impl Requested {
     }
 
     /// The answer to a client that polls.
-    async fn poll(&self, world: &World) -> Value {
+    pub(crate) async fn poll(&self, world: &World) -> Value {
         world.send(Method::GET, &self.uri(), &self.status_token, None).await.expect(StatusCode::OK).json()
     }
 
-    async fn status(&self, world: &World) -> String {
+    pub(crate) async fn status(&self, world: &World) -> String {
         self.poll(world).await["status"].as_str().unwrap().to_owned()
     }
 
-    async fn cancel(&self, world: &World) -> Answer {
+    pub(crate) async fn cancel(&self, world: &World) -> Answer {
         world.send(Method::DELETE, &self.uri(), &world.alice, None).await
     }
 
-    async fn confirm(&self, world: &World, body: Value) -> Answer {
+    pub(crate) async fn confirm(&self, world: &World, body: Value) -> Answer {
         world.send(Method::POST, &format!("{}/confirm", self.uri()), &world.alice, Some(&body)).await
     }
 
@@ -84,7 +84,7 @@ impl Requested {
 }
 
 /// Sends a request that is not a browser's navigation.
-async fn fetch(world: &World, method: Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn fetch(world: &World, method: Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = http::Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -94,20 +94,20 @@ async fn fetch(world: &World, method: Method, uri: &str, headers: &[(&str, &str)
 
 /// Asserts that a page says why the link does not lead on, in words for a person.
 #[track_caller]
-fn says(page: Answer, status: StatusCode, words: &str) {
+pub(crate) fn says(page: Answer, status: StatusCode, words: &str) {
     let page = page.expect(status);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(page.text().contains("Not connected") && page.text().contains(words), "{words}: {}", page.text());
     assert!(!page.text().contains('`') && page.header("set-cookie").is_none(), "{}", page.text());
 }
 
-fn parameter(url: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(url: &str, name: &str) -> Option<String> {
     let url = Url::parse(url).unwrap();
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// The URL to which a page forwards the browser.
-fn onward(page: &Answer) -> String {
+pub(crate) fn onward(page: &Answer) -> String {
     let (_, rest) = page.text().split_once("http-equiv=\"refresh\" content=\"0; url=").expect("a page that leads on");
     rest.split_once('"').unwrap().0.replace("&#38;", "&")
 }
@@ -116,20 +116,20 @@ fn own_id() -> String {
     own_connection_id("local", "crm", Some("alice"))
 }
 
-async fn ids(world: &World) -> Vec<String> {
+pub(crate) async fn ids(world: &World) -> Vec<String> {
     let list = world.send(Method::GET, "/connections", &world.alice, None).await.expect(StatusCode::OK).json();
     list["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
 }
 
-fn challenge() -> String {
+pub(crate) fn challenge() -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, VERIFIER.as_bytes()))
 }
 
-const CANCELED: &str = "This link was canceled";
-const EXPIRED: &str = "This link has expired";
-const USED: &str = "This link was already used";
-const BUSY: &str = "This link is being used to connect an account right now";
-const ELSEWHERE: &str = "This link was already opened in another browser";
+pub(crate) const CANCELED: &str = "This link was canceled";
+pub(crate) const EXPIRED: &str = "This link has expired";
+pub(crate) const USED: &str = "This link was already used";
+pub(crate) const BUSY: &str = "This link is being used to connect an account right now";
+pub(crate) const ELSEWHERE: &str = "This link was already opened in another browser";
 
 #[tokio::test]
 async fn a_link_connects_without_a_token_and_shows_its_status() {
@@ -461,7 +461,7 @@ async fn the_status_of_a_key_is_recorded_at_once() {
     browser.get(&world, &it.url).await.expect(StatusCode::OK);
     assert_eq!(it.poll(&world).await["resultConnectionId"], id.as_str());
     says(browser.get(&world, &it.url).await, StatusCode::CONFLICT, USED);
-    // Missing input has no form yet.
+    // Without a window of its own, missing input is an error.
     let it = request(&world, json!({"integrationKeys": ["app"], "allowMultipleConnections": true})).await;
     let page = Browser::default().get(&world, &it.url).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("apiKey"), "{}", page.text());
@@ -503,10 +503,10 @@ async fn the_end_user_chooses_among_integrations() {
     buttons.push(browser.post(&world, &it.url, &[("integrationKey", "other")]).await);
     for page in buttons {
         let page = page.expect(StatusCode::OK);
-        for button in
-            ["value=\"crm\"><strong>crm</strong></button>", "value=\"erp\"><strong>The &#60;ERP&#62;</strong></button>"]
-        {
-            assert!(page.text().contains(button), "{button}: {}", page.text());
+        let choices = HtmlForm::of(page.text());
+        assert_eq!(choices.names(), ["connectionRequestId", "integrationKey", "integrationKey", "cancel"]);
+        for name in ["<strong>crm</strong>", "<strong>The &#60;ERP&#62;</strong>"] {
+            assert!(page.text().contains(name), "{name}: {}", page.text());
         }
         assert!(!page.text().contains("value=\"other\""), "{}", page.text());
     }

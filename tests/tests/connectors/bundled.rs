@@ -1,4 +1,5 @@
-//! Every bundled connector behaves as its provider documents. The scenarios are in `tests/providers`.
+//! Bundled connectors behave as their providers document. The scenarios are in `tests/providers`: of every connector with
+//! functions of its own, and of some presets. All presets run in `lifecycle`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,13 +33,16 @@ async fn every_connector_behaves_as_its_provider_documents() {
 }
 
 #[test]
-fn connectors_and_scenario_files_match_one_to_one() {
-    let mut keys: BTreeSet<String> = bundled_connectors().entries().into_iter().map(|entry| entry.key).collect();
-    for generic in GENERIC {
-        assert!(keys.remove(generic), "{generic}");
-    }
-    let files = scenario::read_all(&root().join("tests/providers")).into_keys().collect();
-    assert_eq!(keys, files);
+fn folders_have_scenarios_and_scenarios_have_connectors() {
+    let (presets, mut folders): (Vec<_>, Vec<_>) =
+        bundled_connectors().entries().into_iter().partition(|entry| entry.extends.is_some());
+    folders.retain(|entry| !GENERIC.contains(&entry.key.as_str()));
+    let files: BTreeSet<String> = scenario::read_all(&root().join("tests/providers")).into_keys().collect();
+    let folders: BTreeSet<String> = folders.into_iter().map(|entry| entry.key).collect();
+    let presets: BTreeSet<String> = presets.into_iter().map(|entry| entry.key).collect();
+    assert_eq!(folders.difference(&files).collect::<Vec<_>>(), [""; 0], "these have functions of their own");
+    let known: BTreeSet<String> = folders.union(&presets).cloned().collect();
+    assert_eq!(files.difference(&known).collect::<Vec<_>>(), [""; 0], "there is no connector for these");
 }
 
 #[test]
@@ -126,7 +130,8 @@ impl ScenarioRun<'_> {
     /// The result that your application gets for the flow.
     async fn result(&self, input: &Map<String, Value>, callback: &BTreeMap<String, String>) -> Value {
         let mut browser = Browser::default();
-        let payload = json!({"token": self.world.alice, "integrationKey": "it", "input": input, "redirectUri": DONE});
+        let payload = json!({"token": self.world.alice, "integrationKey": "it", "input": input, "redirectUri": DONE,
+                             "authOptionKey": self.scenario.auth_option_key});
         let mut answer = browser.post(&self.world, "/connect", &[("payload", &payload.to_string())]).await;
         let location = answer.header("location").unwrap_or_default().to_owned();
         if let Some(authorize) = self.scenario.authorize.as_ref().filter(|_| !location.starts_with(DONE)) {

@@ -24,7 +24,7 @@ fn example(marker: &str) -> String {
 struct Setup {
     world: World,
     script: Script,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Setup {
@@ -49,7 +49,7 @@ impl Setup {
         body["redirectUris"] = json!([DONE]);
         let answer = world.send(Method::PUT, "/integrations/it", &world.admin, Some(&body)).await;
         answer.expect(StatusCode::CREATED);
-        Self { world, script, _folder: folder }
+        Self { world, script, folder }
     }
 
     fn expect(&self, step: &'static str, exchanges: Value) {
@@ -59,8 +59,19 @@ impl Setup {
 
     /// Connects with an input, through the page of an authorize URL if there is one, which comes back with these values.
     async fn connect(&self, input: Value, authorize: Option<(Value, &[(&str, &str)])>) -> String {
+        self.connect_by(None, input, authorize).await
+    }
+
+    /// Connects in this way.
+    async fn connect_by(
+        &self,
+        option: Option<&str>,
+        input: Value,
+        authorize: Option<(Value, &[(&str, &str)])>,
+    ) -> String {
         let mut browser = Browser::default();
-        let payload = json!({"token": self.world.alice, "integrationKey": "it", "input": input, "redirectUri": DONE});
+        let payload = json!({"token": self.world.alice, "integrationKey": "it", "authOptionKey": option, "input": input,
+                             "redirectUri": DONE});
         let mut answer = browser.post(&self.world, "/connect", &[("payload", &payload.to_string())]).await;
         if let Some((authorize, values)) = authorize {
             let authorize: Authorize = serde_json::from_value(authorize).expect("an authorize URL");
@@ -256,4 +267,93 @@ async fn the_documented_chain_runs_unchanged() {
     setup.expect("connect", json!([session, token, test]));
     let id = setup.connect(json!({"username": "ada", "password": "p"}), None).await;
     setup.refresh(&id, json!(chain(2)), json!({"access_token": "t2", "password": null, "session": null})).await;
+}
+
+#[tokio::test]
+async fn the_documented_ways_to_connect_run_unchanged() {
+    let client = json!({"clientId": "c", "clientSecret": "s"});
+    let body = json!({"connectorKey": "acme", "parameters": client, "optionsConfig": {"token": {}}});
+    let setup = Setup::with(body, Some(&example("ways"))).await;
+    let test = |authorization: &str| {
+        json!({"request": {"method": "GET", "uri": "https://api.acme.com/me", "headers": {"authorization": authorization}},
+               "response": {"json": {"id": 7, "email": "ada@acme.com"}}})
+    };
+    let exchange = json!({"request": {"method": "POST", "uri": "https://auth.acme.com/token", "form": "<any>"},
+                          "response": {"json": {"access_token": "a1", "refresh_token": "r1", "expires_in": 3600}}});
+    setup.expect("connect", json!([exchange, test("Bearer a1")]));
+    let authorize = json!({"uri": "https://auth.acme.com/authorize", "query": "<any>"});
+    let id = setup.connect_by(Some("oauth2"), json!({}), Some((authorize, &[("code", "c")]))).await;
+    let view = setup.world.get(&format!("/connections/{id}")).await.expect(StatusCode::OK).json();
+    assert_eq!(view["authOptionKey"], "oauth2");
+    setup.expect("connect", json!([test("Token t1")]));
+    let id = setup.connect_by(Some("token"), json!({"apiKey": "t1"}), None).await;
+    let view = setup.world.get(&format!("/connections/{id}")).await.expect(StatusCode::OK).json();
+    assert_eq!((&view["authOptionKey"], &view["account"]["label"]), (&json!("token"), &json!("ada@acme.com")));
+    // Without an OAuth client, keys are the only way.
+    let setup = Setup::of_preset("ways").await;
+    setup.expect("connect", json!([test("Token t2")]));
+    setup.connect(json!({"apiKey": "t2"}), None).await;
+}
+
+#[tokio::test]
+async fn connections_stay_when_a_preset_gets_more_ways() {
+    for is_reconnected in [true, false] {
+        Box::pin(upgrade_a_preset(is_reconnected)).await;
+    }
+}
+
+/// Connects with a preset, gives it another way to connect, and renews the connection.
+async fn upgrade_a_preset(is_reconnected: bool) {
+    let ways = example("ways");
+    let (alone, _) = ways.split_once("options:").expect("options");
+    let client = json!({"clientId": "c", "clientSecret": "s"});
+    let own = json!({"": {"parameters": {"scopes": ["special"]}}});
+    let body = json!({"connectorKey": "acme", "parameters": client, "optionsConfig": own});
+    let mut setup = Setup::with(body, Some(alone)).await;
+    let token = |number: u32| {
+        json!({"request": {"method": "POST", "uri": "https://auth.acme.com/token", "form": "<any>"},
+               "response": {"json": {"access_token": format!("a{number}"), "refresh_token": "r", "expires_in": 3600}}})
+    };
+    let test = |number: u32| {
+        json!({"request": {"method": "GET", "uri": "https://api.acme.com/me",
+                           "headers": {"authorization": format!("Bearer a{number}")}},
+               "response": {"json": {"id": 7}}})
+    };
+    let authorize = json!({"uri": "https://auth.acme.com/authorize", "query": {
+        "client_id": "c", "redirect_uri": "https://larder.example/oauth-callback", "response_type": "code",
+        "scope": "special", "access_type": "offline", "state": "<state>", "code_challenge": "<challenge>",
+        "code_challenge_method": "S256"}});
+    let callback: &[(&str, &str)] = &[("code", "c")];
+    setup.expect("connect", json!([token(1), test(1)]));
+    let id = setup.connect(json!({}), Some((authorize.clone(), callback))).await;
+
+    fs::write(setup.folder.path().join("acme.yml"), &ways).expect("it is written");
+    setup.world.restart().await;
+    let shown = setup.world.get("/integrations/it").await.expect(StatusCode::OK).json();
+    assert_eq!(
+        (shown["authOptions"].as_array().map(Vec::len), &shown["authOptions"][0]["key"]),
+        (Some(1), &json!("oauth2"))
+    );
+    setup.refresh(&id, json!([token(2)]), json!({"access_token": "a2"})).await;
+    setup.expect("test", json!([test(2)]));
+    let tested = setup.world.post(&format!("/connections/{id}/test")).await;
+    assert!(tested.0.status().is_success(), "{}", tested.text());
+    setup.script.end();
+
+    // Once the integration opens the other way, the connection needs no choice either.
+    let opened = json!({"optionsConfig": {"": {"parameters": {"scopes": ["special"]}}, "token": {}}});
+    let patched = setup.world.send(Method::PATCH, "/integrations/it", &setup.world.admin, Some(&opened)).await;
+    patched.expect(StatusCode::OK);
+    let uri = format!("/connections/{id}");
+    if is_reconnected {
+        setup.expect("reconnect", json!([token(3), test(3)]));
+        assert_eq!(setup.connect(json!({}), Some((authorize, callback))).await, id);
+    } else {
+        setup.expect("change", json!([test(2)]));
+        let change = json!({"input": {}});
+        setup.world.send(Method::PATCH, &uri, &setup.world.admin, Some(&change)).await.expect(StatusCode::OK);
+        setup.script.end();
+        assert_eq!(setup.script.mismatches(), Vec::<String>::new());
+    }
+    assert_eq!(setup.world.get(&uri).await.json()["authOptionKey"], "oauth2");
 }

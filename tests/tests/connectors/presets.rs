@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use http::{Method, StatusCode};
-use larder_engine::connector::{Catalog, Connector};
+use larder::dynamodb::{IntegrationParameters, OptionConfig};
+use larder_engine::connector::{Catalog, Connector, schema};
+use larder_engine::connector_setup::open_options;
 use larder_local::bundle::{bundled_connectors, bundled_connectors_dir};
 use larder_local::new_connector::{Generic, write};
 use larder_tests::program::run;
@@ -54,8 +56,70 @@ fn parameters_and_inputs_stay_compatible() {
             continue;
         }
         for (name, now) in schemas(&connector) {
-            assert_eq!(now.map(sorted), before.get(name).cloned().map(sorted), "{key}: {name}");
+            let before = before.get(name).cloned();
+            match (name, now, before) {
+                // There may be more parameters, such as those of other ways to connect, but none that is required.
+                ("parametersSchema", Some(now), Some(before)) => {
+                    let Value::Object(known) = &before["properties"] else { panic!("{key}") };
+                    for (name, property) in known {
+                        assert_eq!(now["properties"][name], *property, "{key}: {name}");
+                    }
+                    assert_eq!(sorted(now)["required"], sorted(before)["required"], "{key}");
+                }
+                (_, now, before) => assert_eq!(now.map(sorted), before.map(sorted), "{key}: {name}"),
+            }
         }
+        check_former_integrations(&key, &connector, &before);
+    }
+}
+
+/// Parameters that sufficed before a connector had options are accepted, and lead to the same only way to connect.
+fn check_former_integrations(key: &str, connector: &Connector, before: &Map<String, Value>) {
+    let required = before.get("parametersSchema").and_then(|schema| schema["required"].as_array());
+    let required = required.into_iter().flatten().map(|name| name.as_str().expect("a name"));
+    let parameters: Map<_, _> = required.map(|name| (name.to_owned(), json!("https://a.example"))).collect();
+    let errors = schema::validate(connector.parameters_schema.as_ref(), &parameters).expect("a usable schema");
+    assert_eq!(errors, [], "{key}");
+    let stored = IntegrationParameters { parameters, ..IntegrationParameters::default() };
+    let open: Vec<_> = open_options(connector, &stored).iter().map(|option| option.key.clone()).collect();
+    let first = &connector.options[0].key;
+    assert_eq!(open, std::slice::from_ref(first), "{key}");
+    assert_eq!(connector.option("").map(|option| &option.key), Some(first), "{key}");
+    // What was said about the connector's only way holds for the first one.
+    let disabled = OptionConfig { disabled: true, ..OptionConfig::default() };
+    let closed = IntegrationParameters { options: BTreeMap::from([(String::new(), disabled)]), ..stored };
+    assert!(!open_options(connector, &closed).iter().any(|option| option.key == *first), "{key}");
+}
+
+#[tokio::test]
+async fn integrations_without_parameters_offer_keys_only() {
+    let world = World::new().await;
+    let put = async |body: Value| {
+        let answer = world.send(Method::PUT, "/integrations/it", &world.admin, Some(&body)).await;
+        let shown = world.get("/integrations/it").await.expect(StatusCode::OK).json();
+        let options = shown["authOptions"].as_array().expect("a list").iter();
+        let keys: Vec<String> = options.map(|it| it["key"].as_str().expect("a key").to_owned()).collect();
+        (answer.0.status().as_u16(), keys)
+    };
+    let client = json!({"clientId": "a", "clientSecret": "b"});
+    let user = json!({"clientId": "a", "clientSecret": "b", "userScopes": ["search:read"]});
+    for (body, expected) in [
+        (json!({"parameters": {}}), vec!["token"]),
+        (json!({"parameters": client}), vec!["oauth2"]),
+        (json!({"parameters": client, "optionsConfig": {"token": {}}}), vec!["oauth2", "token"]),
+        (json!({"parameters": client, "optionsConfig": {"oauth2": {"disabled": true}}}), vec!["token"]),
+        (json!({"parameters": client, "optionsConfig": {"": {"disabled": true}}}), vec!["token"]),
+        (json!({"parameters": {}, "optionsConfig": {"oauth2": {"parameters": client}}}), vec!["oauth2"]),
+        (json!({"parameters": user, "optionsConfig": {}}), vec!["oauth2", "user"]),
+    ] {
+        let mut body = body;
+        body["connectorKey"] = "slack".into();
+        let (status, keys) = put(body.clone()).await;
+        assert!(status < 300 && keys == expected, "{body}: {status} {keys:?}");
+    }
+    for incomplete in [json!({"clientId": "a"}), json!({"clientSecret": "b"}), json!({"userScopes": ["a"]})] {
+        let body = json!({"connectorKey": "slack", "parameters": incomplete});
+        assert_eq!(put(body).await.0, 400, "{incomplete}");
     }
 }
 
@@ -135,17 +199,45 @@ async fn connectors_are_listed_page_by_page_and_found_by_alias() {
     }
     assert_eq!(seen, keys(&all));
     assert_eq!(keys(&list("search=twitter").await), ["x"]);
-    assert!(keys(&list("authType=basic").await).contains(&"twilio".to_owned()));
+    let basic = keys(&list("authType=basic").await);
+    assert!(basic.contains(&"twilio".to_owned()) && basic.contains(&"zendesk".to_owned()));
+    for (auth_type, found) in [("oauth2", true), ("api-key", true), ("client-credentials", true), ("oauth1", false)] {
+        assert_eq!(
+            keys(&list(&format!("search=airtable&authType={auth_type}")).await).len() == 1,
+            found,
+            "{auth_type}"
+        );
+    }
     let crm = keys(&list("category=crm").await);
     assert!(crm.contains(&"hubspot".to_owned()) && !crm.contains(&"slack".to_owned()));
     let slack = &list("search=slack").await["items"][0];
     let expected = json!({"id": "slack", "key": "slack", "name": "Slack", "authType": "oauth2", "extends": "oauth2",
-                          "categories": ["messaging"], "aliases": [], "connectionCount": 0});
+                          "authTypes": ["oauth2", "api-key"], "categories": ["messaging"], "aliases": [],
+                          "connectionCount": 0});
     assert_eq!(*slack, expected);
     world.get("/connectors?cursor=nonsense").await.expect(StatusCode::BAD_REQUEST);
     let shown = world.get("/connectors/slack").await.expect(StatusCode::OK).json();
-    assert_eq!(shown["evidence"], "docs");
     assert!(shown["parametersSchema"]["properties"].get("tokenUri").is_none(), "{shown}");
+}
+
+#[tokio::test]
+async fn a_connector_shows_its_evidence_and_help() {
+    let world = World::new().await;
+    let show = async |key: &str| world.get(&format!("/connectors/{key}")).await.expect(StatusCode::OK).json();
+    let slack = show("slack").await;
+    assert_eq!((&slack["evidence"], &slack["categories"]), (&json!("docs"), &json!(["messaging"])));
+    assert_eq!(slack["apiDocsUri"], "https://docs.slack.dev/reference/methods");
+    assert_eq!(slack["setup"]["registerUri"], "https://api.slack.com/apps");
+    assert_eq!(slack["setup"]["date"], "2026-11-29");
+    assert!(slack["setup"]["developer"].as_str().is_some_and(|text| text.contains("redirect URI")), "{slack}");
+    let options = slack["authOptions"].as_array().expect("a list").iter();
+    let ways: Vec<_> = options.map(|it| (it["key"].as_str(), it["extends"].as_str())).collect();
+    let expected = [("oauth2", "oauth2"), ("token", "api-key"), ("user", "oauth2")];
+    assert_eq!(ways, expected.map(|(key, extends)| (Some(key), Some(extends))));
+    assert_eq!(slack["authOptions"][1]["ui"]["helpUri"], "https://docs.slack.dev/authentication/tokens");
+    let hubspot = show("hubspot").await;
+    assert!(hubspot["quirks"][0].as_str().is_some_and(|quirk| quirk.contains("Private apps")), "{hubspot}");
+    assert!(hubspot["setup"]["endUser"].is_string() && hubspot["setup"].get("developer").is_none());
 }
 
 #[tokio::test]
@@ -177,8 +269,8 @@ async fn an_index_is_written_once_asked_for_and_then_kept_up_to_date() {
         (output.status.success(), String::from_utf8(output.stdout).expect("UTF-8"))
     };
     assert_eq!(check(&[]).await, (true, String::new()));
-    let summary =
-        "1 connectors: 1 presets, 0 folders; 0 aliases\ntypes: api-key 1\ncategories: \nwithout a test: 0 ()\n";
+    let summary = "1 connectors: 1 presets, 0 folders; 0 aliases\ntypes: api-key 1\nfurther ways to connect: \ncategories: \n\
+         without a test: 0 ()\n";
     assert_eq!(check(&["--write-index"]).await, (true, summary.to_owned()));
     assert_eq!(check(&[]).await, (true, summary.to_owned()));
     write("other", Generic::Basic, folder.path()).expect("it is written");

@@ -16,7 +16,8 @@ type Foreign = &'static [(&'static str, &'static [&'static str])];
 
 const FOREIGN_VARIABLES: Foreign = &[("rustc", &["RUSTC_BOOTSTRAP"])];
 
-const FOREIGN_ROUTES: Foreign = &[("a folder in Lambda", &["/opt/connectors"])];
+const FOREIGN_ROUTES: Foreign =
+    &[("a folder in Lambda", &["/opt/connectors"]), ("the demo of cargo run", &["/demo/app", "/welcome"])];
 
 const FOREIGN_FILES: Foreign = &[];
 
@@ -176,7 +177,7 @@ fn usage(script: &str) -> BTreeSet<String> {
 
 /// The commands and flags of `cargo run`, from its help.
 async fn larder_help() -> BTreeSet<String> {
-    let commands = ["token", "check", "try", "connector", "connections", "connect", "import"];
+    let commands = ["token", "sign-in", "check", "try", "connector", "connections", "connect", "import"];
     let mut help = BTreeSet::from(commands.map(str::to_owned));
     let of_connections = ["ls", "show", "test", "refresh", "rm"].map(|command| vec!["connections", command]);
     let deeper = of_connections.into_iter().chain([vec!["connector", "new"], vec![]]);

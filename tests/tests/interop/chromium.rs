@@ -13,13 +13,21 @@ use larder_tests::{Chromium, Program, Target};
 use serde_json::{Value, json};
 use url::Url;
 
-async fn start(data: &Path) -> Program {
+pub(crate) async fn start(data: &Path) -> Program {
     Program::start(&["--data", data.to_str().expect("a path in UTF-8"), "--listen", "127.0.0.1:0"]).await
 }
 
 /// Starts a web server on another origin and another site: it is at `localhost`, Larder at `127.0.0.1`. Returns its base URL
 /// and the requests it receives.
-pub(super) async fn site(
+pub(crate) async fn site(
+    answer: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    site_with(&[], answer).await
+}
+
+/// As [`site`], with more headers.
+pub(crate) async fn site_with(
+    headers: &'static [(&str, &str)],
     answer: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {
     let (listener, address) = listen().await;
@@ -30,17 +38,18 @@ pub(super) async fn site(
         seen.lock().expect("the lock is not poisoned").push(target.clone());
         let (content_type, body) = answer(&target);
         let response = http::Response::builder().header("content-type", content_type);
+        let response = headers.iter().fold(response, |response, (name, value)| response.header(*name, *value));
         async move { Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).expect("a response")) }
     });
     (format!("http://localhost:{}", address.port()), requests)
 }
 
-pub(super) fn page(body: &str) -> (&'static str, String) {
+pub(crate) fn page(body: &str) -> (&'static str, String) {
     ("text/html", format!("<!doctype html><title>A page</title>{body}"))
 }
 
 /// Asserts that no page violated its content security policy.
-async fn assert_no_violation(chromium: &mut Chromium) {
+pub(crate) async fn assert_no_violation(chromium: &mut Chromium) {
     let log = chromium.log().await;
     assert!(!log.iter().any(|line| line.contains("Content Security Policy")), "{log:#?}");
 }

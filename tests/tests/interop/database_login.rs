@@ -15,7 +15,7 @@ const PORT: &str = "LARDER_TEST_DATABASE_PORT";
 
 async fn rejection(server: &Database, login: Login) -> String {
     match log_in(&login).await {
-        Err(error @ LoginError::Refused { .. }) => {
+        Err(error @ (LoginError::WrongPassword { .. } | LoginError::Refused { .. })) => {
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains(Database::PASSWORD) && !shown.contains("letmein"), "{shown}");
             error.to_string()

@@ -3,11 +3,13 @@
 
 mod axios;
 mod chromium;
+mod connect_js;
 mod credentials_page;
 mod database_login;
 mod form;
 mod integrations_page;
 mod mapping;
+mod minute;
 mod odd_answers;
 mod oidc;
 mod openapi;

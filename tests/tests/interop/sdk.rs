@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::form::screenshots;
+
 /// The SDK's name on npm.
 const MEMBRANE: &str = "@membranehq/sdk";
 /// The older SDK.
@@ -174,7 +176,8 @@ impl<'a> Visit<'a> {
     async fn open(&mut self, origin: &str, sdk: &'static str, tenant: &str) {
         (self.sdk, self.tenant, self.popups_before) = (sdk, tenant.to_owned(), self.popups);
         assert_eq!(self.chromium.goto(&format!("{origin}/")).await, 200);
-        let options = json!({"apiUri": self.setup.target.base_uri, "token": self.setup.target.tenant(tenant)});
+        let larder = &self.setup.target.base_uri;
+        let options = json!({"apiUri": larder, "uiUri": larder, "token": self.setup.target.tenant(tenant)});
         self.chromium.evaluate(&format!("app.use('{sdk}', {options})")).await;
     }
 
@@ -211,6 +214,33 @@ impl<'a> Visit<'a> {
         self.begin(call).await;
         self.popups += usize::from(opens_popup);
         self.end().await
+    }
+
+    /// Starts a call that opens a hosted screen, and switches to its frame.
+    async fn open_screen(&mut self, call: &str) {
+        self.begin(call).await;
+        self.chromium.evaluate("app.shown()").await;
+        self.chromium.frame(&self.setup.target.base_uri).await;
+    }
+
+    /// Opens the provider in a window, from the screen, and decides there if it waits for a decision. Returns to the screen.
+    async fn leave_screen(&mut self, decision: Option<&str>) {
+        self.chromium.click("#leave").await;
+        self.switch_to_popup().await;
+        if let Some(decision) = decision {
+            self.chromium.click(&format!("button[value={decision}]")).await;
+        }
+        self.chromium.page(0).await;
+        self.chromium.frame(&self.setup.target.base_uri).await;
+    }
+
+    /// Waits for the outcome of a call whose screen closes.
+    async fn end_screen(&mut self) -> Value {
+        self.chromium.page(0).await;
+        let outcome = self.chromium.evaluate("app.end()").await;
+        let frames = self.chromium.evaluate("document.querySelectorAll('iframe').length").await;
+        assert_eq!(frames, 0, "{}: the screen is still there: {outcome}", self.sdk);
+        outcome
     }
 
     /// Returns the connection of an outcome, which the SDK's schema must accept.
@@ -327,6 +357,212 @@ async fn chooses_an_option(visit: &mut Visit<'_>) {
         let outcome = visit.call(&call, opens_popup).await;
         assert_eq!(visit.connection(option, &outcome)["authOptionKey"], option, "{}", visit.sdk);
     }
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn the_sdks_hosted_screens_connect_in_a_frame() {
+    let setup = Setup::new().await;
+    let mut visit = Visit::new(&setup).await;
+    for (sdk, tenant) in [(MEMBRANE, "fay"), (INTEGRATION_APP, "gus")] {
+        visit.open(&setup.app(""), sdk, tenant).await;
+        let id = connects_a_key_in_a_frame(&mut visit).await;
+        connects_at_a_provider_from_a_frame(&mut visit).await;
+        if sdk == MEMBRANE {
+            shows_a_connection_in_a_frame(&mut visit, &id).await;
+        }
+    }
+    let log = visit.chromium.log().await;
+    let violations: Vec<_> = log.iter().filter(|line| line.contains("Content Security Policy")).collect();
+    assert!(violations.is_empty(), "{violations:#?}");
+    visit.open(&setup.server.uri(""), MEMBRANE, "fay").await;
+    is_not_shown_at_an_unlisted_origin(&mut visit).await;
+}
+
+/// Returns the id of a connection through `keyed`.
+async fn connects_a_key_in_a_frame(visit: &mut Visit<'_>) -> String {
+    let (folder, is_new) = (screenshots(), visit.sdk == MEMBRANE);
+    visit
+        .open_screen(match is_new {
+            true => "ui.connect({integrationKey: 'keyed', name: 'Framed'})",
+            false => "integration('keyed').openNewConnection({name: 'Framed'})",
+        })
+        .await;
+    visit.chromium.shows("Connect keyed").await;
+    if is_new {
+        visit.chromium.screenshots(&folder, "screen-key").await;
+    }
+    visit.chromium.fill("[name='input/apiKey']", "bad").await;
+    visit.chromium.click(".primary").await;
+    visit.chromium.shows("Keyed did not accept these details").await;
+    assert_eq!(visit.chromium.evaluate("document.activeElement.name").await, "input/apiKey");
+    if is_new {
+        visit.chromium.screenshots(&folder, "screen-key-rejected").await;
+    }
+    visit.chromium.fill("[name='input/apiKey']", "good").await;
+    visit.chromium.press("Enter").await;
+    let outcome = visit.end_screen().await;
+    let connection = visit.connection("a key in a frame", &outcome);
+    assert_eq!([&connection["name"], &connection["state"]], ["Framed", "READY"]);
+    let id = connection["id"].as_str().expect("an id").to_owned();
+
+    visit.open_screen(&format!("connection('{id}').openReconnectUI()")).await;
+    visit.chromium.shows("Reconnect keyed").await;
+    visit.chromium.fill("[name='input/apiKey']", "good").await;
+    visit.chromium.click(".primary").await;
+    let outcome = visit.end_screen().await;
+    assert_eq!(visit.connection("reconnecting in a frame", &outcome)["id"], *id);
+
+    let opens = if is_new { "openNewConnectionV2" } else { "openNewConnection" };
+    let another = format!("integration('keyed').{opens}({{allowMultipleConnections: true, name: 'Another'}})");
+    visit.open_screen(&another).await;
+    visit.chromium.click("button[name=cancel]").await;
+    assert_eq!(visit.end_screen().await["ok"], Value::Null, "{}: canceled in a frame", visit.sdk);
+    visit.open_screen(&another).await;
+    visit.chromium.fill("[name='input/apiKey']", "good").await;
+    visit.chromium.click(".primary").await;
+    let outcome = visit.end_screen().await;
+    let connection = visit.connection("another in a frame", &outcome);
+    assert!(connection["id"] != *id && connection["name"] == "Another", "{connection}");
+    id
+}
+
+async fn connects_at_a_provider_from_a_frame(visit: &mut Visit<'_>) {
+    let (folder, is_new) = (screenshots(), visit.sdk == MEMBRANE);
+    visit.open_screen("integration('demo').openNewConnection()").await;
+    visit.chromium.shows("Continue").await;
+    if is_new {
+        visit.chromium.screenshots(&folder, "screen-departure").await;
+    }
+    if is_new {
+        visit.leave_screen(None).await;
+        visit.chromium.shows("Continue in the other window.").await;
+        visit.chromium.screenshots(&folder, "screen-waiting").await;
+        visit.chromium.page(visit.popups).await;
+        visit.chromium.close().await;
+        visit.chromium.frame(&visit.setup.target.base_uri).await;
+    }
+    visit.leave_screen(Some("deny")).await;
+    visit.chromium.shows("Not connected").await;
+    if is_new {
+        visit.chromium.screenshots(&folder, "screen-denied").await;
+    }
+    visit.leave_screen(Some("approve")).await;
+    let outcome = visit.end_screen().await;
+    let id = visit.connection("a provider from a frame", &outcome)["id"].as_str().expect("an id").to_owned();
+    assert_eq!(visit.chromium.open_pages().await, 1, "{}: the provider's windows", visit.sdk);
+
+    visit.open_screen(&format!("connection('{id}').openReconnectUI()")).await;
+    visit.leave_screen(Some("approve")).await;
+    let outcome = visit.end_screen().await;
+    assert_eq!(visit.connection("reconnecting at a provider", &outcome)["id"], *id);
+
+    visit.open_screen("integration('choice').openNewConnection()").await;
+    visit.chromium.shows("Choose how you want to connect.").await;
+    if is_new {
+        visit.chromium.screenshots(&folder, "screen-choice").await;
+    }
+    visit.chromium.click("button[value=oauth]").await;
+    visit.leave_screen(None).await;
+    let outcome = visit.end_screen().await;
+    assert_eq!(visit.connection("an option in a frame", &outcome)["authOptionKey"], "oauth");
+}
+
+async fn shows_a_connection_in_a_frame(visit: &mut Visit<'_>, id: &str) {
+    let folder = screenshots();
+    visit.open_screen(&format!("ui.connection({{connectionId: '{id}'}})")).await;
+    let shown = visit.chromium.shows("Connected").await;
+    assert!(shown.contains("Framed"), "the name: {shown}");
+    visit.chromium.screenshots(&folder, "screen-connection").await;
+    visit.chromium.click("[data-close]").await;
+    assert_eq!(visit.end_screen().await["ok"], Value::Null, "a connection that is only shown");
+
+    visit.open_screen("ui.connect({integrationKey: 'choice', authOptionKey: 'none'})").await;
+    visit.chromium.shows("Not connected").await;
+    visit.chromium.screenshots(&folder, "screen-failed").await;
+    visit.chromium.click("[data-close]").await;
+    assert_eq!(visit.end_screen().await["ok"], Value::Null, "a screen that failed");
+
+    let disconnect = format!("/connections/{id}/disconnect");
+    visit.setup.send(&visit.tenant, Method::POST, &disconnect, &Value::Null).await.expect(StatusCode::NO_CONTENT);
+    visit.open_screen(&format!("ui.connection({{connectionId: '{id}'}})")).await;
+    visit.chromium.shows("Reconnect needed").await;
+    visit.chromium.screenshots(&folder, "screen-disconnected").await;
+    visit.chromium.click("[data-close]").await;
+    visit.end_screen().await;
+
+    visit.open_screen(&format!("ui.connection({{connectionId: '{id}', theme: 'dark'}})")).await;
+    let color = "getComputedStyle(document.documentElement).backgroundColor";
+    visit.chromium.shows("Reconnect needed").await;
+    assert_eq!(visit.chromium.evaluate(color).await, "rgb(28, 25, 23)", "the theme");
+    visit.chromium.click("form .button").await;
+    visit.chromium.shows("Reconnect keyed").await;
+    assert_eq!(visit.chromium.evaluate(color).await, "rgb(28, 25, 23)", "the theme");
+    visit.chromium.fill("[name='input/apiKey']", "good").await;
+    visit.chromium.click(".primary").await;
+    let outcome = visit.end_screen().await;
+    assert_eq!(visit.connection("reconnecting a connection that is shown", &outcome)["id"], *id);
+}
+
+async fn is_not_shown_at_an_unlisted_origin(visit: &mut Visit<'_>) {
+    for call in ["ui.connect({integrationKey: 'keyed'})", "integration('keyed').openNewConnection()"] {
+        visit.begin(call).await;
+        visit.chromium.shows("Unable to connect").await;
+        visit.chromium.click("button").await;
+        assert_eq!(visit.end_screen().await["ok"], Value::Null, "{call}");
+    }
+    let log = visit.chromium.log().await;
+    assert!(log.iter().any(|line| line.contains("frame-ancestors")), "{log:#?}");
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn a_screen_speaks_only_to_the_page_around_it() {
+    let setup = Setup::new().await;
+    let mut visit = Visit::new(&setup).await;
+    visit.open(&setup.app(""), MEMBRANE, "hal").await;
+    // A page of an unlisted origin, in a frame beside the screen, answers before the application can.
+    let other = setup.server.uri("/done");
+    let embed = format!("document.body.append(Object.assign(document.createElement('iframe'), {{src: '{other}'}}))");
+    visit.chromium.evaluate(&embed).await;
+    visit.chromium.frame(&other).await;
+    visit
+        .chromium
+        .evaluate(
+            "globalThis.heard = []; addEventListener('message', ({data}) => heard.push(data)); setInterval(() => {
+                for (let at = 0; at < parent.length; at += 1) {
+                    if (parent[at] !== window) parent[at].postMessage({penpal: 'synAck', methodNames: ['onSuccess']}, '*');
+                }
+            }, 1); 0",
+        )
+        .await;
+    visit.chromium.page(0).await;
+    visit.open_screen("ui.connect({integrationKey: 'keyed'})").await;
+    visit.chromium.fill("[name='input/apiKey']", "good").await;
+    visit.chromium.click(".primary").await;
+    visit.chromium.page(0).await;
+    let outcome = visit.chromium.evaluate("app.end()").await;
+    visit.connection("beside another frame", &outcome);
+    visit.chromium.frame(&other).await;
+    assert_eq!(visit.chromium.evaluate("heard").await, json!([]));
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn a_screen_leads_to_a_provider_without_javascript() {
+    let setup = Setup::new().await;
+    let mut chromium = Chromium::start().await;
+    chromium.javascript(false).await;
+    let token = setup.target.tenant("ida");
+    chromium.goto(&setup.target.uri(&format!("/embed/integrations/demo/connect?token={token}"))).await;
+    chromium.click("#leave").await;
+    chromium.page(1).await;
+    chromium.click("button[value=approve]").await;
+    chromium.shows("Connected").await;
+    chromium.page(0).await;
+    chromium.click("noscript button").await;
+    chromium.shows("Connected").await;
+    assert_eq!(setup.ids("ida").await.len(), 1);
 }
 
 async fn connects_in_the_same_window(visit: &mut Visit<'_>, decision: &str, result: &str) {

@@ -131,6 +131,18 @@ pub fn http_url(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| "give a URL that starts with http:// or https://".to_owned())
 }
 
+/// Returns the given URL of Larder, or that of the environment, or the default one.
+///
+/// # Errors
+/// When `LARDER_URL` is not a URL.
+pub fn larder_url(given: Option<&Url>) -> Result<Url, CommandError> {
+    let from_env = || match variable("LARDER_URL") {
+        Some(text) => http_url(&text).map_err(|error| CommandError::Usage(format!("LARDER_URL: {error}"))),
+        None => http_url(LOCAL_URL).map_err(CommandError::Usage),
+    };
+    given.cloned().map_or_else(from_env, Ok)
+}
+
 /// A client of Larder's API.
 pub struct Client {
     server: Server,
@@ -149,7 +161,7 @@ impl Client {
     /// # Errors
     /// When the environment lacks a token for a Larder elsewhere.
     pub fn new(args: &LarderArgs) -> Result<Self, CommandError> {
-        Self::with_grant(args, Grant { tenant: None, is_admin: true, expires_in: TOKEN_SECS })
+        Self::with_grant(args, Grant { tenant: None, is_admin: true, expires_in: TOKEN_SECS, ..Grant::default() })
     }
 
     /// As [`Self::new`], but acts as this tenant at a Larder on this machine.
@@ -157,15 +169,12 @@ impl Client {
     /// # Errors
     /// As [`Self::new`].
     pub fn of_tenant(args: &LarderArgs, tenant: &str) -> Result<Self, CommandError> {
-        Self::with_grant(args, Grant { tenant: Some(tenant.to_owned()), is_admin: false, expires_in: TOKEN_SECS })
+        let tenant = Some(tenant.to_owned());
+        Self::with_grant(args, Grant { tenant, expires_in: TOKEN_SECS, ..Grant::default() })
     }
 
     fn with_grant(args: &LarderArgs, grant: Grant) -> Result<Self, CommandError> {
-        let from_env = || match variable("LARDER_URL") {
-            Some(text) => http_url(&text).map_err(|error| CommandError::Usage(format!("LARDER_URL: {error}"))),
-            None => http_url(LOCAL_URL).map_err(CommandError::Usage),
-        };
-        let url = args.url.clone().map_or_else(from_env, Ok)?;
+        let url = larder_url(args.url.as_ref())?;
         let access = match secret_variable("LARDER_TOKEN")? {
             Some(token) => Access::Given(token),
             None if is_loopback(&url) => {

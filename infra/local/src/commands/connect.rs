@@ -66,7 +66,7 @@ async fn connect(args: &ConnectArgs) -> Result<(), CommandError> {
     let (id, url) = (text(&request, "requestId"), text(&request, "url"));
     let status_token = Secret::new(text(&request, "statusToken"));
     let is_opened = !args.no_browser && is_http(url) && open(url);
-    let instruction = if is_opened { "Approve in the browser, or open this link:" } else { "Open this link:" };
+    let instruction = if is_opened { "Continue in the browser, or open this link:" } else { "Open this link:" };
     terminal::say(&format!("{instruction}\n{}", terminal::clean(url)));
     tokio::select! {
         ended = wait(&client, id, &status_token) => finish(args, &client, ended?).await,

@@ -4,11 +4,13 @@
 //! - [`connections`]: `larder connections`
 //! - [`connect`]: `larder connect`
 //! - [`import`]: `larder import`
+//! - [`sign_in`]: `larder sign-in`, which needs no running Larder
 
 pub mod client;
 pub mod connect;
 pub mod connections;
 pub mod import;
+pub mod sign_in;
 
 use crate::terminal;
 pub use client::{CommandError, LarderArgs};

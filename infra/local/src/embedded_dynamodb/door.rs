@@ -15,7 +15,6 @@ use larder::random::{self, Rng};
 use larder::secret::Secret;
 use serde_json::json;
 use tokio::net::TcpListener;
-use url::Url;
 
 use super::{CONTENT_TYPE, EmbeddedDynamoDb, signature};
 use crate::listener;
@@ -62,7 +61,7 @@ impl Door {
 
 async fn answer(database: &EmbeddedDynamoDb, secret: &Secret, request: hyper::Request<Incoming>) -> Response {
     let (parts, body) = request.into_parts();
-    if parts.method != Method::POST || is_from_a_page(&parts) || !is_for_this_machine(&parts) {
+    if parts.method != Method::POST || is_from_a_page(&parts) || !listener::is_for_this_machine(&parts.headers) {
         return refusal("AccessDeniedException", "only programs on this machine that sign their requests are served");
     }
     let body = match listener::read(body, MAX_BODY).await {
@@ -80,19 +79,6 @@ async fn answer(database: &EmbeddedDynamoDb, secret: &Secret, request: hyper::Re
 /// Whether a page sent the request. Browsers add `Origin` to every POST to another origin, and SDKs never send it.
 fn is_from_a_page(parts: &Parts) -> bool {
     parts.headers.contains_key(header::ORIGIN) || parts.headers.contains_key("sec-fetch-site")
-}
-
-/// Whether `Host` is this machine. A page whose own host name resolves to this address (DNS rebinding) sends same-origin
-/// requests, but its `Host` is that name.
-fn is_for_this_machine(parts: &Parts) -> bool {
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let url = host.and_then(|host| Url::parse(&format!("http://{host}")).ok());
-    url.is_some_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    })
 }
 
 /// An error as plain JSON, which a browser displays.

@@ -189,9 +189,12 @@ impl Delivery {
             }
             message
         });
-        // The key was chosen by the application, so the message about it is not for the end user.
-        let is_of_application = self.request.is_some() && error.key == Some("already_exists");
-        let detail = if is_of_application { words::MADE_MEANWHILE.say(self.language) } else { &error.message };
+        let detail = match error.key {
+            Some("cancelled") => words::CANCELED_BY_YOU.say(self.language),
+            // The key was chosen by the application, so the message about it is not for the end user.
+            Some("already_exists") if self.request.is_some() => words::MADE_MEANWHILE.say(self.language),
+            _ => &error.message,
+        };
         self.page(status_of(error), words::NOT_CONNECTED, detail, message.as_ref())
     }
 

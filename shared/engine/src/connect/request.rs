@@ -45,10 +45,14 @@ pub struct RequestedConnection {
     pub meta: Option<Map<String, Value>>,
     /// Values that the end user would enter.
     pub input: Map<String, Value>,
+    /// Whether these are what the end user entered, so that an empty input means what it says.
+    pub is_filled_in: bool,
     /// Values that the end user cannot change.
     pub locked_input: Map<String, Value>,
     /// The destination of the result.
     pub redirect_uri: Option<String>,
+    /// The application's own state, for the provider.
+    pub custom_state: Option<String>,
     /// Whether to make another connection if the end user has one through the integration.
     pub allow_multiple_connections: bool,
     /// The challenge (RFC 7636, S256) whose verifier confirms the connection.
@@ -102,7 +106,8 @@ impl FlowRequest {
     /// Carries out the last step of the flow of a request, and records how it ended. Meanwhile nothing else can end the request:
     /// it is neither canceled nor finished by another flow.
     ///
-    /// `connect` gets the confirmation that the connection needs. Its credentials wait until the request expires.
+    /// `connect` gets the confirmation that the connection needs. Its credentials wait until the request expires. An error
+    /// that `may_correct` accepts is not recorded: the end user sees it on the form, and enters something else.
     ///
     /// # Errors
     /// 409 if the request has been canceled or has led to a connection, or something else is ending it; those of `connect`.
@@ -111,6 +116,7 @@ impl FlowRequest {
         requests: &ConnectionRequests,
         writer: &ConnectionWriter,
         connect: impl FnOnce(Option<Confirmation>) -> F,
+        may_correct: impl Fn(&Error) -> bool,
     ) -> Result<Connection, Error> {
         let (claim, now) = (random::token::<16>(&*writer.rng), writer.clock.now());
         let request = match requests.claim(&self.id, &claim, Claiming::Flow, now).await? {
@@ -124,6 +130,14 @@ impl FlowRequest {
             self.code.as_ref().map(|_| Confirmation { request_id: self.id.clone(), expires_at: request.expires_at });
         // Boxed, as futures of whole flows are large.
         let result = Box::pin(connect(confirmation)).await;
+        if let Err(error) = &result
+            && may_correct(error)
+        {
+            if let Err(error) = requests.release(&self.id, &claim).await {
+                log_cause("the table; a connection request is held for a minute", &error);
+            }
+            return result;
+        }
         let outcome = match (&result, &self.code) {
             (Ok(connection), None) => RequestOutcome::Connected { connection_id: connection.key.id.clone() },
             (Ok(connection), Some(_)) => RequestOutcome::Unconfirmed { connection_id: connection.key.id.clone() },

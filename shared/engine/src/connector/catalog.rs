@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use super::Connector;
 use super::folder::{self, Files, FolderProblem};
 use super::index::{self, IndexEntry};
-use super::preset::{self, GenericConnector};
+use super::preset::{FindGeneric, GenericConnector};
 
 /// The directories of all connectors.
 #[derive(Debug, Default)]
@@ -287,9 +287,6 @@ enum PresetSource {
     Disk(PathBuf),
 }
 
-/// Finds a generic connector by its key.
-pub type FindGeneric<'a> = &'a dyn Fn(&str) -> Result<Arc<GenericConnector>, String>;
-
 impl Folder {
     /// A folder whose files are in memory. `location` is for messages.
     pub fn in_memory(name: impl Into<String>, location: impl Into<String>, files: Files) -> Self {
@@ -363,32 +360,14 @@ impl Folder {
     ///
     /// # Errors
     /// Everything that keeps it from being used.
-    pub fn parse(&self, generic: FindGeneric<'_>) -> Result<Connector, BrokenConnector> {
+    pub fn parse(&self, find: FindGeneric<'_>) -> Result<Connector, BrokenConnector> {
         let files = self.files()?;
         if !self.is_preset() {
             return folder::parse(&self.name, &files).map_err(|problems| self.broken(problems));
         }
         let file = self.file();
         let text = files.get(&file).map(String::as_str).unwrap_or_default();
-        let generic = self.generic_of(text, generic)?;
-        folder::parse_preset(&self.name, &file, text, &generic).map_err(|problems| self.broken(problems))
-    }
-
-    /// The generic connector that a preset extends.
-    ///
-    /// # Errors
-    /// When it names none, or one that does not exist.
-    pub fn generic_of(&self, text: &str, generic: FindGeneric<'_>) -> Result<Arc<GenericConnector>, BrokenConnector> {
-        let Some(key) = preset::generic_of(text) else {
-            // An error in the syntax says more.
-            preset::parse_file(&self.file(), text).map_err(|problems| self.broken(problems))?;
-            let help = "add `extends: oauth2`, or the key of another generic connector";
-            return Err(self.broken(vec![self.problem(Some(1), "`extends` is missing".to_owned(), help)]));
-        };
-        generic(&key).map_err(|message| {
-            let help = "extend a connector that has `presets` in its spec.yml, such as `oauth2` or `api-key`";
-            self.broken(vec![self.problem(Some(1), message, help)])
-        })
+        folder::parse_preset(&self.name, &file, text, find).map_err(|problems| self.broken(problems))
     }
 
     /// This folder as a connector that presets extend.
@@ -400,8 +379,8 @@ impl Folder {
         self.generic.get_or_init(read).clone()
     }
 
-    fn connector(&self, generic: FindGeneric<'_>) -> Result<&Arc<Connector>, &BrokenConnector> {
-        let read = || self.parse(generic).map(Arc::new).inspect_err(warn);
+    fn connector(&self, find: FindGeneric<'_>) -> Result<&Arc<Connector>, &BrokenConnector> {
+        let read = || self.parse(find).map(Arc::new).inspect_err(warn);
         self.connector.get_or_init(read).as_ref()
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::preset::{self, ExpandedPreset, GenericConnector};
+use super::preset::{self, ExpandedPreset, FindGeneric};
 use super::yaml::Document;
 use super::{
     About, AuthOption, AuthType, Connector, FunctionName, MalformedValue, Mapping, RefreshRules, Script, TokenHeaders,
@@ -145,17 +145,16 @@ pub fn parse(folder_name: &str, files: &Files) -> Result<Connector, Vec<FolderPr
 /// # Errors
 ///
 /// All problems, ordered by line.
-pub fn parse_preset(
-    key: &str,
-    file: &str,
-    text: &str,
-    generic: &GenericConnector,
-) -> Result<Connector, Vec<FolderProblem>> {
-    let ExpandedPreset { spec, fixed } = preset::expand(key, file, text, generic)?;
+pub fn parse_preset(key: &str, file: &str, text: &str, find: FindGeneric<'_>) -> Result<Connector, Vec<FolderProblem>> {
+    let ExpandedPreset { spec, fixed, generics } = preset::expand(key, file, text, find)?;
     let mut problems = Problems::default();
     let connector = parse_spec(key, &spec, &Files::new(), &mut problems);
-    let connector =
-        connector.map(|connector| Connector { extends: Some(generic.key().to_owned()), fixed, ..connector });
+    let connector = connector.map(|connector| {
+        let options = connector.options.into_iter().zip(generics);
+        let options = options
+            .map(|(option, generic)| Arc::new(AuthOption { extends: Some(generic), ..Arc::unwrap_or_clone(option) }));
+        Connector { options: options.collect(), fixed, ..connector }
+    });
     problems.0.iter_mut().for_each(|problem| file.clone_into(&mut problem.file));
     problems.or(connector)
 }
@@ -174,8 +173,8 @@ fn parse_spec(folder_name: &str, spec: &Document, files: &Files, problems: &mut 
     let parameters_schema = fields.schema("/parametersSchema");
     let options = fields.options(parameters_schema.as_ref())?;
     let about = About::of(&spec.value);
-    let (extends, fixed) = (None, BTreeSet::new());
-    Some(Connector { key, name, logo_uri, parameters_schema, options, about, extends, fixed })
+    let fixed = BTreeSet::new();
+    Some(Connector { key, name, logo_uri, parameters_schema, options, about, fixed })
 }
 
 /// Reads the fields of `spec.yml` by their JSON pointers.
@@ -255,6 +254,7 @@ impl SpecReader<'_> {
             credentials_schema = schema::merged(credentials_schema, credentials);
         }
         let enabled = self.enabled(places);
+        let is_alternative = self.is_alternative(&places[0]);
         // Which functions are needed depends on the type.
         let kind = kind?;
         let place = functions::OptionEntry { key, at: places, kind: &kind };
@@ -267,6 +267,8 @@ impl SpecReader<'_> {
             description,
             help_uri,
             enabled,
+            is_alternative,
+            extends: None,
             input_schema,
             parameters_schema: own_parameters,
             credentials_schema,
@@ -298,6 +300,19 @@ impl SpecReader<'_> {
                     self.problem(&format!("{at}{}", each.pointer), each.message, each.help);
                 }
                 None
+            }
+        }
+    }
+
+    fn is_alternative(&mut self, place: &str) -> bool {
+        let at = format!("{place}/isAlternative");
+        match self.spec.value.pointer(&at) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(is_alternative)) => *is_alternative,
+            Some(_) => {
+                let help = "write true without quotes, or remove it".to_owned();
+                self.problem(&at, "`isAlternative` must be true or false".to_owned(), help);
+                false
             }
         }
     }
@@ -368,7 +383,7 @@ fn dotted(pointer: &str) -> String {
 
 /// The problems found so far.
 #[derive(Default)]
-pub(super) struct Problems(Vec<FolderProblem>);
+pub(crate) struct Problems(Vec<FolderProblem>);
 
 impl Problems {
     pub(super) fn push(&mut self, problem: FolderProblem) {

@@ -6,7 +6,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::Connector;
+use super::{AuthOption, Connector};
 
 /// The file's name.
 pub const FILE: &str = "index.json";
@@ -28,14 +28,28 @@ pub struct IndexEntry {
     /// The auth type of its first option.
     #[serde(rename = "type")]
     pub auth_type: String,
-    /// The generic connector that it extends, if it is a preset.
+    /// The generic connector that this option extends, if it is one of a preset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extends: Option<String>,
+    /// Its other options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<FurtherWay>,
     /// The provider's logo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logo_uri: Option<String>,
     /// The preset's file, or the folder.
     pub file: String,
+}
+
+/// Another way to connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherWay {
+    /// The auth type.
+    #[serde(rename = "type")]
+    pub auth_type: String,
+    /// The generic connector that it extends, if it is one of a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
 }
 
 impl IndexEntry {
@@ -47,7 +61,8 @@ impl IndexEntry {
             aliases: connector.about.aliases.clone(),
             categories: connector.about.categories.clone(),
             auth_type: connector.options.first().map(|option| option.kind.spec_name()).unwrap_or_default().to_owned(),
-            extends: connector.extends.clone(),
+            extends: connector.extends().map(str::to_owned),
+            more: connector.options.iter().skip(1).map(|option| FurtherWay::of(option)).collect(),
             logo_uri: connector.logo_uri.clone(),
             file: file.to_owned(),
         }
@@ -60,9 +75,33 @@ impl IndexEntry {
         names.any(|name| name.to_lowercase().contains(&search))
     }
 
-    /// Whether it authenticates in this way: an auth type, or a generic connector.
+    /// Whether one of its options authenticates in this way: an auth type, or a generic connector.
     pub fn has_type(&self, name: &str) -> bool {
-        self.auth_type == name || self.extends.as_deref() == Some(name)
+        self.ways().any(|(auth_type, extends)| auth_type == name || extends == Some(name))
+    }
+
+    /// The generic connectors of its options, or else their auth types, without repetition.
+    pub fn auth_types(&self) -> Vec<&str> {
+        let mut types: Vec<&str> = Vec::new();
+        for (auth_type, extends) in self.ways() {
+            let name = extends.unwrap_or(auth_type);
+            if !types.contains(&name) {
+                types.push(name);
+            }
+        }
+        types
+    }
+
+    fn ways(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let first = (self.auth_type.as_str(), self.extends.as_deref());
+        let further = self.more.iter().map(|way| (way.auth_type.as_str(), way.extends.as_deref()));
+        std::iter::once(first).chain(further)
+    }
+}
+
+impl FurtherWay {
+    fn of(option: &AuthOption) -> Self {
+        Self { auth_type: option.kind.spec_name().to_owned(), extends: option.extends.clone() }
     }
 }
 
@@ -94,6 +133,7 @@ mod tests {
             categories: Vec::new(),
             auth_type: "client-credentials".to_owned(),
             extends: Some("api-key".to_owned()),
+            more: vec![FurtherWay { auth_type: "oauth2".to_owned(), extends: None }],
             logo_uri: None,
             file: format!("{key}.yml"),
         }
@@ -114,6 +154,6 @@ mod tests {
             assert_eq!(entry("key-1").is_found_by(search), is_found, "{search}");
         }
         assert!(entry("a").has_type("api-key") && entry("a").has_type("client-credentials"));
-        assert!(!entry("a").has_type("oauth2"));
+        assert!(entry("a").has_type("oauth2") && !entry("a").has_type("oauth1"));
     }
 }

@@ -73,16 +73,21 @@ pub struct Connector {
     pub options: Vec<Arc<AuthOption>>,
     /// Its description for the catalog.
     pub about: About,
-    /// The generic connector that it extends, if it is a preset.
-    pub extends: Option<String>,
-    /// The parameters of that generic connector which integrations cannot set.
+    /// The parameters of the generic connectors it extends which integrations cannot set.
     pub fixed: BTreeSet<String>,
 }
 
 impl Connector {
-    /// The auth option with this key; `""` is the connector itself.
+    /// The auth option with this key. `""` is the connector itself, or the first of its options: the connections that were
+    /// made before it had options are of that one.
     pub fn option(&self, key: &str) -> Option<&Arc<AuthOption>> {
-        self.options.iter().find(|option| option.key == key)
+        let first = || self.options.first().filter(|_| key.is_empty());
+        self.options.iter().find(|option| option.key == key).or_else(first)
+    }
+
+    /// The generic connector that its first way to connect extends, if it is a preset.
+    pub fn extends(&self) -> Option<&str> {
+        self.options.first()?.extends.as_deref()
     }
 }
 
@@ -101,6 +106,10 @@ pub struct AuthOption {
     pub help_uri: Option<String>,
     /// A mapping over `connectorParameters`; if its value is falsy, the option is disabled.
     pub enabled: Option<Mapping>,
+    /// Whether it is open only if an integration names it, or if no other option is open.
+    pub is_alternative: bool,
+    /// The generic connector that it extends, if it is one of a preset.
+    pub extends: Option<String>,
     /// The schema of the end user's input: `inputSchema`, else `ui.schema`, else the connector's own.
     pub input_schema: Option<Value>,
     /// The schema of the parameters that this option needs, including the connector's own.

@@ -17,7 +17,15 @@ use crate::egress::{Egress, EgressError};
 /// The reason why a login failed or was not attempted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// The server rejected the login, and would again: a wrong password, an unknown database, a missing permission.
+    /// The user or the password is wrong.
+    #[error("{host} rejected the login: {message}")]
+    WrongPassword {
+        /// The host.
+        host: String,
+        /// The meaning of the server's error code.
+        message: String,
+    },
+    /// The server rejected the login, and would again: an unknown database, a missing permission.
     #[error("{host} rejected the login: {message}")]
     Refused {
         /// The host.
@@ -84,6 +92,7 @@ fn default_tls(addresses: &[SocketAddr]) -> Tls {
 /// A [`LoginError`] without its host.
 #[derive(Debug, PartialEq)]
 enum LoginFailure {
+    WrongPassword(String),
     Refused(String),
     Unavailable(String),
     NotAllowed(&'static str),
@@ -94,6 +103,7 @@ impl LoginFailure {
     fn at(self, host: &str) -> LoginError {
         let host = host.to_owned();
         match self {
+            Self::WrongPassword(message) => LoginError::WrongPassword { host, message },
             Self::Refused(message) => LoginError::Refused { host, message },
             Self::Unavailable(reason) => LoginError::Unavailable { host, reason },
             Self::NotAllowed(reason) => LoginError::NotAllowed { host, reason },

@@ -93,7 +93,11 @@ fn by_code(code: u16) -> LoginFailure {
         _ => ("an error", false),
     };
     let message = format!("{meaning} (error {code})");
-    if is_temporary { LoginFailure::Unavailable(message) } else { LoginFailure::Refused(message) }
+    match code {
+        1045 | 1698 => LoginFailure::WrongPassword(message),
+        _ if is_temporary => LoginFailure::Unavailable(message),
+        _ => LoginFailure::Refused(message),
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn codes_distinguish_temporary_from_permanent_errors() {
         for (code, expected) in [
-            (1045, LoginFailure::Refused("the user or the password is wrong (error 1045)".into())),
+            (1045, LoginFailure::WrongPassword("the user or the password is wrong (error 1045)".into())),
             (1049, LoginFailure::Refused("the database does not exist (error 1049)".into())),
             (1040, LoginFailure::Unavailable("it has too many connections (error 1040)".into())),
             (9999, LoginFailure::Refused("an error (error 9999)".into())),

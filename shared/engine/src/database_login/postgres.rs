@@ -80,7 +80,11 @@ fn by_state(state: &str) -> LoginFailure {
     let message = if is_code { format!("{meaning} (SQLSTATE {state})") } else { meaning.to_owned() };
     // Connection exceptions, insufficient resources, operator intervention, system errors, internal errors.
     let is_temporary = ["08", "53", "57", "58", "XX"].iter().any(|class| state.starts_with(class));
-    if is_temporary { LoginFailure::Unavailable(message) } else { LoginFailure::Refused(message) }
+    match state {
+        "28P01" => LoginFailure::WrongPassword(message),
+        _ if is_temporary => LoginFailure::Unavailable(message),
+        _ => LoginFailure::Refused(message),
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn codes_distinguish_temporary_from_permanent_errors() {
         for (state, expected) in [
-            ("28P01", LoginFailure::Refused("the user or the password is wrong (SQLSTATE 28P01)".into())),
+            ("28P01", LoginFailure::WrongPassword("the user or the password is wrong (SQLSTATE 28P01)".into())),
             ("3D000", LoginFailure::Refused("the database does not exist (SQLSTATE 3D000)".into())),
             ("53300", LoginFailure::Unavailable("it has too many connections (SQLSTATE 53300)".into())),
             ("57P01", LoginFailure::Unavailable("an error (SQLSTATE 57P01)".into())),

@@ -1,6 +1,6 @@
 //! Checks the keys that describe a connector for the catalog.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::{Findings, LintedFile, Severity};
@@ -71,8 +71,12 @@ pub(super) fn check(file: &LintedFile<'_>, findings: &mut Findings) {
     findings.check_keys(file, "/setup", &SETUP, "`setup`");
     check_lifetimes(file, findings);
     check_setup(file, findings);
-    for at in ["/apiDocsUri", "/logoUri", "/auth/ui/helpUri", "/auth/helpUri", "/setup/registerUri", "/setup/source"] {
-        check_link(file, at, findings);
+    let options = spec.pointer("/auth/options").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let ways = options.map(|key| pointer::child("/auth/options", key)).chain(["/auth".to_owned()]);
+    let help = ways.flat_map(|at| [format!("{at}/ui/helpUri"), format!("{at}/helpUri")]);
+    let links = ["/apiDocsUri", "/logoUri", "/setup/registerUri", "/setup/source"].map(str::to_owned);
+    for at in help.chain(links) {
+        check_link(file, &at, findings);
     }
 }
 

@@ -38,13 +38,14 @@ const TOP: [&str; 28] = [
 const UI: [&str; 4] = ["description", "helpUri", "schema", "test"];
 
 /// The keys of `auth` and of each option, without the functions.
-const AUTH: [&str; 11] = [
+const AUTH: [&str; 12] = [
     "credentialsSchema",
     "customCredentialsSchema",
     "description",
     "enabled",
     "helpUri",
     "inputSchema",
+    "isAlternative",
     "parametersSchema",
     "proxyKey",
     "title",

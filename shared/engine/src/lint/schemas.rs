@@ -9,7 +9,7 @@ use crate::connector::secrecy::is_hidden;
 use crate::connector::{pointer, spelling};
 
 /// The keywords of JSON Schema and of the format. Others are allowed but ignored.
-const KEYWORDS: [&str; 60] = [
+const KEYWORDS: [&str; 61] = [
     "$anchor",
     "$comment",
     "$defs",
@@ -26,6 +26,7 @@ const KEYWORDS: [&str; 60] = [
     "contentMediaType",
     "default",
     "definitions",
+    "dependencies",
     "dependentRequired",
     "dependentSchemas",
     "deprecated",

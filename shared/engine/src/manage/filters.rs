@@ -92,8 +92,19 @@ impl Filters {
         let details = &connection.details;
         let contains = |search: &str| {
             let integration = integration.map(|integration| &integration.key);
-            let shown = [details.name.as_ref(), details.key.as_ref(), Some(&connection.key.id), integration];
-            shown.into_iter().flatten().any(|text| text.to_lowercase().contains(search))
+            let account = connection.account.as_ref();
+            let shown = [
+                details.name.as_ref(),
+                details.key.as_ref(),
+                Some(&connection.key.id),
+                integration,
+                account.map(|account| &account.id),
+                account.and_then(|account| account.label.as_ref()),
+                // All connections of a tenant's list have the same.
+                connection.tenant.as_ref().filter(|_| self.tenant.is_none()),
+            ];
+            let shown = shown.into_iter().flatten().chain(details.tags.values());
+            shown.into_iter().any(|text| text.to_lowercase().contains(search))
         };
         self.connector.as_ref().is_none_or(|key| integration.is_some_and(|it| it.connector_key == *key))
             && self.state.is_none_or(|state| connection.state == state)
@@ -167,7 +178,7 @@ pub fn flag(parameters: &Parameters, name: &str) -> Result<Option<bool>, Error> 
 
 #[cfg(test)]
 mod tests {
-    use larder::connection::{ConnectionKey, Details, IntegrationRef};
+    use larder::connection::{Account, ConnectionKey, Details, IntegrationRef};
     use larder::scope::Scopes;
     use time::OffsetDateTime;
 
@@ -199,7 +210,13 @@ mod tests {
         let integration =
             IntegrationRef { key: "crm".into(), connector_key: "oauth2".into(), option_key: String::new() };
         let key = ConnectionKey::new("acme", "c-1");
-        Connection { details, integration: Some(integration), ..Connection::new(key, OffsetDateTime::UNIX_EPOCH) }
+        Connection {
+            details,
+            integration: Some(integration),
+            tenant: Some("bob".into()),
+            account: Account::new("u-7", Some("ada@acme.example")),
+            ..Connection::new(key, OffsetDateTime::UNIX_EPOCH)
+        }
     }
 
     #[test]
@@ -209,6 +226,12 @@ mod tests {
             ("search=sHoP", true),
             ("search=MAIN", true),
             ("search=c-1", true),
+            ("search=ADA%40acme", true),
+            ("search=u-7", true),
+            ("search=red", true),
+            ("search=team", false),
+            ("search=bob", true),
+            ("search=bob&tenantId=bob", false),
             ("search=else", false),
             ("connectorId=oauth2", true),
             ("connectorKey=hubspot", false),

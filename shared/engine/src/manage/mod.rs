@@ -37,7 +37,7 @@ use larder::vault::Vault;
 pub use options::OptionsBody;
 pub use overview::Overview;
 pub use page_links::{SESSION_LIFETIME, Visitor};
-pub use requests::ConfirmationProof;
+pub use requests::{ConfirmationProof, NewRequest};
 pub use secrets::NewSecrets;
 use serde_json::Value;
 

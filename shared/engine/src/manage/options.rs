@@ -194,6 +194,7 @@ fn view_entry(entry: &IndexEntry, connections: Option<u64>) -> Value {
         "name": entry.name,
         "logoUri": entry.logo_uri,
         "authType": entry.auth_type,
+        "authTypes": entry.auth_types(),
         "extends": entry.extends,
         "categories": entry.categories,
         "aliases": entry.aliases,
@@ -206,6 +207,7 @@ fn view_connector(connector: &Connector) -> Value {
     let first = connector.options.first();
     let option = |option: &AuthOption| {
         let mut view = view_option(option);
+        view["extends"] = json!(option.extends);
         view["connectorParametersSchema"] = json!(option.parameters_schema);
         without_nulls(view)
     };
@@ -214,10 +216,11 @@ fn view_connector(connector: &Connector) -> Value {
         "key": connector.key,
         "name": connector.name,
         "logoUri": connector.logo_uri,
-        "extends": connector.extends,
+        "extends": connector.extends(),
         "categories": connector.about.categories,
         "aliases": connector.about.aliases,
         "authType": first.map(|option| option.kind.spec_name()),
+        "authTypes": IndexEntry::of(connector, "").auth_types(),
         "parametersSchema": connector.parameters_schema,
         "inputSchema": first.and_then(|option| option.input_schema.as_ref()),
         "authOptions": connector.options.iter().map(|it| option(it)).collect::<Vec<_>>(),

@@ -34,18 +34,44 @@ const MAX_INTEGRATIONS: usize = 50;
 const WAITS: usize = 10;
 const WAIT: Duration = Duration::from_millis(250);
 
+/// A new connection request. Its secrets are stored only as digests.
+pub struct NewRequest {
+    /// The stored request.
+    pub request: ConnectionRequest,
+    /// The link.
+    pub url: String,
+    /// The token that reads the status.
+    pub status_token: String,
+}
+
 impl Management {
-    /// Creates a connection request that expires after this many seconds. The answer has its link and its status token, which
-    /// are stored only as digests.
+    /// Creates a connection request and shows it, as [`Self::make_request`] does, with its link and its status token.
+    ///
+    /// # Errors
+    /// As [`Self::make_request`].
+    pub async fn create_request(
+        &self,
+        caller: &Caller,
+        wanted: RequestedConnection,
+        expires_in: Option<u64>,
+    ) -> Result<Value, Error> {
+        let made = self.make_request(caller, wanted, expires_in).await?;
+        let mut view = self.view_request(&made.request);
+        view["url"] = made.url.into();
+        view["statusToken"] = made.status_token.into();
+        Ok(view)
+    }
+
+    /// Creates a connection request that expires after this many seconds.
     ///
     /// # Errors
     /// 400 for a value that is invalid or breaks a limit; 404 if there is no such integration or connection.
-    pub async fn create_request(
+    pub async fn make_request(
         &self,
         caller: &Caller,
         mut wanted: RequestedConnection,
         expires_in: Option<u64>,
-    ) -> Result<Value, Error> {
+    ) -> Result<NewRequest, Error> {
         let lifetime = expires_in.unwrap_or(LIFETIME);
         if !(1..=MAX_LIFETIME).contains(&lifetime) {
             return Err(Error::bad_request(format!(
@@ -79,10 +105,8 @@ impl Management {
             id,
         };
         self.requests.put(&request).await?;
-        let mut view = self.view_request(&request);
-        view["url"] = format!("{}/connect?connectionRequestId={secret}", self.connector_setup.base_uri).into();
-        view["statusToken"] = status_token.into();
-        Ok(view)
+        let url = format!("{}/connect?connectionRequestId={secret}", self.connector_setup.base_uri);
+        Ok(NewRequest { request, url, status_token })
     }
 
     /// Shows the status of a request.

@@ -176,9 +176,10 @@ impl Management {
             None => self.vault.open_entered(&seen).await?.unwrap_or_default(),
         };
         let tenant = seen.tenant.clone();
+        let own_option = self.connector_setup.option_key(&integration, &reference.option_key);
         let plan = CredentialsPlan {
             integration: &integration,
-            option_key: secrets.option_key.as_deref().unwrap_or(&reference.option_key),
+            option_key: secrets.option_key.as_deref().unwrap_or(&own_option),
             tenant: tenant.as_deref(),
             input: secrets.input.clone().unwrap_or(stored.input),
             connector_parameters: secrets
@@ -189,7 +190,7 @@ impl Management {
             given: stored.given.filter(|_| secrets.credentials.is_some()),
         };
         let (auth, obtained) = self.obtain(&plan, secrets).await?;
-        if obtained.is_none() && auth.option.key != reference.option_key {
+        if obtained.is_none() && auth.option.key != own_option {
             let message =
                 "this option needs its user's approval: reconnect at /connect, or import tokens as `credentials`";
             return Err(Error::bad_request(message));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::config::RESPONSE_NAMES;
 use super::{MalformedTokenResponse, OAuthConfig, TokenError};
 use crate::response::{
     ErrorReport, ErrorRules, add_default_lifetime, check_credentials, is_success, is_usable_token, json, token_form,
@@ -13,7 +14,7 @@ use crate::response::{
 ///
 /// JSON objects and forms are both accepted, whatever the content type; an HTML page is neither. A success has a 2xx status,
 /// no `error`, no `ok: false`, and an `access_token`, because GitHub and Slack report failures with a 200. If a key occurs
-/// twice, the last one counts. The configuration's `tokenResponsePath` and `defaultExpiresIn` are applied.
+/// twice, the last one counts. The configuration's `tokenResponsePath`, `tokenResponseNames` and `defaultExpiresIn` are applied.
 ///
 /// # Errors
 ///
@@ -33,7 +34,7 @@ pub struct TokenResponse(Map<String, Value>);
 
 impl TokenResponse {
     /// Checks a token response that a connector's `getTokenData` returned, as if it had come with a 200 (RFC 6749 §5.1). The
-    /// configuration's `tokenResponsePath` and `defaultExpiresIn` are applied.
+    /// configuration's `tokenResponsePath`, `tokenResponseNames` and `defaultExpiresIn` are applied.
     ///
     /// # Errors
     ///
@@ -48,6 +49,12 @@ impl TokenResponse {
         if let Some(nested) = config.token_response_path.as_deref().and_then(|path| nested(&map, path)).cloned() {
             map.extend(nested);
             check_success(status, &map, rules)?;
+        }
+        for standard in RESPONSE_NAMES {
+            let name = config.token_response_names.of(standard).filter(|name| *name != standard);
+            if let Some(value) = name.and_then(|name| map.get(name)).cloned() {
+                map.insert(standard.to_owned(), value);
+            }
         }
         add_default_lifetime(&mut map, config.default_expires_in);
         let access_token = map.get("access_token").and_then(Value::as_str).unwrap_or_default();

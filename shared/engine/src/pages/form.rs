@@ -3,11 +3,11 @@
 use askama::Template;
 use http::StatusCode;
 use larder::http::Response;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::fields::{ControlView, FieldView, FormBanner, FormRetry, Views};
 use super::schema_form::{Field, SchemaForm, is_web_address};
-use super::{Language, Mark, PagePolicy, html, sentence, words};
+use super::{Language, Mark, PagePolicy, ScreenFrame, html, sentence, words};
 use crate::connector::AuthOption;
 use crate::connector::schema::FieldError;
 
@@ -24,10 +24,38 @@ pub struct FormHead<'a> {
     pub mark: &'a Mark,
     /// Whether a connection is reconnected.
     pub is_reconnect: bool,
-    /// The sealed request that the form continues.
-    pub ticket: &'a str,
+    /// The fields that lead the form back to the request that it continues: names and values.
+    pub hidden: &'a [(&'a str, &'a str)],
     /// Whether someone waits for a result, so that the end user can cancel.
     pub can_cancel: bool,
+    /// The application's page around the form. Without one, nobody may frame it.
+    pub frame: Option<ScreenFrame<'a>>,
+}
+
+impl FormHead<'_> {
+    /// The URL that forms lead to.
+    pub(super) fn action(&self) -> &str {
+        self.frame.map_or("connect", |frame| frame.action)
+    }
+
+    /// The title of a page that connects.
+    pub(super) fn title(&self) -> String {
+        let words = if self.is_reconnect { words::RECONNECT_NAME } else { words::CONNECT_NAME };
+        words.with(self.language, self.name)
+    }
+
+    /// The policy of a page. Outside of frames, nobody may frame it: an end user could be made to click on something that
+    /// another page hides.
+    pub(super) fn policy(&self) -> PagePolicy<'_> {
+        let images = self.mark.logo.as_ref().map(|logo| std::slice::from_ref(&logo.origin)).unwrap_or_default();
+        let policy = self.frame.as_ref().map(ScreenFrame::policy).unwrap_or_default();
+        PagePolicy { images, has_form: true, ..policy }
+    }
+
+    /// The data of the script for frames.
+    fn screen(&self) -> Option<String> {
+        self.frame.map(|frame| frame.data(&json!([]), None))
+    }
 }
 
 /// One of a connector's ways to connect.
@@ -46,6 +74,7 @@ struct ChoicePage<'a> {
     language: Language,
     title: String,
     ways: Vec<WayView<'a>>,
+    screen: Option<String>,
 }
 
 #[derive(Template)]
@@ -59,6 +88,7 @@ struct FormPage<'a> {
     help_uri: Option<&'a str>,
     banner: Option<BannerView>,
     fields: Vec<FieldView>,
+    screen: Option<String>,
 }
 
 struct WayView<'a> {
@@ -87,10 +117,11 @@ pub fn choice<'a>(head: FormHead<'a>, options: &[&'a AuthOption]) -> Response {
     let page = ChoicePage {
         head,
         language: head.language,
-        title: title(head),
+        title: head.title(),
         ways: options.iter().copied().map(way).collect(),
+        screen: head.screen(),
     };
-    html(StatusCode::OK, page.render(), policy(head))
+    html(StatusCode::OK, page.render(), head.policy())
 }
 
 /// Renders the form of one way to connect, filled in with the values that are not secret.
@@ -108,25 +139,15 @@ pub fn form(
     let page = FormPage {
         head,
         language,
-        title: title(head),
+        title: head.title(),
         way: way.option,
         has_other_ways: way.has_others,
         help_uri: way.option.help_uri.as_deref().filter(|uri| is_web_address(uri)),
         banner: retry.map(|retry| BannerView::new(retry.banner, head, fields, wrong)),
         fields: fields_shown,
+        screen: head.screen(),
     };
-    html(StatusCode::OK, page.render(), policy(head))
-}
-
-fn policy(head: FormHead<'_>) -> PagePolicy<'_> {
-    let images = head.mark.logo.as_ref().map(|logo| std::slice::from_ref(&logo.origin)).unwrap_or_default();
-    // Nobody may frame it: an end user could be made to click on something that another page hides.
-    PagePolicy { images, has_form: true, ..PagePolicy::default() }
-}
-
-fn title(head: FormHead<'_>) -> String {
-    let words = if head.is_reconnect { words::RECONNECT_NAME } else { words::CONNECT_NAME };
-    words.with(head.language, head.name)
+    html(StatusCode::OK, page.render(), head.policy())
 }
 
 fn title_of(option: &AuthOption, head: FormHead<'_>) -> String {

@@ -142,6 +142,13 @@ pub fn framed<'m>(
             images.push(origin.clone());
         }
     }
-    let policy = PagePolicy { images: &images, script, is_framed: true, has_form: true, ..PagePolicy::default() };
+    let policy = PagePolicy {
+        images: &images,
+        script,
+        is_framed: true,
+        has_form: true,
+        connects: script.is_some(),
+        ..PagePolicy::default()
+    };
     html(status, rendered, policy)
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use http::StatusCode;
 use larder::http::Response;
 
-use super::{Language, PagePolicy, html, words};
+use super::{Language, Mark, PagePolicy, html, words};
 
 #[derive(Template)]
 #[template(path = "link.html")]
@@ -13,7 +13,7 @@ struct LinkPage<'a> {
     title: &'a str,
     detail: &'a str,
     link: &'a str,
-    integrations: &'a [(String, String)],
+    integrations: Vec<(&'a str, &'a str, Mark)>,
 }
 
 /// Renders the page of a connection request's link: with a button that continues, or with one for each integration that the
@@ -24,6 +24,7 @@ pub fn link(language: Language, link: &str, integrations: &[(String, String)]) -
         _ => (words::CONNECT_AN_ACCOUNT, words::CHOOSE_ACCOUNT),
     };
     let (title, detail) = (title.say(language), detail.say(language));
-    let page = LinkPage { language, title, detail, link, integrations };
+    let choices = integrations.iter().map(|(key, name)| (&**key, &**name, Mark::new(key, name, None)));
+    let page = LinkPage { language, title, detail, link, integrations: choices.collect() };
     html(StatusCode::OK, page.render(), PagePolicy { has_form: true, ..PagePolicy::default() })
 }

@@ -1,5 +1,5 @@
-//! The pages that browsers show: the kit that they are made of, the page of a result, the form to connect with, and the
-//! credentials.
+//! The pages that browsers show: the kit that they are made of, the page of a result, the form to connect with, in a window
+//! or in a frame, and the credentials.
 //!
 //! Templates are in `templates`. They work without JavaScript, and load nothing but an integration's logo.
 //!
@@ -26,6 +26,7 @@ mod mark;
 mod origin;
 mod result;
 mod schema_form;
+mod screen;
 pub mod words;
 
 use std::sync::LazyLock;
@@ -56,9 +57,23 @@ pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
 pub use result::{back_to_application, onward, result, without_redirect};
 pub use schema_form::{SchemaForm, ShownValues, is_web_address};
+use screen::SCREEN;
+pub use screen::{Departure, ScreenEnd, ScreenFrame, Theme, connection, departure, screen_end};
 
 /// The style sheet of every page.
 pub const STYLE: &str = include_str!("../../templates/style.css");
+
+/// The style sheet of each theme, in their order, and its hash.
+static THEMES: LazyLock<[(String, String); 3]> = LazyLock::new(|| {
+    const QUERY: &str = "@media (prefers-color-scheme: dark)";
+    const SCHEME: &str = "color-scheme: light dark;";
+    let themes = [(QUERY, SCHEME), ("@media not all", "color-scheme: light;"), ("@media all", "color-scheme: dark;")];
+    themes.map(|(query, scheme)| {
+        let style = STYLE.replacen(QUERY, query, 1).replacen(SCHEME, scheme, 1);
+        let hash = hash(&style);
+        (style, hash)
+    })
+});
 
 /// The part of a Content-Security-Policy that depends on the page.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,18 +84,23 @@ pub struct PagePolicy<'a> {
     pub script: Option<&'a str>,
     /// The origins of the page's images.
     pub images: &'a [Origin],
-    /// Whether it has the frame of the pages behind sign-in: its style sheet, and scripts that may fetch pages of ours.
+    /// Whether it has the frame of the pages behind sign-in, with its style sheet.
     pub is_framed: bool,
     /// Whether the page has a form, which leads to our own origin.
     pub has_form: bool,
+    /// Whether the page's script calls our own origin.
+    pub connects: bool,
+    /// The color scheme.
+    pub theme: Theme,
 }
 
 /// Responds with a rendered page and the headers that all our pages have.
 pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePolicy<'_>) -> Response {
-    static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
     static FRAME_STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(FRAME_STYLE));
+    let (style, style_hash) = &THEMES[policy.theme as usize];
     let body = match rendered {
-        Ok(body) => body,
+        Ok(body) if policy.theme == Theme::Auto => body,
+        Ok(body) => body.replacen(STYLE, style, 1),
         Err(error) => return Error::internal(error).into(),
     };
     let embedders: Vec<_> = policy.embedders.iter().map(Origin::to_string).collect();
@@ -88,17 +108,15 @@ pub fn html(status: StatusCode, rendered: askama::Result<String>, policy: PagePo
     let mut directives = vec![
         "default-src 'none'".to_owned(),
         if policy.is_framed {
-            format!("style-src '{}' '{}'", *STYLE_HASH, *FRAME_STYLE_HASH)
+            format!("style-src '{style_hash}' '{}'", *FRAME_STYLE_HASH)
         } else {
-            format!("style-src '{}'", *STYLE_HASH)
+            format!("style-src '{style_hash}'")
         },
         "base-uri 'none'".to_owned(),
         format!("frame-ancestors {embedders}"),
     ];
     directives.extend(policy.script.map(|script| format!("script-src '{}'", hash(script))));
-    if policy.is_framed && policy.script.is_some() {
-        directives.push("connect-src 'self'".to_owned());
-    }
+    directives.extend(policy.connects.then(|| "connect-src 'self'".to_owned()));
     if !policy.images.is_empty() {
         let images: Vec<_> = policy.images.iter().map(Origin::to_string).collect();
         directives.push(format!("img-src {}", images.join(" ")));
@@ -127,7 +145,7 @@ pub fn sentence(text: &str) -> String {
 }
 
 /// Returns the source expression that allows one inline script or style (CSP Level 3 §2.3.1).
-fn hash(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
 }
 

@@ -13,13 +13,17 @@ const SCRIPT: &str = include_str!("../../templates/result.js");
 
 #[derive(Template)]
 #[template(path = "result.html")]
-struct ResultPage<'a> {
-    language: Language,
-    title: &'a str,
-    detail: &'a str,
-    is_success: bool,
+pub(super) struct ResultPage<'a> {
+    pub(super) language: Language,
+    pub(super) title: &'a str,
+    pub(super) detail: &'a str,
+    pub(super) is_success: bool,
     /// The message as JSON that is safe inside a script element.
-    message: Option<String>,
+    pub(super) message: Option<String>,
+    /// Whether the page has a button that closes the frame around it.
+    pub(super) can_close: bool,
+    /// The data of the script for frames.
+    pub(super) screen: Option<String>,
 }
 
 #[derive(Template)]
@@ -60,7 +64,15 @@ pub fn result(
     let message = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
     // Only the origins that may receive the message may embed the page that sends it.
     let embedders = if message.is_some() { origins } else { &[] };
-    let page = ResultPage { language, title, detail: &sentence(detail), is_success: status.is_success(), message };
+    let page = ResultPage {
+        language,
+        title,
+        detail: &sentence(detail),
+        is_success: status.is_success(),
+        message,
+        can_close: false,
+        screen: None,
+    };
     html(status, page.render(), PagePolicy { embedders, script: Some(SCRIPT), ..PagePolicy::default() })
 }
 
@@ -86,7 +98,7 @@ fn replaced(response: Response, language: Language, title: &str, detail: &str) -
 }
 
 /// Returns JSON that cannot close the script element around it.
-fn script_json(value: &Value) -> String {
+pub(super) fn script_json(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
 

@@ -105,6 +105,13 @@ impl SchemaForm {
         Self { fields: schema.map(|schema| fields(schema, schema, above)).unwrap_or_default() }
     }
 
+    /// Leaves out the fields of these members, which the end user cannot change.
+    #[must_use]
+    pub fn without(mut self, locked: &Map<String, Value>) -> Self {
+        self.fields.retain(|field| !field.path.first().is_some_and(|name| locked.contains_key(name)));
+        self
+    }
+
     /// Whether there is nothing to enter.
     pub fn is_empty(&self) -> bool {
         self.leaves().all(|field| matches!(field.control, Control::Constant(_)))

@@ -55,6 +55,9 @@ words! {
     OTHER_SITE: "another website sent this form; go back to where you came from and try again",
         "eine andere Website hat dieses Formular gesendet; gehen Sie dorthin zurück, woher Sie kamen, und versuchen Sie es noch einmal",
         "un autre site a envoyé ce formulaire ; revenez à la page précédente et réessayez";
+    CANCELED_BY_YOU: "you canceled; you can close this window",
+        "Sie haben abgebrochen; Sie können dieses Fenster schließen",
+        "vous avez annulé ; vous pouvez fermer cette fenêtre";
 
     // On the way.
     CONNECTING: "Connecting", "Verbindung wird hergestellt", "Connexion en cours";
@@ -76,6 +79,21 @@ words! {
     CHOOSE_ACCOUNT: "Choose the account that you want to connect.",
         "Wählen Sie das Konto, das Sie verbinden möchten.",
         "Choisissez le compte que vous voulez connecter.";
+    LINK_UNKNOWN: "this link is not valid; go back to where you came from and ask for a new one",
+        "dieser Link ist ungültig; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
+        "ce lien n’est pas valide ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_TOO_OLD: "this link has expired; go back to where you came from and ask for a new one",
+        "dieser Link ist abgelaufen; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
+        "ce lien a expiré ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_CANCELED: "this link was canceled; go back to where you came from and ask for a new one",
+        "dieser Link wurde zurückgezogen; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
+        "ce lien a été annulé ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_USED: "this link was already used to connect an account; you can close this window",
+        "mit diesem Link wurde schon ein Konto verbunden; Sie können dieses Fenster schließen",
+        "ce lien a déjà servi à connecter un compte ; vous pouvez fermer cette fenêtre";
+    LINK_ELSEWHERE: "this link was already opened in another browser; continue there, or ask for a new link where you got this one",
+        "dieser Link wurde schon in einem anderen Browser geöffnet; machen Sie dort weiter, oder fordern Sie dort einen neuen an, wo Sie diesen bekommen haben",
+        "ce lien a déjà été ouvert dans un autre navigateur ; continuez-y, ou demandez un nouveau lien là où vous avez obtenu celui-ci";
 
     // Signing in.
     SIGN_IN: "Sign in", "Anmelden", "Se connecter";
@@ -102,7 +120,7 @@ words! {
     SKIP: "Skip to the content", "Zum Inhalt springen", "Aller au contenu";
     THE_WORKSPACE: "Workspace {}", "Arbeitsbereich {}", "Espace de travail {}";
     SEARCH: "Search credentials", "Zugangsdaten suchen", "Rechercher des identifiants";
-    SEARCH_BY: "Search by name, account or key", "Name, Konto oder Schlüssel suchen", "Rechercher par nom, compte ou clé";
+    SEARCH_BY: "Search by name, account or tag", "Name, Konto oder Markierung suchen", "Rechercher par nom, compte ou étiquette";
     INTEGRATIONS: "Integrations", "Integrationen", "Intégrations";
     ADD_CREDENTIAL: "Add credential", "Zugangsdaten hinzufügen", "Ajouter des identifiants";
 
@@ -125,8 +143,6 @@ words! {
     WORKS: "Works", "Funktioniert", "Fonctionne";
     STORED: "Stored", "Gespeichert", "Enregistré";
     REFRESH_FAILING: "Refresh failing", "Erneuerung scheitert", "Renouvellement en échec";
-    RECONNECT_NEEDED: "Reconnect needed", "Neu verbinden", "À reconnecter";
-    DEACTIVATED: "Deactivated", "Deaktiviert", "Désactivé";
     DELETED: "Deleted", "Gelöscht", "Supprimé";
     INACTIVE: "inactive", "inaktiv", "inactif";
     REFRESHES_IN: "refreshes in {}", "wird in {} erneuert", "renouvelé dans {}";
@@ -137,8 +153,7 @@ words! {
     NEVER_EXPIRES: "does not expire", "läuft nicht ab", "n’expire pas";
     VALID_FOR: "still valid, expires in {}", "noch gültig, läuft in {} ab", "encore valide, expire dans {}";
     NEXT_TRY: "next try in {}", "nächster Versuch in {}", "prochain essai dans {}";
-    SINCE: "for {}", "seit {}", "depuis {}";
-    DELETED_AGO: "{} ago", "vor {}", "il y a {}";
+    AGO: "{} ago", "vor {}", "il y a {}";
     LIFETIME_PASSED: "Part of the lifetime that has passed", "Vergangener Teil der Laufzeit", "Part écoulée de la durée de vie";
     USED_BY: "used by {}", "verwendet von {}", "utilisé par {}";
     NOT_USED: "not used by a flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
@@ -156,7 +171,6 @@ words! {
     TEST: "Test", "Prüfen", "Tester";
     REFRESH: "Refresh", "Erneuern", "Renouveler";
     TRY_NOW: "Try now", "Jetzt versuchen", "Essayer maintenant";
-    RECONNECT: "Reconnect", "Neu verbinden", "Reconnecter";
     EDIT: "Edit", "Bearbeiten", "Modifier";
     RENAME: "Rename", "Umbenennen", "Renommer";
     NAME: "Name", "Bezeichnung", "Nom";
@@ -303,6 +317,7 @@ words! {
     SIGN_IN_WITH: "Sign in with {}", "Mit {} anmelden", "S’identifier avec {}";
     ENTER_DETAILS: "Enter access details", "Zugangsdaten eingeben", "Saisir les informations d’accès";
     CONNECT: "Connect", "Verbinden", "Connecter";
+    CLOSE: "Close", "Schließen", "Fermer";
     CANCEL: "Cancel", "Abbrechen", "Annuler";
     OPTIONAL: "optional", "optional", "facultatif";
     CHOOSE: "Choose …", "Bitte wählen …", "Choisir …";
@@ -319,6 +334,16 @@ words! {
     AS_JSON: "In JSON.", "Als JSON.", "Au format JSON.";
     IN_UTC: "Date and time in UTC.", "Datum und Uhrzeit in UTC.", "Date et heure en UTC.";
     SECURED_BY: "Secured by Larder", "Gesichert durch Larder", "Sécurisé par Larder";
+
+    // In a frame.
+    NEW_WINDOW: "opens in a new window", "öffnet sich in einem neuen Fenster", "s’ouvre dans une nouvelle fenêtre";
+    WAITING: "Continue in the other window. This page notices when you are done.",
+        "Machen Sie im anderen Fenster weiter. Diese Seite bemerkt, wenn Sie fertig sind.",
+        "Continuez dans l’autre fenêtre. Cette page détecte la fin de l’opération.";
+    APPROVED: "I have approved access", "Ich habe den Zugriff erlaubt", "J’ai autorisé l’accès";
+    RECONNECT: "Reconnect", "Neu verbinden", "Reconnecter";
+    RECONNECT_NEEDED: "Reconnect needed", "Muss neu verbunden werden", "À reconnecter";
+    DEACTIVATED: "Deactivated", "Deaktiviert", "Désactivée";
 
     // Errors.
     ERROR: "Error", "Fehler", "Erreur";

@@ -244,6 +244,10 @@ impl From<LoginError> for ProviderError {
     fn from(error: LoginError) -> Self {
         let message = error.to_string();
         match error {
+            LoginError::WrongPassword { .. } => {
+                let key = Some(ErrorKey::AccessTokenExpired.name());
+                Self::Refused { key, message, permanent: false, retry_after: None }
+            }
             LoginError::Refused { .. } | LoginError::Tls { .. } => Self::refused(message),
             LoginError::NotAllowed { .. } => Self::configuration(message),
             LoginError::Unavailable { .. } => Self::unavailable(message),

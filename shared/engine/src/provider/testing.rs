@@ -34,6 +34,8 @@ pub(super) fn context<const N: usize>(functions: [(FunctionName, Function); N]) 
         description: None,
         help_uri: None,
         enabled: None,
+        is_alternative: false,
+        extends: None,
         input_schema: None,
         parameters_schema: None,
         credentials_schema: None,
@@ -47,7 +49,6 @@ pub(super) fn context<const N: usize>(functions: [(FunctionName, Function); N]) 
         parameters_schema: None,
         options: vec![Arc::clone(&option)],
         about: About::default(),
-        extends: None,
         fixed: BTreeSet::new(),
     };
     ConnectorContext {

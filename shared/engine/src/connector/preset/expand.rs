@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::template::Names;
-use super::{ExpandedPreset, GenericConnector, at, parse_file};
+use super::ways::{self, Way};
+use super::{ExpandedPreset, FindGeneric, GenericConnector, at, parse_file};
 use crate::connector::folder::Problems;
 use crate::connector::yaml::Document;
 use crate::connector::{FolderProblem, FunctionName, pointer, schema, spelling};
@@ -27,26 +28,132 @@ const COPIED: [&str; 9] =
 ///
 /// # Errors
 /// Everything that keeps it from being used, by line.
-pub fn expand(
-    key: &str,
-    file: &str,
-    text: &str,
-    generic: &GenericConnector,
-) -> Result<ExpandedPreset, Vec<FolderProblem>> {
-    let document = parse_file(file, text)?;
+pub fn expand(key: &str, file: &str, text: &str, find: FindGeneric<'_>) -> Result<ExpandedPreset, Vec<FolderProblem>> {
+    let preset = parse_file(file, text)?;
+    let mut problems = Problems::default();
+    let ways = ways::all(&preset, file, find, &mut problems);
+    let expanded = ways.iter().map(|way| expand_way(way, key, file, &mut problems));
+    let expanded: Vec<ExpandedWay> = expanded.collect();
+    let problems = problems.into_sorted();
+    if problems.is_empty() { Ok(assembled(key, &preset, &ways, &expanded)) } else { Err(problems) }
+}
+
+/// A way to connect in the form of an `auth` section.
+struct ExpandedWay {
+    auth: Document,
+    open: Fields,
+}
+
+fn expand_way(way: &Way, key: &str, file: &str, problems: &mut Problems) -> ExpandedWay {
     let mut expander = Expander {
-        generic,
+        generic: &way.generic,
         file,
-        preset: &document,
+        preset: &way.document,
         names: Names::new(),
         open: BTreeSet::new(),
         values: BTreeMap::new(),
         places: Vec::new(),
-        problems: Problems::default(),
+        problems,
     };
-    let expanded = expander.expand(key);
-    let problems = expander.problems.into_sorted();
-    if problems.is_empty() { Ok(expanded) } else { Err(problems) }
+    expander.expand(key)
+}
+
+/// Puts the ways together. If there are several, each becomes an option.
+fn assembled(key: &str, preset: &Document, ways: &[Way], expanded: &[ExpandedWay]) -> ExpandedPreset {
+    let is_only = ways.len() == 1;
+    let name = preset.value.get("name").and_then(Value::as_str).unwrap_or(key);
+    let mut spec = json!({ "name": name, "key": key });
+    let schema = schema_of_all(expanded);
+    if !schema.is_null() {
+        spec["parametersSchema"] = schema;
+    }
+    spec["auth"] = if is_only { expanded[0].auth.value.clone() } else { json!({ "options": options(ways, expanded) }) };
+    let copied = COPIED.into_iter().filter_map(|key| Some((key, preset.value.get(key)?)));
+    let copied: Vec<_> = copied.filter(|(_, value)| !value.is_null()).collect();
+    for (key, value) in &copied {
+        spec[key] = (*value).clone();
+    }
+    let is_untested = |way: &Way| way.document.value.get("test").is_some_and(|test| test == "none");
+    if ways.iter().any(is_untested) && spec.get("testReason").is_none() {
+        spec["testReason"] = "".into();
+    }
+    let mut document = Document::made(spec, preset.line("/extends").unwrap_or(1));
+    for key in copied.into_iter().map(|(key, _)| key).chain(["name"]) {
+        document.place(&format!("/{key}"), preset, &format!("/{key}"));
+    }
+    for (way, ExpandedWay { auth, .. }) in ways.iter().zip(expanded) {
+        let place = if is_only { "/auth".to_owned() } else { pointer::child("/auth/options", &way.key) };
+        document.place(&place, auth, "");
+        for at in ["/parametersSchema/properties".to_owned(), format!("{place}/parametersSchema/properties")] {
+            document.place(&at, &way.document, "/openParameters");
+        }
+    }
+    let is_open = |name: &str| expanded.iter().any(|way| way.open.properties.contains_key(name));
+    let parameters = ways.iter().flat_map(|way| way.generic.parameters());
+    let fixed = parameters.filter(|name| !is_open(name)).map(str::to_owned).collect();
+    let generics = ways.iter().map(|way| way.generic.key().to_owned()).collect();
+    ExpandedPreset { spec: document, fixed, generics }
+}
+
+/// The ways as options of a connector.
+fn options(ways: &[Way], expanded: &[ExpandedWay]) -> Map<String, Value> {
+    let of_first = &expanded[0].open.required;
+    let options = ways.iter().zip(expanded).enumerate().map(|(index, (way, ExpandedWay { auth, open }))| {
+        let mut option = auth.value.clone();
+        let schema = open.schema();
+        if !schema.is_null() {
+            option["parametersSchema"] = schema;
+        }
+        if let Some(enabled) = enabled(&open.required) {
+            option["enabled"] = enabled;
+        }
+        if index > 0 && open.required.iter().all(|name| of_first.contains(name)) {
+            option["isAlternative"] = true.into();
+        }
+        (way.key.clone(), option)
+    });
+    options.collect()
+}
+
+/// An option is open only to integrations that have what it requires.
+fn enabled(required: &[String]) -> Option<Value> {
+    let given = |name: &String| json!({ "$eval": { "$var": format!("{PARAMETERS}{name}") }, "isNotEmpty": true });
+    let conditions: Vec<Value> = required.iter().map(given).collect();
+    match conditions.len() {
+        0 => None,
+        1 => conditions.into_iter().next(),
+        _ => Some(json!({ "$and": conditions })),
+    }
+}
+
+/// The schema of an integration's parameters, which need to suffice for one of the ways. Those that are required together
+/// are given together, or not at all.
+fn schema_of_all(ways: &[ExpandedWay]) -> Value {
+    let open: Vec<&Fields> = ways.iter().map(|way| &way.open).collect();
+    let mut all = Fields::default();
+    for fields in &open {
+        for (name, property) in &fields.properties {
+            all.properties.entry(name.clone()).or_insert_with(|| property.clone());
+        }
+    }
+    let is_common = |name: &String| open.iter().all(|fields| fields.required.contains(name));
+    all.required = open[0].required.iter().filter(|name| is_common(name)).cloned().collect();
+    let mut dependencies = Map::new();
+    for name in all.properties.keys().filter(|name| !is_common(name)) {
+        let mut together = open.iter().map(|fields| &fields.required).filter(|required| required.contains(name));
+        let Some(first) = together.next() else { continue };
+        let together: Vec<_> = together.collect();
+        let others = first.iter().filter(|other| *other != name && !is_common(other));
+        let others: Vec<_> = others.filter(|other| together.iter().all(|required| required.contains(other))).collect();
+        if !others.is_empty() {
+            dependencies.insert(name.clone(), json!(others));
+        }
+    }
+    let mut schema = all.schema();
+    if !dependencies.is_empty() {
+        schema["dependencies"] = dependencies.into();
+    }
+    schema
 }
 
 struct Expander<'a> {
@@ -57,9 +164,9 @@ struct Expander<'a> {
     open: BTreeSet<String>,
     /// The replacements of parameters, with the pointers to them in the preset.
     values: BTreeMap<String, (Value, String)>,
-    /// Pointers in the expanded document, and where they come from in the preset.
+    /// Pointers in the `auth` section, and where they come from in the preset.
     places: Vec<(String, String)>,
-    problems: Problems,
+    problems: &'a mut Problems,
 }
 
 /// A schema's properties, and the names of those that are required.
@@ -70,7 +177,7 @@ struct Fields {
 }
 
 impl Expander<'_> {
-    fn expand(&mut self, key: &str) -> ExpandedPreset {
+    fn expand(&mut self, key: &str) -> ExpandedWay {
         let preset = &self.preset.value;
         let name = preset.get("name").and_then(Value::as_str).unwrap_or(key);
         let inputs = self.inputs();
@@ -90,35 +197,26 @@ impl Expander<'_> {
         }
         self.replace_functions(&mut auth);
         self.check_required(&auth);
-        let fixed = self.generic.parameters().filter(|name| !open.properties.contains_key(*name)).map(str::to_owned);
-        let fixed: BTreeSet<String> = fixed.collect();
-        let mut spec = json!({ "name": name, "key": key, "parametersSchema": open.schema(), "auth": auth });
-        for (key, value) in COPIED.into_iter().filter_map(|key| Some((key, preset.get(key)?))) {
-            spec[key] = value.clone();
-            self.places.push((format!("/{key}"), format!("/{key}")));
+        if let Value::Object(auth) = &mut auth {
+            auth.retain(|_, value| !value.is_null());
         }
-        if preset.get("test").is_some_and(|test| test == "none") && preset.get("testReason").is_none() {
-            spec["testReason"] = "".into();
-        }
-        ExpandedPreset { spec: self.placed(without_nulls(spec)), fixed }
+        ExpandedWay { auth: self.placed(auth), open }
     }
 
-    /// The document with the preset's lines.
-    fn placed(&self, spec: Value) -> Document {
+    /// The `auth` section with the preset's lines.
+    fn placed(&self, auth: Value) -> Document {
         let line = |at: &str| self.preset.line(at).unwrap_or(1);
-        let mut document = Document::made(spec, line("/extends"));
+        let mut document = Document::made(auth, line("/extends"));
         for (at, from) in [
-            ("/name", "/name"),
-            ("/auth/inputSchema/properties", "/inputs"),
-            ("/parametersSchema/properties", "/openParameters"),
-            ("/auth/customCredentialsSchema", "/customCredentialsSchema"),
-            ("/auth/title", "/title"),
-            ("/auth/description", "/description"),
-            ("/auth/ui/helpUri", "/helpUri"),
-            ("/auth/test", "/test"),
-            ("/auth/test/mapping", "/test"),
-            ("/auth/getAccount/mapping", "/account"),
-            ("/auth/disconnect/mapping", "/disconnect"),
+            ("/inputSchema/properties", "/inputs"),
+            ("/customCredentialsSchema", "/customCredentialsSchema"),
+            ("/title", "/title"),
+            ("/description", "/description"),
+            ("/ui/helpUri", "/helpUri"),
+            ("/test", "/test"),
+            ("/test/mapping", "/test"),
+            ("/getAccount/mapping", "/account"),
+            ("/disconnect/mapping", "/disconnect"),
         ] {
             document.place(at, self.preset, from);
         }
@@ -268,7 +366,7 @@ impl Expander<'_> {
 
     fn replace_functions(&mut self, auth: &mut Value) {
         for name in FunctionName::ALL {
-            let at = format!("/auth/{}/mapping", name.spec_key());
+            let at = format!("/{}/mapping", name.spec_key());
             if let Some(mapping) = auth.get(name.spec_key()).and_then(|entry| entry.get("mapping")).cloned() {
                 auth[name.spec_key()]["mapping"] = self.substituted(mapping, &at);
             }
@@ -314,7 +412,7 @@ impl Expander<'_> {
             );
         };
         for name in [minting, FunctionName::RefreshCredentials] {
-            let at = format!("/auth/{}/mapping", name.spec_key());
+            let at = format!("/{}/mapping", name.spec_key());
             self.places.push((at.clone(), format!("/steps/{}", requests.len())));
             let before = (0..requests.len()).map(|index| (format!("{at}/before/{index}"), format!("/steps/{index}")));
             self.places.extend(before);
@@ -512,13 +610,4 @@ fn located(value: &Value) -> Value {
         Value::Array(locators) => json!({ "$firstNotEmpty": locators.iter().map(located).collect::<Vec<_>>() }),
         formula => formula.clone(),
     }
-}
-
-fn without_nulls(mut spec: Value) -> Value {
-    for at in ["", "/auth"] {
-        if let Some(object) = spec.pointer_mut(at).and_then(Value::as_object_mut) {
-            object.retain(|_, value| !value.is_null());
-        }
-    }
-    spec
 }

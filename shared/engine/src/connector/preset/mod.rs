@@ -21,6 +21,10 @@
 //! `{name}` in a preset's strings becomes the format's own `$tpl` with a value for each name: its result is the same as if it
 //! had been written by hand, and a misspelled name is an error instead of a silent gap.
 //!
+//! With `options`, each way to connect becomes a preset of its own ([`ways`]), is expanded alone, and is put together with the
+//! others. The first is the one that the top level describes, so that a preset can gain others without a change to it. An
+//! option is an alternative unless it needs parameters of its own: integrations with an OAuth client keep their only way.
+//!
 //! Only folders whose `spec.yml` has `presets` can be extended. They are looked up in the preset's own directory, then in those
 //! before it, so a user's directory cannot change the bundled presets.
 
@@ -28,8 +32,10 @@ mod expand;
 mod template;
 #[cfg(test)]
 mod tests;
+pub(crate) mod ways;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub use expand::expand;
 use serde_json::{Map, Value};
@@ -39,7 +45,7 @@ use super::yaml::Document;
 use super::{FolderProblem, FunctionName, pointer};
 
 /// The keys of a preset.
-pub(crate) const KEYS: [&str; 25] = [
+pub(crate) const KEYS: [&str; 26] = [
     "account",
     "aliases",
     "apiDocsUri",
@@ -57,6 +63,7 @@ pub(crate) const KEYS: [&str; 25] = [
     "logoUri",
     "name",
     "openParameters",
+    "options",
     "parameters",
     "quirks",
     "scopes",
@@ -113,6 +120,11 @@ impl GenericConnector {
         self.spec["parametersSchema"]["properties"].as_object().into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
+    /// The schema of an input.
+    fn input(&self, name: &str) -> Option<&Value> {
+        self.spec["auth"]["inputSchema"]["properties"].get(name)
+    }
+
     /// The names in a list under `presets`.
     fn listed(&self, list: &str) -> Vec<&str> {
         self.spec["presets"][list].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
@@ -134,27 +146,17 @@ fn suffixed(base: &str) -> [String; 2] {
     [".map.yml", ".rest.yml"].map(|suffix| format!("auth/{base}{suffix}"))
 }
 
+/// Finds a generic connector by its key.
+pub type FindGeneric<'a> = &'a dyn Fn(&str) -> Result<Arc<GenericConnector>, String>;
+
 /// A preset in the form of an ordinary connector.
 pub struct ExpandedPreset {
     /// The `spec.yml`, with all functions inline and the preset's lines.
     pub(crate) spec: Document,
-    /// The parameters of the generic connector that integrations cannot set.
+    /// The parameters of the generic connectors that integrations cannot set.
     pub(crate) fixed: BTreeSet<String>,
-}
-
-/// The key of the generic connector that a preset extends, if the file can be parsed that far.
-pub fn generic_of(text: &str) -> Option<String> {
-    // Nearly always the first line that is not a comment.
-    let first = text.lines().find(|line| !line.is_empty() && !line.starts_with('#'));
-    let key = first.and_then(|line| line.strip_prefix("extends: ")).map(str::trim_end);
-    if let Some(key) = key.filter(|key| is_plain_key(key)) {
-        return Some(key.to_owned());
-    }
-    Document::parse(text).ok()?.value.get("extends")?.as_str().map(str::to_owned)
-}
-
-fn is_plain_key(key: &str) -> bool {
-    !key.is_empty() && key.chars().all(|char| char.is_ascii_alphanumeric() || "_.-".contains(char))
+    /// The generic connectors of its ways to connect.
+    pub(crate) generics: Vec<String>,
 }
 
 /// Parses a preset's file.

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,27 +11,29 @@ use crate::lint::{Severity, lint_preset};
 
 /// A bundled generic connector.
 fn generic(key: &str) -> GenericConnector {
+    find(key).map(|generic| Arc::into_inner(generic).expect("the only one")).expect("it can be extended")
+}
+
+fn find(key: &str) -> Result<Arc<GenericConnector>, String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors").join(key);
-    GenericConnector::read(key, &folder::read(&dir).expect("the folder is there")).expect("it can be extended")
+    let files = folder::read(&dir).map_err(|_| format!("there is no generic connector `{key}`"))?;
+    GenericConnector::read(key, &files).map(Arc::new)
 }
 
 #[track_caller]
 fn parse(text: &str) -> Connector {
-    let generic = generic(&generic_of(text).expect("it extends something"));
-    parse_preset("acme", "acme.yml", text, &generic).unwrap_or_else(|problems| panic!("{problems:?}"))
+    parse_preset("acme", "acme.yml", text, &find).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 /// The problems of a preset, without their help.
 fn problems(text: &str) -> Vec<String> {
-    let generic = generic(&generic_of(text).expect("it extends something"));
-    let problems = parse_preset("acme", "acme.yml", text, &generic).expect_err("a problem");
+    let problems = parse_preset("acme", "acme.yml", text, &find).expect_err("a problem");
     let line = |problem: &FolderProblem| problem.line.map_or_else(|| "?".to_owned(), |line| line.to_string());
     problems.iter().map(|problem| format!("{}: {}", line(problem), problem.message)).collect()
 }
 
 fn findings(text: &str) -> Vec<String> {
-    let generic = generic(&generic_of(text).expect("it extends something"));
-    let findings = lint_preset("acme", "acme.yml", text, &generic).into_iter();
+    let findings = lint_preset("acme", "acme.yml", text, &find).into_iter();
     let errors = findings.map(|it| {
         assert_eq!(it.problem.file, "acme.yml");
         let mark = if it.severity == Severity::Error { "!" } else { "?" };
@@ -261,17 +264,129 @@ fn generic_connectors_pass_every_documented_key() {
     }
 }
 
+/// [`ACME`], whose API takes keys and logins, too.
+const WAYS: &str = "\
+options:
+  token:
+    extends: api-key
+    title: Personal token
+    inputs: { apiKey: { title: Token } }
+    parameters: { headers: { X-Token: \"Key {apiKey}\" } }
+  sandbox:
+    openParameters: { mode: { enum: [test, live] } }
+    parameters: { scopes: null, authorizeUri: \"https://{shop}.acme.example/{mode}/authorize\" }
+    account: null
+";
+
+fn ways() -> Connector {
+    parse(&format!("{ACME}{WAYS}"))
+}
+
 #[test]
-fn the_extended_connector_is_found_before_parsing() {
-    for (text, key) in [
-        ("# text\n\nextends: api-key\nname: [", Some("api-key")),
-        ("name: A\nextends: basic\n", Some("basic")),
-        ("extends: 'basic'\n", Some("basic")),
-        ("extends: basic # one\n", Some("basic")),
-        ("name: A\n", None),
-        ("extends: [\n", None),
+fn options_become_further_ways_to_connect() {
+    let connector = ways();
+    let keys: Vec<_> = connector.options.iter().map(|it| (it.key.as_str(), it.extends.as_deref())).collect();
+    assert_eq!(keys, [("oauth2", Some("oauth2")), ("token", Some("api-key")), ("sandbox", Some("oauth2"))]);
+    // The first is the connector without options.
+    let (first, alone) = (&connector.options[0], &parse(ACME).options[0]);
+    assert_eq!((&first.functions, &first.input_schema), (&alone.functions, &alone.input_schema));
+    assert_eq!((&first.title, &first.description), (&alone.title, &alone.description));
+    assert_eq!(connector.option("").map(|it| &it.key), Some(&first.key));
+}
+
+#[test]
+fn an_option_of_another_kind_inherits_what_is_about_the_api() {
+    let connector = ways();
+    let token = connector.option("token").expect("it is there");
+    assert_eq!((token.kind.spec_name(), token.title.as_deref()), ("client-credentials", Some("Personal token")));
+    assert_eq!(token.description.as_deref(), Some("Enter an API key of your Acme account."));
+    let input = token.input_schema.as_ref().expect("a schema");
+    assert_eq!(input["required"], json!(["shop", "apiKey"]));
+    assert_eq!(input["properties"]["apiKey"]["title"], "Token");
+    let client = match token.function(FunctionName::MakeApiClient) {
+        Some(Function::Mapping(mapping)) => mapping.evaluate(&json!({"credentials": {"apiKey": "k", "shop": "s1"}})),
+        other => panic!("{other:?}"),
+    };
+    let expected = json!({"baseUri": "https://s1.acme.example/api", "headers": {"X-Shop": "s1", "X-Token": "Key k"}});
+    assert_eq!(client, Some(expected));
+    assert!(token.function(FunctionName::Test).is_some() && token.function(FunctionName::GetAccount).is_some());
+    assert!(token.function(FunctionName::GetOAuthConfig).is_none());
+}
+
+#[test]
+fn an_option_without_extends_inherits_everything() {
+    let connector = ways();
+    let sandbox = connector.option("sandbox").expect("it is there");
+    assert_eq!(sandbox.description, connector.options[0].description);
+    assert!(sandbox.function(FunctionName::GetAccount).is_none());
+    let Some(Function::Mapping(config)) = sandbox.function(FunctionName::GetOAuthConfig) else { panic!() };
+    let variables = json!({
+        "connectorParameters": {"clientId": "id", "mode": "test"}, "connectionParameters": {"shop": "s1"}
+    });
+    let expected = json!({
+        "clientId": "id", "authorizeUri": "https://s1.acme.example/test/authorize",
+        "tokenUri": "https://s1.acme.example/token",
+    });
+    assert_eq!(config.evaluate(&variables), Some(expected));
+}
+
+#[test]
+fn integrations_choose_ways_by_their_parameters() {
+    let connector = ways();
+    let schema = connector.parameters_schema.clone();
+    let errors = |parameters: Value| {
+        let errors = crate::connector::schema::validate(schema.as_ref(), parameters.as_object().expect("an object"));
+        errors.expect("a usable schema").into_iter().map(|error| error.field).collect::<Vec<_>>()
+    };
+    let enabled = |parameters: &Value| {
+        let options = connector.options.iter().filter(|it| it.is_enabled(parameters.as_object().expect("an object")));
+        options.map(|it| it.key.as_str()).collect::<Vec<_>>()
+    };
+    for (parameters, missing, open) in [
+        (json!({}), vec![], vec!["token"]),
+        (json!({"region": "us"}), vec![], vec!["token"]),
+        (json!({"clientId": "a"}), vec!["clientSecret"], vec!["token"]),
+        (json!({"clientId": "a", "clientSecret": "b"}), vec![], vec!["oauth2", "token"]),
+        (json!({"clientId": "a", "clientSecret": "b", "mode": "test"}), vec![], vec!["oauth2", "token", "sandbox"]),
+        (json!({"mode": "test"}), vec!["clientId", "clientSecret"], vec!["token"]),
     ] {
-        assert_eq!(generic_of(text).as_deref(), key, "{text}");
+        assert_eq!(enabled(&parameters), open, "{parameters}");
+        assert_eq!(errors(parameters), missing);
+    }
+    let alternatives: Vec<_> = connector.options.iter().map(|it| it.is_alternative).collect();
+    assert_eq!(alternatives, [false, true, false]);
+    assert!(connector.fixed.contains("name") && connector.fixed.contains("tokenUri"));
+    assert!(!connector.fixed.contains("scopes") && !connector.fixed.contains("clientId"));
+}
+
+#[test]
+fn problems_of_options_have_their_lines() {
+    for (from, to, expected) in [
+        ("  token:\n", "  oauth2:\n", "17: `oauth2` is the key of the way to connect that the top level describes"),
+        ("  token:\n", "  a token:\n", "17: `a token` cannot be the key of an option"),
+        ("api-key\n", "api-keys\n", "18: there is no generic connector `api-keys`"),
+        ("Key {apiKey}", "Key {apiKye}", "21: `{apiKye}` is neither an input nor an open parameter"),
+        ("    parameters: { headers", "    parameters: { headrs", "21: `api-key` has no parameter `headrs`"),
+        ("mode: { enum", "mod: { enum", "24: `{mode}` is neither an input nor an open parameter"),
+        ("account: null", "steps: []", "25: `oauth2` makes no requests for credentials"),
+        ("    account: null", "  other: 1", "25: the option `other` must be an object"),
+    ] {
+        let text = format!("{ACME}{}", WAYS.replacen(from, to, 1));
+        let found = problems(&text);
+        assert!(found.iter().any(|it| it.starts_with(expected)), "{to}: {expected}: {found:?}");
+    }
+    for options in ["options: []\n", "options: {}\n", "options:\n"] {
+        assert_eq!(problems(&format!("{ACME}{options}")), ["16: `options` must be an object"]);
+    }
+    assert_eq!(findings(&format!("{ACME}{WAYS}")), [""; 0]);
+    for (from, to, expected) in [
+        ("    inputs:", "    input:", "20! unknown key `input` in the option `token`; did you mean `inputs`?"),
+        ("title: Personal", "helpUri: http://a.example\n    title: Personal", "19! `helpUri` cannot be opened"),
+        ("scopes: null", "skipPkce: 'yes'", "24! `skipPkce`"),
+        ("account: null", "test: none", "25! there is no `test`, so any credentials are accepted; say why"),
+    ] {
+        let found = findings(&format!("{ACME}{}", WAYS.replacen(from, to, 1)));
+        assert!(found.iter().any(|it| it.contains(expected)), "{to}: {expected}: {found:?}");
     }
 }
 

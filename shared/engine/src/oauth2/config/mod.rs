@@ -14,6 +14,7 @@ pub(crate) use keys::{documented, entry};
 use larder::credentials::refresh_token;
 use larder::secret::Secret;
 pub use names::ParameterNames;
+pub(crate) use names::RESPONSE_NAMES;
 pub(crate) use reader::{ConfigReader, code, nowhere};
 use serde_json::{Map, Value};
 use url::Url;
@@ -96,6 +97,9 @@ documented! {
         /// whose members override the response's own. If there is no such object, the response is used as it is. For
         /// providers that nest the user's token.
         pub token_response_path: Option<String>,
+        /// `tokenResponseNames`: object from `access_token`, `refresh_token` and `expires_in` to the provider's names for
+        /// them in the token response. The members under the provider's names are kept, too.
+        pub token_response_names: ParameterNames,
         /// `defaultExpiresIn`: the lifetime of an access token in seconds, if the token response does not state it. By
         /// default, such a token is refreshed every 24 hours.
         pub default_expires_in: Option<Duration>,
@@ -212,6 +216,7 @@ impl OAuthConfig {
             token_extra: reader.extra("tokenExtra", &token_parameter_names, &["code", "redirect_uri", "code_verifier"]),
             token_headers: reader.headers("tokenHeaders"),
             token_response_path: reader.text("tokenResponsePath"),
+            token_response_names: reader.response_names(),
             default_expires_in: reader.seconds("defaultExpiresIn"),
             refresh_uri: reader.url("refreshUri"),
             refresh_client_auth_location: reader.location("refreshClientAuthLocation"),

@@ -9,6 +9,9 @@
 
 use std::collections::BTreeMap;
 
+/// The members of a token response that `tokenResponseNames` can rename.
+pub(crate) const RESPONSE_NAMES: [&str; 3] = ["access_token", "refresh_token", "expires_in"];
+
 /// A map from standard parameter names to the provider's names. Parameters not in it keep their standard names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParameterNames(BTreeMap<String, Option<String>>);

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::names::RESPONSE_NAMES;
 use super::{ClientAuthLocation, ConfigError, ParameterNames, TokenRequestFormat};
 use crate::pasted::flaw;
 
@@ -289,6 +290,10 @@ impl<'a> ConfigReader<'a> {
             }
         }
         names
+    }
+
+    pub(super) fn response_names(&mut self) -> ParameterNames {
+        self.names("tokenResponseNames", &RESPONSE_NAMES, &ParameterNames::default())
     }
 
     fn names(&mut self, key: &str, known: &[&str], below: &ParameterNames) -> ParameterNames {

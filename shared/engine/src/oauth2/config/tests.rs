@@ -153,6 +153,7 @@ fn every_quirk_is_parsed() {
         "tokenExtra": { "audience": "x" },
         "tokenHeaders": { "X-Version": 2, "accept": null },
         "tokenResponsePath": "authed_user",
+        "tokenResponseNames": { "access_token": "token" },
         "defaultExpiresIn": 3600,
         "refreshUri": "https://h/r",
         "refreshClientAuthLocation": "headers",
@@ -177,6 +178,7 @@ fn every_quirk_is_parsed() {
     assert_eq!(config.token_headers[0], (HeaderName::from_static("x-version"), Some(HeaderValue::from_static("2"))));
     assert_eq!(config.token_headers[1], (http::header::ACCEPT, None));
     assert_eq!(config.token_response_path.as_deref(), Some("authed_user"));
+    assert_eq!(config.token_response_names.of("access_token"), Some("token"));
     assert_eq!(config.default_expires_in, Some(Duration::from_secs(3600)));
     assert_eq!(config.refresh_uri.unwrap().as_str(), "https://h/r");
     assert_eq!(config.refresh_client_auth_location, Some(ClientAuthLocation::Headers));
@@ -259,6 +261,11 @@ fn a_quirk_of_the_wrong_type_is_reported() {
             "'s refreshExtra cannot set refresh_token, which the flow sets",
         ),
         ("tokenResponsePath", json!({}), "returned an object for tokenResponsePath; it must be a string"),
+        (
+            "tokenResponseNames",
+            json!({ "scope": "scopes" }),
+            "'s tokenResponseNames cannot rename scope; it can rename access_token, refresh_token, expires_in",
+        ),
         (
             "defaultExpiresIn",
             json!("3600"),

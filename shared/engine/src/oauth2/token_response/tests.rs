@@ -151,6 +151,29 @@ fn token_response_path_selects_the_token() {
 }
 
 #[test]
+fn token_response_names_find_the_tokens() {
+    let names = json!({ "access_token": "accessToken", "refresh_token": "refreshToken", "expires_in": "expireIn" });
+    let config = config(json!({ "tokenResponseNames": names }));
+    let response = parse_token_response(&config, 200, br#"{"accessToken":"a","refreshToken":"r","expireIn":7200}"#);
+    let members = response.unwrap().into_map();
+    assert_eq!(members["access_token"], "a");
+    assert_eq!(members["refresh_token"], "r");
+    assert_eq!(members["expires_in"], 7200);
+    let standard = parse_token_response(&config, 200, br#"{"access_token":"a"}"#).unwrap();
+    assert_eq!(Value::Object(standard.into_map()), json!({ "access_token": "a" }));
+}
+
+#[test]
+fn tokens_under_other_names_in_a_nested_object_are_found() {
+    let config =
+        config(json!({ "tokenResponsePath": "access_token", "tokenResponseNames": { "access_token": "token" } }));
+    let yammer = br#"{"user":{"id":1},"access_token":{"user_id":1,"token":"a"}}"#;
+    assert_eq!(parse_token_response(&config, 200, yammer).unwrap().into_map()["access_token"], "a");
+    let without = parse_token_response(&config, 200, br#"{"access_token":{"user_id":1}}"#);
+    assert_eq!(without, Err(TokenError::Malformed(MalformedTokenResponse::NoAccessToken)));
+}
+
+#[test]
 fn default_expires_in_replaces_a_missing_expiry() {
     let config = config(json!({ "defaultExpiresIn": 7200 }));
     let expires_in = |body: Value| {

@@ -168,11 +168,11 @@ fn when(connection: &Connection, viewer: Viewer<'_>) -> Vec<Line> {
     let since = |words, at| Line::with(words, language, Time::since(at, now, language));
     let until = |words, at| Line::with(words, language, Time::until(at, now, language));
     if let Some(at) = connection.archived_at {
-        return vec![since(words::DELETED_AGO, at)];
+        return vec![since(words::AGO, at)];
     }
     let mut lines = Vec::new();
     if connection.state != State::Ready {
-        lines.push(since(words::SINCE, connection.updated_at));
+        lines.push(since(words::AGO, connection.updated_at));
         lines.extend(connection.last_refreshed_at.map(|at| since(words::LAST_REFRESHED, at)));
         return lines;
     }
