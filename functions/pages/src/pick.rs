@@ -110,7 +110,7 @@ impl Pages {
             return Ok(pages::back_to_application(wish.delivery.chosen(&connection), language));
         }
         if form.optional("do")? == Some("cancel") {
-            let error = Error::connection(None, "the end user canceled the choice");
+            let error = Error::connection(Some("cancelled"), "the end user canceled the choice");
             let failure = ConnectFailure { error, connection_id: None };
             return Ok(pages::back_to_application(wish.delivery.failure(&failure), language));
         }

@@ -26,7 +26,7 @@ use crate::pages::{FormOption, IntegrationForm, SchemaForm};
 use crate::pasted::trimmed;
 use crate::provider::callback_uri;
 
-/// What an admin needs to choose a connector, besides the list.
+/// The ways into the catalog, for an admin who chooses a connector.
 #[derive(Debug)]
 pub struct CatalogGuide {
     /// The categories of all connectors.

@@ -9,7 +9,7 @@ use super::super::{Frame, Language, Mark, framed, words};
 use super::LIVE;
 use super::card::{Card, Viewer};
 
-/// What the picker shows.
+/// The contents of the picker.
 pub struct PickPage<'a> {
     /// The visitor's point of view, with the integration as the only component.
     pub viewer: Viewer<'a>,
@@ -59,7 +59,7 @@ struct FlowView<'a> {
     host: Option<String>,
 }
 
-/// What can be done with a card.
+/// The buttons of a card.
 struct Choice {
     id: String,
     is_choosable: bool,

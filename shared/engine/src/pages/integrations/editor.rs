@@ -64,7 +64,7 @@ pub struct Submitted<'a> {
     pub error: Option<String>,
 }
 
-/// What the page shows.
+/// The state of the page.
 #[derive(Default)]
 pub struct IntegrationPage<'a> {
     /// The form that was submitted, if it was not saved.
@@ -79,11 +79,11 @@ pub struct IntegrationPage<'a> {
     pub may_try: bool,
 }
 
-/// The page, with the address of the list.
+/// The page of an integration.
 pub struct EditorPage<'a> {
     /// The integration.
     pub form: &'a IntegrationForm,
-    /// The state of the page.
+    /// The rest of the page.
     pub page: IntegrationPage<'a>,
 }
 

@@ -1,4 +1,4 @@
-//! What a connector's files say about setting it up.
+//! The help to set up a connector, from its files.
 
 use serde_json::{Map, Value};
 
@@ -10,18 +10,18 @@ use super::{text, texts};
 pub(super) struct Help {
     /// The page on which a client is registered.
     pub(super) register_uri: Option<String>,
-    /// What developers do there.
+    /// Instructions for developers.
     pub(super) developer: String,
-    /// What end users do.
+    /// Instructions for end users.
     pub(super) end_user: String,
     /// The page that the instructions are from, and the day they were read.
     pub(super) source: Option<String>,
     pub(super) date: String,
     /// The provider's documentation.
     pub(super) docs_uri: Option<String>,
-    /// What is special about it.
+    /// Peculiarities.
     pub(super) quirks: Vec<String>,
-    /// What the connector's facts are based on.
+    /// The grounds for the connector's facts.
     pub(super) evidence: String,
 }
 
