@@ -47,6 +47,7 @@ async fn an_admin_sets_up_tries_edits_and_deletes_an_integration() {
     let mut it = Setting::with_connector(FILES).await;
     let folder = screenshots();
     it.sign_in(json!({})).await;
+    it.chromium.goto(&it.target.uri("/")).await;
     it.chromium.click("a[href='./i']").await;
     it.chromium.shows("Choose a connector").await;
     it.chromium.screenshots(&folder, "integrations-empty").await;
