@@ -137,7 +137,7 @@ fn has_media_type(headers: &HeaderMap, media_type: &str) -> bool {
 }
 
 /// The parameters of a query string or a form, in order (WHATWG URL, `application/x-www-form-urlencoded`).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {

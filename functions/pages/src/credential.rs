@@ -226,15 +226,16 @@ impl Pages {
         self.management.patch(&visit.visitor.caller, id, None, &patch).await
     }
 
-    /// Leads the visitor to the form to connect with, by a connection request that ends on the first page.
+    /// Leads the visitor to the form to connect with, by a connection request that ends on the first page, or another one of ours.
     pub(crate) async fn lead_to_form(
         &self,
         visit: &Visit,
         root: &str,
         wanted: RequestedConnection,
     ) -> Result<Response, Error> {
-        let redirect_uri = Some(first_page(&self.management.connector_setup.base_uri));
-        let wanted = RequestedConnection { redirect_uri, ..wanted };
+        let first = || first_page(&self.management.connector_setup.base_uri);
+        let wanted =
+            RequestedConnection { redirect_uri: Some(wanted.redirect_uri.clone().unwrap_or_else(first)), ..wanted };
         let created = self.management.create_request(&visit.visitor.caller, wanted, None).await?;
         let link = created["url"].as_str().and_then(|url| url.split_once('?')).map(|(_, query)| query);
         let language = visit.language;
@@ -265,8 +266,13 @@ impl Pages {
 
     /// Renders an error in the frame of a visitor's pages.
     pub(crate) fn failure(visit: &Visit, root: &'static str, error: &Error) -> Response {
+        Self::failure_of(visit, root, error, words::NO_SUCH_CREDENTIAL)
+    }
+
+    /// Renders an error as [`Self::failure`] does. `not_found` says what is missing.
+    pub(crate) fn failure_of(visit: &Visit, root: &'static str, error: &Error, not_found: Words) -> Response {
         let language = visit.language;
-        let known = known(error).map(|words| words.say(language));
+        let known = known(error, not_found).map(|words| words.say(language));
         let frame = visit.frame(words::NOT_POSSIBLE.say(language).to_owned(), root);
         let message = error.message.replace('`', "");
         let detail = known.unwrap_or(&message);
@@ -277,9 +283,9 @@ impl Pages {
 }
 
 /// The words of errors that visitors meet in everyday use; the others are for developers, and in English.
-fn known(error: &Error) -> Option<Words> {
+fn known(error: &Error, not_found: Words) -> Option<Words> {
     match error.class {
-        ErrorClass::NotFound => Some(words::NO_SUCH_CREDENTIAL),
+        ErrorClass::NotFound => Some(not_found),
         ErrorClass::Denied => Some(words::NOT_ALLOWED),
         _ => None,
     }
@@ -314,7 +320,7 @@ fn in_use(error: &Error, visit: &Visit) -> Notice {
     }
 }
 
-fn refused(error: &Error, visit: &Visit) -> Notice {
+pub(crate) fn refused(error: &Error, visit: &Visit) -> Notice {
     let title = words::NOT_POSSIBLE.say(visit.language).to_owned();
     let detail = pages::sentence(&error.message.replace('`', ""));
     Notice { title, detail: Some(detail), links: Vec::new(), tone: Tone::Bad }

@@ -51,7 +51,7 @@ impl Pages {
     }
 
     /// Returns the numbers beside the list, from memory if they are not old.
-    async fn overview(&self, visit: &Visit) -> Result<Overview, Error> {
+    pub(crate) async fn overview(&self, visit: &Visit) -> Result<Overview, Error> {
         let caller = &visit.visitor.caller;
         if caller.is_limited() {
             return self.management.overview(caller).await;
@@ -68,26 +68,32 @@ impl Pages {
     /// Says how ended what the visitor has just done: a form of ours, or connecting an account.
     async fn notice(&self, visit: &Visit, parameters: &Parameters) -> Result<Option<Notice>, Error> {
         let language = visit.language;
-        let notice = |title: String, tone| Notice { title, detail: None, links: Vec::new(), tone };
         if let Some(id) = parameters.optional("requestId")? {
-            // The URL may come from anybody, so only what is stored is shown.
-            let Ok(ended) = self.management.get_request(&visit.visitor.caller, id).await else { return Ok(None) };
-            return Ok(Some(match ended["status"].as_str() {
-                Some("success") => notice(words::CONNECTED.say(language).to_owned(), Tone::Good),
-                Some("error") => {
-                    let message = ended["resultError"]["message"].as_str().unwrap_or_default().replace('`', "");
-                    let not = notice(words::NOT_CONNECTED.say(language).to_owned(), Tone::Bad);
-                    Notice { detail: Some(pages::sentence(&message)), ..not }
-                }
-                _ => notice(words::STILL_PENDING.say(language).to_owned(), Tone::None),
-            }));
+            return Ok(self.connected(visit, id).await.map(|(notice, _)| notice));
         }
         let Some(done) = parameters.optional("done")?.and_then(crate::credential::Done::named) else { return Ok(None) };
-        let mut notice = notice(done.words().say(language).to_owned(), Tone::Good);
+        let mut notice = Notice::new(done.words().say(language), Tone::Good);
         if let (true, Some(id)) = (done.can_be_undone(), parameters.optional("on")?) {
             notice.links.push((words::UNDO.say(language).to_owned(), Some(format!("c/{}", pages::path_segment(id)))));
         }
         Ok(Some(notice))
+    }
+
+    /// Says how connecting an account ended, which began with this connection request, and returns the connection's id.
+    pub(crate) async fn connected(&self, visit: &Visit, request: &str) -> Option<(Notice, Option<String>)> {
+        let language = visit.language;
+        // The URL may come from anybody, so only what is stored is shown.
+        let ended = self.management.get_request(&visit.visitor.caller, request).await.ok()?;
+        let notice = match ended["status"].as_str() {
+            Some("success") => Notice::new(words::CONNECTED.say(language), Tone::Good),
+            Some("error") => {
+                let message = ended["resultError"]["message"].as_str().unwrap_or_default().replace('`', "");
+                let detail = Some(pages::sentence(&message));
+                Notice { detail, ..Notice::new(words::NOT_CONNECTED.say(language), Tone::Bad) }
+            }
+            _ => Notice::new(words::STILL_PENDING.say(language), Tone::None),
+        };
+        Some((notice, ended["resultConnectionId"].as_str().map(ToOwned::to_owned)))
     }
 }
 

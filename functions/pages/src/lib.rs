@@ -13,6 +13,9 @@
 mod add;
 mod credential;
 mod credentials;
+mod integration;
+mod integrations;
+mod pick;
 mod screens;
 mod module;
 mod sign_in;
@@ -42,7 +45,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
 /// The work of a route.
 type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// Serves `/`, `/c/…`, `/add`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
+/// Serves `/`, `/c/…`, `/add`, `/i…`, `/new…`, `/pick`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
     /// The numbers beside lists, by workspace and tenant.
@@ -86,6 +89,14 @@ impl Pages {
             ("POST", "/c/{id}") => Box::pin(self.change_credential(found.parameter(0), request)),
             ("GET", "/add") => Box::pin(self.open_add(request)),
             ("POST", "/add") => Box::pin(self.add(request)),
+            ("GET", "/i") => Box::pin(self.open_integrations(request)),
+            ("GET", "/i/{key}") => Box::pin(self.open_integration(found.parameter(0), request)),
+            ("POST", "/i/{key}") => Box::pin(self.change_integration(found.parameter(0), request)),
+            ("GET", "/new") => Box::pin(self.open_connectors(request)),
+            ("GET", "/new/{connector}") => Box::pin(self.open_new_integration(found.parameter(0), request)),
+            ("POST", "/new/{connector}") => Box::pin(self.create_integration(found.parameter(0), request)),
+            ("GET", "/pick") => Box::pin(self.open_picker(request)),
+            ("POST", "/pick") => Box::pin(self.pick(request)),
             ("GET", "/sign-in") => Box::pin(self.open_sign_in(request)),
             ("POST", "/sign-in") => Box::pin(self.sign_in(request)),
             ("POST", "/sign-out") => Box::pin(self.sign_out(request)),

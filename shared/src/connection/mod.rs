@@ -351,6 +351,11 @@ impl Connection {
         self.integration.is_some() && self.refreshable && self.state == State::Ready
     }
 
+    /// Whether its credentials are served: the end user need not reconnect, and nobody has turned it off.
+    pub fn is_usable(&self) -> bool {
+        self.state == State::Ready && self.archived_at.is_none() && !self.details.is_deactivated
+    }
+
     /// Returns when the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart. If the last one
     /// returned the current token again, attempts are also allowed when that token expires, and for some seconds after.
     pub fn spaced_at(&self) -> Option<OffsetDateTime> {

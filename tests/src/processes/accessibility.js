@@ -29,6 +29,8 @@
 
   const text = (element) => (element?.innerText ?? "").trim();
   for (const element of all("input:not([type=hidden]), select, textarea")) {
+    // What is folded away has no text yet.
+    if (!element.checkVisibility()) continue;
     if (![...(element.labels ?? [])].some((label) => text(label))) report("a control has no label", element);
     if (/^(email|username|url|tel|off|new-password|organization|)$/.test(element.autocomplete) === false)
       report("an unknown autocomplete", element);

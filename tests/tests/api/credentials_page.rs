@@ -15,24 +15,24 @@ use super::lists::former_world;
 use super::manage::{CRM, connected, connections, patch, store};
 
 /// A browser that is signed in, and the form token of its session.
-struct Visitor {
-    browser: Browser,
-    form_token: String,
+pub(super) struct Visitor {
+    pub(super) browser: Browser,
+    pub(super) form_token: String,
 }
 
 impl Visitor {
     /// Signs in as the workspace's admin.
-    async fn admin(world: &World) -> Self {
+    pub(super) async fn admin(world: &World) -> Self {
         Self::with_link(world, &world.admin, json!({})).await
     }
 
     /// Signs in as a tenant.
-    async fn tenant(world: &World, tenant: &str) -> Self {
+    pub(super) async fn tenant(world: &World, tenant: &str) -> Self {
         Self::with_link(world, &world.admin, json!({ "tenantKey": tenant })).await
     }
 
     /// Signs in with a link that this token makes.
-    async fn with_link(world: &World, token: &str, body: Value) -> Self {
+    pub(super) async fn with_link(world: &World, token: &str, body: Value) -> Self {
         let created = world.send(Method::POST, "/page-links", token, Some(&body)).await.expect(StatusCode::CREATED);
         let url = created.json()["url"].as_str().unwrap().to_owned();
         let mut browser = Browser::with(&[
@@ -49,15 +49,19 @@ impl Visitor {
         Self { browser, form_token }
     }
 
-    async fn get(&mut self, world: &World, path: &str) -> Answer {
+    pub(super) async fn get(&mut self, world: &World, path: &str) -> Answer {
         self.browser.get(world, path).await
+    }
+
+    /// Submits a form with the session's form token.
+    pub(super) async fn post(&mut self, world: &World, path: &str, form: &[(&str, &str)]) -> Answer {
+        let form_token = self.form_token.clone();
+        self.browser.post(world, path, &[&[("formToken", form_token.as_str())], form].concat()).await
     }
 
     /// Presses a button of a credential's page.
     async fn press(&mut self, world: &World, id: &str, action: &str, more: &[(&str, &str)]) -> Answer {
-        let form_token = self.form_token.clone();
-        let form = [&[("formToken", form_token.as_str()), ("do", action)], more].concat();
-        self.browser.post(world, &format!("/c/{id}"), &form).await
+        self.post(world, &format!("/c/{id}"), &[&[("do", action)], more].concat()).await
     }
 
     /// Presses a button and follows the redirect.
@@ -70,25 +74,25 @@ impl Visitor {
 
 /// Whether a page has these words, in any order.
 #[track_caller]
-fn has(page: &Answer, words: &[&str]) {
+pub(super) fn has(page: &Answer, words: &[&str]) {
     for word in words {
         assert!(page.text().contains(word), "{word}: {}", page.text());
     }
 }
 
 #[track_caller]
-fn lacks(page: &Answer, words: &[&str]) {
+pub(super) fn lacks(page: &Answer, words: &[&str]) {
     for word in words {
         assert!(!page.text().contains(word), "{word}: {}", page.text());
     }
 }
 
-fn named(name: &str) -> Details {
+pub(super) fn named(name: &str) -> Details {
     Details { name: Some(name.into()), ..Details::default() }
 }
 
 /// Changes a stored connection, as a refresh would.
-async fn change(world: &World, id: &str, change: impl FnOnce(&mut Connection)) {
+pub(super) async fn change(world: &World, id: &str, change: impl FnOnce(&mut Connection)) {
     let mut connection = connections(world).get(&ConnectionKey::new("local", id)).await.unwrap().unwrap();
     change(&mut connection);
     assert_eq!(connections(world).put(&connection, Expect::Version(connection.version)).await.unwrap(), Write::Done);

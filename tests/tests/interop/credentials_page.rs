@@ -43,16 +43,16 @@ auth:
 ];
 
 /// A Larder with the integrations `app`, whose users enter a key, and `crm`, whose users approve access; and a browser.
-struct Setting {
+pub(super) struct Setting {
     larder: Program,
-    target: Target,
-    provider: MockProvider,
-    chromium: Chromium,
+    pub(super) target: Target,
+    pub(super) provider: MockProvider,
+    pub(super) chromium: Chromium,
     _folders: (TempDir, TempConnector),
 }
 
 impl Setting {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let it = Self::bare().await;
         let body = json!({"connectorKey": "app", "name": "Acme Mail", "parameters": {"apiUri": it.provider.uri("")}});
         it.target.put("/integrations/app", &it.target.admin(), &body).await.expect(StatusCode::CREATED);
@@ -63,7 +63,12 @@ impl Setting {
 
     /// The same without integrations.
     async fn bare() -> Self {
-        let (data, connector) = (tempfile::tempdir().expect("a folder"), TempConnector::new(FILES));
+        Self::with_connector(FILES).await
+    }
+
+    /// A Larder with this connector `app`.
+    pub(super) async fn with_connector(files: &[(&str, &str)]) -> Self {
+        let (data, connector) = (tempfile::tempdir().expect("a folder"), TempConnector::new(files));
         let path = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
         let (data_path, connectors) = (path(data.path()), path(connector.path()));
         let arguments = ["--data", &data_path, "--listen", "127.0.0.1:0", "--connectors", &connectors];
@@ -75,7 +80,7 @@ impl Setting {
     }
 
     /// Signs the browser in. Returns the id of its link.
-    async fn sign_in(&mut self, body: Value) -> String {
+    pub(super) async fn sign_in(&mut self, body: Value) -> String {
         let created = self.target.send(Method::POST, "/page-links", &self.target.admin(), body.to_string()).await;
         let created = created.expect(StatusCode::CREATED).json();
         self.chromium.goto(created["url"].as_str().expect("a URL")).await;
@@ -84,7 +89,7 @@ impl Setting {
     }
 
     /// Creates a connection of `app` or `crm` for a tenant, and returns its id.
-    async fn create(&self, integration: &str, name: &str, tenant: &str) -> String {
+    pub(super) async fn create(&self, integration: &str, name: &str, tenant: &str) -> String {
         let mut body = json!({"integrationKey": integration, "name": name});
         if integration == "app" {
             body["input"] = json!({"apiKey": "key-right"});
@@ -103,7 +108,7 @@ impl Setting {
         self.target.put(&uri, &self.target.admin(), &body).await.expect(StatusCode::NO_CONTENT);
     }
 
-    async fn connections(&self) -> Vec<Value> {
+    pub(super) async fn connections(&self) -> Vec<Value> {
         let listed = self.target.get("/connections", &self.target.admin()).await.expect(StatusCode::OK).json();
         listed["items"].as_array().expect("a list").clone()
     }
@@ -116,7 +121,7 @@ impl Setting {
     }
 
     /// Asserts that no page violated its content security policy, and that no script failed.
-    async fn finish(mut self) {
+    pub(super) async fn finish(mut self) {
         let log = self.chromium.log().await;
         let is_wrong = |line: &&String| line.contains("Content Security Policy") || line.starts_with("error:");
         assert!(!log.iter().any(|line| is_wrong(&line)), "{log:#?}");
@@ -125,7 +130,7 @@ impl Setting {
 }
 
 /// The folder for screenshots, which is build output.
-fn screenshots() -> PathBuf {
+pub(super) fn screenshots() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).expect("a folder");
     folder

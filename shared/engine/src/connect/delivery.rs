@@ -5,7 +5,9 @@
 //! A redirect takes precedence over a message: the SDKs always send a request id, and a redirect URI only if the user left the
 //! application's page.
 //!
-//! A result may always go to our own first page, which shows the credentials.
+//! A result may always go to three pages of our own: the first one, which shows the credentials, the integration's, and the picker.
+//! They show only what is stored, and do nothing until a button is pressed. The picker gets its own parameters back in `for`, so that
+//! they cannot be mixed up with the result's.
 //!
 //! Messages go to the origins of `redirectUris` and to Larder's own. The workspace already trusts them with results, so
 //! no further configuration is needed.
@@ -54,6 +56,27 @@ pub fn first_page(base_uri: &str) -> String {
     format!("{base_uri}/")
 }
 
+/// Returns the address of the page of an integration.
+pub fn integration_page(base_uri: &str, key: &str) -> String {
+    format!("{base_uri}/i/{key}")
+}
+
+/// Returns the address of the picker with these parameters, to which a result is added.
+pub fn picker_page(base_uri: &str, parameters: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("for", parameters).finish();
+    format!("{base_uri}{PICKER}{query}")
+}
+
+/// The path of the picker that a result comes back to.
+const PICKER: &str = "/pick?";
+
+/// Whether every result of an integration may go to this page.
+fn is_own_page(uri: &str, base_uri: &str, integration: &str) -> bool {
+    let picker =
+        || uri.strip_prefix(base_uri)?.strip_prefix(PICKER)?.strip_prefix("for=").filter(|it| !it.contains('&'));
+    uri == first_page(base_uri) || uri == integration_page(base_uri, integration) || picker().is_some()
+}
+
 impl Delivery {
     /// Checks the requested redirect URI against the integration's allow list, character for character.
     ///
@@ -67,7 +90,7 @@ impl Delivery {
     ) -> Result<Self, Error> {
         let key = &integration.key;
         if let Some(wanted) = &redirect_uri {
-            if !integration.redirect_uris.contains(wanted) && *wanted != first_page(base_uri) {
+            if !integration.redirect_uris.contains(wanted) && !is_own_page(wanted, base_uri, key) {
                 return Err(Error::bad_request(format!(
                     "`redirectUri` must be one of the `redirectUris` of the integration `{key}`, character for character"
                 )));
@@ -118,6 +141,23 @@ impl Delivery {
             parameters.extend(code.map(|code| ("confirmation", code.expose())));
             return self.redirect(redirect_uri, &parameters);
         }
+        self.success_page(connection, words::CONNECTED, words::CLOSE_WINDOW)
+    }
+
+    /// Responds with a connection that existed and was chosen: as if it had just been created, but in other words.
+    pub fn chosen(&self, connection: &Connection) -> Response {
+        match &self.redirect_uri {
+            Some(redirect_uri) => self.redirect(redirect_uri, &[("connectionId", &connection.key.id)]),
+            None => self.success_page(connection, words::CHOSEN, words::CHOSEN_CLOSE),
+        }
+    }
+
+    /// Whether somebody waits for the result.
+    pub fn is_awaited(&self) -> bool {
+        self.redirect_uri.is_some() || self.request_id.is_some()
+    }
+
+    fn success_page(&self, connection: &Connection, title: Words, detail: Words) -> Response {
         let message = self.request_id.as_ref().map(|request_id| {
             json!({"source": "integration.app", "requestId": request_id,
                    "type": "newConnectionCreated", "connection": connection.view()})
@@ -125,8 +165,7 @@ impl Delivery {
         let integration_key = connection.integration.as_ref().map(|integration| &integration.key);
         let name = connection.details.name.as_ref().or(integration_key).map(String::as_str);
         let name = name.unwrap_or_else(|| words::THE_ACCOUNT.say(self.language));
-        let detail = words::CLOSE_WINDOW.with(self.language, name);
-        self.page(StatusCode::OK, words::CONNECTED, &detail, message.as_ref())
+        self.page(StatusCode::OK, title, &detail.with(self.language, name), message.as_ref())
     }
 
     /// Responds with a failure.
@@ -171,6 +210,33 @@ impl Delivery {
                 redirect(url.as_str())
             }
             Err(error) => Error::internal(error).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_go_to_three_pages_of_our_own_and_no_others() {
+        let base = "https://larder.example/v1";
+        let returning = picker_page(base, "integrationKey=crm&requestId=1");
+        assert_eq!(returning, "https://larder.example/v1/pick?for=integrationKey%3Dcrm%26requestId%3D1");
+        for (uri, is_own) in [
+            (first_page(base).as_str(), true),
+            (integration_page(base, "crm").as_str(), true),
+            (returning.as_str(), true),
+            ("https://larder.example/v1/i/other", false),
+            ("https://larder.example/v1/i/crm?ask=delete", false),
+            ("https://larder.example/v1/pick?for=a&integrationKey=crm", false),
+            ("https://larder.example/v1/sign-in?link=a", false),
+            ("https://larder.example/", false),
+            ("https://larder.example/v1", false),
+            ("https://larder.example.evil/v1/", false),
+            ("", false),
+        ] {
+            assert_eq!(is_own_page(uri, base, "crm"), is_own, "{uri}");
         }
     }
 }

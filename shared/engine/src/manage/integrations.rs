@@ -1,7 +1,8 @@
-//! Integrations, as callers see and change them. A tenant sees what it needs to connect; only admins see the settings, and
-//! nobody the parameters.
+//! Integrations, as callers see and change them. A tenant sees what it needs to connect; only admins see the settings. No view has
+//! the parameters; [`integration_form`](super::integration_form) shows those that are not secret.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use larder::caller::Caller;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::filters::{key_after, key_cursor, one_of, page_size};
+use super::integration_form::submitted_changes;
 use super::options::view_option;
 use super::{Management, without_nulls};
 use crate::connector::{Connector, schema};
@@ -79,9 +81,22 @@ pub struct IntegrationBody {
     description: Option<Option<String>>,
     #[serde(deserialize_with = "present")]
     meta: Option<Option<Map<String, Value>>>,
+    /// The fields of a form, instead of `parameters` and `optionsConfig`: secrets that were left empty stay.
+    #[serde(skip)]
+    submitted: Option<Arc<Parameters>>,
 }
 
 impl IntegrationBody {
+    /// Creates a body from the fields of an integration's form, and its details by their names in JSON.
+    ///
+    /// # Errors
+    /// 400 for details of another type.
+    pub fn of_form(details: Map<String, Value>, submitted: &Parameters) -> Result<Self, Error> {
+        let body: Self =
+            serde_json::from_value(details.into()).map_err(|error| Error::bad_request(error.to_string()))?;
+        Ok(Self { submitted: Some(Arc::new(submitted.clone())), ..body })
+    }
+
     fn connector(&self) -> Result<Option<&String>, Error> {
         one_of(["connectorKey", "connectorId"], self.connector_key.as_ref(), self.connector_id.as_ref())
     }
@@ -143,7 +158,7 @@ impl Management {
         let key = checked_key(&body.new_key()?)?.to_owned();
         caller.require_integration(&key)?;
         let blank = Integration::new(&caller.workspace, &key, self.clock.now());
-        let (integration, changes) = self.revised(blank, body)?;
+        let (integration, changes) = self.revised(blank, body).await?;
         let taken = || {
             Error::already_exists(format!(
                 "there is already an integration `{key}`; change it, or choose another `key`"
@@ -171,7 +186,7 @@ impl Management {
         if let Some(Integration { connector_key, parameters_version, created_at, .. }) = stored {
             base = Integration { connector_key, parameters_version, created_at, ..base };
         }
-        let (integration, changes) = self.revised(base, body)?;
+        let (integration, changes) = self.revised(base, body).await?;
         let integration = self.connector_setup.integrations.put(integration, changes).await?;
         Ok((is_new, self.show(caller, &integration).await?))
     }
@@ -186,7 +201,7 @@ impl Management {
         for _ in 0..ATTEMPTS {
             let seen = self.connector_setup.integration_for(caller, key).await?;
             caller.require_integration(key)?;
-            let (integration, changes) = self.revised(seen.clone(), body.clone())?;
+            let (integration, changes) = self.revised(seen.clone(), body.clone()).await?;
             if let Some(integration) = self.connector_setup.integrations.change(&seen, integration, changes).await? {
                 return self.show(caller, &integration).await;
             }
@@ -213,16 +228,26 @@ impl Management {
     }
 
     /// Returns an integration with the changes of a body, and the changes of its parameters.
-    fn revised(&self, stored: Integration, body: IntegrationBody) -> Result<(Integration, ParameterChanges), Error> {
+    async fn revised(
+        &self,
+        stored: Integration,
+        body: IntegrationBody,
+    ) -> Result<(Integration, ParameterChanges), Error> {
         if body.key.as_ref().is_some_and(|key| *key != stored.key) {
             return Err(Error::bad_request("`key` must be the key in the path; an integration's key cannot change"));
         }
-        let connector_key = body.connector()?.cloned().unwrap_or(stored.connector_key);
+        let connector_key = body.connector()?.unwrap_or(&stored.connector_key).clone();
         if connector_key.is_empty() {
             return Err(no_connector());
         }
         let connector = self.connector_setup.connector(&connector_key)?;
-        let changes = ParameterChanges { parameters: body.parameters.map(trimmed), options: body.options_config };
+        let changes = match &body.submitted {
+            Some(submitted) => {
+                let parameters = self.connector_setup.integrations.parameters(&stored).await?;
+                submitted_changes(&connector, parameters, submitted)
+            }
+            None => ParameterChanges { parameters: body.parameters.map(trimmed), options: body.options_config },
+        };
         check_changes(&connector, &changes)?;
         let text =
             |value: Option<Option<String>>, before| value.map_or(before, |text| text.filter(|text| !text.is_empty()));
@@ -241,7 +266,7 @@ impl Management {
         Ok((integration, changes))
     }
 
-    async fn show(&self, caller: &Caller, integration: &Integration) -> Result<Value, Error> {
+    pub(super) async fn show(&self, caller: &Caller, integration: &Integration) -> Result<Value, Error> {
         let connections = self.own_connections(caller, Some(&integration.key)).await?;
         self.view_integration(caller, integration, connections.get(&integration.key)).await
     }

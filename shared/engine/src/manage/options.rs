@@ -170,7 +170,7 @@ impl Management {
         self.known_connector(key).map(|connector| view_connector(&connector))
     }
 
-    fn known_connector(&self, key: &str) -> Result<Arc<Connector>, Error> {
+    pub(super) fn known_connector(&self, key: &str) -> Result<Arc<Connector>, Error> {
         let catalog = &self.connector_setup.catalog;
         if let Some(connector) = catalog.get(key) {
             return Ok(connector);

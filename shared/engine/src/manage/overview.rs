@@ -65,13 +65,15 @@ impl Management {
         let setup = &self.connector_setup;
         let integrations = setup.integrations.list(&caller.workspace).await?;
         let visible = integrations.iter().filter(|integration| caller.may_use(&integration.key));
-        let component = |integration: &Integration| {
-            let Integration { key, name, connector_key, .. } = integration;
-            let connector = setup.catalog.get(connector_key);
-            let logo = logo(integration, connector.as_deref());
-            Component::new(key, name.as_deref(), logo, connector.clone())
-        };
-        Ok(visible.map(component).collect())
+        Ok(visible.map(|integration| self.component(integration)).collect())
+    }
+
+    /// Returns an integration as pages show it.
+    pub fn component(&self, integration: &Integration) -> Component {
+        let Integration { key, name, connector_key, .. } = integration;
+        let connector = self.connector_setup.catalog.get(connector_key);
+        let logo = logo(integration, connector.as_deref());
+        Component::new(key, name.as_deref(), logo, connector.clone())
     }
 
     /// Counts the connections that a caller may see.

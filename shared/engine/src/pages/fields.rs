@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::schema_form::{Control, Field, LineKind, get};
+use super::schema_form::{Control, Field, LineKind, ShownValues, get};
 use super::{Language, sentence, words};
 use crate::connector::schema::{FieldError, FieldProblem};
 
@@ -42,6 +42,8 @@ pub(super) struct FieldView {
     pub(super) is_optional: bool,
     pub(super) error: Option<String>,
     pub(super) has_focus: bool,
+    /// Whether it has a stored value that is not shown.
+    is_set: bool,
     pub(super) described_by: String,
     pub(super) control: ControlView,
 }
@@ -72,6 +74,8 @@ pub(super) struct ChoiceView {
 pub(super) struct Views<'a> {
     language: Language,
     values: &'a Map<String, Value>,
+    /// The paths of stored values that are not shown.
+    hidden: &'a [Vec<String>],
     retry: Option<FormRetry<'a>>,
     next_id: usize,
     has_focus: bool,
@@ -82,7 +86,14 @@ pub(super) struct Views<'a> {
 impl<'a> Views<'a> {
     /// Starts a page with these values.
     pub(super) fn new(language: Language, values: &'a Map<String, Value>, retry: Option<FormRetry<'a>>) -> Self {
-        Self { language, values, retry, next_id: 0, has_focus: false, wrong: Vec::new() }
+        Self { language, values, hidden: &[], retry, next_id: 0, has_focus: false, wrong: Vec::new() }
+    }
+
+    /// Continues the page with another form, which has these values.
+    pub(super) fn continue_with(&mut self, shown: &'a ShownValues, retry: Option<FormRetry<'a>>) {
+        self.values = &shown.values;
+        self.hidden = &shown.hidden;
+        self.retry = retry;
     }
 
     /// Returns the views of fields.
@@ -104,6 +115,7 @@ impl<'a> Views<'a> {
         let note = match &field.control {
             _ if field.is_secret() && known.is_some() => Some(words::KEPT),
             _ if field.is_secret() && self.was_tried(field) && error.is_none() => Some(words::ENTER_AGAIN),
+            _ if self.hidden.contains(&field.path) => Some(words::IS_SET),
             Control::List => Some(words::ONE_PER_LINE),
             Control::Json => Some(words::AS_JSON),
             Control::Line(LineKind::Time) => Some(words::IN_UTC),
@@ -130,6 +142,7 @@ impl<'a> Views<'a> {
             is_optional: !field.is_required && !is_preselected,
             error,
             has_focus,
+            is_set: self.hidden.contains(&field.path),
             described_by: described_by.join(" "),
             control: self.control(field, known.or(field.default.as_ref())),
         }
@@ -156,7 +169,7 @@ impl<'a> Views<'a> {
             Control::Number { is_whole: true } => line("text", "numeric", "off"),
             Control::Number { is_whole: false } => line("text", "decimal", "off"),
             Control::Block { is_secret } => ControlView::Block { value: text(), is_secret: *is_secret },
-            Control::List | Control::Json => ControlView::Block { value: text(), is_secret: false },
+            Control::List | Control::Json => ControlView::Block { value: text(), is_secret: field.is_secret() },
             Control::Checkbox => ControlView::Checkbox { is_checked: value == Some(&Value::Bool(true)) },
             Control::Choice(choices) => {
                 let is_radio = choices.len() <= MAX_RADIOS;
@@ -234,6 +247,22 @@ impl<'a> Views<'a> {
             _ => words::NOT_VALID,
         };
         words.with(self.language, &value)
+    }
+}
+
+impl FieldView {
+    /// Whether it shows a value, or says that it has one.
+    pub(super) fn is_filled(&self) -> bool {
+        let has_value = match &self.control {
+            ControlView::Group(fields) => fields.iter().any(Self::is_filled),
+            ControlView::Line(line) => !line.value.is_empty(),
+            ControlView::Block { value, .. } => !value.is_empty(),
+            ControlView::Checkbox { is_checked } => *is_checked,
+            ControlView::Radio(choices) | ControlView::Select(choices) => {
+                choices.iter().any(|choice| choice.is_chosen && !choice.value.is_empty())
+            }
+        };
+        has_value || self.is_set
     }
 }
 

@@ -107,6 +107,13 @@ impl Tone {
     }
 }
 
+impl Notice {
+    /// Creates one of a single sentence.
+    pub fn new(title: &str, tone: Tone) -> Self {
+        Self { title: title.to_owned(), detail: None, links: Vec::new(), tone }
+    }
+}
+
 impl<'a> Frame<'a> {
     /// Creates the frame of a page without navigation.
     pub fn new(language: Language, title: String, root: &'static str, caller: &'a Caller, form_token: &'a str) -> Self {

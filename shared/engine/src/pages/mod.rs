@@ -19,6 +19,7 @@ mod fields;
 mod form;
 mod frame;
 mod home;
+mod integrations;
 mod language;
 mod link;
 mod mark;
@@ -36,21 +37,26 @@ use base64::engine::general_purpose::STANDARD;
 pub use browser::{is_navigation, is_own_origin};
 use credentials::LIVE;
 pub use credentials::{
-    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, Viewer, add, credential, credentials, path_segment,
+    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, PickPage, Viewer, add, credential, credentials,
+    path_segment, pick,
 };
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
 pub use frame::{Count, FRAME_STYLE, Frame, NavItem, Notice, Tone, framed};
 pub use home::{failure, sign_in};
 use http::{HeaderValue, StatusCode, header};
+pub use integrations::{
+    ConnectorsPage, EditorPage, FormOption, IntegrationDetails, IntegrationForm, IntegrationPage, IntegrationsPage,
+    Submitted, connectors, integration, integrations,
+};
 pub use language::Language;
 use larder::error::Error;
 use larder::http::{Response, respond};
 pub use link::link;
 pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
-pub use result::{onward, result, without_redirect};
-pub use schema_form::{SchemaForm, is_web_address};
+pub use result::{back_to_application, onward, result, without_redirect};
+pub use schema_form::{SchemaForm, ShownValues, is_web_address};
 use screen::SCREEN;
 pub use screen::{Departure, ScreenEnd, ScreenFrame, Theme, connection, departure, screen_end};
 

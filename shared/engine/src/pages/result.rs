@@ -78,9 +78,17 @@ pub fn result(
 
 /// Replaces a redirect by a page that leads on, because the request was a form of ours; see [`onward`].
 pub fn without_redirect(response: Response, language: Language) -> Response {
+    replaced(response, language, words::CONNECTING.say(language), words::ONE_MOMENT.say(language))
+}
+
+/// Replaces a redirect to the application, as [`without_redirect`] does.
+pub fn back_to_application(response: Response, language: Language) -> Response {
+    replaced(response, language, words::CONTINUE.say(language), words::GOING_BACK.say(language))
+}
+
+fn replaced(response: Response, language: Language, title: &str, detail: &str) -> Response {
     let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     let Some(location) = location else { return response };
-    let (title, detail) = (words::CONNECTING.say(language), words::ONE_MOMENT.say(language));
     let mut page = onward(StatusCode::OK, language, title, detail, Duration::ZERO, location);
     for cookie in response.headers().get_all(header::SET_COOKIE) {
         page.headers_mut().append(header::SET_COOKIE, cookie.clone());

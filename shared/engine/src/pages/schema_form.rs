@@ -1,12 +1,15 @@
 //! A schema as the fields of a form, and a submitted form as the JSON that the schema describes.
 //!
-//! A field's name is its path in the value as a JSON Pointer, in front of which is `input`: `input/account/id`.
+//! A field's name is its path in the value as a JSON Pointer, in front of which is the form's name: `input/account/id`.
 //!
 //! # Decisions
 //!
 //! A string that does not fit its field's type is kept as a string, so that the schema reports it like any other wrong value.
 //!
 //! A date with a time is entered in UTC: without a script, a page does not know the visitor's time zone.
+//!
+//! A secret is never shown, and neither is JSON with a member that is named like a secret. Left empty, such a field keeps its
+//! value.
 
 use larder::credentials::is_secret_name;
 use larder::http::Parameters;
@@ -26,13 +29,26 @@ pub struct SchemaForm {
 /// One field.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Field {
+    /// The form's name.
+    form: &'static str,
     pub(super) path: Vec<String>,
     pub(super) title: String,
     pub(super) description: Option<String>,
     pub(super) help_uri: Option<String>,
     pub(super) is_required: bool,
     pub(super) default: Option<Value>,
+    /// Whether the schema or the name says that the value is secret.
+    is_hidden: bool,
     pub(super) control: Control,
+}
+
+/// Stored values as a form shows them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShownValues {
+    /// The values that are not secret.
+    pub values: Map<String, Value>,
+    /// The paths of the others.
+    pub(super) hidden: Vec<Vec<String>>,
 }
 
 /// The way in which a value is entered.
@@ -80,7 +96,13 @@ impl SchemaForm {
     /// Returns the fields of an object's schema, in its order. Objects in objects are shown as groups; deeper ones are
     /// entered as JSON.
     pub fn new(schema: Option<&Value>) -> Self {
-        Self { fields: schema.map(|schema| fields(schema, schema, &[])).unwrap_or_default() }
+        Self::named("input", schema)
+    }
+
+    /// Returns the fields of one of several forms on a page.
+    pub fn named(form: &'static str, schema: Option<&Value>) -> Self {
+        let above = Above { form, path: &[], is_hidden: false };
+        Self { fields: schema.map(|schema| fields(schema, schema, above)).unwrap_or_default() }
     }
 
     /// Leaves out the fields of these members, which the end user cannot change.
@@ -114,6 +136,7 @@ impl SchemaForm {
             match field.read(submitted) {
                 Some(value) => put(&mut input, &field.path, value),
                 None if field.is_secret() => {}
+                None if get(given, &field.path).is_some_and(|given| field.hides(given)) => {}
                 None => remove(&mut input, &field.path),
             }
         }
@@ -133,6 +156,19 @@ impl SchemaForm {
             remove(&mut input, &field.path);
         }
         input
+    }
+
+    /// Returns the values that have a field, as the form shows them.
+    pub fn shown(&self, stored: &Map<String, Value>) -> ShownValues {
+        let mut shown = ShownValues::default();
+        for field in self.leaves() {
+            match get(stored, &field.path) {
+                Some(value) if field.hides(value) => shown.hidden.push(field.path.clone()),
+                Some(value) => put(&mut shown.values, &field.path, value.clone()),
+                None => {}
+            }
+        }
+        shown
     }
 
     /// Returns an input with only its secrets.
@@ -158,12 +194,22 @@ impl SchemaForm {
 impl Field {
     /// Returns the name of its control.
     pub(super) fn name(&self) -> String {
-        self.path.iter().fold("input".to_owned(), |at, name| pointer::child(&at, name))
+        self.path.iter().fold(self.form.to_owned(), |at, name| pointer::child(&at, name))
     }
 
     /// Whether its value is never shown.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self.control, Control::Line(LineKind::Secret) | Control::Block { is_secret: true })
+        match self.control {
+            Control::Line(kind) => kind == LineKind::Secret,
+            Control::Block { is_secret } => is_secret,
+            Control::Number { .. } | Control::List | Control::Json => self.is_hidden,
+            Control::Group(_) | Control::Checkbox | Control::Choice(_) | Control::Constant(_) => false,
+        }
+    }
+
+    /// Whether a value is not shown in it.
+    fn hides(&self, value: &Value) -> bool {
+        self.is_secret() || (self.control == Control::Json && has_secret_member(value))
     }
 
     /// Returns the submitted value.
@@ -204,28 +250,41 @@ impl Field {
     }
 }
 
-fn fields(root: &Value, schema: &Value, above: &[String]) -> Vec<Field> {
+/// The place of fields in a form.
+#[derive(Clone, Copy)]
+struct Above<'a> {
+    form: &'static str,
+    path: &'a [String],
+    is_hidden: bool,
+}
+
+fn fields(root: &Value, schema: &Value, above: Above<'_>) -> Vec<Field> {
     let required: Vec<&str> =
         schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let properties = schema.get("properties").and_then(Value::as_object);
     let field = |(name, property): (&String, &Value)| {
         let property = resolved(root, property);
         let text = |keyword: &str| property.get(keyword).and_then(Value::as_str).map(ToOwned::to_owned);
-        let path = [above, std::slice::from_ref(name)].concat();
+        let path = [above.path, std::slice::from_ref(name)].concat();
+        let is_hidden = above.is_hidden || is_hidden(property) || is_secret_name(name);
         Field {
+            form: above.form,
             title: text("title").filter(|title| !title.trim().is_empty()).unwrap_or_else(|| name.clone()),
             description: text("description").filter(|text| !text.trim().is_empty()),
             help_uri: text("helpUri").filter(|uri| is_web_address(uri)),
             is_required: required.contains(&name.as_str()),
             default: property.get("default").filter(|default| !default.is_null()).cloned(),
-            control: control(root, name, property, &path),
+            control: control(root, property, Above { path: &path, is_hidden, ..above }),
+            is_hidden,
             path,
         }
     };
     properties.into_iter().flatten().map(field).collect()
 }
 
-fn control(root: &Value, name: &str, property: &Value, path: &[String]) -> Control {
+fn control(root: &Value, property: &Value, at: Above<'_>) -> Control {
+    let Above { path, is_hidden: is_secret, .. } = at;
+    let name = path.last().map(String::as_str).unwrap_or_default();
     if let Some(value) = property.get("const") {
         return Control::Constant(value.clone());
     }
@@ -237,7 +296,7 @@ fn control(root: &Value, name: &str, property: &Value, path: &[String]) -> Contr
         "object"
             if path.len() == 1 && property.get("properties").is_some_and(|it| *it != Value::Object(Map::new())) =>
         {
-            Control::Group(fields(root, property, path))
+            Control::Group(fields(root, property, at))
         }
         "boolean" => Control::Checkbox,
         "integer" => Control::Number { is_whole: true },
@@ -245,7 +304,6 @@ fn control(root: &Value, name: &str, property: &Value, path: &[String]) -> Contr
         "array" if property.get("items").is_none_or(|items| kind(items) == "string") => Control::List,
         "array" | "object" => Control::Json,
         _ => {
-            let is_secret = is_hidden(property) || is_secret_name(name);
             let has_lines = ["multiline", "multi-line", "textarea"].iter().any(|format| is("format", format))
                 || property.get("contentMediaType").is_some()
                 || name.to_lowercase().ends_with("privatekey");
@@ -298,6 +356,15 @@ fn choices(property: &Value) -> Option<Vec<Choice>> {
     }
     let constants = property.get("oneOf").or_else(|| property.get("anyOf")).and_then(Value::as_array)?;
     constants.iter().map(|it| Some(choice(it.get("const")?, it.get("title")))).collect()
+}
+
+/// Whether an object in a value has a member whose name says that it is secret.
+fn has_secret_member(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, value)| is_secret_name(name) || has_secret_member(value)),
+        Value::Array(items) => items.iter().any(has_secret_member),
+        _ => false,
+    }
 }
 
 fn value_text(value: &Value) -> String {

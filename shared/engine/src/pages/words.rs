@@ -194,6 +194,31 @@ words! {
         "Wählen Sie die Integration, für die Sie Zugangsdaten hinzufügen möchten.",
         "Choisissez l’intégration pour laquelle vous voulez ajouter des identifiants.";
 
+    // The picker.
+    PICK_ONE: "Choose a credential for {}", "Zugangsdaten für {} wählen", "Choisir des identifiants pour {}";
+    FOR_FLOW: "For the flow {}", "Für den Ablauf {}", "Pour le flux {}";
+    FIND: "Find a credential", "Zugangsdaten finden", "Trouver des identifiants";
+    USE_THIS: "Use this", "Verwenden", "Utiliser";
+    TESTED_FIRST: "A new one is tested before you can choose it.",
+        "Neue werden geprüft, bevor Sie sie wählen können.",
+        "Les nouveaux sont vérifiés avant que vous puissiez les choisir.";
+    NOTHING_TO_PICK: "Add one. It is tested before you can choose it.",
+        "Fügen Sie welche hinzu. Sie werden geprüft, bevor Sie sie wählen können.",
+        "Ajoutez-en. Ils sont vérifiés avant que vous puissiez les choisir.";
+    NOW_CHOOSE: "It was tested and stored. You can use it now.",
+        "Die Zugangsdaten wurden geprüft und gespeichert. Sie können sie jetzt verwenden.",
+        "Ils ont été vérifiés et enregistrés. Vous pouvez maintenant les utiliser.";
+    NOT_USABLE: "this credential cannot be used right now; reconnect it, or choose another",
+        "diese Zugangsdaten können gerade nicht verwendet werden; verbinden Sie sie neu, oder wählen Sie andere",
+        "ces identifiants ne peuvent pas être utilisés pour l’instant ; reconnectez-les ou choisissez-en d’autres";
+    CHOSEN: "Chosen", "Ausgewählt", "Choisi";
+    CHOSEN_CLOSE: "{} was chosen. You can close this window.",
+        "{} wurde ausgewählt. Sie können dieses Fenster schließen.",
+        "{} a été choisi. Vous pouvez fermer cette fenêtre.";
+    GOING_BACK: "One moment, you are going back to the application.",
+        "Einen Moment, es geht zurück zur Anwendung.",
+        "Un instant, vous retournez à l’application.";
+
     // The page of a credential.
     DETAILS: "Details", "Einzelheiten", "Détails";
     ACCOUNT: "Account", "Konto", "Compte";
@@ -267,6 +292,10 @@ words! {
     NO_SUCH_CREDENTIAL: "this credential does not exist, or was deleted",
         "diese Zugangsdaten gibt es nicht, oder sie wurden gelöscht",
         "ces identifiants n’existent pas ou ont été supprimés";
+    NO_SUCH_INTEGRATION: "this integration does not exist, or was deleted",
+        "diese Integration gibt es nicht, oder sie wurde gelöscht",
+        "cette intégration n’existe pas ou a été supprimée";
+    NO_SUCH_PAGE: "this page does not exist", "diese Seite gibt es nicht", "cette page n’existe pas";
     NOT_ALLOWED: "your session does not allow this; ask for a link that does",
         "Ihre Sitzung erlaubt das nicht; bitten Sie um einen Link, der es erlaubt",
         "votre session ne le permet pas ; demandez un lien qui le permet";
@@ -298,6 +327,9 @@ words! {
     KEPT: "Leave this empty to use the value that is already known.",
         "Lassen Sie das Feld leer, um den bereits bekannten Wert zu verwenden.",
         "Laissez ce champ vide pour utiliser la valeur déjà connue.";
+    IS_SET: "Set. Leave this empty to keep it.",
+        "Gesetzt. Lassen Sie das Feld leer, um den Wert zu behalten.",
+        "Défini. Laissez ce champ vide pour conserver la valeur.";
     ONE_PER_LINE: "One value per line.", "Ein Wert pro Zeile.", "Une valeur par ligne.";
     AS_JSON: "In JSON.", "Als JSON.", "Au format JSON.";
     IN_UTC: "Date and time in UTC.", "Datum und Uhrzeit in UTC.", "Date et heure en UTC.";

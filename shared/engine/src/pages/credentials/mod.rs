@@ -12,6 +12,7 @@ mod add;
 mod card;
 mod detail;
 mod list;
+mod pick;
 mod query;
 mod times;
 
@@ -19,6 +20,7 @@ pub use add::{AddPage, add};
 pub use card::{Component, Viewer, path_segment};
 pub use detail::{Detail, DetailPage, credential};
 pub use list::{ListPage, credentials};
+pub use pick::{PickPage, pick};
 pub use query::ListQuery;
 
 /// The script of the pages that change by themselves.

@@ -147,3 +147,28 @@ fn links_lead_to_web_pages_only() {
         assert_eq!(is_web_address(uri), is_address, "{uri}");
     }
 }
+
+#[test]
+fn secrets_of_any_type_are_hidden_and_kept_when_left_empty() {
+    let schema = json!({"type": "object", "properties": {
+        "clientSecret": {"type": "string"}, "pin": {"type": "integer", "isSensitive": true},
+        "headers": {"type": "object", "isSensitive": true}, "codes": {"type": "array", "isSensitive": true},
+        "login": {"type": "object", "isSensitive": true, "properties": {"name": {"type": "string"}}},
+        "extra": {"type": "object"}, "plain": {"type": "object"}, "clientId": {"type": "string"},
+    }});
+    let stored = json!({"clientSecret": "a", "pin": 1, "headers": {"b": "c"}, "codes": ["d"], "login": {"name": "e"},
+                        "extra": {"deep": [{"apiKey": "f"}]}, "plain": {"g": 1}, "clientId": "h"});
+    let stored = stored.as_object().expect("an object");
+    let form = SchemaForm::new(Some(&schema));
+    let shown = form.shown(stored);
+    assert_eq!(Value::from(shown.values), json!({"plain": {"g": 1}, "clientId": "h"}));
+    let hidden: Vec<_> = shown.hidden.iter().map(|path| path.join(".")).collect();
+    assert_eq!(hidden, ["clientSecret", "pin", "headers", "codes", "login.name", "extra"]);
+    // Left empty, the hidden ones stay, and the others are removed.
+    let mut kept = stored.clone();
+    kept.retain(|name, _| name != "plain" && name != "clientId");
+    assert_eq!(form.read(&Parameters::default(), stored), kept);
+    let submitted = Parameters::parse(b"input/headers=%7B%7D&input/extra=%7B%7D&input/pin=2");
+    let read = form.read(&submitted, stored);
+    assert_eq!((&read["headers"], &read["extra"], &read["pin"]), (&json!({}), &json!({}), &json!(2)));
+}
