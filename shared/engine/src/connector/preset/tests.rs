@@ -299,7 +299,7 @@ fn an_option_of_another_kind_inherits_what_is_about_the_api() {
     let connector = ways();
     let token = connector.option("token").expect("it is there");
     assert_eq!((token.kind.spec_name(), token.title.as_deref()), ("client-credentials", Some("Personal token")));
-    assert_eq!(token.description.as_deref(), Some("Enter an API key of your Acme account."));
+    assert_eq!(token.description.as_deref(), Some("Enter an API key from your Acme account."));
     let input = token.input_schema.as_ref().expect("a schema");
     assert_eq!(input["required"], json!(["shop", "apiKey"]));
     assert_eq!(input["properties"]["apiKey"]["title"], "Token");
