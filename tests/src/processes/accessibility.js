@@ -37,7 +37,7 @@
   }
   for (const element of all("button, a[href]")) if (!text(element)) report("a control has no name", element);
   for (const element of all("fieldset"))
-    if (!text(element.querySelector("legend"))) report("a group has no legend", element);
+    if (element.checkVisibility() && !text(element.querySelector("legend"))) report("a group has no legend", element);
   for (const element of all("[aria-invalid]")) {
     const ids = (element.getAttribute("aria-describedby") ?? "").split(/\s+/);
     if (!ids.some((id) => id.endsWith("-error"))) report("an error is not described", element);
