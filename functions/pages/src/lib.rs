@@ -13,6 +13,7 @@
 mod add;
 mod credential;
 mod credentials;
+mod done;
 mod screens;
 mod module;
 mod sign_in;

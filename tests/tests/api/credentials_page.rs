@@ -270,12 +270,39 @@ async fn buttons_test_refresh_rename_deactivate_and_disconnect() {
     // From the list, the browser returns there, and nowhere else.
     let back = [("back", "search=acc&evil=1&cursor=")];
     let location = alice.press(&world, &id, "deactivate", &back).await.expect(StatusCode::FOUND).location();
-    assert_eq!(location, format!("../?search=acc&done=deactivated&on={id}#c-{id}"));
+    assert!(location.starts_with("../?search=acc&done=deactivated."), "{location}");
+    assert!(location.ends_with(&format!("&on={id}#c-{id}")), "{location}");
     assert_eq!(world.connection(&id).await["isDeactivated"], true);
     has(&alice.presses(&world, &id, "activate", &[]).await, &["Activated", "Deactivate"]);
-    has(&alice.presses(&world, &id, "disconnect", &[]).await, &["Disconnected", "Reconnect needed"]);
+    let disconnected = alice.presses(&world, &id, "disconnect", &[]).await;
+    has(&disconnected, &["Disconnected", "Reconnect needed", "must be connected again.", "Sign in at"]);
+    lacks(&disconnected, &["end user must reconnect"]);
+    assert_eq!(disconnected.text().matches("value=\"reconnect\"").count(), 1);
+    let mut admin = Visitor::admin(&world).await;
+    lacks(&admin.get(&world, &format!("/c/{id}")).await, &["Sign in at", "The owner has to"]);
     assert_eq!(world.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
     alice.press(&world, &id, "explode", &[]).await.expect(StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn an_outcome_is_at_its_row_for_its_visitor_and_a_minute() {
+    let world = shared_world().await;
+    let (mut alice, mut other) = (Visitor::tenant(&world, "alice").await, Visitor::tenant(&world, "alice").await);
+    let location = alice.press(&world, "alice-1", "deactivate", &[("back", "")]).await.location();
+    let list = location.trim_start_matches("..").to_owned();
+    let done = "<p class=\"outcome\" role=\"status\">Deactivated";
+    let page = alice.get(&world, &list).await.expect(StatusCode::OK);
+    has(&page, &[&format!("id=\"c-alice-1\" data-live>{done}")]);
+    lacks(&page, &["class=\"banner"]);
+    for url in ["/?done=deactivated&on=alice-1", "/c/alice-1?done=deactivated", &list.replace("alice-1", "alice-2")] {
+        lacks(&alice.get(&world, url).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome"]);
+    }
+    lacks(&other.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome"]);
+    // A list without the row says it above.
+    let elsewhere = list.replacen('?', "?search=sandbox&", 1);
+    has(&alice.get(&world, &elsewhere).await, &["class=\"banner good\"", "Deactivated"]);
+    world.advance(61);
+    lacks(&alice.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome"]);
 }
 
 #[tokio::test]
@@ -287,6 +314,9 @@ async fn a_used_credential_is_not_deleted_and_a_deleted_one_is_restored() {
     let mut alice = Visitor::tenant(&world, "alice").await;
     has(&alice.get(&world, "/").await, &["used by Contact sync"]);
     has(&alice.get(&world, &format!("/c/{id}?ask=delete")).await, &["Delete this credential?"]);
+    lacks(&alice.get(&world, &format!("/c/{id}")).await, &["value=\"disconnect\""]);
+    let asked = alice.get(&world, &format!("/c/{id}?ask=disconnect")).await;
+    has(&asked, &["Disconnect this credential?", "will stop working", "value=\"disconnect\""]);
     let refused = alice.press(&world, &id, "delete", &[]).await.expect(StatusCode::CONFLICT);
     has(&refused, &["It is in use", "<a href=\"https://flows.example/7\" rel=\"noreferrer\">Contact sync</a>"]);
     lacks(&refused, &["Delete anyway"]);

@@ -36,7 +36,8 @@ use base64::engine::general_purpose::STANDARD;
 pub use browser::{is_navigation, is_own_origin};
 use credentials::LIVE;
 pub use credentials::{
-    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, Viewer, add, credential, credentials, path_segment,
+    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, Question, Viewer, add, credential, credentials,
+    path_segment,
 };
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};

@@ -158,9 +158,17 @@ words! {
     USED_BY: "used by {}", "verwendet von {}", "utilisé par {}";
     NOT_USED: "not used by a flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
     MUST_RECONNECT: "{} must be connected again.", "{} muss neu verbunden werden.", "{} doit être reconnecté.";
-    ONLY_ITS_USER: "Only its owner can do this, by signing in again.",
-        "Das kann nur, wem das Konto gehört, durch erneutes Anmelden.",
-        "Seul son propriétaire peut le faire, en s’identifiant de nouveau.";
+    SIGN_IN_THERE: "Sign in at {} again.", "Melden Sie sich noch einmal bei {} an.", "Identifiez-vous de nouveau auprès de {}.";
+    ENTER_KEY_AGAIN: "Enter the key again.", "Geben Sie den Schlüssel noch einmal ein.", "Saisissez de nouveau la clé.";
+    OWNER_SIGNS_IN: "The owner has to sign in at {} again.",
+        "Die Person, der das Konto gehört, muss sich noch einmal bei {} anmelden.",
+        "Le propriétaire doit s’identifier de nouveau auprès de {}.";
+    OWNER_ENTERS_KEY: "The owner has to enter the key again.",
+        "Die Person, der das Konto gehört, muss den Schlüssel noch einmal eingeben.",
+        "Le propriétaire doit saisir de nouveau la clé.";
+    ACCESS_EXPIRED: "Access has expired and could not be renewed.",
+        "Der Zugriff ist abgelaufen und konnte nicht erneuert werden.",
+        "L’accès a expiré et n’a pas pu être renouvelé.";
     REFRESH_FAILED_WHY: "The last refresh failed.", "Die letzte Erneuerung ist gescheitert.", "Le dernier renouvellement a échoué.";
     SET_UP_FAULT: "The integration is not set up correctly.", "Die Integration ist nicht richtig eingerichtet.",
         "L’intégration n’est pas configurée correctement.";
@@ -171,7 +179,6 @@ words! {
     TEST: "Test", "Prüfen", "Tester";
     REFRESH: "Refresh", "Erneuern", "Renouveler";
     TRY_NOW: "Try now", "Jetzt versuchen", "Essayer maintenant";
-    EDIT: "Edit", "Bearbeiten", "Modifier";
     RENAME: "Rename", "Umbenennen", "Renommer";
     NAME: "Name", "Bezeichnung", "Nom";
     CHANGE: "Change", "Ändern", "Modifier";
@@ -186,6 +193,13 @@ words! {
     DELETE: "Delete", "Löschen", "Supprimer";
     DELETE_ANYWAY: "Delete anyway", "Trotzdem löschen", "Supprimer quand même";
     RESTORE: "Restore", "Wiederherstellen", "Restaurer";
+    DISCONNECT_QUESTION: "Disconnect this credential?", "Diese Zugangsdaten trennen?", "Déconnecter ces identifiants ?";
+    DISCONNECT_MEANS: "Access is revoked at the provider and the secrets are erased. It works again only after you reconnect.",
+        "Der Zugriff wird beim Anbieter widerrufen, und die Geheimnisse werden gelöscht. Erst nach dem Neuverbinden funktioniert es wieder.",
+        "L’accès est révoqué auprès du fournisseur et les secrets sont effacés. Il faudra se reconnecter pour que cela fonctionne de nouveau.";
+    FLOWS_STOP: "These flows use it and will stop working:",
+        "Diese Abläufe verwenden es und funktionieren dann nicht mehr:",
+        "Ces flux l’utilisent et cesseront de fonctionner :";
     DELETE_QUESTION: "Delete this credential?", "Diese Zugangsdaten löschen?", "Supprimer ces identifiants ?";
     DELETE_MEANS: "Access is revoked at the provider and the secrets are erased. The rest can be restored for 30 days.",
         "Der Zugriff wird beim Anbieter widerrufen, und die Geheimnisse werden gelöscht. Der Rest kann 30 Tage lang wiederhergestellt werden.",
@@ -261,9 +275,9 @@ words! {
         "Deaktiviert. Die Zugangsdaten werden nicht mehr ausgegeben, aber weiter erneuert.",
         "Désactivé. Les identifiants ne sont plus fournis, mais encore renouvelés.";
     WAS_ACTIVATED: "Activated", "Aktiviert", "Activé";
-    IN_USE: "It is in use, so it was not deleted. Turn these off or remove it there first.",
-        "Es wird verwendet und wurde deshalb nicht gelöscht. Schalten Sie zuerst diese Abläufe aus, oder entfernen Sie es dort.",
-        "Il est utilisé et n’a donc pas été supprimé. Désactivez d’abord ces flux ou retirez-le de ceux-ci.";
+    IN_USE: "It is in use, so it was not deleted. First turn off the flows that use it, or choose another credential in them.",
+        "Es wird verwendet und wurde deshalb nicht gelöscht. Schalten Sie zuerst die Abläufe aus, die es verwenden, oder wählen Sie dort andere Zugangsdaten.",
+        "Il est utilisé et n’a donc pas été supprimé. Désactivez d’abord les flux qui l’utilisent, ou choisissez-y d’autres identifiants.";
     NO_SUCH_CREDENTIAL: "this credential does not exist, or was deleted",
         "diese Zugangsdaten gibt es nicht, oder sie wurden gelöscht",
         "ces identifiants n’existent pas ou ont été supprimés";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder::caller::Caller;
-use larder::connection::{Connection, State};
+use larder::connection::{Connection, Problem, State};
 use larder::scope::Scope;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
@@ -60,14 +60,16 @@ pub(super) struct Card {
     pub(super) progress: Option<(i64, i64)>,
     pub(super) note: Option<Note>,
     pub(super) buttons: Vec<Button>,
+    /// The outcome of what the visitor just did with it.
+    pub(super) outcome: Option<&'static str>,
 }
 
 /// The reason of a state.
 #[derive(Clone, Debug)]
 pub(super) struct Note {
     pub(super) title: String,
-    /// The provider's words.
-    pub(super) words: String,
+    /// The provider's words, in English.
+    pub(super) words: Option<String>,
     pub(super) more: String,
 }
 
@@ -136,8 +138,9 @@ impl Card {
             state,
             when: when(connection, viewer),
             progress: passed.filter(|_| connection.can_refresh()),
-            note: Note::new(connection, &title, language),
+            note: Note::new(connection, &title, viewer),
             buttons: buttons(connection, viewer),
+            outcome: None,
             title,
         }
     }
@@ -235,25 +238,51 @@ fn buttons(connection: &Connection, viewer: Viewer<'_>) -> Vec<Button> {
         }
     }
     if viewer.may(Scope::ConnectionsConnect) && component.is_some() && (needs_attention || is_entered) {
-        let words = if is_entered && !needs_attention { words::EDIT } else { words::RECONNECT };
-        add("reconnect", words, needs_attention);
+        add("reconnect", words::RECONNECT, needs_attention);
     }
     buttons
 }
 
 impl Note {
-    fn new(connection: &Connection, title: &str, language: Language) -> Option<Self> {
+    fn new(connection: &Connection, title: &str, viewer: Viewer<'_>) -> Option<Self> {
+        let language = viewer.language;
         let problem = connection.problem.as_ref()?;
         let is_over = connection.state != State::Ready;
         let (title, more) = match (is_over, problem.is_set_up()) {
-            (true, _) => (words::MUST_RECONNECT.with(language, title), words::ONLY_ITS_USER.say(language)),
-            (false, true) => (words::SET_UP_FAULT.say(language).to_owned(), words::KEEPS_TRYING.say(language)),
-            (false, false) => (words::REFRESH_FAILED_WHY.say(language).to_owned(), words::KEEPS_TRYING.say(language)),
+            (true, _) => (words::MUST_RECONNECT.with(language, title), who_reconnects(connection, viewer)),
+            (false, true) => {
+                (words::SET_UP_FAULT.say(language).to_owned(), words::KEEPS_TRYING.say(language).to_owned())
+            }
+            (false, false) => {
+                (words::REFRESH_FAILED_WHY.say(language).to_owned(), words::KEEPS_TRYING.say(language).to_owned())
+            }
         };
         let times = Some(connection.retry_attempts).filter(|times| *times > 1 && !is_over);
         let times = times.map(|times| words::FAILED_TIMES.with(language, &times.to_string()) + " ");
-        // The names of parameters are in backticks, which mean nothing to end users.
-        let words = sentence(&problem.message.replace('`', ""));
-        Some(Self { title, words, more: times.unwrap_or_default() + more })
+        let (words, own) = match problem.message.as_str() {
+            // The title says it.
+            Problem::DISCONNECTED | Problem::RESTORED => (None, String::new()),
+            Problem::NO_REFRESH_TOKEN => (None, words::ACCESS_EXPIRED.say(language).to_owned() + " "),
+            // The names of parameters are in backticks, which mean nothing to end users.
+            message => (Some(sentence(&message.replace('`', ""))), String::new()),
+        };
+        Some(Self { title, words, more: own + &times.unwrap_or_default() + &more })
+    }
+}
+
+/// Says who has to do what, so that the connection works again.
+fn who_reconnects(connection: &Connection, viewer: Viewer<'_>) -> String {
+    let language = viewer.language;
+    let (Some(integration), Some(component)) = (&connection.integration, viewer.component(connection)) else {
+        return String::new();
+    };
+    let may_connect = viewer.may(Scope::ConnectionsConnect);
+    match (component.is_entered(&integration.option_key), may_connect) {
+        (true, true) => words::ENTER_KEY_AGAIN.say(language).to_owned(),
+        (true, false) => words::OWNER_ENTERS_KEY.say(language).to_owned(),
+        // An admin has the button beside it, and knows whose account it is.
+        (false, true) if viewer.caller.admin => String::new(),
+        (false, true) => words::SIGN_IN_THERE.with(language, &component.name),
+        (false, false) => words::OWNER_SIGNS_IN.with(language, &component.name),
     }
 }

@@ -25,11 +25,20 @@ pub struct Detail<'a> {
     pub attempts: &'a [Attempt],
 }
 
+/// The actions that end what a connection does for others, so that the page asks before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether to delete it.
+    Delete,
+    /// Whether to disconnect it.
+    Disconnect,
+}
+
 /// The parts of the page that depend on the visitor's last action.
 #[derive(Clone, Debug, Default)]
 pub struct DetailPage {
-    /// The question whether to delete it.
-    pub asks_deletion: bool,
+    /// The question to answer first.
+    pub asks: Option<Question>,
     /// Whether an admin may delete it although flows use it.
     pub offers_force: bool,
     /// A link for the end user, who reconnects with it.
@@ -49,6 +58,8 @@ struct CredentialPage<'a> {
     scopes: &'a [String],
     tags: Vec<(&'a str, &'a str)>,
     flows: Vec<FlowView<'a>>,
+    /// Whether one of the flows is active.
+    is_used: bool,
     attempts: Vec<AttemptView>,
     name: String,
     is_deactivated: bool,
@@ -57,6 +68,8 @@ struct CredentialPage<'a> {
     may_change: bool,
     may_connect: bool,
     may_send_link: bool,
+    /// Whether the summary has no button that reconnects.
+    lacks_reconnect: bool,
 }
 
 struct Fact {
@@ -93,6 +106,7 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
         scopes: connection.scopes.as_deref().unwrap_or_default(),
         tags: connection.details.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
         flows: connection.details.flows.iter().map(|(id, flow)| FlowView::new(id, flow)).collect(),
+        is_used: connection.details.active_flows().next().is_some(),
         attempts: attempts.iter().map(|attempt| AttemptView::new(attempt, language)).collect(),
         name: page.entered_name.clone().or_else(|| connection.details.name.clone()).unwrap_or_default(),
         is_deactivated: connection.details.is_deactivated,
@@ -101,6 +115,7 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
         may_change: viewer.may(Scope::ConnectionsWrite),
         may_connect,
         may_send_link: may_connect && viewer.caller.admin,
+        lacks_reconnect: card.buttons.iter().all(|button| button.action != "reconnect"),
         card,
         page,
         frame,

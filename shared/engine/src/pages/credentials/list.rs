@@ -30,6 +30,8 @@ pub struct ListPage<'a> {
     pub counts: &'a (BTreeMap<String, u64>, bool),
     /// The connections that need attention, if they could be counted.
     pub attention: Option<Counted>,
+    /// The connection that the visitor just changed, and how that ended.
+    pub outcome: Option<(&'a str, &'static str)>,
 }
 
 #[derive(Template)]
@@ -69,7 +71,8 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
     let states = states.map(|(value, words)| (value, words.say(language), value == query.get("state")));
     let nav = navigation(page, language);
     let marks: Vec<_> = viewer.components.iter().map(|component| component.mark.clone()).collect();
-    let cards = items.iter().map(|connection| Card::new(connection, *viewer)).collect();
+    let outcome = |id: &str| page.outcome.filter(|(changed, _)| *changed == id).map(|(_, words)| words);
+    let cards = items.iter().map(|it| Card { outcome: outcome(&it.key.id), ..Card::new(it, *viewer) }).collect();
     let page = CredentialsPage {
         language,
         heading,
