@@ -117,6 +117,17 @@ async fn a_tenant_sees_its_own_credentials_and_an_admin_all() {
     let found = admin.get(&world, "/?search=sandbox").await.expect(StatusCode::OK);
     has(&found, &["Alice&#39;s sandbox", "value=\"sandbox\""]);
     lacks(&found, &["Bob&#39;s shop"]);
+    // A search and an integration keep each other, and each can be removed.
+    has(
+        &found,
+        &["href=\"./?search=sandbox&#38;integrationKey=crm\"", "href=\"./\"><span class=\"unseen\">Remove filter: "],
+    );
+    let both = admin.get(&world, "/?search=sandbox&integrationKey=crm").await.expect(StatusCode::OK);
+    has(
+        &both,
+        &["<input type=\"hidden\" name=\"integrationKey\" value=\"crm\">", "href=\"./?integrationKey=crm\"><span"],
+    );
+    has(&both, &["href=\"./?search=sandbox\"><span class=\"unseen\">Remove filter: "]);
     has(&admin.get(&world, "/?search=nobody").await, &["No results", "Show all"]);
     has(&admin.get(&world, "/?state=CLIENT_ACTION_REQUIRED").await, &["All is well"]);
     has(&admin.get(&world, "/?state=nonsense").await.expect(StatusCode::BAD_REQUEST), &["That did not work"]);

@@ -36,6 +36,8 @@ pub struct Frame<'a> {
     pub form_token: &'a str,
     /// The current search.
     pub search: &'a str,
+    /// The other filters of the list, which a search keeps: names and values.
+    pub kept: Vec<(String, String)>,
     /// The navigation.
     pub nav: Vec<NavItem>,
     /// The outcome of what the visitor just did.
@@ -110,7 +112,7 @@ impl Tone {
 impl<'a> Frame<'a> {
     /// Creates the frame of a page without navigation.
     pub fn new(language: Language, title: String, root: &'static str, caller: &'a Caller, form_token: &'a str) -> Self {
-        Self { language, title, root, caller, form_token, search: "", nav: Vec::new(), notice: None }
+        Self { language, title, root, caller, form_token, search: "", kept: Vec::new(), nav: Vec::new(), notice: None }
     }
 
     /// The name of what the visitor sees: the workspace, or the tenant's own part of it.

@@ -132,6 +132,7 @@ words! {
     STATE: "State", "Zustand", "État";
     ANY_STATE: "Any", "Alle", "Tous";
     FILTER: "Filter", "Filtern", "Filtrer";
+    REMOVE_FILTER: "Remove filter", "Filter entfernen", "Retirer le filtre";
     FIRST_PAGE: "First page", "Erste Seite", "Première page";
     NEXT: "Next", "Weiter", "Suivant";
     SHOW_ALL: "Show all", "Alle anzeigen", "Tout afficher";

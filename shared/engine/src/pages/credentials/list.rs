@@ -44,6 +44,8 @@ struct CredentialsPage<'a> {
     /// The other filters, which the one for the state keeps.
     filters: Vec<(&'a str, &'a str)>,
     states: Vec<(&'static str, &'static str, bool)>,
+    /// The filters in words, each with the address of the list without it.
+    chips: Vec<(String, String)>,
     back: String,
     next: Option<String>,
     first: Option<String>,
@@ -77,13 +79,19 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
         language,
         heading,
         cards,
-        filters: query.without_state().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        filters: query.filters_but("state").map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        chips: chips(page, language),
         states: states.to_vec(),
         back: query.encoded(),
         next: cursor.map(|cursor| query.page(Some(cursor))),
         first: query.is_continued().then(|| query.page(None)),
         empty: items.is_empty().then(|| Empty::new(page, language)),
-        frame: Frame { search: query.get("search"), nav, ..frame },
+        frame: Frame {
+            search: query.get("search"),
+            kept: query.filters_but("search").cloned().collect(),
+            nav,
+            ..frame
+        },
     };
     framed(StatusCode::OK, page.render(), &marks, Some(LIVE))
 }
@@ -113,7 +121,7 @@ fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
     nav.extend(viewer.components.iter().map(|component| {
         let number = counts.get(&component.key).copied().unwrap_or_default();
         NavItem {
-            href: format!("./?integrationKey={}", component.key),
+            href: query.with("integrationKey", Some(&component.key)),
             name: component.name.clone(),
             mark: Some(component.mark.clone()),
             count: Some(count(number, *is_partial, tone(number))),
@@ -121,6 +129,24 @@ fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
         }
     }));
     nav
+}
+
+/// Says how the list is filtered, except by the state, which the page's own filter shows.
+fn chips(page: &ListPage<'_>, language: Language) -> Vec<(String, String)> {
+    let ListPage { viewer, query, .. } = page;
+    let words = |name: &str, value: &str| match name {
+        "search" => format!("“{value}”"),
+        "integrationKey" => {
+            let component = viewer.components.iter().find(|component| component.key == value);
+            component.map_or(value, |component| component.name.as_str()).to_owned()
+        }
+        "tenantId" => format!("{}: {value}", words::END_USER.say(language)),
+        _ => match name.strip_prefix("tags[").and_then(|name| name.strip_suffix(']')) {
+            Some(tag) => format!("{tag}: {value}"),
+            None => value.to_owned(),
+        },
+    };
+    query.filters_but("state").map(|(name, value)| (words(name, value), query.with(name, None))).collect()
 }
 
 impl Empty {
