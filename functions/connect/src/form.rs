@@ -201,7 +201,7 @@ impl Connect {
         let language = Language::of(request.headers());
         let is_submitted = *request.method() == Method::POST;
         if is_submitted && !is_from_our_page(request, &self.connector_setup.base_uri) {
-            return Err(Error::access_denied(words::OTHER_SITE.say(language)));
+            return Err(Error::access_denied("").for_people(words::OTHER_SITE.say(language)));
         }
         let form = if is_submitted { Parameters::parse(request.body()) } else { Parameters::default() };
         let (caller, wanted) = self.open_ticket(ticket, language).await?;
@@ -343,7 +343,6 @@ impl FormPage<'_> {
         page(FormHead {
             language: delivery.language,
             name,
-            provider: &self.connector.name,
             mark: &Mark::new(&integration.key, name, logo(integration, Some(self.connector))),
             is_reconnect: self.is_reconnect,
             hidden,

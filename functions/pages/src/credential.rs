@@ -8,14 +8,14 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::connection::{Connection, DetailsPatch};
-use larder::error::{Error, ErrorClass};
+use larder::connection::{Connection, Details, DetailsPatch};
+use larder::error::{Error, ErrorClass, ErrorType};
 use larder::http::{Parameters, Request, Response, redirect, status_of};
 use larder::scope::Scope;
 use larder_engine::connect::{RequestedConnection, first_page};
 use larder_engine::manage::Deletion;
-use larder_engine::pages::words::{self, Words};
-use larder_engine::pages::{self, Detail, DetailPage, Frame, ListQuery, Notice, Question, Tone, Viewer};
+use larder_engine::pages::words;
+use larder_engine::pages::{self, Detail, DetailPage, ForPeople, Frame, ListQuery, Notice, Question, Tone, Viewer};
 
 use crate::Pages;
 use crate::done::Done;
@@ -126,6 +126,9 @@ impl Pages {
             }
             "rename" => {
                 let name = form.optional("name")?.map(str::trim).filter(|name| !name.is_empty());
+                if name.is_some_and(|name| name.len() > Details::MAX_NAME_BYTES) {
+                    return Err(Error::bad_request("").for_people(words::NAME_TOO_LONG.say(visit.language)));
+                }
                 self.patch(
                     visit,
                     id,
@@ -215,23 +218,32 @@ impl Pages {
     /// Renders an error in the frame of a visitor's pages.
     pub(crate) fn failure(visit: &Visit, root: &'static str, error: &Error) -> Response {
         let language = visit.language;
-        let known = known(error).map(|words| words.say(language));
+        let own = own_words(error, visit);
         let frame = visit.frame(words::NOT_POSSIBLE.say(language).to_owned(), root);
         let message = error.message.replace('`', "");
-        let detail = known.unwrap_or(&message);
-        let mut response = pages::failure(status_of(error), frame, detail, known.is_none());
+        let detail = own.as_deref().unwrap_or(&message);
+        let mut response = pages::failure(status_of(error), frame, detail, own.is_none());
         response.extensions_mut().insert(error.summary());
         response
     }
 }
 
-/// The words of errors that visitors meet in everyday use; the others are for developers, and in English.
-fn known(error: &Error) -> Option<Words> {
-    match error.class {
-        ErrorClass::NotFound => Some(words::NO_SUCH_CREDENTIAL),
-        ErrorClass::Denied => Some(words::NOT_ALLOWED),
-        _ => None,
+/// Returns the words of an error in the visitor's language. `None` for the words of a provider, and for an admin, those about
+/// parameters and the integration.
+fn own_words(error: &Error, visit: &Visit) -> Option<String> {
+    if error.is_for_people {
+        return Some(error.message.clone());
     }
+    let is_admin = visit.visitor.caller.admin;
+    let words = match (error.class, error.kind) {
+        (ErrorClass::NotFound, _) => words::NO_SUCH_CREDENTIAL,
+        (ErrorClass::Denied, _) => words::NOT_ALLOWED,
+        (_, ErrorType::Internal) => words::TRY_LATER,
+        (_, ErrorType::BadRequest) if !is_admin => words::NOT_RIGHT,
+        (_, ErrorType::Configuration) if !is_admin => words::SET_UP_FAULT,
+        _ => return None,
+    };
+    Some(ForPeople::instead_of(error, words, visit.language).text)
 }
 
 /// Returns the address to go to after an action: the list that it came from, or the credential's own page.
@@ -264,7 +276,12 @@ fn in_use(error: &Error, visit: &Visit) -> Notice {
 }
 
 fn refused(error: &Error, visit: &Visit) -> Notice {
-    let title = words::NOT_POSSIBLE.say(visit.language).to_owned();
-    let detail = pages::sentence(&error.message.replace('`', ""));
-    Notice { title, detail: Some(detail), links: Vec::new(), tone: Tone::Bad }
+    let (title, detail) = match own_words(error, visit) {
+        Some(own) => (pages::sentence(&own), None),
+        None => {
+            let title = words::NOT_POSSIBLE.say(visit.language).to_owned();
+            (title, Some(pages::sentence(&error.message.replace('`', ""))))
+        }
+    };
+    Notice { title, detail, links: Vec::new(), tone: Tone::Bad }
 }

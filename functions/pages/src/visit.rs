@@ -42,7 +42,7 @@ impl Pages {
         let form = if is_form(request.headers()) { Parameters::parse(request.body()) } else { Parameters::default() };
         let has_token = form.optional("formToken")? == Some(&visit.visitor.form_token);
         if !has_token || !self.is_own_form(request) {
-            return Err(Error::access_denied(words::OTHER_SITE.say(visit.language)));
+            return Err(Error::access_denied("").for_people(words::OTHER_SITE.say(visit.language)));
         }
         Ok((visit, form))
     }

@@ -250,7 +250,7 @@ async fn a_session_does_only_what_its_link_allows() {
     lacks(&page, &["value=\"rename\"", "value=\"reconnect\"", "ask=delete"]);
     for action in ["test", "refresh", "rename", "deactivate", "disconnect", "delete", "restore", "reconnect", "link"] {
         let answer = reader.press(&world, "alice-1", action, &[("name", "x")]).await.expect(StatusCode::FORBIDDEN);
-        has(&answer, &["That did not work"]);
+        has(&answer, &["Your session does not allow this"]);
     }
     has(&reader.get(&world, "/add").await.expect(StatusCode::FORBIDDEN), &["Your session does not allow this"]);
     let form_token = reader.form_token.clone();

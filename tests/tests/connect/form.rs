@@ -421,7 +421,7 @@ async fn an_oauth_connector_asks_for_a_subdomain_then_leaves() {
             (World::with_connector(&[("spec.yml", &spec), OAUTH, CLIENT]).await, MockProvider::start().await);
         world.integrate_app(json!({"name": "Help desk", "parameters": {"apiUri": provider.uri("")}})).await;
         let (mut browser, page) = open(&world, "").await;
-        assert!(page.text().contains("Next, Desk asks you to sign in"), "{}", page.text());
+        assert!(page.text().contains("Next, Help desk asks you to sign in"), "{}", page.text());
         let form = HtmlForm::of(page.text());
         let page = send(&world, &mut browser, &form.clone().set("input/subdomain", "A cme")).await;
         let page = page.expect(StatusCode::BAD_REQUEST);

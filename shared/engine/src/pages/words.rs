@@ -42,6 +42,13 @@ words! {
         "{} ist verbunden. Sie können dieses Fenster schließen.",
         "{} est connecté. Vous pouvez fermer cette fenêtre.";
     THE_ACCOUNT: "The account", "Das Konto", "Le compte";
+    NOT_GRANTED: "Access was not granted.", "Der Zugriff wurde nicht erlaubt.", "L’accès n’a pas été accordé.";
+    ANSWERED_NOT_ACCEPTED: "The provider did not accept these credentials (answer {}).",
+        "Der Anbieter hat diese Angaben abgelehnt (Antwort {}).",
+        "Le fournisseur n’a pas accepté ces informations (réponse {}).";
+    TRY_LATER: "this does not work right now; try again in a moment",
+        "das funktioniert gerade nicht; versuchen Sie es gleich noch einmal",
+        "cela ne fonctionne pas pour l’instant ; réessayez dans un instant";
     NOT_CONNECTED: "Not connected", "Nicht verbunden", "Connexion échouée";
     MADE_MEANWHILE: "another connection was made meanwhile; go back to where you came from to see it",
         "inzwischen wurde eine andere Verbindung hergestellt; gehen Sie dorthin zurück, woher Sie kamen, um sie zu sehen",
@@ -88,6 +95,10 @@ words! {
     LINK_CANCELED: "this link was canceled; go back to where you came from and ask for a new one",
         "dieser Link wurde zurückgezogen; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
         "ce lien a été annulé ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_BUSY: "this link is being used to connect an account right now; wait a moment, then go back to where you came from",
+        "mit diesem Link wird gerade ein Konto verbunden; warten Sie einen Moment, und gehen Sie dann dorthin zurück, woher Sie kamen",
+        "ce lien est en train de connecter un compte ; attendez un instant, puis revenez à la page précédente";
+    ALREADY_CONNECTED: "Already connected", "Schon verbunden", "Déjà connecté";
     LINK_USED: "this link was already used to connect an account; you can close this window",
         "mit diesem Link wurde schon ein Konto verbunden; Sie können dieses Fenster schließen",
         "ce lien a déjà servi à connecter un compte ; vous pouvez fermer cette fenêtre";
@@ -105,15 +116,22 @@ words! {
     SIGN_IN_AGAIN: "You can close this window.",
         "Sie können dieses Fenster schließen.",
         "Vous pouvez fermer cette fenêtre.";
-    SIGN_IN_FIRST: "you are not signed in, or your session has ended",
-        "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet",
-        "vous n’êtes pas connecté, ou votre session est terminée";
-    RUN_SIGN_IN: "run larder sign-in for a new link",
-        "führen Sie larder sign-in aus, um einen neuen Link zu erhalten",
-        "exécutez larder sign-in pour obtenir un nouveau lien";
-    ASK_FOR_LINK: "ask for a new link where you got this one",
-        "bitten Sie dort um einen neuen Link, woher Sie diesen haben",
-        "demandez un nouveau lien là où vous avez obtenu celui-ci";
+    SIGN_IN_FIRST: "You are not signed in, or your session has ended.",
+        "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet.",
+        "Vous n’êtes pas connecté, ou votre session est terminée.";
+    SIGN_IN_LINK_USED: "This link was already used.", "Dieser Link wurde schon verwendet.", "Ce lien a déjà été utilisé.";
+    SIGN_IN_LINK_EXPIRED: "This link has expired.", "Dieser Link ist abgelaufen.", "Ce lien a expiré.";
+    SIGN_IN_LINK_UNKNOWN: "This link is not valid.", "Dieser Link ist ungültig.", "Ce lien n’est pas valide.";
+    RUN_SIGN_IN: "Run larder sign-in for a new link.",
+        "Führen Sie larder sign-in aus, um einen neuen Link zu erhalten.",
+        "Exécutez larder sign-in pour obtenir un nouveau lien.";
+    ASK_FOR_LINK: "Ask for a new link where you got the last one.",
+        "Bitten Sie dort um einen neuen Link, woher Sie den letzten haben.",
+        "Demandez un nouveau lien là où vous avez obtenu le dernier.";
+    NOT_RIGHT: "something about this request is not right; go back and try again",
+        "etwas stimmt an dieser Anfrage nicht; gehen Sie zurück, und versuchen Sie es noch einmal",
+        "quelque chose ne va pas dans cette demande ; revenez en arrière et réessayez";
+    NAME_TOO_LONG: "this name is too long", "diese Bezeichnung ist zu lang", "ce nom est trop long";
     NOT_POSSIBLE: "That did not work", "Das hat nicht geklappt", "Cela n’a pas fonctionné";
 
     // The frame of the pages behind sign-in.
