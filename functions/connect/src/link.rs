@@ -131,12 +131,13 @@ impl Connect {
             return self.choice(opened, &wanted, secret, language).await;
         }
         // From here on, failures are recorded. The end user may try again until the link expires.
-        let mut delivery = Delivery { request: Some(flow_request.clone()), language, ..Delivery::default() };
+        let (request_of_flow, retry) = (Some(flow_request.clone()), Some(format!("connect?{SECRET}={secret}")));
+        let mut delivery = Delivery { request: request_of_flow, retry, language, ..Delivery::default() };
         let connection_id = wanted.connection_id.clone();
         let result = async {
             let integration = self.requested_integration(&caller, &wanted, chosen).await?;
             let to = Delivery::new(&integration, wanted.redirect_uri.clone(), None, &self.connector_setup.base_uri)?;
-            delivery = Delivery { request: Some(flow_request.clone()), language, ..to };
+            delivery = Delivery { request: delivery.request.take(), retry: delivery.retry.take(), language, ..to };
             let wanted = ConnectRequest {
                 connection_id: wanted.connection_id,
                 name: wanted.name,

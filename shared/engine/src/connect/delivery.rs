@@ -35,6 +35,9 @@ pub struct Delivery {
     /// The connection request that records the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<FlowRequest>,
+    /// The address, relative to the first page, at which the end user can try again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
     /// The language of the page that shows the result.
     #[serde(default)]
     pub language: Language,
@@ -87,7 +90,14 @@ impl Delivery {
                 Err(error) => tracing::warn!(integration = key, "ignoring a redirect URI: it {error}"),
             }
         }
-        Ok(Self { redirect_uri, request_id, message_origins, request: None, language: Language::default() })
+        Ok(Self {
+            redirect_uri,
+            request_id,
+            message_origins,
+            request: None,
+            retry: None,
+            language: Language::default(),
+        })
     }
 
     /// Checks that the page that sent a form can receive the message that it waits for. Otherwise its developer would see an
@@ -156,6 +166,7 @@ impl Delivery {
             Some("already_exists") if self.request.is_some() => ForPeople::own(words::MADE_MEANWHILE, self.language),
             _ => ForPeople::of(error, self.language),
         };
+        let shown = ForPeople { retry: self.retry.clone(), ..shown };
         pages::failed(error, self.language, words::NOT_CONNECTED, &shown, message.as_ref(), &self.message_origins)
     }
 

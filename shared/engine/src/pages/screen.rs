@@ -182,6 +182,7 @@ pub fn screen_end(language: Language, frame: ScreenFrame<'_>, end: ScreenEnd<'_>
         is_success: matches!(end, ScreenEnd::Connected(_)),
         is_english: matches!(end, ScreenEnd::Failed(_, shown) if shown.is_english),
         developer: None,
+        retry: None,
         message: None,
         can_close: matches!(end, ScreenEnd::Failed(..)),
         screen: Some(frame.data(&calls, None)),

@@ -46,6 +46,7 @@ words! {
     ANSWERED_NOT_ACCEPTED: "The provider did not accept these credentials (answer {}).",
         "Der Anbieter hat diese Angaben abgelehnt (Antwort {}).",
         "Le fournisseur n’a pas accepté ces informations (réponse {}).";
+    TRY_AGAIN: "Try again", "Noch einmal versuchen", "Réessayer";
     TRY_LATER: "this does not work right now; try again in a moment",
         "das funktioniert gerade nicht; versuchen Sie es gleich noch einmal",
         "cela ne fonctionne pas pour l’instant ; réessayez dans un instant";
