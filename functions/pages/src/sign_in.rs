@@ -26,6 +26,9 @@ impl Pages {
     pub(crate) async fn open_sign_in(&self, request: &Request) -> Result<Response, Error> {
         let query = Parameters::of_query(request);
         let link = query.optional("link")?.unwrap_or_default();
+        if link.is_empty() && self.visit(request).await.is_ok() {
+            return Ok(redirect("./"));
+        }
         // A website could sign its visitors in to a session of its own, so somebody who is signed in is asked.
         if !is_navigation(request.headers()) || self.visit(request).await.is_ok() {
             return Ok(pages::sign_in(Language::of(request.headers()), link));

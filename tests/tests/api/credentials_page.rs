@@ -247,7 +247,7 @@ async fn a_session_does_only_what_its_link_allows() {
     let page = reader.get(&world, "/").await.expect(StatusCode::OK);
     lacks(&page, &["value=\"test\"", "value=\"reconnect\""]);
     let page = reader.get(&world, "/c/alice-1").await.expect(StatusCode::OK);
-    lacks(&page, &["value=\"rename\"", "value=\"reconnect\"", "ask=delete"]);
+    lacks(&page, &["value=\"rename\"", "value=\"reconnect\"", "ask=delete", "Add credential"]);
     for action in ["test", "refresh", "rename", "deactivate", "disconnect", "delete", "restore", "reconnect", "link"] {
         let answer = reader.press(&world, "alice-1", action, &[("name", "x")]).await.expect(StatusCode::FORBIDDEN);
         has(&answer, &["Your session does not allow this"]);
@@ -263,7 +263,7 @@ async fn a_session_does_only_what_its_link_allows() {
 async fn buttons_test_refresh_rename_deactivate_and_disconnect() {
     let (world, provider, id) = connected().await;
     let mut alice = Visitor::tenant(&world, "alice").await;
-    has(&alice.get(&world, "/").await, &["Fresh", "refreshes in <time", "not used by a flow"]);
+    has(&alice.get(&world, "/").await, &["Fresh", "refreshes in <time", "not used by any flow"]);
     has(&alice.presses(&world, &id, "test", &[]).await, &["The test passed"]);
     provider.set_test_status(403);
     let failed = alice.press(&world, &id, "test", &[]).await.expect(StatusCode::OK);
@@ -293,6 +293,33 @@ async fn buttons_test_refresh_rename_deactivate_and_disconnect() {
     lacks(&admin.get(&world, &format!("/c/{id}")).await, &["Sign in at", "The owner has to"]);
     assert_eq!(world.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
     alice.press(&world, &id, "explode", &[]).await.expect(StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn people_read_their_own_words_on_pages() {
+    let world = shared_world().await;
+    let mut alice = Visitor::tenant(&world, "alice").await;
+    // A tenant's name does not turn a warning around.
+    alice.press(&world, "alice-1", "rename", &[("name", "a\u{202e}b")]).await.expect(StatusCode::FOUND);
+    let page = alice.get(&world, "/").await;
+    has(&page, &["ab</a>"]);
+    assert_eq!(page.text().matches('\u{202e}').count(), 0);
+    for (action, name, status, words) in [
+        ("explode", "", StatusCode::BAD_REQUEST, "Something about this request is not right"),
+        ("link", "", StatusCode::FORBIDDEN, "Your session does not allow this"),
+        ("rename", &*"n".repeat(1_025), StatusCode::BAD_REQUEST, "This name is too long."),
+    ] {
+        let page = alice.press(&world, "alice-1", action, &[("name", name)]).await.expect(status);
+        has(&page, &[words]);
+        lacks(&page, &["`", "token:", "claim", "must be one of", "1024 bytes"]);
+    }
+    // A page from before the last sign-in says so; without a session, it is about signing in.
+    let mut again = Visitor::tenant(&world, "alice").await;
+    let form = [("formToken", alice.form_token.as_str()), ("do", "test")];
+    let page = again.browser.post(&world, "/c/alice-1", &form).await.expect(StatusCode::FORBIDDEN);
+    has(&page, &["You have signed in again since this page was opened"]);
+    let page = Browser::in_window().get(&world, "/c/alice-1").await.expect(StatusCode::UNAUTHORIZED);
+    has(&page, &["<h1>Sign in</h1>", "You are not signed in, or your session has ended. "]);
 }
 
 #[tokio::test]

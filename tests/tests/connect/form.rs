@@ -139,7 +139,7 @@ async fn a_rejected_key_is_shown_at_its_field_and_the_next_connects() {
         .set("input/port", "25")
         .check("input/sandbox", true);
     let page = send(&world, &mut browser, &form).await.expect(StatusCode::BAD_REQUEST);
-    assert_eq!(error_at(&page, "input/apiKey"), "Not accepted. Enter it again, all of it.");
+    assert_eq!(error_at(&page, "input/apiKey"), "Not accepted. Enter the whole value again.");
     assert!(page.text().contains("Mailer did not accept these details"), "{}", page.text());
     assert!(!page.text().contains("key-wrong"), "{}", page.text());
     world.get(&format!("/credentials?connectionId={}", own_id())).await.expect(StatusCode::NOT_FOUND);

@@ -14,7 +14,7 @@ use crate::requests::{
 
 /// The redirect URI of the integration `app`.
 const DONE: &str = "https://app.example/done";
-const REJECTED: &str = "Not accepted. Enter it again, all of it.";
+const REJECTED: &str = "Not accepted. Enter the whole value again.";
 
 /// Creates a request of alice's application through `app`, unless the body says otherwise.
 async fn requested(world: &World, mut body: Value) -> Requested {

@@ -12,6 +12,7 @@
 use http::StatusCode;
 use larder::caller::Caller;
 use larder::http::Response;
+use larder::scope::Scope;
 
 use super::{Language, Mark, Origin, PagePolicy, html, words};
 
@@ -113,6 +114,11 @@ impl<'a> Frame<'a> {
     /// Creates the frame of a page without navigation.
     pub fn new(language: Language, title: String, root: &'static str, caller: &'a Caller, form_token: &'a str) -> Self {
         Self { language, title, root, caller, form_token, search: "", kept: Vec::new(), nav: Vec::new(), notice: None }
+    }
+
+    /// Whether the visitor may add credentials.
+    pub(super) fn may_connect(&self) -> bool {
+        self.caller.scopes.include(Scope::ConnectionsConnect)
     }
 
     /// The name of what the visitor sees: the workspace, or the tenant's own part of it.

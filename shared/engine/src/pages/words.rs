@@ -129,6 +129,9 @@ words! {
     ASK_FOR_LINK: "Ask for a new link where you got the last one.",
         "Bitten Sie dort um einen neuen Link, woher Sie den letzten haben.",
         "Demandez un nouveau lien là où vous avez obtenu le dernier.";
+    SIGNED_IN_SINCE: "you have signed in again since this page was opened; reload it and try again",
+        "Sie haben sich neu angemeldet, seit diese Seite geöffnet wurde; laden Sie sie neu, und versuchen Sie es noch einmal",
+        "vous vous êtes reconnecté depuis l’ouverture de cette page ; rechargez-la et réessayez";
     NOT_RIGHT: "something about this request is not right; go back and try again",
         "etwas stimmt an dieser Anfrage nicht; gehen Sie zurück, und versuchen Sie es noch einmal",
         "quelque chose ne va pas dans cette demande ; revenez en arrière et réessayez";
@@ -176,7 +179,7 @@ words! {
     AGO: "{} ago", "vor {}", "il y a {}";
     LIFETIME_PASSED: "Part of the lifetime that has passed", "Vergangener Teil der Laufzeit", "Part écoulée de la durée de vie";
     USED_BY: "used by {}", "verwendet von {}", "utilisé par {}";
-    NOT_USED: "not used by a flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
+    NOT_USED: "not used by any flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
     MUST_RECONNECT: "{} must be connected again.", "{} muss neu verbunden werden.", "{} doit être reconnecté.";
     SIGN_IN_THERE: "Sign in at {} again.", "Melden Sie sich noch einmal bei {} an.", "Identifiez-vous de nouveau auprès de {}.";
     ENTER_KEY_AGAIN: "Enter the key again.", "Geben Sie den Schlüssel noch einmal ein.", "Saisissez de nouveau la clé.";
@@ -214,16 +217,16 @@ words! {
     DELETE_ANYWAY: "Delete anyway", "Trotzdem löschen", "Supprimer quand même";
     RESTORE: "Restore", "Wiederherstellen", "Restaurer";
     DISCONNECT_QUESTION: "Disconnect this credential?", "Diese Zugangsdaten trennen?", "Déconnecter ces identifiants ?";
-    DISCONNECT_MEANS: "Access is revoked at the provider and the secrets are erased. It works again only after you reconnect.",
-        "Der Zugriff wird beim Anbieter widerrufen, und die Geheimnisse werden gelöscht. Erst nach dem Neuverbinden funktioniert es wieder.",
-        "L’accès est révoqué auprès du fournisseur et les secrets sont effacés. Il faudra se reconnecter pour que cela fonctionne de nouveau.";
+    DISCONNECT_MEANS: "The secrets are erased, and access is revoked at the provider if it supports that. It works again only after you reconnect.",
+        "Die Geheimnisse werden gelöscht, und der Zugriff wird beim Anbieter widerrufen, wenn das dort geht. Erst nach dem Neuverbinden funktioniert es wieder.",
+        "Les secrets sont effacés et l’accès est révoqué auprès du fournisseur s’il le permet. Il faudra se reconnecter pour que cela fonctionne de nouveau.";
     FLOWS_STOP: "These flows use it and will stop working:",
         "Diese Abläufe verwenden es und funktionieren dann nicht mehr:",
         "Ces flux l’utilisent et cesseront de fonctionner :";
     DELETE_QUESTION: "Delete this credential?", "Diese Zugangsdaten löschen?", "Supprimer ces identifiants ?";
-    DELETE_MEANS: "Access is revoked at the provider and the secrets are erased. The rest can be restored for 30 days.",
-        "Der Zugriff wird beim Anbieter widerrufen, und die Geheimnisse werden gelöscht. Der Rest kann 30 Tage lang wiederhergestellt werden.",
-        "L’accès est révoqué auprès du fournisseur et les secrets sont effacés. Le reste peut être restauré pendant 30 jours.";
+    DELETE_MEANS: "The secrets are erased, and access is revoked at the provider if it supports that. The rest can be restored for 30 days.",
+        "Die Geheimnisse werden gelöscht, und der Zugriff wird beim Anbieter widerrufen, wenn das dort geht. Der Rest kann 30 Tage lang wiederhergestellt werden.",
+        "Les secrets sont effacés et l’accès est révoqué auprès du fournisseur s’il le permet. Le reste peut être restauré pendant 30 jours.";
     CHOOSE_INTEGRATION: "Choose the integration that you want to add a credential for.",
         "Wählen Sie die Integration, für die Sie Zugangsdaten hinzufügen möchten.",
         "Choisissez l’intégration pour laquelle vous voulez ajouter des identifiants.";
@@ -309,7 +312,7 @@ words! {
     // The form.
     CONNECT_NAME: "Connect {}", "{} verbinden", "Connecter {}";
     RECONNECT_NAME: "Reconnect {}", "{} neu verbinden", "Reconnecter {}";
-    TESTED_AND_ENCRYPTED: "Your details are tested now and stored encrypted.",
+    TESTED_AND_ENCRYPTED: "Your details will be tested, then stored encrypted.",
         "Ihre Angaben werden jetzt geprüft und verschlüsselt gespeichert.",
         "Vos informations sont vérifiées maintenant et stockées chiffrées.";
     APPROVAL_FOLLOWS: "Next, {} asks you to sign in and approve access.",
@@ -353,7 +356,7 @@ words! {
     NOT_ACCEPTED: "{} did not accept these details", "{} hat diese Angaben nicht akzeptiert", "{} n’a pas accepté ces informations";
     NOT_REACHED: "The connection could not be tested", "Die Verbindung konnte nicht geprüft werden",
         "La connexion n’a pas pu être vérifiée";
-    COPY_AGAIN: "Not accepted. Enter it again, all of it.",
+    COPY_AGAIN: "Not accepted. Enter the whole value again.",
         "Nicht akzeptiert. Geben Sie es noch einmal vollständig ein.",
         "Refusé. Saisissez-le de nouveau en entier.";
     ENTER_AGAIN: "Enter this again.", "Geben Sie dies noch einmal ein.", "Saisissez de nouveau cette valeur.";

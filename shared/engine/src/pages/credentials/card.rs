@@ -121,6 +121,7 @@ impl Card {
             (Some(one), None) | (None, Some(one)) => one.to_owned(),
             (None, None) => id.clone(),
         };
+        let title = in_order(&title);
         let mark = component.map_or_else(|| Mark::new(key.unwrap_or(id), &title, None), |it| it.mark.clone());
         let (tone, state) = state(connection, language);
         let passed = connection.expiry.filter(|_| connection.state == State::Ready).map(|expiry| {
@@ -131,9 +132,9 @@ impl Card {
             anchor: format!("c-{}", path_segment(id)),
             href: format!("c/{}", path_segment(id)),
             mark,
-            account,
-            tenant: connection.tenant.clone().filter(|_| viewer.caller.admin),
-            used_by: used_by(connection, language),
+            account: account.as_deref().map(in_order),
+            tenant: connection.tenant.as_deref().filter(|_| viewer.caller.admin).map(in_order),
+            used_by: in_order(&used_by(connection, language)),
             tone,
             state,
             when: when(connection, viewer),
@@ -150,6 +151,13 @@ impl Card {
 pub fn path_segment(id: &str) -> String {
     const SEGMENT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
     utf8_percent_encode(id, SEGMENT).to_string()
+}
+
+/// Returns a text without the characters that turn the text around it (Unicode Standard Annex #9 §2). A tenant's name could
+/// otherwise reverse a warning.
+fn in_order(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|c| !turns(*c)).collect()
 }
 
 fn state(connection: &Connection, language: Language) -> (Tone, &'static str) {

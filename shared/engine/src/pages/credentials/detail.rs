@@ -2,14 +2,14 @@
 
 use askama::Template;
 use http::StatusCode;
-use larder::connection::{Connection, Flow};
+use larder::connection::{Connection, Flow, Problem};
 use larder::dynamodb::{Attempt, AttemptKind};
 use larder::http::Response;
 use larder::scope::Scope;
 
 use super::super::schema_form::is_web_address;
 use super::super::words::{self, Words};
-use super::super::{Frame, Language, framed, sentence};
+use super::super::{Frame, Language, Tone, framed, sentence};
 use super::LIVE;
 use super::card::{Card, Viewer};
 use super::times::Time;
@@ -64,7 +64,7 @@ struct CredentialPage<'a> {
     name: String,
     is_deactivated: bool,
     is_archived: bool,
-    has_integration: bool,
+    can_disconnect: bool,
     may_change: bool,
     may_connect: bool,
     may_send_link: bool,
@@ -86,7 +86,7 @@ struct FlowView<'a> {
 
 struct AttemptView {
     time: Time,
-    is_success: bool,
+    tone: Tone,
     outcome: &'static str,
     words: Option<String>,
     milliseconds: u128,
@@ -99,6 +99,7 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
     let card = Card::new(connection, viewer);
     let mark = card.mark.clone();
     let has_integration = viewer.component(connection).is_some();
+    let is_disconnected = connection.problem.as_ref().is_some_and(|it| it.message == Problem::DISCONNECTED);
     let may_connect = viewer.may(Scope::ConnectionsConnect) && has_integration;
     let page = CredentialPage {
         language,
@@ -111,7 +112,7 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
         name: page.entered_name.clone().or_else(|| connection.details.name.clone()).unwrap_or_default(),
         is_deactivated: connection.details.is_deactivated,
         is_archived: connection.archived_at.is_some(),
-        has_integration,
+        can_disconnect: has_integration && !is_disconnected,
         may_change: viewer.may(Scope::ConnectionsWrite),
         may_connect,
         may_send_link: may_connect && viewer.caller.admin,
@@ -168,7 +169,11 @@ impl AttemptView {
         let problem = attempt.problem.as_ref();
         Self {
             time: Time::date(attempt.at),
-            is_success: problem.is_none(),
+            tone: match (problem, attempt.kind) {
+                (Some(_), _) => Tone::Bad,
+                (None, AttemptKind::Disconnect) => Tone::None,
+                (None, _) => Tone::Good,
+            },
             outcome: if problem.is_none() { done } else { failed }.say(language),
             words: problem.map(|problem| sentence(&problem.message.replace('`', ""))),
             milliseconds: attempt.duration.as_millis(),

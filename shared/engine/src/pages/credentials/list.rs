@@ -7,6 +7,7 @@ use http::StatusCode;
 use larder::connection::Connection;
 use larder::dynamodb::Count as Counted;
 use larder::http::Response;
+use larder::scope::Scope;
 
 use super::super::{Count, Frame, Language, NavItem, Tone, framed, words};
 use super::LIVE;
@@ -69,7 +70,7 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
         None if query.get("state") == ATTENTION => words::NEEDS_ATTENTION.say(language).to_owned(),
         None => words::CREDENTIALS.say(language).to_owned(),
     };
-    let states = [("", words::ANY_STATE), ("READY", words::WORKS), (ATTENTION, words::NEEDS_ATTENTION)];
+    let states = [("", words::ANY_STATE), ("READY", words::CONNECTED), (ATTENTION, words::NEEDS_ATTENTION)];
     let states = states.map(|(value, words)| (value, words.say(language), value == query.get("state")));
     let nav = navigation(page, language);
     let marks: Vec<_> = viewer.components.iter().map(|component| component.mark.clone()).collect();
@@ -169,7 +170,10 @@ impl Empty {
                 (words::FIRST_INTEGRATION, words::SET_UP_FIRST, link)
             }
             None if viewer.components.is_empty() => (words::NOTHING_TO_CONNECT, words::ASK_ADMIN, None),
-            None => (words::NO_CREDENTIALS, words::ADD_FIRST, add(words::ADD_CREDENTIAL)),
+            None => {
+                let may_add = viewer.may(Scope::ConnectionsConnect);
+                (words::NO_CREDENTIALS, words::ADD_FIRST, add(words::ADD_CREDENTIAL).filter(|_| may_add))
+            }
         };
         Self { title: title.say(language), detail: detail.say(language), link }
     }
