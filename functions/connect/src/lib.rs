@@ -191,7 +191,7 @@ impl Connect {
             caller.require_override()?;
         }
         // The connection comes first: a reconnect reuses what is stored with it.
-        let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
+        let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name, name: _ } =
             self.target(caller, integration, &wanted).await?;
         let Requested { key, tags, meta, option_key: _, locked_input, ends_at } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
@@ -329,6 +329,7 @@ impl Connect {
                 contents: Contents::default(),
                 option_key: None,
                 default_name: integration.name.clone().filter(|name| name.len() <= Details::MAX_NAME_BYTES),
+                name: None,
             })
         };
         if let Some(id) = &wanted.connection_id {
@@ -373,8 +374,9 @@ impl Connect {
         let contents = self.writer.vault.open_entered(&connection).await?.unwrap_or_default();
         let stored = connection.integration.map(|reference| reference.option_key);
         let option_key = stored.map(|stored| self.connector_setup.option_key(integration, &stored));
-        let Connection { key, tenant, .. } = connection;
-        Ok(ConnectTarget { connection_id: key.id, tenant, contents, option_key, default_name: None })
+        let Connection { key, tenant, details, .. } = connection;
+        let name = details.name;
+        Ok(ConnectTarget { connection_id: key.id, tenant, contents, option_key, default_name: None, name })
     }
 }
 
@@ -388,6 +390,8 @@ struct ConnectTarget {
     option_key: Option<String>,
     /// The name of a new connection, if none is given.
     default_name: Option<String>,
+    /// The name of a connection that exists.
+    name: Option<String>,
 }
 
 /// A connection whose inputs are complete and valid.

@@ -82,6 +82,9 @@ impl Pages {
             let Ok(ended) = self.management.get_request(&visit.visitor.caller, id).await else { return Ok(None) };
             return Ok(Some(match ended["status"].as_str() {
                 Some("success") => notice(words::CONNECTED.say(language).to_owned(), Tone::Good),
+                Some("error") if ended["resultError"]["key"] == "cancelled" => {
+                    notice(words::YOU_CANCELED.say(language).to_owned(), Tone::None)
+                }
                 Some("error") => {
                     let message = ended["resultError"]["message"].as_str().unwrap_or_default().replace('`', "");
                     let not = notice(words::NOT_CONNECTED.say(language).to_owned(), Tone::Bad);

@@ -342,6 +342,7 @@ impl Pages {
             name,
             mark: &Mark::new(&integration.key, name, logo(integration, Some(&connector))),
             is_reconnect: visit.ticket.wanted.connection_id().is_some(),
+            connection: None,
             hidden: &[(TICKET, &visit.sealed)],
             can_cancel: true,
             frame: Some(visit.frame()),

@@ -45,7 +45,7 @@ impl Pages {
             return Ok((visit, form));
         }
         // A page of ours with the token of an earlier session.
-        if token.is_some_and(|token| !token.is_empty()) && self.is_own_form(request) {
+        if token.is_some_and(|token| token.len() == visit.visitor.form_token.len()) && self.is_own_form(request) {
             return Err(Error::access_denied("").for_people(words::SIGNED_IN_SINCE.say(visit.language)));
         }
         Err(Error::access_denied("").for_people(words::OTHER_SITE.say(visit.language)))

@@ -378,7 +378,7 @@ fn distinct_forms() -> Vec<(String, String)> {
         let head = FormHead {
             language: Language::ALL[number % Language::ALL.len()],
             name,
-            provider: name,
+            connection: None,
             mark: &mark,
             is_reconnect: false,
             hidden: &[],

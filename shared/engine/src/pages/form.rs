@@ -22,6 +22,8 @@ pub struct FormHead<'a> {
     pub mark: &'a Mark,
     /// Whether a connection is reconnected.
     pub is_reconnect: bool,
+    /// The name of that connection.
+    pub connection: Option<&'a str>,
     /// The fields that lead the form back to the request that it continues: names and values.
     pub hidden: &'a [(&'a str, &'a str)],
     /// Whether someone waits for a result, so that the end user can cancel.
@@ -39,7 +41,11 @@ impl FormHead<'_> {
     /// The title of a page that connects.
     pub(super) fn title(&self) -> String {
         let words = if self.is_reconnect { words::RECONNECT_NAME } else { words::CONNECT_NAME };
-        words.with(self.language, self.name)
+        match self.connection.filter(|own| self.is_reconnect && *own != self.name) {
+            // There may be several.
+            Some(own) => words.with(self.language, &format!("{} · {own}", self.name)),
+            None => words.with(self.language, self.name),
+        }
     }
 
     /// The policy of a page. Outside of frames, nobody may frame it: an end user could be made to click on something that

@@ -223,6 +223,7 @@ mod tests {
             name: evil,
             mark: &mark,
             is_reconnect: false,
+            connection: None,
             hidden: &[("formTicket", evil)],
             can_cancel: true,
             frame: Some(frame(&origins, Theme::Auto)),
@@ -232,7 +233,11 @@ mod tests {
             departure(head, leaving),
             connection(head, &stored),
             screen_end(Language::En, frame(&origins, Theme::Auto), ScreenEnd::Connected(&stored)),
-            screen_end(Language::En, frame(&origins, Theme::Auto), ScreenEnd::Failed(StatusCode::BAD_REQUEST, evil)),
+            screen_end(
+                Language::En,
+                frame(&origins, Theme::Auto),
+                ScreenEnd::Failed(StatusCode::BAD_REQUEST, &ForPeople::of_message(evil, Language::En)),
+            ),
         ] {
             let body = page.body();
             assert_eq!(body.matches("</script>").count(), 2, "{body}");

@@ -63,6 +63,9 @@ words! {
     OTHER_SITE: "another website sent this form; go back to where you came from and try again",
         "eine andere Website hat dieses Formular gesendet; gehen Sie dorthin zurück, woher Sie kamen, und versuchen Sie es noch einmal",
         "un autre site a envoyé ce formulaire ; revenez à la page précédente et réessayez";
+    YOU_CANCELED: "You canceled, so nothing was connected.",
+        "Sie haben abgebrochen, also wurde nichts verbunden.",
+        "Vous avez annulé, donc rien n’a été connecté.";
     CANCELED_BY_YOU: "you canceled; you can close this window",
         "Sie haben abgebrochen; Sie können dieses Fenster schließen",
         "vous avez annulé ; vous pouvez fermer cette fenêtre";
