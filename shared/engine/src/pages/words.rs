@@ -156,6 +156,7 @@ words! {
     N_CREDENTIALS: "Credentials: {}", "Zugangsdaten: {}", "Identifiants : {}";
     STATE: "State", "Zustand", "État";
     ANY_STATE: "Any", "Alle", "Tous";
+    NO_RECONNECT: "No reconnect needed", "Muss nicht neu verbunden werden", "Pas à reconnecter";
     FILTER: "Filter", "Filtern", "Filtrer";
     REMOVE_FILTER: "Remove filter", "Filter entfernen", "Retirer le filtre";
     FIRST_PAGE: "First page", "Erste Seite", "Première page";

@@ -8,7 +8,7 @@ use larder::scope::Scope;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
 
-use super::super::{Language, Mark, Tone, sentence, words};
+use super::super::{ForPeople, Language, Mark, Tone, words};
 use super::times::{Line, Time};
 use crate::connector::Connector;
 
@@ -271,8 +271,10 @@ impl Note {
             // The title says it.
             Problem::DISCONNECTED | Problem::RESTORED => (None, String::new()),
             Problem::NO_REFRESH_TOKEN => (None, words::ACCESS_EXPIRED.say(language).to_owned() + " "),
-            // The names of parameters are in backticks, which mean nothing to end users.
-            message => (Some(sentence(&message.replace('`', ""))), String::new()),
+            message => match ForPeople::of_message(message, language) {
+                shown if shown.is_english => (Some(shown.text), String::new()),
+                shown => (None, shown.text + " "),
+            },
         };
         Some(Self { title, words, more: own + &times.unwrap_or_default() + &more })
     }

@@ -9,7 +9,7 @@ use larder::scope::Scope;
 
 use super::super::schema_form::is_web_address;
 use super::super::words::{self, Words};
-use super::super::{Frame, Language, Tone, framed, sentence};
+use super::super::{ForPeople, Frame, Language, Tone, framed};
 use super::LIVE;
 use super::card::{Card, Viewer};
 use super::times::Time;
@@ -88,7 +88,7 @@ struct AttemptView {
     time: Time,
     tone: Tone,
     outcome: &'static str,
-    words: Option<String>,
+    words: Option<ForPeople>,
     milliseconds: u128,
 }
 
@@ -175,7 +175,7 @@ impl AttemptView {
                 (None, _) => Tone::Good,
             },
             outcome: if problem.is_none() { done } else { failed }.say(language),
-            words: problem.map(|problem| sentence(&problem.message.replace('`', ""))),
+            words: problem.map(|problem| ForPeople::of_message(&problem.message, language)),
             milliseconds: attempt.duration.as_millis(),
         }
     }

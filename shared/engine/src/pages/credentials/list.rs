@@ -70,7 +70,7 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
         None if query.get("state") == ATTENTION => words::NEEDS_ATTENTION.say(language).to_owned(),
         None => words::CREDENTIALS.say(language).to_owned(),
     };
-    let states = [("", words::ANY_STATE), ("READY", words::CONNECTED), (ATTENTION, words::NEEDS_ATTENTION)];
+    let states = [("", words::ANY_STATE), ("READY", words::NO_RECONNECT), (ATTENTION, words::NEEDS_ATTENTION)];
     let states = states.map(|(value, words)| (value, words.say(language), value == query.get("state")));
     let nav = navigation(page, language);
     let marks: Vec<_> = viewer.components.iter().map(|component| component.mark.clone()).collect();
