@@ -122,11 +122,29 @@ pub struct Error {
     /// The wait before a retry (`Retry-After`, RFC 9110 §10.2.3).
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// Whether the message is in the words and the language of the person who sees it on a page.
+    #[serde(skip)]
+    pub is_for_people: bool,
 }
 
 impl Error {
     fn new(class: ErrorClass, kind: ErrorType, key: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self { class, kind, key, message: message.into(), data: None, allow: None, retry_after: None }
+        Self {
+            class,
+            kind,
+            key,
+            message: message.into(),
+            data: None,
+            allow: None,
+            retry_after: None,
+            is_for_people: false,
+        }
+    }
+
+    /// Words it for the person who sees it on a page.
+    #[must_use]
+    pub fn for_people(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_for_people: true, ..self }
     }
 
     /// 400: the request is invalid.

@@ -93,6 +93,7 @@ impl From<ForwardedError> for Error {
             data: None,
             allow: None,
             retry_after: error.retry_after.map(Duration::from_secs),
+            is_for_people: false,
         }
     }
 }

@@ -104,6 +104,14 @@ struct FormPage<'a> {
     connector: &'a Connector,
     options: &'a [Arc<AuthOption>],
     is_reconnect: bool,
+    /// The name of the connection that is reconnected.
+    connection: Option<String>,
+}
+
+impl<'a> FormPage<'a> {
+    fn new(connector: &'a Connector, options: &'a [Arc<AuthOption>], target: &ConnectTarget) -> Self {
+        Self { connector, options, is_reconnect: target.option_key.is_some(), connection: target.name.clone() }
+    }
 }
 
 /// Returns the ticket of a request that continues with a form.
@@ -139,7 +147,7 @@ impl Connect {
             return Ok(None);
         }
         let target = self.target(asking.caller, asking.integration, wanted).await?;
-        let page = FormPage { connector: &connector, options: &options, is_reconnect: target.option_key.is_some() };
+        let page = FormPage::new(&connector, &options, &target);
         let Some(option) = option(&options, wanted, &target, is_choosing) else {
             let is_unknown = wanted.auth_option_key.is_some() && !is_choosing;
             if is_unknown || options.is_empty() {
@@ -201,7 +209,7 @@ impl Connect {
         let language = Language::of(request.headers());
         let is_submitted = *request.method() == Method::POST;
         if is_submitted && !is_from_our_page(request, &self.connector_setup.base_uri) {
-            return Err(Error::access_denied(words::OTHER_SITE.say(language)));
+            return Err(Error::access_denied("").for_people(words::OTHER_SITE.say(language)));
         }
         let form = if is_submitted { Parameters::parse(request.body()) } else { Parameters::default() };
         let (caller, wanted) = self.open_ticket(ticket, language).await?;
@@ -285,7 +293,7 @@ impl Connect {
         let mut values = form.without_secrets(input.clone());
         merge(&mut values, form.secrets(&wanted.input));
         let target = self.target(caller, integration, &wanted).await?;
-        let page = FormPage { connector: &connector, options: &options, is_reconnect: target.option_key.is_some() };
+        let page = FormPage::new(&connector, &options, &target);
         let retry = FormRetry { banner: &banner, input: &input };
         let mut response = page.form(asking, hidden, option, &form, &values, Some(retry));
         *response.status_mut() = status;
@@ -343,9 +351,9 @@ impl FormPage<'_> {
         page(FormHead {
             language: delivery.language,
             name,
-            provider: &self.connector.name,
             mark: &Mark::new(&integration.key, name, logo(integration, Some(self.connector))),
             is_reconnect: self.is_reconnect,
+            connection: self.connection.as_deref(),
             hidden,
             can_cancel: frame.is_some() || redirect_uri.is_some() || request_id.is_some() || request.is_some(),
             frame: *frame,

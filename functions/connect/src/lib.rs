@@ -25,7 +25,7 @@ pub use larder::connection::own_id as own_connection_id;
 use larder::connection::{Confirmation, Connection, ConnectionKey, Contents, Details};
 use larder::dynamodb::{ConnectionRequests, Integration, Session, Sessions};
 use larder::environment::SettingError;
-use larder::error::{Error, ErrorClass};
+use larder::error::{Error, ErrorClass, ErrorType};
 use larder::http::{Handler, Parameters, Request, Response, empty, is_prefetch, redirect};
 use larder::random::{self, Rng};
 use larder::record;
@@ -41,7 +41,7 @@ use larder_engine::connector_setup::{ConnectInputs, ConnectorSetup};
 use larder_engine::environment::Environment;
 use larder_engine::oauth1::OAuth1Token;
 use larder_engine::oauth2::{OAuthState, Pkce, build_authorize_url};
-use larder_engine::pages::{Language, words};
+use larder_engine::pages::{self, ForPeople, Language, words};
 use larder_engine::provider::ConnectorContext;
 pub use own::find as find_own_connection;
 pub use request::ConnectRequest;
@@ -191,7 +191,7 @@ impl Connect {
             caller.require_override()?;
         }
         // The connection comes first: a reconnect reuses what is stored with it.
-        let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name } =
+        let ConnectTarget { connection_id, tenant, contents: stored, option_key, default_name, name: _ } =
             self.target(caller, integration, &wanted).await?;
         let Requested { key, tags, meta, option_key: _, locked_input, ends_at } = wanted.requested;
         record::note(|record| record.connection(&ConnectionKey::new(&caller.workspace, &connection_id)));
@@ -329,6 +329,7 @@ impl Connect {
                 contents: Contents::default(),
                 option_key: None,
                 default_name: integration.name.clone().filter(|name| name.len() <= Details::MAX_NAME_BYTES),
+                name: None,
             })
         };
         if let Some(id) = &wanted.connection_id {
@@ -373,8 +374,9 @@ impl Connect {
         let contents = self.writer.vault.open_entered(&connection).await?.unwrap_or_default();
         let stored = connection.integration.map(|reference| reference.option_key);
         let option_key = stored.map(|stored| self.connector_setup.option_key(integration, &stored));
-        let Connection { key, tenant, .. } = connection;
-        Ok(ConnectTarget { connection_id: key.id, tenant, contents, option_key, default_name: None })
+        let Connection { key, tenant, details, .. } = connection;
+        let name = details.name;
+        Ok(ConnectTarget { connection_id: key.id, tenant, contents, option_key, default_name: None, name })
     }
 }
 
@@ -388,6 +390,8 @@ struct ConnectTarget {
     option_key: Option<String>,
     /// The name of a new connection, if none is given.
     default_name: Option<String>,
+    /// The name of a connection that exists.
+    name: Option<String>,
 }
 
 /// A connection whose inputs are complete and valid.
@@ -417,7 +421,19 @@ fn for_end_user(error: Error, language: Language) -> Error {
     if error.class != ErrorClass::NotAuthenticated {
         return error;
     }
-    Error { message: words::LINK_EXPIRED.say(language).to_owned(), ..error }
+    error.for_people(words::LINK_EXPIRED.say(language))
+}
+
+/// Renders an error of a link that is not understood. The details are for the application's developers.
+fn refused(error: &Error, language: Language) -> Response {
+    let is_of_link = error.class == ErrorClass::Invalid && error.kind == ErrorType::BadRequest && !error.is_for_people;
+    let shown = match is_of_link {
+        true => ForPeople::instead_of(error, words::LINK_UNKNOWN, language),
+        false => ForPeople::of(error, language),
+    };
+    let mut response = pages::failed(error, language, words::NOT_CONNECTED, &shown, None, &[]);
+    response.extensions_mut().insert(error.summary());
+    response
 }
 
 #[async_trait]
@@ -426,10 +442,7 @@ impl Handler for Connect {
         match self.respond(&request).await {
             Ok(response) => response,
             // It is not known where the caller waits for a result, so the error is shown on a page.
-            Err(error) => {
-                let delivery = Delivery { language: Language::of(request.headers()), ..Delivery::default() };
-                delivery.failure(&ConnectFailure { error, connection_id: None })
-            }
+            Err(error) => refused(&error, Language::of(request.headers())),
         }
     }
 }

@@ -28,7 +28,7 @@ use larder_engine::connect::{
     ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
     request_id,
 };
-use larder_engine::pages::{self, Language, is_navigation, is_own_origin, words};
+use larder_engine::pages::{self, ForPeople, Language, is_navigation, is_own_origin, words};
 
 use crate::Connect;
 use crate::form::{Asking, CANCEL, FILLED, is_from_our_page};
@@ -73,17 +73,24 @@ impl Connect {
             return Ok(pages::link(language, secret, &[]));
         }
         if is_form && !is_own_form(request, link, &self.connector_setup.base_uri) {
-            return Err(Error::access_denied(words::OTHER_SITE.say(language)));
+            return Err(Error::access_denied("").for_people(words::OTHER_SITE.say(language)));
         }
         let id = request_id(secret);
         let presented = cookie(request.headers(), &browser_cookie_name(&self.connector_setup.base_uri, &id));
         let fresh = random::token::<16>(&*self.rng);
         let now = self.clock.now();
-        let opened = self
-            .requests
-            .open(&id, &browser_digest(presented.unwrap_or_default()), &browser_digest(&fresh), now)
-            .await
-            .map_err(|error| in_words(error, language))?;
+        let presented = browser_digest(presented.unwrap_or_default());
+        let opened = match self.requests.open(&id, &presented, &browser_digest(&fresh), now).await {
+            Ok(opened) => opened,
+            Err(LinkError::Used) => {
+                let error = in_words(LinkError::Used, language);
+                let shown = ForPeople::of(&error, language);
+                let mut response = pages::failed(&error, language, words::ALREADY_CONNECTED, &shown, None, &[]);
+                response.extensions_mut().insert(error.summary());
+                return Ok(response);
+            }
+            Err(error) => return Err(in_words(error, language)),
+        };
         record::note(|record| record.workspace = Some(opened.workspace.clone()));
         let is_taken_now = opened.browser == Some(browser_digest(&fresh));
         let mut response = match self.follow(&opened, link, !is_taken_now, request).await {
@@ -124,12 +131,13 @@ impl Connect {
             return self.choice(opened, &wanted, secret, language).await;
         }
         // From here on, failures are recorded. The end user may try again until the link expires.
-        let mut delivery = Delivery { request: Some(flow_request.clone()), language, ..Delivery::default() };
+        let (request_of_flow, retry) = (Some(flow_request.clone()), Some(format!("connect?{SECRET}={secret}")));
+        let mut delivery = Delivery { request: request_of_flow, retry, language, ..Delivery::default() };
         let connection_id = wanted.connection_id.clone();
         let result = async {
             let integration = self.requested_integration(&caller, &wanted, chosen).await?;
             let to = Delivery::new(&integration, wanted.redirect_uri.clone(), None, &self.connector_setup.base_uri)?;
-            delivery = Delivery { request: Some(flow_request.clone()), language, ..to };
+            delivery = Delivery { request: delivery.request.take(), retry: delivery.retry.take(), language, ..to };
             let wanted = ConnectRequest {
                 connection_id: wanted.connection_id,
                 name: wanted.name,
@@ -205,9 +213,10 @@ fn in_words(error: LinkError, language: Language) -> Error {
         LinkError::Canceled => words::LINK_CANCELED,
         LinkError::Used => words::LINK_USED,
         LinkError::OtherBrowser => words::LINK_ELSEWHERE,
-        LinkError::Busy | LinkError::Store(_) => return error.into(),
+        LinkError::Busy => words::LINK_BUSY,
+        LinkError::Store(_) => return error.into(),
     };
-    Error { message: words.say(language).to_owned(), ..error.into() }
+    Error::from(error).for_people(words.say(language))
 }
 
 /// Whether a page of ours, in a window of its own, may have sent the form. Very old browsers say nothing about it. They can press

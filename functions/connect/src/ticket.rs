@@ -134,7 +134,7 @@ impl Connect {
             !self.tickets.is_expired(ticket) && ticket.contents.caller.workspace == *workspace
         };
         let Some((_, ticket)) = opened.filter(is_good) else {
-            return Err(Error::bad_request(words::PAGE_EXPIRED.say(language)));
+            return Err(Error::bad_request("").for_people(words::PAGE_EXPIRED.say(language)));
         };
         let FormTicket { caller, request, new_id } = ticket.contents;
         Ok((caller, ConnectRequest { new_id: Some(new_id), ..request }))

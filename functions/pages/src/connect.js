@@ -66,7 +66,7 @@ export class ConnectError extends Error {
 /** Waits until the request has ended. */
 async function outcome({ url, statusToken, requestId }, popup, signal) {
   const uri = new URL(`connection-requests/${requestId}`, url);
-  let [failed, last, error] = [0, 0];
+  let [failed, last] = [0, 0];
   for (;;) {
     await pause(signal);
     // A provider's Cross-Origin-Opener-Policy makes its popup look closed. Then this page doesn't have the focus.
@@ -76,16 +76,14 @@ async function outcome({ url, statusToken, requestId }, popup, signal) {
       if (status === "success") return { connectionId: resultConnectionId, requestId };
       if (status === "cancelled") throw ended(status, "the connection request was canceled");
       if (status === "expired") throw ended(status, "the connection request has expired");
-      // The end user may read it in the popup, and try again.
-      error = resultError;
+      // The end user canceled, or declined at the provider. An entry that is corrected in the form is no error.
+      if (status === "error") throw new ConnectError(resultError);
       failed = 0;
     } catch (problem) {
       if (signal?.aborted || !isTransient(problem) || ++failed > MAX_FAILED) throw problem;
       continue;
     }
-    if (last >= LAST_LOOKS) {
-      throw error ? new ConnectError(error) : ended("closed", "the window was closed before the account was connected");
-    }
+    if (last >= LAST_LOOKS) throw ended("closed", "the window was closed before the account was connected");
   }
 }
 

@@ -8,84 +8,23 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::connection::{Connection, DetailsPatch};
-use larder::error::{Error, ErrorClass};
+use larder::connection::{Connection, Details, DetailsPatch};
+use larder::error::{Error, ErrorClass, ErrorType};
 use larder::http::{Parameters, Request, Response, redirect, status_of};
 use larder::scope::Scope;
 use larder_engine::connect::{RequestedConnection, first_page};
 use larder_engine::manage::Deletion;
 use larder_engine::pages::words::{self, Words};
-use larder_engine::pages::{self, Detail, DetailPage, Frame, ListQuery, Notice, Tone, Viewer};
+use larder_engine::pages::{self, Detail, DetailPage, ForPeople, Frame, ListQuery, Notice, Question, Tone, Viewer};
 
 use crate::Pages;
+use crate::done::Done;
 use crate::visit::Visit;
 
 /// The way from a credential's page to the first one.
 const ROOT: &str = "../";
 /// How long the link works that an admin sends to an end user, in seconds.
 const LINK_LIFETIME: u64 = 24 * 60 * 60;
-
-/// The actions that end well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Done {
-    Tested,
-    Refreshed,
-    Renamed,
-    Deleted,
-    Restored,
-    Disconnected,
-    Deactivated,
-    Activated,
-}
-
-impl Done {
-    const ALL: [Self; 8] = [
-        Self::Tested,
-        Self::Refreshed,
-        Self::Renamed,
-        Self::Deleted,
-        Self::Restored,
-        Self::Disconnected,
-        Self::Deactivated,
-        Self::Activated,
-    ];
-
-    /// Returns the action by its name in a query.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|done| done.name() == name)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Tested => "tested",
-            Self::Refreshed => "refreshed",
-            Self::Renamed => "renamed",
-            Self::Deleted => "deleted",
-            Self::Restored => "restored",
-            Self::Disconnected => "disconnected",
-            Self::Deactivated => "deactivated",
-            Self::Activated => "activated",
-        }
-    }
-
-    pub(crate) fn words(self) -> Words {
-        match self {
-            Self::Tested => words::TEST_PASSED,
-            Self::Refreshed => words::WAS_REFRESHED,
-            Self::Renamed => words::WAS_RENAMED,
-            Self::Deleted => words::WAS_DELETED,
-            Self::Restored => words::WAS_RESTORED,
-            Self::Disconnected => words::WAS_DISCONNECTED,
-            Self::Deactivated => words::WAS_DEACTIVATED,
-            Self::Activated => words::WAS_ACTIVATED,
-        }
-    }
-
-    /// Whether the page of the credential offers the way back.
-    pub(crate) fn can_be_undone(self) -> bool {
-        self == Self::Deleted
-    }
-}
 
 /// How an action ended.
 enum Ended {
@@ -102,13 +41,20 @@ impl Pages {
     pub(crate) async fn open_credential(&self, id: &str, request: &Request) -> Result<Response, Error> {
         let visit = self.visit(request).await?;
         let parameters = Parameters::of_query(request);
-        let notice = parameters.optional("done")?.and_then(Done::named).map(|done| Notice {
+        let now = self.management.clock.now().unix_timestamp();
+        let done = parameters.optional("done")?.and_then(|done| Done::read(done, id, &visit, now));
+        let notice = done.map(|done| Notice {
             title: done.words().say(visit.language).to_owned(),
             detail: None,
             links: Vec::new(),
             tone: Tone::Good,
         });
-        let page = DetailPage { asks_deletion: parameters.optional("ask")? == Some("delete"), ..DetailPage::default() };
+        let asks = match parameters.optional("ask")? {
+            Some("delete") => Some(Question::Delete),
+            Some("disconnect") => Some(Question::Disconnect),
+            _ => None,
+        };
+        let page = DetailPage { asks, ..DetailPage::default() };
         match Box::pin(self.detail(&visit, id, StatusCode::OK, notice, page)).await {
             Ok(page) => Ok(page),
             Err(error) => Ok(Self::failure(&visit, ROOT, &error)),
@@ -120,7 +66,10 @@ impl Pages {
         let (visit, form) = self.submission(request).await?;
         self.overviews.clear();
         match Box::pin(self.act(&visit, id, &form)).await {
-            Ok(Ended::Done(done)) => Ok(redirect(&after(done, id, form.optional("back")?))),
+            Ok(Ended::Done(done)) => {
+                let signed = done.signed(id, &visit, self.management.clock.now().unix_timestamp());
+                Ok(redirect(&after(done, &signed, id, form.optional("back")?)))
+            }
             Ok(Ended::Leads(response)) => Ok(response),
             Ok(Ended::Shown(notice, page)) => {
                 match Box::pin(self.detail(&visit, id, StatusCode::OK, notice, page)).await {
@@ -131,7 +80,7 @@ impl Pages {
             Err(error) => {
                 let is_in_use = error.key == Some("in_use");
                 let page = DetailPage {
-                    asks_deletion: is_in_use && visit.visitor.caller.admin,
+                    asks: (is_in_use && visit.visitor.caller.admin).then_some(Question::Delete),
                     offers_force: is_in_use && visit.visitor.caller.admin,
                     entered_name: form.optional("name")?.map(ToOwned::to_owned),
                     ..DetailPage::default()
@@ -177,6 +126,9 @@ impl Pages {
             }
             "rename" => {
                 let name = form.optional("name")?.map(str::trim).filter(|name| !name.is_empty());
+                if name.is_some_and(|name| name.len() > Details::MAX_NAME_BYTES) {
+                    return Err(Error::bad_request("").for_people(words::NAME_TOO_LONG.say(visit.language)));
+                }
                 self.patch(
                     visit,
                     id,
@@ -272,35 +224,44 @@ impl Pages {
     /// Renders an error as [`Self::failure`] does. `not_found` says what is missing.
     pub(crate) fn failure_of(visit: &Visit, root: &'static str, error: &Error, not_found: Words) -> Response {
         let language = visit.language;
-        let known = known(error, not_found).map(|words| words.say(language));
+        let own = own_words(error, visit, not_found);
         let frame = visit.frame(words::NOT_POSSIBLE.say(language).to_owned(), root);
         let message = error.message.replace('`', "");
-        let detail = known.unwrap_or(&message);
-        let mut response = pages::failure(status_of(error), frame, detail, known.is_none());
+        let detail = own.as_deref().unwrap_or(&message);
+        let mut response = pages::failure(status_of(error), frame, detail, own.is_none());
         response.extensions_mut().insert(error.summary());
         response
     }
 }
 
-/// The words of errors that visitors meet in everyday use; the others are for developers, and in English.
-fn known(error: &Error, not_found: Words) -> Option<Words> {
-    match error.class {
-        ErrorClass::NotFound => Some(not_found),
-        ErrorClass::Denied => Some(words::NOT_ALLOWED),
-        _ => None,
+/// Returns the words of an error in the visitor's language. `None` for the words of a provider, and for an admin, those about
+/// parameters and the integration. `not_found` says what is missing.
+fn own_words(error: &Error, visit: &Visit, not_found: Words) -> Option<String> {
+    if error.is_for_people {
+        return Some(error.message.clone());
     }
+    let is_admin = visit.visitor.caller.admin;
+    let words = match (error.class, error.kind) {
+        (ErrorClass::NotFound, _) => not_found,
+        (ErrorClass::Denied, _) => words::NOT_ALLOWED,
+        (_, ErrorType::Internal) => words::TRY_LATER,
+        (_, ErrorType::BadRequest) if !is_admin => words::NOT_RIGHT,
+        (_, ErrorType::Configuration) if !is_admin => words::SET_UP_FAULT,
+        _ => return None,
+    };
+    Some(ForPeople::instead_of(error, words, visit.language).text)
 }
 
 /// Returns the address to go to after an action: the list that it came from, or the credential's own page.
-fn after(done: Done, id: &str, back: Option<&str>) -> String {
-    let (name, segment) = (done.name(), pages::path_segment(id));
+fn after(done: Done, signed: &str, id: &str, back: Option<&str>) -> String {
+    let segment = pages::path_segment(id);
     match back {
-        None if done != Done::Deleted => format!("{segment}?done={name}"),
+        None if done != Done::Deleted => format!("{segment}?done={signed}"),
         back => {
             // Only the parameters of the list: a form must not choose where the browser goes.
             let list = ListQuery::new(&Parameters::parse(back.unwrap_or_default().as_bytes())).encoded();
             let separator = if list.is_empty() { "" } else { "&" };
-            format!("{ROOT}?{list}{separator}done={name}&on={segment}#c-{segment}")
+            format!("{ROOT}?{list}{separator}done={signed}&on={segment}#c-{segment}")
         }
     }
 }
@@ -321,7 +282,12 @@ fn in_use(error: &Error, visit: &Visit) -> Notice {
 }
 
 pub(crate) fn refused(error: &Error, visit: &Visit) -> Notice {
-    let title = words::NOT_POSSIBLE.say(visit.language).to_owned();
-    let detail = pages::sentence(&error.message.replace('`', ""));
-    Notice { title, detail: Some(detail), links: Vec::new(), tone: Tone::Bad }
+    let (title, detail) = match own_words(error, visit, words::NO_SUCH_CREDENTIAL) {
+        Some(own) => (pages::sentence(&own), None),
+        None => {
+            let title = words::NOT_POSSIBLE.say(visit.language).to_owned();
+            (title, Some(pages::sentence(&error.message.replace('`', ""))))
+        }
+    };
+    Notice { title, detail, links: Vec::new(), tone: Tone::Bad }
 }

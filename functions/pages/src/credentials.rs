@@ -8,6 +8,7 @@ use larder::scope::Scope;
 use larder_engine::manage::{Filters, Overview};
 use larder_engine::pages::{self, Frame, ListPage, ListQuery, Notice, Tone, Viewer, words};
 
+use crate::done::Done;
 use crate::visit::Visit;
 use crate::{Pages, accepts_html};
 
@@ -36,7 +37,13 @@ impl Pages {
         let overview = if is_complete { Overview::of(&page.items) } else { self.overview(visit).await? };
         let viewer =
             Viewer { language: visit.language, now: self.management.clock.now(), caller, components: &components };
-        let notice = self.notice(visit, &parameters).await?;
+        let done = self.done(visit, &parameters)?;
+        let outcome = done.filter(|(_, id)| page.items.iter().any(|it| it.key.id == *id));
+        let notice = match (done, outcome) {
+            (_, Some(_)) => None,
+            (Some((done, id)), None) => Some(away(done, id, visit)),
+            (None, None) => self.notice(visit, &parameters).await?,
+        };
         let title = words::CREDENTIALS.say(visit.language).to_owned();
         let frame = Frame { notice, ..visit.frame(title, "./") };
         let list = ListPage {
@@ -46,6 +53,7 @@ impl Pages {
             cursor: page.cursor.as_deref(),
             counts: &overview.by_integration,
             attention: overview.attention,
+            outcome: outcome.map(|(done, id)| (id, done.words().say(visit.language))),
         };
         Ok(pages::credentials(frame, &list))
     }
@@ -65,18 +73,20 @@ impl Pages {
         Ok(overview)
     }
 
-    /// Says how ended what the visitor has just done: a form of ours, or connecting an account.
+    /// Says how connecting an account ended.
     async fn notice(&self, visit: &Visit, parameters: &Parameters) -> Result<Option<Notice>, Error> {
-        let language = visit.language;
         if let Some(id) = parameters.optional("requestId")? {
             return Ok(self.connected(visit, id).await.map(|(notice, _)| notice));
         }
-        let Some(done) = parameters.optional("done")?.and_then(crate::credential::Done::named) else { return Ok(None) };
-        let mut notice = Notice::new(done.words().say(language), Tone::Good);
-        if let (true, Some(id)) = (done.can_be_undone(), parameters.optional("on")?) {
-            notice.links.push((words::UNDO.say(language).to_owned(), Some(format!("c/{}", pages::path_segment(id)))));
-        }
-        Ok(Some(notice))
+        Ok(None)
+    }
+
+    /// Returns what a form of ours has just done, and to which credential.
+    fn done<'a>(&self, visit: &Visit, parameters: &'a Parameters) -> Result<Option<(Done, &'a str)>, Error> {
+        let (Some(done), Some(id)) = (parameters.optional("done")?, parameters.optional("on")?) else {
+            return Ok(None);
+        };
+        Ok(Done::read(done, id, visit, self.management.clock.now().unix_timestamp()).map(|done| (done, id)))
     }
 
     /// Says how connecting an account ended, which began with this connection request, and returns the connection's id.
@@ -86,6 +96,9 @@ impl Pages {
         let ended = self.management.get_request(&visit.visitor.caller, request).await.ok()?;
         let notice = match ended["status"].as_str() {
             Some("success") => Notice::new(words::CONNECTED.say(language), Tone::Good),
+            Some("error") if ended["resultError"]["key"] == "cancelled" => {
+                Notice::new(words::YOU_CANCELED.say(language), Tone::None)
+            }
             Some("error") => {
                 let message = ended["resultError"]["message"].as_str().unwrap_or_default().replace('`', "");
                 let detail = Some(pages::sentence(&message));
@@ -94,6 +107,18 @@ impl Pages {
             _ => Notice::new(words::STILL_PENDING.say(language), Tone::None),
         };
         Some((notice, ended["resultConnectionId"].as_str().map(ToOwned::to_owned)))
+    }
+}
+
+/// Says what was done to a credential that the list does not show.
+fn away(done: Done, id: &str, visit: &Visit) -> Notice {
+    // It can be restored on its own page.
+    let link = || (words::UNDO.say(visit.language).to_owned(), Some(format!("c/{}", pages::path_segment(id))));
+    Notice {
+        title: done.words().say(visit.language).to_owned(),
+        detail: None,
+        links: (done == Done::Deleted).then(link).into_iter().collect(),
+        tone: Tone::Good,
     }
 }
 

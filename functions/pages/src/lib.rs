@@ -13,6 +13,7 @@
 mod add;
 mod credential;
 mod credentials;
+mod done;
 mod integration;
 mod integrations;
 mod pick;
@@ -30,13 +31,13 @@ use http::{Method, StatusCode, header};
 use larder::cache::Cache;
 use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
-use larder::error::Error;
-use larder::http::{Handler, Request, Response, empty, is_prefetch, status_of};
+use larder::error::{Error, ErrorClass, ErrorType};
+use larder::http::{Handler, Request, Response, empty, is_prefetch};
 use larder::routes::{Function, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
 use larder_engine::manage::{Management, Overview};
-use larder_engine::pages::{self, Language, words};
+use larder_engine::pages::{self, ForPeople, Language, words};
 use larder_engine::router::{Found, Router};
 pub use visit::Visit;
 
@@ -143,8 +144,12 @@ impl Handler for Pages {
 
 /// Renders the page of an error.
 pub fn refused(error: &Error, language: Language) -> Response {
-    let title = words::NOT_POSSIBLE.say(language);
-    let mut response = pages::result(status_of(error), language, title, &error.message, None, &[]);
+    let title = if error.class == ErrorClass::NotAuthenticated { words::SIGN_IN } else { words::NOT_POSSIBLE };
+    let shown = match (error.kind, error.is_for_people) {
+        (ErrorType::BadRequest, false) => ForPeople::instead_of(error, words::NOT_RIGHT, language),
+        _ => ForPeople::of(error, language),
+    };
+    let mut response = pages::failed(error, language, title, &shown, None, &[]);
     response.extensions_mut().insert(error.summary());
     response
 }

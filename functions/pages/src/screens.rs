@@ -31,7 +31,9 @@ use larder::random;
 use larder_engine::connect::{Delivery, RequestedConnection};
 use larder_engine::connector_setup::logo;
 use larder_engine::manage::NewRequest;
-use larder_engine::pages::{self, Departure, FormHead, Language, Mark, ScreenEnd, ScreenFrame, Theme, words};
+use larder_engine::pages::{
+    self, Departure, ForPeople, FormHead, Language, Mark, ScreenEnd, ScreenFrame, Theme, words,
+};
 use larder_engine::router::Found;
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +88,8 @@ impl FrameVisit<'_> {
     }
 
     fn failed(&self, error: &Error) -> Response {
-        let mut response = self.end(ScreenEnd::Failed(status_of(error), &error.message));
+        let shown = ForPeople::of(error, self.delivery.language);
+        let mut response = self.end(ScreenEnd::Failed(status_of(error), &shown));
         response.extensions_mut().insert(error.summary());
         response
     }
@@ -221,9 +224,9 @@ impl Pages {
     ) -> Result<Response, Error> {
         let language = Language::of(request.headers());
         if !self.is_own_form(request) {
-            return Err(Error::access_denied(words::OTHER_SITE.say(language)));
+            return Err(Error::access_denied("").for_people(words::OTHER_SITE.say(language)));
         }
-        let expired = || Error::bad_request(words::PAGE_EXPIRED.say(language));
+        let expired = || Error::bad_request("").for_people(words::PAGE_EXPIRED.say(language));
         let (workspace, ticket): (String, Ticket<ScreenTicket>) =
             self.tickets.open(sealed).await?.ok_or_else(expired)?;
         let is_expired = self.tickets.is_expired(&ticket);
@@ -307,7 +310,7 @@ impl Pages {
                 let message = problem["message"].as_str().unwrap_or_default();
                 self.departure(visit, Some(message)).await.map(Some)
             }
-            Some(RequestOutcome::Canceled) => Err(Error::conflict(words::LINK_CANCELED.say(language))),
+            Some(RequestOutcome::Canceled) => Err(Error::conflict("").for_people(words::LINK_CANCELED.say(language))),
             None | Some(RequestOutcome::Unconfirmed { .. }) => self.departure(visit, None).await.map(Some),
         }
     }
@@ -337,9 +340,9 @@ impl Pages {
         Ok(page(FormHead {
             language: visit.delivery.language,
             name,
-            provider: &connector.name,
             mark: &Mark::new(&integration.key, name, logo(integration, Some(&connector))),
             is_reconnect: visit.ticket.wanted.connection_id().is_some(),
+            connection: None,
             hidden: &[(TICKET, &visit.sealed)],
             can_cancel: true,
             frame: Some(visit.frame()),

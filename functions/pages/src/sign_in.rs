@@ -16,7 +16,8 @@ use http::{HeaderValue, StatusCode, header};
 use larder::error::{Error, ErrorClass};
 use larder::http::{Parameters, Request, Response, is_form, redirect};
 use larder_engine::manage::SESSION_LIFETIME;
-use larder_engine::pages::{self, Language, is_navigation, words};
+use larder_engine::pages::words::{self, Words};
+use larder_engine::pages::{self, Language, is_navigation};
 
 use crate::Pages;
 
@@ -25,6 +26,9 @@ impl Pages {
     pub(crate) async fn open_sign_in(&self, request: &Request) -> Result<Response, Error> {
         let query = Parameters::of_query(request);
         let link = query.optional("link")?.unwrap_or_default();
+        if link.is_empty() && self.visit(request).await.is_ok() {
+            return Ok(redirect("./"));
+        }
         // A website could sign its visitors in to a session of its own, so somebody who is signed in is asked.
         if !is_navigation(request.headers()) || self.visit(request).await.is_ok() {
             return Ok(pages::sign_in(Language::of(request.headers()), link));
@@ -37,7 +41,7 @@ impl Pages {
         let language = Language::of(request.headers());
         let form = if is_form(request.headers()) { Parameters::parse(request.body()) } else { Parameters::default() };
         if !self.is_own_form(request) {
-            return Err(Error::access_denied(words::OTHER_SITE.say(language)));
+            return Err(Error::access_denied("").for_people(words::OTHER_SITE.say(language)));
         }
         self.use_link(request, form.optional("link")?.unwrap_or_default()).await
     }
@@ -64,20 +68,22 @@ impl Pages {
             Err(error) if error.class == ErrorClass::Unavailable => Err(error),
             // Somebody who is signed in may have followed the link again.
             Err(_) if self.visit(request).await.is_ok() => Ok(redirect("./")),
-            Err(error) => Err(Error { message: self.with_advice(&error.message, language), ..error }),
+            Err(error) => {
+                let words = match error.class {
+                    ErrorClass::Conflict => words::SIGN_IN_LINK_USED,
+                    ErrorClass::Invalid => words::SIGN_IN_LINK_EXPIRED,
+                    _ => words::SIGN_IN_LINK_UNKNOWN,
+                };
+                // A tenant's link was made by a server, which can make another.
+                let is_of_program = self.is_local && !self.management.is_link_of_tenant(link).await;
+                Err(error.for_people(with_advice(words, is_of_program, language)))
+            }
         }
     }
 
     /// 401: the browser has no session.
     pub(crate) fn signed_out(&self, language: Language) -> Error {
-        let error = larder::caller::refused("no session");
-        Error { message: self.with_advice(words::SIGN_IN_FIRST.say(language), language), ..error }
-    }
-
-    /// Adds the way to a new link.
-    fn with_advice(&self, message: &str, language: Language) -> String {
-        let advice = if self.is_local { words::RUN_SIGN_IN } else { words::ASK_FOR_LINK };
-        format!("{message}; {}", advice.say(language))
+        larder::caller::refused("no session").for_people(with_advice(words::SIGN_IN_FIRST, self.is_local, language))
     }
 
     fn add_cookie(&self, response: &mut Response, value: &str, lifetime: Duration) -> Result<(), Error> {
@@ -85,4 +91,10 @@ impl Pages {
         response.headers_mut().append(header::SET_COOKIE, cookie);
         Ok(())
     }
+}
+
+/// Adds the way to a new link: the program's, or that of the server that made the last one.
+fn with_advice(words: Words, is_of_program: bool, language: Language) -> String {
+    let advice = if is_of_program { words::RUN_SIGN_IN } else { words::ASK_FOR_LINK };
+    format!("{} {}", words.say(language), advice.say(language))
 }

@@ -40,11 +40,15 @@ impl Pages {
     pub async fn submission(&self, request: &Request) -> Result<(Visit, Parameters), Error> {
         let visit = self.visit(request).await?;
         let form = if is_form(request.headers()) { Parameters::parse(request.body()) } else { Parameters::default() };
-        let has_token = form.optional("formToken")? == Some(&visit.visitor.form_token);
-        if !has_token || !self.is_own_form(request) {
-            return Err(Error::access_denied(words::OTHER_SITE.say(visit.language)));
+        let token = form.optional("formToken")?;
+        if token == Some(&visit.visitor.form_token) && self.is_own_form(request) {
+            return Ok((visit, form));
         }
-        Ok((visit, form))
+        // A page of ours with the token of an earlier session.
+        if token.is_some_and(|token| token.len() == visit.visitor.form_token.len()) && self.is_own_form(request) {
+            return Err(Error::access_denied("").for_people(words::SIGNED_IN_SINCE.say(visit.language)));
+        }
+        Err(Error::access_denied("").for_people(words::OTHER_SITE.say(visit.language)))
     }
 
     /// Whether a page of ours may have sent the form.

@@ -8,8 +8,12 @@ const clock = (seconds) => {
 };
 const controls = (root) => [...root.querySelectorAll("a, button, input")];
 const regions = (root) => new Map([...root.querySelectorAll("[data-live]")].map((it) => [it.id, it]));
-// Counting down is no change.
-const content = (it) => it.outerHTML.replace(/(data-until[^>]*>)[^<]*/g, "$1").replace(/ value="\d+"/g, "");
+// Counting down is no change, and an outcome stays until there is one.
+const content = (it) =>
+  it.outerHTML
+    .replace(/(data-until[^>]*>)[^<]*/g, "$1")
+    .replace(/ value="\d+"/g, "")
+    .replace(/<p class="outcome".*?<\/p>/, "");
 const shown = new Map([...regions(document)].map(([id, it]) => [id, content(it)]));
 
 function tick() {
@@ -46,6 +50,10 @@ async function update() {
   dates();
 }
 
+// Reloading must not show an outcome again.
+const here = new URL(location.href);
+for (const name of ["done", "on"]) here.searchParams.delete(name);
+if (location.search.includes("done=")) history.replaceState(null, "", here);
 dates();
 setInterval(tick, 1000);
 setInterval(update, PERIOD);

@@ -286,6 +286,16 @@ impl Problem {
     /// The key of a fault of the integration or the connector.
     const SET_UP: &str = "configuration";
 
+    /// The message after a disconnect.
+    pub const DISCONNECTED: &str = "the connection was disconnected; its end user must reconnect";
+
+    /// The message after a restore.
+    pub const RESTORED: &str = "the connection was restored without its credentials; its end user must reconnect";
+
+    /// The message when nothing can renew the access.
+    pub const NO_REFRESH_TOKEN: &str =
+        "the access token has expired and there is no refresh token; the end user must reconnect";
+
     /// Whether the integration or the connector is at fault.
     pub fn is_set_up(&self) -> bool {
         self.key.as_deref() == Some(Self::SET_UP)
@@ -469,8 +479,7 @@ impl Connection {
     /// Brings it back from the archive. Its end user must reconnect.
     pub fn apply_restore(&mut self, now: OffsetDateTime) {
         self.version += 1;
-        let message = "the connection was restored without its credentials; its end user must reconnect";
-        self.problem = Some(Problem::new(None, message));
+        self.problem = Some(Problem::new(None, Problem::RESTORED));
         self.archived_at = None;
         self.updated_at = now;
     }

@@ -281,8 +281,7 @@ impl Vault {
         let mut erased = seen.clone();
         // A new series of versions, so that a refresh in progress cannot bring the credentials back.
         erased.apply_replacement(None, false, now, rng);
-        let message = "the connection was disconnected; its end user must reconnect";
-        erased.problem = Some(Problem::new(None, message));
+        erased.problem = Some(Problem::new(None, Problem::DISCONNECTED));
         erased.scopes = None;
         erased.account = None;
         erased.require_action();

@@ -121,6 +121,17 @@ async fn a_tenant_sees_its_own_credentials_and_an_admin_all() {
     let found = admin.get(&world, "/?search=sandbox").await.expect(StatusCode::OK);
     has(&found, &["Alice&#39;s sandbox", "value=\"sandbox\""]);
     lacks(&found, &["Bob&#39;s shop"]);
+    // A search and an integration keep each other, and each can be removed.
+    has(
+        &found,
+        &["href=\"./?search=sandbox&#38;integrationKey=crm\"", "href=\"./\"><span class=\"unseen\">Remove filter: "],
+    );
+    let both = admin.get(&world, "/?search=sandbox&integrationKey=crm").await.expect(StatusCode::OK);
+    has(
+        &both,
+        &["<input type=\"hidden\" name=\"integrationKey\" value=\"crm\">", "href=\"./?integrationKey=crm\"><span"],
+    );
+    has(&both, &["href=\"./?search=sandbox\"><span class=\"unseen\">Remove filter: "]);
     has(&admin.get(&world, "/?search=nobody").await, &["No results", "Show all"]);
     has(&admin.get(&world, "/?state=CLIENT_ACTION_REQUIRED").await, &["All is well"]);
     has(&admin.get(&world, "/?state=nonsense").await.expect(StatusCode::BAD_REQUEST), &["That did not work"]);
@@ -240,10 +251,10 @@ async fn a_session_does_only_what_its_link_allows() {
     let page = reader.get(&world, "/").await.expect(StatusCode::OK);
     lacks(&page, &["value=\"test\"", "value=\"reconnect\""]);
     let page = reader.get(&world, "/c/alice-1").await.expect(StatusCode::OK);
-    lacks(&page, &["value=\"rename\"", "value=\"reconnect\"", "ask=delete"]);
+    lacks(&page, &["value=\"rename\"", "value=\"reconnect\"", "ask=delete", "Add credential"]);
     for action in ["test", "refresh", "rename", "deactivate", "disconnect", "delete", "restore", "reconnect", "link"] {
         let answer = reader.press(&world, "alice-1", action, &[("name", "x")]).await.expect(StatusCode::FORBIDDEN);
-        has(&answer, &["That did not work"]);
+        has(&answer, &["Your session does not allow this"]);
     }
     has(&reader.get(&world, "/add").await.expect(StatusCode::FORBIDDEN), &["Your session does not allow this"]);
     let form_token = reader.form_token.clone();
@@ -256,7 +267,7 @@ async fn a_session_does_only_what_its_link_allows() {
 async fn buttons_test_refresh_rename_deactivate_and_disconnect() {
     let (world, provider, id) = connected().await;
     let mut alice = Visitor::tenant(&world, "alice").await;
-    has(&alice.get(&world, "/").await, &["Fresh", "refreshes in <time", "not used by a flow"]);
+    has(&alice.get(&world, "/").await, &["Fresh", "refreshes in <time", "not used by any flow"]);
     has(&alice.presses(&world, &id, "test", &[]).await, &["The test passed"]);
     provider.set_test_status(403);
     let failed = alice.press(&world, &id, "test", &[]).await.expect(StatusCode::OK);
@@ -274,12 +285,66 @@ async fn buttons_test_refresh_rename_deactivate_and_disconnect() {
     // From the list, the browser returns there, and nowhere else.
     let back = [("back", "search=acc&evil=1&cursor=")];
     let location = alice.press(&world, &id, "deactivate", &back).await.expect(StatusCode::FOUND).location();
-    assert_eq!(location, format!("../?search=acc&done=deactivated&on={id}#c-{id}"));
+    assert!(location.starts_with("../?search=acc&done=deactivated."), "{location}");
+    assert!(location.ends_with(&format!("&on={id}#c-{id}")), "{location}");
     assert_eq!(world.connection(&id).await["isDeactivated"], true);
     has(&alice.presses(&world, &id, "activate", &[]).await, &["Activated", "Deactivate"]);
-    has(&alice.presses(&world, &id, "disconnect", &[]).await, &["Disconnected", "Reconnect needed"]);
+    let disconnected = alice.presses(&world, &id, "disconnect", &[]).await;
+    has(&disconnected, &["Disconnected", "Reconnect needed", "must be connected again.", "Sign in at"]);
+    lacks(&disconnected, &["end user must reconnect"]);
+    assert_eq!(disconnected.text().matches("value=\"reconnect\"").count(), 1);
+    let mut admin = Visitor::admin(&world).await;
+    lacks(&admin.get(&world, &format!("/c/{id}")).await, &["Sign in at", "The owner has to"]);
     assert_eq!(world.connection(&id).await["state"], "CLIENT_ACTION_REQUIRED");
     alice.press(&world, &id, "explode", &[]).await.expect(StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn people_read_their_own_words_on_pages() {
+    let world = shared_world().await;
+    let mut alice = Visitor::tenant(&world, "alice").await;
+    // A tenant's name does not turn a warning around.
+    alice.press(&world, "alice-1", "rename", &[("name", "a\u{202e}b")]).await.expect(StatusCode::FOUND);
+    let page = alice.get(&world, "/").await;
+    has(&page, &["ab</a>"]);
+    assert_eq!(page.text().matches('\u{202e}').count(), 0);
+    for (action, name, status, words) in [
+        ("explode", "", StatusCode::BAD_REQUEST, "Something about this request is not right"),
+        ("link", "", StatusCode::FORBIDDEN, "Your session does not allow this"),
+        ("rename", &*"n".repeat(1_025), StatusCode::BAD_REQUEST, "This name is too long."),
+    ] {
+        let page = alice.press(&world, "alice-1", action, &[("name", name)]).await.expect(status);
+        has(&page, &[words]);
+        lacks(&page, &["`", "token:", "claim", "must be one of", "1024 bytes"]);
+    }
+    // A page from before the last sign-in says so; without a session, it is about signing in.
+    let mut again = Visitor::tenant(&world, "alice").await;
+    let form = [("formToken", alice.form_token.as_str()), ("do", "test")];
+    let page = again.browser.post(&world, "/c/alice-1", &form).await.expect(StatusCode::FORBIDDEN);
+    has(&page, &["You have signed in again since this page was opened"]);
+    let page = Browser::in_window().get(&world, "/c/alice-1").await.expect(StatusCode::UNAUTHORIZED);
+    has(&page, &["<h1>Sign in</h1>", "You are not signed in, or your session has ended. "]);
+}
+
+#[tokio::test]
+async fn an_outcome_is_at_its_row_for_its_visitor_and_a_minute() {
+    let world = shared_world().await;
+    let (mut alice, mut other) = (Visitor::tenant(&world, "alice").await, Visitor::tenant(&world, "alice").await);
+    let location = alice.press(&world, "alice-1", "deactivate", &[("back", "")]).await.location();
+    let list = location.trim_start_matches("..").to_owned();
+    let done = "<p class=\"outcome\" role=\"status\">Deactivated";
+    let page = alice.get(&world, &list).await.expect(StatusCode::OK);
+    has(&page, &[&format!("id=\"c-alice-1\" data-live>{done}")]);
+    lacks(&page, &["class=\"banner"]);
+    for url in ["/?done=deactivated&on=alice-1", "/c/alice-1?done=deactivated", &list.replace("alice-1", "alice-2")] {
+        lacks(&alice.get(&world, url).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome"]);
+    }
+    lacks(&other.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome"]);
+    // A list without the row says it above.
+    let elsewhere = list.replacen('?', "?search=sandbox&", 1);
+    has(&alice.get(&world, &elsewhere).await, &["class=\"banner good\"", "Deactivated"]);
+    world.advance(61);
+    lacks(&alice.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome"]);
 }
 
 #[tokio::test]
@@ -291,6 +356,9 @@ async fn a_used_credential_is_not_deleted_and_a_deleted_one_is_restored() {
     let mut alice = Visitor::tenant(&world, "alice").await;
     has(&alice.get(&world, "/").await, &["used by Contact sync"]);
     has(&alice.get(&world, &format!("/c/{id}?ask=delete")).await, &["Delete this credential?"]);
+    lacks(&alice.get(&world, &format!("/c/{id}")).await, &["value=\"disconnect\""]);
+    let asked = alice.get(&world, &format!("/c/{id}?ask=disconnect")).await;
+    has(&asked, &["Disconnect this credential?", "will stop working", "value=\"disconnect\""]);
     let refused = alice.press(&world, &id, "delete", &[]).await.expect(StatusCode::CONFLICT);
     has(&refused, &["It is in use", "<a href=\"https://flows.example/7\" rel=\"noreferrer\">Contact sync</a>"]);
     lacks(&refused, &["Delete anyway"]);

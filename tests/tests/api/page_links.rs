@@ -57,7 +57,7 @@ async fn a_page_link_signs_in_one_browser_once() {
     let second = Browser::in_window().get(&world, &path).await.expect(StatusCode::CONFLICT);
     assert!(second.text().contains("This link was already used"), "{}", second.text());
     // The local program names the command that prints another.
-    assert!(second.text().contains("run larder sign-in for a new link"), "{}", second.text());
+    assert!(second.text().contains("Run larder sign-in for a new link."), "{}", second.text());
     // The browser that used it is still signed in, even if it follows the link again.
     let page = first.get(&world, &path).await.expect(StatusCode::OK);
     first.post(&world, "/sign-in", &[("link", &hidden(&page, "link"))]).await.expect(StatusCode::FOUND);

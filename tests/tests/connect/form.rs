@@ -139,7 +139,7 @@ async fn a_rejected_key_is_shown_at_its_field_and_the_next_connects() {
         .set("input/port", "25")
         .check("input/sandbox", true);
     let page = send(&world, &mut browser, &form).await.expect(StatusCode::BAD_REQUEST);
-    assert_eq!(error_at(&page, "input/apiKey"), "Not accepted. Enter it again, all of it.");
+    assert_eq!(error_at(&page, "input/apiKey"), "Not accepted. Enter the whole value again.");
     assert!(page.text().contains("Mailer did not accept these details"), "{}", page.text());
     assert!(!page.text().contains("key-wrong"), "{}", page.text());
     world.get(&format!("/credentials?connectionId={}", own_id())).await.expect(StatusCode::NOT_FOUND);
@@ -152,6 +152,57 @@ async fn a_rejected_key_is_shown_at_its_field_and_the_next_connects() {
     let expected = json!({"apiKey": "key-right", "region": "us", "port": 25, "sandbox": true});
     assert_eq!(world.credentials(&own_id()).await, expected);
     assert_eq!(world.get("/connections").await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_rejected_key_is_reported_in_the_end_users_language() {
+    let (world, provider) = world().await;
+    provider.set_test_status(401);
+    for (language, title, detail) in [
+        ("de", "Mailer hat diese Angaben nicht akzeptiert", "Der Anbieter hat diese Angaben abgelehnt (Antwort 401)."),
+        (
+            "fr",
+            "Mailer n’a pas accepté ces informations",
+            "Le fournisseur n’a pas accepté ces informations (réponse 401).",
+        ),
+    ] {
+        let mut browser = Browser::in_window();
+        browser.set_header("accept-language", language);
+        let page = browser.visit(&world, &link(&world, "")).await.expect(StatusCode::OK);
+        let form = HtmlForm::of(page.text()).set("input/apiKey", "key-wrong");
+        let page = send(&world, &mut browser, &form).await.expect(StatusCode::BAD_REQUEST);
+        assert!(page.text().contains(title) && page.text().contains(&format!("<p>{detail}</p>")), "{}", page.text());
+    }
+    // A provider's own words stay in English.
+    provider.set_test_status(500);
+    let (mut browser, page) = open(&world, "").await;
+    let form = HtmlForm::of(page.text()).set("input/apiKey", "key-1");
+    let page = send(&world, &mut browser, &form).await.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.text().contains("<p lang=\"en\">The provider answered 500"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn end_users_read_no_words_for_developers() {
+    let (world, _provider) = world().await;
+    for (parameters, words) in
+        [("integrationKey=nope", "GET /integrations"), ("integrationKey=app&input=%7B", "is not a JSON object")]
+    {
+        let uri = format!("/connect?{parameters}&token={}", world.alice);
+        let page = Browser::in_window().get(&world, &uri).await;
+        let (head, body) = page.text().split_once("</head>").expect("a page");
+        assert!(head.contains("<meta name=\"larder-error\"") && head.contains(words), "{head}");
+        assert!(body.contains("This link is not valid") && !body.contains(words) && !body.contains('`'), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_reconnect_names_the_connection() {
+    let (world, _provider) = world().await;
+    let (mut browser, page) = open(&world, "&name=Staging").await;
+    let form = HtmlForm::of(page.text()).set("input/apiKey", "key-1");
+    send(&world, &mut browser, &form).await.expect(StatusCode::OK);
+    let (_, page) = open(&world, "").await;
+    assert!(page.text().contains("Reconnect Mailer · Staging"), "{}", page.text());
 }
 
 #[tokio::test]
@@ -421,7 +472,7 @@ async fn an_oauth_connector_asks_for_a_subdomain_then_leaves() {
             (World::with_connector(&[("spec.yml", &spec), OAUTH, CLIENT]).await, MockProvider::start().await);
         world.integrate_app(json!({"name": "Help desk", "parameters": {"apiUri": provider.uri("")}})).await;
         let (mut browser, page) = open(&world, "").await;
-        assert!(page.text().contains("Next, Desk asks you to sign in"), "{}", page.text());
+        assert!(page.text().contains("Next, Help desk asks you to sign in"), "{}", page.text());
         let form = HtmlForm::of(page.text());
         let page = send(&world, &mut browser, &form.clone().set("input/subdomain", "A cme")).await;
         let page = page.expect(StatusCode::BAD_REQUEST);

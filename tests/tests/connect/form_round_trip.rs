@@ -31,7 +31,7 @@ fn page(option: &AuthOption, values: &Map<String, Value>) -> String {
     let head = FormHead {
         language: Language::En,
         name: "App",
-        provider: "App",
+        connection: None,
         mark: &mark,
         is_reconnect: false,
         hidden: &[],

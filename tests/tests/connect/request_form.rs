@@ -14,7 +14,7 @@ use crate::requests::{
 
 /// The redirect URI of the integration `app`.
 const DONE: &str = "https://app.example/done";
-const REJECTED: &str = "Not accepted. Enter it again, all of it.";
+const REJECTED: &str = "Not accepted. Enter the whole value again.";
 
 /// Creates a request of alice's application through `app`, unless the body says otherwise.
 async fn requested(world: &World, mut body: Value) -> Requested {
@@ -225,6 +225,10 @@ async fn canceling_ends_in_the_channels_and_in_the_status() {
     let page = send(&world, &mut browser, &form.press("1")).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("You canceled; you can close this window."), "{}", page.text());
     assert_eq!(it.poll(&world).await["resultError"]["key"], "cancelled");
+    // The page leads back to the form.
+    let retry = page.text().split_once("<a class=\"button\" href=\"").map(|(_, rest)| rest.split_once('"').unwrap().0);
+    let again = browser.get(&world, &format!("/{}", retry.expect("a link"))).await.expect(StatusCode::OK);
+    assert!(HtmlForm::of(again.text()).control("input/apiKey").value().is_empty());
 }
 
 #[tokio::test]

@@ -97,7 +97,8 @@ pub(crate) async fn fetch(world: &World, method: Method, uri: &str, headers: &[(
 pub(crate) fn says(page: Answer, status: StatusCode, words: &str) {
     let page = page.expect(status);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.text().contains("Not connected") && page.text().contains(words), "{words}: {}", page.text());
+    let title = if words == USED { "Already connected" } else { "Not connected" };
+    assert!(page.text().contains(title) && page.text().contains(words), "{words}: {}", page.text());
     assert!(!page.text().contains('`') && page.header("set-cookie").is_none(), "{}", page.text());
 }
 

@@ -127,7 +127,7 @@ async fn a_wrong_key_stays_in_the_frame_and_the_right_one_leaves_it() {
     assert_eq!(error_at(&page, "input/apiKey"), "This does not have the expected format.");
     provider.set_test_status(401);
     let page = send(&world, &form.set("input/apiKey", "key-wrong")).await.expect(StatusCode::BAD_REQUEST);
-    assert_eq!(error_at(&page, "input/apiKey"), "Not accepted. Enter it again, all of it.");
+    assert_eq!(error_at(&page, "input/apiKey"), "Not accepted. Enter the whole value again.");
     assert!(!page.text().contains("key-wrong"));
     provider.set_test_status(200);
     let form = HtmlForm::of(page.text()).set("input/apiKey", "key-right");

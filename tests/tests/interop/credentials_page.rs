@@ -326,7 +326,7 @@ async fn deleting_a_used_credential_prompts_to_change_the_flow() {
     it.chromium.click(".card .who a").await;
     it.chromium.click("a.danger").await;
     it.chromium.click("button[value=delete]").await;
-    it.chromium.shows("Turn these off or remove it there first.").await;
+    it.chromium.shows("First turn off the flows that use it").await;
     let link = it.chromium.evaluate("document.querySelector('.banner a').href").await;
     assert_eq!(link, "https://flows.example/1");
     it.chromium.screenshots(&screenshots(), "credential-in-use").await;

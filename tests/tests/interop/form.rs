@@ -155,7 +155,7 @@ async fn a_key_is_entered_wrong_first_and_then_right() {
     chromium.fill("[name='input/apiKey']", "key-wrong").await;
     chromium.fill("[name='input/sender/name']", "Ada").await;
     chromium.click(".primary").await;
-    chromium.shows("Mailer did not accept these details").await;
+    chromium.shows("Acme Mail did not accept these details").await;
     assert_eq!(chromium.evaluate("document.activeElement.name").await, "input/apiKey");
     assert_eq!(chromium.evaluate("document.activeElement.value").await, "");
     chromium.screenshots(&folder, "form-rejected").await;
@@ -257,7 +257,7 @@ async fn larder_connect_waits_until_a_key_is_right() {
     let chromium = &mut it.chromium;
     chromium.goto(&link).await;
     chromium.click("button[value=key]").await;
-    for (key, shown) in [("key-wrong", "Mailer did not accept these details"), ("key-right", "Connected")] {
+    for (key, shown) in [("key-wrong", "Acme Mail did not accept these details"), ("key-right", "Connected")] {
         chromium.shows("Starts with key-.").await;
         chromium.fill("[name='input/apiKey']", key).await;
         if key == "key-wrong" {
@@ -324,7 +324,7 @@ async fn a_database_is_connected_through_a_link_by_keyboard_alone() {
     for key in ["ArrowDown", "ArrowDown", "Enter"] {
         chromium.press(key).await;
     }
-    chromium.shows("PostgreSQL did not accept these details").await;
+    chromium.shows("Warehouse did not accept these details").await;
     assert_eq!(chromium.evaluate("document.activeElement.name").await, "input/password");
     chromium.screenshots(&folder, "database-rejected").await;
     let status = it.target.get(&format!("/connection-requests/{}", text("requestId")), &text("statusToken")).await;
@@ -378,7 +378,7 @@ fn distinct_forms() -> Vec<(String, String)> {
         let head = FormHead {
             language: Language::ALL[number % Language::ALL.len()],
             name,
-            provider: name,
+            connection: None,
             mark: &mark,
             is_reconnect: false,
             hidden: &[],

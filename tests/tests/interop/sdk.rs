@@ -394,7 +394,7 @@ async fn connects_a_key_in_a_frame(visit: &mut Visit<'_>) -> String {
     }
     visit.chromium.fill("[name='input/apiKey']", "bad").await;
     visit.chromium.click(".primary").await;
-    visit.chromium.shows("Keyed did not accept these details").await;
+    visit.chromium.shows("keyed did not accept these details").await;
     assert_eq!(visit.chromium.evaluate("document.activeElement.name").await, "input/apiKey");
     if is_new {
         visit.chromium.screenshots(&folder, "screen-key-rejected").await;
@@ -577,8 +577,10 @@ async fn is_rejected_at_an_unlisted_origin(visit: &mut Visit<'_>) {
     let before = visit.setup.ids(&visit.tenant).await;
     visit.begin("integration('demo').connect({allowMultipleConnections: true})").await;
     visit.switch_to_popup().await;
-    let shown = visit.chromium.shows("redirectUris").await;
-    assert!(shown.contains(&visit.setup.server.uri("")), "{}: the origin is not named: {shown}", visit.sdk);
+    visit.chromium.shows("This link is not valid").await;
+    let shown = visit.chromium.evaluate("document.querySelector('meta[name=larder-error]').content").await.to_string();
+    let is_named = shown.contains("redirectUris") && shown.contains(&visit.setup.server.uri(""));
+    assert!(is_named, "{}: the origin is not named: {shown}", visit.sdk);
     visit.chromium.close().await;
     assert_eq!(visit.end().await["ok"], Value::Null, "{}: an unlisted origin", visit.sdk);
 

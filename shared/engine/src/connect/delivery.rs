@@ -16,14 +16,14 @@ use http::{HeaderValue, StatusCode};
 use larder::connection::Connection;
 use larder::dynamodb::Integration;
 use larder::error::Error;
-use larder::http::{Response, redirect, status_of};
+use larder::http::{Response, redirect};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::FlowRequest;
 use crate::pages::words::{self, Words};
-use crate::pages::{self, Language, Origin};
+use crate::pages::{self, ForPeople, Language, Origin};
 
 /// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Delivery {
     /// The connection request that records the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<FlowRequest>,
+    /// The address, relative to the first page, at which the end user can try again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
     /// The language of the page that shows the result.
     #[serde(default)]
     pub language: Language,
@@ -110,7 +113,14 @@ impl Delivery {
                 Err(error) => tracing::warn!(integration = key, "ignoring a redirect URI: it {error}"),
             }
         }
-        Ok(Self { redirect_uri, request_id, message_origins, request: None, language: Language::default() })
+        Ok(Self {
+            redirect_uri,
+            request_id,
+            message_origins,
+            request: None,
+            retry: None,
+            language: Language::default(),
+        })
     }
 
     /// Checks that the page that sent a form can receive the message that it waits for. Otherwise its developer would see an
@@ -189,13 +199,14 @@ impl Delivery {
             }
             message
         });
-        let detail = match error.key {
-            Some("cancelled") => words::CANCELED_BY_YOU.say(self.language),
+        let shown = match error.key {
+            Some("cancelled") => ForPeople::own(words::CANCELED_BY_YOU, self.language),
             // The key was chosen by the application, so the message about it is not for the end user.
-            Some("already_exists") if self.request.is_some() => words::MADE_MEANWHILE.say(self.language),
-            _ => &error.message,
+            Some("already_exists") if self.request.is_some() => ForPeople::own(words::MADE_MEANWHILE, self.language),
+            _ => ForPeople::of(error, self.language),
         };
-        self.page(status_of(error), words::NOT_CONNECTED, detail, message.as_ref())
+        let shown = ForPeople { retry: self.retry.clone(), ..shown };
+        pages::failed(error, self.language, words::NOT_CONNECTED, &shown, message.as_ref(), &self.message_origins)
     }
 
     fn page(&self, status: StatusCode, title: Words, detail: &str, message: Option<&Value>) -> Response {

@@ -10,6 +10,9 @@ use time::OffsetDateTime;
 use super::api_client::ApiClient;
 use crate::response::{self, ErrorReport, ErrorRules, Meaning, is_success, parse_retry_after};
 
+/// The reason of a provider that answers 401.
+pub const NOT_ACCEPTED: &str = "it did not accept these credentials";
+
 /// A response whose body has been read. The variables for formulas are built on first use, since most responses need none.
 pub struct ApiResponse {
     /// The HTTP status.
@@ -190,7 +193,7 @@ impl ApiResponse {
         let report = reading.rules.and_then(|_| self.report().summary());
         let what = match (status, report, reading.redirect) {
             (_, Some(report), _) => report,
-            (401, ..) => "it did not accept these credentials".to_owned(),
+            (401, ..) => NOT_ACCEPTED.to_owned(),
             (429, ..) => "too many requests".to_owned(),
             (300..=399, _, Some(target)) => format!("it redirects to {target}; redirects are not followed"),
             _ => return format!("the provider answered {status}"),

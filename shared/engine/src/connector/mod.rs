@@ -48,7 +48,7 @@ use std::sync::Arc;
 pub use about::About;
 pub use api_client::{ApiClient, BasicAuth};
 pub use api_request::{ApiBody, ApiRequest, RestError};
-pub use api_response::{ApiResponse, ErrorKey, Reading, Refused, ResponseError};
+pub use api_response::{ApiResponse, ErrorKey, NOT_ACCEPTED, Reading, Refused, ResponseError};
 pub use catalog::{BrokenConnector, Catalog, Folder};
 pub use database_login::{DatabaseLogin, Login};
 pub use folder::{Files, FolderProblem};

@@ -108,6 +108,12 @@ impl Management {
         Ok(Secret::new(format!("{id}.{browser}")))
     }
 
+    /// Whether a link was made for a tenant.
+    pub async fn is_link_of_tenant(&self, link: &str) -> bool {
+        let id = link.split_once('.').map_or("", |(id, _)| id);
+        !id.is_empty() && matches!(self.page_sessions.get(id).await, Ok(Some(session)) if session.tenant.is_some())
+    }
+
     /// Returns the visitor whose browser sent this cookie. `None` if it has no session, or the session has ended.
     ///
     /// # Errors

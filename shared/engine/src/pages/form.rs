@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{ControlView, FieldView, FormBanner, FormRetry, Views};
 use super::schema_form::{Field, SchemaForm, is_web_address};
-use super::{Language, Mark, PagePolicy, ScreenFrame, html, sentence, words};
+use super::{ForPeople, Language, Mark, PagePolicy, ScreenFrame, html, words};
 use crate::connector::AuthOption;
 use crate::connector::schema::FieldError;
 
@@ -18,12 +18,12 @@ pub struct FormHead<'a> {
     pub language: Language,
     /// The name of the integration.
     pub name: &'a str,
-    /// The name of the provider.
-    pub provider: &'a str,
     /// The integration's mark.
     pub mark: &'a Mark,
     /// Whether a connection is reconnected.
     pub is_reconnect: bool,
+    /// The name of that connection.
+    pub connection: Option<&'a str>,
     /// The fields that lead the form back to the request that it continues: names and values.
     pub hidden: &'a [(&'a str, &'a str)],
     /// Whether someone waits for a result, so that the end user can cancel.
@@ -41,7 +41,11 @@ impl FormHead<'_> {
     /// The title of a page that connects.
     pub(super) fn title(&self) -> String {
         let words = if self.is_reconnect { words::RECONNECT_NAME } else { words::CONNECT_NAME };
-        words.with(self.language, self.name)
+        match self.connection.filter(|own| self.is_reconnect && *own != self.name) {
+            // There may be several.
+            Some(own) => words.with(self.language, &format!("{} · {own}", self.name)),
+            None => words.with(self.language, self.name),
+        }
     }
 
     /// The policy of a page. Outside of frames, nobody may frame it: an end user could be made to click on something that
@@ -99,8 +103,8 @@ struct WayView<'a> {
 
 struct BannerView {
     title: String,
-    /// The words of the provider, or of an error, which are in English.
-    detail: Option<String>,
+    /// The words of the provider, or of an error.
+    detail: Option<ForPeople>,
     /// The wrong fields: the id, the title and the error.
     fields: Vec<(String, String, String)>,
     /// Errors that belong to no field.
@@ -156,7 +160,7 @@ fn title_of(option: &AuthOption, head: FormHead<'_>) -> String {
         if option.kind.is_immediate() {
             words::ENTER_DETAILS.say(head.language).to_owned()
         } else {
-            words::SIGN_IN_WITH.with(head.language, head.provider)
+            words::SIGN_IN_WITH.with(head.language, head.name)
         }
     })
 }
@@ -164,8 +168,7 @@ fn title_of(option: &AuthOption, head: FormHead<'_>) -> String {
 impl BannerView {
     fn new(banner: &FormBanner, head: FormHead<'_>, form: &SchemaForm, fields: Vec<(String, String, String)>) -> Self {
         let language = head.language;
-        // The names of parameters are in backticks, which mean nothing to end users.
-        let detail = |message: &str| Some(sentence(&message.replace('`', "")));
+        let detail = |message: &str| Some(ForPeople::of_message(message, language));
         let (title, detail, others) = match banner {
             FormBanner::Invalid(errors) => {
                 let others = errors.iter().filter(|error| field_of(form, error).is_none());
@@ -173,7 +176,7 @@ impl BannerView {
                 (words::CHECK_FIELDS.say(language).to_owned(), None, others.map(other).collect())
             }
             FormBanner::Rejected(message) => {
-                (words::NOT_ACCEPTED.with(language, head.provider), detail(message), Vec::new())
+                (words::NOT_ACCEPTED.with(language, head.name), detail(message), Vec::new())
             }
             FormBanner::Failed(message) => (words::NOT_REACHED.say(language).to_owned(), detail(message), Vec::new()),
         };

@@ -12,6 +12,7 @@
 use http::StatusCode;
 use larder::caller::Caller;
 use larder::http::Response;
+use larder::scope::Scope;
 
 use super::{Language, Mark, Origin, PagePolicy, html, words};
 
@@ -36,6 +37,8 @@ pub struct Frame<'a> {
     pub form_token: &'a str,
     /// The current search.
     pub search: &'a str,
+    /// The other filters of the list, which a search keeps: names and values.
+    pub kept: Vec<(String, String)>,
     /// The navigation.
     pub nav: Vec<NavItem>,
     /// The outcome of what the visitor just did.
@@ -117,7 +120,12 @@ impl Notice {
 impl<'a> Frame<'a> {
     /// Creates the frame of a page without navigation.
     pub fn new(language: Language, title: String, root: &'static str, caller: &'a Caller, form_token: &'a str) -> Self {
-        Self { language, title, root, caller, form_token, search: "", nav: Vec::new(), notice: None }
+        Self { language, title, root, caller, form_token, search: "", kept: Vec::new(), nav: Vec::new(), notice: None }
+    }
+
+    /// Whether the visitor may add credentials.
+    pub(super) fn may_connect(&self) -> bool {
+        self.caller.scopes.include(Scope::ConnectionsConnect)
     }
 
     /// The name of what the visitor sees: the workspace, or the tenant's own part of it.

@@ -24,6 +24,7 @@ mod language;
 mod link;
 mod mark;
 mod origin;
+mod people;
 mod result;
 mod schema_form;
 mod screen;
@@ -37,8 +38,8 @@ use base64::engine::general_purpose::STANDARD;
 pub use browser::{is_navigation, is_own_origin};
 use credentials::LIVE;
 pub use credentials::{
-    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, PickPage, Viewer, add, credential, credentials,
-    path_segment, pick,
+    AddPage, Component, Detail, DetailPage, ListPage, ListQuery, PickPage, Question, Viewer, add, credential,
+    credentials, path_segment, pick,
 };
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
@@ -55,7 +56,8 @@ use larder::http::{Response, respond};
 pub use link::link;
 pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
-pub use result::{back_to_application, onward, result, without_redirect};
+pub use people::ForPeople;
+pub use result::{back_to_application, failed, onward, result, without_redirect};
 pub use schema_form::{SchemaForm, ShownValues, is_web_address};
 use screen::SCREEN;
 pub use screen::{Departure, ScreenEnd, ScreenFrame, Theme, connection, departure, screen_end};

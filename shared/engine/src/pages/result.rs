@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use askama::Template;
 use http::{StatusCode, header};
-use larder::http::Response;
+use larder::error::Error;
+use larder::http::{Response, status_of};
 use serde_json::{Value, json};
 
-use super::{Language, Origin, PagePolicy, html, sentence, words};
+use super::{ForPeople, Language, Origin, PagePolicy, html, sentence, words};
 
 const SCRIPT: &str = include_str!("../../templates/result.js");
 
@@ -18,6 +19,12 @@ pub(super) struct ResultPage<'a> {
     pub(super) title: &'a str,
     pub(super) detail: &'a str,
     pub(super) is_success: bool,
+    /// Whether the detail is in English, whatever the language.
+    pub(super) is_english: bool,
+    /// The words for developers, if the page shows others.
+    pub(super) developer: Option<&'a str>,
+    /// The address at which the person can try again.
+    pub(super) retry: Option<&'a str>,
     /// The message as JSON that is safe inside a script element.
     pub(super) message: Option<String>,
     /// Whether the page has a button that closes the frame around it.
@@ -69,11 +76,43 @@ pub fn result(
         title,
         detail: &sentence(detail),
         is_success: status.is_success(),
+        is_english: false,
+        developer: None,
+        retry: None,
         message,
         can_close: false,
         screen: None,
     };
     html(status, page.render(), PagePolicy { embedders, script: Some(SCRIPT), ..PagePolicy::default() })
+}
+
+/// Renders the page of an error, in words for people. Those for developers are in the page's head, and in the log. As in
+/// [`result`], a message is posted to the opener.
+pub fn failed(
+    error: &Error,
+    language: Language,
+    title: words::Words,
+    shown: &ForPeople,
+    message: Option<&Value>,
+    origins: &[Origin],
+) -> Response {
+    let developer =
+        Some(error.message.as_str()).filter(|message| !error.is_for_people && sentence(message) != shown.text);
+    let message = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
+    let embedders = if message.is_some() { origins } else { &[] };
+    let page = ResultPage {
+        language,
+        title: title.say(language),
+        detail: &shown.text,
+        is_success: false,
+        is_english: shown.is_english,
+        developer,
+        retry: shown.retry.as_deref(),
+        message,
+        can_close: false,
+        screen: None,
+    };
+    html(status_of(error), page.render(), PagePolicy { embedders, script: Some(SCRIPT), ..PagePolicy::default() })
 }
 
 /// Replaces a redirect by a page that leads on, because the request was a form of ours; see [`onward`].

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::result::{ResultPage, script_json};
-use super::{FormHead, Language, Origin, PagePolicy, html, sentence, words};
+use super::{ForPeople, FormHead, Language, Origin, PagePolicy, html, sentence, words};
 
 /// The script of pages in a frame.
 pub(super) const SCREEN: &str = include_str!("../../templates/screen.js");
@@ -70,7 +70,7 @@ pub enum ScreenEnd<'a> {
     /// The end user canceled.
     Canceled,
     /// With an error, which the end user reads before closing the frame.
-    Failed(StatusCode, &'a str),
+    Failed(StatusCode, &'a ForPeople),
 }
 
 #[derive(Template)]
@@ -80,7 +80,7 @@ struct DeparturePage<'a> {
     language: Language,
     title: String,
     departure: Departure<'a>,
-    problem: Option<String>,
+    problem: Option<ForPeople>,
     screen: Option<String>,
 }
 
@@ -93,7 +93,7 @@ struct ConnectionPage<'a> {
     state: words::Words,
     is_good: bool,
     account: Option<&'a str>,
-    problem: Option<String>,
+    problem: Option<ForPeople>,
     screen: Option<String>,
 }
 
@@ -128,7 +128,7 @@ pub fn departure(head: FormHead<'_>, departure: Departure<'_>) -> Response {
     let pending = json!({ "url": url, "token": token, "known": known });
     let page = DeparturePage {
         title: head.title(),
-        problem: departure.problem.map(for_people),
+        problem: departure.problem.map(|problem| ForPeople::of_message(problem, language)),
         screen: head.frame.map(|frame| frame.data(&json!([]), Some(&pending))),
         head,
         language,
@@ -152,7 +152,7 @@ pub fn connection(head: FormHead<'_>, connection: &Connection) -> Response {
         state,
         is_good,
         account: account.map(String::as_str),
-        problem: connection.problem.as_ref().map(|problem| for_people(&problem.message)),
+        problem: connection.problem.as_ref().map(|problem| ForPeople::of_message(&problem.message, language)),
         screen: head.frame.map(|frame| frame.data(&json!([]), None)),
         head,
         language,
@@ -173,23 +173,21 @@ pub fn screen_end(language: Language, frame: ScreenFrame<'_>, end: ScreenEnd<'_>
             let detail = words::CANCELED_BY_YOU.say(language).to_owned();
             (StatusCode::OK, words::NOT_CONNECTED, detail, json!([["close"]]))
         }
-        ScreenEnd::Failed(status, message) => (status, words::NOT_CONNECTED, message.replace('`', ""), json!([])),
+        ScreenEnd::Failed(status, shown) => (status, words::NOT_CONNECTED, shown.text.clone(), json!([])),
     };
     let page = ResultPage {
         language,
         title: title.say(language),
         detail: &sentence(&detail),
         is_success: matches!(end, ScreenEnd::Connected(_)),
+        is_english: matches!(end, ScreenEnd::Failed(_, shown) if shown.is_english),
+        developer: None,
+        retry: None,
         message: None,
         can_close: matches!(end, ScreenEnd::Failed(..)),
         screen: Some(frame.data(&calls, None)),
     };
     html(status, page.render(), frame.policy())
-}
-
-/// Returns a message without the backticks around names, which mean nothing to end users.
-fn for_people(message: &str) -> String {
-    sentence(&message.replace('`', ""))
 }
 
 #[cfg(test)]
@@ -223,9 +221,9 @@ mod tests {
         let head = FormHead {
             language: Language::En,
             name: evil,
-            provider: evil,
             mark: &mark,
             is_reconnect: false,
+            connection: None,
             hidden: &[("formTicket", evil)],
             can_cancel: true,
             frame: Some(frame(&origins, Theme::Auto)),
@@ -235,7 +233,11 @@ mod tests {
             departure(head, leaving),
             connection(head, &stored),
             screen_end(Language::En, frame(&origins, Theme::Auto), ScreenEnd::Connected(&stored)),
-            screen_end(Language::En, frame(&origins, Theme::Auto), ScreenEnd::Failed(StatusCode::BAD_REQUEST, evil)),
+            screen_end(
+                Language::En,
+                frame(&origins, Theme::Auto),
+                ScreenEnd::Failed(StatusCode::BAD_REQUEST, &ForPeople::of_message(evil, Language::En)),
+            ),
         ] {
             let body = page.body();
             assert_eq!(body.matches("</script>").count(), 2, "{body}");

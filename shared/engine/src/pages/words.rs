@@ -42,6 +42,14 @@ words! {
         "{} ist verbunden. Sie können dieses Fenster schließen.",
         "{} est connecté. Vous pouvez fermer cette fenêtre.";
     THE_ACCOUNT: "The account", "Das Konto", "Le compte";
+    NOT_GRANTED: "Access was not granted.", "Der Zugriff wurde nicht erlaubt.", "L’accès n’a pas été accordé.";
+    ANSWERED_NOT_ACCEPTED: "The provider did not accept these credentials (answer {}).",
+        "Der Anbieter hat diese Angaben abgelehnt (Antwort {}).",
+        "Le fournisseur n’a pas accepté ces informations (réponse {}).";
+    TRY_AGAIN: "Try again", "Noch einmal versuchen", "Réessayer";
+    TRY_LATER: "this does not work right now; try again in a moment",
+        "das funktioniert gerade nicht; versuchen Sie es gleich noch einmal",
+        "cela ne fonctionne pas pour l’instant ; réessayez dans un instant";
     NOT_CONNECTED: "Not connected", "Nicht verbunden", "Connexion échouée";
     MADE_MEANWHILE: "another connection was made meanwhile; go back to where you came from to see it",
         "inzwischen wurde eine andere Verbindung hergestellt; gehen Sie dorthin zurück, woher Sie kamen, um sie zu sehen",
@@ -55,6 +63,9 @@ words! {
     OTHER_SITE: "another website sent this form; go back to where you came from and try again",
         "eine andere Website hat dieses Formular gesendet; gehen Sie dorthin zurück, woher Sie kamen, und versuchen Sie es noch einmal",
         "un autre site a envoyé ce formulaire ; revenez à la page précédente et réessayez";
+    YOU_CANCELED: "You canceled, so nothing was connected.",
+        "Sie haben abgebrochen, also wurde nichts verbunden.",
+        "Vous avez annulé, donc rien n’a été connecté.";
     CANCELED_BY_YOU: "you canceled; you can close this window",
         "Sie haben abgebrochen; Sie können dieses Fenster schließen",
         "vous avez annulé ; vous pouvez fermer cette fenêtre";
@@ -88,6 +99,10 @@ words! {
     LINK_CANCELED: "this link was canceled; go back to where you came from and ask for a new one",
         "dieser Link wurde zurückgezogen; gehen Sie dorthin zurück, woher Sie kamen, und fordern Sie einen neuen an",
         "ce lien a été annulé ; revenez à la page précédente et demandez-en un nouveau";
+    LINK_BUSY: "this link is being used to connect an account right now; wait a moment, then go back to where you came from",
+        "mit diesem Link wird gerade ein Konto verbunden; warten Sie einen Moment, und gehen Sie dann dorthin zurück, woher Sie kamen",
+        "ce lien est en train de connecter un compte ; attendez un instant, puis revenez à la page précédente";
+    ALREADY_CONNECTED: "Already connected", "Schon verbunden", "Déjà connecté";
     LINK_USED: "this link was already used to connect an account; you can close this window",
         "mit diesem Link wurde schon ein Konto verbunden; Sie können dieses Fenster schließen",
         "ce lien a déjà servi à connecter un compte ; vous pouvez fermer cette fenêtre";
@@ -105,15 +120,25 @@ words! {
     SIGN_IN_AGAIN: "You can close this window.",
         "Sie können dieses Fenster schließen.",
         "Vous pouvez fermer cette fenêtre.";
-    SIGN_IN_FIRST: "you are not signed in, or your session has ended",
-        "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet",
-        "vous n’êtes pas connecté, ou votre session est terminée";
-    RUN_SIGN_IN: "run larder sign-in for a new link",
-        "führen Sie larder sign-in aus, um einen neuen Link zu erhalten",
-        "exécutez larder sign-in pour obtenir un nouveau lien";
-    ASK_FOR_LINK: "ask for a new link where you got this one",
-        "bitten Sie dort um einen neuen Link, woher Sie diesen haben",
-        "demandez un nouveau lien là où vous avez obtenu celui-ci";
+    SIGN_IN_FIRST: "You are not signed in, or your session has ended.",
+        "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet.",
+        "Vous n’êtes pas connecté, ou votre session est terminée.";
+    SIGN_IN_LINK_USED: "This link was already used.", "Dieser Link wurde schon verwendet.", "Ce lien a déjà été utilisé.";
+    SIGN_IN_LINK_EXPIRED: "This link has expired.", "Dieser Link ist abgelaufen.", "Ce lien a expiré.";
+    SIGN_IN_LINK_UNKNOWN: "This link is not valid.", "Dieser Link ist ungültig.", "Ce lien n’est pas valide.";
+    RUN_SIGN_IN: "Run larder sign-in for a new link.",
+        "Führen Sie larder sign-in aus, um einen neuen Link zu erhalten.",
+        "Exécutez larder sign-in pour obtenir un nouveau lien.";
+    ASK_FOR_LINK: "Ask for a new link where you got the last one.",
+        "Bitten Sie dort um einen neuen Link, woher Sie den letzten haben.",
+        "Demandez un nouveau lien là où vous avez obtenu le dernier.";
+    SIGNED_IN_SINCE: "you have signed in again since this page was opened; reload it and try again",
+        "Sie haben sich neu angemeldet, seit diese Seite geöffnet wurde; laden Sie sie neu, und versuchen Sie es noch einmal",
+        "vous vous êtes reconnecté depuis l’ouverture de cette page ; rechargez-la et réessayez";
+    NOT_RIGHT: "something about this request is not right; go back and try again",
+        "etwas stimmt an dieser Anfrage nicht; gehen Sie zurück, und versuchen Sie es noch einmal",
+        "quelque chose ne va pas dans cette demande ; revenez en arrière et réessayez";
+    NAME_TOO_LONG: "this name is too long", "diese Bezeichnung ist zu lang", "ce nom est trop long";
     NOT_POSSIBLE: "That did not work", "Das hat nicht geklappt", "Cela n’a pas fonctionné";
 
     // The frame of the pages behind sign-in.
@@ -131,7 +156,9 @@ words! {
     N_CREDENTIALS: "Credentials: {}", "Zugangsdaten: {}", "Identifiants : {}";
     STATE: "State", "Zustand", "État";
     ANY_STATE: "Any", "Alle", "Tous";
+    NO_RECONNECT: "No reconnect needed", "Muss nicht neu verbunden werden", "Pas à reconnecter";
     FILTER: "Filter", "Filtern", "Filtrer";
+    REMOVE_FILTER: "Remove filter", "Filter entfernen", "Retirer le filtre";
     FIRST_PAGE: "First page", "Erste Seite", "Première page";
     NEXT: "Next", "Weiter", "Suivant";
     SHOW_ALL: "Show all", "Alle anzeigen", "Tout afficher";
@@ -156,11 +183,19 @@ words! {
     AGO: "{} ago", "vor {}", "il y a {}";
     LIFETIME_PASSED: "Part of the lifetime that has passed", "Vergangener Teil der Laufzeit", "Part écoulée de la durée de vie";
     USED_BY: "used by {}", "verwendet von {}", "utilisé par {}";
-    NOT_USED: "not used by a flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
+    NOT_USED: "not used by any flow", "von keinem Ablauf verwendet", "utilisé par aucun flux";
     MUST_RECONNECT: "{} must be connected again.", "{} muss neu verbunden werden.", "{} doit être reconnecté.";
-    ONLY_ITS_USER: "Only its owner can do this, by signing in again.",
-        "Das kann nur, wem das Konto gehört, durch erneutes Anmelden.",
-        "Seul son propriétaire peut le faire, en s’identifiant de nouveau.";
+    SIGN_IN_THERE: "Sign in at {} again.", "Melden Sie sich noch einmal bei {} an.", "Identifiez-vous de nouveau auprès de {}.";
+    ENTER_KEY_AGAIN: "Enter the key again.", "Geben Sie den Schlüssel noch einmal ein.", "Saisissez de nouveau la clé.";
+    OWNER_SIGNS_IN: "The owner has to sign in at {} again.",
+        "Die Person, der das Konto gehört, muss sich noch einmal bei {} anmelden.",
+        "Le propriétaire doit s’identifier de nouveau auprès de {}.";
+    OWNER_ENTERS_KEY: "The owner has to enter the key again.",
+        "Die Person, der das Konto gehört, muss den Schlüssel noch einmal eingeben.",
+        "Le propriétaire doit saisir de nouveau la clé.";
+    ACCESS_EXPIRED: "Access has expired and could not be renewed.",
+        "Der Zugriff ist abgelaufen und konnte nicht erneuert werden.",
+        "L’accès a expiré et n’a pas pu être renouvelé.";
     REFRESH_FAILED_WHY: "The last refresh failed.", "Die letzte Erneuerung ist gescheitert.", "Le dernier renouvellement a échoué.";
     SET_UP_FAULT: "The integration is not set up correctly.", "Die Integration ist nicht richtig eingerichtet.",
         "L’intégration n’est pas configurée correctement.";
@@ -171,7 +206,6 @@ words! {
     TEST: "Test", "Prüfen", "Tester";
     REFRESH: "Refresh", "Erneuern", "Renouveler";
     TRY_NOW: "Try now", "Jetzt versuchen", "Essayer maintenant";
-    EDIT: "Edit", "Bearbeiten", "Modifier";
     RENAME: "Rename", "Umbenennen", "Renommer";
     NAME: "Name", "Bezeichnung", "Nom";
     CHANGE: "Change", "Ändern", "Modifier";
@@ -186,10 +220,17 @@ words! {
     DELETE: "Delete", "Löschen", "Supprimer";
     DELETE_ANYWAY: "Delete anyway", "Trotzdem löschen", "Supprimer quand même";
     RESTORE: "Restore", "Wiederherstellen", "Restaurer";
+    DISCONNECT_QUESTION: "Disconnect this credential?", "Diese Zugangsdaten trennen?", "Déconnecter ces identifiants ?";
+    DISCONNECT_MEANS: "The secrets are erased, and access is revoked at the provider if it supports that. It works again only after you reconnect.",
+        "Die Geheimnisse werden gelöscht, und der Zugriff wird beim Anbieter widerrufen, wenn das dort geht. Erst nach dem Neuverbinden funktioniert es wieder.",
+        "Les secrets sont effacés et l’accès est révoqué auprès du fournisseur s’il le permet. Il faudra se reconnecter pour que cela fonctionne de nouveau.";
+    FLOWS_STOP: "These flows use it and will stop working:",
+        "Diese Abläufe verwenden es und funktionieren dann nicht mehr:",
+        "Ces flux l’utilisent et cesseront de fonctionner :";
     DELETE_QUESTION: "Delete this credential?", "Diese Zugangsdaten löschen?", "Supprimer ces identifiants ?";
-    DELETE_MEANS: "Access is revoked at the provider and the secrets are erased. The rest can be restored for 30 days.",
-        "Der Zugriff wird beim Anbieter widerrufen, und die Geheimnisse werden gelöscht. Der Rest kann 30 Tage lang wiederhergestellt werden.",
-        "L’accès est révoqué auprès du fournisseur et les secrets sont effacés. Le reste peut être restauré pendant 30 jours.";
+    DELETE_MEANS: "The secrets are erased, and access is revoked at the provider if it supports that. The rest can be restored for 30 days.",
+        "Die Geheimnisse werden gelöscht, und der Zugriff wird beim Anbieter widerrufen, wenn das dort geht. Der Rest kann 30 Tage lang wiederhergestellt werden.",
+        "Les secrets sont effacés et l’accès est révoqué auprès du fournisseur s’il le permet. Le reste peut être restauré pendant 30 jours.";
     CHOOSE_INTEGRATION: "Choose the integration that you want to add a credential for.",
         "Wählen Sie die Integration, für die Sie Zugangsdaten hinzufügen möchten.",
         "Choisissez l’intégration pour laquelle vous voulez ajouter des identifiants.";
@@ -286,9 +327,9 @@ words! {
         "Deaktiviert. Die Zugangsdaten werden nicht mehr ausgegeben, aber weiter erneuert.",
         "Désactivé. Les identifiants ne sont plus fournis, mais encore renouvelés.";
     WAS_ACTIVATED: "Activated", "Aktiviert", "Activé";
-    IN_USE: "It is in use, so it was not deleted. Turn these off or remove it there first.",
-        "Es wird verwendet und wurde deshalb nicht gelöscht. Schalten Sie zuerst diese Abläufe aus, oder entfernen Sie es dort.",
-        "Il est utilisé et n’a donc pas été supprimé. Désactivez d’abord ces flux ou retirez-le de ceux-ci.";
+    IN_USE: "It is in use, so it was not deleted. First turn off the flows that use it, or choose another credential in them.",
+        "Es wird verwendet und wurde deshalb nicht gelöscht. Schalten Sie zuerst die Abläufe aus, die es verwenden, oder wählen Sie dort andere Zugangsdaten.",
+        "Il est utilisé et n’a donc pas été supprimé. Désactivez d’abord les flux qui l’utilisent, ou choisissez-y d’autres identifiants.";
     NO_SUCH_CREDENTIAL: "this credential does not exist, or was deleted",
         "diese Zugangsdaten gibt es nicht, oder sie wurden gelöscht",
         "ces identifiants n’existent pas ou ont été supprimés";
@@ -304,7 +345,7 @@ words! {
     // The form.
     CONNECT_NAME: "Connect {}", "{} verbinden", "Connecter {}";
     RECONNECT_NAME: "Reconnect {}", "{} neu verbinden", "Reconnecter {}";
-    TESTED_AND_ENCRYPTED: "Your details are tested now and stored encrypted.",
+    TESTED_AND_ENCRYPTED: "Your details will be tested, then stored encrypted.",
         "Ihre Angaben werden jetzt geprüft und verschlüsselt gespeichert.",
         "Vos informations sont vérifiées maintenant et stockées chiffrées.";
     APPROVAL_FOLLOWS: "Next, {} asks you to sign in and approve access.",
@@ -351,7 +392,7 @@ words! {
     NOT_ACCEPTED: "{} did not accept these details", "{} hat diese Angaben nicht akzeptiert", "{} n’a pas accepté ces informations";
     NOT_REACHED: "The connection could not be tested", "Die Verbindung konnte nicht geprüft werden",
         "La connexion n’a pas pu être vérifiée";
-    COPY_AGAIN: "Not accepted. Enter it again, all of it.",
+    COPY_AGAIN: "Not accepted. Enter the whole value again.",
         "Nicht akzeptiert. Geben Sie es noch einmal vollständig ein.",
         "Refusé. Saisissez-le de nouveau en entier.";
     ENTER_AGAIN: "Enter this again.", "Geben Sie dies noch einmal ein.", "Saisissez de nouveau cette valeur.";

@@ -198,8 +198,7 @@ impl Refresher {
 
     /// Flags a connection for a reconnect because its credentials have expired and cannot be refreshed.
     async fn flag_as_dead(&self, connection: Connection, now: OffsetDateTime) -> Result<RefreshOutcome, Error> {
-        let message = "the access token has expired and there is no refresh token; the end user must reconnect";
-        let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), message));
+        let failure = Failure::Permanent(Problem::new(Some("access_token_expired"), Problem::NO_REFRESH_TOKEN));
         let expect = Expect::Unleased(connection.version, now);
         self.save_failure(connection, &failure, expect).await
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use larder::caller::Caller;
-use larder::connection::{Connection, State};
+use larder::connection::{Connection, Problem, State};
 use larder::scope::Scope;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
 
-use super::super::{Language, Mark, Tone, sentence, words};
+use super::super::{ForPeople, Language, Mark, Tone, words};
 use super::times::{Line, Time};
 use crate::connector::Connector;
 
@@ -60,14 +60,16 @@ pub(super) struct Card {
     pub(super) progress: Option<(i64, i64)>,
     pub(super) note: Option<Note>,
     pub(super) buttons: Vec<Button>,
+    /// The outcome of what the visitor just did with it.
+    pub(super) outcome: Option<&'static str>,
 }
 
 /// The reason of a state.
 #[derive(Clone, Debug)]
 pub(super) struct Note {
     pub(super) title: String,
-    /// The provider's words.
-    pub(super) words: String,
+    /// The provider's words, in English.
+    pub(super) words: Option<String>,
     pub(super) more: String,
 }
 
@@ -119,6 +121,7 @@ impl Card {
             (Some(one), None) | (None, Some(one)) => one.to_owned(),
             (None, None) => id.clone(),
         };
+        let title = in_order(&title);
         let mark = component.map_or_else(|| Mark::new(key.unwrap_or(id), &title, None), |it| it.mark.clone());
         let (tone, state) = state(connection, language);
         let passed = connection.expiry.filter(|_| connection.state == State::Ready).map(|expiry| {
@@ -129,15 +132,16 @@ impl Card {
             anchor: format!("c-{}", path_segment(id)),
             href: format!("c/{}", path_segment(id)),
             mark,
-            account,
-            tenant: connection.tenant.clone().filter(|_| viewer.caller.admin),
-            used_by: used_by(connection, language),
+            account: account.as_deref().map(in_order),
+            tenant: connection.tenant.as_deref().filter(|_| viewer.caller.admin).map(in_order),
+            used_by: in_order(&used_by(connection, language)),
             tone,
             state,
             when: when(connection, viewer),
             progress: passed.filter(|_| connection.can_refresh()),
-            note: Note::new(connection, &title, language),
+            note: Note::new(connection, &title, viewer),
             buttons: buttons(connection, viewer),
+            outcome: None,
             title,
         }
     }
@@ -147,6 +151,13 @@ impl Card {
 pub fn path_segment(id: &str) -> String {
     const SEGMENT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
     utf8_percent_encode(id, SEGMENT).to_string()
+}
+
+/// Returns a text without the characters that turn the text around it (Unicode Standard Annex #9 §2). A tenant's name could
+/// otherwise reverse a warning.
+fn in_order(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|c| !turns(*c)).collect()
 }
 
 fn state(connection: &Connection, language: Language) -> (Tone, &'static str) {
@@ -235,25 +246,53 @@ fn buttons(connection: &Connection, viewer: Viewer<'_>) -> Vec<Button> {
         }
     }
     if viewer.may(Scope::ConnectionsConnect) && component.is_some() && (needs_attention || is_entered) {
-        let words = if is_entered && !needs_attention { words::EDIT } else { words::RECONNECT };
-        add("reconnect", words, needs_attention);
+        add("reconnect", words::RECONNECT, needs_attention);
     }
     buttons
 }
 
 impl Note {
-    fn new(connection: &Connection, title: &str, language: Language) -> Option<Self> {
+    fn new(connection: &Connection, title: &str, viewer: Viewer<'_>) -> Option<Self> {
+        let language = viewer.language;
         let problem = connection.problem.as_ref()?;
         let is_over = connection.state != State::Ready;
         let (title, more) = match (is_over, problem.is_set_up()) {
-            (true, _) => (words::MUST_RECONNECT.with(language, title), words::ONLY_ITS_USER.say(language)),
-            (false, true) => (words::SET_UP_FAULT.say(language).to_owned(), words::KEEPS_TRYING.say(language)),
-            (false, false) => (words::REFRESH_FAILED_WHY.say(language).to_owned(), words::KEEPS_TRYING.say(language)),
+            (true, _) => (words::MUST_RECONNECT.with(language, title), who_reconnects(connection, viewer)),
+            (false, true) => {
+                (words::SET_UP_FAULT.say(language).to_owned(), words::KEEPS_TRYING.say(language).to_owned())
+            }
+            (false, false) => {
+                (words::REFRESH_FAILED_WHY.say(language).to_owned(), words::KEEPS_TRYING.say(language).to_owned())
+            }
         };
         let times = Some(connection.retry_attempts).filter(|times| *times > 1 && !is_over);
         let times = times.map(|times| words::FAILED_TIMES.with(language, &times.to_string()) + " ");
-        // The names of parameters are in backticks, which mean nothing to end users.
-        let words = sentence(&problem.message.replace('`', ""));
-        Some(Self { title, words, more: times.unwrap_or_default() + more })
+        let (words, own) = match problem.message.as_str() {
+            // The title says it.
+            Problem::DISCONNECTED | Problem::RESTORED => (None, String::new()),
+            Problem::NO_REFRESH_TOKEN => (None, words::ACCESS_EXPIRED.say(language).to_owned() + " "),
+            message => match ForPeople::of_message(message, language) {
+                shown if shown.is_english => (Some(shown.text), String::new()),
+                shown => (None, shown.text + " "),
+            },
+        };
+        Some(Self { title, words, more: own + &times.unwrap_or_default() + &more })
+    }
+}
+
+/// Says who has to do what, so that the connection works again.
+fn who_reconnects(connection: &Connection, viewer: Viewer<'_>) -> String {
+    let language = viewer.language;
+    let (Some(integration), Some(component)) = (&connection.integration, viewer.component(connection)) else {
+        return String::new();
+    };
+    let may_connect = viewer.may(Scope::ConnectionsConnect);
+    match (component.is_entered(&integration.option_key), may_connect) {
+        (true, true) => words::ENTER_KEY_AGAIN.say(language).to_owned(),
+        (true, false) => words::OWNER_ENTERS_KEY.say(language).to_owned(),
+        // An admin has the button beside it, and knows whose account it is.
+        (false, true) if viewer.caller.admin => String::new(),
+        (false, true) => words::SIGN_IN_THERE.with(language, &component.name),
+        (false, false) => words::OWNER_SIGNS_IN.with(language, &component.name),
     }
 }

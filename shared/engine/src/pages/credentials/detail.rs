@@ -2,14 +2,14 @@
 
 use askama::Template;
 use http::StatusCode;
-use larder::connection::{Connection, Flow};
+use larder::connection::{Connection, Flow, Problem};
 use larder::dynamodb::{Attempt, AttemptKind};
 use larder::http::Response;
 use larder::scope::Scope;
 
 use super::super::schema_form::is_web_address;
 use super::super::words::{self, Words};
-use super::super::{Frame, Language, framed, sentence};
+use super::super::{ForPeople, Frame, Language, Tone, framed};
 use super::LIVE;
 use super::card::{Card, Viewer};
 use super::times::Time;
@@ -25,11 +25,20 @@ pub struct Detail<'a> {
     pub attempts: &'a [Attempt],
 }
 
+/// The actions that end what a connection does for others, so that the page asks before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether to delete it.
+    Delete,
+    /// Whether to disconnect it.
+    Disconnect,
+}
+
 /// The parts of the page that depend on the visitor's last action.
 #[derive(Clone, Debug, Default)]
 pub struct DetailPage {
-    /// The question whether to delete it.
-    pub asks_deletion: bool,
+    /// The question to answer first.
+    pub asks: Option<Question>,
     /// Whether an admin may delete it although flows use it.
     pub offers_force: bool,
     /// A link for the end user, who reconnects with it.
@@ -49,14 +58,18 @@ struct CredentialPage<'a> {
     scopes: &'a [String],
     tags: Vec<(&'a str, &'a str)>,
     flows: Vec<FlowView<'a>>,
+    /// Whether one of the flows is active.
+    is_used: bool,
     attempts: Vec<AttemptView>,
     name: String,
     is_deactivated: bool,
     is_archived: bool,
-    has_integration: bool,
+    can_disconnect: bool,
     may_change: bool,
     may_connect: bool,
     may_send_link: bool,
+    /// Whether the summary has no button that reconnects.
+    lacks_reconnect: bool,
 }
 
 struct Fact {
@@ -73,9 +86,9 @@ struct FlowView<'a> {
 
 struct AttemptView {
     time: Time,
-    is_success: bool,
+    tone: Tone,
     outcome: &'static str,
-    words: Option<String>,
+    words: Option<ForPeople>,
     milliseconds: u128,
 }
 
@@ -86,6 +99,7 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
     let card = Card::new(connection, viewer);
     let mark = card.mark.clone();
     let has_integration = viewer.component(connection).is_some();
+    let is_disconnected = connection.problem.as_ref().is_some_and(|it| it.message == Problem::DISCONNECTED);
     let may_connect = viewer.may(Scope::ConnectionsConnect) && has_integration;
     let page = CredentialPage {
         language,
@@ -93,14 +107,16 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
         scopes: connection.scopes.as_deref().unwrap_or_default(),
         tags: connection.details.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
         flows: connection.details.flows.iter().map(|(id, flow)| FlowView::new(id, flow)).collect(),
+        is_used: connection.details.active_flows().next().is_some(),
         attempts: attempts.iter().map(|attempt| AttemptView::new(attempt, language)).collect(),
         name: page.entered_name.clone().or_else(|| connection.details.name.clone()).unwrap_or_default(),
         is_deactivated: connection.details.is_deactivated,
         is_archived: connection.archived_at.is_some(),
-        has_integration,
+        can_disconnect: has_integration && !is_disconnected,
         may_change: viewer.may(Scope::ConnectionsWrite),
         may_connect,
         may_send_link: may_connect && viewer.caller.admin,
+        lacks_reconnect: card.buttons.iter().all(|button| button.action != "reconnect"),
         card,
         page,
         frame,
@@ -153,9 +169,13 @@ impl AttemptView {
         let problem = attempt.problem.as_ref();
         Self {
             time: Time::date(attempt.at),
-            is_success: problem.is_none(),
+            tone: match (problem, attempt.kind) {
+                (Some(_), _) => Tone::Bad,
+                (None, AttemptKind::Disconnect) => Tone::None,
+                (None, _) => Tone::Good,
+            },
             outcome: if problem.is_none() { done } else { failed }.say(language),
-            words: problem.map(|problem| sentence(&problem.message.replace('`', ""))),
+            words: problem.map(|problem| ForPeople::of_message(&problem.message, language)),
             milliseconds: attempt.duration.as_millis(),
         }
     }

@@ -7,6 +7,7 @@ use http::StatusCode;
 use larder::connection::Connection;
 use larder::dynamodb::Count as Counted;
 use larder::http::Response;
+use larder::scope::Scope;
 
 use super::super::{Count, Frame, Language, NavItem, Tone, framed, words};
 use super::LIVE;
@@ -30,6 +31,8 @@ pub struct ListPage<'a> {
     pub counts: &'a (BTreeMap<String, u64>, bool),
     /// The connections that need attention, if they could be counted.
     pub attention: Option<Counted>,
+    /// The connection that the visitor just changed, and how that ended.
+    pub outcome: Option<(&'a str, &'static str)>,
 }
 
 #[derive(Template)]
@@ -42,6 +45,8 @@ struct CredentialsPage<'a> {
     /// The other filters, which the one for the state keeps.
     filters: Vec<(&'a str, &'a str)>,
     states: Vec<(&'static str, &'static str, bool)>,
+    /// The filters in words, each with the address of the list without it.
+    chips: Vec<(String, String)>,
     back: String,
     next: Option<String>,
     first: Option<String>,
@@ -65,22 +70,29 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
         None if query.get("state") == ATTENTION => words::NEEDS_ATTENTION.say(language).to_owned(),
         None => words::CREDENTIALS.say(language).to_owned(),
     };
-    let states = [("", words::ANY_STATE), ("READY", words::WORKS), (ATTENTION, words::NEEDS_ATTENTION)];
+    let states = [("", words::ANY_STATE), ("READY", words::NO_RECONNECT), (ATTENTION, words::NEEDS_ATTENTION)];
     let states = states.map(|(value, words)| (value, words.say(language), value == query.get("state")));
     let nav = navigation(page, language);
     let marks: Vec<_> = viewer.components.iter().map(|component| component.mark.clone()).collect();
-    let cards = items.iter().map(|connection| Card::new(connection, *viewer)).collect();
+    let outcome = |id: &str| page.outcome.filter(|(changed, _)| *changed == id).map(|(_, words)| words);
+    let cards = items.iter().map(|it| Card { outcome: outcome(&it.key.id), ..Card::new(it, *viewer) }).collect();
     let page = CredentialsPage {
         language,
         heading,
         cards,
-        filters: query.without_state().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        filters: query.filters_but("state").map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        chips: chips(page, language),
         states: states.to_vec(),
         back: query.encoded(),
         next: cursor.map(|cursor| query.page(Some(cursor))),
         first: query.is_continued().then(|| query.page(None)),
         empty: items.is_empty().then(|| Empty::new(page, language)),
-        frame: Frame { search: query.get("search"), nav, ..frame },
+        frame: Frame {
+            search: query.get("search"),
+            kept: query.filters_but("search").cloned().collect(),
+            nav,
+            ..frame
+        },
     };
     framed(StatusCode::OK, page.render(), &marks, Some(LIVE))
 }
@@ -110,7 +122,7 @@ fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
     nav.extend(viewer.components.iter().map(|component| {
         let number = counts.get(&component.key).copied().unwrap_or_default();
         NavItem {
-            href: format!("./?integrationKey={}", component.key),
+            href: query.with("integrationKey", Some(&component.key)),
             name: component.name.clone(),
             mark: Some(component.mark.clone()),
             count: Some(count(number, *is_partial, tone(number))),
@@ -118,6 +130,24 @@ fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
         }
     }));
     nav
+}
+
+/// Says how the list is filtered, except by the state, which the page's own filter shows.
+fn chips(page: &ListPage<'_>, language: Language) -> Vec<(String, String)> {
+    let ListPage { viewer, query, .. } = page;
+    let words = |name: &str, value: &str| match name {
+        "search" => format!("“{value}”"),
+        "integrationKey" => {
+            let component = viewer.components.iter().find(|component| component.key == value);
+            component.map_or(value, |component| component.name.as_str()).to_owned()
+        }
+        "tenantId" => format!("{}: {value}", words::END_USER.say(language)),
+        _ => match name.strip_prefix("tags[").and_then(|name| name.strip_suffix(']')) {
+            Some(tag) => format!("{tag}: {value}"),
+            None => value.to_owned(),
+        },
+    };
+    query.filters_but("state").map(|(name, value)| (words(name, value), query.with(name, None))).collect()
 }
 
 impl Empty {
@@ -140,7 +170,10 @@ impl Empty {
                 (words::FIRST_INTEGRATION, words::SET_UP_FIRST, link)
             }
             None if viewer.components.is_empty() => (words::NOTHING_TO_CONNECT, words::ASK_ADMIN, None),
-            None => (words::NO_CREDENTIALS, words::ADD_FIRST, add(words::ADD_CREDENTIAL)),
+            None => {
+                let may_add = viewer.may(Scope::ConnectionsConnect);
+                (words::NO_CREDENTIALS, words::ADD_FIRST, add(words::ADD_CREDENTIAL).filter(|_| may_add))
+            }
         };
         Self { title: title.say(language), detail: detail.say(language), link }
     }

@@ -18,7 +18,7 @@ mod times;
 
 pub use add::{AddPage, add};
 pub use card::{Component, Viewer, path_segment};
-pub use detail::{Detail, DetailPage, credential};
+pub use detail::{Detail, DetailPage, Question, credential};
 pub use list::{ListPage, credentials};
 pub use pick::{PickPage, pick};
 pub use query::ListQuery;

@@ -46,9 +46,15 @@ impl ListQuery {
         Self(others.chain(cursor).collect()).address()
     }
 
-    /// Returns the parameters but the state, which the filter of the page sets.
-    pub(super) fn without_state(&self) -> impl Iterator<Item = &(String, String)> {
-        self.0.iter().filter(|(name, _)| name != "state" && name != Self::CURSOR)
+    /// Returns the address of the list with another value of a parameter, or without the parameter, from its start.
+    pub(super) fn with(&self, name: &str, value: Option<&str>) -> String {
+        let others = self.filters_but(name).cloned();
+        Self(others.chain(value.map(|value| (name.to_owned(), value.to_owned()))).collect()).address()
+    }
+
+    /// Returns the filters but one, which a form of the page sets.
+    pub(super) fn filters_but(&self, name: &str) -> impl Iterator<Item = &(String, String)> {
+        self.0.iter().filter(move |(it, _)| it != name && it != Self::CURSOR)
     }
 
     fn address(&self) -> String {
@@ -68,7 +74,9 @@ mod tests {
         assert_eq!(query.encoded(), "search=a%26b&state=READY&tags%5Bteam%5D=x&cursor=abc");
         assert_eq!(query.page(Some("d e")), "./?search=a%26b&state=READY&tags%5Bteam%5D=x&cursor=d+e");
         assert_eq!(query.page(None), "./?search=a%26b&state=READY&tags%5Bteam%5D=x");
-        assert_eq!(query.without_state().count(), 2);
+        assert_eq!(query.filters_but("state").count(), 2);
+        assert_eq!(query.with("state", None), "./?search=a%26b&tags%5Bteam%5D=x");
+        assert_eq!(query.with("state", Some("x")), "./?search=a%26b&tags%5Bteam%5D=x&state=x");
         assert!(query.filters() && query.is_continued());
         let none = ListQuery::new(&Parameters::parse(b"done=tested"));
         assert!(!none.filters() && !none.is_continued() && none.page(None) == "./");
