@@ -161,7 +161,7 @@ pub fn integration(status: StatusCode, frame: Frame<'_>, editor: EditorPage<'_>)
         connector: connector_name,
         key,
         auth: first.map_or("", |option| auth_name(option.kind.spec_name())),
-        state: (!is_new).then(|| match form.problem {
+        state: (!is_new).then_some(match form.problem {
             None => (Tone::Good, "Ready"),
             Some(_) => (Tone::Bad, "Connector does not load"),
         }),
