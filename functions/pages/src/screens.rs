@@ -26,7 +26,7 @@ use larder::caller::Caller;
 use larder::connection::Connection;
 use larder::dynamodb::{Integration, RequestOutcome};
 use larder::error::{Error, ErrorClass};
-use larder::http::{Parameters, Request, Response, is_form, status_of};
+use larder::http::{Parameters, Request, Response, is_form};
 use larder::random;
 use larder_engine::connect::{Delivery, RequestedConnection};
 use larder_engine::connector_setup::logo;
@@ -89,7 +89,7 @@ impl FrameVisit<'_> {
 
     fn failed(&self, error: &Error) -> Response {
         let shown = ForPeople::of(error, self.delivery.language);
-        let mut response = self.end(ScreenEnd::Failed(status_of(error), &shown));
+        let mut response = self.end(ScreenEnd::Failed(error, &shown));
         response.extensions_mut().insert(error.summary());
         response
     }

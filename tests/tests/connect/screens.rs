@@ -289,7 +289,11 @@ async fn a_provider_is_visited_in_a_window_and_the_frame_learns_it() {
     denied.expect(StatusCode::BAD_REQUEST);
     assert_eq!(status(&world, &page).await, "error");
     let page = send(&world, &check).await.expect(StatusCode::OK);
-    assert!(page.text().contains("role=\"alert\"") && page.text().contains("access_denied"), "{}", page.text());
+    assert!(
+        page.text().contains("role=\"alert\"") && page.text().contains("Access was not granted."),
+        "{}",
+        page.text()
+    );
     assert_eq!(script(&page)["pending"]["known"], "error");
 }
 
@@ -426,8 +430,8 @@ async fn a_screen_finds_its_integration_and_connection_by_every_name() {
     world.send(Method::PUT, "/integrations/second", &world.admin, Some(&second)).await.expect(StatusCode::CREATED);
     for (fields, status, words) in [
         (&[("connectorKey", "app")][..], StatusCode::BAD_REQUEST, "several integrations"),
-        (&[("connectorKey", "none")], StatusCode::NOT_FOUND, "There is no integration"),
-        (&[("connectionKey", "none")], StatusCode::NOT_FOUND, "There is no connection"),
+        (&[("connectorKey", "none")], StatusCode::NOT_FOUND, "there is no integration"),
+        (&[("connectionKey", "none")], StatusCode::NOT_FOUND, "there is no connection"),
         (&[], StatusCode::BAD_REQUEST, "integrationKey` is missing"),
     ] {
         let page = open(&world, "/screens/connect", fields).await.expect(status);

@@ -38,7 +38,7 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<FlowRequest>,
     /// The address, relative to the first page, at which the end user can try again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     pub retry: Option<String>,
     /// The language of the page that shows the result.
     #[serde(default)]
@@ -199,14 +199,18 @@ impl Delivery {
             }
             message
         });
+        let mut error = error.clone();
         let shown = match error.key {
             Some("cancelled") => ForPeople::own(words::CANCELED_BY_YOU, self.language),
             // The key was chosen by the application, so the message about it is not for the end user.
-            Some("already_exists") if self.request.is_some() => ForPeople::own(words::MADE_MEANWHILE, self.language),
-            _ => ForPeople::of(error, self.language),
+            Some("already_exists") if self.request.is_some() => {
+                error = error.for_people(words::MADE_MEANWHILE.say(self.language));
+                ForPeople::of(&error, self.language)
+            }
+            _ => ForPeople::of(&error, self.language),
         };
         let shown = ForPeople { retry: self.retry.clone(), ..shown };
-        pages::failed(error, self.language, words::NOT_CONNECTED, &shown, message.as_ref(), &self.message_origins)
+        pages::failed(&error, self.language, words::NOT_CONNECTED, &shown, message.as_ref(), &self.message_origins)
     }
 
     fn page(&self, status: StatusCode, title: Words, detail: &str, message: Option<&Value>) -> Response {

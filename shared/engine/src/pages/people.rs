@@ -87,7 +87,7 @@ mod tests {
         let shown = of(Error::connection(None, "the provider answered 400: `key` is missing"));
         assert_eq!((shown.text.as_str(), shown.is_english), ("The provider answered 400: key is missing.", true));
         let shown = of(Error::conflict("").for_people("diese Seite war zu lange offen"));
-        assert_eq!((shown.text.as_str(), shown.is_english), ("diese Seite war zu lange offen.", false));
+        assert_eq!((shown.text.as_str(), shown.is_english), ("Diese Seite war zu lange offen.", false));
     }
 
     #[test]

@@ -96,8 +96,7 @@ pub fn failed(
     message: Option<&Value>,
     origins: &[Origin],
 ) -> Response {
-    let developer =
-        Some(error.message.as_str()).filter(|message| !error.is_for_people && sentence(message) != shown.text);
+    let developer = developer(error, shown);
     let message = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
     let embedders = if message.is_some() { origins } else { &[] };
     let page = ResultPage {
@@ -113,6 +112,11 @@ pub fn failed(
         screen: None,
     };
     html(status_of(error), page.render(), PagePolicy { embedders, script: Some(SCRIPT), ..PagePolicy::default() })
+}
+
+/// Returns an error's words for developers, if they are not those for people.
+pub(super) fn developer<'a>(error: &'a Error, shown: &ForPeople) -> Option<&'a str> {
+    Some(error.message.as_str()).filter(|message| !error.is_for_people && sentence(message) != shown.text)
 }
 
 /// Replaces a redirect by a page that leads on, because the request was a form of ours; see [`onward`].

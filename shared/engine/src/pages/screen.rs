@@ -15,11 +15,12 @@
 use askama::Template;
 use http::StatusCode;
 use larder::connection::{Connection, State};
-use larder::http::Response;
+use larder::error::Error;
+use larder::http::{Response, status_of};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::result::{ResultPage, script_json};
+use super::result::{ResultPage, developer, script_json};
 use super::{ForPeople, FormHead, Language, Origin, PagePolicy, html, sentence, words};
 
 /// The script of pages in a frame.
@@ -70,7 +71,7 @@ pub enum ScreenEnd<'a> {
     /// The end user canceled.
     Canceled,
     /// With an error, which the end user reads before closing the frame.
-    Failed(StatusCode, &'a ForPeople),
+    Failed(&'a Error, &'a ForPeople),
 }
 
 #[derive(Template)]
@@ -173,7 +174,7 @@ pub fn screen_end(language: Language, frame: ScreenFrame<'_>, end: ScreenEnd<'_>
             let detail = words::CANCELED_BY_YOU.say(language).to_owned();
             (StatusCode::OK, words::NOT_CONNECTED, detail, json!([["close"]]))
         }
-        ScreenEnd::Failed(status, shown) => (status, words::NOT_CONNECTED, shown.text.clone(), json!([])),
+        ScreenEnd::Failed(error, shown) => (status_of(error), words::NOT_CONNECTED, shown.text.clone(), json!([])),
     };
     let page = ResultPage {
         language,
@@ -181,7 +182,10 @@ pub fn screen_end(language: Language, frame: ScreenFrame<'_>, end: ScreenEnd<'_>
         detail: &sentence(&detail),
         is_success: matches!(end, ScreenEnd::Connected(_)),
         is_english: matches!(end, ScreenEnd::Failed(_, shown) if shown.is_english),
-        developer: None,
+        developer: match end {
+            ScreenEnd::Failed(error, shown) => developer(error, shown),
+            _ => None,
+        },
         retry: None,
         message: None,
         can_close: matches!(end, ScreenEnd::Failed(..)),
@@ -236,7 +240,7 @@ mod tests {
             screen_end(
                 Language::En,
                 frame(&origins, Theme::Auto),
-                ScreenEnd::Failed(StatusCode::BAD_REQUEST, &ForPeople::of_message(evil, Language::En)),
+                ScreenEnd::Failed(&Error::connection(None, evil), &ForPeople::of_message(evil, Language::En)),
             ),
         ] {
             let body = page.body();
