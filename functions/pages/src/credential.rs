@@ -227,8 +227,7 @@ impl Pages {
         let own = own_words(error, visit, not_found);
         let frame = visit.frame(words::NOT_POSSIBLE.say(language).to_owned(), root);
         let message = error.message.replace('`', "");
-        let detail = own.as_deref().unwrap_or(&message);
-        let mut response = pages::failure(status_of(error), frame, detail, own.is_none());
+        let mut response = pages::failure(status_of(error), frame, &message, own.as_deref());
         response.extensions_mut().insert(error.summary());
         response
     }

@@ -50,16 +50,17 @@ async fn the_picker_offers_only_what_the_visitor_may_use() {
     let found = alice.get(&world, "/pick?integrationKey=crm&search=dead").await.expect(StatusCode::OK);
     has(&found, &["Alice&#39;s dead shop", "value=\"dead\""]);
     lacks(&found, &["Alice&#39;s old shop"]);
-    for (wrong, status) in [
-        ("bob-1", StatusCode::NOT_FOUND),
-        ("alice-other", StatusCode::NOT_FOUND),
-        ("none", StatusCode::NOT_FOUND),
-        ("alice-dead", StatusCode::CONFLICT),
-        ("alice-off", StatusCode::CONFLICT),
+    let (missing, unusable) = ("This credential does not exist, or was deleted.", "That did not work");
+    for (wrong, status, words) in [
+        ("bob-1", StatusCode::NOT_FOUND, missing),
+        ("alice-other", StatusCode::NOT_FOUND, missing),
+        ("none", StatusCode::NOT_FOUND, missing),
+        ("alice-dead", StatusCode::CONFLICT, unusable),
+        ("alice-off", StatusCode::CONFLICT, unusable),
     ] {
         let path = format!("/pick?integrationKey=crm&redirectUri={DONE}&{FLOW}");
         let page = alice.post(&world, &path, &[("choose", wrong)]).await.expect(status);
-        has(&page, &["That did not work", "Alice&#39;s shop"]);
+        has(&page, &[words, "Alice&#39;s shop"]);
         lacks(&page, &["; url=", "Bob"]);
     }
     assert_eq!(flows(&world, "bob-1").await, json!([]));

@@ -21,6 +21,8 @@ struct FailurePage<'a> {
     language: Language,
     detail: &'a str,
     is_english: bool,
+    /// The words for developers, if the page shows others.
+    developer: Option<&'a str>,
 }
 
 /// Renders the page whose button uses a page link.
@@ -29,8 +31,12 @@ pub fn sign_in(language: Language, link: &str) -> Response {
     html(StatusCode::OK, page.render(), PagePolicy { has_form: true, ..PagePolicy::default() })
 }
 
-/// Renders an error for a visitor who is signed in. `is_english` says that the words are not in the visitor's language.
-pub fn failure(status: StatusCode, frame: Frame<'_>, detail: &str, is_english: bool) -> Response {
-    let page = FailurePage { language: frame.language, frame, detail: &super::sentence(detail), is_english };
+/// Renders an error for a visitor who is signed in, in words of our own in the visitor's language, or else in its own, which are
+/// in English. The head of the page has the words for developers, which applications that lead here may need.
+pub fn failure(status: StatusCode, frame: Frame<'_>, message: &str, own: Option<&str>) -> Response {
+    let (language, is_english) = (frame.language, own.is_none());
+    let detail = super::sentence(own.unwrap_or(message));
+    let developer = own.filter(|own| *own != message).map(|_| message);
+    let page = FailurePage { language, frame, detail: &detail, is_english, developer };
     framed(status, page.render(), [], None)
 }
