@@ -77,8 +77,12 @@ impl Pages {
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        let found = ROUTER.find(method, path_within(&self.base_uri, request.uri().path()))?;
-        self.handler(&found, request).await
+        match ROUTER.find(method, path_within(&self.base_uri, request.uri().path())) {
+            Ok(found) => self.handler(&found, request).await,
+            // Programs try paths, too.
+            Err(unknown) if !accepts_html(request) => Ok(unknown.into()),
+            Err(unknown) => Err(unknown),
+        }
     }
 
     /// Returns the work of a route. The futures are created here, since in a debug build `respond` would need space on the

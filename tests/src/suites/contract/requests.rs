@@ -71,7 +71,8 @@ pub(super) async fn a_link_connects_and_its_status_can_be_polled(target: &Target
     let shown = it.poll(target).await;
     assert_eq!((&shown["status"], &shown["resultConnectionId"]), (&json!("success"), &json!(id)));
     assert_eq!(account.connection(&id).await["name"], "By link");
-    says(visitor.get(&it.url).await, StatusCode::CONFLICT, "Already connected");
+    let used = visitor.get(&it.url).await.expect(StatusCode::CONFLICT);
+    assert!(used.text().contains("Already connected") && used.text().contains("already used"), "{}", used.text());
     // The token shows only the status.
     target.get(&format!("/credentials?connectionId={id}"), &it.status_token).await.expect(StatusCode::UNAUTHORIZED);
     target.get(&it.uri, &target.tenant("linked-stranger")).await.expect(StatusCode::NOT_FOUND);
