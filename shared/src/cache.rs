@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::clock::{Clock, later};
 
-/// Values by key, each until its own expiry. There are at most [`Self::MOST`], so that made-up keys cannot fill the memory.
+/// Values by key, each until its own expiry. There are at most `MOST`, so that made-up keys cannot fill the memory.
 pub struct Cache<K, V> {
     clock: Arc<dyn Clock>,
     entries: Mutex<HashMap<K, (OffsetDateTime, V)>>,

@@ -168,7 +168,7 @@ impl Pages {
     async fn usable(&self, visit: &Visit, wish: &Wish, id: &str) -> Result<Connection, Error> {
         let connection = self.of_wish(visit, wish, id).await?;
         if !connection.is_usable() {
-            return Err(Error::conflict(words::NOT_USABLE.say(visit.language)));
+            return Err(Error::conflict("").for_people(words::NOT_USABLE.say(visit.language)));
         }
         Ok(connection)
     }

@@ -50,7 +50,8 @@ async fn the_picker_offers_only_what_the_visitor_may_use() {
     let found = alice.get(&world, "/pick?integrationKey=crm&search=dead").await.expect(StatusCode::OK);
     has(&found, &["Alice&#39;s dead shop", "value=\"dead\""]);
     lacks(&found, &["Alice&#39;s old shop"]);
-    let (missing, unusable) = ("This credential does not exist, or was deleted.", "That did not work");
+    let missing = "This credential does not exist, or was deleted.";
+    let unusable = "This credential cannot be used right now";
     for (wrong, status, words) in [
         ("bob-1", StatusCode::NOT_FOUND, missing),
         ("alice-other", StatusCode::NOT_FOUND, missing),
