@@ -21,7 +21,7 @@
 //! `{name}` in a preset's strings becomes the format's own `$tpl` with a value for each name: its result is the same as if it
 //! had been written by hand, and a misspelled name is an error instead of a silent gap.
 //!
-//! With `options`, each way to connect becomes a preset of its own ([`ways`]), is expanded alone, and is put together with the
+//! With `options`, each way to connect becomes a preset of its own (`ways`), is expanded alone, and is put together with the
 //! others. The first is the one that the top level describes, so that a preset can gain others without a change to it. An
 //! option is an alternative unless it needs parameters of its own: integrations with an OAuth client keep their only way.
 //!
