@@ -227,7 +227,7 @@ impl Connect {
         Ok(Prepared { connection, auth, custom_state: wanted.custom_state, ends_at, is_filled_in: wanted.is_filled_in })
     }
 
-    /// Connects with what the end user entered: there is no approval to wait for. The credentials are tested before they replace
+    /// Connects with the values that the end user entered, which need no approval. The credentials are tested before they replace
     /// working ones.
     async fn enter(
         &self,

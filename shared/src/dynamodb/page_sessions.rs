@@ -25,7 +25,7 @@ const PREFIX: &str = "page#";
 /// A session, or the link that it will begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageSession {
-    /// Its id, which is no secret.
+    /// Its id, which isn't a secret.
     pub id: String,
     /// The workspace whose key sealed the caller.
     pub workspace: String,
@@ -44,7 +44,7 @@ pub struct PageSession {
 /// Why a link signs nobody in, in words for the person who opened it.
 #[derive(Debug, thiserror::Error)]
 pub enum PageLinkError {
-    /// There is no such link, or it was revoked.
+    /// The link doesn't exist, or was revoked.
     #[error("this link is not valid")]
     Unknown,
     /// It has expired.

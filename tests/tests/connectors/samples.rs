@@ -42,7 +42,7 @@ impl Fields {
     /// Valid values for the required fields, and for those with a default.
     ///
     /// # Panics
-    /// If a pattern is too unusual and there is no example.
+    /// If a pattern is too unusual to sample and the input has no example.
     pub(crate) fn valid(&self) -> Sample {
         self.filled(|field| field.valid())
     }

@@ -3,7 +3,7 @@
 //! # Decisions
 //!
 //! The pages are complete without a script. The script counts down, and every few seconds replaces the parts that have changed by
-//! those of the same page, fetched again: there is no second way to render anything.
+//! those of the same page, fetched again, so everything is rendered in one way.
 //!
 //! All buttons of a list belong to one form and differ in their `formaction`. A form for each row, with its own form token, would
 //! double the size of the page.

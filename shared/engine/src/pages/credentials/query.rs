@@ -7,7 +7,7 @@ use larder::http::Parameters;
 pub struct ListQuery(Vec<(String, String)>);
 
 impl ListQuery {
-    /// The parameters that filter the list, besides `tags[…]`.
+    /// The parameters that filter the list, apart from `tags[…]`.
     const NAMES: [&'static str; 5] = ["search", "state", "integrationKey", "tenantId", "connectorKey"];
     /// The parameter with the start of the page.
     const CURSOR: &'static str = "cursor";
