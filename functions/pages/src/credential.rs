@@ -12,7 +12,7 @@ use larder::connection::{Connection, Details, DetailsPatch};
 use larder::error::{Error, ErrorClass, ErrorType};
 use larder::http::{Parameters, Request, Response, redirect, status_of};
 use larder::scope::Scope;
-use larder_engine::connect::{RequestedConnection, first_page};
+use larder_engine::connect::{RequestedConnection, connection_page, first_page};
 use larder_engine::manage::Deletion;
 use larder_engine::pages::words::{self, Words};
 use larder_engine::pages::{self, Detail, DetailPage, ForPeople, Frame, ListQuery, Notice, Question, Tone, Viewer};
@@ -43,12 +43,10 @@ impl Pages {
         let parameters = Parameters::of_query(request);
         let now = self.management.clock.now().unix_timestamp();
         let done = parameters.optional("done")?.and_then(|done| Done::read(done, id, &visit, now));
-        let notice = done.map(|done| Notice {
-            title: done.words().say(visit.language).to_owned(),
-            detail: None,
-            links: Vec::new(),
-            tone: Tone::Good,
-        });
+        let notice = match done {
+            Some(done) => Some(Notice::new(done.words().say(visit.language), Tone::Good)),
+            None => self.notice(&visit, &parameters).await?,
+        };
         let asks = match parameters.optional("ask")? {
             Some("delete") => Some(Question::Delete),
             Some("disconnect") => Some(Question::Disconnect),
@@ -157,8 +155,11 @@ impl Pages {
                 Done::Restored
             }
             "reconnect" => {
-                let wanted =
-                    RequestedConnection { connection_id: Some(id.to_owned()), ..RequestedConnection::default() };
+                let wanted = RequestedConnection {
+                    connection_id: Some(id.to_owned()),
+                    redirect_uri: Some(connection_page(&self.management.connector_setup.base_uri, id)),
+                    ..RequestedConnection::default()
+                };
                 return Ok(Ended::Leads(self.lead_to_form(visit, ROOT, wanted).await?));
             }
             "link" => {

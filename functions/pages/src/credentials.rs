@@ -1,12 +1,20 @@
 //! The credentials page: the list of `GET /`.
+//!
+//! # Decisions
+//!
+//! A list that doesn't fit on a page needs numbers from indexes, which takes dozens of queries for 100,000 credentials. The page
+//! does not wait for them: unless they are in memory, its script asks for them next (`?counts=1`), or else the browser, by a
+//! refresh. Capped numbers would need a query for each integration.
 
 use http::StatusCode;
+use larder::caller::Caller;
 use larder::clock::later;
 use larder::error::Error;
 use larder::http::{Parameters, Request, Response, raw_json};
 use larder::scope::Scope;
 use larder_engine::manage::{Filters, Overview};
 use larder_engine::pages::{self, Frame, ListPage, ListQuery, Notice, Tone, Viewer, words};
+use serde_json::json;
 
 use crate::done::Done;
 use crate::visit::Visit;
@@ -29,12 +37,16 @@ impl Pages {
         let caller = &visit.visitor.caller;
         caller.require(Scope::ConnectionsRead)?;
         let parameters = Parameters::of_query(request);
-        let filters = Filters::read(&parameters, caller)?;
+        let filters = Filters::read(&parameters, caller)?.by_attention();
         let (components, page) =
             tokio::try_join!(self.management.components(caller), self.management.page(caller, &filters))?;
         let query = ListQuery::new(&parameters);
         let is_complete = !query.filters() && !query.is_continued() && page.cursor.is_none();
-        let overview = if is_complete { Overview::of(&page.items) } else { self.overview(visit).await? };
+        let overview = match (is_complete, parameters.optional("counts")?) {
+            (true, _) => Some(self.keep(visit, Overview::of(&page.items))),
+            (false, Some(_)) => Some(self.overview(visit).await?),
+            (false, None) => self.overviews.get(&Self::overview_key(visit)),
+        };
         let viewer =
             Viewer { language: visit.language, now: self.management.clock.now(), caller, components: &components };
         let done = self.done(visit, &parameters)?;
@@ -51,8 +63,9 @@ impl Pages {
             query: &query,
             items: &page.items,
             cursor: page.cursor.as_deref(),
-            counts: &overview.by_integration,
-            attention: overview.attention,
+            counts: overview.as_ref().map(|overview| &overview.by_integration),
+            attention: overview.as_ref().and_then(|overview| overview.attention),
+            counted: format!("?{}&counts=1", request.uri().query().unwrap_or_default()),
             outcome: outcome.map(|(done, id)| (id, done.words().say(visit.language))),
         };
         Ok(pages::credentials(frame, &list))
@@ -61,20 +74,27 @@ impl Pages {
     /// Returns the numbers beside the list, from memory if they are not old.
     pub(crate) async fn overview(&self, visit: &Visit) -> Result<Overview, Error> {
         let caller = &visit.visitor.caller;
-        if caller.is_limited() {
-            return self.management.overview(caller).await;
+        match self.overviews.get(&Self::overview_key(visit)) {
+            Some(overview) => Ok(overview),
+            None => Ok(self.keep(visit, self.management.overview(caller).await?)),
         }
-        let key = (caller.workspace.clone(), caller.tenant.clone().filter(|_| !caller.admin));
-        if let Some(overview) = self.overviews.get(&key) {
-            return Ok(overview);
-        }
-        let overview = self.management.overview(caller).await?;
-        self.overviews.insert(key, overview.clone(), later(self.management.clock.now(), overview.lifetime()));
-        Ok(overview)
+    }
+
+    /// Keeps the numbers beside a list in memory for the visitor's next pages.
+    fn keep(&self, visit: &Visit, overview: Overview) -> Overview {
+        let until = later(self.management.clock.now(), overview.lifetime());
+        self.overviews.insert(Self::overview_key(visit), overview.clone(), until);
+        overview
+    }
+
+    /// The visitors who see the same numbers.
+    fn overview_key(visit: &Visit) -> String {
+        let Caller { workspace, tenant, admin, connection_ids, integration_keys, .. } = &visit.visitor.caller;
+        json!([workspace, tenant.as_ref().filter(|_| !admin), admin, connection_ids, integration_keys]).to_string()
     }
 
     /// Says how connecting an account ended.
-    async fn notice(&self, visit: &Visit, parameters: &Parameters) -> Result<Option<Notice>, Error> {
+    pub(crate) async fn notice(&self, visit: &Visit, parameters: &Parameters) -> Result<Option<Notice>, Error> {
         if let Some(id) = parameters.optional("requestId")? {
             return Ok(self.connected(visit, id).await.map(|(notice, _)| notice));
         }

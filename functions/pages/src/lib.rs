@@ -49,8 +49,8 @@ type Work<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a
 /// Serves `/`, `/c/…`, `/add`, `/i…`, `/new…`, `/pick`, `/sign-in`, `/sign-out`, `/connect.js`, `/embed/…` and `/screens/…`.
 pub struct Pages {
     management: Management,
-    /// The numbers beside lists, by workspace and tenant.
-    overviews: Cache<(String, Option<String>), Overview>,
+    /// The numbers beside lists, by the visitors who see them.
+    overviews: Cache<String, Overview>,
     connect: Connect,
     tickets: Tickets,
     base_uri: String,

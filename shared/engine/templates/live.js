@@ -32,7 +32,9 @@ function dates() {
 
 async function update() {
   if (document.hidden) return;
-  const response = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  const counted = new URL(location.href);
+  counted.searchParams.set("counts", "1");
+  const response = await fetch(counted, { headers: { accept: "text/html" } }).catch(() => null);
   if (response?.status === 401) location.reload();
   if (!response?.ok) return;
   const fetched = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -57,4 +59,6 @@ if (location.search.includes("done=")) history.replaceState(null, "", here);
 dates();
 setInterval(tick, 1000);
 setInterval(update, PERIOD);
+// The numbers of a long list come after it.
+if (document.querySelector("noscript")) update();
 document.addEventListener("visibilitychange", update);

@@ -27,6 +27,7 @@ mod outcome;
 mod own_id;
 mod schedule;
 mod scopes;
+mod standing;
 mod view;
 
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub use schedule::{MAX_RETRY_AFTER, MIN_INTERVAL, back_off, next_refresh};
 pub use scopes::{granted_scopes, within_limits};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+pub use standing::Standing;
 use time::OffsetDateTime;
 
 use crate::clock::later;
@@ -133,6 +135,11 @@ pub struct Connection {
     pub state: State,
     /// Why the last refresh failed, until one succeeds.
     pub problem: Option<Problem>,
+    /// Whether refreshes fail and will not recover in time: the access token expires before the next attempt, or the integration
+    /// is at fault.
+    pub is_lapsing: bool,
+    /// Why the last test of these credentials failed, until one passes or there are new credentials.
+    pub test_problem: Option<Problem>,
     /// When the access token was requested, and when it expires. `None` if the provider did not say.
     pub expiry: Option<Expiry>,
     /// Whether there is anything to refresh with.
@@ -328,6 +335,8 @@ impl Connection {
             integration: None,
             state: State::Ready,
             problem: None,
+            is_lapsing: false,
+            test_problem: None,
             expiry: None,
             refreshable: false,
             renews_itself: false,
@@ -409,6 +418,8 @@ impl Connection {
         self.version += 1;
         self.state = State::Ready;
         self.problem = None;
+        self.is_lapsing = false;
+        self.test_problem = None;
         self.failing_since = None;
         self.retry_attempts = 0;
         self.lease = None;
@@ -436,7 +447,9 @@ impl Connection {
             Failure::Transient { retry_after, problem } if problem.is_set_up() || later(dead_since, give_up) > now => {
                 let asked_for = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
                 let wait = back_off(self.retry_attempts, jitter).max(asked_for);
-                self.next_refresh_at = Some(later(now, wait));
+                let next = later(now, wait);
+                self.next_refresh_at = Some(next);
+                self.is_lapsing = problem.is_set_up() || self.is_expired(next);
             }
             Failure::Transient { .. } | Failure::Permanent(_) => self.require_action(),
         }
@@ -487,6 +500,8 @@ impl Connection {
     /// Records that only the end user can provide new credentials.
     pub fn require_action(&mut self) {
         self.state = State::ClientActionRequired;
+        self.is_lapsing = false;
+        self.test_problem = None;
         self.next_refresh_at = None;
     }
 }
@@ -539,6 +554,25 @@ mod tests {
         let second = connection.next_refresh_at.expect("is due");
         assert_eq!(connection.state, State::Ready);
         assert!(first >= at(3360) && second - first > first - at(3300), "{first} {second}");
+    }
+
+    #[test]
+    fn a_token_that_expires_before_the_next_attempt_needs_attention() {
+        let mut connection = ready();
+        connection.test_problem = Some(Problem::new(None, "no"));
+        let mut now = at(3300);
+        connection.apply_failure(&transient(None), now, 0.0, GIVE_UP);
+        assert!(!connection.is_lapsing);
+        while !connection.is_lapsing {
+            now = connection.next_refresh_at.expect("is due");
+            connection.apply_failure(&transient(None), now, 0.0, GIVE_UP);
+        }
+        assert!(now < at(3600) && connection.next_refresh_at >= Some(at(3600)), "{now}");
+        connection.apply_renewal(connection.expiry, true, now);
+        assert_eq!((connection.is_lapsing, &connection.test_problem), (false, &None));
+        // A fault of the set-up does not go away by itself.
+        connection.apply_failure(&Failure::of_set_up("no client id", None), at(10), 0.0, GIVE_UP);
+        assert!(connection.is_lapsing);
     }
 
     #[test]

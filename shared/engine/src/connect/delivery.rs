@@ -5,8 +5,8 @@
 //! A redirect takes precedence over a message: the SDKs always send a request id, and a redirect URI only if the user left the
 //! application's page.
 //!
-//! A result may always go to three pages of our own: the first one, which shows the credentials, the integration's, and the picker.
-//! They show only what is stored, and do nothing until a button is pressed. The picker gets its own parameters back in `for`, so that
+//! A result may always go to four pages of our own: the first one, which shows the credentials, those of a connection and of the
+//! integration, and the picker. They show only what is stored, and do nothing until a button is pressed. The picker gets its own parameters back in `for`, so that
 //! they cannot be mixed up with the result's.
 //!
 //! Messages go to the origins of `redirectUris` and to Larder's own. The workspace already trusts them with results, so
@@ -23,7 +23,7 @@ use url::Url;
 
 use super::FlowRequest;
 use crate::pages::words::{self, Words};
-use crate::pages::{self, ForPeople, Language, Origin};
+use crate::pages::{self, ForPeople, Language, Origin, path_segment};
 
 /// The destination of a result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,14 @@ pub fn integration_page(base_uri: &str, key: &str) -> String {
     format!("{base_uri}/i/{key}")
 }
 
+/// Returns the address of the page of a connection.
+pub fn connection_page(base_uri: &str, id: &str) -> String {
+    format!("{base_uri}{CONNECTIONS}{}", path_segment(id))
+}
+
+/// The path of the pages of connections.
+const CONNECTIONS: &str = "/c/";
+
 /// Returns the address of the picker with these parameters, to which a result is added.
 pub fn picker_page(base_uri: &str, parameters: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("for", parameters).finish();
@@ -77,7 +85,12 @@ const PICKER: &str = "/pick?";
 fn is_own_page(uri: &str, base_uri: &str, integration: &str) -> bool {
     let picker =
         || uri.strip_prefix(base_uri)?.strip_prefix(PICKER)?.strip_prefix("for=").filter(|it| !it.contains('&'));
-    uri == first_page(base_uri) || uri == integration_page(base_uri, integration) || picker().is_some()
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "%-_~".contains(c);
+    let connection = || uri.strip_prefix(base_uri)?.strip_prefix(CONNECTIONS).filter(|id| id.chars().all(is_plain));
+    uri == first_page(base_uri)
+        || uri == integration_page(base_uri, integration)
+        || picker().is_some()
+        || connection().is_some()
 }
 
 impl Delivery {
@@ -234,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_go_to_three_pages_of_our_own_and_no_others() {
+    fn results_go_to_four_pages_of_our_own_and_no_others() {
         let base = "https://larder.example/v1";
         let returning = picker_page(base, "integrationKey=crm&requestId=1");
         assert_eq!(returning, "https://larder.example/v1/pick?for=integrationKey%3Dcrm%26requestId%3D1");
@@ -242,6 +255,9 @@ mod tests {
             (first_page(base).as_str(), true),
             (integration_page(base, "crm").as_str(), true),
             (returning.as_str(), true),
+            (connection_page(base, "a/b c").as_str(), true),
+            ("https://larder.example/v1/c/1/..", false),
+            ("https://larder.example/v1/c/1?ask=delete", false),
             ("https://larder.example/v1/i/other", false),
             ("https://larder.example/v1/i/crm?ask=delete", false),
             ("https://larder.example/v1/pick?for=a&integrationKey=crm", false),

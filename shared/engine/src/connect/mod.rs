@@ -9,7 +9,7 @@ mod request;
 mod unconfirmed;
 
 pub use connection_writer::{Candidate, ConnectionWriter, NewConnection};
-pub use delivery::{ConnectFailure, Delivery, first_page, integration_page, picker_page};
+pub use delivery::{ConnectFailure, Delivery, connection_page, first_page, integration_page, picker_page};
 pub use flow::{FLOW_LIFETIME, Flow, browser_cookie, browser_cookie_name, browser_digest};
 pub use outcome::{FlowOutcome, OUTCOME_LIFETIME, callback_digest};
 pub use request::{FlowRequest, RequestedConnection, request_id};

@@ -1,11 +1,12 @@
 //! Lists, changes, tests, and refreshes connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder::caller::Caller;
 use larder::connection::{Connection, DetailsPatch, Flow, Problem, RefreshOutcome, State};
-use larder::dynamodb::{AttemptKind, Begun, Page, Selection, Write};
-use larder::error::Error;
+use larder::dynamodb::{AttemptKind, Begun, Page, Selection, StoreError, Write};
+use larder::error::{Error, log_cause};
 use larder::random;
 use serde_json::{Value, json};
 
@@ -44,6 +45,7 @@ impl Management {
             tenant: filters.tenant.as_deref(),
             integration: filters.integration.as_deref(),
             state: filters.state,
+            needs_attention: filters.needs_attention,
             with_archived: filters.with_archived,
             filter: if filters.filters_rows() || filters.with_archived { Some(&matches) } else { None },
             ..caller.selection()
@@ -141,20 +143,46 @@ impl Management {
     /// When there are no credentials, or the integration is at fault.
     pub async fn test(&self, caller: &Caller, selector: &str, tenant: Option<&str>) -> Result<Value, Error> {
         let connection = self.find(caller, selector, tenant).await?;
+        let key = connection.key.clone();
         let contents = self.vault.open(&connection).await?;
         let auth = self.connector_setup.auth_of(&connection, &contents).await?;
         let Some(credentials) = &contents.credentials else {
             return Err(Error::connection(None, "the connection has no credentials; its end user must reconnect"));
         };
         let (reauthorize, begun) = (RefreshOnce::new(&self.refresher, &connection), Begun::now(AttemptKind::Test));
-        let error = self.provider.test(&auth, credentials, Some(reauthorize as _)).await.err();
+        let error = self.provider.test(&auth, credentials, Some(Arc::clone(&reauthorize) as _)).await.err();
         let is_set_up = matches!(error, Some(ProviderError::Configuration { .. }));
         let error = error.map(Error::from);
-        self.attempts.add(&connection.key, begun, error.as_ref().map(Problem::from).as_ref()).await;
+        let problem = error.as_ref().map(Problem::from);
+        self.record_test(reauthorize.renewed().unwrap_or(connection), problem.as_ref()).await;
+        self.attempts.add(&key, begun, problem.as_ref()).await;
         match error {
             None => Ok(json!({ "success": true })),
             Some(error) if is_set_up => Err(error),
             Some(error) => Ok(json!({ "success": false, "error": error })),
+        }
+    }
+
+    /// Stores in the row how a test ended, unless it has other credentials by now. A failure to do so is only logged.
+    async fn record_test(&self, tested: Connection, problem: Option<&Problem>) {
+        let record = async |seen: &Connection| match seen.state {
+            State::Ready if seen.test_problem.as_ref() != problem => {
+                self.connections.record_test(seen, problem, self.clock.now()).await
+            }
+            _ => Ok(Write::Done),
+        };
+        let recording = async {
+            if record(&tested).await? == Write::Conflict
+                && let Some(stored) = self.connections.get(&tested.key).await?
+                && stored.has_only_failed_since(tested.version)
+            {
+                // A refresh in progress writes a newer outcome.
+                let _: Write = record(&stored).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = recording.await {
+            log_cause("the table; the outcome of a test was not recorded", &error);
         }
     }
 

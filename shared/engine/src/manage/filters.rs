@@ -22,6 +22,7 @@ pub struct Filters {
     connector: Option<String>,
     search: Option<String>,
     pub(super) state: Option<State>,
+    pub(super) needs_attention: Option<bool>,
     pub(super) key: Option<String>,
     tags: BTreeMap<String, String>,
     /// Nothing matches: `isTest=true`, or filters that contradict each other.
@@ -74,10 +75,19 @@ impl Filters {
             connector: either(["connectorKey", "connectorId"])?,
             search: text("search")?.map(str::to_lowercase),
             state: states.first().copied(),
+            needs_attention: None,
             key: text("key")?.map(ToOwned::to_owned),
             tags,
             is_empty: is_of_another || contradicts || flag(parameters, "isTest")? == Some(true),
         })
+    }
+
+    /// Reads the state as the credentials page means it: `CLIENT_ACTION_REQUIRED` for all that need attention, for instance
+    /// because their last test failed, and `READY` for the others.
+    #[must_use]
+    pub fn by_attention(mut self) -> Self {
+        self.needs_attention = self.state.take().map(|state| state != State::Ready);
+        self
     }
 
     /// Whether rows are filtered, beyond what an index finds.

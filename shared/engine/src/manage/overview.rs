@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use larder::caller::Caller;
-use larder::connection::{Connection, State};
+use larder::connection::Connection;
 use larder::dynamodb::{Connections, Count, Integration, Page, Selection};
 use larder::error::Error;
 use larder::scope::Scope;
@@ -42,7 +42,7 @@ impl Overview {
         for integration in connections.iter().filter_map(|connection| connection.integration.as_ref()) {
             *by_integration.entry(integration.key.clone()).or_default() += 1;
         }
-        let attention = connections.iter().filter(|it| it.state == State::ClientActionRequired).count();
+        let attention = connections.iter().filter(|it| it.standing().needs_attention()).count();
         let attention = Count { number: u64::try_from(attention).unwrap_or(u64::MAX), has_more: false };
         Self { by_integration: (by_integration, false), attention: Some(attention) }
     }

@@ -156,7 +156,7 @@ words! {
     N_CREDENTIALS: "Credentials: {}", "Zugangsdaten: {}", "Identifiants : {}";
     STATE: "State", "Zustand", "État";
     ANY_STATE: "Any", "Alle", "Tous";
-    NO_RECONNECT: "No reconnect needed", "Muss nicht neu verbunden werden", "Pas à reconnecter";
+    NO_ATTENTION: "Needs no attention", "Braucht keine Aufmerksamkeit", "Rien à vérifier";
     FILTER: "Filter", "Filtern", "Filtrer";
     REMOVE_FILTER: "Remove filter", "Filter entfernen", "Retirer le filtre";
     FIRST_PAGE: "First page", "Erste Seite", "Première page";
@@ -169,6 +169,7 @@ words! {
     FRESH: "Fresh", "Aktuell", "À jour";
     WORKS: "Works", "Funktioniert", "Fonctionne";
     STORED: "Stored", "Gespeichert", "Enregistré";
+    CANNOT_REFRESH: "Cannot refresh", "Erneuerung nicht möglich", "Renouvellement impossible";
     REFRESH_FAILING: "Refresh failing", "Erneuerung scheitert", "Renouvellement en échec";
     DELETED: "Deleted", "Gelöscht", "Supprimé";
     INACTIVE: "inactive", "inaktiv", "inactif";
@@ -197,6 +198,7 @@ words! {
         "Der Zugriff ist abgelaufen und konnte nicht erneuert werden.",
         "L’accès a expiré et n’a pas pu être renouvelé.";
     REFRESH_FAILED_WHY: "The last refresh failed.", "Die letzte Erneuerung ist gescheitert.", "Le dernier renouvellement a échoué.";
+    LAST_TEST_FAILED: "The last test failed.", "Die letzte Prüfung ist gescheitert.", "Le dernier test a échoué.";
     SET_UP_FAULT: "The integration is not set up correctly.", "Die Integration ist nicht richtig eingerichtet.",
         "L’intégration n’est pas configurée correctement.";
     KEEPS_TRYING: "Larder keeps trying.", "Larder versucht es weiter.", "Larder continue d’essayer.";
@@ -204,6 +206,7 @@ words! {
 
     // Buttons and forms of a credential.
     TEST: "Test", "Prüfen", "Tester";
+    TEST_AGAIN: "Test again", "Noch einmal prüfen", "Tester de nouveau";
     REFRESH: "Refresh", "Erneuern", "Renouveler";
     TRY_NOW: "Try now", "Jetzt versuchen", "Essayer maintenant";
     RENAME: "Rename", "Umbenennen", "Renommer";

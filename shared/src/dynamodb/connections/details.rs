@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::table::{Assignment, Claim, Claimed, Condition};
 use super::{Connections, row};
 use crate::clock::later;
-use crate::connection::{Connection, ConnectionKey, DetailsPatch, Flow};
+use crate::connection::{Connection, ConnectionKey, DetailsPatch, Flow, Problem};
 use crate::digest::sha256_base64url;
 use crate::dynamodb::item::Item;
 use crate::dynamodb::{StoreError, Write};
@@ -103,6 +103,21 @@ impl Connections {
         let assignment = Assignment::new(Item::default().time("last_used_at", now), &[]);
         // The role of get-credentials allows no other attribute in this request, not even in its condition.
         self.table.assign(&seen.key, Condition::Exists, assignment).await
+    }
+
+    /// Records how the test of a connection's credentials ended. It conflicts if they are being refreshed, or are others by now.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn record_test(
+        &self,
+        tested: &Connection,
+        problem: Option<&Problem>,
+        now: OffsetDateTime,
+    ) -> Result<Write, StoreError> {
+        let outcome = Connection { test_problem: problem.cloned(), ..tested.clone() };
+        let assignment = Assignment::new(row::of_attention(&outcome), &row::OF_TESTS);
+        self.table.assign(&tested.key, Condition::Unleased(tested.version, now), assignment).await
     }
 
     /// Reads the connection of a tenant that has this key.

@@ -4,6 +4,11 @@
 //!
 //! An integration's connections are counted in the index when somebody asks, which reads some 7,000 entries per call. Counters
 //! would cost a second write per connection, could drift, and would need a regular scan to correct them.
+//!
+//! The index `by_state` has all connections that need attention under `CLIENT_ACTION_REQUIRED`, also those that are `READY` but
+//! whose test or refresh failed. So people find and count them by one query, without another index, and a version that knows
+//! nothing of it takes them for connections that must be reconnected. The list of all that are `READY` is therefore that of the
+//! workspace, of which they are most.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -37,8 +42,11 @@ pub struct Selection<'a> {
     pub ids: Option<&'a BTreeSet<String>>,
     /// Only those of these integrations. Found by an index for one integration after the other, unless a tenant is given.
     pub integrations: Option<&'a BTreeSet<String>>,
-    /// Only those in this state. Found by an index, unless a tenant is given, or an integration whose connections work.
+    /// Only those in this state. Found by an index if it is `CLIENT_ACTION_REQUIRED`, unless a tenant is given.
     pub state: Option<State>,
+    /// Only those that need attention, or only the others. Found by an index, unless a tenant is given, or an integration whose
+    /// connections need none.
+    pub needs_attention: Option<bool>,
     /// Archived ones, too.
     pub with_archived: bool,
     /// Only those for which this is true.
@@ -48,7 +56,7 @@ pub struct Selection<'a> {
 /// One page of connections.
 #[derive(Debug)]
 pub struct Page {
-    /// The connections: oldest first; or by id if they are of one tenant or one integration, in one state, or have given ids;
+    /// The connections: oldest first; or by id if they are of one tenant or one integration, need attention or none, or have given ids;
     /// or by integration and id, if they are of several integrations.
     pub items: Vec<Connection>,
     /// The start of the next page, if there is one.
@@ -95,7 +103,8 @@ enum Index<'a> {
     Integration(&'a str),
     /// The same index, for one integration after the other.
     Integrations(&'a BTreeSet<String>),
-    State(State),
+    /// Those that need attention, or the others.
+    Attention(bool),
     /// None: the ids are known.
     Ids(&'a BTreeSet<String>),
 }
@@ -172,13 +181,13 @@ impl Connections {
             | (Some(Cursor::OfWorkspace(..)), index @ Index::Workspace)
             | (
                 Some(Cursor::ById(_)),
-                index @ (Index::Tenant(_) | Index::Integration(_) | Index::State(_) | Index::Ids(_)),
+                index @ (Index::Tenant(_) | Index::Integration(_) | Index::Attention(_) | Index::Ids(_)),
             )
             | (Some(Cursor::OfIntegration(..)), index @ Index::Integrations(_)) => index,
             // The pages before were searched in the workspace if the index was missing. Otherwise, it is another list's.
             (
                 Some(Cursor::OfWorkspace(..)),
-                index @ (Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::State(_)),
+                index @ (Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::Attention(_)),
             ) => match self.candidates(workspace, selection, index).limit(1).send().await.map_err(query_error) {
                 Err(StoreError::NoIndex) => Index::Workspace,
                 Err(error) => return Err(error.into()),
@@ -337,12 +346,12 @@ impl Connections {
                 .key_condition_expression("integration_key = :key AND begins_with(id, :prefix)")
                 .expression_attribute_values(":key", string(integration))
                 .expression_attribute_values(":prefix", string(&prefix)),
-            Index::State(state) => self
+            Index::Attention(is_needed) => self
                 .table
                 .query(BY_STATE)
                 .key_condition_expression("#state = :key AND begins_with(id, :prefix)")
                 .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":key", string(row::state_name(state)))
+                .expression_attribute_values(":key", string(row::index_state(is_needed)))
                 .expression_attribute_values(":prefix", string(&prefix)),
             Index::Workspace | Index::Integrations(_) | Index::Ids(_) => self.by_workspace(workspace),
         };
@@ -453,7 +462,7 @@ impl Connections {
         const MOST: u64 = 1000;
         // Each reads up to 1 MB, which is thousands of entries.
         const QUERIES: usize = 8;
-        let selection = Selection { state: Some(State::ClientActionRequired), ..Selection::default() };
+        let selection = Selection { needs_attention: Some(true), ..Selection::default() };
         // Archived ones, too, are in the index, but have another attribute for their integration.
         let filter = if tenant.is_some() { " AND tenant = :tenant" } else { "" };
         let query = self.candidates(workspace, selection, selection.index()).select(Select::Count);
@@ -505,22 +514,27 @@ impl<'a> Selection<'a> {
         }
         match (self.tenant, self.integration, self.integrations) {
             (Some(tenant), ..) => Index::Tenant(tenant),
-            // Most connections work, so this is narrower than an integration.
-            _ if self.state == Some(State::ClientActionRequired) => Index::State(State::ClientActionRequired),
+            // Most connections need none, so this is narrower than an integration.
+            _ if self.needs_attention == Some(true) || self.state == Some(State::ClientActionRequired) => {
+                Index::Attention(true)
+            }
             // The index of integrations does not have archived ones.
             (None, Some(integration), _) if !self.with_archived => Index::Integration(integration),
             (None, None, Some(integrations)) if !self.with_archived => Index::Integrations(integrations),
-            (None, ..) => self.state.map_or(Index::Workspace, Index::State),
+            (None, ..) => self.needs_attention.map_or(Index::Workspace, Index::Attention),
         }
     }
 
     /// Whether it leaves out rows that the index yields.
     fn filters(&self, index: Index<'_>) -> bool {
         let is_of_integration = matches!(index, Index::Integration(_));
-        let is_of_state = matches!(index, Index::State(_));
+        let is_by_attention = matches!(index, Index::Attention(_));
         let is_of_few =
-            self.integrations.is_some() || (self.integration.is_some() && (self.tenant.is_some() || is_of_state));
-        self.filter.is_some() || (self.state.is_some() && !is_of_state) || (is_of_few && !is_of_integration)
+            self.integrations.is_some() || (self.integration.is_some() && (self.tenant.is_some() || is_by_attention));
+        self.filter.is_some()
+            || self.state.is_some()
+            || (self.needs_attention.is_some() && !is_by_attention)
+            || (is_of_few && !is_of_integration)
     }
 
     /// Whether no connection can have these values. Indexes reject long ones.
@@ -542,6 +556,7 @@ impl<'a> Selection<'a> {
             && self.ids.is_none_or(|ids| ids.contains(&connection.key.id))
             && self.integrations.is_none_or(|keys| integration.is_some_and(|key| keys.contains(key)))
             && self.state.is_none_or(|state| connection.state == state)
+            && self.needs_attention.is_none_or(|needs| connection.standing().needs_attention() == needs)
             && (self.with_archived || connection.archived_at.is_none())
             && self.filter.is_none_or(|filter| filter(connection))
     }
@@ -568,7 +583,7 @@ impl Index<'_> {
             Self::Tenant(tenant) => json!(["tenant", tenant]),
             Self::Integration(integration) => json!(["integration", integration]),
             Self::Integrations(keys) => json!(["integrations", keys]),
-            Self::State(state) => json!(["state", row::state_name(state)]),
+            Self::Attention(is_needed) => json!(["attention", is_needed]),
             Self::Ids(ids) => json!(["ids", ids]),
         };
         sha256_base64url(list.to_string()).chars().take(8).collect()
@@ -594,7 +609,7 @@ impl Cursor {
         let id = connection.key.id.clone();
         match index {
             Index::Workspace => Self::OfWorkspace(milliseconds(connection.created_at), id),
-            Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::State(_) | Index::Ids(_) => {
+            Index::Tenant(_) | Index::Integration(_) | Index::Integrations(_) | Index::Attention(_) | Index::Ids(_) => {
                 Self::ById(id)
             }
         }
@@ -619,7 +634,7 @@ impl Cursor {
             }
             (Self::ById(_), Index::Tenant(tenant)) => key.string("tenant", tenant),
             (Self::ById(_), Index::Integration(integration)) => key.string("integration_key", integration),
-            (Self::ById(_), Index::State(state)) => key.string("state", row::state_name(state)),
+            (Self::ById(_), Index::Attention(is_needed)) => key.string("state", row::index_state(is_needed)),
             _ => key,
         };
         key.0

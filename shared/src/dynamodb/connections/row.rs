@@ -6,7 +6,10 @@
 //! | `workspace`, `tenant`, `name`, `integration_key`, `connector_key`, `auth_option` | its owner, its origin and its option |
 //! | `version` | starts at a random number with credentials from outside, and counts the refreshes since; schedules are bound to it |
 //! | `sealed`, `sealed_version` | the envelope, and the version it was sealed for |
-//! | `state`, `problem`, `problem_key` | its state, and the last failure |
+//! | `state` | its state, or `CLIENT_ACTION_REQUIRED` if it needs attention for another reason: the key of the index `by_state` |
+//! | `still_ready` | whether it is `READY` although `state` has the other value |
+//! | `problem`, `problem_key`, `lapsing` | why the last refresh failed, and whether that will not recover in time |
+//! | `test_problem`, `test_problem_key` | why the last test failed |
 //! | `obtained_at`, `expires_at`, `expiry_is_rest`, `refreshable` | the access token's lifetime, and whether its provider hands it out until its end |
 //! | `refresh_margin` | seconds before the expiry when it is due, if the connector says so |
 //! | `renews_itself` | whether it can be refreshed without a refresh token: by `refreshCredentials`, or with the access token |
@@ -43,7 +46,7 @@ pub(super) fn due_shard(key: &ConnectionKey) -> u8 {
 
 /// The attributes that refreshes own. Writes of theirs set those that have a value, remove the others, and leave all
 /// attributes of people alone.
-pub(super) const OF_REFRESHES: [&str; 31] = [
+pub(super) const OF_REFRESHES: [&str; 35] = [
     "account",
     "archived_at",
     "archived_connector_key",
@@ -55,6 +58,7 @@ pub(super) const OF_REFRESHES: [&str; 31] = [
     "expiry_is_rest",
     "failing_since",
     "integration_key",
+    "lapsing",
     "last_attempt_at",
     "last_refreshed_at",
     "lease_holder",
@@ -73,6 +77,9 @@ pub(super) const OF_REFRESHES: [&str; 31] = [
     "sealed",
     "sealed_version",
     "state",
+    "still_ready",
+    "test_problem",
+    "test_problem_key",
     "updated_at",
     "version",
 ];
@@ -103,7 +110,8 @@ pub(super) fn of_refreshes(connection: &Connection) -> Item {
         .maybe(integration_key, connection.integration.as_ref().map(|it| &it.key), Item::string)
         .maybe(connector_key, connection.integration.as_ref().map(|it| &it.connector_key), Item::string)
         .maybe("auth_option", connection.integration.as_ref().map(|it| &it.option_key), Item::string)
-        .string("state", state_name(connection.state))
+        .with(of_attention(connection))
+        .maybe("lapsing", connection.is_lapsing.then_some(1_u8), Item::number)
         .maybe("problem", connection.problem.as_ref().map(|it| &it.message), Item::string)
         .maybe("problem_key", connection.problem.as_ref().and_then(|it| it.key.as_ref()), Item::string)
         .maybe("obtained_at", connection.expiry.map(|it| it.from), Item::time)
@@ -124,6 +132,22 @@ pub(super) fn of_refreshes(connection: &Connection) -> Item {
         // DynamoDB's TTL counts seconds. The margin keeps it from being early.
         .maybe("remove_at", connection.archived_at.map(|at| later(at, ARCHIVE + MARGIN).unix_timestamp()), Item::number)
         .time("updated_at", connection.updated_at)
+}
+
+/// The attributes that a test changes.
+pub(super) const OF_TESTS: [&str; 4] = ["state", "still_ready", "test_problem", "test_problem_key"];
+
+/// The attributes in [`OF_TESTS`] that have a value.
+pub(super) fn of_attention(connection: &Connection) -> Item {
+    let needs_attention = connection.standing().needs_attention();
+    let is_still_ready = needs_attention && connection.state == State::Ready;
+    let state = if is_still_ready { index_state(true) } else { state_name(connection.state) };
+    let problem = connection.test_problem.as_ref();
+    Item::default()
+        .string("state", state)
+        .maybe("still_ready", is_still_ready.then_some(1_u8), Item::number)
+        .maybe("test_problem", problem.map(|it| &it.message), Item::string)
+        .maybe("test_problem_key", problem.and_then(|it| it.key.as_ref()), Item::string)
 }
 
 /// The attributes of the integration and the connector. Archived rows have others, so that the indexes and counts of
@@ -191,6 +215,11 @@ pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
     let (integration_key, connector_key) = origin(archived_at.is_some());
     let integration = item.get_string(integration_key).zip(item.get_string(connector_key));
     let lease = item.get_string("lease_token").zip(item.get_time("lease_until"));
+    let state = item.get_string("state").and_then(|text| state_of(&text));
+    let is_still_ready = item.get_number("still_ready") == Some(1_u8);
+    let problem = |message: &str, key: &str| {
+        item.get_string(message).map(|message| Problem { key: item.get_string(key), message })
+    };
     Ok(Connection {
         key,
         version: present(item.get_number("version"), TABLE, "version")?,
@@ -203,8 +232,10 @@ pub(super) fn read(item: &Item) -> Result<Connection, StoreError> {
             connector_key,
             option_key: item.get_string("auth_option").unwrap_or_default(),
         }),
-        state: present(item.get_string("state").and_then(|text| state_of(&text)), TABLE, "state")?,
-        problem: item.get_string("problem").map(|message| Problem { key: item.get_string("problem_key"), message }),
+        state: present(state.map(|state| if is_still_ready { State::Ready } else { state }), TABLE, "state")?,
+        problem: problem("problem", "problem_key"),
+        is_lapsing: item.get_number("lapsing") == Some(1_u8),
+        test_problem: problem("test_problem", "test_problem_key"),
         expiry: item.get_time("obtained_at").zip(item.get_time("expires_at")).map(|(from, at)| Expiry {
             from,
             at,
@@ -244,6 +275,11 @@ fn holder_of(item: &Item, token: &str) -> LeaseHolder {
         None if token.starts_with(FORMER_RECOVERY_TOKEN) => LeaseHolder::RecoveryQueue,
         None => LeaseHolder::Refresher,
     }
+}
+
+/// The attribute `state` of the connections that need attention, and of the others.
+pub(super) fn index_state(needs_attention: bool) -> &'static str {
+    state_name(if needs_attention { State::ClientActionRequired } else { State::Ready })
 }
 
 pub(super) fn state_name(state: State) -> &'static str {
@@ -308,6 +344,8 @@ mod tests {
                 option_key: "a".into(),
             }),
             problem: Some(Problem::new(Some("configuration"), "wrong")),
+            is_lapsing: true,
+            test_problem: Some(Problem::new(Some("access_token_expired"), "unauthorized")),
             expiry: Some(Expiry { is_rest: true, ..Expiry::new(now, now) }),
             refresh_margin: Some(Duration::from_secs(7)),
             next_refresh_at: Some(now),
@@ -323,7 +361,25 @@ mod tests {
 
     #[test]
     fn a_row_reads_as_the_connection_that_was_written() {
-        assert_eq!(read(&write(&full())).expect("a connection"), full());
+        let restored = Connection { archived_at: None, ..full() };
+        let revoked = Connection { state: State::ClientActionRequired, ..restored.clone() };
+        for connection in [full(), restored, revoked] {
+            assert_eq!(read(&write(&connection)).expect("a connection"), connection);
+        }
+    }
+
+    #[test]
+    fn all_connections_that_need_attention_have_one_state_in_the_index() {
+        let index_key = |connection: &Connection| write(connection).get_string("state").expect("a state");
+        let well = Connection { is_lapsing: false, test_problem: None, archived_at: None, ..full() };
+        assert_eq!(index_key(&well), "READY");
+        for unwell in [
+            Connection { is_lapsing: true, ..well.clone() },
+            Connection { test_problem: full().test_problem, ..well.clone() },
+            Connection { state: State::ClientActionRequired, ..well },
+        ] {
+            assert_eq!(index_key(&unwell), "CLIENT_ACTION_REQUIRED");
+        }
     }
 
     #[test]

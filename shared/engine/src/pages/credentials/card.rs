@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use larder::caller::Caller;
-use larder::connection::{Connection, Problem, State};
+use larder::connection::{Connection, Problem, Standing, State};
 use larder::scope::Scope;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
 
-use super::super::{ForPeople, Language, Mark, Tone, words};
+use super::super::words::{self, Words};
+use super::super::{ForPeople, Language, Mark, Tone};
 use super::times::{Line, Time};
 use crate::connector::Connector;
 
@@ -123,7 +124,7 @@ impl Card {
         };
         let title = in_order(&title);
         let mark = component.map_or_else(|| Mark::new(key.unwrap_or(id), &title, None), |it| it.mark.clone());
-        let (tone, state) = state(connection, language);
+        let (tone, state) = badge(connection.standing());
         let passed = connection.expiry.filter(|_| connection.state == State::Ready).map(|expiry| {
             let all = (expiry.at - expiry.from).whole_seconds().max(1);
             (all, (now - expiry.from).whole_seconds().clamp(0, all))
@@ -136,7 +137,7 @@ impl Card {
             tenant: connection.tenant.as_deref().filter(|_| viewer.caller.admin).map(in_order),
             used_by: in_order(&used_by(connection, language)),
             tone,
-            state,
+            state: state.say(language),
             when: when(connection, viewer),
             progress: passed.filter(|_| connection.can_refresh()),
             note: Note::new(connection, &title, viewer),
@@ -160,17 +161,19 @@ fn in_order(text: &str) -> String {
     text.chars().filter(|c| !turns(*c)).collect()
 }
 
-fn state(connection: &Connection, language: Language) -> (Tone, &'static str) {
-    let (tone, words) = match connection.state {
-        _ if connection.archived_at.is_some() => (Tone::None, words::DELETED),
-        State::ClientActionRequired | State::Building => (Tone::Bad, words::RECONNECT_NEEDED),
-        State::Ready if connection.details.is_deactivated => (Tone::None, words::DEACTIVATED),
-        State::Ready if connection.problem.is_some() => (Tone::Warn, words::REFRESH_FAILING),
-        State::Ready if connection.integration.is_none() => (Tone::None, words::STORED),
-        State::Ready if connection.expiry.is_some() => (Tone::Good, words::FRESH),
-        State::Ready => (Tone::Good, words::WORKS),
-    };
-    (tone, words.say(language))
+/// The badges of those that need attention are red, and no others.
+fn badge(standing: Standing) -> (Tone, Words) {
+    match standing {
+        Standing::MustReconnect => (Tone::Bad, words::RECONNECT_NEEDED),
+        Standing::TestFailed => (Tone::Bad, words::ATTEMPT_TEST_FAILED),
+        Standing::CannotRefresh => (Tone::Bad, words::CANNOT_REFRESH),
+        Standing::RefreshFailing => (Tone::Warn, words::REFRESH_FAILING),
+        Standing::Fresh => (Tone::Good, words::FRESH),
+        Standing::Works => (Tone::Good, words::WORKS),
+        Standing::Deleted => (Tone::None, words::DELETED),
+        Standing::Deactivated => (Tone::None, words::DEACTIVATED),
+        Standing::Stored => (Tone::None, words::STORED),
+    }
 }
 
 /// Says since when it has its state, and what happens next.
@@ -223,7 +226,7 @@ fn used_by(connection: &Connection, language: Language) -> String {
 
 fn buttons(connection: &Connection, viewer: Viewer<'_>) -> Vec<Button> {
     let mut buttons = Vec::new();
-    let mut add = |action, label: words::Words, is_primary| {
+    let mut add = |action, label: Words, is_primary| {
         buttons.push(Button { action, label: label.say(viewer.language), is_primary });
     };
     if connection.archived_at.is_some() {
@@ -235,18 +238,19 @@ fn buttons(connection: &Connection, viewer: Viewer<'_>) -> Vec<Button> {
     let Some(integration) = &connection.integration else { return buttons };
     let component = viewer.component(connection);
     let is_entered = component.is_some_and(|component| component.is_entered(&integration.option_key));
-    let needs_attention = connection.state != State::Ready;
-    if viewer.may(Scope::ConnectionsWrite) && !needs_attention {
+    let (is_over, standing) = (connection.state != State::Ready, connection.standing());
+    let has_failed_test = standing == Standing::TestFailed;
+    if viewer.may(Scope::ConnectionsWrite) && !is_over {
         let is_failing = connection.problem.is_some();
-        if !is_failing {
-            add("test", words::TEST, false);
+        if !is_failing || has_failed_test {
+            add("test", if has_failed_test { words::TEST_AGAIN } else { words::TEST }, false);
         }
         if connection.can_refresh() {
             add("refresh", if is_failing { words::TRY_NOW } else { words::REFRESH }, false);
         }
     }
-    if viewer.may(Scope::ConnectionsConnect) && component.is_some() && (needs_attention || is_entered) {
-        add("reconnect", words::RECONNECT, needs_attention);
+    if viewer.may(Scope::ConnectionsConnect) && component.is_some() && (standing.needs_attention() || is_entered) {
+        add("reconnect", words::RECONNECT, is_over || has_failed_test);
     }
     buttons
 }
@@ -254,6 +258,11 @@ fn buttons(connection: &Connection, viewer: Viewer<'_>) -> Vec<Button> {
 impl Note {
     fn new(connection: &Connection, title: &str, viewer: Viewer<'_>) -> Option<Self> {
         let language = viewer.language;
+        if let (Standing::TestFailed, Some(problem)) = (connection.standing(), &connection.test_problem) {
+            let shown = ForPeople::of_message(&problem.message, language);
+            let title = words::LAST_TEST_FAILED.say(language).to_owned();
+            return Some(Self::quoting(title, shown, ""));
+        }
         let problem = connection.problem.as_ref()?;
         let is_over = connection.state != State::Ready;
         let (title, more) = match (is_over, problem.is_set_up()) {
@@ -267,16 +276,25 @@ impl Note {
         };
         let times = Some(connection.retry_attempts).filter(|times| *times > 1 && !is_over);
         let times = times.map(|times| words::FAILED_TIMES.with(language, &times.to_string()) + " ");
-        let (words, own) = match problem.message.as_str() {
+        let own = match problem.message.as_str() {
             // The title says it.
-            Problem::DISCONNECTED | Problem::RESTORED => (None, String::new()),
-            Problem::NO_REFRESH_TOKEN => (None, words::ACCESS_EXPIRED.say(language).to_owned() + " "),
-            message => match ForPeople::of_message(message, language) {
-                shown if shown.is_english => (Some(shown.text), String::new()),
-                shown => (None, shown.text + " "),
-            },
+            Problem::DISCONNECTED | Problem::RESTORED => String::new(),
+            Problem::NO_REFRESH_TOKEN => words::ACCESS_EXPIRED.say(language).to_owned() + " ",
+            message => {
+                let more = times.unwrap_or_default() + &more;
+                return Some(Self::quoting(title, ForPeople::of_message(message, language), &more));
+            }
         };
-        Some(Self { title, words, more: own + &times.unwrap_or_default() + &more })
+        Some(Self { title, words: None, more: own + &times.unwrap_or_default() + &more })
+    }
+
+    /// Quotes the provider's words, but not ours.
+    fn quoting(title: String, words: ForPeople, more: &str) -> Self {
+        let more = more.to_owned();
+        match words.is_english {
+            true => Self { title, words: Some(words.text), more },
+            false => Self { title, words: None, more: words.text + " " + &more },
+        }
     }
 }
 

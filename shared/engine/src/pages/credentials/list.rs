@@ -27,10 +27,12 @@ pub struct ListPage<'a> {
     pub items: &'a [Connection],
     /// The start of the next page.
     pub cursor: Option<&'a str>,
-    /// The connections by integration, and whether there may be more.
-    pub counts: &'a (BTreeMap<String, u64>, bool),
+    /// The connections by integration, and whether there may be more. `None` if they were not counted yet.
+    pub counts: Option<&'a (BTreeMap<String, u64>, bool)>,
     /// The connections that need attention, if they could be counted.
     pub attention: Option<Counted>,
+    /// The address of the same page with these numbers.
+    pub counted: String,
     /// The connection that the visitor just changed, and how that ended.
     pub outcome: Option<(&'a str, &'static str)>,
 }
@@ -51,6 +53,8 @@ struct CredentialsPage<'a> {
     next: Option<String>,
     first: Option<String>,
     empty: Option<Empty>,
+    /// The address of the page with its numbers, if they are still missing.
+    counted: Option<String>,
 }
 
 /// The words that stand in place of credentials.
@@ -70,7 +74,7 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
         None if query.get("state") == ATTENTION => words::NEEDS_ATTENTION.say(language).to_owned(),
         None => words::CREDENTIALS.say(language).to_owned(),
     };
-    let states = [("", words::ANY_STATE), ("READY", words::NO_RECONNECT), (ATTENTION, words::NEEDS_ATTENTION)];
+    let states = [("", words::ANY_STATE), ("READY", words::NO_ATTENTION), (ATTENTION, words::NEEDS_ATTENTION)];
     let states = states.map(|(value, words)| (value, words.say(language), value == query.get("state")));
     let nav = navigation(page, language);
     let marks: Vec<_> = viewer.components.iter().map(|component| component.mark.clone()).collect();
@@ -87,6 +91,7 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
         next: cursor.map(|cursor| query.page(Some(cursor))),
         first: query.is_continued().then(|| query.page(None)),
         empty: items.is_empty().then(|| Empty::new(page, language)),
+        counted: page.counts.is_none().then(|| page.counted.clone()),
         frame: Frame {
             search: query.get("search"),
             kept: query.filters_but("search").cloned().collect(),
@@ -98,13 +103,19 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
 }
 
 fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
-    let ListPage { viewer, query, counts: (counts, is_partial), attention, .. } = page;
-    let count = |number: u64, has_more, tone| {
-        let number = grouped(number, has_more);
-        Count { spoken: words::N_CREDENTIALS.with(language, &number), number, tone }
+    let ListPage { viewer, query, counts, attention, .. } = page;
+    let spoken = |number: &str| words::N_CREDENTIALS.with(language, number);
+    let unknown = || Count { number: "…".to_owned(), spoken: spoken("…"), tone: Tone::None };
+    let count = |counted: Counted, if_any| {
+        let number = grouped(counted.number, counted.has_more);
+        let tone = if counted.number == 0 { Tone::None } else { if_any };
+        Count { spoken: spoken(&number), number, tone }
+    };
+    let of_integrations = |number: &dyn Fn(&BTreeMap<String, u64>) -> u64| match counts {
+        Some((counts, has_more)) => count(Counted { number: number(counts), has_more: *has_more }, Tone::Good),
+        None => unknown(),
     };
     let is_all = !query.filters();
-    let total = counts.values().sum::<u64>();
     let item = |href: &str, words: words::Words, count, is_current| NavItem {
         href: href.to_owned(),
         name: words.say(language).to_owned(),
@@ -112,22 +123,19 @@ fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
         count,
         is_current,
     };
-    let tone = |number| if number == 0 { Tone::None } else { Tone::Good };
-    let alarm = attention.map(|it| count(it.number, it.has_more, if it.number == 0 { Tone::None } else { Tone::Bad }));
+    let all = of_integrations(&|counts| counts.values().sum());
+    let alarm = if counts.is_some() { attention.map(|it| count(it, Tone::Bad)) } else { Some(unknown()) };
     let is_attention = query.get("state") == ATTENTION && query.get("integrationKey").is_empty();
     let mut nav = vec![
-        item("./", words::ALL_CREDENTIALS, Some(count(total, *is_partial, tone(total))), is_all),
+        item("./", words::ALL_CREDENTIALS, Some(all), is_all),
         item(&format!("./?state={ATTENTION}"), words::NEEDS_ATTENTION, alarm, is_attention),
     ];
-    nav.extend(viewer.components.iter().map(|component| {
-        let number = counts.get(&component.key).copied().unwrap_or_default();
-        NavItem {
-            href: query.with("integrationKey", Some(&component.key)),
-            name: component.name.clone(),
-            mark: Some(component.mark.clone()),
-            count: Some(count(number, *is_partial, tone(number))),
-            is_current: query.get("integrationKey") == component.key,
-        }
+    nav.extend(viewer.components.iter().map(|component| NavItem {
+        href: query.with("integrationKey", Some(&component.key)),
+        name: component.name.clone(),
+        mark: Some(component.mark.clone()),
+        count: Some(of_integrations(&|counts| counts.get(&component.key).copied().unwrap_or_default())),
+        is_current: query.get("integrationKey") == component.key,
     }));
     nav
 }
@@ -137,17 +145,18 @@ fn chips(page: &ListPage<'_>, language: Language) -> Vec<(String, String)> {
     let ListPage { viewer, query, .. } = page;
     let words = |name: &str, value: &str| match name {
         "search" => format!("“{value}”"),
-        "integrationKey" => {
+        "integrationKey" | "integrationId" => {
             let component = viewer.components.iter().find(|component| component.key == value);
             component.map_or(value, |component| component.name.as_str()).to_owned()
         }
-        "tenantId" => format!("{}: {value}", words::END_USER.say(language)),
+        "tenantId" | "userId" => format!("{}: {value}", words::END_USER.say(language)),
         _ => match name.strip_prefix("tags[").and_then(|name| name.strip_suffix(']')) {
             Some(tag) => format!("{tag}: {value}"),
             None => value.to_owned(),
         },
     };
-    query.filters_but("state").map(|(name, value)| (words(name, value), query.with(name, None))).collect()
+    let shown = query.filters_but("state").filter(|(name, _)| name != ListQuery::LIMIT);
+    shown.map(|(name, value)| (words(name, value), query.with(name, None))).collect()
 }
 
 impl Empty {

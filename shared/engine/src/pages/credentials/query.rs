@@ -8,13 +8,29 @@ pub struct ListQuery(Vec<(String, String)>);
 
 impl ListQuery {
     /// The parameters that filter the list, apart from `tags[…]`.
-    const NAMES: [&'static str; 5] = ["search", "state", "integrationKey", "tenantId", "connectorKey"];
+    const NAMES: [&'static str; 11] = [
+        "search",
+        "state",
+        "connected",
+        "disconnected",
+        "integrationKey",
+        "integrationId",
+        "tenantId",
+        "userId",
+        "connectorKey",
+        "connectorId",
+        "key",
+    ];
     /// The parameter with the start of the page.
     const CURSOR: &'static str = "cursor";
+    /// The parameter with the size of the page.
+    pub(super) const LIMIT: &'static str = "limit";
 
     /// Reads the query of a page.
     pub fn new(parameters: &Parameters) -> Self {
-        let is_known = |name: &str| Self::NAMES.contains(&name) || name == Self::CURSOR || name.starts_with("tags[");
+        let is_known = |name: &str| {
+            Self::NAMES.contains(&name) || [Self::CURSOR, Self::LIMIT].contains(&name) || name.starts_with("tags[")
+        };
         let known = parameters.iter().filter(|(name, value)| is_known(name) && !value.is_empty());
         Self(known.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
@@ -26,7 +42,7 @@ impl ListQuery {
 
     /// Whether it shows some of the credentials only.
     pub fn filters(&self) -> bool {
-        self.0.iter().any(|(name, _)| name != Self::CURSOR)
+        self.0.iter().any(|(name, _)| ![Self::CURSOR, Self::LIMIT].contains(&&**name))
     }
 
     /// Whether it starts in the middle of the list.
@@ -69,7 +85,7 @@ mod tests {
     #[test]
     fn links_keep_the_filters_and_nothing_else() {
         let query = ListQuery::new(&Parameters::parse(
-            b"search=a%26b&state=READY&tags%5Bteam%5D=x&cursor=abc&done=tested&on=1&integrationKey=",
+            b"search=a%26b&state=READY&tags%5Bteam%5D=x&cursor=abc&done=tested&on=1&integrationKey=&counts=1",
         ));
         assert_eq!(query.encoded(), "search=a%26b&state=READY&tags%5Bteam%5D=x&cursor=abc");
         assert_eq!(query.page(Some("d e")), "./?search=a%26b&state=READY&tags%5Bteam%5D=x&cursor=d+e");
@@ -78,7 +94,7 @@ mod tests {
         assert_eq!(query.with("state", None), "./?search=a%26b&tags%5Bteam%5D=x");
         assert_eq!(query.with("state", Some("x")), "./?search=a%26b&tags%5Bteam%5D=x&state=x");
         assert!(query.filters() && query.is_continued());
-        let none = ListQuery::new(&Parameters::parse(b"done=tested"));
-        assert!(!none.filters() && !none.is_continued() && none.page(None) == "./");
+        let none = ListQuery::new(&Parameters::parse(b"done=tested&limit=5"));
+        assert!(!none.filters() && !none.is_continued() && none.page(None) == "./?limit=5");
     }
 }
