@@ -33,7 +33,7 @@ enum Ended {
     /// The browser continues elsewhere.
     Leads(Response),
     /// The page shows it.
-    Shown(Option<Notice>, DetailPage),
+    Shown(DetailPage),
 }
 
 impl Pages {
@@ -44,7 +44,7 @@ impl Pages {
         let now = self.management.clock.now().unix_timestamp();
         let done = parameters.optional("done")?.and_then(|done| Done::read(done, id, &visit, now));
         let notice = match done {
-            Some(done) => Some(Notice::new(done.words().say(visit.language), Tone::Good)),
+            Some(done) => Some(Notice::new(done.words().say(visit.language), done.tone())),
             None => self.notice(&visit, &parameters).await?,
         };
         let asks = match parameters.optional("ask")? {
@@ -69,12 +69,10 @@ impl Pages {
                 Ok(redirect(&after(done, &signed, id, form.optional("back")?)))
             }
             Ok(Ended::Leads(response)) => Ok(response),
-            Ok(Ended::Shown(notice, page)) => {
-                match Box::pin(self.detail(&visit, id, StatusCode::OK, notice, page)).await {
-                    Ok(page) => Ok(page),
-                    Err(error) => Ok(Self::failure(&visit, ROOT, &error)),
-                }
-            }
+            Ok(Ended::Shown(page)) => match Box::pin(self.detail(&visit, id, StatusCode::OK, None, page)).await {
+                Ok(page) => Ok(page),
+                Err(error) => Ok(Self::failure(&visit, ROOT, &error)),
+            },
             Err(error) => {
                 let is_in_use = error.key == Some("in_use");
                 let page = DetailPage {
@@ -105,18 +103,7 @@ impl Pages {
         let done = match action {
             "test" => {
                 let result = self.management.test(caller, id, None).await?;
-                if result["success"] == true {
-                    Done::Tested
-                } else {
-                    let message = result["error"]["message"].as_str().unwrap_or_default().replace('`', "");
-                    let notice = Notice {
-                        title: words::TEST_FAILED.say(visit.language).to_owned(),
-                        detail: Some(pages::sentence(&message)),
-                        links: Vec::new(),
-                        tone: Tone::Bad,
-                    };
-                    return Ok(Ended::Shown(Some(notice), DetailPage::default()));
-                }
+                if result["success"] == true { Done::Tested } else { Done::TestFailed }
             }
             "refresh" => {
                 self.management.refresh(caller, id, None).await?;
@@ -168,7 +155,7 @@ impl Pages {
                     RequestedConnection { connection_id: Some(id.to_owned()), ..RequestedConnection::default() };
                 let created = self.management.create_request(caller, wanted, Some(LINK_LIFETIME)).await?;
                 let link = created["url"].as_str().map(ToOwned::to_owned);
-                return Ok(Ended::Shown(None, DetailPage { link, ..DetailPage::default() }));
+                return Ok(Ended::Shown(DetailPage { link, ..DetailPage::default() }));
             }
             _ => return Err(Error::bad_request("`do` must be one of the page's actions")),
         };
@@ -247,7 +234,10 @@ fn own_words(error: &Error, visit: &Visit, not_found: Words) -> Option<String> {
         (_, ErrorType::Internal) => words::TRY_LATER,
         (_, ErrorType::BadRequest) if !is_admin => words::NOT_RIGHT,
         (_, ErrorType::Configuration) if !is_admin => words::SET_UP_FAULT,
-        _ => return None,
+        _ => {
+            let shown = ForPeople::of_message(&error.message, visit.language);
+            return (!shown.is_english).then_some(shown.text);
+        }
     };
     Some(ForPeople::instead_of(error, words, visit.language).text)
 }
@@ -286,7 +276,7 @@ pub(crate) fn refused(error: &Error, visit: &Visit) -> Notice {
         Some(own) => (pages::sentence(&own), None),
         None => {
             let title = words::NOT_POSSIBLE.say(visit.language).to_owned();
-            (title, Some(pages::sentence(&error.message.replace('`', ""))))
+            (title, Some(ForPeople::of_message(&error.message, visit.language)))
         }
     };
     Notice { title, detail, links: Vec::new(), tone: Tone::Bad }

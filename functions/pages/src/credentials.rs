@@ -13,7 +13,7 @@ use larder::error::Error;
 use larder::http::{Parameters, Request, Response, raw_json};
 use larder::scope::Scope;
 use larder_engine::manage::{Filters, Overview};
-use larder_engine::pages::{self, Frame, ListPage, ListQuery, Notice, Tone, Viewer, words};
+use larder_engine::pages::{self, ForPeople, Frame, ListPage, ListQuery, Notice, Tone, Viewer, words};
 use serde_json::json;
 
 use crate::done::Done;
@@ -66,7 +66,7 @@ impl Pages {
             counts: overview.as_ref().map(|overview| &overview.by_integration),
             attention: overview.as_ref().and_then(|overview| overview.attention),
             counted: format!("?{}&counts=1", request.uri().query().unwrap_or_default()),
-            outcome: outcome.map(|(done, id)| (id, done.words().say(visit.language))),
+            outcome: outcome.map(|(done, id)| (id, done.words().say(visit.language), done.tone())),
         };
         Ok(pages::credentials(frame, &list))
     }
@@ -120,8 +120,8 @@ impl Pages {
                 Notice::new(words::YOU_CANCELED.say(language), Tone::None)
             }
             Some("error") => {
-                let message = ended["resultError"]["message"].as_str().unwrap_or_default().replace('`', "");
-                let detail = Some(pages::sentence(&message));
+                let message = ended["resultError"]["message"].as_str().unwrap_or_default();
+                let detail = Some(ForPeople::of_message(message, language));
                 Notice { detail, ..Notice::new(words::NOT_CONNECTED.say(language), Tone::Bad) }
             }
             _ => Notice::new(words::STILL_PENDING.say(language), Tone::None),
@@ -138,7 +138,7 @@ fn away(done: Done, id: &str, visit: &Visit) -> Notice {
         title: done.words().say(visit.language).to_owned(),
         detail: None,
         links: (done == Done::Deleted).then(link).into_iter().collect(),
-        tone: Tone::Good,
+        tone: done.tone(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! counts for a minute, and the pages' script takes it out of the address, so that reloading does not repeat it.
 
 use larder::digest::sha256_base64url;
+use larder_engine::pages::Tone;
 use larder_engine::pages::words::{self, Words};
 
 use crate::visit::Visit;
@@ -13,10 +14,11 @@ use crate::visit::Visit;
 /// How long an outcome is shown, in seconds.
 const LIFETIME: i64 = 60;
 
-/// The actions that end well.
+/// The actions that end without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
     Tested,
+    TestFailed,
     Refreshed,
     Renamed,
     Deleted,
@@ -27,8 +29,9 @@ pub(crate) enum Done {
 }
 
 impl Done {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Tested,
+        Self::TestFailed,
         Self::Refreshed,
         Self::Renamed,
         Self::Deleted,
@@ -41,6 +44,7 @@ impl Done {
     fn name(self) -> &'static str {
         match self {
             Self::Tested => "tested",
+            Self::TestFailed => "test-failed",
             Self::Refreshed => "refreshed",
             Self::Renamed => "renamed",
             Self::Deleted => "deleted",
@@ -54,6 +58,7 @@ impl Done {
     pub(crate) fn words(self) -> Words {
         match self {
             Self::Tested => words::TEST_PASSED,
+            Self::TestFailed => words::TEST_FAILED,
             Self::Refreshed => words::WAS_REFRESHED,
             Self::Renamed => words::WAS_RENAMED,
             Self::Deleted => words::WAS_DELETED,
@@ -62,6 +67,10 @@ impl Done {
             Self::Deactivated => words::WAS_DEACTIVATED,
             Self::Activated => words::WAS_ACTIVATED,
         }
+    }
+
+    pub(crate) fn tone(self) -> Tone {
+        if self == Self::TestFailed { Tone::Bad } else { Tone::Good }
     }
 
     /// Returns the value for a URL: what was done to this credential, the time in seconds, and the signature.

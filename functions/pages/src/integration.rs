@@ -40,7 +40,7 @@ impl Pages {
                 (Some(id), _) => self.tried(&visit, id).await,
                 (None, Some("created")) => {
                     let notice = Notice::new("The integration was created", Tone::Good);
-                    Some(Notice { detail: Some("Try it, to see what end users will see.".to_owned()), ..notice })
+                    Some(Notice { detail: Some("Try it, to see what end users will see.".to_owned().into()), ..notice })
                 }
                 (None, Some("saved")) => Some(Notice::new("Saved", Tone::Good)),
                 _ => None,
@@ -234,7 +234,7 @@ fn in_use(key: &str, connections: u64) -> Notice {
         many => (format!("{many} credentials"), "use", "them"),
     };
     Notice {
-        detail: Some(format!("Without the integration, Larder could not refresh {them}. Delete {them} first.")),
+        detail: Some(format!("Without the integration, Larder could not refresh {them}. Delete {them} first.").into()),
         links: vec![(number.clone(), Some(format!("{ROOT}?integrationKey={key}")))],
         ..Notice::new(&format!("{number} {use_it} this integration, so it was not deleted"), Tone::Bad)
     }

@@ -30,7 +30,7 @@ use larder::http::{Parameters, Request, Response, status_of};
 use larder::scope::Scope;
 use larder_engine::connect::{ConnectFailure, Delivery, RequestedConnection, picker_page};
 use larder_engine::manage::Filters;
-use larder_engine::pages::{self, Frame, Notice, Origin, PickPage, Viewer, words};
+use larder_engine::pages::{self, ForPeople, Frame, Notice, Origin, PickPage, Viewer, words};
 
 use crate::Pages;
 use crate::credential::refused;
@@ -68,7 +68,7 @@ impl Pages {
                 Some(id) => self.usable(&visit, &wish, &id).await.ok(),
                 None => None,
             };
-            let detail = fresh.as_ref().map(|_| words::NOW_CHOOSE.say(visit.language).to_owned());
+            let detail = fresh.as_ref().map(|_| ForPeople::own(words::NOW_CHOOSE, visit.language));
             let notice = notice.map(|notice| Notice { detail: detail.or_else(|| notice.detail.clone()), ..notice });
             self.picker(&visit, &wish, &query, StatusCode::OK, notice, fresh.as_ref()).await
         };

@@ -1,8 +1,8 @@
 //! All functions in one process, with their state in one data folder.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,6 +85,7 @@ impl DataDir {
             "secrets.lock",
             "seal.key",
             "lambda.env",
+            "demo.lock",
         ];
         for path in names.map(|name| self.0.join(name)) {
             match fs::metadata(&path) {
@@ -135,6 +136,29 @@ impl DataDir {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.lambda_env())?;
         file.write_all(contents.as_bytes())
+    }
+
+    /// Claims the demo of this folder for a Larder at `base_uri`, until the file is closed. `Err` has the base URI of the Larder
+    /// that has it.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn claim_demo(&self, base_uri: &str) -> io::Result<Result<File, String>> {
+        let path = self.0.join("demo.lock");
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.write_all(base_uri.as_bytes())?;
+                Ok(Ok(file))
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder)?;
+                Ok(Err(holder))
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// The settings of a Larder that keeps its state in this folder.

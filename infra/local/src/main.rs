@@ -234,7 +234,7 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     drop(bundle.refresher().connector_setup.catalog.broken());
     let demo = match cli.no_demo {
         true => None,
-        false => Some(Arc::new(Demo::open(&bundle, &data, cli.data.display().to_string()).await?)),
+        false => Demo::open(&bundle, &data, cli.data.display().to_string()).await?.map(Arc::new),
     };
     print(&welcome(&base_uri, data.path(), &bundle.page_link(None).await?));
 

@@ -13,7 +13,7 @@ const content = (it) =>
   it.outerHTML
     .replace(/(data-until[^>]*>)[^<]*/g, "$1")
     .replace(/ value="\d+"/g, "")
-    .replace(/<p class="outcome".*?<\/p>/, "");
+    .replace(/<p class="outcome.*?<\/p>/, "");
 const shown = new Map([...regions(document)].map(([id, it]) => [id, content(it)]));
 
 function tick() {

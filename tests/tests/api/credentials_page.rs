@@ -9,6 +9,7 @@ use larder::connection::{Account, Connection, ConnectionKey, Details, Flow, Prob
 use larder::dynamodb::{Expect, Write};
 use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use url::Url;
 
 use super::lists::former_world;
@@ -270,10 +271,19 @@ async fn buttons_test_refresh_rename_deactivate_and_disconnect() {
     has(&alice.get(&world, "/").await, &["Fresh", "refreshes in <time", "not used by any flow"]);
     has(&alice.presses(&world, &id, "test", &[]).await, &["The test passed"]);
     provider.set_test_status(403);
-    let failed = alice.press(&world, &id, "test", &[]).await.expect(StatusCode::OK);
-    has(&failed, &["The test failed", "403", "Test failed"]);
+    let failed = alice.presses(&world, &id, "test", &[("back", "")]).await;
+    has(&failed, &["class=\"outcome bad\" role=\"status\">The test failed", "The last test failed.", "403"]);
+    has(&failed, &["class=\"badge bad\">Test failed", "class=\"count bad\" aria-hidden=\"true\">1<", "Test again"]);
+    // For programs, nothing has changed: it is served.
+    assert_eq!(world.connection(&id).await["state"], "READY");
+    world.credentials(&id).await;
+    provider.set_test_status(200);
+    has(&alice.presses(&world, &id, "test", &[]).await, &["The test passed", "class=\"badge good\">Fresh"]);
+    provider.set_test_status(403);
+    has(&alice.presses(&world, &id, "test", &[]).await, &["class=\"banner bad\"", "Test failed"]);
     world.advance(120);
-    has(&alice.presses(&world, &id, "refresh", &[]).await, &["Refreshed"]);
+    has(&alice.presses(&world, &id, "refresh", &[]).await, &["Refreshed", "class=\"badge good\">Fresh"]);
+    provider.set_test_status(200);
     assert_eq!(provider.refreshes().len(), 1);
     world.advance(120);
     provider.script(503, &json!({"error": "maintenance"}));
@@ -306,7 +316,7 @@ async fn people_read_their_own_words_on_pages() {
     // A tenant's name does not turn a warning around.
     alice.press(&world, "alice-1", "rename", &[("name", "a\u{202e}b")]).await.expect(StatusCode::FOUND);
     let page = alice.get(&world, "/").await;
-    has(&page, &["ab</a>"]);
+    has(&page, &["ab</bdi></a>"]);
     assert_eq!(page.text().matches('\u{202e}').count(), 0);
     for (action, name, status, words) in [
         ("explode", "", StatusCode::BAD_REQUEST, "Something about this request is not right"),
@@ -332,19 +342,19 @@ async fn an_outcome_is_at_its_row_for_its_visitor_and_a_minute() {
     let (mut alice, mut other) = (Visitor::tenant(&world, "alice").await, Visitor::tenant(&world, "alice").await);
     let location = alice.press(&world, "alice-1", "deactivate", &[("back", "")]).await.location();
     let list = location.trim_start_matches("..").to_owned();
-    let done = "<p class=\"outcome\" role=\"status\">Deactivated";
+    let done = "<p class=\"outcome good\" role=\"status\">Deactivated";
     let page = alice.get(&world, &list).await.expect(StatusCode::OK);
     has(&page, &[&format!("id=\"c-alice-1\" data-live>{done}")]);
     lacks(&page, &["class=\"banner"]);
     for url in ["/?done=deactivated&on=alice-1", "/c/alice-1?done=deactivated", &list.replace("alice-1", "alice-2")] {
-        lacks(&alice.get(&world, url).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome\" role"]);
+        lacks(&alice.get(&world, url).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome good"]);
     }
-    lacks(&other.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome\" role"]);
+    lacks(&other.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome good"]);
     // A list without the row says it above.
     let elsewhere = list.replacen('?', "?search=sandbox&", 1);
     has(&alice.get(&world, &elsewhere).await, &["class=\"banner good\"", "Deactivated"]);
     world.advance(61);
-    lacks(&alice.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome\" role"]);
+    lacks(&alice.get(&world, &list).await.expect(StatusCode::OK), &["class=\"banner", "class=\"outcome good"]);
 }
 
 #[tokio::test]
@@ -444,13 +454,20 @@ async fn a_page_of_50_takes_few_calls_and_60_kb() {
     world.integrate(&provider, json!({})).await;
     let mut alice = Visitor::tenant(&world, "alice").await;
     let mut admin = Visitor::admin(&world).await;
-    for (visitor, total) in [(&mut alice, "50".to_owned()), (&mut admin, grouped(others + 50))] {
+    let total = format!("Credentials: {}", grouped(others + 50));
+    for (visitor, url, number) in [
+        (&mut alice, "/", "Credentials: 50"),
+        // The numbers of all come after the first page, by its script or a refresh, and with the next ones.
+        (&mut admin, "/", "<noscript><meta http-equiv=\"refresh\" content=\"0; url=?&#38;counts=1\"></noscript>"),
+        (&mut admin, "/?counts=1", &total),
+        (&mut admin, "/?state=READY", &total),
+    ] {
         world.requests.take();
-        let page = visitor.get(&world, "/").await.expect(StatusCode::OK);
+        let page = visitor.get(&world, url).await.expect(StatusCode::OK);
         let calls = world.requests.take();
-        assert!(calls.len() < 5, "{calls:?}");
+        assert!(calls.len() < 5 || url.contains("counts"), "{calls:?}");
         assert_eq!(page.text().matches("<li class=\"card\"").count(), 50);
-        has(&page, &[&format!("Credentials: {total}"), "used by Contact sync"]);
+        has(&page, &[number, "used by Contact sync"]);
         let html = without(&without(page.text(), "<style>", "</style>"), "<script", "</script>");
         assert!(html.len() < 60 * 1024, "{} bytes", html.len());
         assert!(page.text().len() < 80 * 1024, "{} bytes with style sheets and script", page.text().len());
@@ -485,9 +502,9 @@ async fn credentials_that_need_attention_are_counted_up_to_a_thousand() {
     let mut world = former_world(attention.chain(ready).chain(own).collect()).await;
     world.restart().await;
     let mut admin = Visitor::admin(&world).await;
-    has(&admin.get(&world, "/").await, &["Credentials: 1,000+", "Credentials: 1,160"]);
+    has(&admin.get(&world, "/?counts=1").await, &["Credentials: 1,000+", "Credentials: 1,160"]);
     let mut alice = Visitor::tenant(&world, "alice").await;
-    has(&alice.get(&world, "/").await, &["Credentials: 60", "Credentials: 20"]);
+    has(&alice.get(&world, "/?counts=1").await, &["Credentials: 60", "Credentials: 20"]);
 
     // The filter uses the index: it reads no row that works.
     world.requests.take();
@@ -521,6 +538,57 @@ async fn without_the_index_of_states_lists_still_work() {
     let page = admin.get(&world, "/?state=CLIENT_ACTION_REQUIRED").await.expect(StatusCode::OK);
     has(&page, &["Account a-CLIENT_ACTION_REQUIRED", "Reconnect needed"]);
     lacks(&page, &["class=\"count bad\""]);
+}
+
+#[tokio::test]
+async fn badges_filters_and_numbers_agree() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let problem = || Some(Problem::new(None, "no"));
+    let rows: [(&str, fn(&mut Connection, Option<Problem>)); 7] = [
+        ("Works", |_, _| {}),
+        ("Deactivated", |it, _| it.details.is_deactivated = true),
+        ("Refresh failing", |it, problem| it.problem = problem),
+        ("Cannot refresh", |it, problem| (it.problem, it.is_lapsing) = (problem, true)),
+        ("Test failed", |it, problem| it.test_problem = problem),
+        ("Test failed", |it, problem| (it.details.is_deactivated, it.test_problem) = (true, problem)),
+        ("Reconnect needed", |it, _| it.state = State::ClientActionRequired),
+    ];
+    for (index, (_, make)) in rows.iter().enumerate() {
+        let id = index.to_string();
+        let mut sample = Connection::new(ConnectionKey::new("local", "sample"), OffsetDateTime::UNIX_EPOCH);
+        make(&mut sample, problem());
+        store(&world, Some("alice"), &id, CRM, sample.details.clone()).await;
+        change(&world, &format!("alice-{id}"), |connection| {
+            let details = connection.details.clone();
+            make(connection, problem());
+            connection.details = details;
+        })
+        .await;
+    }
+    store(&world, Some("bob"), "1", CRM, named("Bob's")).await;
+    let badges = |page: &Answer| {
+        let badges = page.text().split("class=\"badge ").skip(1);
+        badges.map(|rest| rest.split_once('>').unwrap().1.split_once('<').unwrap().0.to_owned()).collect::<Vec<_>>()
+    };
+    let (mut alice, mut admin) = (Visitor::tenant(&world, "alice").await, Visitor::admin(&world).await);
+    let names = |of: std::ops::Range<usize>| rows[of].iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+    for visitor in [&mut alice, &mut admin] {
+        let unwell = visitor.get(&world, "/?state=CLIENT_ACTION_REQUIRED").await.expect(StatusCode::OK);
+        assert_eq!(badges(&unwell), names(3..7));
+        has(&unwell, &["class=\"count bad\" aria-hidden=\"true\">4<"]);
+        let filtered = visitor.get(&world, "/?state=CLIENT_ACTION_REQUIRED&integrationKey=crm").await;
+        assert_eq!(badges(&filtered), names(3..7));
+        // Bob's is the last.
+        let well = visitor.get(&world, "/?state=READY&counts=1").await.expect(StatusCode::OK);
+        assert_eq!(badges(&well)[..3], names(0..3));
+        has(&well, &["class=\"count bad\" aria-hidden=\"true\">4<"]);
+    }
+    // For programs, the state says who has to reconnect.
+    for (state, count) in [("CLIENT_ACTION_REQUIRED", 1), ("READY", 7)] {
+        let listed = world.get(&format!("/connections?state={state}")).await.expect(StatusCode::OK).json();
+        assert_eq!(listed["items"].as_array().unwrap().len(), count, "{state}");
+    }
 }
 
 #[tokio::test]

@@ -110,6 +110,18 @@ fn modes(folder: &Path) -> BTreeMap<String, u32> {
     entries.collect()
 }
 
+#[test]
+fn the_first_program_of_a_data_folder_has_its_demo() {
+    let folder = tempfile::tempdir().unwrap();
+    let claim = |base_uri: &str| DataDir::open(folder.path()).unwrap().claim_demo(base_uri).unwrap();
+    let first = claim("http://127.0.0.1:9000").unwrap();
+    assert_eq!(claim("http://127.0.0.1:9001").unwrap_err(), "http://127.0.0.1:9000");
+    drop(first);
+    let second = claim("http://127.0.0.1:91").unwrap();
+    assert_eq!(claim("http://127.0.0.1:9000").unwrap_err(), "http://127.0.0.1:91");
+    drop(second);
+}
+
 #[tokio::test]
 async fn files_are_private_even_in_a_shared_folder() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +135,7 @@ async fn files_are_private_even_in_a_shared_folder() {
     assert_eq!(made, names.map(|name| (name.to_owned(), 0o600)).into_iter().collect());
 
     // Files as an older version may have left them.
-    for name in ["secrets.json", "secrets.lock", "seal.key"] {
+    for name in ["secrets.json", "secrets.lock", "seal.key", "demo.lock"] {
         fs::write(folder.path().join(name), "{}").unwrap();
     }
     let all = modes(folder.path());

@@ -303,7 +303,6 @@ async fn the_edit_and_delete_buttons_edit_and_delete() {
     let stored = it.target.get(&uri, &it.target.admin()).await.expect(StatusCode::OK).json();
     assert_eq!(stored["credentials"]["apiKey"], "key-new");
 
-    it.chromium.click(".card .who a").await;
     it.chromium.click("a.danger").await;
     it.chromium.shows("Delete this credential?").await;
     it.chromium.screenshots(&screenshots(), "credential-delete").await;
@@ -341,7 +340,7 @@ async fn a_list_shows_failures_as_they_happen_and_why() {
     let folder = screenshots();
     let failing = it.create("crm", "Acme EU sandbox", "ada").await;
     let dead = it.create("crm", "Demo Company (UK)", "grace").await;
-    it.create("app", "Newsletter", "ada").await;
+    let tested = it.create("app", "Newsletter", "ada").await;
     let link = it.sign_in(json!({})).await;
     it.chromium.shows("Fresh").await;
     it.chromium.evaluate("window.isSame = true").await;
@@ -357,10 +356,14 @@ async fn a_list_shows_failures_as_they_happen_and_why() {
     assert!(page.contains("503") && page.contains("token revoked by the user"), "{page}");
     assert_eq!(it.numbers().await[1], "Needs attention 1");
     assert_eq!(it.chromium.evaluate("window.isSame").await, true, "the page was not reloaded");
+    it.provider.set_test_status(401);
+    it.chromium.click(&format!("#c-{tested} button[value=test]")).await;
+    it.chromium.shows("The last test failed.").await;
+    assert_eq!(it.numbers().await[1], "Needs attention 2");
     it.chromium.screenshots(&folder, "credentials-failing").await;
 
     it.chromium.click("a[href='./?state=CLIENT_ACTION_REQUIRED']").await;
-    it.chromium.click(".card .who a").await;
+    it.chromium.click(&format!("a[href='c/{dead}']")).await;
     it.chromium.click("button[value=link]").await;
     it.chromium.shows("Send this link").await;
     it.chromium.screenshots(&folder, "credential-link").await;

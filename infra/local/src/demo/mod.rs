@@ -1,12 +1,18 @@
 //! The demo: a provider to connect, the page of the first minute, and an example application.
 //!
 //! Only this program has these pages, since only here there is a provider that anybody may use.
+//!
+//! # Decisions
+//!
+//! Several programs may share a data folder, but the demo's integration leads to the address of one of them. So the first one has
+//! the demo, and holds a lock on a file in the folder for as long as it runs; the others say who has it.
 
 mod app;
 mod page;
 mod provider;
 mod welcome;
 
+use std::fs::File;
 use std::sync::Arc;
 
 use http::{Method, header};
@@ -27,25 +33,39 @@ pub struct Demo {
     provider: DemoProvider,
     welcome: Welcome,
     bundle: Arc<Bundle>,
+    /// It is locked.
+    _claim: File,
 }
 
 impl Demo {
     /// The key of the integration.
     pub const KEY: &str = "demo";
 
-    /// Creates the demo, and the integration with its provider. `folder` is the name of the data folder for people.
+    /// Creates the demo, and the integration with its provider. `folder` is the name of the data folder for people. `None` if
+    /// another program with the same folder has the demo, which is logged.
     ///
     /// # Errors
     /// When a file or the database cannot be used.
-    pub async fn open(bundle: &Arc<Bundle>, data: &DataDir, folder: String) -> Result<Self, LocalError> {
+    pub async fn open(bundle: &Arc<Bundle>, data: &DataDir, folder: String) -> Result<Option<Self>, LocalError> {
         let environment = bundle.environment();
+        let claimed = data.claim_demo(&environment.settings.base_uri);
+        let claim = match claimed.map_err(|error| LocalError::Io("the file demo.lock".into(), error))? {
+            Ok(claim) => claim,
+            Err(holder) => {
+                tracing::warn!(
+                    "the demo is at {holder}: the Larder there uses the same data folder, so this one has no demo"
+                );
+                return Ok(None);
+            }
+        };
         let before = environment.integrations().get(WORKSPACE, Self::KEY).await?;
         let redirect_uris = before.map(|integration| integration.redirect_uris).unwrap_or_default();
         let base_uri = &environment.settings.base_uri;
         bundle.put_integration(Self::KEY, &DemoProvider::integration(base_uri, redirect_uris)).await?;
         let (clock, rng) = (Arc::clone(&environment.clock), Arc::clone(&environment.rng));
         let provider = DemoProvider::open(&SecretFile::new(data.secrets()), clock, rng).await?;
-        Ok(Self { provider, welcome: Welcome::new(bundle, folder)?, bundle: Arc::clone(bundle) })
+        let (welcome, bundle) = (Welcome::new(bundle, folder)?, Arc::clone(bundle));
+        Ok(Some(Self { provider, welcome, bundle, _claim: claim }))
     }
 
     /// Whether a path is one of the demo's.

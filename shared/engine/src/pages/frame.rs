@@ -14,7 +14,7 @@ use larder::caller::Caller;
 use larder::http::Response;
 use larder::scope::Scope;
 
-use super::{Language, Mark, Origin, PagePolicy, html, words};
+use super::{ForPeople, Language, Mark, Origin, PagePolicy, html, words};
 
 /// The style sheet of the pages behind sign-in, after that of every page.
 pub const FRAME_STYLE: &str = include_str!("../../templates/frame.css");
@@ -76,8 +76,8 @@ pub struct Count {
 pub struct Notice {
     /// One sentence.
     pub title: String,
-    /// More, for example a provider's words, which are in English.
-    pub detail: Option<String>,
+    /// More, for example a provider's words.
+    pub detail: Option<ForPeople>,
     /// Links to what prevented it, such as flows: the name, and the address if there is one.
     pub links: Vec<(String, Option<String>)>,
     /// Its color.

@@ -39,14 +39,20 @@ impl ForPeople {
             (ErrorType::BadRequest, ErrorClass::NotFound | ErrorClass::Denied | ErrorClass::MethodNotAllowed) => {
                 words::LINK_UNKNOWN
             }
-            _ => return Self::of_message(&error.message, language),
+            _ => {
+                let shown = Self::of_message(&error.message, language);
+                if !shown.is_english {
+                    log_other_words(error);
+                }
+                return shown;
+            }
         };
         Self::instead_of(error, words, language)
     }
 
     /// Returns a sentence of ours in place of an error's message, which goes to the log.
     pub fn instead_of(error: &Error, words: Words, language: Language) -> Self {
-        tracing::info!(error = error.message, "a page shows this error in other words");
+        log_other_words(error);
         Self::own(words, language)
     }
 
@@ -59,10 +65,37 @@ impl ForPeople {
     }
 }
 
-/// Returns a message that Larder wrote in the visitor's language, if end users meet it often.
+impl From<String> for ForPeople {
+    /// Takes a sentence in English.
+    fn from(text: String) -> Self {
+        Self { text, is_english: true, retry: None }
+    }
+}
+
+fn log_other_words(error: &Error) {
+    tracing::info!(error = error.message, "a page shows this error in other words");
+}
+
+/// Returns a message that Larder wrote in the visitor's language, if end users meet it often. Reasons of networks are for
+/// developers, who find them in the API's answers.
 fn own_sentence(message: &str, language: Language) -> Option<String> {
     if message == "the provider did not grant access (access_denied)" {
         return Some(words::NOT_GRANTED.say(language).to_owned());
+    }
+    if let Some(reason) = message.strip_prefix("the credentials were not refreshed: ") {
+        return own_sentence(reason, language);
+    }
+    for (before, after, words) in [
+        ("", " could not be reached: ", words::NOT_REACHABLE),
+        ("the response from ", " was lost: ", words::ANSWER_LOST),
+        ("", " did not answer within ", words::NO_ANSWER),
+        ("", " is not available: ", words::NOT_AVAILABLE),
+        ("no secure connection to ", ": ", words::NOT_SECURE),
+    ] {
+        let host = message.strip_prefix(before).and_then(|rest| rest.split_once(after)).map(|(host, _)| host);
+        if let Some(host) = host.filter(|host| !host.contains(char::is_whitespace)) {
+            return Some(words.with(language, host));
+        }
     }
     let (status, reason) = message.strip_prefix("the provider answered ")?.split_once(": ")?;
     (reason == NOT_ACCEPTED).then(|| words::ANSWERED_NOT_ACCEPTED.with(language, status))
@@ -98,6 +131,21 @@ mod tests {
                 "Der Anbieter hat diese Angaben abgelehnt (Antwort 401).",
             ),
             ("the provider did not grant access (access_denied)".to_owned(), "Der Zugriff wurde nicht erlaubt."),
+            (
+                "the credentials were not refreshed: 127.0.0.1 could not be reached: tcp connect error (os error 111)"
+                    .to_owned(),
+                "127.0.0.1 war nicht erreichbar.",
+            ),
+            (
+                "api.example.com did not answer within 20 seconds".to_owned(),
+                "api.example.com hat nicht rechtzeitig geantwortet.",
+            ),
+            (
+                "the response from a.example was lost: reset".to_owned(),
+                "Die Antwort von a.example ist nicht angekommen.",
+            ),
+            ("db.example is not available: (os error 111)".to_owned(), "db.example ist gerade nicht verfügbar."),
+            ("no secure connection to db.example: a: b".to_owned(), "Es gibt keine sichere Verbindung zu db.example."),
         ] {
             let shown = ForPeople::of_message(&message, Language::De);
             assert_eq!((shown.text.as_str(), shown.is_english), (german, false));

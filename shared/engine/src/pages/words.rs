@@ -46,6 +46,12 @@ words! {
     ANSWERED_NOT_ACCEPTED: "The provider did not accept these credentials (answer {}).",
         "Der Anbieter hat diese Angaben abgelehnt (Antwort {}).",
         "Le fournisseur n’a pas accepté ces informations (réponse {}).";
+    NOT_REACHABLE: "{} could not be reached.", "{} war nicht erreichbar.", "{} n’a pas pu être joint.";
+    ANSWER_LOST: "The answer from {} was lost.", "Die Antwort von {} ist nicht angekommen.", "La réponse de {} a été perdue.";
+    NO_ANSWER: "{} did not answer in time.", "{} hat nicht rechtzeitig geantwortet.", "{} n’a pas répondu à temps.";
+    NOT_AVAILABLE: "{} is not available right now.", "{} ist gerade nicht verfügbar.", "{} n’est pas disponible pour l’instant.";
+    NOT_SECURE: "There is no secure connection to {}.", "Es gibt keine sichere Verbindung zu {}.",
+        "Il n’y a pas de connexion sécurisée à {}.";
     TRY_AGAIN: "Try again", "Noch einmal versuchen", "Réessayer";
     TRY_LATER: "this does not work right now; try again in a moment",
         "das funktioniert gerade nicht; versuchen Sie es gleich noch einmal",

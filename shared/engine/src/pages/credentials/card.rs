@@ -62,7 +62,7 @@ pub(super) struct Card {
     pub(super) note: Option<Note>,
     pub(super) buttons: Vec<Button>,
     /// The outcome of what the visitor just did with it.
-    pub(super) outcome: Option<&'static str>,
+    pub(super) outcome: Option<(&'static str, Tone)>,
 }
 
 /// The reason of a state.

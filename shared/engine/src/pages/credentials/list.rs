@@ -34,7 +34,7 @@ pub struct ListPage<'a> {
     /// The address of the same page with these numbers.
     pub counted: String,
     /// The connection that the visitor just changed, and how that ended.
-    pub outcome: Option<(&'a str, &'static str)>,
+    pub outcome: Option<(&'a str, &'static str, Tone)>,
 }
 
 #[derive(Template)]
@@ -78,7 +78,7 @@ pub fn credentials(frame: Frame<'_>, page: &ListPage<'_>) -> Response {
     let states = states.map(|(value, words)| (value, words.say(language), value == query.get("state")));
     let nav = navigation(page, language);
     let marks: Vec<_> = viewer.components.iter().map(|component| component.mark.clone()).collect();
-    let outcome = |id: &str| page.outcome.filter(|(changed, _)| *changed == id).map(|(_, words)| words);
+    let outcome = |id: &str| page.outcome.filter(|(changed, ..)| *changed == id).map(|(_, words, tone)| (words, tone));
     let cards = items.iter().map(|it| Card { outcome: outcome(&it.key.id), ..Card::new(it, *viewer) }).collect();
     let page = CredentialsPage {
         language,
