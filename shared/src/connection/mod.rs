@@ -447,9 +447,8 @@ impl Connection {
             Failure::Transient { retry_after, problem } if problem.is_set_up() || later(dead_since, give_up) > now => {
                 let asked_for = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
                 let wait = back_off(self.retry_attempts, jitter).max(asked_for);
-                let next = later(now, wait);
-                self.next_refresh_at = Some(next);
-                self.is_lapsing = problem.is_set_up() || self.is_expired(next);
+                self.next_refresh_at = Some(later(now, wait));
+                self.is_lapsing = problem.is_set_up() || self.is_expired(later(now, wait));
             }
             Failure::Transient { .. } | Failure::Permanent(_) => self.require_action(),
         }

@@ -14,7 +14,7 @@
 
 use askama::Template;
 use http::StatusCode;
-use larder::connection::{Connection, State};
+use larder::connection::{Connection, Standing};
 use larder::error::Error;
 use larder::http::{Response, status_of};
 use serde::{Deserialize, Serialize};
@@ -141,19 +141,21 @@ pub fn departure(head: FormHead<'_>, departure: Departure<'_>) -> Response {
 /// Renders the page of one connection, whose button reconnects it.
 pub fn connection(head: FormHead<'_>, connection: &Connection) -> Response {
     let language = head.language;
-    let is_good = connection.state == State::Ready && !connection.details.is_deactivated;
-    let state = match connection.state {
-        _ if connection.details.is_deactivated => words::DEACTIVATED,
-        State::Ready => words::CONNECTED,
-        State::ClientActionRequired | State::Building => words::RECONNECT_NEEDED,
+    let (is_good, state) = match connection.standing() {
+        Standing::Deleted | Standing::MustReconnect => (false, words::RECONNECT_NEEDED),
+        Standing::TestFailed => (false, words::ATTEMPT_TEST_FAILED),
+        Standing::CannotRefresh => (false, words::CANNOT_REFRESH),
+        Standing::Deactivated => (false, words::DEACTIVATED),
+        Standing::RefreshFailing | Standing::Fresh | Standing::Works | Standing::Stored => (true, words::CONNECTED),
     };
+    let problem = connection.test_problem.as_ref().or(connection.problem.as_ref());
     let account = connection.account.as_ref().map(|account| account.label.as_ref().unwrap_or(&account.id));
     let page = ConnectionPage {
         title: connection.details.name.as_deref().unwrap_or(head.name),
         state,
         is_good,
         account: account.map(String::as_str),
-        problem: connection.problem.as_ref().map(|problem| ForPeople::of_message(&problem.message, language)),
+        problem: problem.map(|problem| ForPeople::of_message(&problem.message, language)),
         screen: head.frame.map(|frame| frame.data(&json!([]), None)),
         head,
         language,
