@@ -370,9 +370,10 @@ impl Connection {
         self.integration.is_some() && self.refreshable && self.state == State::Ready
     }
 
-    /// Whether its credentials are served: the end user need not reconnect, and nobody has turned it off.
+    /// Whether it can be chosen for a flow: it needs no attention, and nobody has turned it off.
     pub fn is_usable(&self) -> bool {
-        self.state == State::Ready && self.archived_at.is_none() && !self.details.is_deactivated
+        let standing = self.standing();
+        !standing.needs_attention() && !matches!(standing, Standing::Deleted | Standing::Deactivated)
     }
 
     /// Returns when the next attempt is allowed at all: attempts are at least [`MIN_INTERVAL`] apart. If the last one

@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use larder::caller::Claims;
-use larder::connection::{Account, Details, State};
+use larder::connection::{Account, Details, Problem, State};
 use larder_tests::{Answer, Browser, MockProvider, World};
 use serde_json::{Value, json};
 
@@ -40,12 +40,15 @@ async fn the_picker_offers_only_what_the_visitor_may_use() {
     store(&world, Some("alice"), "off", CRM, Details { is_deactivated: true, ..named("Alice's old shop") }).await;
     store(&world, Some("alice"), "dead", CRM, named("Alice's dead shop")).await;
     change(&world, "alice-dead", |connection| connection.state = State::ClientActionRequired).await;
+    store(&world, Some("alice"), "failed", CRM, named("Alice's closed shop")).await;
+    change(&world, "alice-failed", |connection| connection.test_problem = Some(Problem::new(None, "closed"))).await;
     store(&world, Some("bob"), "1", CRM, named("Bob's shop")).await;
     patch(&world, &world.alice, &id, json!({"name": "Alice's shop"})).await.expect(StatusCode::OK);
     let mut alice = Visitor::tenant(&world, "alice").await;
     let page = alice.get(&world, &format!("/pick?integrationKey=crm&requestId=1&{FLOW}")).await.expect(StatusCode::OK);
     has(&page, &["Alice&#39;s shop", "Alice&#39;s old shop", "Alice&#39;s dead shop", "Contact sync", "(app.example)"]);
     has(&page, &[&format!("name=\"choose\" value=\"{id}\""), "name=\"reconnect\" value=\"alice-dead\""]);
+    has(&page, &["Test failed", "name=\"reconnect\" value=\"alice-failed\""]);
     lacks(&page, &["Bob", "ERP", "value=\"alice-off\"", "name=\"choose\" value=\"alice-dead\""]);
     let found = alice.get(&world, "/pick?integrationKey=crm&search=dead").await.expect(StatusCode::OK);
     has(&found, &["Alice&#39;s dead shop", "value=\"dead\""]);
@@ -58,6 +61,7 @@ async fn the_picker_offers_only_what_the_visitor_may_use() {
         ("none", StatusCode::NOT_FOUND, missing),
         ("alice-dead", StatusCode::CONFLICT, unusable),
         ("alice-off", StatusCode::CONFLICT, unusable),
+        ("alice-failed", StatusCode::CONFLICT, unusable),
     ] {
         let path = format!("/pick?integrationKey=crm&redirectUri={DONE}&{FLOW}");
         let page = alice.post(&world, &path, &[("choose", wrong)]).await.expect(status);

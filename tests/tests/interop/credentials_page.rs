@@ -1,23 +1,34 @@
-//! The credentials page in Chromium, statement by statement of its specification.
+//! The credentials page and the picker in Chromium, statement by statement of their specification.
 //!
 //! | statement | test |
 //! |---|---|
 //! | A component may have multiple sets of credentials for different environments | `a_component_may_have_multiple_sets_of_credentials` |
+//! | Credentials are only available for flows within the workspace in which they are added | `credentials_are_only_available_within_their_workspace` |
+//! | A credential can hold an API key, the tokens of OAuth2, or a database's host, port, name, user and password | `form::a_key_is_entered_wrong_first_and_then_right`, `a_credential_can_be_created_from_the_credentials_page`, `form::a_database_is_connected_through_a_link_by_keyboard_alone` |
+//! | A credential does not work with the component of another API | `picker::a_popup_returns_the_choice_to_the_page_that_opened_it` |
 //! | You can create a credential for a component from the credentials page | `a_credential_can_be_created_from_the_credentials_page` |
 //! | All components that require credentials are displayed | `all_components_that_require_credentials_are_displayed` |
 //! | The green number tells how many credentials exist for that component | `the_green_number_tells_how_many_credentials_exist` |
+//! | A saved credential is available for selection when you create a flow with that component | `picker::a_popup_returns_the_choice_to_the_page_that_opened_it` |
 //! | The same credential can be used multiple times | `the_same_credential_can_be_used_multiple_times` |
 //! | Before saving a credential, a verification is performed | `a_credential_is_verified_before_it_is_saved` |
 //! | You can click the edit or delete button for an existing credential | `the_edit_and_delete_buttons_edit_and_delete` |
 //! | If you try to delete a credential used by an active workflow, an error message prompts you to delete or update the flow | `deleting_a_used_credential_prompts_to_change_the_flow` |
-//! | Credentials are only available within the workspace in which they are added | `api::credentials_page::another_tenants_credential_is_not_found_and_not_changed` |
+//! | While you create a flow, you select credentials that have been configured, or add new ones | `picker::a_popup_returns_the_choice_to_the_page_that_opened_it`, `picker::a_credential_is_added_and_verified_before_it_can_be_chosen` |
+//! | At this stage, you complete the same fields, and the credentials are verified before you can continue | `picker::a_credential_is_added_and_verified_before_it_can_be_chosen` |
 //!
-//! The types of credentials, and that each is specific to its API, are context: they are what connectors and integrations are.
+//! The rest is context: why flows need credentials, that they are added to components (integrations), how you move a flow from
+//! staging to production, and where the menu is.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::{Method, StatusCode};
-use larder_tests::{Chromium, MockProvider, Program, Target, TempConnector};
+use larder::clock::SystemClock;
+use larder::secret::Secret;
+use larder::secret_store::{SecretFile, WorkspaceSecret, Workspaces};
+use larder_local::bundle::DataDir;
+use larder_tests::{Answer, Chromium, MockProvider, Program, Target, TempConnector};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -82,10 +93,24 @@ impl Setting {
     /// Signs the browser in. Returns the id of its link.
     pub(super) async fn sign_in(&mut self, body: Value) -> String {
         let created = self.target.send(Method::POST, "/page-links", &self.target.admin(), body.to_string()).await;
+        self.open_link(created).await
+    }
+
+    /// Opens the link that was made. Returns its id.
+    async fn open_link(&mut self, created: Answer) -> String {
         let created = created.expect(StatusCode::CREATED).json();
         self.chromium.goto(created["url"].as_str().expect("a URL")).await;
         self.chromium.shows("Larder").await;
         created["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Creates another workspace.
+    async fn other_workspace(&self) -> Target {
+        let secrets = DataDir::open(self._folders.0.path()).expect("a data folder").secrets();
+        let secret = Secret::new("a-secret-of-another-workspace-in-this-folder");
+        let workspaces = Workspaces::new(Arc::new(SecretFile::new(secrets)), Arc::new(SystemClock));
+        workspaces.put("elsewhere", &WorkspaceSecret::new(secret.clone())).await.expect("a secret store");
+        Target::new("elsewhere", &self.target.uri(""), "elsewhere", secret)
     }
 
     /// Creates a connection of `app` or `crm` for a tenant, and returns its id.
@@ -231,6 +256,22 @@ async fn a_credential_is_verified_before_it_is_saved() {
     it.chromium.arrives(&it.target.uri("/?connectionId=")).await;
     it.chromium.shows("Acme Mail").await;
     assert_eq!(it.connections().await.len(), 1);
+    it.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs tests/run"]
+async fn credentials_are_only_available_within_their_workspace() {
+    let mut it = Setting::new().await;
+    let id = it.create("crm", "Demo Company (UK)", "ada").await;
+    let elsewhere = it.other_workspace().await;
+    let created = elsewhere.send(Method::POST, "/page-links", &elsewhere.admin(), "{}").await;
+    it.open_link(created).await;
+    it.chromium.shows("Set up your first integration").await;
+    it.chromium.goto(&it.target.uri(&format!("/c/{id}"))).await;
+    it.chromium.shows("This credential does not exist, or was deleted.").await;
+    it.chromium.goto(&it.target.uri("/pick?integrationKey=crm")).await;
+    it.chromium.shows("This integration does not exist, or was deleted.").await;
     it.finish().await;
 }
 

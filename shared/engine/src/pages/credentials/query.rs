@@ -8,7 +8,7 @@ pub struct ListQuery(Vec<(String, String)>);
 
 impl ListQuery {
     /// The parameters that filter the list, apart from `tags[…]`.
-    const NAMES: [&'static str; 11] = [
+    const NAMES: [&'static str; 13] = [
         "search",
         "state",
         "connected",
@@ -20,6 +20,8 @@ impl ListQuery {
         "connectorKey",
         "connectorId",
         "key",
+        "includeArchived",
+        "isTest",
     ];
     /// The parameter with the start of the page.
     const CURSOR: &'static str = "cursor";
