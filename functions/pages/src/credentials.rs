@@ -43,9 +43,12 @@ impl Pages {
         let query = ListQuery::new(&parameters);
         let is_complete = !query.filters() && !query.is_continued() && page.cursor.is_none();
         let overview = match (is_complete, parameters.optional("counts")?) {
-            (true, _) => Some(self.keep(visit, Overview::of(&page.items))),
+            (true, _) => Some(self.keep(LISTED, visit, Overview::of(&page.items))),
             (false, Some(_)) => Some(self.overview(visit).await?),
-            (false, None) => self.overviews.get(&Self::overview_key(visit)),
+            (false, None) => {
+                let known = |from| self.overviews.get(&overview_key(from, visit));
+                known(COUNTED).or_else(|| known(LISTED))
+            }
         };
         let viewer =
             Viewer { language: visit.language, now: self.management.clock.now(), caller, components: &components };
@@ -74,23 +77,17 @@ impl Pages {
     /// Returns the numbers beside the list, from memory if they are not old.
     pub(crate) async fn overview(&self, visit: &Visit) -> Result<Overview, Error> {
         let caller = &visit.visitor.caller;
-        match self.overviews.get(&Self::overview_key(visit)) {
+        match self.overviews.get(&overview_key(COUNTED, visit)) {
             Some(overview) => Ok(overview),
-            None => Ok(self.keep(visit, self.management.overview(caller).await?)),
+            None => Ok(self.keep(COUNTED, visit, self.management.overview(caller).await?)),
         }
     }
 
     /// Keeps the numbers beside a list in memory for the visitor's next pages.
-    fn keep(&self, visit: &Visit, overview: Overview) -> Overview {
+    fn keep(&self, from: &str, visit: &Visit, overview: Overview) -> Overview {
         let until = later(self.management.clock.now(), overview.lifetime());
-        self.overviews.insert(Self::overview_key(visit), overview.clone(), until);
+        self.overviews.insert(overview_key(from, visit), overview.clone(), until);
         overview
-    }
-
-    /// The visitors who see the same numbers.
-    fn overview_key(visit: &Visit) -> String {
-        let Caller { workspace, tenant, admin, connection_ids, integration_keys, .. } = &visit.visitor.caller;
-        json!([workspace, tenant.as_ref().filter(|_| !admin), admin, connection_ids, integration_keys]).to_string()
     }
 
     /// Says how connecting an account ended.
@@ -128,6 +125,17 @@ impl Pages {
         };
         Some((notice, ended["resultConnectionId"].as_str().map(ToOwned::to_owned)))
     }
+}
+
+/// Numbers from an index.
+const COUNTED: &str = "counted";
+/// Numbers from a list that fits on its page.
+const LISTED: &str = "listed";
+
+/// The key of the numbers from one of these places, for all visitors who see the same.
+fn overview_key(from: &str, visit: &Visit) -> String {
+    let Caller { workspace, tenant, admin, connection_ids, integration_keys, .. } = &visit.visitor.caller;
+    json!([from, workspace, tenant.as_ref().filter(|_| !admin), admin, connection_ids, integration_keys]).to_string()
 }
 
 /// Says what was done to a credential that the list does not show.
