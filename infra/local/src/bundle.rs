@@ -179,7 +179,7 @@ impl Bundle {
     /// # Errors
     /// When a file cannot be used or the database fails.
     pub async fn open(
-        mut settings: Settings,
+        settings: Settings,
         sdk: SdkConfig,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
@@ -187,11 +187,11 @@ impl Bundle {
         if let KeysFrom::File(path) = &settings.keys {
             KeyFile::create(path, &*rng).map_err(SettingError::from)?;
         }
-        // Their authors are at work, so they are not opened once and for all.
-        let connectors = bundled_connectors().watching(&std::mem::take(&mut settings.connectors));
         let environment = Environment::new(larder::environment::Environment::new(settings, sdk, clock, rng));
         schema::create(environment.dynamodb(), &environment.settings.tables).await?;
-        let connector_setup = environment.connector_setup(connectors);
+        // The authors of connectors are at work, so their directories are not opened once and for all.
+        let connectors = bundled_connectors().watching(&environment.settings.connectors);
+        let connector_setup = environment.connector_setup_of(connectors);
         let refresher = Arc::new(environment.refresher(Arc::clone(&connector_setup))?);
         let bundle = Self {
             workspaces: environment.workspaces(),

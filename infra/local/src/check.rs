@@ -88,7 +88,7 @@ impl CheckReport {
                 let folder = Folder::on_disk(real);
                 self.check_bundled(std::slice::from_ref(&folder));
                 let dir = if path.is_file() { path.parent().unwrap_or(path) } else { path };
-                drop(self.check_connector(&folder, dir, &generics(&parent)));
+                drop(self.add(linted(&folder, dir, &generics(&parent))));
             }
             Err(error) => self.fail(path, format!("the folder cannot be read: {error}"), ""),
         }
@@ -106,10 +106,8 @@ impl CheckReport {
         let generics = generics(dir);
         self.check_bundled(&folders);
         let mut connectors = Vec::new();
-        for folder in &folders {
-            let location = if folder.is_preset() { dir } else { Path::new(folder.location()) };
-            let connector = self.check_connector(folder, location, &generics);
-            connectors.extend(connector.map(|connector| (connector, folder)));
+        for (linted, folder) in all_linted(&folders, dir, &generics).into_iter().zip(&folders) {
+            connectors.extend(self.add(linted).map(|connector| (connector, folder)));
         }
         let file = dir.join(index::FILE);
         if writes_index || file.exists() {
@@ -119,29 +117,19 @@ impl CheckReport {
         }
     }
 
-    /// Checks one connector, whose files are relative to `dir`. Returns it if it loads.
-    fn check_connector(&mut self, folder: &Folder, dir: &Path, generics: &Catalog) -> Option<Connector> {
+    /// Adds the findings of a connector, and returns it if it loads.
+    fn add(&mut self, linted: Result<Linted, BrokenConnector>) -> Option<Connector> {
         self.checked += 1;
-        let generic = |key: &str| generics.generic_connector(key);
-        let files = match folder.files() {
-            Ok(files) => files,
+        match linted {
+            Ok(Linted { connector, findings }) => {
+                self.findings.extend(findings);
+                connector
+            }
             Err(broken) => {
                 self.fail_all(broken);
-                return None;
+                None
             }
-        };
-        let Linted { connector, mut findings } = if folder.is_preset() {
-            let file = folder.file();
-            let text = files.get(&file).map(String::as_str).unwrap_or_default();
-            lint_preset(folder.name(), &file, text, &generic)
-        } else {
-            lint(folder.name(), &files)
-        };
-        for Finding { problem, .. } in &mut findings {
-            problem.file = dir.join(&problem.file).display().to_string();
         }
-        self.findings.extend(findings);
-        connector
     }
 
     /// Reports connectors that take the place of bundled ones. A directory with the generic connectors is the bundled one, or
@@ -238,6 +226,40 @@ impl CheckReport {
         let problem = FolderProblem { file: path.display().to_string(), line: None, message, help: help.to_owned() };
         self.findings.extend(errors(vec![problem]));
     }
+}
+
+/// Checks the connectors of a directory, on all processors.
+fn all_linted(folders: &[Folder], dir: &Path, generics: &Catalog) -> Vec<Result<Linted, BrokenConnector>> {
+    let one = |folder: &Folder| {
+        let location = if folder.is_preset() { dir } else { Path::new(folder.location()) };
+        linted(folder, location, generics)
+    };
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        let parts = folders.chunks(folders.len().div_ceil(processors));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())).collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// Checks a connector, whose files are relative to `dir`.
+fn linted(folder: &Folder, dir: &Path, generics: &Catalog) -> Result<Linted, BrokenConnector> {
+    let generic = |key: &str| generics.generic_connector(key);
+    let files = folder.files()?;
+    let mut linted = if folder.is_preset() {
+        let file = folder.file();
+        let text = files.get(&file).map(String::as_str).unwrap_or_default();
+        lint_preset(folder.name(), &file, text, &generic)
+    } else {
+        lint(folder.name(), &files)
+    };
+    for Finding { problem, .. } in &mut linted.findings {
+        problem.file = dir.join(&problem.file).display().to_string();
+    }
+    Ok(linted)
 }
 
 /// The generic connectors that presets in a directory can extend: its own, and the bundled ones.

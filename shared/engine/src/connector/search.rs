@@ -30,7 +30,7 @@ impl Rank {
     pub const ALL: [Self; 5] = [Self::Name, Self::Category, Self::Start, Self::Words, Self::Part];
 }
 
-/// What someone searches for. Case, spaces and punctuation don't matter: "git hub", "Git-Hub" and "github" are the same.
+/// The text of a search. Case, spaces and punctuation don't matter: "git hub", "Git-Hub" and "github" are the same.
 #[derive(Debug)]
 pub struct Search {
     joined: String,

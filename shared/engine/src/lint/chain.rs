@@ -13,14 +13,11 @@ const BEFORE: &str = "before";
 /// The member of the last result that requests to the API send.
 const TOKEN: &str = "access_token";
 
+/// A member of `before` that is used, and the pointer to it; `None` stands for any of them.
+type Use = (Option<String>, String);
+
 pub(super) fn check(file: &LintedFile<'_>, findings: &mut Findings) {
-    for key in ["account", "baseUri", "parameters"] {
-        let Some(value) = file.document.value.get(key) else { continue };
-        for (_, at) in uses(value, &format!("/{key}")) {
-            let help = "use what the last request returned, as in `{credentials.access_token}`".to_owned();
-            file.report(findings, Severity::Error, &at, "`before` exists only in requests".to_owned(), help);
-        }
-    }
+    check_elsewhere(file, findings);
     let steps = file.document.value.get("steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let results: Vec<_> = steps.iter().map(result).collect();
     let uses: Vec<_> = steps.iter().enumerate().map(|(index, step)| uses(step, &format!("/steps/{index}"))).collect();
@@ -30,13 +27,37 @@ pub(super) fn check(file: &LintedFile<'_>, findings: &mut Findings) {
         let Some(known) = known.map(|results| results.concat()) else { break };
         check_known(used, &known, file, findings);
     }
-    let Some((Some(last), earlier)) = results.split_last() else { return };
+    if let Some((Some(last), earlier)) = results.split_last() {
+        check_last(last, earlier.len(), file, findings);
+        check_lost(last, earlier, &uses, file, findings);
+    }
+}
+
+fn check_elsewhere(file: &LintedFile<'_>, findings: &mut Findings) {
+    for key in ["account", "baseUri", "parameters"] {
+        let Some(value) = file.document.value.get(key) else { continue };
+        for (_, at) in uses(value, &format!("/{key}")) {
+            let help = "use what the last request returned, as in `{credentials.access_token}`".to_owned();
+            file.report(findings, Severity::Error, &at, "`before` exists only in requests".to_owned(), help);
+        }
+    }
+}
+
+fn check_last(last: &[&str], index: usize, file: &LintedFile<'_>, findings: &mut Findings) {
     if !last.contains(&TOKEN) {
-        let at = format!("/steps/{}/responseMapping", earlier.len());
         let message = format!("the last request's result has no `{TOKEN}`");
         let help = format!("add `{TOKEN}: {{ $var: response.data.… }}`; only the last result is kept");
-        file.report(findings, Severity::Error, &at, message, help);
+        file.report(findings, Severity::Error, &format!("/steps/{index}/responseMapping"), message, help);
     }
+}
+
+fn check_lost(
+    last: &[&str],
+    earlier: &[Option<Vec<&str>>],
+    uses: &[Vec<Use>],
+    file: &LintedFile<'_>,
+    findings: &mut Findings,
+) {
     for (index, result) in earlier.iter().enumerate() {
         let is_used =
             |name: &str| uses[index + 1..].iter().flatten().any(|(it, _)| it.as_deref().is_none_or(|it| it == name));
@@ -56,7 +77,7 @@ fn result(step: &Value) -> Option<Vec<&str>> {
     (!is_formula).then(|| result.keys().map(String::as_str).collect())
 }
 
-fn check_known(used: &[(Option<String>, String)], known: &[&str], file: &LintedFile<'_>, findings: &mut Findings) {
+fn check_known(used: &[Use], known: &[&str], file: &LintedFile<'_>, findings: &mut Findings) {
     for (name, at) in used {
         let Some(name) = name.as_deref().filter(|name| !known.contains(name)) else { continue };
         let message = format!("no earlier request returns `{name}`");
@@ -69,8 +90,7 @@ fn check_known(used: &[(Option<String>, String)], known: &[&str], file: &LintedF
     }
 }
 
-/// The members of `before` in a value, with their pointers; `None` stands for any of them.
-fn uses(value: &Value, at: &str) -> Vec<(Option<String>, String)> {
+fn uses(value: &Value, at: &str) -> Vec<Use> {
     match value {
         Value::String(text) => {
             let names = placeholders(text).filter_map(|name| name.strip_prefix("before."));

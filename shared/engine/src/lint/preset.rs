@@ -94,16 +94,15 @@ fn check_account(file: &LintedFile<'_>, findings: &mut Findings) {
 /// Checks fixed values that are written out against the generic connector's schema. Formulas and templates have no value yet.
 fn check_values(way: &Way, file: &LintedFile<'_>, findings: &mut Findings) {
     let Way { generic, document, .. } = way;
-    for (name, value) in document.value.get("parameters").and_then(Value::as_object).into_iter().flatten() {
-        let Some(property) = generic.parameter(name).filter(|_| is_literal(value)) else { continue };
-        let schema = json!({ "properties": { name: property } });
-        let object = Map::from_iter([(name.clone(), value.clone())]);
-        let errors = schema::validate(Some(&schema), &object).unwrap_or_default();
-        if !errors.is_empty() {
-            let at = pointer::child("/parameters", name);
-            let help = format!("see the parameters of `{}`", generic.key());
-            file.report(findings, Severity::Error, &at, schema::summary(&errors), help);
-        }
+    let given = document.value.get("parameters").and_then(Value::as_object).into_iter().flatten();
+    let given = given.filter(|(_, value)| is_literal(value));
+    let given: Map<_, _> = given.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let properties = given.keys().filter_map(|name| Some((name.clone(), generic.parameter(name)?.clone())));
+    let schema = json!({ "properties": properties.collect::<Map<_, _>>() });
+    for error in schema::validate(Some(&schema), &given).unwrap_or_default() {
+        let at = pointer::child("/parameters", error.path.first().map(String::as_str).unwrap_or_default());
+        let help = format!("see the parameters of `{}`", generic.key());
+        file.report(findings, Severity::Error, &at, schema::summary(&[error]), help);
     }
 }
 
