@@ -133,9 +133,9 @@ fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Field
             }
             names => (FieldProblem::Other, format!("has unknown fields: {}", names.join(", "))),
         },
+        Kind::Enum { options } => (FieldProblem::NotListed, format!("is not one of {}", joined(options))),
         Kind::Pattern { pattern } => (FieldProblem::Format, format!("must match {pattern}")),
         Kind::MinLength { limit: 1 } => (FieldProblem::Empty, "must not be empty".to_owned()),
-        Kind::Enum { options } => (FieldProblem::NotListed, format!("must be one of {}", listed(options))),
         kind => (problem(kind), error.masked_with("").to_string().trim_start().to_owned()),
     };
     // A schema may bring its own error message.
@@ -146,12 +146,6 @@ fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Field
         None => (problem, message),
     };
     FieldError { field: field.join("."), message, path: field, problem }
-}
-
-fn listed(options: &Value) -> String {
-    let text = |option: &Value| option.as_str().map_or_else(|| option.to_string(), str::to_owned);
-    let options: Vec<String> = options.as_array().into_iter().flatten().map(text).collect();
-    options.join(", ")
 }
 
 /// Returns a segment of a JSON Pointer as the name that it stands for (RFC 6901 §4).
@@ -168,9 +162,15 @@ fn problem(kind: &jsonschema::error::ValidationErrorKind) -> FieldProblem {
         Kind::Maximum { limit } => FieldProblem::TooLarge(limit.to_string()),
         Kind::Type { .. } => FieldProblem::Type,
         Kind::Format { .. } => FieldProblem::Format,
-        Kind::Constant { .. } => FieldProblem::NotListed,
+        Kind::Enum { .. } | Kind::Constant { .. } => FieldProblem::NotListed,
         _ => FieldProblem::Other,
     }
+}
+
+/// All values of a list, while the validator's own message leaves most of them out.
+fn joined(options: &Value) -> String {
+    let options: Vec<String> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
+    options.join(", ")
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
         }});
         let found = errors(schema, json!({"shop": "Hunter2/..", "port": "hunter2", "mode": "hunter2"}));
         assert_eq!(found.len(), 4, "{found:?}");
-        assert!(found.contains(&("mode".into(), "must be one of a, b, c, d, 5".into())));
+        assert!(found.contains(&("mode".into(), r#"is not one of "a", "b", "c", "d", 5"#.into())));
         assert!(found.contains(&("shop".into(), "must match ^[a-z]+$".into())));
         assert!(found.contains(&("key".into(), "is missing".into())));
         assert!(found.iter().all(|(_, message)| !message.to_lowercase().contains("hunter2")), "{found:?}");
