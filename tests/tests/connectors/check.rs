@@ -99,6 +99,10 @@ async fn a_folder_without_connectors_fails() {
     assert!(!passes && text.contains("there is no connector in this folder"), "{text}");
     let (passes, text) = check(&[], &folder.path().join("nowhere")).await;
     assert!(!passes && text.contains("the folder cannot be read"), "{text}");
+    let nowhere = folder.path().join("nowhere").display().to_string();
+    let started = run(&["--connectors", &nowhere, "--data", &nowhere, "--listen", "127.0.0.1:0"]).await;
+    let expected = format!("error: the connectors in {nowhere}: there is no such directory\n");
+    assert_eq!((started.status.success(), String::from_utf8(started.stderr)), (false, Ok(expected)));
 }
 
 #[tokio::test]
