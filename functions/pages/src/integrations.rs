@@ -72,6 +72,7 @@ impl Pages {
         let guide = self.management.catalog_guide();
         let page = ConnectorsPage {
             items: members(&listed, "items"),
+            suggestions: members(&listed, "suggestions"),
             broken: members(&listed, "broken"),
             generic: &guide.generic,
             categories: &guide.categories,

@@ -213,7 +213,9 @@ impl Bundle {
         }
         let environment = Environment::new(larder::environment::Environment::new(settings, sdk, clock, rng));
         schema::create(environment.dynamodb(), &environment.settings.tables).await?;
-        let connector_setup = environment.connector_setup(bundled_connectors());
+        // The authors of connectors are at work, so their directories are not opened once and for all.
+        let connectors = bundled_connectors().watching(&environment.settings.connectors);
+        let connector_setup = environment.connector_setup_of(connectors);
         let refresher = Arc::new(environment.refresher(Arc::clone(&connector_setup))?);
         let bundle = Self {
             workspaces: environment.workspaces(),

@@ -9,7 +9,7 @@ use larder_engine::connector::catalog::list;
 use larder_engine::connector::folder::FolderProblem;
 use larder_engine::connector::index::{self, IndexEntry};
 use larder_engine::connector::{AuthOption, BrokenConnector, Catalog, Connector, Folder, FunctionName};
-use larder_engine::lint::{Finding, Severity, lint, lint_preset};
+use larder_engine::lint::{Finding, Linted, Severity, lint, lint_preset};
 use serde_json::{Value, json};
 
 use crate::bundle::bundled_connectors;
@@ -18,14 +18,17 @@ use crate::bundle::bundled_connectors;
 #[derive(Debug, Default)]
 pub struct CheckReport {
     findings: Vec<Finding>,
+    /// How many connectors were checked.
+    checked: usize,
     summary: String,
+    is_verbose: bool,
 }
 
 /// Checks connectors. Each path is a preset, a connector's folder, or a directory of connectors. `writes_index` makes the
-/// directories' indexes.
+/// directories' indexes, and `is_verbose` lists the connectors without a test.
 #[must_use]
-pub fn check(paths: &[PathBuf], writes_index: bool) -> CheckReport {
-    let mut report = CheckReport::default();
+pub fn check(paths: &[PathBuf], writes_index: bool, is_verbose: bool) -> CheckReport {
+    let mut report = CheckReport { is_verbose, ..CheckReport::default() };
     for path in paths {
         report.check_path(path, writes_index);
     }
@@ -39,7 +42,8 @@ impl CheckReport {
         self.findings.iter().all(|finding| finding.severity != Severity::Error)
     }
 
-    /// One line per finding: `file:line: error: message; help`. A summary of directories with an index follows.
+    /// One line per finding: `file:line: error: message; help`. Their number and a summary of directories with an index
+    /// follow.
     #[must_use]
     pub fn to_text(&self) -> String {
         let line = |Finding { problem, severity }: &Finding| {
@@ -48,7 +52,19 @@ impl CheckReport {
             let help = if help.is_empty() { String::new() } else { format!("; {help}") };
             format!("{file}{line}: {severity}: {message}{help}\n")
         };
-        self.findings.iter().map(line).chain([self.summary.clone()]).collect()
+        self.findings.iter().map(line).chain([self.total(), self.summary.clone()]).collect()
+    }
+
+    fn total(&self) -> String {
+        let number =
+            |severity, name: &str| match self.findings.iter().filter(|finding| finding.severity == severity).count() {
+                0 => format!("no {name}s"),
+                1 => format!("1 {name}"),
+                number => format!("{number} {name}s"),
+            };
+        let (errors, warnings) = (number(Severity::Error, "error"), number(Severity::Warning, "warning"));
+        let checked = if self.checked == 1 { "1 connector".to_owned() } else { format!("{} connectors", self.checked) };
+        format!("{checked}: {errors}, {warnings}\n")
     }
 
     /// An array of objects with `file`, `line`, `severity`, `message` and `help`.
@@ -70,8 +86,9 @@ impl CheckReport {
             Ok(real) => {
                 let parent = real.parent().map(Path::to_owned).unwrap_or_default();
                 let folder = Folder::on_disk(real);
+                self.check_bundled(std::slice::from_ref(&folder));
                 let dir = if path.is_file() { path.parent().unwrap_or(path) } else { path };
-                drop(self.check_connector(&folder, dir, &generics(&parent)));
+                drop(self.add(linted(&folder, dir, &generics(&parent))));
             }
             Err(error) => self.fail(path, format!("the folder cannot be read: {error}"), ""),
         }
@@ -87,11 +104,10 @@ impl CheckReport {
             return self.fail(dir, "there is no connector in this folder".to_owned(), help);
         }
         let generics = generics(dir);
+        self.check_bundled(&folders);
         let mut connectors = Vec::new();
-        for folder in &folders {
-            let location = if folder.is_preset() { dir } else { Path::new(folder.location()) };
-            let connector = self.check_connector(folder, location, &generics);
-            connectors.extend(connector.map(|connector| (connector, folder)));
+        for (linted, folder) in all_linted(&folders, dir, &generics).into_iter().zip(&folders) {
+            connectors.extend(self.add(linted).map(|connector| (connector, folder)));
         }
         let file = dir.join(index::FILE);
         if writes_index || file.exists() {
@@ -101,29 +117,38 @@ impl CheckReport {
         }
     }
 
-    /// Checks one connector, whose files are relative to `dir`. Returns it if it loads.
-    fn check_connector(&mut self, folder: &Folder, dir: &Path, generics: &Catalog) -> Option<Connector> {
-        let generic = |key: &str| generics.generic_connector(key);
-        let parsed = folder.parse(&generic);
-        let files = match folder.files() {
-            Ok(files) => files,
+    /// Adds the findings of a connector, and returns it if it loads.
+    fn add(&mut self, linted: Result<Linted, BrokenConnector>) -> Option<Connector> {
+        self.checked += 1;
+        match linted {
+            Ok(Linted { connector, findings }) => {
+                self.findings.extend(findings);
+                connector
+            }
             Err(broken) => {
                 self.fail_all(broken);
-                return None;
+                None
             }
-        };
-        let mut findings = if folder.is_preset() {
-            let file = folder.file();
-            let text = files.get(&file).map(String::as_str).unwrap_or_default();
-            lint_preset(folder.name(), &file, text, &generic)
-        } else {
-            lint(folder.name(), &files)
-        };
-        for Finding { problem, .. } in &mut findings {
-            problem.file = dir.join(&problem.file).display().to_string();
         }
-        self.findings.extend(findings);
-        parsed.ok()
+    }
+
+    /// Reports connectors that take the place of bundled ones. A directory with the generic connectors is the bundled one, or
+    /// a copy of it.
+    fn check_bundled(&mut self, folders: &[Folder]) {
+        let parent = |folder: &Folder| Path::new(folder.location()).parent().map(|dir| dir.join("oauth2/spec.yml"));
+        if folders.first().and_then(parent).is_some_and(|spec| spec.is_file()) {
+            return;
+        }
+        let bundled = bundled_connectors().entries();
+        for folder in folders.iter().filter(|folder| bundled.iter().any(|entry| entry.key == folder.name())) {
+            let problem = FolderProblem {
+                file: folder.location().to_owned(),
+                line: None,
+                message: format!("it replaces the bundled connector `{}`", folder.name()),
+                help: "choose another key if it is for something else".to_owned(),
+            };
+            self.findings.push(Finding { problem, severity: Severity::Warning });
+        }
     }
 
     /// In a directory with an index, keys lead to files by name.
@@ -146,8 +171,9 @@ impl CheckReport {
             return;
         }
         if !writes_index {
-            let help = "make it again with `larder check --write-index`";
-            self.fail(file, "the index is out of date".to_owned(), help);
+            let dir = file.parent().unwrap_or(file).display();
+            let help = format!("make it again with `larder check {dir} --write-index`");
+            self.fail(file, "the index is out of date".to_owned(), &help);
         } else if let Err(error) = std::fs::write(file, current) {
             self.fail(file, format!("the index cannot be written: {error}"), "");
         }
@@ -165,28 +191,28 @@ impl CheckReport {
         let is_untested = |connector: &Connector| {
             connector.options.iter().any(|option| option.function(FunctionName::Test).is_none())
         };
-        let untested: Vec<&str> = connectors
-            .iter()
-            .filter(|(connector, _)| is_untested(connector))
-            .map(|(connector, _)| connector.key.as_str())
-            .collect();
-        let all = connectors.len();
-        let folders = all - presets;
-        writeln!(self.summary, "{all} connectors: {presets} presets, {folders} folders; {aliases} aliases").ok();
-        let untested = match &untested[..] {
-            [] => String::new(),
-            keys => format!("{} ({})", keys.len(), keys.join(", ")),
+        let untested: Vec<&Connector> =
+            connectors.iter().map(|(connector, _)| connector).filter(|connector| is_untested(connector)).collect();
+        let folders = connectors.len() - presets;
+        writeln!(self.summary, "{presets} presets, {folders} folders; {aliases} aliases").ok();
+        let number = match untested.len() {
+            0 => String::new(),
+            number if self.is_verbose => number.to_string(),
+            number => format!("{number} (listed with --verbose)"),
         };
         for (name, numbers) in [
             ("types", types),
             ("further ways to connect", further),
             ("categories", categories),
             ("evidence", evidence(connectors)),
-            ("without a test", untested),
+            ("without a test", number),
         ] {
             if !numbers.is_empty() {
                 writeln!(self.summary, "{name}: {numbers}").ok();
             }
+        }
+        if self.is_verbose {
+            self.summary += &by_reason(&untested);
         }
     }
 
@@ -202,6 +228,40 @@ impl CheckReport {
     }
 }
 
+/// Checks the connectors of a directory, on all processors.
+fn all_linted(folders: &[Folder], dir: &Path, generics: &Catalog) -> Vec<Result<Linted, BrokenConnector>> {
+    let one = |folder: &Folder| {
+        let location = if folder.is_preset() { dir } else { Path::new(folder.location()) };
+        linted(folder, location, generics)
+    };
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        let parts = folders.chunks(folders.len().div_ceil(processors));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())).collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// Checks a connector, whose files are relative to `dir`.
+fn linted(folder: &Folder, dir: &Path, generics: &Catalog) -> Result<Linted, BrokenConnector> {
+    let generic = |key: &str| generics.generic_connector(key);
+    let files = folder.files()?;
+    let mut linted = if folder.is_preset() {
+        let file = folder.file();
+        let text = files.get(&file).map(String::as_str).unwrap_or_default();
+        lint_preset(folder.name(), &file, text, &generic)
+    } else {
+        lint(folder.name(), &files)
+    };
+    for Finding { problem, .. } in &mut linted.findings {
+        problem.file = dir.join(&problem.file).display().to_string();
+    }
+    Ok(linted)
+}
+
 /// The generic connectors that presets in a directory can extend: its own, and the bundled ones.
 pub(crate) fn generics(dir: &Path) -> Catalog {
     bundled_connectors().with_dirs(&[dir.to_owned()])
@@ -209,6 +269,33 @@ pub(crate) fn generics(dir: &Path) -> Catalog {
 
 fn errors(problems: Vec<FolderProblem>) -> Vec<Finding> {
     problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }).collect()
+}
+
+/// Connectors without a test, by the reason for it: the most frequent first, and each followed by its connectors.
+fn by_reason(untested: &[&Connector]) -> String {
+    let mut by_reason = BTreeMap::<&str, Vec<&str>>::new();
+    for connector in untested {
+        let reason = connector.about.details.get("testReason").and_then(Value::as_str).unwrap_or("no reason is given");
+        by_reason.entry(reason).or_default().push(&connector.key);
+    }
+    let mut by_reason: Vec<_> = by_reason.into_iter().collect();
+    by_reason.sort_by_key(|(_, keys)| std::cmp::Reverse(keys.len()));
+    by_reason.iter().map(|(reason, keys)| format!("  {reason}\n{}", wrapped(keys))).collect()
+}
+
+/// Words in lines of at most 100 characters, indented.
+fn wrapped(words: &[&str]) -> String {
+    let mut lines = vec![String::new()];
+    for word in words {
+        if lines.last().is_some_and(|line| line.len() + word.len() > 94) {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            *line += if line.is_empty() { "    " } else { " " };
+            *line += word;
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// How often each word occurs, the most frequent first.

@@ -1,6 +1,6 @@
 //! `cargo run`: all of Larder on one machine, and the command line around it.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -90,6 +90,9 @@ enum Command {
         /// Print the findings as a JSON array
         #[arg(long)]
         json: bool,
+        /// List the connectors without a test, by reason
+        #[arg(long)]
+        verbose: bool,
     },
     /// Run a connector's functions one by one against the real provider
     Try {
@@ -136,31 +139,34 @@ enum ConnectorCommand {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(io::stderr().is_terminal()).finish();
     log.with(filter_fn(may_be_logged)).init();
     let result = match cli.command {
         Some(Command::Token { data, tenant, admin, expires_in }) => {
             let tenant = if admin { tenant } else { tenant.or(Grant::default().tenant) };
             token(&data, &Grant { tenant, is_admin: admin, expires_in, ..Grant::default() }).await
         }
-        Some(Command::Check { dirs, write_index, json }) => return check(&dirs, write_index, json),
+        Some(Command::Check { dirs, write_index, json, verbose }) => return check(&dirs, write_index, json, verbose),
         Some(Command::Try { dir, input, function }) => return try_connector(&dir, &input, &function).await,
         Some(Command::SignIn(args)) => return ended(commands::sign_in::run(args).await),
         Some(Command::Connections(args)) => return ended(commands::connections::run(args).await),
         Some(Command::Connect(args)) => return ended(commands::connect::run(args).await),
         Some(Command::Import(args)) => return ended(commands::import::run(*args).await),
         Some(Command::Connector { command: ConnectorCommand::New { key, extends, dir } }) => {
-            new_connector(&key, extends, &dir)
+            return new_connector(&key, extends, &dir);
         }
         None => run(cli).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failure(&error),
     }
+}
+
+fn failure(error: &dyn std::fmt::Display) -> ExitCode {
+    terminal::say(&format!("error: {error}"));
+    ExitCode::FAILURE
 }
 
 async fn token(data: &Path, grant: &Grant) -> Result<(), LocalError> {
@@ -170,20 +176,21 @@ async fn token(data: &Path, grant: &Grant) -> Result<(), LocalError> {
     Ok(())
 }
 
-fn new_connector(key: &str, generic: Generic, dir: &Path) -> Result<(), LocalError> {
-    let failed = |error| LocalError::Io(format!("the connector {key} cannot be written"), error);
-    let path = larder_local::new_connector::write(key, generic, dir).map_err(failed)?;
-    let path = path.display();
-    print(&format!("{path} is written. Fill it in, then check it:\ncargo run -- check {path}"));
-    Ok(())
+fn new_connector(key: &str, generic: Generic, dir: &Path) -> ExitCode {
+    match larder_local::new_connector::write(key, generic, dir) {
+        Ok(path) => {
+            let program = if std::env::var_os("CARGO").is_some() { "cargo run --quiet --" } else { "larder" };
+            print(&larder_local::new_connector::next_steps(key, generic, &path, dir, program));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failure(&error),
+    }
 }
 
-fn check(dirs: &[PathBuf], writes_index: bool, json: bool) -> ExitCode {
-    let report = larder_local::check::check(dirs, writes_index);
+fn check(dirs: &[PathBuf], writes_index: bool, json: bool, verbose: bool) -> ExitCode {
+    let report = larder_local::check::check(dirs, writes_index, verbose);
     let text = if json { report.to_json().to_string() } else { report.to_text() };
-    if !text.is_empty() {
-        print(text.trim_end());
-    }
+    print(text.trim_end());
     if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -194,10 +201,7 @@ async fn try_connector(dir: &Path, input: &Path, functions: &[String]) -> ExitCo
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failure(&error),
     }
 }
 
@@ -218,6 +222,10 @@ async fn run(cli: Cli) -> Result<(), LocalError> {
     let address = listener.local_addr().map_err(failed("the listener".into()))?;
     let base_uri = base_uri(address);
 
+    if let Some(missing) = cli.connectors.iter().find(|dir| !dir.is_dir()) {
+        let error = io::Error::new(io::ErrorKind::NotFound, "there is no such directory");
+        return Err(LocalError::Io(format!("the connectors in {}", missing.display()), error));
+    }
     let data = DataDir::open(&cli.data)?;
     let file = data.database();
     let database = EmbeddedDynamoDb::open(&file).map_err(failed(format!("the database {}", file.display())))?;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use larder_engine::connector::folder::is_key;
 
+use crate::bundle::bundled_connectors;
+
 /// The generic connectors to start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Generic {
@@ -47,14 +49,44 @@ pub fn write(key: &str, generic: Generic, dir: &Path) -> io::Result<PathBuf> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     if dir.join(key).exists() {
-        let message = format!("there is already a folder {}", dir.join(key).display());
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        return Err(taken(&dir.join(key)));
     }
     std::fs::create_dir_all(dir)?;
     let path = dir.join(format!("{key}.yml"));
     let text = generic.template().replace("NAME", &name_of(key)).replace("KEY", key);
-    File::create_new(&path)?.write_all(text.as_bytes())?;
+    let mut file = File::create_new(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => taken(&path),
+        kind => io::Error::new(kind, format!("{} cannot be written: {error}", path.display())),
+    })?;
+    file.write_all(text.as_bytes())?;
     Ok(path)
+}
+
+fn taken(path: &Path) -> io::Error {
+    let message = format!("{} exists already; delete it, or choose another key", path.display());
+    io::Error::new(io::ErrorKind::AlreadyExists, message)
+}
+
+/// The commands that lead from a new preset to a connection. `program` is how this one was started.
+pub fn next_steps(key: &str, generic: Generic, path: &Path, dir: &Path, program: &str) -> String {
+    let (path, dir) = (path.display(), dir.display());
+    let replaced = bundled_connectors().entries().iter().any(|entry| entry.key == key);
+    let warning = if replaced { format!("It replaces the bundled connector `{key}`. ") } else { String::new() };
+    let parameters = match generic {
+        Generic::Oauth2 => r#", "parameters": {"clientId": "…", "clientSecret": "…"}"#,
+        Generic::Oauth1 => r#", "parameters": {"consumerKey": "…", "consumerSecret": "…"}"#,
+        _ => "",
+    };
+    format!(
+        "{path} is written. {warning}Fill it in, and then:\n\n\
+         {program} check {path}\n\
+         {program} --connectors {dir}\n\n\
+         While that is running, in another terminal:\n\n\
+         ADMIN=$({program} token --admin)\n\
+         curl -X PUT http://127.0.0.1:9000/integrations/{key} -H \"Authorization: Bearer $ADMIN\" \\\n  \
+           -d '{{\"connectorKey\": \"{key}\"{parameters}}}'\n\
+         {program} connect {key} --tenant alice"
+    )
 }
 
 /// A name to start with: the words of the key, capitalized.

@@ -22,6 +22,7 @@ use larder::secret_store::{Proxies, Proxy, Workspaces};
 use serde_json::{Map, Value, json};
 
 use crate::connector::schema::{self, FieldError};
+use crate::connector::search::{Rank, Search};
 use crate::connector::{AuthOption, AuthType, Catalog, Connector};
 use crate::pasted::trimmed;
 use crate::provider::{ConnectorContext, SignedToken, callback_uri};
@@ -92,8 +93,21 @@ impl ConnectorSetup {
                 let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
                 format!("the connector `{key}` is broken: {}", problems.join("; "))
             }
-            None => format!("there is no connector `{key}`; GET /connectors lists the available ones"),
+            None => {
+                format!(
+                    "there is no connector `{key}`{}; GET /connectors lists the available ones",
+                    self.suggestion(key)
+                )
+            }
         }))
+    }
+
+    /// Returns the connector that was meant by an unknown key, to be put behind it; empty if no name is similar.
+    pub fn suggestion(&self, key: &str) -> String {
+        let (search, entries) = (Search::new(key), self.catalog.entries());
+        let of_that_name = entries.iter().find(|entry| search.rank(entry) == Some(Rank::Name));
+        let meant = of_that_name.or_else(|| search.nearest(&entries).first().copied());
+        meant.map(|entry| format!(" (did you mean `{}`?)", entry.key)).unwrap_or_default()
     }
 
     /// Returns an integration's connector, and the auth options that end users may choose from with these overrides of the

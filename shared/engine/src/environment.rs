@@ -51,9 +51,14 @@ impl Environment {
 
     /// Integrations and connectors. When two connectors share a key, the one in the settings' folders wins over `bundled`.
     pub fn connector_setup(&self, bundled: Catalog) -> Arc<ConnectorSetup> {
+        self.connector_setup_of(bundled.with_dirs(&self.settings.connectors))
+    }
+
+    /// Integrations, and the connectors of a catalog.
+    pub fn connector_setup_of(&self, catalog: Catalog) -> Arc<ConnectorSetup> {
         Arc::new(ConnectorSetup {
             integrations: self.integrations(),
-            catalog: bundled.with_dirs(&self.settings.connectors),
+            catalog,
             base_uri: self.settings.base_uri.clone(),
             workspaces: self.workspaces(),
             proxies: self.proxies(),

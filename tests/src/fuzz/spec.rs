@@ -16,7 +16,7 @@ pub fn spec(data: &[u8]) {
         return preset(&text);
     }
     let files = files(&text);
-    let findings = lint("folder", &files);
+    let findings = lint("folder", &files).findings;
     match parse("folder", &files) {
         Ok(connector) => {
             assert_eq!(parse("folder", &files).as_ref(), Ok(&connector));
@@ -48,7 +48,7 @@ pub fn spec(data: &[u8]) {
 fn preset(text: &str) {
     static BUNDLED: LazyLock<Catalog> = LazyLock::new(bundled_connectors);
     let find = |key: &str| BUNDLED.generic_connector(key);
-    let findings = lint_preset("acme", "acme.yml", text, &find);
+    let findings = lint_preset("acme", "acme.yml", text, &find).findings;
     match parse_preset("acme", "acme.yml", text, &find) {
         Ok(connector) => {
             let schema = connector.parameters_schema.unwrap_or_default();

@@ -243,6 +243,7 @@ async fn a_connector_is_found_by_name_alias_and_category() {
     assert_eq!(found.text().matches("class=\"way\"").count(), in_category.count().min(60));
     has(&found, &["<option value=\"crm\" selected>"]);
     has(&admin.get(&world, "/new?search=no-such-connector").await, &["No results"]);
+    has(&admin.get(&world, "/new?search=hubspto").await, &["Did you mean one of these?", "href=\"new/hubspot\""]);
     // All pages together have each connector once.
     let (mut path, mut keys) = ("/new".to_owned(), Vec::new());
     loop {

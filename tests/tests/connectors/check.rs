@@ -41,8 +41,9 @@ async fn the_bundled_connectors_pass() {
     let (passes, text) = check(&[], &root().join("shared/connectors")).await;
     let lines: Vec<&str> = text.lines().collect();
     let heads = ["types: ", "further ways to connect: ", "categories: ", "evidence: docs ", "without a test: "];
-    let are_there = lines.len() == 6 && heads.iter().zip(&lines[1..]).all(|(head, line)| line.starts_with(head));
-    assert!(passes && are_there && lines[0].contains(" presets, "), "{text}");
+    let are_there = lines.len() == 7 && heads.iter().zip(&lines[2..]).all(|(head, line)| line.starts_with(head));
+    assert!(passes && are_there && lines[1].contains(" presets, "), "{text}");
+    assert!(lines[0].ends_with(" connectors: no errors, no warnings"), "{text}");
     assert_eq!(check(&["--json"], &root().join("shared/connectors/demo")).await, (true, "[]\n".into()));
 }
 
@@ -55,6 +56,7 @@ async fn warnings_are_shown_but_pass() {
          {{implementationType: rest-api-mapping}}` and auth/test.rest.yml\n",
         file.display()
     );
+    let expected = format!("{expected}1 connector: no errors, 1 warning\n");
     assert_eq!(check(&[], folder.path()).await, (true, expected.clone()));
     assert_eq!(check(&[], &folder.path().join("acme")).await, (true, expected));
 }
@@ -68,7 +70,8 @@ async fn errors_fail_the_check_and_name_file_and_line() {
     let (spec, test) = (dir.join("spec.yml"), dir.join("auth/test.rest.yml"));
     let expected = format!(
         "{}:2: error: `method` must be an HTTP method; write one of get, post, put, patch and delete\n\
-         {}:6: error: unknown key `implementationTyp` in `test`; did you mean `implementationType`?\n",
+         {}:6: error: unknown key `implementationTyp` in `test`; did you mean `implementationType`?\n\
+         1 connector: 2 errors, no warnings\n",
         test.display(),
         spec.display()
     );
@@ -96,6 +99,10 @@ async fn a_folder_without_connectors_fails() {
     assert!(!passes && text.contains("there is no connector in this folder"), "{text}");
     let (passes, text) = check(&[], &folder.path().join("nowhere")).await;
     assert!(!passes && text.contains("the folder cannot be read"), "{text}");
+    let nowhere = folder.path().join("nowhere").display().to_string();
+    let started = run(&["--connectors", &nowhere, "--data", &nowhere, "--listen", "127.0.0.1:0"]).await;
+    let expected = format!("error: the connectors in {nowhere}: there is no such directory\n");
+    assert_eq!((started.status.success(), String::from_utf8(started.stderr)), (false, Ok(expected)));
 }
 
 #[tokio::test]
@@ -106,6 +113,10 @@ async fn scripts_that_break_the_engine_do_not_stop_the_check() {
         "Error.stackTraceLimit = {}; Object.defineProperty(Error, 'stackTraceLimit', {}); export default () => 1",
     ] {
         let folder = connectors(&[("spec.yml", &spec), ("auth/test.js", text)]);
-        assert_eq!(check(&[], folder.path()).await, (true, String::new()), "{text}");
+        assert_eq!(
+            check(&[], folder.path()).await,
+            (true, "1 connector: no errors, no warnings\n".to_owned()),
+            "{text}"
+        );
     }
 }

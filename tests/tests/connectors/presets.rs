@@ -13,6 +13,14 @@ use larder_tests::program::run;
 use larder_tests::{Browser, World, root};
 use serde_json::{Map, Value, json};
 
+const ACME: &str = "\
+extends: api-key
+name: Acme
+baseUri: https://api.acme.com
+parameters: { headers: { X-Api-Key: \"{apiKey}\" } }
+test: /me
+";
+
 /// A connector's schemas and words before it became a preset.
 type Snapshot = BTreeMap<String, Map<String, Value>>;
 
@@ -128,7 +136,7 @@ fn the_index_leads_to_every_connector_and_the_two_catalogs_agree() {
     let on_disk = Catalog::default().with_dirs(&[bundled_connectors_dir()]);
     let in_memory = bundled_connectors();
     assert_eq!(on_disk.entries(), in_memory.entries());
-    let mut files = BTreeSet::from(["README.md".to_owned(), "index.json".to_owned()]);
+    let mut files = BTreeSet::from(["FORMAT.md", "README.md", "index.json"].map(str::to_owned));
     for entry in in_memory.entries() {
         let connector = in_memory.get(&entry.key).unwrap_or_else(|| panic!("{} does not load", entry.key));
         assert_eq!(on_disk.get(&entry.key).as_ref(), Some(&connector));
@@ -199,9 +207,17 @@ async fn connectors_are_listed_page_by_page_and_found_by_alias() {
     }
     assert_eq!(seen, keys(&all));
     assert_eq!(keys(&list("search=twitter").await), ["x"]);
+    assert_eq!(keys(&list("search=Git%20Hub").await)[0], "github");
+    // A misspelled name finds nothing, but leads to the right one.
+    let misspelled = list("search=slakc").await;
+    assert_eq!((&misspelled["items"], &misspelled["suggestions"][0]["key"]), (&json!([]), &json!("slack")));
+    for (key, meant) in [("slakc", "slack"), ("twitter", "x")] {
+        let error = world.get(&format!("/connectors/{key}")).await.expect(StatusCode::NOT_FOUND).json();
+        assert_eq!(error["message"], format!("there is no connector `{key}` (did you mean `{meant}`?)"));
+    }
     let basic = keys(&list("authType=basic").await);
     assert!(basic.contains(&"twilio".to_owned()) && basic.contains(&"zendesk".to_owned()));
-    for (auth_type, found) in [("oauth2", true), ("api-key", true), ("client-credentials", true), ("oauth1", false)] {
+    for (auth_type, found) in [("oauth2", true), ("api-key", true), ("client-credentials", false), ("oauth1", false)] {
         assert_eq!(
             keys(&list(&format!("search=airtable&authType={auth_type}")).await).len() == 1,
             found,
@@ -216,6 +232,9 @@ async fn connectors_are_listed_page_by_page_and_found_by_alias() {
                           "connectionCount": 0});
     assert_eq!(*slack, expected);
     world.get("/connectors?cursor=nonsense").await.expect(StatusCode::BAD_REQUEST);
+    let wrong = world.get("/connectors?category=sails").await.expect(StatusCode::BAD_REQUEST).json();
+    let message = wrong["message"].as_str().expect("a message");
+    assert!(message.starts_with("`category` must be one of accounting, ai, analytics, crm"), "{message}");
     let shown = world.get("/connectors/slack").await.expect(StatusCode::OK).json();
     assert!(shown["parametersSchema"]["properties"].get("tokenUri").is_none(), "{shown}");
 }
@@ -250,31 +269,47 @@ async fn new_presets_pass_the_check_and_overwrite_nothing() {
         assert!(output.status.success(), "{output:?}");
     }
     let checked = run(&["check", dir]).await;
-    assert_eq!((checked.status.success(), String::from_utf8(checked.stdout)), (true, Ok(String::new())));
+    let found = String::from_utf8(checked.stdout).expect("UTF-8");
+    assert!(checked.status.success() && found.ends_with("\n6 connectors: no errors, 14 warnings\n"), "{found}");
+    let is_placeholder = |line: &str| line.ends_with("example is a placeholder; write the provider's address");
+    assert!(found.lines().rev().skip(1).all(is_placeholder), "{found}");
     let text = fs::read_to_string(folder.path().join("acme-basic.yml")).expect("it is written");
     assert!(text.contains("name: Acme Basic\n") && text.contains("https://api.acme-basic.example"), "{text}");
     fs::create_dir(folder.path().join("taken")).expect("it is created");
     for key in ["acme-basic", "taken", "../acme", ".", ""] {
         write(key, Generic::Basic, folder.path()).expect_err(key);
     }
+    let taken = run(&["connector", "new", "acme-basic", "--extends", "basic", "--dir", dir]).await;
+    let expected = format!("error: {dir}/acme-basic.yml exists already; delete it, or choose another key\n");
+    assert_eq!(String::from_utf8(taken.stderr), Ok(expected));
+    let replaced = run(&["connector", "new", "slack", "--extends", "oauth2", "--dir", dir]).await;
+    let text = String::from_utf8(replaced.stdout).expect("UTF-8");
+    assert!(text.contains("It replaces the bundled connector `slack`.") && text.contains(" connect slack "), "{text}");
+    let checked = run(&["check", &format!("{dir}/slack.yml")]).await;
+    let found = String::from_utf8(checked.stdout).expect("UTF-8");
+    assert!(found.contains("slack.yml: warning: it replaces the bundled connector `slack`; choose"), "{found}");
 }
 
 #[tokio::test]
 async fn an_index_is_written_once_asked_for_and_then_kept_up_to_date() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().to_str().expect("UTF-8");
-    write("acme", Generic::ApiKey, folder.path()).expect("it is written");
     let check = async |arguments: &[&str]| {
         let output = run(&[&["check", dir], arguments].concat()).await;
         (output.status.success(), String::from_utf8(output.stdout).expect("UTF-8"))
     };
-    assert_eq!(check(&[]).await, (true, String::new()));
-    let summary = "1 connectors: 1 presets, 0 folders; 0 aliases\ntypes: api-key 1\nevidence: none 1\n";
-    assert_eq!(check(&["--write-index"]).await, (true, summary.to_owned()));
-    assert_eq!(check(&[]).await, (true, summary.to_owned()));
+    fs::write(folder.path().join("acme.yml"), ACME).expect("it is written");
+    let passed = "1 connector: no errors, no warnings\n";
+    assert_eq!(check(&[]).await, (true, passed.to_owned()));
+    let summary = format!("{passed}1 presets, 0 folders; 0 aliases\ntypes: api-key 1\nevidence: none 1\n");
+    assert_eq!(check(&["--write-index"]).await, (true, summary.clone()));
+    assert_eq!(check(&[]).await, (true, summary));
     write("other", Generic::Basic, folder.path()).expect("it is written");
     let (passes, text) = check(&[]).await;
-    assert!(!passes && text.contains("index.json: error: the index is out of date"), "{text}");
+    let expected = format!(
+        "{dir}/index.json: error: the index is out of date; make it again with `larder check {dir} --write-index`\n"
+    );
+    assert!(!passes && text.contains(&expected), "{text}");
     assert!(check(&["--write-index"]).await.0);
     let index = fs::read_to_string(folder.path().join("index.json")).expect("it is written");
     assert!(index.contains(

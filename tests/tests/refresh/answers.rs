@@ -129,7 +129,7 @@ fn outcome(view: &Value) -> &'static str {
 
 #[tokio::test]
 async fn every_row_of_the_table_holds_in_every_variant() {
-    let document = read("shared/connectors/README.md");
+    let document = read("shared/connectors/FORMAT.md");
     let fixture = Fixture::new().await;
     let table = rows(&document, "\n## What an answer means\n");
     assert!(table.len() > 30, "{} rows", table.len());

@@ -10,23 +10,33 @@
 //! key, the head of its `spec.yml` is enough if the key is a plain line before anything but comments and plain strings.
 //! Otherwise the folder is parsed. So the order of folders, and keys that differ from folder names, mean the same as if
 //! all were read. Problems are logged when a connector is first read.
+//!
+//! `cargo run` watches its directories: at each look-up, it compares the names, times and sizes of their files with those of
+//! the last one, and opens a directory again if they differ. The Lambda functions don't, as their files never change.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::Connector;
-use super::folder::{self, Files, FolderProblem};
+use super::folder::{self, FileStamps, Files, FolderProblem};
 use super::index::{self, IndexEntry};
 use super::preset::{FindGeneric, GenericConnector};
 
 /// The directories of all connectors.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    directories: Vec<Directory>,
-    /// Directories that cannot be listed.
-    unlisted: Vec<BrokenConnector>,
+    directories: Vec<Source>,
+}
+
+/// Leads to a directory.
+#[derive(Debug)]
+enum Source {
+    /// One that stays as it was opened.
+    Opened(Arc<Directory>),
+    /// One that is opened again after each change.
+    Watched(Watched),
 }
 
 /// A folder or preset that cannot be used as a connector.
@@ -45,39 +55,46 @@ impl Catalog {
     /// nothing.
     pub fn new(folders: impl IntoIterator<Item = Folder>) -> Self {
         let folders = folders.into_iter().map(Arc::new).collect();
-        Self { directories: vec![Directory::Listed(folders)], unlisted: Vec::new() }
+        Self::of(Directory::Listed(folders))
     }
 
     /// A catalog of the files of one directory with an index. `location` is for messages.
     pub fn in_memory(location: &str, files: Files) -> Self {
-        let root = Root::Memory(location.to_owned(), files);
-        Self { directories: vec![Directory::indexed(root)], unlisted: Vec::new() }
+        Self::of(Directory::indexed(Root::Memory(location.to_owned(), files)))
+    }
+
+    fn of(directory: Directory) -> Self {
+        Self { directories: vec![Source::Opened(Arc::new(directory))] }
     }
 
     /// Adds directories, whose connectors replace those with the same keys in earlier ones.
     #[must_use]
     pub fn with_dirs(mut self, dirs: &[PathBuf]) -> Self {
-        for dir in dirs {
-            if dir.join(index::FILE).exists() {
-                self.directories.push(Directory::indexed(Root::Disk(dir.clone())));
-                continue;
-            }
-            match list(dir) {
-                Ok(folders) => self.directories.push(Directory::Listed(folders.into_iter().map(Arc::new).collect())),
-                Err(broken) => {
-                    warn(&broken);
-                    self.unlisted.push(broken);
-                }
-            }
-        }
+        self.directories.extend(dirs.iter().map(|dir| Source::Opened(Arc::new(Directory::open(dir)))));
         self
+    }
+
+    /// Adds directories as [`Self::with_dirs`] does. Their files may change later.
+    #[must_use]
+    pub fn watching(mut self, dirs: &[PathBuf]) -> Self {
+        self.directories.extend(dirs.iter().map(|dir| Source::Watched(Watched::new(dir.clone()))));
+        self
+    }
+
+    fn directories(&self) -> Vec<Arc<Directory>> {
+        let opened = |source: &Source| match source {
+            Source::Opened(directory) => Arc::clone(directory),
+            Source::Watched(watched) => watched.current(),
+        };
+        self.directories.iter().map(opened).collect()
     }
 
     /// The connector with this key.
     pub fn get(&self, key: &str) -> Option<Arc<Connector>> {
-        (0..self.directories.len()).rev().find_map(|at| {
-            let connectors = self.directories[at].candidates(key).into_iter();
-            let mut connectors = connectors.filter_map(|folder| self.connector(at, &folder).ok().cloned());
+        let directories = self.directories();
+        (0..directories.len()).rev().find_map(|at| {
+            let connectors = directories[at].candidates(key).into_iter();
+            let mut connectors = connectors.filter_map(|folder| connector(&directories[..=at], &folder).ok().cloned());
             connectors.find(|connector| connector.key == key)
         })
     }
@@ -85,15 +102,17 @@ impl Catalog {
     /// All connectors, ordered by key, without the files of indexed directories being read.
     pub fn entries(&self) -> Vec<IndexEntry> {
         let mut by_key = BTreeMap::new();
-        for (at, directory) in self.directories.iter().enumerate() {
-            let found: Vec<IndexEntry> = match directory {
+        let directories = self.directories();
+        for (at, directory) in directories.iter().enumerate() {
+            let found: Vec<IndexEntry> = match &**directory {
                 Directory::Listed(folders) => {
-                    let connector = |folder: &Arc<Folder>| {
-                        let connector = self.connector(at, folder).ok()?;
+                    let entry = |folder: &Arc<Folder>| {
+                        let connector = connector(&directories[..=at], folder).ok()?;
                         Some(IndexEntry::of(connector, &folder.file()))
                     };
-                    folders.iter().filter_map(connector).collect()
+                    folders.iter().filter_map(entry).collect()
                 }
+                Directory::Unlisted(_) => Vec::new(),
                 Directory::Indexed(directory) => directory.index().as_ref().cloned().unwrap_or_default(),
             };
             by_key.extend(found.into_iter().map(|entry| (entry.key.clone(), entry)));
@@ -104,29 +123,35 @@ impl Catalog {
     /// The connectors that cannot be used: all of directories without an index, which are read for this, and those of
     /// others that were read before.
     pub fn broken(&self) -> Vec<BrokenConnector> {
-        let mut broken = self.unlisted.clone();
-        for (at, directory) in self.directories.iter().enumerate() {
-            let folders = match directory {
+        let mut broken = Vec::new();
+        let directories = self.directories();
+        for (at, directory) in directories.iter().enumerate() {
+            let folders = match &**directory {
                 Directory::Listed(folders) => folders.clone(),
+                Directory::Unlisted(unlisted) => {
+                    broken.push(unlisted.clone());
+                    continue;
+                }
                 Directory::Indexed(directory) => {
                     broken.extend(directory.index().as_ref().err().cloned());
                     // Some were opened only because a preset extends them.
                     directory.opened().into_iter().filter(|folder| folder.is_read()).collect()
                 }
             };
-            broken.extend(folders.iter().filter_map(|folder| self.connector(at, folder).err().cloned()));
+            broken.extend(folders.iter().filter_map(|folder| connector(&directories[..=at], folder).err().cloned()));
         }
         broken
     }
 
     /// The problems of the folder or preset with this name, if it is broken.
     pub fn broken_folder(&self, name: &str) -> Option<BrokenConnector> {
-        self.directories.iter().enumerate().find_map(|(at, directory)| {
-            let folders = match directory {
+        let directories = self.directories();
+        directories.iter().enumerate().find_map(|(at, directory)| {
+            let folders = match &**directory {
                 Directory::Listed(folders) => folders.iter().filter(|folder| folder.name == name).cloned().collect(),
-                Directory::Indexed(_) => directory.candidates(name),
+                Directory::Indexed(_) | Directory::Unlisted(_) => directory.candidates(name),
             };
-            folders.iter().find_map(|folder| self.connector(at, folder).err().cloned())
+            folders.iter().find_map(|folder| connector(&directories[..=at], folder).err().cloned())
         })
     }
 
@@ -135,22 +160,49 @@ impl Catalog {
     /// # Errors
     /// When there is none, or it cannot be extended.
     pub fn generic_connector(&self, key: &str) -> Result<Arc<GenericConnector>, String> {
-        self.generic(self.directories.len().saturating_sub(1), key)
+        generic(&self.directories(), key)
+    }
+}
+
+/// The generic connector with this key that presets of the last of these directories extend: of it, or of an earlier one.
+///
+/// # Errors
+/// When there is none, or it cannot be extended.
+fn generic(directories: &[Arc<Directory>], key: &str) -> Result<Arc<GenericConnector>, String> {
+    let folders = directories.iter().rev().flat_map(|directory| directory.candidates(key));
+    let mut folders = folders.filter(|folder| !folder.is_preset() && folder.name == key);
+    let folder = folders.next().ok_or_else(|| format!("there is no generic connector `{key}`"))?;
+    folder.generic()
+}
+
+/// The connector of a folder in the last of these directories.
+fn connector<'a>(
+    directories: &[Arc<Directory>],
+    folder: &'a Folder,
+) -> Result<&'a Arc<Connector>, &'a BrokenConnector> {
+    folder.connector(&|key| generic(directories, key))
+}
+
+/// A directory whose files may change.
+#[derive(Debug)]
+struct Watched {
+    dir: PathBuf,
+    current: RwLock<(FileStamps, Arc<Directory>)>,
+}
+
+impl Watched {
+    fn new(dir: PathBuf) -> Self {
+        let current = RwLock::new((folder::stamps(&dir), Arc::new(Directory::open(&dir))));
+        Self { dir, current }
     }
 
-    /// The generic connector with this key that presets of a directory extend: of this directory, or of an earlier one.
-    ///
-    /// # Errors
-    /// When there is none, or it cannot be extended.
-    fn generic(&self, directory: usize, key: &str) -> Result<Arc<GenericConnector>, String> {
-        let folders = self.directories[..=directory].iter().rev().flat_map(|directory| directory.candidates(key));
-        let mut folders = folders.filter(|folder| !folder.is_preset() && folder.name == key);
-        let folder = folders.next().ok_or_else(|| format!("there is no generic connector `{key}`"))?;
-        folder.generic()
-    }
-
-    fn connector<'a>(&self, directory: usize, folder: &'a Folder) -> Result<&'a Arc<Connector>, &'a BrokenConnector> {
-        folder.connector(&|key| self.generic(directory, key))
+    fn current(&self) -> Arc<Directory> {
+        let stamps = folder::stamps(&self.dir);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != stamps {
+            *current = (stamps, Arc::new(Directory::open(&self.dir)));
+        }
+        Arc::clone(&current.1)
     }
 }
 
@@ -161,6 +213,8 @@ enum Directory {
     Listed(Vec<Arc<Folder>>),
     /// One with an index.
     Indexed(IndexedDirectory),
+    /// One that cannot be listed.
+    Unlisted(BrokenConnector),
 }
 
 /// A directory with an index, whose connectors are found by their names.
@@ -179,6 +233,19 @@ enum Root {
 }
 
 impl Directory {
+    fn open(dir: &Path) -> Self {
+        if dir.join(index::FILE).exists() {
+            return Self::indexed(Root::Disk(dir.to_owned()));
+        }
+        match list(dir) {
+            Ok(folders) => Self::Listed(folders.into_iter().map(Arc::new).collect()),
+            Err(broken) => {
+                warn(&broken);
+                Self::Unlisted(broken)
+            }
+        }
+    }
+
     fn indexed(root: Root) -> Self {
         Self::Indexed(IndexedDirectory { root, index: OnceLock::new(), opened: RwLock::default() })
     }
@@ -188,6 +255,7 @@ impl Directory {
         match self {
             Self::Listed(folders) => folders.iter().rev().filter(|folder| folder.may_have(key)).cloned().collect(),
             Self::Indexed(directory) => directory.open(key).into_iter().collect(),
+            Self::Unlisted(_) => Vec::new(),
         }
     }
 }
@@ -249,7 +317,7 @@ impl Root {
                 file: index::FILE.to_owned(),
                 line: None,
                 message: format!("the index cannot be read: {error}"),
-                help: "make it again with `larder check --write-index`".to_owned(),
+                help: format!("make it again with `larder check {} --write-index`", location.display()),
             };
             BrokenConnector {
                 folder: name(&location),
@@ -501,9 +569,11 @@ mod tests {
 
     /// The folders that were parsed.
     fn parsed(catalog: &Catalog) -> Vec<String> {
-        let folders = catalog.directories.iter().flat_map(|directory| match directory {
+        let directories = catalog.directories();
+        let folders = directories.iter().flat_map(|directory| match &**directory {
             Directory::Listed(folders) => folders.clone(),
             Directory::Indexed(directory) => directory.opened(),
+            Directory::Unlisted(_) => Vec::new(),
         });
         folders.filter(|folder| folder.connector.get().is_some()).map(|folder| folder.name.clone()).collect()
     }
@@ -546,6 +616,27 @@ mod tests {
         assert_eq!(catalog.get("b").unwrap().key, "b");
         assert_eq!(parsed(&catalog), ["folder-b"]);
         assert_eq!(keys(&catalog), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_watched_directory_is_opened_again_after_changes() {
+        let root = tempfile::tempdir().expect("a folder");
+        let dir = [root.path().to_owned()];
+        let (fixed, watched) = (Catalog::default().with_dirs(&dir), Catalog::default().watching(&dir));
+        let spec = root.path().join("a/spec.yml");
+        let write = |text: &str| std::fs::write(&spec, text).expect("is written");
+        let name = || watched.get("a").map(|connector| connector.name.clone());
+        assert_eq!(name(), None);
+        std::fs::create_dir(root.path().join("a")).expect("is created");
+        for name in ["One", "Another"] {
+            write(&format!("name: {name}\nauth: {{type: membrane-token, makeApiClient: {{mapping: {{}}}}}}\n"));
+            assert_eq!(watched.get("a").map(|connector| connector.name.clone()).as_deref(), Some(name));
+        }
+        assert!(Arc::ptr_eq(&watched.get("a").unwrap(), &watched.get("a").unwrap()));
+        write("name: [");
+        assert_eq!((name(), watched.broken().len()), (None, 1));
+        std::fs::remove_dir_all(root.path().join("a")).expect("is removed");
+        assert!(watched.broken().is_empty() && fixed.get("a").is_none());
     }
 
     #[test]

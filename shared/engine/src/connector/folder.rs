@@ -11,8 +11,9 @@
 //! location.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -102,6 +103,28 @@ pub(super) fn read_file(path: &Path) -> std::io::Result<Option<String>> {
     Ok(String::from_utf8(std::fs::read(path)?).ok())
 }
 
+/// The files of a directory with the time of the last change and the size of each.
+pub(super) type FileStamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+/// Returns the files of a directory of connectors that can be read. Hidden ones and links to folders are skipped.
+pub(super) fn stamps(dir: &Path) -> FileStamps {
+    let mut stamps = FileStamps::new();
+    stamp_into(dir, 0, &mut stamps);
+    stamps
+}
+
+fn stamp_into(dir: &Path, depth: usize, stamps: &mut FileStamps) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        if kind.is_dir() && !is_hidden && depth <= MAX_FOLDER_DEPTH {
+            stamp_into(&path, depth + 1, stamps);
+        } else if let Some(metadata) = path.metadata().ok().filter(|metadata| metadata.is_file() && !is_hidden) {
+            stamps.insert(path, (metadata.modified().ok(), metadata.len()));
+        }
+    }
+}
+
 /// Whether a string can be a connector's key: 1 to 100 letters, digits, `_`, `.` and `-`, and a plain file name.
 pub fn is_key(key: &str) -> bool {
     let is_legal = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
@@ -146,14 +169,18 @@ pub fn parse(folder_name: &str, files: &Files) -> Result<Connector, Vec<FolderPr
 ///
 /// All problems, ordered by line.
 pub fn parse_preset(key: &str, file: &str, text: &str, find: FindGeneric<'_>) -> Result<Connector, Vec<FolderProblem>> {
-    let ExpandedPreset { spec, fixed, generics } = preset::expand(key, file, text, find)?;
+    parse_expanded(key, file, &preset::expand(key, file, text, find)?)
+}
+
+/// Parses a preset that is expanded already.
+pub(crate) fn parse_expanded(key: &str, file: &str, preset: &ExpandedPreset) -> Result<Connector, Vec<FolderProblem>> {
     let mut problems = Problems::default();
-    let connector = parse_spec(key, &spec, &Files::new(), &mut problems);
+    let connector = parse_spec(key, &preset.spec, &Files::new(), &mut problems);
     let connector = connector.map(|connector| {
-        let options = connector.options.into_iter().zip(generics);
-        let options = options
-            .map(|(option, generic)| Arc::new(AuthOption { extends: Some(generic), ..Arc::unwrap_or_clone(option) }));
-        Connector { options: options.collect(), fixed, ..connector }
+        let options = connector.options.into_iter().zip(&preset.generics).map(|(option, generic)| {
+            Arc::new(AuthOption { extends: Some(generic.clone()), ..Arc::unwrap_or_clone(option) })
+        });
+        Connector { options: options.collect(), fixed: preset.fixed.clone(), ..connector }
     });
     problems.0.iter_mut().for_each(|problem| file.clone_into(&mut problem.file));
     problems.or(connector)

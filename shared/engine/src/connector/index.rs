@@ -68,18 +68,6 @@ impl IndexEntry {
         }
     }
 
-    /// Whether the key, the name or an alias contains a string, ignoring case.
-    pub fn is_found_by(&self, search: &str) -> bool {
-        let search = search.to_lowercase();
-        let mut names = [&self.key, &self.name].into_iter().chain(&self.aliases);
-        names.any(|name| name.to_lowercase().contains(&search))
-    }
-
-    /// Whether one of its options authenticates in this way: an auth type, or a generic connector.
-    pub fn has_type(&self, name: &str) -> bool {
-        self.ways().any(|(auth_type, extends)| auth_type == name || extends == Some(name))
-    }
-
     /// The generic connectors of its options, or else their auth types, without repetition.
     pub fn auth_types(&self) -> Vec<&str> {
         let mut types: Vec<&str> = Vec::new();
@@ -148,12 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn search_finds_keys_names_and_aliases() {
-        for (search, is_found) in [("ACME", true), ("old n", true), ("key-1", true), ("cloud", true), ("other", false)]
-        {
-            assert_eq!(entry("key-1").is_found_by(search), is_found, "{search}");
-        }
-        assert!(entry("a").has_type("api-key") && entry("a").has_type("client-credentials"));
-        assert!(entry("a").has_type("oauth2") && !entry("a").has_type("oauth1"));
+    fn auth_types_name_generic_connectors_where_there_are_any() {
+        assert_eq!(entry("a").auth_types(), ["api-key", "oauth2"]);
     }
 }

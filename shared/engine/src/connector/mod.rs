@@ -38,6 +38,7 @@ mod refresh_rules;
 pub mod rest;
 pub mod schema;
 pub mod script;
+pub mod search;
 pub(crate) mod secrecy;
 pub(crate) mod spelling;
 pub(crate) mod yaml;

@@ -133,6 +133,7 @@ fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Field
             }
             names => (FieldProblem::Other, format!("has unknown fields: {}", names.join(", "))),
         },
+        Kind::Enum { options } => (FieldProblem::NotListed, format!("is not one of {}", joined(options))),
         Kind::Pattern { pattern } => (FieldProblem::Format, format!("must match {pattern}")),
         Kind::MinLength { limit: 1 } => (FieldProblem::Empty, "must not be empty".to_owned()),
         kind => (problem(kind), error.masked_with("").to_string().trim_start().to_owned()),
@@ -166,6 +167,12 @@ fn problem(kind: &jsonschema::error::ValidationErrorKind) -> FieldProblem {
     }
 }
 
+/// All values of a list, while the validator's own message leaves most of them out.
+fn joined(options: &Value) -> String {
+    let options: Vec<String> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
+    options.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -183,9 +190,11 @@ mod tests {
             "shop": {"type": "string", "pattern": "^[a-z]+$"},
             "key": {"type": "string", "format": "password", "isSensitive": true, "minLength": 1},
             "port": {"type": "integer", "maximum": 65535},
+            "mode": {"enum": ["a", "b", "c", "d", 5]},
         }});
-        let found = errors(schema, json!({"shop": "Hunter2/..", "port": "hunter2"}));
-        assert_eq!(found.len(), 3, "{found:?}");
+        let found = errors(schema, json!({"shop": "Hunter2/..", "port": "hunter2", "mode": "hunter2"}));
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found.contains(&("mode".into(), r#"is not one of "a", "b", "c", "d", 5"#.into())));
         assert!(found.contains(&("shop".into(), "must match ^[a-z]+$".into())));
         assert!(found.contains(&("key".into(), "is missing".into())));
         assert!(found.iter().all(|(_, message)| !message.to_lowercase().contains("hunter2")), "{found:?}");

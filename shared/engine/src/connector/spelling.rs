@@ -4,10 +4,19 @@ use strsim::damerau_levenshtein;
 
 /// The known word nearest to the written one, if it is close enough to be a typo.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = written.to_lowercase();
-    let near = known.into_iter().map(|word| (damerau_levenshtein(&lower, &word.to_lowercase()), word));
-    let limit = (written.chars().count() / 3).clamp(1, 3);
-    near.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+    let near = known.into_iter().filter_map(|word| Some((distance(written, word)?, word)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+}
+
+/// The number of letters that a known word differs by, if few enough to be a typo.
+pub(crate) fn distance(written: &str, known: &str) -> Option<usize> {
+    let length = written.chars().count();
+    let limit = (length / 3).clamp(1, 3);
+    if length.abs_diff(known.chars().count()) > limit {
+        return None;
+    }
+    let distance = damerau_levenshtein(&written.to_lowercase(), &known.to_lowercase());
+    (distance <= limit).then_some(distance)
 }
 
 #[cfg(test)]

@@ -106,9 +106,7 @@ fn check_link(file: &LintedFile<'_>, at: &str, findings: &mut Findings) {
     let Some(link) = file.document.value.pointer(at).filter(|link| !link.is_null()) else { return };
     let is_usable = link.as_str().and_then(|link| Url::parse(link).ok()).is_some_and(|url| {
         let host = url.host_str().unwrap_or_default();
-        let is_placeholder = ["example", "example.com", "test", "localhost", "invalid"]
-            .iter()
-            .any(|it| host == *it || host.strip_suffix(it).is_some_and(|before| before.ends_with('.')));
+        let is_placeholder = is_within(host, &["example", "example.com", "test", "localhost", "invalid"]);
         let written = link.as_str().unwrap_or_default();
         url.scheme() == "https"
             && host.contains('.')
@@ -121,4 +119,9 @@ fn check_link(file: &LintedFile<'_>, at: &str, findings: &mut Findings) {
         let message = format!("`{name}` cannot be opened");
         file.report(findings, Severity::Error, at, message, "write a complete https address".to_owned());
     }
+}
+
+/// Whether a host is one of these domains, or under one.
+pub(super) fn is_within(host: &str, domains: &[&str]) -> bool {
+    domains.iter().any(|it| host == *it || host.strip_suffix(it).is_some_and(|before| before.ends_with('.')))
 }

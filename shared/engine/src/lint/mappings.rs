@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::sources::{AuthScope, Content, FunctionSource, SourceKind};
 use super::{Findings, LintedFile, Severity};
-use crate::connector::mapping::unknown_formulas;
-use crate::connector::{FunctionName, MalformedValue, pointer};
+use crate::connector::mapping::{names_in_locator, unknown_formulas};
+use crate::connector::{FunctionName, MalformedValue, pointer, preset, spelling};
 use crate::oauth1::OAuth1Config;
 use crate::oauth2::OAuthConfig;
 
@@ -29,6 +29,27 @@ const API_CLIENT: [&str; 14] = [
     "returnFullResponse",
     "stream",
 ];
+
+/// The variables of mappings: those of the functions, and those inside `$iterate`.
+const VARIABLES: [&str; 14] = [
+    "before",
+    "codeVerifier",
+    "connectionInput",
+    "connectionParameters",
+    "connectorParameters",
+    "credentials",
+    "index",
+    "item",
+    "parent",
+    "queryParameters",
+    "redirectUri",
+    "response",
+    "state",
+    "tokenResponse",
+];
+
+/// The members of `response`, which are easily taken for variables.
+const OF_RESPONSE: [&str; 4] = ["data", "headers", "status", "statusCode"];
 
 pub(super) fn check(source: &FunctionSource<'_>, scope: &AuthScope<'_>, findings: &mut Findings) {
     let Content::Yaml(document, at) = &source.content else { return };
@@ -61,7 +82,27 @@ pub(super) fn check(source: &FunctionSource<'_>, scope: &AuthScope<'_>, findings
             let help = if map.get("mapping").is_some() { "remove it" } else { "write `mapping`" };
             file.report(findings, Severity::Error, &at, "`mappings` in $map is ignored".to_owned(), help.to_owned());
         }
+        if let Some(Value::String(locator)) = object.get("$var") {
+            check_variable(locator, &file, at, findings);
+        }
     });
+}
+
+/// Reports locators that lead nowhere, because no function has such a variable.
+fn check_variable(locator: &str, file: &LintedFile<'_>, at: &str, findings: &mut Findings) {
+    let names = names_in_locator(locator).unwrap_or_default();
+    let Some(name) = names.first().map(String::as_str).filter(|name| !is_variable(name)) else { return };
+    let (severity, help) = match spelling::nearest(name, VARIABLES) {
+        _ if OF_RESPONSE.contains(&name) => (Severity::Error, format!("did you mean `response.{locator}`?")),
+        Some(meant) => (Severity::Error, format!("did you mean `{meant}`?")),
+        None => (Severity::Warning, format!("the variables are {}", VARIABLES.join(", "))),
+    };
+    file.report(findings, severity, at, format!("there is no variable `{name}`"), help);
+}
+
+fn is_variable(name: &str) -> bool {
+    // A preset's closed parameters have no value.
+    VARIABLES.contains(&name) || name == preset::CLOSED
 }
 
 /// Visits all objects of an expression, except inside $plain.

@@ -5,6 +5,7 @@
 //! to another program.
 
 mod about;
+mod chain;
 mod deputies;
 mod flow;
 mod hosts;
@@ -14,6 +15,7 @@ mod preset;
 mod context;
 mod schemas;
 mod script;
+mod sent;
 mod sources;
 
 use std::rc::Rc;
@@ -55,20 +57,24 @@ impl std::fmt::Display for Severity {
     }
 }
 
-/// Lints a folder. Findings are ordered by file and line.
-pub fn lint(folder_name: &str, files: &Files) -> Vec<Finding> {
+/// A connector with its findings.
+#[derive(Debug)]
+pub struct Linted {
+    /// The connector, if it loads.
+    pub connector: Option<Connector>,
+    /// The findings, ordered by file and line.
+    pub findings: Vec<Finding>,
+}
+
+/// Lints a folder.
+pub fn lint(folder_name: &str, files: &Files) -> Linted {
     let mut findings = Findings::default();
-    match folder::parse(folder_name, files) {
-        Ok(connector) => check_loaded(&connector, &mut findings),
-        Err(problems) => {
-            findings.0.extend(problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }));
-        }
-    }
+    let connector = findings.loaded(folder::parse(folder_name, files));
     let spec = files.get("spec.yml").and_then(|text| Document::parse(text).ok());
     if let Some(spec) = spec.filter(|spec| spec.value.is_object()) {
         check_spec(&Rc::new(spec), files, &mut findings);
     }
-    findings.sorted()
+    Linted { connector, findings: findings.sorted() }
 }
 
 /// Checks scripts and schemas, which are not checked on load because it would slow down every start.
@@ -123,6 +129,20 @@ impl Findings {
     fn add(&mut self, severity: Severity, file: &str, line: Option<u64>, message: String, help: String) {
         let problem = FolderProblem { file: file.to_owned(), line, message, help };
         self.0.push(Finding { problem, severity });
+    }
+
+    /// Adds the problems that keep a connector from loading, or checks the loaded one.
+    fn loaded(&mut self, result: Result<Connector, Vec<FolderProblem>>) -> Option<Connector> {
+        match result {
+            Ok(connector) => {
+                check_loaded(&connector, self);
+                Some(connector)
+            }
+            Err(problems) => {
+                self.0.extend(problems.into_iter().map(|problem| Finding { problem, severity: Severity::Error }));
+                None
+            }
+        }
     }
 
     fn sorted(self) -> Vec<Finding> {

@@ -39,7 +39,7 @@ fn folder(changes: &[(&str, &str)]) -> Files {
 }
 
 fn found(changes: &[(&str, &str)]) -> Vec<String> {
-    let findings = lint("acme", &folder(changes));
+    let findings = lint("acme", &folder(changes)).findings;
     findings.iter().map(|Finding { problem, severity }| format!("{severity}: {problem}")).collect()
 }
 

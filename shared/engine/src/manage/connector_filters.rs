@@ -1,19 +1,34 @@
 //! The parameters of `GET /connectors`.
 
+use std::collections::BTreeSet;
+
+use larder::dynamodb::ListError;
 use larder::error::Error;
 use larder::http::Parameters;
 
-use super::filters::{key_after, key_cursor, page_size};
+use super::filters::{key_cursor, page_size, place_after};
 use crate::connector::index::IndexEntry;
+use crate::connector::search::{Rank, Search, is_same};
 
 /// Which connectors to list, and how many.
 #[derive(Debug)]
 pub struct ConnectorFilters {
-    pub(super) limit: usize,
-    pub(super) after: Option<String>,
-    search: Option<String>,
+    limit: usize,
+    after: Option<(Rank, String)>,
+    search: Option<Search>,
     category: Option<String>,
     auth_type: Option<String>,
+}
+
+/// A page of connectors.
+#[derive(Debug)]
+pub(super) struct ConnectorList {
+    /// The best matches first, and equally good ones in the order of their keys.
+    pub(super) page: Vec<IndexEntry>,
+    /// The start of the next page.
+    pub(super) cursor: Option<String>,
+    /// Connectors with similar names, if the search finds none.
+    pub(super) suggestions: Vec<IndexEntry>,
 }
 
 impl ConnectorFilters {
@@ -29,28 +44,78 @@ impl ConnectorFilters {
     /// 400 with the name of the parameter.
     pub fn read(parameters: &Parameters) -> Result<Self, Error> {
         let text = |name: &str| {
-            let value = parameters.optional(name)?.filter(|value| !value.is_empty());
+            let value = parameters.optional(name)?.map(str::trim).filter(|value| !value.is_empty());
             Ok::<_, Error>(value.map(str::to_owned))
         };
+        let after = place_after(parameters, Self::LIST)?;
+        let after = after.map(|place| place_of(&place).ok_or(ListError::Cursor)).transpose()?;
         Ok(Self {
             limit: page_size(parameters, Self::PAGE)?,
-            after: key_after(parameters, Self::LIST)?,
-            search: text("search")?,
+            after,
+            search: text("search")?.map(|text| Search::new(&text)),
             category: text("category")?,
             auth_type: text("authType")?,
         })
     }
 
-    pub(super) fn cursor(key: &str) -> String {
-        key_cursor(Self::LIST, key)
+    pub(super) fn is_first(&self) -> bool {
+        self.after.is_none()
     }
 
-    pub(super) fn match_entry(&self, entry: &IndexEntry) -> bool {
-        self.after.as_ref().is_none_or(|after| entry.key > *after)
-            && self.search.as_ref().is_none_or(|search| entry.is_found_by(search))
-            && self.category.as_ref().is_none_or(|category| entry.categories.contains(category))
-            && self.auth_type.as_ref().is_none_or(|auth_type| entry.has_type(auth_type))
+    /// Returns a page of these connectors, which are ordered by key.
+    ///
+    /// # Errors
+    /// 400 for a category or an auth type that no connector has.
+    pub(super) fn apply(&self, entries: Vec<IndexEntry>) -> Result<ConnectorList, Error> {
+        let categories = entries.iter().flat_map(|entry| &entry.categories).map(String::as_str);
+        let category = chosen("category", self.category.as_deref(), categories)?;
+        let auth_type = chosen("authType", self.auth_type.as_deref(), entries.iter().flat_map(IndexEntry::auth_types))?;
+        let is_wanted = |entry: &&IndexEntry| {
+            category.is_none_or(|category| entry.categories.iter().any(|it| it == category))
+                && auth_type.is_none_or(|auth_type| entry.auth_types().contains(&auth_type))
+        };
+        let wanted: Vec<&IndexEntry> = entries.iter().filter(is_wanted).collect();
+        let rank = |entry: &&IndexEntry| match &self.search {
+            None => Some(Rank::default()),
+            Some(search) => search.rank(entry),
+        };
+        let mut found: Vec<_> = wanted.iter().filter_map(|entry| Some((rank(entry)?, *entry))).collect();
+        found.sort_by_key(|(rank, _)| *rank);
+        let suggestions = match &self.search {
+            Some(search) if found.is_empty() => search.nearest(wanted).into_iter().cloned().collect(),
+            _ => Vec::new(),
+        };
+        if let Some((rank, key)) = &self.after {
+            found.retain(|(own, entry)| (own, &entry.key) > (rank, key));
+        }
+        let has_more = found.len() > self.limit;
+        found.truncate(self.limit);
+        let cursor = found.last().filter(|_| has_more).map(|(rank, entry)| cursor(*rank, &entry.key));
+        Ok(ConnectorList { page: found.into_iter().map(|(_, entry)| entry.clone()).collect(), cursor, suggestions })
     }
+}
+
+fn cursor(rank: Rank, key: &str) -> String {
+    let rank = Rank::ALL.iter().position(|it| *it == rank).unwrap_or_default();
+    key_cursor(ConnectorFilters::LIST, &format!("{rank}.{key}"))
+}
+
+fn place_of(place: &str) -> Option<(Rank, String)> {
+    let (rank, key) = place.split_once('.')?;
+    Some((*Rank::ALL.get(rank.parse::<usize>().ok()?)?, key.to_owned()))
+}
+
+/// Returns the known value that is meant, in any case.
+fn chosen<'a>(
+    name: &str,
+    written: Option<&str>,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<Option<&'a str>, Error> {
+    let Some(written) = written else { return Ok(None) };
+    let known: BTreeSet<&str> = known.collect();
+    let meant = known.iter().copied().find(|known| is_same(known, written));
+    let list = || known.iter().copied().collect::<Vec<_>>().join(", ");
+    meant.map(Some).ok_or_else(|| Error::bad_request(format!("`{name}` must be one of {}", list())))
 }
 
 #[cfg(test)]
@@ -59,38 +124,81 @@ mod tests {
 
     use super::*;
 
-    fn found(query: &str) -> Result<Vec<&'static str>, Error> {
-        let filters = ConnectorFilters::read(&Parameters::parse(query.as_bytes()))?;
-        let entry = |key: &str, extends: Option<&str>, category: &str| {
+    fn catalog() -> Vec<IndexEntry> {
+        let entry = |(key, extends, category): (&str, Option<&str>, &str)| {
             let entry = json!({"key": key, "name": key.to_uppercase(), "type": "client-credentials", "file": key,
                                "extends": extends, "categories": [category], "aliases": [format!("{key}-old")]});
-            serde_json::from_value::<IndexEntry>(entry).expect("is valid")
+            serde_json::from_value(entry).expect("is valid")
         };
-        let entries = [("crm-a", Some("api-key"), "crm"), ("crm-b", None, "crm"), ("mail", Some("basic"), "messaging")];
-        let matching =
-            entries.into_iter().filter(|(key, extends, category)| filters.match_entry(&entry(key, *extends, category)));
-        Ok(matching.map(|(key, ..)| key).collect())
+        let entries = [
+            ("a-crm", None, "messaging"),
+            ("crm-a", Some("api-key"), "crm"),
+            ("crm-b", None, "crm"),
+            ("mail", Some("basic"), "messaging"),
+        ];
+        entries.map(entry).into()
+    }
+
+    fn list(query: &str) -> Result<ConnectorList, Error> {
+        ConnectorFilters::read(&Parameters::parse(query.as_bytes()))?.apply(catalog())
+    }
+
+    fn keys(entries: &[IndexEntry]) -> Vec<&str> {
+        entries.iter().map(|entry| entry.key.as_str()).collect()
     }
 
     #[test]
     fn filters_narrow_the_list_together() {
-        let cursor = ConnectorFilters::cursor("crm-a");
         for (query, expected) in [
-            ("", vec!["crm-a", "crm-b", "mail"]),
-            ("search=CRM", vec!["crm-a", "crm-b"]),
+            ("", vec!["a-crm", "crm-a", "crm-b", "mail"]),
+            ("search=+", vec!["a-crm", "crm-a", "crm-b", "mail"]),
+            ("search=CRM", vec!["crm-a", "crm-b", "a-crm"]),
             ("search=mail-old", vec!["mail"]),
-            ("category=crm&authType=api-key", vec!["crm-a"]),
-            ("authType=client-credentials&category=messaging", vec!["mail"]),
-            ("category=cr", vec![]),
-            (&format!("cursor={cursor}"), vec!["crm-b", "mail"]),
-            ("cursor=0&limit=1000&includeArchived=1", vec!["crm-a", "crm-b", "mail"]),
+            ("category=CRM&authType=API_key", vec!["crm-a"]),
+            ("authType=client-credentials", vec!["a-crm", "crm-b"]),
+            ("cursor=0&limit=1000&includeArchived=1", vec!["a-crm", "crm-a", "crm-b", "mail"]),
         ] {
-            assert_eq!(found(query).expect("is valid"), expected, "{query}");
+            assert_eq!(keys(&list(query).expect("is valid").page), expected, "{query}");
         }
-        let of_integrations = key_cursor("integration", "crm-a");
-        for wrong in ["limit=0", "limit=1001", "cursor=zzz", &format!("cursor={of_integrations}"), "search=a&search=b"]
-        {
-            assert!(found(wrong).is_err(), "{wrong}");
+    }
+
+    #[test]
+    fn pages_follow_the_order_of_a_search() {
+        for (search, expected) in [("crm", ["crm-a", "crm-b", "a-crm"].as_slice()), ("mail", &["mail"])] {
+            let (mut seen, mut query) = (Vec::new(), format!("search={search}&limit=1"));
+            while let ConnectorList { page, cursor: Some(cursor), .. } = list(&query).expect("is valid") {
+                seen.extend(page);
+                query = format!("search={search}&limit=1&cursor={cursor}");
+            }
+            seen.extend(list(&query).expect("is valid").page);
+            assert_eq!(keys(&seen), expected);
+        }
+    }
+
+    #[test]
+    fn a_search_without_results_suggests_similar_names() {
+        let found = list("search=crm-bb").expect("is valid");
+        assert_eq!((found.page, keys(&found.suggestions)), (Vec::new(), vec!["crm-b"]));
+        assert!(list("search=mail").expect("is valid").suggestions.is_empty());
+        assert!(list("search=crm-bb&category=messaging").expect("is valid").suggestions.is_empty());
+    }
+
+    #[test]
+    fn wrong_filters_are_named() {
+        let of_integrations = format!("cursor={}", key_cursor("integration", "crm-a"));
+        let without_rank = format!("cursor={}", key_cursor(ConnectorFilters::LIST, "crm-a"));
+        for (query, expected) in [
+            ("limit=0", "`limit`"),
+            ("limit=1001", "`limit`"),
+            ("cursor=zzz", "`cursor`"),
+            (&of_integrations, "`cursor`"),
+            (&without_rank, "`cursor`"),
+            ("search=a&search=b", "`search`"),
+            ("category=cr", "`category` must be one of crm, messaging"),
+            ("authType=key", "`authType` must be one of api-key, basic, client-credentials"),
+        ] {
+            let error = list(query).expect_err(query);
+            assert!(error.message.contains(expected), "{query}: {error}");
         }
     }
 }

@@ -149,13 +149,23 @@ pub(super) fn key_cursor(list: &str, key: &str) -> String {
 /// # Errors
 /// 400 for a cursor that is not one of this list.
 pub(super) fn key_after(parameters: &Parameters, list: &str) -> Result<Option<String>, Error> {
+    match place_after(parameters, list)? {
+        Some(key) if !is_key(&key) => Err(ListError::Cursor.into()),
+        key => Ok(key),
+    }
+}
+
+/// Returns the place that a list continues after, as the cursor has it; `None` is the first page.
+///
+/// # Errors
+/// 400 for a cursor that is not one of this list.
+pub(super) fn place_after(parameters: &Parameters, list: &str) -> Result<Option<String>, Error> {
     match parameters.optional("cursor")? {
         None | Some("" | "0") => Ok(None),
         Some(cursor) => {
             let decoded = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            let key = decoded.as_deref().and_then(|decoded| decoded.strip_prefix(list)?.strip_prefix('#'));
-            let key = key.filter(|key| is_key(key)).ok_or(ListError::Cursor)?;
-            Ok(Some(key.to_owned()))
+            let place = decoded.as_deref().and_then(|decoded| decoded.strip_prefix(list)?.strip_prefix('#'));
+            Ok(Some(place.ok_or(ListError::Cursor)?.to_owned()))
         }
     }
 }

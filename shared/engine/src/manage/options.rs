@@ -11,7 +11,7 @@ use larder::scope::Scope;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::connector_filters::ConnectorFilters;
+use super::connector_filters::{ConnectorFilters, ConnectorList};
 use super::filters::one_of;
 use super::{Management, without_nulls};
 use crate::connector::index::IndexEntry;
@@ -111,17 +111,15 @@ impl Management {
         })))
     }
 
-    /// Lists a page of connectors, ordered by key, with the number of their connections unless the token is limited to some. The
-    /// first page also has the
-    /// connectors that don't load. Connectors of directories with an index are not read.
+    /// Lists a page of connectors with the number of their connections, unless the token is limited to some. The first page
+    /// also has the connectors that don't load, and a search that finds nothing has suggestions. Connectors of directories
+    /// with an index are not read.
     ///
     /// # Errors
-    /// 503 when the table fails.
+    /// 400 for an unknown category or auth type; 503 when the table fails.
     pub async fn list_connectors(&self, caller: &Caller, filters: &ConnectorFilters) -> Result<Value, Error> {
         let catalog = &self.connector_setup.catalog;
-        let mut page: Vec<_> = catalog.entries().into_iter().filter(|entry| filters.match_entry(entry)).collect();
-        let has_more = page.len() > filters.limit;
-        page.truncate(filters.limit);
+        let ConnectorList { page, cursor, suggestions } = filters.apply(catalog.entries())?;
         // The index cannot count only some of the connections.
         let counts = match page.is_empty() || caller.is_limited() {
             false => Some(self.connection_counts(&caller.workspace, &page).await?),
@@ -130,10 +128,13 @@ impl Management {
         let count = |key: &str| counts.as_ref().map(|counts| counts.get(key).copied().unwrap_or_default());
         let items: Vec<_> = page.iter().map(|entry| view_entry(entry, count(&entry.key))).collect();
         let mut body = json!({ "items": items });
-        if let Some(last) = page.last().filter(|_| has_more) {
-            body["cursor"] = ConnectorFilters::cursor(&last.key).into();
+        if let Some(cursor) = cursor {
+            body["cursor"] = cursor.into();
         }
-        if filters.after.is_none() {
+        if !suggestions.is_empty() {
+            body["suggestions"] = suggestions.iter().map(|entry| view_entry(entry, None)).collect();
+        }
+        if filters.is_first() {
             let broken = catalog.broken().into_iter().map(|broken| {
                 let problems: Vec<_> = broken.problems.iter().map(ToString::to_string).collect();
                 json!({ "folder": broken.folder, "problems": problems })
@@ -176,14 +177,14 @@ impl Management {
             return Ok(connector);
         }
         Err(match catalog.broken_folder(key) {
-            Some(_) => self.connector_setup.connector(key).err().unwrap_or_else(|| unknown_connector(key)),
-            None => unknown_connector(key),
+            Some(_) => self.connector_setup.connector(key).err().unwrap_or_else(|| self.unknown_connector(key)),
+            None => self.unknown_connector(key),
         })
     }
-}
 
-fn unknown_connector(key: &str) -> Error {
-    Error::not_found(format!("there is no connector `{key}`"))
+    fn unknown_connector(&self, key: &str) -> Error {
+        Error::not_found(format!("there is no connector `{key}`{}", self.connector_setup.suggestion(key)))
+    }
 }
 
 /// Returns the members of a connector that its directory's index has.

@@ -13,7 +13,7 @@ use crate::rsa_sha1::PrivateKey;
 documented! {
     /// An integration's OAuth 1.0a configuration: the result of a connector's `getOAuthConfig`.
     ///
-    /// Each field's docs begin with its key: [`OAuth1Config::KEYS`] and the table in `shared/connectors/README.md` are
+    /// Each field's docs begin with its key: [`OAuth1Config::KEYS`] and the table in `shared/connectors/FORMAT.md` are
     /// generated from them. `Debug` shows only the consumer key and the signature method.
     #[derive(Clone)]
     #[non_exhaustive]

@@ -12,7 +12,7 @@
 //! | `error_code` | cleaning codes and descriptions for logs and pages |
 //!
 //! [`expiry_of`](larder::connection::expiry_of) reads the lifetime of credentials; `PUT /credentials` uses it, too. The
-//! table "What an answer means" in `shared/connectors/README.md` documents all this for connector authors, and
+//! table "What an answer means" in `shared/connectors/FORMAT.md` documents all this for connector authors, and
 //! `tests/tests/refresh/answers.rs` tests every row with all three kinds of requests.
 
 mod body;

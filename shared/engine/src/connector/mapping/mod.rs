@@ -12,7 +12,7 @@
 //!
 //! All 25 formulas are implemented. Of Membrane's two evaluators, this one follows the synchronous one (`buildData`),
 //! which applies lists of conditions and copies. `tests/tests/interop/mapping` compares 20,000 generated expressions
-//! with `@membranehq/sdk` 0.28.3 on every run; `shared/connectors/README.md` lists the intended differences.
+//! with `@membranehq/sdk` 0.28.3 on every run; `shared/connectors/FORMAT.md` lists the intended differences.
 
 mod check;
 mod copy;

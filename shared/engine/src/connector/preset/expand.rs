@@ -15,10 +15,10 @@ use crate::connector::{FolderProblem, FunctionName, pointer, schema, spelling};
 const PARAMETERS: &str = "connectorParameters.";
 
 /// Stands for the variable in names of closed parameters, so that they have no value and count as no secret.
-const CLOSED: &str = "closed.";
+pub(crate) const CLOSED: &str = "closed";
 
 /// The parameter of every generic connector that `baseUri` takes the place of.
-const TEST_URI: &str = "testUri";
+pub(crate) const TEST_URI: &str = "testUri";
 
 /// Keys that are copied to `spec.yml` as they are.
 const COPIED: [&str; 9] =
@@ -29,13 +29,23 @@ const COPIED: [&str; 9] =
 /// # Errors
 /// Everything that keeps it from being used, by line.
 pub fn expand(key: &str, file: &str, text: &str, find: FindGeneric<'_>) -> Result<ExpandedPreset, Vec<FolderProblem>> {
-    let preset = parse_file(file, text)?;
+    expand_document(key, file, &parse_file(file, text)?, find).1
+}
+
+/// Expands a preset that is parsed already. Also returns its ways to connect; those that have problems may be missing.
+pub(crate) fn expand_document(
+    key: &str,
+    file: &str,
+    preset: &Document,
+    find: FindGeneric<'_>,
+) -> (Vec<Way>, Result<ExpandedPreset, Vec<FolderProblem>>) {
     let mut problems = Problems::default();
-    let ways = ways::all(&preset, file, find, &mut problems);
+    let ways = ways::all(preset, file, find, &mut problems);
     let expanded = ways.iter().map(|way| expand_way(way, key, file, &mut problems));
     let expanded: Vec<ExpandedWay> = expanded.collect();
     let problems = problems.into_sorted();
-    if problems.is_empty() { Ok(assembled(key, &preset, &ways, &expanded)) } else { Err(problems) }
+    let result = if problems.is_empty() { Ok(assembled(key, preset, &ways, &expanded)) } else { Err(problems) };
+    (ways, result)
 }
 
 /// A way to connect in the form of an `auth` section.
@@ -52,6 +62,7 @@ fn expand_way(way: &Way, key: &str, file: &str, problems: &mut Problems) -> Expa
         names: Names::new(),
         open: BTreeSet::new(),
         values: BTreeMap::new(),
+        faulty: BTreeSet::new(),
         places: Vec::new(),
         problems,
     };
@@ -164,6 +175,8 @@ struct Expander<'a> {
     open: BTreeSet<String>,
     /// The replacements of parameters, with the pointers to them in the preset.
     values: BTreeMap<String, (Value, String)>,
+    /// Parameters whose values have a problem.
+    faulty: BTreeSet<String>,
     /// Pointers in the `auth` section, and where they come from in the preset.
     places: Vec<(String, String)>,
     problems: &'a mut Problems,
@@ -360,7 +373,10 @@ impl Expander<'_> {
             Ok(value) => {
                 self.values.insert(name.to_owned(), (value, from));
             }
-            Err(message) => self.problem(&from, message, "describe it in `inputs` or `openParameters`"),
+            Err(message) => {
+                self.faulty.insert(name.to_owned());
+                self.problem(&from, message, "describe it in `inputs` or `openParameters`");
+            }
         }
     }
 
@@ -467,7 +483,7 @@ impl Expander<'_> {
                     value.clone()
                 }
                 None if self.is_open(name) => expression,
-                None => json!({ "$var": format!("{CLOSED}{name}") }),
+                None => json!({ "$var": format!("{CLOSED}.{name}") }),
             };
         }
         if let Some(text) = expression.get("$jsonata").and_then(Value::as_str) {
@@ -506,7 +522,7 @@ impl Expander<'_> {
                     self.problem(&from, format!("`{name}` cannot be a formula or a template"), &help);
                 }
                 None if self.is_open(name) => result += &format!("{PARAMETERS}{name}"),
-                None => result += &format!("{CLOSED}{name}"),
+                None => result += &format!("{CLOSED}.{name}"),
             }
             result += rest;
         }
@@ -521,8 +537,8 @@ impl Expander<'_> {
     fn check_required(&mut self, auth: &Value) {
         let used = auth.to_string();
         for name in required(&self.generic.spec["parametersSchema"]) {
-            let is_open = self.is_open(name);
-            if is_open || self.values.contains_key(name) || !used.contains(&format!("\"{CLOSED}{name}\"")) {
+            let is_given = self.is_open(name) || self.values.contains_key(name) || self.faulty.contains(name);
+            if is_given || !used.contains(&format!("\"{CLOSED}.{name}\"")) {
                 continue;
             }
             let (message, help) = if name == TEST_URI {

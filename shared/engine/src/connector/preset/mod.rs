@@ -29,7 +29,7 @@
 //! before it, so a user's directory cannot change the bundled presets.
 
 mod expand;
-mod template;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 pub(crate) mod ways;
@@ -38,6 +38,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use expand::expand;
+pub(crate) use expand::{CLOSED, TEST_URI, expand_document};
 use serde_json::{Map, Value};
 
 use super::folder::{Files, Problems};
@@ -131,7 +132,7 @@ impl GenericConnector {
     }
 
     /// Whether the credentials are the end user's input, unchanged.
-    fn is_entered(&self) -> bool {
+    pub(crate) fn is_entered(&self) -> bool {
         let minting = FunctionName::GetCredentialsFromConnectionParameters.spec_key();
         self.spec["auth"]["type"] == "client-credentials" && self.spec["auth"].get(minting).is_none()
     }

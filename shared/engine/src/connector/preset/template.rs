@@ -87,7 +87,7 @@ impl Names {
 }
 
 /// The names in braces: letters, digits, `_`, `-` and dots, so that JSON and GraphQL stay as they are.
-fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|rest| {
         let (name, _) = rest.split_once('}')?;
         let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -33,7 +33,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 fn findings(text: &str) -> Vec<String> {
-    let findings = lint_preset("acme", "acme.yml", text, &find).into_iter();
+    let findings = lint_preset("acme", "acme.yml", text, &find).findings.into_iter();
     let errors = findings.map(|it| {
         assert_eq!(it.problem.file, "acme.yml");
         let mark = if it.severity == Severity::Error { "!" } else { "?" };
@@ -62,10 +62,10 @@ openParameters:
 defaults: { region: eu }
 scopes: [read, write]
 parameters:
-  authorizeUri: https://{shop}.acme.example/{region}/authorize
-  tokenUri: https://{shop}.acme.example/token
+  authorizeUri: https://{shop}.acme.com/{region}/authorize
+  tokenUri: https://{shop}.acme.com/token
   headers: { X-Shop: \"{shop}\", X-Token: \"Acme {credentials.access_token}\" }
-baseUri: https://{shop}.acme.example/api
+baseUri: https://{shop}.acme.com/api
 test: /shops/{shop}
 account: { id: response.data.id, label: [response.data.email, response.data.name] }
 ";
@@ -83,12 +83,12 @@ fn a_preset_fixes_parameters_and_inherits_everything_else() {
     let config = evaluate(&connector, FunctionName::GetOAuthConfig, variables.clone());
     let expected = json!({
         "clientId": "id", "scopes": ["read", "write"],
-        "authorizeUri": "https://s1.acme.example/eu/authorize", "tokenUri": "https://s1.acme.example/token",
+        "authorizeUri": "https://s1.acme.com/eu/authorize", "tokenUri": "https://s1.acme.com/token",
     });
     assert_eq!(config, expected);
     let client = evaluate(&connector, FunctionName::MakeApiClient, variables.clone());
     let headers = json!({"Authorization": "Bearer T", "X-Shop": "s1", "X-Token": "Acme T"});
-    assert_eq!(client, json!({"baseUri": "https://s1.acme.example/api", "headers": headers}));
+    assert_eq!(client, json!({"baseUri": "https://s1.acme.com/api", "headers": headers}));
     assert_eq!(evaluate(&connector, FunctionName::GetAccount, variables.clone()), json!({"id": 7, "label": "N"}));
     let request = evaluate(&connector, FunctionName::Test, variables);
     assert_eq!(request, json!({"pathParameters": {"shop": "s1"}}));
@@ -142,16 +142,13 @@ fn problems_have_the_presets_lines() {
             vec!["9: `tokenUri` is missing; `oauth2` requires it", "11: `oauth2` has no parameter `tokenUrl`"],
         ),
         (
-            "{shop}.acme.example/token",
-            "{shpo}.acme.example/token",
-            vec![
-                "9: `tokenUri` is missing; `oauth2` requires it",
-                "11: `{shpo}` is neither an input nor an open parameter (did you mean `{shop}`?)",
-            ],
+            "{shop}.acme.com/token",
+            "{shpo}.acme.com/token",
+            vec!["11: `{shpo}` is neither an input nor an open parameter (did you mean `{shop}`?)"],
         ),
         ("test: /shops/{shop}", "test: /shops/{name}", vec!["14: `{name}` is neither an input nor an open parameter"]),
         ("test: /shops/{shop}", "test: 7", vec!["14: `test` must be a path or a request"]),
-        ("baseUri: https://{shop}.acme.example/api\n", "", vec!["9: `baseUri` is missing"]),
+        ("baseUri: https://{shop}.acme.com/api\n", "", vec!["9: `baseUri` is missing"]),
         ("  authorizeUri:", "  region: us\n  authorizeUri:", vec!["10: `oauth2` has no parameter `region`"]),
         ("  authorizeUri:", "  clientId: x\n  authorizeUri:", vec![]),
         ("defaults: {", "defaults: { other: 1, ", vec!["7: `other` has a default, but is not a parameter"]),
@@ -166,9 +163,9 @@ fn problems_have_the_presets_lines() {
             continue;
         }
         let found = problems(&text);
-        for problem in &expected {
-            assert!(found.contains(&(*problem).to_owned()), "{to}: {problem}: {found:?}");
-        }
+        // Without its inputs, a preset has names that it doesn't know.
+        let is_only = found.len() == expected.len() || to.starts_with("inputs: [");
+        assert!(is_only && expected.iter().all(|it| found.contains(&(*it).to_owned())), "{to}: {found:?}");
     }
 }
 
@@ -201,6 +198,17 @@ fn mistakes_are_found_by_line() {
             "3? `setup` has instructions, but not their `source`",
         ),
         ("account: { id:", "account: { idd:", "15! unknown key `idd` in `account`; did you mean `id`?"),
+        ("account: {", "account: response.data.id\n# {", "15! `account` must be an object; write `account: {"),
+        ("response.data.id", "data.id", "15! there is no variable `data`; did you mean `response.data.id`?"),
+        ("response.data.id", "respons.data.id", "15! there is no variable `respons`; did you mean `response`?"),
+        ("response.data.id", "user.id", "15? there is no variable `user`; the variables are before, codeVerifier,"),
+        ("test: /shops/{shop}\n", "", "1! `test` is missing, so `baseUri` itself is requested"),
+        ("acme.com/api", "acme.example/api", "13? {shop}.acme.example is a placeholder; write the provider's address"),
+        (
+            "X-Token: \"",
+            "X-Token: \"{before.token} ",
+            "12! `before` exists only in requests; use what the last request returned",
+        ),
         (
             "test: /shops/{shop}",
             "test: { path: /, requestMaping: {} }",
@@ -252,6 +260,82 @@ fn a_chain_hands_its_results_on() {
     assert_eq!(connector.options[0].refresh_rules.default_expires_in.map(|it| it.as_secs()), Some(600));
 }
 
+/// A login in two requests.
+const CHAIN: &str = "\
+extends: two-step
+name: Acme
+steps:
+  - path: https://api.acme.com/session
+    method: post
+    requestMapping: { data: { user: \"{username}\", password: \"{password}\" } }
+    responseMapping: { session: { $var: response.data.id } }
+  - path: https://api.acme.com/token/{before.session}
+    requestMapping: { headers: { X-Session: \"{before.session}\" } }
+    responseMapping: { access_token: { $var: response.data.token } }
+baseUri: https://api.acme.com
+test: /me
+";
+
+#[test]
+fn broken_chains_are_found_by_line() {
+    assert_eq!(findings(CHAIN), [""; 0]);
+    for (from, to, expected) in [
+        ("access_token:", "token:", "10! the last request's result has no `access_token`; add"),
+        (
+            "Session: \"{before.session}",
+            "Session: \"{before.sesion}",
+            "9! no earlier request returns `sesion`; did you",
+        ),
+        ("response.data.token }", "before.token }", "10! no earlier request returns `token`; they return session"),
+        (
+            "user: \"{",
+            "user: \"{before.user}{",
+            "6! no earlier request returns `user`; add it to the `responseMapping`",
+        ),
+        (
+            "responseMapping: { session:",
+            "responseMapping: { expires_in: { $var: response.data.ttl }, session:",
+            "7? `expires_in` is lost, because only the last request's result is kept; add `expires_in: { $var: before",
+        ),
+    ] {
+        let text = CHAIN.replacen(from, to, 1);
+        let found = findings(&text);
+        assert!(matches!(found.as_slice(), [only] if only.starts_with(expected)), "{to}: {expected}: {found:?}");
+    }
+    // Results that are not written out may have any member.
+    for (from, to) in [
+        ("responseMapping: { session: { $var: response.data.id } }", "responseMapping: { $var: response.data }"),
+        ("    responseMapping: { access_token: { $var: response.data.token } }\n", ""),
+    ] {
+        assert_eq!(findings(&CHAIN.replacen(from, to, 1)), [""; 0]);
+    }
+}
+
+#[test]
+fn input_that_is_sent_nowhere_is_found() {
+    const KEYED: &str = "extends: api-key\nname: A\nbaseUri: https://a.acme.com\ntest: /me\n";
+    let with = |more: &str| findings(&format!("{KEYED}{more}"));
+    for more in [
+        "",
+        "parameters: { headers: { X-Key: apiKey } }\n",
+        "inputs: { org: {} }\nparameters: { query: { org: \"{org}\" } }\n",
+    ] {
+        let found = with(more);
+        let is_found =
+            matches!(found.as_slice(), [only] if only.contains("! the end user's input is not sent to the API"));
+        assert!(is_found, "{more}: {found:?}");
+    }
+    for more in [
+        "parameters: { name: X-Key }\n",
+        "openParameters: { name: { title: Name } }\n",
+        "parameters: { query: { key: \"{apiKey}\" } }\n",
+        "parameters: { headers: { Authorization: { $jsonata: \"'Basic ' & $base64encode(credentials.apiKey)\" } } }\n",
+    ] {
+        assert_eq!(with(more), [""; 0], "{more}");
+    }
+    assert_eq!(findings(&KEYED.replace("test: /me", "test: \"/me?key={apiKey}\"")), [""; 0]);
+}
+
 #[test]
 fn generic_connectors_pass_every_documented_key() {
     for (key, known) in [("oauth2", crate::oauth2::OAuthConfig::KEYS), ("oauth1", crate::oauth1::OAuth1Config::KEYS)] {
@@ -274,7 +358,7 @@ options:
     parameters: { headers: { X-Token: \"Key {apiKey}\" } }
   sandbox:
     openParameters: { mode: { enum: [test, live] } }
-    parameters: { scopes: null, authorizeUri: \"https://{shop}.acme.example/{mode}/authorize\" }
+    parameters: { scopes: null, authorizeUri: \"https://{shop}.acme.com/{mode}/authorize\" }
     account: null
 ";
 
@@ -307,7 +391,7 @@ fn an_option_of_another_kind_inherits_what_is_about_the_api() {
         Some(Function::Mapping(mapping)) => mapping.evaluate(&json!({"credentials": {"apiKey": "k", "shop": "s1"}})),
         other => panic!("{other:?}"),
     };
-    let expected = json!({"baseUri": "https://s1.acme.example/api", "headers": {"X-Shop": "s1", "X-Token": "Key k"}});
+    let expected = json!({"baseUri": "https://s1.acme.com/api", "headers": {"X-Shop": "s1", "X-Token": "Key k"}});
     assert_eq!(client, Some(expected));
     assert!(token.function(FunctionName::Test).is_some() && token.function(FunctionName::GetAccount).is_some());
     assert!(token.function(FunctionName::GetOAuthConfig).is_none());
@@ -324,8 +408,8 @@ fn an_option_without_extends_inherits_everything() {
         "connectorParameters": {"clientId": "id", "mode": "test"}, "connectionParameters": {"shop": "s1"}
     });
     let expected = json!({
-        "clientId": "id", "authorizeUri": "https://s1.acme.example/test/authorize",
-        "tokenUri": "https://s1.acme.example/token",
+        "clientId": "id", "authorizeUri": "https://s1.acme.com/test/authorize",
+        "tokenUri": "https://s1.acme.com/token",
     });
     assert_eq!(config.evaluate(&variables), Some(expected));
 }

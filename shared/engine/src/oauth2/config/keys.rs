@@ -11,7 +11,7 @@ macro_rules! documented {
         pub struct $name { $( $(#[doc = $doc])+ pub $field: $type, )+ }
 
         impl $name {
-            /// The keys and their meanings in Markdown, for the linter and for the table in `shared/connectors/README.md`.
+            /// The keys and their meanings in Markdown, for the linter and for the table in `shared/connectors/FORMAT.md`.
             pub const KEYS: &'static [(&'static str, &'static str)] =
                 &[$( $crate::oauth2::entry(concat!($($doc),+)), )+ $( ($key, $meaning), )*];
         }
@@ -35,7 +35,7 @@ mod tests {
     use crate::oauth1::OAuth1Config;
     use crate::oauth2::OAuthConfig;
 
-    const README: &str = include_str!("../../../../connectors/README.md");
+    const README: &str = include_str!("../../../../connectors/FORMAT.md");
 
     fn table(keys: &[(&str, &str)]) -> String {
         let rows = keys.iter().map(|(key, meaning)| format!("| `{key}` | {meaning} |\n"));
@@ -48,7 +48,7 @@ mod tests {
         let table = table(keys);
         assert!(
             section.map(str::trim) == Some(table.trim()),
-            "shared/connectors/README.md should have this between the markers of {marker}:\n\n{table}"
+            "shared/connectors/FORMAT.md should have this between the markers of {marker}:\n\n{table}"
         );
     }
 

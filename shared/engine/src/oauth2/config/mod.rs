@@ -24,7 +24,7 @@ use crate::response::ErrorRules;
 documented! {
     /// An integration's OAuth2 configuration: the result of a connector's `getOAuthConfig`.
     ///
-    /// Each field's docs start with its key. [`OAuthConfig::KEYS`] and the table in `shared/connectors/README.md` are made from
+    /// Each field's docs start with its key. [`OAuthConfig::KEYS`] and the table in `shared/connectors/FORMAT.md` are made from
     /// them. `Debug` shows only the client id and the endpoints without their queries.
     #[derive(Clone)]
     #[non_exhaustive]

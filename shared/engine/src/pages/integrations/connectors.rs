@@ -13,6 +13,8 @@ use crate::connector::index::IndexEntry;
 pub struct ConnectorsPage<'a> {
     /// The connectors, as the API shows them.
     pub items: &'a [Value],
+    /// Those with similar names, if none is found.
+    pub suggestions: &'a [Value],
     /// The connectors that don't load, as the API shows them.
     pub broken: &'a [Value],
     /// The connectors that others extend, which suit any service.
@@ -34,6 +36,7 @@ pub struct ConnectorsPage<'a> {
 struct ConnectorsTemplate<'a> {
     frame: Frame<'a>,
     tiles: Vec<Tile>,
+    suggestions: Vec<Tile>,
     generic: Vec<Tile>,
     broken: Vec<(&'a str, Vec<String>)>,
     categories: Vec<(&'a str, String, bool)>,
@@ -57,11 +60,13 @@ pub fn connectors(frame: Frame<'_>, page: &ConnectorsPage<'_>) -> Response {
     // Without a search, they come first; otherwise they are among the results.
     let shows_generic = page.is_first && !is_filtered;
     let generic: Vec<_> = page.generic.iter().filter(|_| shows_generic).map(Tile::of_entry).collect();
-    let marks: Vec<_> = tiles.iter().chain(&generic).map(|tile| tile.mark.clone()).collect();
+    let suggestions: Vec<_> = page.suggestions.iter().map(Tile::of_view).collect();
+    let marks: Vec<_> = tiles.iter().chain(&suggestions).chain(&generic).map(|tile| tile.mark.clone()).collect();
     let categories = page.categories.iter().map(|it| (it.as_str(), named(it), it == page.category)).collect();
     let template = ConnectorsTemplate {
         frame,
         tiles,
+        suggestions,
         generic,
         broken: page.broken.iter().map(|view| (text(view, "folder"), texts(view, "problems"))).collect(),
         categories,
