@@ -251,7 +251,7 @@ fn secrets(fields: &Fields, is_entered: bool) -> Vec<String> {
     if !is_entered {
         return vec![TOKEN.to_owned()];
     }
-    let strings = fields.input.iter().filter(|field| field.schema.get("enum").is_none());
+    let strings = fields.input.iter().filter(|field| field.listed().is_empty());
     let (secret, open): (Vec<_>, Vec<_>) = strings.partition(|field| field.is_secret());
     let chosen = if secret.is_empty() { open } else { secret };
     chosen.into_iter().map(|field| format!("zz{}zz", field.name)).collect()

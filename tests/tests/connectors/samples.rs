@@ -97,7 +97,7 @@ impl Field {
     }
 
     /// The values of a list.
-    fn listed(&self) -> Vec<Value> {
+    pub(crate) fn listed(&self) -> Vec<Value> {
         if let Some(values) = self.schema.get("enum").and_then(Value::as_array) {
             return values.clone();
         }

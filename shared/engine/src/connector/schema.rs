@@ -136,7 +136,10 @@ fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Field
         Kind::Enum { options } => (FieldProblem::NotListed, format!("is not one of {}", joined(options))),
         Kind::Pattern { pattern } => (FieldProblem::Format, format!("must match {pattern}")),
         Kind::MinLength { limit: 1 } => (FieldProblem::Empty, "must not be empty".to_owned()),
-        kind => (problem(kind), error.masked_with("").to_string().trim_start().to_owned()),
+        kind => match listed(kind) {
+            Some(values) => (FieldProblem::NotListed, format!("is not one of {values}")),
+            None => (problem(kind), error.masked_with("").to_string().trim_start().to_owned()),
+        },
     };
     // A schema may bring its own error message.
     let property = field.iter().try_fold(schema, |schema, name| schema.get("properties")?.get(name));
@@ -151,6 +154,17 @@ fn field_error(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Field
 /// Returns a segment of a JSON Pointer as the name that it stands for (RFC 6901 §4).
 fn unescaped(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
+}
+
+/// The values of a `oneOf` of constants, none of which was given.
+fn listed(kind: &jsonschema::error::ValidationErrorKind) -> Option<String> {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let Kind::OneOfNotValid { context } = kind else { return None };
+    let value = |errors: &Vec<jsonschema::ValidationError<'_>>| match errors.first()?.kind() {
+        Kind::Constant { expected_value } => Some(expected_value.to_string()),
+        _ => None,
+    };
+    Some(context.iter().map(value).collect::<Option<Vec<_>>>()?.join(", "))
 }
 
 fn problem(kind: &jsonschema::error::ValidationErrorKind) -> FieldProblem {
@@ -198,6 +212,16 @@ mod tests {
         assert!(found.contains(&("shop".into(), "must match ^[a-z]+$".into())));
         assert!(found.contains(&("key".into(), "is missing".into())));
         assert!(found.iter().all(|(_, message)| !message.to_lowercase().contains("hunter2")), "{found:?}");
+    }
+
+    #[test]
+    fn titled_choices_are_named_by_their_values() {
+        let choices = json!([{"const": "api", "title": "Production"}, {"const": "test", "title": "Sandbox"}]);
+        let schema = json!({"properties": {"environment": {"oneOf": choices}}});
+        assert!(errors(schema.clone(), json!({"environment": "test"})).is_empty());
+        let found = validate(Some(&schema), json!({"environment": "Sandbox"}).as_object().unwrap()).unwrap();
+        assert_eq!(summary(&found), "`environment` is not one of \"api\", \"test\"");
+        assert_eq!(found[0].problem, FieldProblem::NotListed);
     }
 
     #[test]

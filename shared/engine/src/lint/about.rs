@@ -7,15 +7,20 @@ use super::{Findings, LintedFile, Severity};
 use crate::connector::{pointer, spelling};
 
 /// The categories of the bundled connectors. Others are allowed, but may be misspelled.
-const CATEGORIES: [&str; 21] = [
+const CATEGORIES: [&str; 27] = [
     "accounting",
     "ai",
     "analytics",
     "crm",
     "database",
     "dev",
+    "documents",
     "ecommerce",
+    "education",
+    "finance",
     "forms",
+    "games",
+    "health",
     "hr",
     "iot",
     "it",
@@ -28,6 +33,7 @@ const CATEGORIES: [&str; 21] = [
     "social",
     "storage",
     "support",
+    "travel",
     "website",
 ];
 

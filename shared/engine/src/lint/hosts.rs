@@ -191,10 +191,12 @@ fn open_host(input: &str, property: Option<&Value>, is_whole: bool) -> Option<(S
     let is_number = property
         .and_then(|property| property.get("type"))
         .is_some_and(|kind| ["integer", "number", "boolean"].iter().any(|number| kind == number));
+    let choices = property.and_then(|property| property.get("oneOf")).and_then(Value::as_array);
+    let is_listed = choices.is_some_and(|choices| choices.iter().all(|choice| choice.get("const").is_some()));
     let pattern = property.and_then(|property| property.get("pattern")).and_then(Value::as_str);
     let named = of("the input `", input, "`");
     let message = match pattern {
-        _ if has("enum") || has("const") || is_number => return None,
+        _ if has("enum") || has("const") || is_listed || is_number => return None,
         Some(pattern) if !pattern.starts_with('^') || !pattern.ends_with('$') => {
             format!("the `pattern` of {named}, which goes into a host, is not anchored at both ends")
         }

@@ -78,13 +78,20 @@ fn values_limited_to_known_hosts_are_accepted() {
     let input = "{ $var: connectionParameters.u }";
     for property in [
         "{ enum: [a] }",
+        "{ oneOf: [{ const: a, title: A }] }",
         "{ type: integer }",
         "{ pattern: '^[a-z]+$' }",
         r"{ pattern: '^https://[a-z]+\.acme\.example/?$' }",
     ] {
         assert_eq!(found_in_token_uri(input, &schema(property)), [""; 0], "{property}");
     }
-    for property in ["{ pattern: '^https://.+$' }", "{ pattern: '^.*$' }", "{ pattern: '[a-z]' }", "{ type: string }"] {
+    for property in [
+        "{ pattern: '^https://.+$' }",
+        "{ pattern: '^.*$' }",
+        "{ pattern: '[a-z]' }",
+        "{ type: string }",
+        "{ oneOf: [{ const: a }, {}] }",
+    ] {
         assert_eq!(found_in_token_uri(input, &schema(property)).len(), 1, "{property}");
     }
     for uri in [
