@@ -39,7 +39,6 @@ use larder_engine::connector_setup::logo;
 use larder_engine::pages::{
     self, FormBanner, FormHead, FormRetry, Language, Mark, SchemaForm, ScreenFrame, WayToConnect, is_own_origin, words,
 };
-use larder_engine::pasted::trimmed;
 use serde_json::{Map, Value};
 
 use crate::request::ConnectRequest;
@@ -274,7 +273,7 @@ impl Connect {
             return Err(Error::bad_request("this way to connect is no longer available; start over"));
         };
         let form = form_of(option, &wanted);
-        let input = trimmed(form.read(submitted, &wanted.input));
+        let input = option.tidied(form.read(submitted, &wanted.input));
         let (status, banner, summary) = match check(option, &input, &wanted)? {
             errors if !errors.is_empty() => {
                 (StatusCode::BAD_REQUEST, FormBanner::Invalid(errors), Error::bad_request(String::new()).summary())
@@ -309,15 +308,15 @@ fn form_of(option: &AuthOption, wanted: &ConnectRequest) -> SchemaForm {
 
 /// Returns the errors of an input, after it is completed.
 fn check(option: &AuthOption, input: &Map<String, Value>, wanted: &ConnectRequest) -> Result<Vec<FieldError>, Error> {
-    let schema = option.input_schema.as_ref();
-    schema::validate(schema, &completed(schema, input.clone(), wanted))
+    option
+        .check_input(&completed(option, input.clone(), wanted))
         .map_err(|unusable| Error::configuration(unusable.to_string()))
 }
 
 /// Adds locked values and defaults to an input.
-fn completed(schema: Option<&Value>, mut input: Map<String, Value>, wanted: &ConnectRequest) -> Map<String, Value> {
+fn completed(option: &AuthOption, mut input: Map<String, Value>, wanted: &ConnectRequest) -> Map<String, Value> {
     input.extend(wanted.requested.locked_input.clone());
-    schema::with_defaults(schema, input)
+    schema::with_defaults(option.input_schema.as_ref(), option.tidied(input))
 }
 
 impl FormPage<'_> {
@@ -385,15 +384,14 @@ fn values_to_ask(
     target: ConnectTarget,
     must_confirm: bool,
 ) -> Option<Map<String, Value>> {
-    let schema = option.input_schema.as_ref();
     let is_given = !wanted.input.is_empty();
-    let values = if is_given { trimmed(wanted.input.clone()) } else { target.contents.input };
+    let values = if is_given { option.tidied(wanted.input.clone()) } else { target.contents.input };
     let is_first = !is_given && values.is_empty() && wanted.requested.locked_input.is_empty();
     // The secrets of a connection are what its end user enters again.
     let asks_again = !is_given && option.kind.is_immediate() && form.has_secrets();
-    let complete = completed(schema, values.clone(), wanted);
+    let complete = completed(option, values.clone(), wanted);
     // A schema that is malformed is reported to the application.
-    let errors = schema::validate(schema, &complete).ok()?;
+    let errors = option.check_input(&complete).ok()?;
     let is_locked =
         |error: &FieldError| error.path.first().is_some_and(|name| wanted.requested.locked_input.contains_key(name));
     let is_asked = if errors.is_empty() {

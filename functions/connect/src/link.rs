@@ -26,7 +26,7 @@ use larder::http::{Parameters, Request, Response, cookie, is_form};
 use larder::{random, record};
 use larder_engine::connect::{
     ConnectFailure, Delivery, FlowRequest, RequestedConnection, browser_cookie, browser_cookie_name, browser_digest,
-    request_id,
+    new_connection_id, request_id,
 };
 use larder_engine::pages::{self, ForPeople, Language, is_navigation, is_own_origin, words};
 
@@ -143,6 +143,7 @@ impl Connect {
                 auth_option_key: wanted.option_key.clone(),
                 input: wanted.input,
                 allow_multiple_connections: wanted.allow_multiple_connections,
+                new_id: Some(new_connection_id(&opened.id)),
                 is_filled_in: wanted.is_filled_in,
                 custom_state: wanted.custom_state,
                 requested: Requested {

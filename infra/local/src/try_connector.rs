@@ -11,7 +11,6 @@ use larder::random::SystemRng;
 use larder_engine::connector::{Connector, Folder, FunctionName, folder, schema};
 use larder_engine::egress::{AddressPolicy, Egress};
 use larder_engine::javascript::{JavaScript, Limits};
-use larder_engine::pasted::trimmed;
 use larder_engine::provider::{ConnectorContext, Provider};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -26,7 +25,7 @@ pub struct TrialInput {
     connector_parameters: Map<String, Value>,
     #[serde(alias = "connectionInput", alias = "input")]
     connection_parameters: Map<String, Value>,
-    /// If missing, the results of functions that produce credentials are used.
+    /// If missing, the results of functions that produce credentials are used, or else the end user's input.
     credentials: Option<Map<String, Value>>,
     /// For `getCredentialsFromAccessTokenResponse` and `getCredentialsFromRefreshTokenResponse`.
     token_response: Option<Map<String, Value>>,
@@ -57,7 +56,7 @@ pub enum TrialError {
 const NAMED_ONLY: [FunctionName; 2] = [FunctionName::RefreshCredentials, FunctionName::Disconnect];
 
 /// Runs the functions and appends an entry for each to `report`. `only` selects functions by name; empty means all that
-/// change nothing. Returns `false` if one of them failed.
+/// change nothing. Returns `false` if one of them failed, or none could be run.
 ///
 /// # Errors
 /// When nothing could be run.
@@ -81,14 +80,25 @@ pub async fn run(dir: &Path, input: &Path, only: &[String], report: &mut String)
     let javascript = JavaScript::new(egress.clone(), Arc::new(SystemRng), Limits::default());
     let provider = Provider::new(egress, javascript, Arc::new(SystemClock), Arc::new(SystemRng));
     let mut trial = Trial::new(connector, input)?;
-    let mut all_passed = true;
+    let mut outcomes = Vec::new();
     for name in ORDER {
         let is_selected = if selected.is_empty() { !NAMED_ONLY.contains(&name) } else { selected.contains(&name) };
         if is_selected && trial.auth.option.function(name).is_some() {
-            all_passed &= trial.run(&provider, name, report).await;
+            outcomes.push(trial.run(&provider, name, report).await);
         }
     }
-    Ok(all_passed)
+    if outcomes.iter().all(|outcome| *outcome == TrialOutcome::Skipped) {
+        writeln!(report, "no function was run").ok();
+        return Ok(false);
+    }
+    Ok(!outcomes.contains(&TrialOutcome::Failed))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TrialOutcome {
+    Passed,
+    Failed,
+    Skipped,
 }
 
 /// The order of execution, which follows a connection's life cycle.
@@ -119,6 +129,8 @@ struct Trial {
     auth: Arc<ConnectorContext>,
     input: TrialInput,
     credentials: Option<Map<String, Value>>,
+    /// The function that was to make the credentials, but failed.
+    failed: Option<FunctionName>,
     secrets: Vec<String>,
 }
 
@@ -131,17 +143,15 @@ impl Trial {
                 TrialError::Input(format!("`authOptionKey` must be one of {}", keys.join(", ")))
             })?,
         };
-        let entered = schema::with_defaults(
-            option.input_schema.as_ref(),
-            trimmed(std::mem::take(&mut input.connection_parameters)),
-        );
-        input.connector_parameters = trimmed(std::mem::take(&mut input.connector_parameters));
-        for (name, schema, object) in [
-            ("connectorParameters", &option.parameters_schema, &input.connector_parameters),
-            ("connectionParameters", &option.input_schema, &entered),
-        ] {
-            let errors =
-                schema::validate(schema.as_ref(), object).map_err(|error| TrialError::Input(error.to_string()))?;
+        let entered = std::mem::take(&mut input.connection_parameters);
+        // With credentials, nothing has to be entered.
+        let is_entered = !entered.is_empty() || input.credentials.is_none();
+        let entered = schema::with_defaults(option.input_schema.as_ref(), option.tidied(entered));
+        input.connector_parameters = connector.tidied(std::mem::take(&mut input.connector_parameters));
+        let parameters = schema::validate(option.parameters_schema.as_ref(), &input.connector_parameters);
+        let inputs = if is_entered { option.check_input(&entered) } else { Ok(Vec::new()) };
+        for (name, checked) in [("connectorParameters", parameters), ("connectionParameters", inputs)] {
+            let errors = checked.map_err(|error| TrialError::Input(error.to_string()))?;
             if !errors.is_empty() {
                 return Err(TrialError::Input(format!("`{name}` is invalid: {}", schema::summary(&errors))));
             }
@@ -149,7 +159,10 @@ impl Trial {
         let mut secrets = Vec::new();
         collect_secrets(&input.connector_parameters, option.parameters_schema.as_ref(), &mut secrets);
         collect_secrets(&entered, option.input_schema.as_ref(), &mut secrets);
-        let credentials = input.credentials.clone();
+        // As in a connection, the input of an API key is its credentials.
+        let makes_credentials = option.function(FunctionName::GetCredentialsFromConnectionParameters).is_some();
+        let is_input = is_entered && option.kind.is_immediate() && !makes_credentials;
+        let credentials = input.credentials.clone().or_else(|| is_input.then(|| entered.clone()));
         let auth = Arc::new(ConnectorContext {
             connector: Arc::new(connector),
             option,
@@ -160,31 +173,37 @@ impl Trial {
             given: None,
             token: None,
         });
-        let mut trial = Self { auth, input, credentials, secrets };
+        let mut trial = Self { auth, input, credentials, failed: None, secrets };
         for object in [trial.input.credentials.clone(), trial.input.token_response.clone()].into_iter().flatten() {
             collect_secrets(&object, None, &mut trial.secrets);
         }
         Ok(trial)
     }
 
-    /// Runs one function if the input has what it needs. Returns `false` if it failed.
-    async fn run(&mut self, provider: &Provider, name: FunctionName, report: &mut String) -> bool {
+    /// Runs one function if the input has what it needs.
+    async fn run(&mut self, provider: &Provider, name: FunctionName, report: &mut String) -> TrialOutcome {
         let arguments = match self.arguments(name) {
             Ok(arguments) => arguments,
             Err(missing) => {
-                writeln!(report, "- {}: skipped because the input has no `{missing}`", name.spec_key()).ok();
-                return true;
+                let reason = match self.failed {
+                    Some(failed) => format!("{} failed", failed.spec_key()),
+                    None => format!("the input has no `{missing}`"),
+                };
+                writeln!(report, "- {}: skipped because {reason}", name.spec_key()).ok();
+                return TrialOutcome::Skipped;
             }
         };
         let started = Instant::now();
         let result =
             provider.call(&self.auth, name, arguments.clone(), self.credentials.clone().map(Value::Object)).await;
         let took = started.elapsed().as_millis();
-        if let Ok(Some(Value::Object(result))) = &result {
-            self.keep(name, result);
+        match &result {
+            Ok(Some(Value::Object(result))) => self.keep(name, result),
+            Err(_) if name.gives_credentials() => self.failed = Some(name),
+            _ => {}
         }
         writeln!(report, "- {} ({took} ms)", name.spec_key()).ok();
-        writeln!(report, "    got      {}", self.masked(&Value::Object(arguments))).ok();
+        writeln!(report, "    got      {}", self.masked(&Value::Object(self.all_arguments(arguments)))).ok();
         match &result {
             Ok(value) => {
                 let text = value.as_ref().map_or_else(|| "nothing".to_owned(), |value| self.masked(value));
@@ -194,7 +213,16 @@ impl Trial {
                 writeln!(report, "    failed   {}", self.without_secrets(&error.to_string())).ok();
             }
         }
-        result.is_ok()
+        if result.is_ok() { TrialOutcome::Passed } else { TrialOutcome::Failed }
+    }
+
+    /// A function's arguments with the parameters, which all functions get.
+    fn all_arguments(&self, own: Map<String, Value>) -> Map<String, Value> {
+        let ConnectorContext { connector_parameters, connection_parameters, .. } = &*self.auth;
+        let parameters =
+            [("connectorParameters", connector_parameters), ("connectionParameters", connection_parameters)];
+        let given = parameters.into_iter().filter(|(_, values)| !values.is_empty());
+        given.map(|(name, values)| (name.to_owned(), Value::Object(values.clone()))).chain(own).collect()
     }
 
     /// The function's arguments apart from the parameters, or the name of the first missing one.

@@ -149,7 +149,7 @@ impl ConnectorSetup {
         let stored = self.integrations.parameters(integration).await?;
         check_open(&connector, choice.connector_parameters)?;
         let option = choose(&connector, choice, &stored)?;
-        let input = schema::with_defaults(option.input_schema.as_ref(), trimmed(choice.input.clone()));
+        let input = schema::with_defaults(option.input_schema.as_ref(), option.tidied(choice.input.clone()));
         let choice = ConnectInputs { input: &input, ..*choice };
         let auth = self.assemble(integration, connector, option, stored, &choice).await?;
         check(&auth)?;
@@ -381,7 +381,7 @@ fn check(auth: &ConnectorContext) -> Result<(), Error> {
     })?;
     let of_input =
         |errors: &[FieldError]| Error::bad_request(format!("the input is invalid: {}", schema::summary(errors)));
-    check_fields(option.input_schema.as_ref(), &auth.connection_parameters, of_input)?;
+    report(option.check_input(&auth.connection_parameters), of_input)?;
     match &auth.lender {
         // The lender's patterns keep user input from choosing the hosts that receive its secret.
         Some(lender) => check_fields(lender.option.input_schema.as_ref(), &lender.connection_parameters, of_input),
@@ -399,7 +399,14 @@ pub fn check_fields(
     object: &Map<String, Value>,
     error: impl FnOnce(&[FieldError]) -> Error,
 ) -> Result<(), Error> {
-    match schema::validate(schema, object) {
+    report(schema::validate(schema, object), error)
+}
+
+fn report(
+    checked: Result<Vec<FieldError>, schema::Unusable>,
+    error: impl FnOnce(&[FieldError]) -> Error,
+) -> Result<(), Error> {
+    match checked {
         Ok(errors) if errors.is_empty() => Ok(()),
         Ok(errors) => Err(error(&errors).with_data(json!({ "fields": errors }))),
         Err(unusable) => Err(Error::configuration(unusable.to_string())),

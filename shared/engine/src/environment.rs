@@ -101,6 +101,7 @@ impl Environment {
             provider: self.provider()?,
             follow_up: self.follow_up(),
             attempts: self.attempts(),
+            integrations: self.integrations(),
             clock: Arc::clone(&self.clock),
             rng: Arc::clone(&self.rng),
         })

@@ -7,7 +7,7 @@
 //!
 //! An id of this form can be created by `PUT /credentials` only on behalf of another Larder that keeps its credentials
 //! here. Ids of earlier versions had no prefix and could be taken by others; they are still looked up. With
-//! `allowMultipleConnections`, ids are random.
+//! `allowMultipleConnections`, ids are random, or those of connection requests.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -239,20 +239,37 @@ impl Integrations {
         Ok(written.then_some(integration))
     }
 
-    /// Removes an integration and its parameters. Removing one that does not exist succeeds.
+    /// Removes an integration and its parameters. `uses` counts its connections once it is gone: if there are any, it comes
+    /// back. Removing one that does not exist succeeds. Returns the number of connections.
     ///
     /// # Errors
     /// 503 when DynamoDB or the secret store fails.
-    pub async fn remove(&self, workspace: &str, key: &str) -> Result<(), Error> {
+    pub async fn remove(
+        &self,
+        workspace: &str,
+        key: &str,
+        uses: impl Future<Output = Result<u64, StoreError>>,
+    ) -> Result<u64, Error> {
         if !is_key(key) {
-            return Ok(());
+            return Ok(0);
         }
         let item = WorkspaceItems::key(workspace, &item_name(key));
         let delete = self.items.client.delete_item().table_name(&self.items.table).set_key(Some(item.0));
-        delete.send().await.map_err(StoreError::dynamodb)?;
-        self.secrets.remove(&secret_name(workspace, key)).await?;
-        self.cache.lock().expect("the lock is not poisoned").remove(&(workspace.to_owned(), key.to_owned()));
-        Ok(())
+        let delete = delete.return_values(ReturnValue::AllOld).send().await.map_err(StoreError::dynamodb)?;
+        let uses = uses.await;
+        if matches!(uses, Ok(0)) {
+            self.secrets.remove(&secret_name(workspace, key)).await?;
+            self.cache.lock().expect("the lock is not poisoned").remove(&(workspace.to_owned(), key.to_owned()));
+        } else if let Some(removed) = delete.attributes {
+            let back = self.items.client.put_item().table_name(&self.items.table).set_item(Some(removed));
+            let back = back.condition_expression("attribute_not_exists(#item)");
+            let back = back.expression_attribute_names("#item", "item").send().await;
+            match outcome(back, PutItemError::is_conditional_check_failed_exception)? {
+                // A conflict means that another request has created it again.
+                Write::Done | Write::Conflict => {}
+            }
+        }
+        Ok(uses?)
     }
 
     /// Returns an integration's parameters. They are cached until they change.

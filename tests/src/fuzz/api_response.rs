@@ -96,8 +96,8 @@ fn check_answer(answer: &Received, redirect: Option<&str>, settings: &Value) {
     let rules = [
         None,
         Some(ErrorRules::default()),
-        Some(ErrorRules { permanent: &listed, transient: &later }),
-        Some(ErrorRules { permanent: &later, transient: &listed }),
+        Some(ErrorRules { permanent: &listed, transient: &later, ..ErrorRules::default() }),
+        Some(ErrorRules { permanent: &later, transient: &listed, has_entered_client: true }),
     ];
     for rules in rules {
         let reading = Reading { rules, doubts_success: true, redirect, now: NOW };

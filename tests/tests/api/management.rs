@@ -475,3 +475,20 @@ auth:
         .await
         .expect(StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn an_integrations_parameters_must_fit_a_new_connector() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    let patch = async |body: Value| world.send(Method::PATCH, "/integrations/crm", &world.admin, Some(&body)).await;
+    let answer = patch(json!({"connectorKey": "client-credentials", "name": "Other"})).await;
+    assert_eq!(answer.0.status(), StatusCode::OK, "{}", answer.text());
+    let answer = patch(json!({"connectorKey": "api-key"})).await.expect(StatusCode::BAD_REQUEST).json();
+    let message = answer["message"].as_str().unwrap();
+    assert!(
+        message.contains("does not fit the connector `api-key`") && message.contains("`name` is missing"),
+        "{message}"
+    );
+    let parameters = json!({"name": "X-Key", "testUri": provider.uri("/me")});
+    patch(json!({"connectorKey": "api-key", "parameters": parameters})).await.expect(StatusCode::OK);
+}

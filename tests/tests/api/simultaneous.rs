@@ -1,5 +1,7 @@
 //! Changes of connections and integrations at the same time, and limits that hold anyway.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use http::{Method, StatusCode};
 use larder::connection::{ConnectionKey, Details};
@@ -78,6 +80,41 @@ async fn simultaneous_changes_of_an_integration_all_take_effect() {
             (&json!(text), &json!(text), &json!(text))
         );
     }
+}
+
+#[tokio::test]
+async fn no_connection_outlives_its_integration() {
+    let (world, provider) = (Arc::new(World::new().await), MockProvider::start().await);
+    let body = json!({"integrationKey": "crm", "credentials": {"access_token": "a", "refresh_token": "r"}});
+    let create = async |world: &World| world.send(Method::POST, "/connections", &world.alice, Some(&body)).await;
+    let remove = async |world: &World| world.send(Method::DELETE, "/integrations/crm", &world.admin, None).await;
+
+    // The integration is deleted just before the connection is stored.
+    world.integrate(&provider, json!({})).await;
+    let meanwhile = Arc::clone(&world);
+    let removed = async move { drop(remove(&meanwhile).await.expect(StatusCode::NO_CONTENT)) };
+    world.requests.before("Save", removed);
+    let answer = create(&world).await.expect(StatusCode::NOT_FOUND);
+    assert!(answer.text().contains("was deleted meanwhile"), "{}", answer.text());
+    let all = "/connections?includeArchived=true";
+    assert_eq!(get(&world, &world.admin, all).await.json()["items"], json!([]));
+
+    // The connection is stored just before the integration is deleted.
+    world.integrate(&provider, json!({})).await;
+    let meanwhile = Arc::clone(&world);
+    let body = body.clone();
+    let created = async move {
+        let answer = meanwhile.send(Method::POST, "/connections", &meanwhile.alice, Some(&body)).await;
+        drop(answer.expect(StatusCode::OK));
+    };
+    world.requests.before("DeleteItem", created);
+    let answer = remove(&world).await.expect(StatusCode::CONFLICT);
+    assert!(answer.text().contains("1 connection uses"), "{}", answer.text());
+    let connection = get(&world, &world.alice, "/connections/crm").await.expect(StatusCode::OK).json();
+    world
+        .post(&format!("/connections/{}/refresh-credentials", connection["id"].as_str().unwrap()))
+        .await
+        .expect(StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The form of `/connect`: when it is shown, what it accepts, and what it never shows.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use larder_tests::{Answer, Browser, HtmlForm, MockProvider, World};
 use serde_json::{Value, json};
 
@@ -152,6 +152,91 @@ async fn a_rejected_key_is_shown_at_its_field_and_the_next_connects() {
     let expected = json!({"apiKey": "key-right", "region": "us", "port": 25, "sandbox": true});
     assert_eq!(world.credentials(&own_id()).await, expected);
     assert_eq!(world.get("/connections").await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_client_secret_is_shown_at_its_field() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    let integrate = async |extra: Value| {
+        let mut parameters = json!({"tokenUri": provider.uri("/token"), "testUri": provider.uri("/me")});
+        parameters["tokenExtra"] = extra;
+        let body = json!({"connectorKey": "client-credentials", "name": "Mailer", "parameters": parameters});
+        let answer = world.send(Method::PUT, "/integrations/app", &world.admin, Some(&body)).await;
+        assert!(answer.0.status().is_success(), "{}", answer.text());
+    };
+    let fill = |page: &Answer, secret: &str| {
+        HtmlForm::of(page.text()).set("input/clientId", "c").set("input/clientSecret", secret)
+    };
+    integrate(json!({"audience": "a"})).await;
+    let (mut browser, mut page) = open(&world, "").await;
+    for (status, code) in [(400, "invalid_client"), (401, "invalid_client"), (401, "unauthorized_client")] {
+        provider.script(status, &json!({ "error": code }));
+        page = send(&world, &mut browser, &fill(&page, "wrong")).await.expect(StatusCode::BAD_REQUEST);
+        assert_eq!(error_at(&page, "input/clientSecret"), "Not accepted. Enter the whole value again.");
+        assert!(page.text().contains("Mailer did not accept these details"), "{}", page.text());
+    }
+    send(&world, &mut browser, &fill(&page, "right")).await.expect(StatusCode::OK);
+    // Later, too, only the end user can correct it.
+    provider.script(401, &json!({"error": "invalid_client"}));
+    world.advance(3600);
+    world.sweep().await;
+    assert_eq!(world.connection(&own_id()).await["state"], "CLIENT_ACTION_REQUIRED");
+
+    // The client of the integration is its admin's to correct.
+    integrate(json!({"client_secret": "s"})).await;
+    provider.script(401, &json!({"error": "invalid_client"}));
+    let (mut browser, page) = open(&world, "").await;
+    let page = send(&world, &mut browser, &fill(&page, "right")).await.expect(StatusCode::BAD_REQUEST);
+    assert!(!page.text().contains("<form"), "{}", page.text());
+}
+
+/// A connector that wants only a part of an address.
+const TEAM: &str = "name: Wiki
+parametersSchema: {type: object, properties: {apiUri: {type: string}}}
+auth:
+  type: client-credentials
+  inputSchema:
+    type: object
+    properties: {team: {type: string, title: Team, pattern: '^[a-z0-9-]+$', examples: [acme]}}
+    required: [team]
+  makeApiClient:
+    mapping:
+      baseUri: {$var: connectorParameters.apiUri}
+      headers: {X-Site: {$tpl: {template: 'https://{team}.wiki.example', values: {team: {$var: credentials.team}}}}}
+  test: {implementationType: rest-api-mapping}
+";
+
+#[tokio::test]
+async fn a_pasted_address_is_reduced_to_the_part_that_is_wanted() {
+    let (world, provider) = (World::with_connector(&[("spec.yml", TEAM), TEST]).await, MockProvider::start().await);
+    world.integrate_app(json!({"parameters": {"apiUri": provider.uri("")}})).await.expect(StatusCode::CREATED);
+    for (language, example, error) in [
+        ("en", "For example: acme", "Enter only the part before .wiki.example, for example acme."),
+        ("de", "Zum Beispiel: acme", "Geben Sie nur den Teil vor .wiki.example ein, zum Beispiel acme."),
+        ("fr", "Par exemple : acme", "Saisissez seulement la partie avant .wiki.example, par exemple acme."),
+    ] {
+        let mut browser = Browser::in_window();
+        browser.set_header("accept-language", language);
+        let page = browser.visit(&world, &link(&world, "")).await.expect(StatusCode::OK);
+        assert!(page.text().contains(&format!("-example\">{example}</p>")), "{}", page.text());
+        let form = HtmlForm::of(page.text()).set("input/team", "https://wiki.evil.example");
+        let page = send(&world, &mut browser, &form).await.expect(StatusCode::BAD_REQUEST);
+        assert_eq!(error_at(&page, "input/team"), error);
+        assert!(!page.text().contains(example), "{}", page.text());
+    }
+    let body = json!({"integrationKey": "app", "input": {"team": "wiki.example"}});
+    let answer = world.send(Method::POST, "/connections", &world.alice, Some(&body)).await;
+    let message = answer.expect(StatusCode::BAD_REQUEST).json()["message"].clone();
+    assert_eq!(
+        message,
+        "the input is invalid: `team` must be only the part before `.wiki.example`, for example `acme`"
+    );
+    assert!(provider.api_calls().is_empty());
+
+    let (mut browser, page) = open(&world, "").await;
+    let form = HtmlForm::of(page.text()).set("input/team", " https://Acme.wiki.example/home?tab=1 ");
+    send(&world, &mut browser, &form).await.expect(StatusCode::OK);
+    assert_eq!(world.credentials(&own_id()).await, json!({"team": "acme"}));
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use connect::own_connection_id;
 use http::{Method, StatusCode};
 use larder::caller::Claims;
 use larder::clock::Clock as _;
+use larder::connection::ConnectionKey;
 use larder::dynamodb::{Claiming, RequestOutcome, Write};
+use larder::error::Error;
+use larder_engine::connector::Catalog;
 use larder_tests::{Answer, Browser, HtmlForm, MockProvider, World};
 use serde_json::{Value, json};
 use url::Url;
@@ -902,6 +905,49 @@ async fn either_a_confirmation_or_a_cancellation_wins() {
             "cancelled" => assert_eq!((answers, made), ((StatusCode::CONFLICT, StatusCode::NO_CONTENT), 0)),
             _ => panic!("{status}: {answers:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_confirmation_is_not_canceled() {
+    let (world, provider) = prepared().await;
+    let it = request(&world, bound()).await;
+    it.connect(&world, &provider).await.expect(StatusCode::FOUND);
+    // The process ends after it has stored the credentials.
+    let environment = world.bundle.environment();
+    let management = environment.management(environment.connector_setup(Catalog::default())).unwrap();
+    let interrupted = async { Err(Error::internal("interrupted")) };
+    management.confirm(&ConnectionKey::new("local", own_id()), &it.id, interrupted).await.unwrap_err();
+    assert_eq!((it.status(&world).await, ids(&world).await), ("pending".to_owned(), vec![own_id()]));
+    world.advance(600);
+    it.cancel(&world).await.expect(StatusCode::CONFLICT);
+    let shown = it.poll(&world).await;
+    assert_eq!((&shown["status"], &shown["resultConnectionId"]), (&json!("success"), &json!(own_id())));
+    assert_eq!(world.credentials(&own_id()).await["access_token"], "access-1");
+}
+
+#[tokio::test]
+async fn a_flow_that_was_interrupted_makes_no_second_connection() {
+    let (world, provider) = prepared().await;
+    let dynamodb = world.dynamodb();
+    let table = &world.bundle.environment().settings.tables.sessions;
+    for is_canceled in [false, true] {
+        let it = request(&world, json!({"allowMultipleConnections": true})).await;
+        let before = ids(&world).await.len();
+        let (mut browser, location) = it.open(&world).await;
+        let items = dynamodb.scan().table_name(table).send().await.unwrap().items.unwrap();
+        let pending = items.into_iter().find(|item| item["id"].as_s().unwrap().ends_with(&it.id)).unwrap();
+        browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+        // The process ended before it recorded that.
+        dynamodb.put_item().table_name(table).set_item(Some(pending)).send().await.unwrap();
+        assert_eq!(it.status(&world).await, "pending");
+        if is_canceled {
+            it.cancel(&world).await.expect(StatusCode::CONFLICT);
+        } else {
+            let location = browser.get(&world, &it.url).await.expect(StatusCode::FOUND).location();
+            browser.get(&world, &provider.approve(&location)).await.expect(StatusCode::OK);
+        }
+        assert_eq!((it.status(&world).await, ids(&world).await.len() - before), ("success".to_owned(), 1));
     }
 }
 

@@ -267,6 +267,14 @@ async fn the_documented_chain_runs_unchanged() {
     setup.expect("connect", json!([session, token, test]));
     let id = setup.connect(json!({"username": "ada", "password": "p"}), None).await;
     setup.refresh(&id, json!(chain(2)), json!({"access_token": "t2", "password": null, "session": null})).await;
+    // An error names the request that failed.
+    let [session, mut token] = chain(3);
+    token["response"] = json!({"status": 404, "json": {}});
+    setup.expect("refresh", json!([session, token]));
+    setup.world.advance(3600);
+    drop(setup.world.post(&format!("/connections/{id}/refresh-credentials")).await);
+    let error = setup.world.connection(&id).await["error"]["message"].clone();
+    assert_eq!(error, "the provider answered 404 (request 2 of 2, POST https://api.acme.com/token)");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use larder_tests::{Browser, World, say};
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::strategy::Union;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use serde_json::json;
+use serde_json::{Map, json};
 use url::Url;
 
 use crate::claims::{self, Claims, Source};
@@ -40,6 +40,10 @@ const HOSTILE: [&str; 14] = [
 
 /// Strings that end a host, or a label of it.
 const DELIMITERS: [&str; 12] = ["/", "#", "?", "@", "\\", ":", ".", "。", "\n", "\t", "%2f", "\u{200b}"];
+
+/// Addresses around a valid value, as people and attackers paste them.
+const PASTED: [&str; 6] =
+    ["https://{}/", "https://{}.evil.com", "https://evil.com/{}", "https://{}@evil.com/", "https://evil.com#{}", "{}/"];
 
 /// An input that is part of a host.
 struct HostInput {
@@ -94,6 +98,12 @@ impl HostInput {
         let mut sample = self.valid.clone();
         sample.input.insert(self.name.clone(), json!(value));
         sample
+    }
+
+    /// A value as Larder reads it.
+    fn read(&self, value: &str) -> String {
+        let input = self.option.tidied(Map::from_iter([(self.name.clone(), value.into())]));
+        input[&self.name].as_str().expect("a string").to_owned()
     }
 
     /// The end of the hosts of a template, such as `.acme.com`; empty if there is none.
@@ -186,7 +196,8 @@ fn strings(pattern: &str) -> impl Strategy<Value = String> + use<> {
     let valid = || matching(pattern).map_or_else(any, |strategy| strategy.boxed());
     let delimiters = Union::new(DELIMITERS.map(Just));
     let mixed = (valid(), delimiters, valid()).prop_map(|(first, delimiter, last)| format!("{first}{delimiter}{last}"));
-    prop_oneof![valid(), mixed, any()]
+    let pasted = (valid(), Union::new(PASTED.map(Just))).prop_map(|(valid, around)| around.replacen("{}", &valid, 1));
+    prop_oneof![valid(), mixed, pasted, any()]
 }
 
 #[test]
@@ -196,6 +207,7 @@ fn inputs_in_hosts_lead_only_to_the_provider() {
         let (pattern, validator) = (input.field().pattern().expect("a pattern"), input.field().validator());
         let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
         let result = TestRunner::new(config).run(&strings(pattern), |value| {
+            let value = input.read(&value);
             if !validator.is_valid(&json!(value)) {
                 return Ok(());
             }
@@ -220,8 +232,9 @@ fn hostile_inputs_are_rejected_before_any_request() {
         assert!(answer.0.status().is_success(), "{}: {}", input.connector, answer.text());
         let validator = input.field().validator();
         for value in HOSTILE {
-            if validator.is_valid(&json!(value)) {
-                input.check(value)?;
+            let read = input.read(value);
+            if validator.is_valid(&json!(read)) {
+                input.check(&read)?;
                 continue;
             }
             let mut payload = json!({"token": world.alice, "integrationKey": "it", "redirectUri": DONE});

@@ -10,7 +10,7 @@ use larder::connection::{
     Problem, State, new_series,
 };
 use larder::credentials::{Credentials, refresh_token};
-use larder::dynamodb::{AttemptKind, Attempts, Begun, Connections, Expect, Integration, Write};
+use larder::dynamodb::{AttemptKind, Attempts, Begun, Connections, Expect, Integration, Integrations, Write};
 use larder::error::{Error, ErrorType};
 use larder::follow_up::FollowUp;
 use larder::random::Rng;
@@ -150,6 +150,8 @@ pub struct ConnectionWriter {
     pub follow_up: FollowUp,
     /// Records connects.
     pub attempts: Attempts,
+    /// The integrations, which may be deleted meanwhile.
+    pub integrations: Integrations,
     /// The time source.
     pub clock: Arc<dyn Clock>,
     /// The source of versions.
@@ -242,7 +244,8 @@ impl ConnectionWriter {
     /// Stores a new connection. Returns `None` if there is one with this key.
     ///
     /// # Errors
-    /// 409 when another connection of the tenant has the same key in its details; 413 when it is too large.
+    /// 404 when the integration is gone; 409 when another connection of the tenant has the same key in its details; 413 when it
+    /// is too large.
     pub async fn create(
         &self,
         key: ConnectionKey,
@@ -252,7 +255,19 @@ impl ConnectionWriter {
         candidate: &Candidate,
     ) -> Result<Option<Connection>, Error> {
         let connection = Connection { tenant, details, ..Connection::new(key, self.clock.now()) };
-        self.save(connection, None, integration, candidate, Expect::Absent).await
+        let created = self.save(connection, None, integration, candidate, Expect::Absent).await?;
+        let Some(created) = created else { return Ok(None) };
+        // A deletion of the integration counts its connections after it has removed it, and sees this one. If it counted
+        // earlier, the integration is gone by now. A table that fails must not hide the connection.
+        let found = self.integrations.get(&created.key.workspace, &integration.key).await;
+        if matches!(found, Ok(None)) {
+            if self.vault.remove(&created).await? == Write::Done {
+                self.follow_up.removed(&created).await;
+            }
+            let message = format!("the integration `{}` was deleted meanwhile", integration.key);
+            return Err(Error::not_found(message));
+        }
+        Ok(Some(created))
     }
 
     /// Changes an existing connection instead of replacing it, so that it keeps its identity and history. Returns `None` if

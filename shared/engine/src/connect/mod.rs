@@ -12,4 +12,4 @@ pub use connection_writer::{Candidate, ConnectionWriter, NewConnection};
 pub use delivery::{ConnectFailure, Delivery, connection_page, first_page, integration_page, picker_page};
 pub use flow::{FLOW_LIFETIME, Flow, browser_cookie, browser_cookie_name, browser_digest};
 pub use outcome::{FlowOutcome, OUTCOME_LIFETIME, callback_digest};
-pub use request::{FlowRequest, RequestedConnection, request_id};
+pub use request::{FlowRequest, RequestedConnection, new_connection_id, request_id};

@@ -87,6 +87,16 @@ pub fn request_id(secret: &str) -> String {
     sha256_base64url(secret)
 }
 
+/// Returns the id of the connection that a request makes, unless the end user has one that it reconnects. A flow that was
+/// interrupted before it recorded the connection makes no second one when it is repeated.
+pub fn new_connection_id(request_id: &str) -> String {
+    // As long as a random one.
+    const LENGTH: usize = 22;
+    let mut id = sha256_base64url(format!("connection of {request_id}"));
+    id.truncate(LENGTH);
+    id
+}
+
 /// The connection request to which a flow belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowRequest {

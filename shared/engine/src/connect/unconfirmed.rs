@@ -128,7 +128,8 @@ impl ConnectionWriter {
     }
 
     /// Ends the wait of a request's credentials, and erases them. Those of a new connection are revoked first. Discarding ones
-    /// that no longer wait succeeds.
+    /// that no longer wait succeeds. Returns whether the connection has them already, because a confirmation was interrupted
+    /// after it had stored them; they are left to it.
     ///
     /// # Errors
     /// 409 while they are being confirmed; 503 when the table or the key service fails.
@@ -137,13 +138,16 @@ impl ConnectionWriter {
         connector_setup: &ConnectorSetup,
         key: &ConnectionKey,
         request_id: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let found = self.connections.unconfirmed(key).await?;
-        match found.filter(|it| it.confirmation.request_id == request_id) {
-            Some(unconfirmed) if self.end(connector_setup, &unconfirmed).await? == Write::Conflict => {
-                Err(Error::conflict("the connection is being confirmed; delete it instead"))
-            }
-            _ => Ok(()),
+        let Some(unconfirmed) = found.filter(|it| it.confirmation.request_id == request_id) else { return Ok(false) };
+        let stored = self.connections.get(key).await?;
+        if stored.is_some_and(|stored| unconfirmed.are_those_of(&stored)) {
+            return Ok(true);
+        }
+        match self.end(connector_setup, &unconfirmed).await? {
+            Write::Done => Ok(false),
+            Write::Conflict => Err(Error::conflict("the connection is being confirmed; delete it instead")),
         }
     }
 

@@ -47,7 +47,10 @@ pub enum RestError {
     /// The path is relative, but the API client has no base URI.
     #[error("the path is relative, but the API client has no `baseUri`")]
     NoBaseUri,
-    /// The base URI and path don't form an `http` or `https` URL, or it contains a user name.
+    /// A variable in the API client's base URI has no value.
+    #[error("`{0}` has no value, but the `baseUri` of the API client needs it")]
+    MissingInBaseUri(String),
+    /// The base URI and path don't form an `http` or `https` URL with a complete host, or it contains a user name.
     #[error("`baseUri` and `path` must form an http or https URL without a user name")]
     InvalidUrl,
     /// A placeholder in the path has no value.
@@ -202,6 +205,8 @@ fn parse_url(text: &str) -> Result<Url, RestError> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none())
+        // A label of the host is empty if its value is missing.
+        .filter(|url| url.host_str().is_some_and(|host| !host.starts_with('.') && !host.contains("..")))
         .ok_or(RestError::InvalidUrl)
 }
 

@@ -23,6 +23,7 @@
 //! loaded, and affect only that connector.
 
 mod about;
+mod address;
 pub mod api_client;
 pub mod api_request;
 pub mod api_response;

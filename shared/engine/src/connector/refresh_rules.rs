@@ -43,7 +43,8 @@ impl RefreshRules {
 
     /// The rules that classify error codes.
     pub fn errors(&self) -> ErrorRules<'_> {
-        ErrorRules { permanent: &self.permanent_errors, transient: &self.transient_errors }
+        let (permanent, transient) = (&self.permanent_errors[..], &self.transient_errors[..]);
+        ErrorRules { permanent, transient, ..ErrorRules::default() }
     }
 }
 

@@ -126,6 +126,24 @@ impl RestMapping {
         read
     }
 
+    /// Describes the place of a request in the chain, for the end of an error message; empty if there is only this request.
+    /// The path has placeholders in place of values.
+    pub fn place_of(&self, part: &Self, number: usize) -> String {
+        match self.before.len() {
+            0 => String::new(),
+            before => format!("{PLACE}{number} of {}, {} {})", before + 1, part.method, part.path),
+        }
+    }
+
+    /// Returns an error message without [`Self::place_of`], for people.
+    pub fn without_place(message: &str) -> &str {
+        let is_place = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit()) && rest.ends_with(')');
+        match message.rsplit_once(PLACE) {
+            Some((error, rest)) if is_place(rest) => error,
+            _ => message,
+        }
+    }
+
     /// All mappings, including those of the requests before.
     pub fn mappings(&self) -> impl Iterator<Item = &Mapping> {
         let all = self.before.iter().chain([self]);
@@ -164,6 +182,9 @@ impl RestMapping {
         mapping.evaluate(&Value::Object(variables))
     }
 }
+
+/// The start of [`RestMapping::place_of`].
+const PLACE: &str = " (request ";
 
 /// Whether a `test` passed: any 2xx passes, unless a response mapping returns a falsy result.
 pub fn test_passed(result: Option<&Value>, has_response_mapping: bool) -> bool {

@@ -42,6 +42,8 @@ pub enum FieldProblem {
     Type,
     /// The string has another format, or does not match the pattern.
     Format,
+    /// The string should be only the beginning of a host that ends like this.
+    BeginningOf(String),
     /// The value is not in the list of allowed values.
     NotListed,
     /// The schema has a message of its own, which is the error's.
@@ -54,6 +56,18 @@ pub enum FieldProblem {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unusable(String);
+
+/// The start of the pattern of a web address.
+pub(crate) const WEB_ADDRESS: &str = "^https://";
+
+/// Returns a property's first example.
+pub(crate) fn example(property: &Value) -> Option<String> {
+    match property.get("examples")?.get(0)? {
+        Value::String(example) if !example.trim().is_empty() => Some(example.clone()),
+        Value::Number(example) => Some(example.to_string()),
+        _ => None,
+    }
+}
 
 /// Merges two schemas: `properties` and `required` are combined, any other keyword is `upper`'s.
 pub(super) fn merged(lower: Option<Value>, upper: Option<Value>) -> Option<Value> {

@@ -1,10 +1,10 @@
-//! Decides which of an integration's parameters are secret, and which functions use one.
+//! Decides which of an integration's parameters are secret, which functions use one, and whose client a function names.
 //!
 //! Functions are searched as plain strings, so no formula or script can hide a use: a function that may use a secret
 //! counts as using it.
 
 use larder::credentials::is_secret_name;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{AuthOption, Function, FunctionName, Script};
 
@@ -13,10 +13,37 @@ const PARAMETERS: &str = "connectorParameters";
 impl AuthOption {
     /// Whether a function, or the API client that sends its requests, uses one of the integration's secrets.
     pub fn uses_secrets(&self, name: FunctionName) -> bool {
+        self.texts(name).any(|text| uses_secret(text, self.parameters_schema.as_ref()))
+    }
+
+    /// Whether the client that a function's requests name is the end user's own: they enter a secret, and the function uses
+    /// no secret and no client's ID among these parameters of the integration.
+    pub(crate) fn uses_entered_client(&self, name: FunctionName, parameters: &Map<String, Value>) -> bool {
+        let properties = self.input_schema.as_ref().and_then(|schema| schema.get("properties")?.as_object());
+        let is_secret = |(name, property): (&String, &Value)| is_secret_name(name) || is_hidden(property);
+        let of_integration = || {
+            let clients = parameters.iter().filter(|(name, value)| self.names_client(name, value));
+            clients.into_iter().any(|(parameter, _)| self.texts(name).any(|text| uses(text, |used| used == parameter)))
+        };
+        properties.into_iter().flatten().any(is_secret) && !of_integration()
+    }
+
+    /// Whether a parameter, or a member of an object such as `tokenExtra`, may name a client.
+    fn names_client(&self, name: &str, value: &Value) -> bool {
+        let is_id = |name: &str| name.to_lowercase().replace(['_', '-'], "").ends_with("clientid");
+        match value {
+            Value::Null => false,
+            Value::Object(members) => members
+                .keys()
+                .any(|name| is_secret_name(name) || is_id(name) || name.eq_ignore_ascii_case("authorization")),
+            _ => is_secret_parameter(self.parameters_schema.as_ref(), name) || is_id(name),
+        }
+    }
+
+    /// The strings of a function, and of the API client that sends its requests.
+    fn texts(&self, name: FunctionName) -> impl Iterator<Item = &str> {
         let functions = [name, FunctionName::MakeApiClient].into_iter().filter_map(|name| self.function(name));
-        functions
-            .into_iter()
-            .any(|function| strings_of(function).iter().any(|text| uses_secret(text, self.parameters_schema.as_ref())))
+        functions.flat_map(strings_of)
     }
 
     /// Whether the credentials schema marks a member as secret.
@@ -42,12 +69,13 @@ fn property<'a>(schema: Option<&'a Value>, name: &str) -> Option<&'a Value> {
 
 /// Whether a locator, a JSONata expression, or a script names a secret parameter, or all parameters at once.
 pub(crate) fn uses_secret(text: &str, schema: Option<&Value>) -> bool {
+    uses(text, |name| is_secret_parameter(schema, name))
+}
+
+/// Whether a locator, a JSONata expression, or a script names such a parameter, or all parameters at once.
+fn uses(text: &str, is_one: impl Fn(&str) -> bool) -> bool {
     let all_variables = text == "$" || text.contains("$$");
-    all_variables
-        || text
-            .split(PARAMETERS)
-            .skip(1)
-            .any(|rest| parameter(rest).is_none_or(|name| is_secret_parameter(schema, name)))
+    all_variables || text.split(PARAMETERS).skip(1).any(|rest| parameter(rest).is_none_or(&is_one))
 }
 
 /// The name after `connectorParameters`, as in `connectorParameters?.clientId`.
@@ -92,6 +120,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::connector::folder::{self, Files};
 
     #[test]
     fn every_use_of_a_secret_parameter_is_found() {
@@ -116,5 +145,34 @@ mod tests {
             assert!(!uses(text), "{text}");
         }
         assert!(uses_secret("connectorParameters.clientId", None), "a parameter without a schema counts as secret");
+    }
+
+    #[test]
+    fn a_client_is_the_end_users_unless_the_integration_names_one() {
+        let spec = |request: &str| {
+            let text = format!(
+                "name: App\nparametersSchema: {{properties: {{clientId: {{}}, extra: {{}}, scope: {{}}, pin: {{isSensitive: true}}}}}}\n\
+                 auth:\n  type: client-credentials\n  inputSchema: {{properties: {{clientSecret: {{}}}}}}\n  \
+                 getCredentialsFromConnectionParameters: {{mapping: {{a: {request}}}}}\n  \
+                 makeApiClient: {{mapping: {{baseUri: https://a.example}}}}\n"
+            );
+            let files = Files::from_iter([("spec.yml".to_owned(), text)]);
+            folder::parse("app", &files).unwrap_or_else(|problems| panic!("{problems:?}")).options[0].clone()
+        };
+        let is_theirs = |request: &str, parameters: Value| {
+            let parameters = parameters.as_object().cloned().expect("an object");
+            spec(request).uses_entered_client(FunctionName::GetCredentialsFromConnectionParameters, &parameters)
+        };
+        let all = json!({"clientId": "c", "extra": {"audience": "a"}, "scope": "s", "pin": "1"});
+        for used in ["scope", "extra"] {
+            assert!(is_theirs(&format!("{{$var: connectorParameters.{used}}}"), all.clone()), "{used}");
+        }
+        for used in ["connectorParameters.clientId", "connectorParameters.pin", "connectorParameters"] {
+            assert!(!is_theirs(&format!("{{$var: {used}}}"), all.clone()), "{used}");
+            assert!(is_theirs(&format!("{{$var: {used}}}"), json!({"scope": "s", "pin": null})), "{used}");
+        }
+        for member in ["client_secret", "client_id", "Authorization"] {
+            assert!(!is_theirs("{$var: connectorParameters.extra}", json!({ "extra": { member: "x" } })), "{member}");
+        }
     }
 }

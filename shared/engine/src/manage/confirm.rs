@@ -23,11 +23,11 @@ impl Management {
     }
 
     /// Erases the credentials that a connection request brought. Those of a new connection are revoked first. Discarding ones
-    /// that no longer wait succeeds.
+    /// that no longer wait succeeds. Returns whether the connection has them already.
     ///
     /// # Errors
     /// 409 while they are being confirmed.
-    pub async fn discard(&self, key: &ConnectionKey, request_id: &str) -> Result<(), Error> {
+    pub async fn discard(&self, key: &ConnectionKey, request_id: &str) -> Result<bool, Error> {
         self.writer.discard(&self.connector_setup, key, request_id).await
     }
 }

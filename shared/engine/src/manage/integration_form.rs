@@ -23,7 +23,6 @@ use crate::connector::schema::{self, FieldError};
 use crate::connector::{AuthOption, Connector};
 use crate::connector_setup::open_options;
 use crate::pages::{FormOption, IntegrationForm, SchemaForm};
-use crate::pasted::trimmed;
 use crate::provider::callback_uri;
 
 /// The ways into the catalog, for an admin who chooses a connector.
@@ -128,7 +127,7 @@ pub(super) fn submitted_changes(
     let mut parameters = stored.parameters;
     // An integration may have been stored before the connector became a preset.
     parameters.retain(|name, _| !connector.fixed.contains(name));
-    let parameters = trimmed(fields(connector).read(submitted, &parameters));
+    let parameters = connector.tidied(fields(connector).read(submitted, &parameters));
     let mut options = stored.options;
     if connector.options.len() > 1 {
         for option in &connector.options {

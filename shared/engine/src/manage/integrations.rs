@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use larder::caller::Caller;
 use larder::clock::rfc3339;
 use larder::connection::{Connection, Details};
-use larder::dynamodb::{Connections, Integration, OptionConfig, ParameterChanges, Selection};
+use larder::dynamodb::{Connections, Integration, IntegrationParameters, OptionConfig, ParameterChanges, Selection};
 use larder::error::Error;
 use larder::http::{Parameters, present};
 use larder::scope::Scope;
@@ -23,7 +23,6 @@ use super::{Management, without_nulls};
 use crate::connector::{Connector, schema};
 use crate::connector_setup::{check_fields, check_open, logo, open_options};
 use crate::pages::Origin;
-use crate::pasted::trimmed;
 use crate::provider::callback_uri;
 
 /// The parameters of `GET /integrations`.
@@ -218,13 +217,17 @@ impl Management {
             return Ok(());
         }
         caller.require_integration(key)?;
-        let count = self.connections.count(&caller.workspace, key).await?;
+        let mut count = self.connections.count(&caller.workspace, key).await?;
+        if count == 0 {
+            let uses = self.connections.count(&caller.workspace, key);
+            count = self.connector_setup.integrations.remove(&caller.workspace, key, uses).await?;
+        }
         if count > 0 {
             let use_it = if count == 1 { "1 connection uses".into() } else { format!("{count} connections use") };
             let message = format!("{use_it} the integration `{key}`; delete the connections first");
             return Err(Error::conflict(message).with_data(json!({ "connections": count })));
         }
-        self.connector_setup.integrations.remove(&caller.workspace, key).await
+        Ok(())
     }
 
     /// Returns an integration with the changes of a body, and the changes of its parameters.
@@ -246,9 +249,15 @@ impl Management {
                 let parameters = self.connector_setup.integrations.parameters(&stored).await?;
                 submitted_changes(&connector, parameters, submitted)
             }
-            None => ParameterChanges { parameters: body.parameters.map(trimmed), options: body.options_config },
+            None => ParameterChanges {
+                parameters: body.parameters.map(|it| connector.tidied(it)),
+                options: body.options_config,
+            },
         };
         check_changes(&connector, &changes)?;
+        if connector_key != stored.connector_key {
+            self.check_stored(&connector, &stored, &changes).await?;
+        }
         let text =
             |value: Option<Option<String>>, before| value.map_or(before, |text| text.filter(|text| !text.is_empty()));
         let integration = Integration {
@@ -264,6 +273,32 @@ impl Management {
         };
         check_details(&integration)?;
         Ok((integration, changes))
+    }
+
+    /// Checks that the parameters and options that an integration keeps fit its new connector.
+    async fn check_stored(
+        &self,
+        connector: &Connector,
+        stored: &Integration,
+        changes: &ParameterChanges,
+    ) -> Result<(), Error> {
+        if stored.parameters_version.is_empty() {
+            return Ok(());
+        }
+        let IntegrationParameters { parameters, options } =
+            self.connector_setup.integrations.parameters(stored).await?;
+        let kept = ParameterChanges {
+            parameters: changes.parameters.is_none().then_some(parameters),
+            options: changes.options.is_none().then_some(options),
+        };
+        check_changes(connector, &kept).map_err(|error| {
+            let message = format!(
+                "what the integration keeps does not fit the connector `{}`, so send `parameters` and `optionsConfig` with \
+                 `connectorKey`: {}",
+                connector.key, error.message
+            );
+            Error { message, ..error }
+        })
     }
 
     pub(super) async fn show(&self, caller: &Caller, integration: &Integration) -> Result<Value, Error> {

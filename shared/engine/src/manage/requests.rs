@@ -22,7 +22,7 @@ use larder::{random, record};
 use serde_json::{Value, json};
 
 use super::{Management, unknown, without_nulls};
-use crate::connect::{Delivery, RequestedConnection, request_id};
+use crate::connect::{Delivery, RequestedConnection, new_connection_id, request_id};
 
 /// The longest lifetime of a request, in seconds.
 const MAX_LIFETIME: u64 = 24 * 60 * 60;
@@ -188,7 +188,7 @@ impl Management {
     pub async fn cancel_request(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let request = self.find_request(caller, id).await?;
         if request.status(self.clock.now()) == RequestStatus::Expired {
-            return self.discard_unconfirmed(&request).await;
+            return self.discard_unconfirmed(&request).await?.map_or(Ok(()), |_| Err(has_connected()));
         }
         let claim = random::token::<16>(&*self.writer.rng);
         let request = match self.claim_request(id, &claim, Claiming::Cancellation).await? {
@@ -196,20 +196,22 @@ impl Management {
             Claim::Refused(refused) => {
                 return match refused.and_then(|request| request.outcome) {
                     Some(RequestOutcome::Canceled) => Ok(()),
-                    _ => {
-                        let message = "the connection request has led to a connection; delete that connection instead";
-                        Err(Error::conflict(message))
-                    }
+                    _ => Err(has_connected()),
                 };
             }
         };
         // The connection comes first: if this is interrupted, canceling again discards it.
-        if let Err(error) = self.discard_unconfirmed(&request).await {
-            self.release_request(id, &claim).await;
-            return Err(error);
-        }
-        match self.requests.finish(id, &claim, &RequestOutcome::Canceled, None).await? {
-            Write::Done => Ok(()),
+        let outcome = match self.discard_unconfirmed(&request).await {
+            Ok(None) => RequestOutcome::Canceled,
+            Ok(Some(connection_id)) => RequestOutcome::Connected { connection_id },
+            Err(error) => {
+                self.release_request(id, &claim).await;
+                return Err(error);
+            }
+        };
+        match self.requests.finish(id, &claim, &outcome, None).await? {
+            Write::Done if outcome == RequestOutcome::Canceled => Ok(()),
+            Write::Done => Err(has_connected()),
             Write::Conflict => Err(busy()),
         }
     }
@@ -232,12 +234,20 @@ impl Management {
         }
     }
 
-    async fn discard_unconfirmed(&self, request: &ConnectionRequest) -> Result<(), Error> {
+    /// Discards a connection that is not confirmed. Returns the id of one that was made, by a flow or a confirmation that was
+    /// interrupted before it recorded that.
+    async fn discard_unconfirmed(&self, request: &ConnectionRequest) -> Result<Option<String>, Error> {
+        let key = |id: &str| ConnectionKey::new(&request.workspace, id);
         match &request.outcome {
             Some(RequestOutcome::Unconfirmed { connection_id }) => {
-                self.discard(&ConnectionKey::new(&request.workspace, connection_id), &request.id).await
+                let is_made = self.discard(&key(connection_id), &request.id).await?;
+                Ok(is_made.then(|| connection_id.clone()))
             }
-            _ => Ok(()),
+            Some(RequestOutcome::Connected { .. } | RequestOutcome::Canceled) => Ok(None),
+            None | Some(RequestOutcome::Failed(_)) => {
+                let made = self.connections.get(&key(&new_connection_id(&request.id))).await?;
+                Ok(made.map(|connection| connection.key.id))
+            }
         }
     }
 
@@ -329,6 +339,10 @@ fn unknown_request(id: &str) -> Error {
 
 fn busy() -> Error {
     Error::conflict("the connection request is just being finished; try again in a moment")
+}
+
+fn has_connected() -> Error {
+    Error::conflict("the connection request has led to a connection; delete that connection instead")
 }
 
 fn canceled() -> Error {

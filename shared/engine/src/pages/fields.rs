@@ -36,6 +36,7 @@ pub(super) struct FieldView {
     pub(super) title: String,
     pub(super) description: Option<String>,
     pub(super) note: Option<&'static str>,
+    pub(super) example: Option<String>,
     pub(super) help_uri: Option<String>,
     pub(super) is_required: bool,
     /// Whether it can be left empty, which a choice with a default cannot.
@@ -122,10 +123,17 @@ impl<'a> Views<'a> {
             _ => None,
         };
         let note = note.map(|words| words.say(self.language));
+        // The description or the error may mention it.
+        let is_mentioned = |example: &&String| {
+            [&field.description, &error].into_iter().flatten().any(|text| text.contains(example.as_str()))
+        };
+        let example = field.example.as_ref().filter(|example| !is_mentioned(example));
+        let example = example.map(|example| words::FOR_EXAMPLE.with(self.language, example));
         let is_preselected = field.default.is_some() && matches!(field.control, Control::Choice(_));
         let parts = [
             ("error", error.is_some()),
             ("hint", field.description.is_some()),
+            ("example", example.is_some()),
             ("note", note.is_some()),
             ("help", field.help_uri.is_some()),
         ];
@@ -137,6 +145,7 @@ impl<'a> Views<'a> {
             title: field.title.clone(),
             description: field.description.clone(),
             note,
+            example,
             help_uri: field.help_uri.clone(),
             is_required: field.is_required,
             is_optional: !field.is_required && !is_preselected,
@@ -228,6 +237,12 @@ impl<'a> Views<'a> {
             FieldProblem::TooShort(limit) | FieldProblem::TooLong(limit) => limit.to_string(),
             FieldProblem::TooSmall(limit) | FieldProblem::TooLarge(limit) => limit.clone(),
             FieldProblem::Described => return sentence(&error.message),
+            FieldProblem::BeginningOf(end) => {
+                return match &field.example {
+                    Some(example) => words::PART_BEFORE_LIKE.with(self.language, end).replacen("{}", example, 1),
+                    None => words::PART_BEFORE.with(self.language, end),
+                };
+            }
             _ => String::new(),
         };
         let words = match (&error.problem, &field.control) {
@@ -240,9 +255,12 @@ impl<'a> Views<'a> {
             (FieldProblem::Type, Control::Number { is_whole: true }) => words::NOT_A_WHOLE_NUMBER,
             (FieldProblem::Type, Control::Number { is_whole: false }) => words::NOT_A_NUMBER,
             (FieldProblem::Format, Control::Line(LineKind::Email)) => words::NOT_AN_EMAIL,
-            (FieldProblem::Format, Control::Line(LineKind::Url)) => words::NOT_A_URL,
             (FieldProblem::Format, Control::Line(LineKind::Date | LineKind::Time)) => words::NOT_A_DATE,
-            (FieldProblem::Format, _) => words::NOT_THE_FORMAT,
+            (FieldProblem::Format, control) => match (&field.example, control) {
+                (Some(example), _) => return words::LIKE.with(self.language, example),
+                (None, Control::Line(LineKind::Url)) => words::NOT_A_URL,
+                (None, _) => words::NOT_THE_FORMAT,
+            },
             (FieldProblem::NotListed, _) => words::NOT_LISTED,
             _ => words::NOT_VALID,
         };

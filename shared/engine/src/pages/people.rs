@@ -9,7 +9,7 @@ use larder::error::{Error, ErrorClass, ErrorType};
 
 use super::words::{self, Words};
 use super::{Language, sentence};
-use crate::connector::NOT_ACCEPTED;
+use crate::connector::{NOT_ACCEPTED, RestMapping};
 
 /// A sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,7 @@ impl ForPeople {
 
     /// Returns the words of a provider, or of Larder about it.
     pub fn of_message(message: &str, language: Language) -> Self {
+        let message = RestMapping::without_place(message);
         match own_sentence(message, language) {
             Some(text) => Self { text, is_english: false, retry: None },
             None => Self { text: sentence(&message.replace('`', "")), is_english: true, retry: None },
@@ -119,6 +120,8 @@ mod tests {
         }
         let shown = of(Error::connection(None, "the provider answered 400: `key` is missing"));
         assert_eq!((shown.text.as_str(), shown.is_english), ("The provider answered 400: key is missing.", true));
+        let shown = of(Error::connection(None, "the provider answered 404 (request 2 of 2, GET /whoami/v9)"));
+        assert_eq!(shown.text, "The provider answered 404.");
         let shown = of(Error::conflict("").for_people("diese Seite war zu lange offen"));
         assert_eq!((shown.text.as_str(), shown.is_english), ("Diese Seite war zu lange offen.", false));
     }

@@ -17,8 +17,8 @@ use serde_json::{Map, Number, Value};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::connector::pointer;
 use crate::connector::secrecy::is_hidden;
+use crate::connector::{pointer, schema};
 
 /// The fields of a form.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +35,8 @@ pub(super) struct Field {
     pub(super) title: String,
     pub(super) description: Option<String>,
     pub(super) help_uri: Option<String>,
+    /// An example of a value that is typed.
+    pub(super) example: Option<String>,
     pub(super) is_required: bool,
     pub(super) default: Option<Value>,
     /// Whether the schema or the name says that the value is secret.
@@ -267,6 +269,7 @@ fn fields(root: &Value, schema: &Value, above: Above<'_>) -> Vec<Field> {
         let text = |keyword: &str| property.get(keyword).and_then(Value::as_str).map(ToOwned::to_owned);
         let path = [above.path, std::slice::from_ref(name)].concat();
         let is_hidden = above.is_hidden || is_hidden(property) || is_secret_name(name);
+        let control = control(root, property, Above { path: &path, is_hidden, ..above });
         Field {
             form: above.form,
             title: text("title").filter(|title| !title.trim().is_empty()).unwrap_or_else(|| name.clone()),
@@ -274,7 +277,10 @@ fn fields(root: &Value, schema: &Value, above: Above<'_>) -> Vec<Field> {
             help_uri: text("helpUri").filter(|uri| is_web_address(uri)),
             is_required: required.contains(&name.as_str()),
             default: property.get("default").filter(|default| !default.is_null()).cloned(),
-            control: control(root, property, Above { path: &path, is_hidden, ..above }),
+            example: schema::example(property).filter(|_| {
+                matches!(control, Control::Line(_) | Control::Block { .. } | Control::Number { .. } | Control::List)
+            }),
+            control,
             is_hidden,
             path,
         }
@@ -314,6 +320,7 @@ fn control(root: &Value, property: &Value, at: Above<'_>) -> Control {
                 _ if is_secret => LineKind::Secret,
                 Some("email" | "idn-email") => LineKind::Email,
                 Some("uri" | "url" | "iri") => LineKind::Url,
+                _ if is_web_address_pattern(property) => LineKind::Url,
                 Some("date") => LineKind::Date,
                 Some("date-time") => LineKind::Time,
                 _ => LineKind::Text,
@@ -380,6 +387,11 @@ fn number(text: &str) -> Option<Number> {
         return Some(whole.into());
     }
     text.replacen(',', ".", 1).parse().ok().and_then(Number::from_f64)
+}
+
+/// Whether its values are web addresses.
+fn is_web_address_pattern(property: &Value) -> bool {
+    property.get("pattern").and_then(Value::as_str).is_some_and(|pattern| pattern.starts_with(schema::WEB_ADDRESS))
 }
 
 /// Whether a link may lead to it: nothing runs, and nothing but a page opens.

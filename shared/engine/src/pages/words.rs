@@ -355,8 +355,8 @@ words! {
     CONNECT_NAME: "Connect {}", "{} verbinden", "Connecter {}";
     RECONNECT_NAME: "Reconnect {}", "{} neu verbinden", "Reconnecter {}";
     TESTED_AND_ENCRYPTED: "Your details will be tested, then stored encrypted.",
-        "Ihre Angaben werden jetzt geprüft und verschlüsselt gespeichert.",
-        "Vos informations sont vérifiées maintenant et stockées chiffrées.";
+        "Ihre Angaben werden geprüft und dann verschlüsselt gespeichert.",
+        "Vos informations seront vérifiées, puis stockées chiffrées.";
     APPROVAL_FOLLOWS: "Next, {} asks you to sign in and approve access.",
         "Danach bittet {} Sie, sich anzumelden und den Zugriff zu erlauben.",
         "Ensuite, {} vous demande de vous identifier et d’autoriser l’accès.";
@@ -373,6 +373,7 @@ words! {
     CHOOSE: "Choose …", "Bitte wählen …", "Choisir …";
     NO_CHOICE: "Default", "Standard", "Par défaut";
     HELP: "Where do I find this?", "Wo finde ich das?", "Où trouver ces informations ?";
+    FOR_EXAMPLE: "For example: {}", "Zum Beispiel: {}", "Par exemple : {}";
     NEW_TAB: "opens in a new tab", "öffnet sich in einem neuen Tab", "s’ouvre dans un nouvel onglet";
     KEPT: "Leave this empty to use the value that is already known.",
         "Lassen Sie das Feld leer, um den bereits bekannten Wert zu verwenden.",
@@ -420,6 +421,11 @@ words! {
         "Geben Sie eine vollständige Adresse ein, zum Beispiel https://example.com.",
         "Saisissez une adresse complète, par exemple https://example.com.";
     NOT_A_DATE: "Enter a date.", "Geben Sie ein Datum ein.", "Saisissez une date.";
+    PART_BEFORE: "Enter only the part before {}.", "Geben Sie nur den Teil vor {} ein.", "Saisissez seulement la partie avant {}.";
+    PART_BEFORE_LIKE: "Enter only the part before {}, for example {}.",
+        "Geben Sie nur den Teil vor {} ein, zum Beispiel {}.",
+        "Saisissez seulement la partie avant {}, par exemple {}.";
+    LIKE: "Enter something like {}.", "Geben Sie etwas wie {} ein.", "Saisissez une valeur comme {}.";
     NOT_THE_FORMAT: "This does not have the expected format.",
         "Das hat nicht das erwartete Format.",
         "Cette valeur n’a pas le format attendu.";

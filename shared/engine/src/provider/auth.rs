@@ -76,10 +76,14 @@ impl ConnectorContext {
 
     /// Returns the rules for error codes in the responses to a function's requests, if any apply.
     pub(super) fn error_rules(&self, name: FunctionName) -> Option<ErrorRules<'_>> {
-        match name {
-            FunctionName::RefreshCredentials => Some(self.refresh_rules().errors()),
-            name => name.gives_credentials().then(ErrorRules::default),
-        }
+        let rules = match name {
+            FunctionName::RefreshCredentials => self.refresh_rules().errors(),
+            name if name.gives_credentials() => ErrorRules::default(),
+            _ => return None,
+        };
+        let has_entered_client =
+            self.kind().is_immediate() && self.option.uses_entered_client(name, &self.connector_parameters);
+        Some(ErrorRules { has_entered_client, ..rules })
     }
 
     /// Returns a function's arguments: those that every function gets, and its `own`.

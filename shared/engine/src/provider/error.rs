@@ -151,8 +151,13 @@ impl ProviderError {
     }
 
     /// Adds that the answer to the same request was lost before: a provider may accept a token or a code only once.
-    pub(super) fn after_lost_answer(mut self) -> Self {
-        self.message_mut().push_str(AFTER_LOST_ANSWER);
+    pub(super) fn after_lost_answer(self) -> Self {
+        self.followed_by(AFTER_LOST_ANSWER)
+    }
+
+    /// Adds something to the end of the message.
+    pub(super) fn followed_by(mut self, more: &str) -> Self {
+        self.message_mut().push_str(more);
         self
     }
 

@@ -128,17 +128,23 @@ impl Provider {
                 &bare
             }
         };
+        let send = async |part: &RestMapping, number, variables: &Map<String, Value>| {
+            let sent = async {
+                let request = part.request(&Value::Object(variables.clone()))?;
+                Ok::<_, ProviderError>(session.send(&request, true).await?)
+            };
+            sent.await.map_err(|error| error.followed_by(&rest.place_of(part, number)))
+        };
         let mut variables = variables;
         let mut handed_on = Map::new();
-        for earlier in &rest.before {
-            let response = session.send(&earlier.request(&Value::Object(variables.clone()))?, true).await?;
+        for (index, earlier) in rest.before.iter().enumerate() {
+            let response = send(earlier, index + 1, &variables).await?;
             if let Some(Value::Object(result)) = earlier.result(variables.clone(), response) {
                 handed_on.extend(result);
             }
             variables.insert(RestMapping::BEFORE.to_owned(), Value::Object(handed_on.clone()));
         }
-        let request = rest.request(&Value::Object(variables.clone()))?;
-        let response = session.send(&request, true).await?;
+        let response = send(rest, rest.before.len() + 1, &variables).await?;
         if let Some(api) =
             api.filter(|_| name == FunctionName::Test && auth.function(FunctionName::GetAccount).is_some())
         {
@@ -221,7 +227,7 @@ mod tests {
 
     use super::super::testing::{context, provider, script};
     use super::*;
-    use crate::connector::DatabaseLogin;
+    use crate::connector::{DatabaseLogin, Mapping};
     use crate::javascript;
 
     #[test]
@@ -286,6 +292,23 @@ mod tests {
         let line = lines.iter().find(|line| line["message"] == "console").expect("a line");
         let shown = ["connector", "function", "consoleLevel", "text"].map(|name| &line[name]);
         assert_eq!(shown, ["crm", "test", "warn", "hello"]);
+    }
+
+    #[tokio::test]
+    async fn a_value_that_the_base_uri_lacks_is_named() {
+        let template = json!({"template": "https://{host}.acme.com", "values": {"host": {"$var": "credentials.host"}}});
+        for base in [json!({"$var": "credentials.host"}), json!({ "$tpl": template })] {
+            let client = Mapping::parse(json!({"baseUri": base, "query": {"v": "1"}})).expect("a mapping");
+            let test = RestMapping::parse(&json!({"path": "/me", "method": "get"})).expect("a request");
+            let functions =
+                [(FunctionName::MakeApiClient, Function::Mapping(client)), (FunctionName::Test, Function::Rest(test))];
+            let provider = provider(javascript::Limits::default());
+            let auth = Arc::new(context(functions));
+            let called = provider.call(&auth, FunctionName::Test, Map::new(), Some(json!({}))).await;
+            let message = "the connector's request is invalid: `credentials.host` has no value, but the `baseUri` of the \
+                           API client needs it";
+            assert_eq!(called, Err(ProviderError::configuration(message)));
+        }
     }
 
     #[tokio::test]

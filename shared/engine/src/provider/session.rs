@@ -20,11 +20,13 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use url::Url;
 
+use super::auth::with_credentials;
 use super::error::AFTER_LOST_ANSWER;
 use super::functions::{limits_of, read_client};
 use super::{ConnectorContext, Provider, ProviderError, SignedToken, unfit};
 use crate::connector::{
-    ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, FunctionName, Reading, Refused, ResponseError, TokenHeaders,
+    ApiClient, ApiRequest, ApiResponse, AuthType, ErrorKey, Function, FunctionName, Reading, Refused, ResponseError,
+    RestError, TokenHeaders,
 };
 use crate::egress::{Limits, Permit, Response};
 use crate::javascript::{Api, OpenApi};
@@ -154,7 +156,7 @@ impl ApiSession {
         doubts_success: bool,
     ) -> Result<ApiResponse, ApiError> {
         unfit::check(&self.auth, self.name, &self.credentials(), request, client)?;
-        let mut request = request.build(client).map_err(ProviderError::from)?;
+        let mut request = request.build(client).map_err(|error| self.explained(error)).map_err(ProviderError::from)?;
         if let Some(token) = &self.auth.token {
             add_token(token, &mut request)?;
         }
@@ -192,6 +194,17 @@ impl ApiSession {
             }
             ApiError::Response { error, request: asked, response }
         })
+    }
+
+    /// Names the value that is missing if the API client has no usable base URI.
+    fn explained(&self, error: RestError) -> RestError {
+        let Some(Function::Mapping(client)) = self.auth.function(FunctionName::MakeApiClient) else { return error };
+        let arguments = self.auth.arguments(FunctionName::MakeApiClient, with_credentials(self.credentials()));
+        let missing = || client.undefined_in("baseUri", &Value::Object(arguments));
+        match error {
+            RestError::NoBaseUri | RestError::InvalidUrl => missing().map_or(error, RestError::MissingInBaseUri),
+            error => error,
+        }
     }
 
     /// Rejects PLAINTEXT signatures of a lender's client on requests to other hosts than the lender's own provider. Such a

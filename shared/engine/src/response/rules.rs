@@ -2,7 +2,8 @@
 //!
 //! Only certain codes end a connection: those of RFC 6749 §5.2, other spellings of them that providers are known to
 //! use, and those that a connector lists. `unauthorized_client` does not: a misconfigured integration causes it, and it
-//! would end all of the integration's connections for good. No response with a 5xx or a 429 ends a connection.
+//! would end all of the integration's connections for good. Only if the end user entered the client does its rejection mean
+//! that they have to enter it again. No response with a 5xx or a 429 ends a connection.
 
 use super::ErrorReport;
 
@@ -24,6 +25,8 @@ pub struct ErrorRules<'a> {
     pub permanent: &'a [String],
     /// The connector's `transientErrors`, which take precedence over everything else.
     pub transient: &'a [String],
+    /// Whether the end user entered the client that the request names, so that only they can correct it.
+    pub has_entered_client: bool,
 }
 
 /// A dead grant's code in RFC 6749 §5.2, then other spellings that providers use.
@@ -38,19 +41,18 @@ const PERMANENT: [&str; 8] = [
     "code_already_used",
 ];
 
-/// Configuration errors of RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2, then GitHub's and Slack's spellings.
-const CONFIGURATION: [&str; 13] = [
-    "invalid_client",
-    "unauthorized_client",
+/// Rejections of the client in RFC 6749 §5.2, then GitHub's and Slack's spellings.
+const CLIENT: [&str; 5] =
+    ["invalid_client", "unauthorized_client", "incorrect_client_credentials", "invalid_client_id", "bad_client_secret"];
+
+/// Other configuration errors of RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2, then GitHub's and Slack's spellings.
+const CONFIGURATION: [&str; 8] = [
     "invalid_request",
     "unsupported_grant_type",
     "invalid_scope",
     "unsupported_token_type",
     "invalid_target",
-    "incorrect_client_credentials",
     "redirect_uri_mismatch",
-    "invalid_client_id",
-    "bad_client_secret",
     "bad_redirect_uri",
     "invalid_grant_type",
 ];
@@ -58,10 +60,18 @@ const CONFIGURATION: [&str; 13] = [
 /// Codes that mean "later" (RFC 6749 §4.1.2.1, RFC 8628 §3.5).
 const TRANSIENT: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"];
 
-const LISTS: [(&[&str], Meaning); 3] =
-    [(&PERMANENT, Meaning::Permanent), (&CONFIGURATION, Meaning::Configuration), (&TRANSIENT, Meaning::Transient)];
-
 impl ErrorRules<'_> {
+    /// The codes that are not a connector's own.
+    fn lists(&self) -> [(&'static [&'static str], Meaning); 4] {
+        let client = if self.has_entered_client { Meaning::Permanent } else { Meaning::Configuration };
+        [
+            (&PERMANENT, Meaning::Permanent),
+            (&CLIENT, client),
+            (&CONFIGURATION, Meaning::Configuration),
+            (&TRANSIENT, Meaning::Transient),
+        ]
+    }
+
     /// Returns the meaning of an error with this status. A 5xx or a 429 is always transient.
     pub fn meaning(&self, status: u16, report: &ErrorReport) -> Meaning {
         if status >= 500 || status == 429 || report.is_listed(self.transient) {
@@ -70,12 +80,12 @@ impl ErrorRules<'_> {
         if report.is_listed(self.permanent) {
             return Meaning::Permanent;
         }
-        report.first_of(&LISTS).unwrap_or(Meaning::Transient)
+        report.first_of(&self.lists()).unwrap_or(Meaning::Transient)
     }
 
     /// Returns whether a code or a description is listed by us or by the connector.
     pub(super) fn recognize(&self, report: &ErrorReport) -> bool {
-        report.is_listed(self.transient) || report.is_listed(self.permanent) || report.first_of(&LISTS).is_some()
+        report.is_listed(self.transient) || report.is_listed(self.permanent) || report.first_of(&self.lists()).is_some()
     }
 }
 
@@ -111,6 +121,19 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_the_end_user_entered_is_theirs_to_correct() {
+        let rules = ErrorRules { has_entered_client: true, ..ErrorRules::default() };
+        let meaning = |status, code: &str| meaning_by(rules, status, json!({ "error": code }));
+        for code in CLIENT {
+            assert_eq!((meaning(400, code), meaning(401, code)), (Meaning::Permanent, Meaning::Permanent), "{code}");
+            assert_eq!((meaning(500, code), meaning(429, code)), (Meaning::Transient, Meaning::Transient), "{code}");
+        }
+        for code in CONFIGURATION {
+            assert_eq!(meaning(400, code), Meaning::Configuration, "{code}");
+        }
+    }
+
+    #[test]
     fn the_first_known_code_decides() {
         let two =
             |error: &str, code: &str| meaning_by(ErrorRules::default(), 400, json!({"error": error, "code": code}));
@@ -124,7 +147,7 @@ mod tests {
         let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
         let (permanent, transient) =
             (list(&["invalid_request", "190", "is gone"]), list(&["already being processed", "busy"]));
-        let rules = ErrorRules { permanent: &permanent, transient: &transient };
+        let rules = ErrorRules { permanent: &permanent, transient: &transient, ..ErrorRules::default() };
         let meaning = |status, body| meaning_by(rules, status, body);
         assert_eq!(meaning(400, json!({"error": "Invalid_Request"})), Meaning::Permanent);
         assert_eq!(meaning(400, json!({"error": {"code": 190, "type": "OAuthException"}})), Meaning::Permanent);

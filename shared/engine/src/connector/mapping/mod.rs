@@ -61,6 +61,11 @@ impl Mapping {
         &self.0
     }
 
+    /// Returns the first variable in a member of the expression that has no value.
+    pub fn undefined_in(&self, key: &str, variables: &Value) -> Option<String> {
+        undefined(self.0.get(key)?, variables)
+    }
+
     /// Evaluates the expression; `None` is undefined.
     pub fn evaluate(&self, variables: &Value) -> Option<Value> {
         copy::resolve(evaluate(&self.0, variables)?, variables)
@@ -91,6 +96,22 @@ fn evaluate_object(object: &Map<String, Value>, variables: &Value) -> Option<Val
     let values: Map<String, Value> =
         object.iter().filter_map(|(key, value)| Some((key.clone(), evaluate(value, variables)?))).collect();
     (!values.is_empty()).then_some(Value::Object(values))
+}
+
+fn undefined(expression: &Value, variables: &Value) -> Option<String> {
+    match expression {
+        Value::Array(items) => items.iter().find_map(|item| undefined(item, variables)),
+        Value::Object(object) => match object.get("$var").and_then(Value::as_str) {
+            Some(locator) => {
+                let value = evaluate(expression, variables).filter(|value| !value.is_null());
+                value.is_none().then(|| locator.to_owned())
+            }
+            // One of several is enough.
+            None if object.contains_key("$firstNotEmpty") => None,
+            None => object.values().find_map(|value| undefined(value, variables)),
+        },
+        _ => None,
+    }
 }
 
 fn leave(expression: &mut Value, key: &str) {

@@ -245,7 +245,8 @@ impl OAuthConfig {
 
     /// Returns the connector's rules for error codes.
     pub fn error_rules(&self) -> ErrorRules<'_> {
-        ErrorRules { permanent: &self.permanent_errors, transient: &self.transient_errors }
+        let (permanent, transient) = (&self.permanent_errors[..], &self.transient_errors[..]);
+        ErrorRules { permanent, transient, ..ErrorRules::default() }
     }
 
     /// Whether a token response must have a refresh token.
