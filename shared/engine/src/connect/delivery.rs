@@ -38,7 +38,7 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<FlowRequest>,
     /// The address, relative to the first page, at which the end user can try again.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
     /// The language of the page that shows the result.
     #[serde(default)]
@@ -209,7 +209,7 @@ impl Delivery {
             }
             _ => ForPeople::of(&error, self.language),
         };
-        let shown = ForPeople { retry: self.retry.clone(), ..shown };
+        let shown = ForPeople { link: self.retry.clone().map(|address| (words::TRY_AGAIN, address)), ..shown };
         pages::failed(&error, self.language, words::NOT_CONNECTED, &shown, message.as_ref(), &self.message_origins)
     }
 

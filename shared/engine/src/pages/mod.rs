@@ -44,7 +44,7 @@ pub use credentials::{
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
 pub use frame::{Count, FRAME_STYLE, Frame, NavItem, Notice, Tone, framed};
-pub use home::{failure, sign_in};
+pub use home::{SignedOut, failure, sign_in, signed_out};
 use http::{HeaderValue, StatusCode, header};
 pub use integrations::{
     ConnectorsPage, EditorPage, FormOption, IntegrationDetails, IntegrationForm, IntegrationPage, IntegrationsPage,

@@ -23,8 +23,8 @@ pub(super) struct ResultPage<'a> {
     pub(super) is_english: bool,
     /// The words for developers, if the page shows others.
     pub(super) developer: Option<&'a str>,
-    /// The address at which the person can try again.
-    pub(super) retry: Option<&'a str>,
+    /// A way on: its name and its address.
+    pub(super) link: Option<(&'static str, &'a str)>,
     /// The message as JSON that is safe inside a script element.
     pub(super) message: Option<String>,
     /// Whether the page has a button that closes the frame around it.
@@ -78,7 +78,7 @@ pub fn result(
         is_success: status.is_success(),
         is_english: false,
         developer: None,
-        retry: None,
+        link: None,
         message,
         can_close: false,
         screen: None,
@@ -106,7 +106,7 @@ pub fn failed(
         is_success: false,
         is_english: shown.is_english,
         developer,
-        retry: shown.retry.as_deref(),
+        link: shown.link.as_ref().map(|(name, address)| (name.say(language), address.as_str())),
         message,
         can_close: false,
         screen: None,
