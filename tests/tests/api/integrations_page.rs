@@ -297,7 +297,7 @@ async fn a_connector_is_found_by_name_alias_and_category() {
     let expected: Vec<_> = items.iter().map(|item| item["key"].as_str().unwrap().to_owned()).collect();
     assert_eq!(keys, expected);
     let page = admin.get(&world, "/new/no-such-connector").await.expect(StatusCode::NOT_FOUND);
-    has(&page, &["This connector does not exist; choose another."]);
+    has(&page, &["This connector does not exist."]);
 }
 
 #[tokio::test]

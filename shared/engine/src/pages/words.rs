@@ -344,9 +344,9 @@ words! {
     NO_SUCH_INTEGRATION: "this integration does not exist, or was deleted",
         "diese Integration gibt es nicht, oder sie wurde gelöscht",
         "cette intégration n’existe pas ou a été supprimée";
-    NO_SUCH_CONNECTOR: "this connector does not exist; choose another",
-        "diesen Konnektor gibt es nicht; wählen Sie einen anderen",
-        "ce connecteur n’existe pas ; choisissez-en un autre";
+    NO_SUCH_CONNECTOR: "this connector does not exist",
+        "diesen Konnektor gibt es nicht",
+        "ce connecteur n’existe pas";
     NO_SUCH_PAGE: "this page does not exist", "diese Seite gibt es nicht", "cette page n’existe pas";
     NOT_ALLOWED: "your session does not allow this; ask for a link that does",
         "Ihre Sitzung erlaubt das nicht; bitten Sie um einen Link, der es erlaubt",
