@@ -134,18 +134,17 @@ impl Pages {
         };
         // The page whose form was sent, as it is now.
         let is_form = *request.method() == Method::POST && is_page(path_within(&self.base_uri, request.uri().path()));
-        let link = is_form.then(|| (words::RELOAD, String::new()));
-        let shown = ForPeople { link, ..shown };
-        noted(pages::failed(error, language, words::NOT_POSSIBLE, &shown, None, &[]), error)
+        let link = is_form.then_some((words::RELOAD, ""));
+        noted(pages::failed_with_link(error, language, words::NOT_POSSIBLE, &shown, link), error)
     }
 
     fn no_such_page(&self, request: &Request, error: &Error) -> Response {
         let language = Language::of(request.headers());
         let path = path_within(&self.base_uri, request.uri().path());
-        let root = "../".repeat(path.matches('/').count().saturating_sub(1));
-        let link = Some((words::ALL_CREDENTIALS, format!("./{root}")));
-        let shown = ForPeople { link, ..ForPeople::instead_of(error, words::NO_SUCH_PAGE, language) };
-        noted(pages::failed(error, language, words::PAGE_NOT_FOUND, &shown, None, &[]), error)
+        let root = format!("./{}", "../".repeat(path.matches('/').count().saturating_sub(1)));
+        let shown = ForPeople::instead_of(error, words::NO_SUCH_PAGE, language);
+        let link = Some((words::ALL_CREDENTIALS, root.as_str()));
+        noted(pages::failed_with_link(error, language, words::PAGE_NOT_FOUND, &shown, link), error)
     }
 
     /// `GET /connect.js`

@@ -209,7 +209,7 @@ impl Delivery {
             }
             _ => ForPeople::of(&error, self.language),
         };
-        let shown = ForPeople { link: self.retry.clone().map(|address| (words::TRY_AGAIN, address)), ..shown };
+        let shown = ForPeople { retry: self.retry.clone(), ..shown };
         pages::failed(&error, self.language, words::NOT_CONNECTED, &shown, message.as_ref(), &self.message_origins)
     }
 

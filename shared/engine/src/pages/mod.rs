@@ -57,7 +57,7 @@ pub use link::link;
 pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
 pub use people::ForPeople;
-pub use result::{back_to_application, failed, onward, result, without_redirect};
+pub use result::{back_to_application, failed, failed_with_link, onward, result, without_redirect};
 pub use schema_form::{SchemaForm, ShownValues, is_web_address};
 use screen::SCREEN;
 pub use screen::{Departure, ScreenEnd, ScreenFrame, Theme, connection, departure, screen_end};

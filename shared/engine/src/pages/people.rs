@@ -18,20 +18,20 @@ pub struct ForPeople {
     pub text: String,
     /// Whether it is in English, whatever the page's language: a provider's words, for example.
     pub is_english: bool,
-    /// A way on: its name and its address.
-    pub link: Option<(Words, String)>,
+    /// The address at which the person can try again.
+    pub retry: Option<String>,
 }
 
 impl ForPeople {
     /// Returns a sentence of ours.
     pub fn own(words: Words, language: Language) -> Self {
-        Self { text: sentence(words.say(language)), is_english: false, link: None }
+        Self { text: sentence(words.say(language)), is_english: false, retry: None }
     }
 
     /// Returns the words of an error.
     pub fn of(error: &Error, language: Language) -> Self {
         if error.is_for_people {
-            return Self { text: sentence(&error.message), is_english: false, link: None };
+            return Self { text: sentence(&error.message), is_english: false, retry: None };
         }
         let words = match (error.kind, error.class) {
             (ErrorType::Internal, _) => words::TRY_LATER,
@@ -53,8 +53,8 @@ impl ForPeople {
     /// Returns the words of a provider, or of Larder about it.
     pub fn of_message(message: &str, language: Language) -> Self {
         match own_sentence(message, language) {
-            Some(text) => Self { text, is_english: false, link: None },
-            None => Self { text: sentence(&message.replace('`', "")), is_english: true, link: None },
+            Some(text) => Self { text, is_english: false, retry: None },
+            None => Self { text: sentence(&message.replace('`', "")), is_english: true, retry: None },
         }
     }
 }

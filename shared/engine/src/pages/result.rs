@@ -8,7 +8,8 @@ use larder::error::Error;
 use larder::http::{Response, status_of};
 use serde_json::{Value, json};
 
-use super::{ForPeople, Language, Origin, PagePolicy, html, sentence, words};
+use super::words::{self, Words};
+use super::{ForPeople, Language, Origin, PagePolicy, html, sentence};
 
 const SCRIPT: &str = include_str!("../../templates/result.js");
 
@@ -91,23 +92,44 @@ pub fn result(
 pub fn failed(
     error: &Error,
     language: Language,
-    title: words::Words,
+    title: Words,
     shown: &ForPeople,
     message: Option<&Value>,
     origins: &[Origin],
 ) -> Response {
-    let developer = developer(error, shown);
-    let message = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
-    let embedders = if message.is_some() { origins } else { &[] };
+    let link = shown.retry.as_deref().map(|address| (words::TRY_AGAIN, address));
+    failure(error, language, title, shown, link, message.map(|message| (message, origins)))
+}
+
+/// Renders the page of an error, as [`failed`] does, with a way on: its name and its address.
+pub fn failed_with_link(
+    error: &Error,
+    language: Language,
+    title: Words,
+    shown: &ForPeople,
+    link: Option<(Words, &str)>,
+) -> Response {
+    failure(error, language, title, shown, link, None)
+}
+
+fn failure(
+    error: &Error,
+    language: Language,
+    title: Words,
+    shown: &ForPeople,
+    link: Option<(Words, &str)>,
+    message: Option<(&Value, &[Origin])>,
+) -> Response {
+    let embedders = message.map_or(&[][..], |(_, origins)| origins);
     let page = ResultPage {
         language,
         title: title.say(language),
         detail: &shown.text,
         is_success: false,
         is_english: shown.is_english,
-        developer,
-        link: shown.link.as_ref().map(|(name, address)| (name.say(language), address.as_str())),
-        message,
+        developer: developer(error, shown),
+        link: link.map(|(name, address)| (name.say(language), address)),
+        message: message.map(|(message, origins)| script_json(&json!({"message": message, "origins": origins}))),
         can_close: false,
         screen: None,
     };

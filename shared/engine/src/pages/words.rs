@@ -3,7 +3,7 @@
 use super::Language;
 
 /// Words in all languages, with `{}` in place of each value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Words([&'static str; Language::ALL.len()]);
 
 impl Words {
