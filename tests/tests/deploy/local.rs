@@ -388,7 +388,7 @@ async fn sign_in_prints_links_while_larder_runs_and_while_it_does_not() {
     let address = larder.base_uri.strip_prefix("http://").expect("an http URL").to_owned();
     larder.kill().await;
     let base_uri = format!("http://{address}");
-    let of_admin = sign_in(data.path(), &format!("{base_uri}/"), &[]).await;
+    let of_admin = sign_in(data.path(), &format!("{base_uri}/?a=1#b"), &[]).await;
     let of_tenant = sign_in(data.path(), &base_uri, &["--tenant", "alice"]).await;
     let larder = Program::start(&["--data", utf8(data.path()), "--listen", &address]).await;
     let (_, location) = signed_in(&of_admin).await;
