@@ -1,4 +1,4 @@
-//! The outcome of an action, which the URL of the next page carries.
+//! The outcome of an action on a credential or an integration, which the URL of the next page carries.
 //!
 //! # Decisions
 //!
@@ -73,23 +73,33 @@ impl Done {
         if self == Self::TestFailed { Tone::Bad } else { Tone::Good }
     }
 
-    /// Returns the value for a URL: what was done to this credential, the time in seconds, and the signature.
+    /// Returns the value for a URL that says that this was done to a credential.
     pub(crate) fn signed(self, id: &str, visit: &Visit, now: i64) -> String {
-        let name = self.name();
-        format!("{name}.{now}.{}", signature(name, now, id, visit))
+        signed(self.name(), &format!("c/{id}"), visit, now)
     }
 
     /// Reads a value that [`Self::signed`] returned for this visitor, if it is not too old.
     pub(crate) fn read(value: &str, id: &str, visit: &Visit, now: i64) -> Option<Self> {
-        let (name, rest) = value.split_once('.')?;
-        let (at, given) = rest.split_once('.')?;
-        let at = at.parse().ok()?;
-        let is_recent = (0..=LIFETIME).contains(&now.saturating_sub(at));
-        let is_ours = given == signature(name, at, id, visit);
-        Self::ALL.into_iter().find(|done| is_recent && is_ours && done.name() == name)
+        let name = verified(value, &format!("c/{id}"), visit, now)?;
+        Self::ALL.into_iter().find(|done| done.name() == name)
     }
 }
 
-fn signature(name: &str, at: i64, id: &str, visit: &Visit) -> String {
-    sha256_base64url(format!("done:{name}:{at}:{id}:{}", visit.visitor.form_token))
+/// Returns the value for a URL: what was done, the time in seconds, and the signature. `subject` is the path of the page of what it
+/// was done to.
+pub(crate) fn signed(name: &str, subject: &str, visit: &Visit, now: i64) -> String {
+    format!("{name}.{now}.{}", signature(name, now, subject, visit))
+}
+
+/// Returns what was done, from a value that [`signed`] returned for this visitor, if it is not too old.
+pub(crate) fn verified<'a>(value: &'a str, subject: &str, visit: &Visit, now: i64) -> Option<&'a str> {
+    let (name, rest) = value.split_once('.')?;
+    let (at, given) = rest.split_once('.')?;
+    let at = at.parse().ok()?;
+    let is_recent = (0..=LIFETIME).contains(&now.saturating_sub(at));
+    (is_recent && given == signature(name, at, subject, visit)).then_some(name)
+}
+
+fn signature(name: &str, at: i64, subject: &str, visit: &Visit) -> String {
+    sha256_base64url(format!("done:{name}:{at}:{subject}:{}", visit.visitor.form_token))
 }

@@ -12,12 +12,13 @@ use larder_engine::connect::{RequestedConnection, integration_page};
 use larder_engine::connector::schema::FieldError;
 use larder_engine::manage::IntegrationBody;
 use larder_engine::pages::{
-    self, EditorPage, Frame, IntegrationDetails, IntegrationForm, IntegrationPage, Notice, Submitted, Tone,
+    self, EditorPage, Frame, IntegrationDetails, IntegrationForm, IntegrationPage, Notice, Submitted, Tone, words,
 };
 use serde_json::Value;
 
 use crate::Pages;
 use crate::credential::refused;
+use crate::done::{signed, verified};
 use crate::visit::Visit;
 
 /// The way to the first page.
@@ -36,7 +37,7 @@ impl Pages {
         let visit = self.visit(request).await?.for_admin();
         let showing = async {
             let parameters = Parameters::of_query(request);
-            let notice = match (parameters.optional("requestId")?, parameters.optional("done")?) {
+            let notice = match (parameters.optional("requestId")?, self.done_to(&visit, key, &parameters)?) {
                 (Some(id), _) => self.tried(&visit, id).await,
                 (None, Some("created")) => {
                     let notice = Notice::new("The integration was created", Tone::Good);
@@ -50,7 +51,7 @@ impl Pages {
             self.editor(&visit, key, StatusCode::OK, notice, page).await
         };
         let page = Box::pin(showing).await;
-        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error)))
+        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error, words::NO_SUCH_INTEGRATION)))
     }
 
     /// `POST /i/{key}`
@@ -58,14 +59,14 @@ impl Pages {
         let (visit, form) = self.submission(request).await?;
         let visit = visit.for_admin();
         let page = Box::pin(self.act_on_integration(&visit, key, &form)).await;
-        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error)))
+        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error, words::NO_SUCH_INTEGRATION)))
     }
 
     /// `GET /new/{connector}`
     pub(crate) async fn open_new_integration(&self, connector: &str, request: &Request) -> Result<Response, Error> {
         let visit = self.visit(request).await?.for_admin();
         let page = self.new_editor(&visit, connector, StatusCode::OK, IntegrationPage::default());
-        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error)))
+        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error, words::NO_SUCH_CONNECTOR)))
     }
 
     /// `POST /new/{connector}`
@@ -76,7 +77,8 @@ impl Pages {
             visit.require_admin(Scope::IntegrationsWrite)?;
             Ok(match self.save(&visit, None, connector, &form).await? {
                 Saved::Done(view) => {
-                    redirect(&format!("../i/{}?done=created", view["key"].as_str().unwrap_or_default()))
+                    let key = view["key"].as_str().unwrap_or_default();
+                    redirect(&format!("../i/{key}?done={}", self.signed_done("created", key, &visit)))
                 }
                 Saved::NotSaved(details, parameters, error) => {
                     let status = error.as_ref().map_or(StatusCode::BAD_REQUEST, status_of);
@@ -87,7 +89,7 @@ impl Pages {
             })
         };
         let page: Result<Response, Error> = Box::pin(creating).await;
-        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error)))
+        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, ROOT, &error, words::NO_SUCH_CONNECTOR)))
     }
 
     async fn act_on_integration(&self, visit: &Visit, key: &str, form: &Parameters) -> Result<Response, Error> {
@@ -99,7 +101,7 @@ impl Pages {
                 let form_shown = self.management.integration_form(caller, key).await?;
                 let connector = form_shown.view["connectorKey"].as_str().unwrap_or_default();
                 match self.save(visit, Some(key), connector, form).await? {
-                    Saved::Done(_) => Ok(redirect(&format!("{key}?done=saved"))),
+                    Saved::Done(_) => Ok(redirect(&format!("{key}?done={}", self.signed_done("saved", key, visit)))),
                     Saved::NotSaved(details, parameters, error) => {
                         let status = error.as_ref().map_or(StatusCode::BAD_REQUEST, status_of);
                         let submitted = Some(submitted(form, details, parameters, error));
@@ -121,7 +123,10 @@ impl Pages {
             "delete" => {
                 self.management.integration_form(caller, key).await?;
                 match self.management.delete_integration(caller, key).await {
-                    Ok(()) => Ok(redirect("../i?done=deleted")),
+                    Ok(()) => {
+                        let done = self.signed_done("deleted", key, visit);
+                        Ok(redirect(&format!("../i?done={done}&on={key}")))
+                    }
                     Err(error) => {
                         let notice = match error.data.as_ref().and_then(|data| data["connections"].as_u64()) {
                             Some(connections) => in_use(key, connections),
@@ -205,6 +210,21 @@ impl Pages {
         let page = IntegrationPage { may_change: visit.may_change_integrations(), ..page };
         let frame = visit.frame("New integration".to_owned(), ROOT);
         Ok(pages::integration(status, frame, EditorPage { form: &form, page }))
+    }
+
+    /// Returns what a form of ours has just done to an integration.
+    pub(crate) fn done_to<'a>(
+        &self,
+        visit: &Visit,
+        key: &str,
+        parameters: &'a Parameters,
+    ) -> Result<Option<&'a str>, Error> {
+        let now = self.management.clock.now().unix_timestamp();
+        Ok(parameters.optional("done")?.and_then(|done| verified(done, &format!("i/{key}"), visit, now)))
+    }
+
+    fn signed_done(&self, name: &str, key: &str, visit: &Visit) -> String {
+        signed(name, &format!("i/{key}"), visit, self.management.clock.now().unix_timestamp())
     }
 
     /// Says how a try ended, with a link to the connection.

@@ -11,7 +11,8 @@ use larder::error::{Error, ErrorClass};
 use larder::http::{Parameters, Request, Response};
 use larder::scope::Scope;
 use larder_engine::manage::{ConnectorFilters, IntegrationFilters};
-use larder_engine::pages::{self, ConnectorsPage, Frame, IntegrationsPage, Language, Notice, Tone, words};
+use larder_engine::pages::words::{self, Words};
+use larder_engine::pages::{self, ConnectorsPage, Frame, IntegrationsPage, Language, Notice, Tone};
 use serde_json::Value;
 
 use crate::Pages;
@@ -26,14 +27,14 @@ impl Pages {
     pub(crate) async fn open_integrations(&self, request: &Request) -> Result<Response, Error> {
         let visit = self.visit(request).await?.for_admin();
         let page = Box::pin(self.integrations(&visit, request)).await;
-        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, "./", &error)))
+        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, "./", &error, words::NO_SUCH_INTEGRATION)))
     }
 
     /// `GET /new`
     pub(crate) async fn open_connectors(&self, request: &Request) -> Result<Response, Error> {
         let visit = self.visit(request).await?.for_admin();
         let page = Box::pin(self.connectors(&visit, request)).await;
-        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, "./", &error)))
+        Ok(page.unwrap_or_else(|error| Self::admin_failure(&visit, "./", &error, words::NO_SUCH_INTEGRATION)))
     }
 
     async fn integrations(&self, visit: &Visit, request: &Request) -> Result<Response, Error> {
@@ -58,8 +59,8 @@ impl Pages {
             is_first: is_first(&parameters)?,
             may_change: visit.may_change_integrations(),
         };
-        let notice = parameters.optional("done")? == Some("deleted");
-        let notice = notice.then(|| Notice::new("The integration was deleted", Tone::Good));
+        let done = self.done_to(visit, parameters.optional("on")?.unwrap_or_default(), &parameters)?;
+        let notice = (done == Some("deleted")).then(|| Notice::new("The integration was deleted", Tone::Good));
         Ok(pages::integrations(Frame { notice, ..visit.frame("Integrations".to_owned(), "./") }, &page))
     }
 
@@ -84,10 +85,9 @@ impl Pages {
         Ok(pages::connectors(visit.frame("Choose a connector".to_owned(), "./"), &page))
     }
 
-    /// Renders an error on a page of admins.
-    pub(crate) fn admin_failure(visit: &Visit, root: &'static str, error: &Error) -> Response {
-        let is_admin = visit.visitor.caller.admin;
-        Self::failure_of(visit, root, error, if is_admin { words::NO_SUCH_INTEGRATION } else { words::NO_SUCH_PAGE })
+    /// Renders an error on a page of admins. `not_found` says to them what is missing.
+    pub(crate) fn admin_failure(visit: &Visit, root: &'static str, error: &Error, not_found: Words) -> Response {
+        Self::failure_of(visit, root, error, if visit.visitor.caller.admin { not_found } else { words::NO_SUCH_PAGE })
     }
 }
 

@@ -39,6 +39,7 @@ use larder_engine::environment::Environment;
 use larder_engine::manage::{Management, Overview};
 use larder_engine::pages::{self, ForPeople, Language, words};
 use larder_engine::router::{Found, Router};
+use sign_in::is_page;
 pub use visit::Visit;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::of(Function::Pages));
@@ -81,7 +82,7 @@ impl Pages {
             Ok(found) => self.handler(&found, request).await,
             // Programs try paths, too.
             Err(unknown) if !accepts_html(request) => Ok(unknown.into()),
-            Err(unknown) => Err(unknown),
+            Err(unknown) => Ok(self.no_such_page(request, &unknown)),
         }
     }
 
@@ -119,6 +120,33 @@ impl Pages {
         }
     }
 
+    /// Renders the page of an error.
+    pub fn refused(&self, request: &Request, error: &Error) -> Response {
+        // Other errors about who somebody is are of tokens, and in words for people.
+        let is_signed_out = error.class == ErrorClass::NotAuthenticated && !error.is_for_people;
+        if is_signed_out && let Ok(page) = self.ask_to_sign_in(request) {
+            return noted(page, error);
+        }
+        let language = Language::of(request.headers());
+        let shown = match (error.kind, error.is_for_people) {
+            (ErrorType::BadRequest, false) => ForPeople::instead_of(error, words::NOT_RIGHT, language),
+            _ => ForPeople::of(error, language),
+        };
+        // The page whose form was sent, as it is now.
+        let is_form = *request.method() == Method::POST && is_page(path_within(&self.base_uri, request.uri().path()));
+        let link = is_form.then_some((words::RELOAD, ""));
+        noted(pages::failed_with_link(error, language, words::NOT_POSSIBLE, &shown, link), error)
+    }
+
+    fn no_such_page(&self, request: &Request, error: &Error) -> Response {
+        let language = Language::of(request.headers());
+        let path = path_within(&self.base_uri, request.uri().path());
+        let root = format!("./{}", "../".repeat(path.matches('/').count().saturating_sub(1)));
+        let shown = ForPeople::instead_of(error, words::NO_SUCH_PAGE, language);
+        let link = Some((words::ALL_CREDENTIALS, root.as_str()));
+        noted(pages::failed_with_link(error, language, words::PAGE_NOT_FOUND, &shown, link), error)
+    }
+
     /// `GET /connect.js`
     async fn module(&self, request: &Request) -> Result<Response, Error> {
         Ok(self.cors_origins.answer(request, async { Ok(module::response(request.headers())) }).await)
@@ -126,9 +154,14 @@ impl Pages {
 }
 
 /// Whether the client wants a page (RFC 9110 §12.5.1).
-fn accepts_html(request: &Request) -> bool {
+pub fn accepts_html(request: &Request) -> bool {
     let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|range| range.trim().to_ascii_lowercase().starts_with("text/html"))
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|range| range.eq_ignore_ascii_case("text/html"));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
+        is_html && weight != Some(0.0)
+    })
 }
 
 #[async_trait]
@@ -141,19 +174,13 @@ impl Handler for Pages {
         }
         match self.respond(&request).await {
             Ok(response) => response,
-            Err(error) => refused(&error, Language::of(request.headers())),
+            Err(error) => self.refused(&request, &error),
         }
     }
 }
 
-/// Renders the page of an error.
-pub fn refused(error: &Error, language: Language) -> Response {
-    let title = if error.class == ErrorClass::NotAuthenticated { words::SIGN_IN } else { words::NOT_POSSIBLE };
-    let shown = match (error.kind, error.is_for_people) {
-        (ErrorType::BadRequest, false) => ForPeople::instead_of(error, words::NOT_RIGHT, language),
-        _ => ForPeople::of(error, language),
-    };
-    let mut response = pages::failed(error, language, title, &shown, None, &[]);
-    response.extensions_mut().insert(error.summary());
-    response
+/// Adds an error to a page, for the log.
+fn noted(mut page: Response, error: &Error) -> Response {
+    page.extensions_mut().insert(error.summary());
+    page
 }

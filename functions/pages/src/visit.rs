@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use http::header;
+use http::{HeaderValue, header};
+use larder::caller::refused;
 use larder::error::Error;
-use larder::http::{Parameters, Request, cookie, is_form};
+use larder::http::{Parameters, Request, Response, cookie, is_form};
 use larder_engine::manage::Visitor;
 use larder_engine::pages::{Language, is_own_origin, words};
 
 use crate::Pages;
+
+/// The cookie of the session.
+pub(crate) const SESSION: &str = "larder-page";
+/// The cookie with the page to open after signing in.
+pub(crate) const WANTED: &str = "larder-wanted-page";
 
 /// The request of a visitor who is signed in.
 pub struct Visit {
@@ -22,15 +28,14 @@ impl Pages {
     /// Returns the visitor of a request.
     ///
     /// # Errors
-    /// 401 without a session, in words for people; 503 when the table or the key service fails.
+    /// 401 without a session; 503 when the table or the key service fails.
     pub async fn visit(&self, request: &Request) -> Result<Visit, Error> {
-        let language = Language::of(request.headers());
-        let visitor = match self.session_cookie(request) {
+        let visitor = match self.cookie(SESSION, request) {
             Some(cookie) => self.management.visitor(cookie).await?,
             None => None,
         };
-        let Some(visitor) = visitor else { return Err(self.signed_out(language)) };
-        Ok(Visit { visitor, language })
+        let visitor = visitor.ok_or_else(|| refused("no session"))?;
+        Ok(Visit { visitor, language: Language::of(request.headers()) })
     }
 
     /// Returns the visitor who submitted a form, and the form.
@@ -46,7 +51,7 @@ impl Pages {
         }
         // A page of ours with the token of an earlier session.
         if token.is_some_and(|token| token.len() == visit.visitor.form_token.len()) && self.is_own_form(request) {
-            return Err(Error::access_denied("").for_people(words::SIGNED_IN_SINCE.say(visit.language)));
+            return Err(Error::access_denied("").for_people(words::SIGNED_IN_SINCE.with(visit.language, &visit.name())));
         }
         Err(Error::access_denied("").for_people(words::OTHER_SITE.say(visit.language)))
     }
@@ -60,22 +65,42 @@ impl Pages {
             && (has_origin || site.is_some())
     }
 
-    pub(crate) fn session_cookie<'a>(&self, request: &'a Request) -> Option<&'a str> {
-        cookie(request.headers(), self.cookie_name()).filter(|value| !value.is_empty())
+    /// Returns the value of a cookie of ours.
+    pub(crate) fn cookie<'a>(&self, name: &str, request: &'a Request) -> Option<&'a str> {
+        cookie(request.headers(), &format!("{}{name}", self.cookie_prefix())).filter(|value| !value.is_empty())
     }
 
-    /// Returns the `Set-Cookie` value for a session, or for its end if the lifetime is zero.
-    pub(crate) fn set_cookie(&self, value: &str, lifetime: Duration) -> String {
-        let secure = if self.is_https() { "; Secure" } else { "" };
-        let (name, seconds) = (self.cookie_name(), lifetime.as_secs());
-        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    /// Sets a cookie of ours, or ends it if the lifetime is zero.
+    ///
+    /// # Errors
+    /// 500 for a value that no header can have.
+    pub(crate) fn set_cookie(
+        &self,
+        response: &mut Response,
+        name: &str,
+        value: &str,
+        lifetime: Duration,
+    ) -> Result<(), Error> {
+        let (prefix, seconds) = (self.cookie_prefix(), lifetime.as_secs());
+        let secure = if prefix.is_empty() { "" } else { "; Secure" };
+        let cookie = format!("{prefix}{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        response.headers_mut().append(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
+        Ok(())
     }
 
-    fn cookie_name(&self) -> &'static str {
-        if self.is_https() { "__Host-larder-page" } else { "larder-page" }
+    /// Browsers accept names with this prefix only from us, and only with `Secure`.
+    fn cookie_prefix(&self) -> &'static str {
+        if self.base_uri.starts_with("https:") { "__Host-" } else { "" }
     }
+}
 
-    fn is_https(&self) -> bool {
-        self.base_uri.starts_with("https:")
+impl Visit {
+    /// The visitor's name: the tenant, or an admin of the workspace.
+    fn name(&self) -> String {
+        let caller = &self.visitor.caller;
+        match &caller.tenant {
+            Some(tenant) if !caller.admin => tenant.clone(),
+            _ => words::ADMIN_OF.with(self.language, &caller.workspace),
+        }
     }
 }

@@ -236,6 +236,10 @@ impl Bundle {
     pub async fn handle(&self, request: Request) -> Response {
         let path = path_within(&self.environment.settings.base_uri, request.uri().path());
         let Some(function) = function_of(request.method(), path) else {
+            // Somebody has mistyped an address.
+            if pages::accepts_html(&request) {
+                return self.pages.handle(request).await;
+            }
             let (method, path) = (request.method(), request.uri().path());
             let unknown = Error::not_found(format!("there is no route {method} {path}"));
             return self.environment.settings.cors_origins.answer(&request, async { Err(unknown) }).await;

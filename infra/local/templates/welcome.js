@@ -6,10 +6,16 @@ const INTERVAL = 2000;
 const copy = document.createElement("button");
 copy.className = "button";
 copy.textContent = "Copy the line";
+const stopped = document.getElementById("stopped");
 
 copy.onclick = async () => {
-  await navigator.clipboard.writeText(document.getElementById("line").textContent);
-  copy.textContent = "Copied";
+  const line = document.getElementById("line");
+  const isCopied = await navigator.clipboard?.writeText(line.textContent).then(
+    () => true,
+    () => false,
+  );
+  if (!isCopied) getSelection().selectAllChildren(line);
+  copy.textContent = isCopied ? "Copied" : "Press Ctrl+C";
   setTimeout(() => {
     copy.textContent = "Copy the line";
   }, INTERVAL);
@@ -19,7 +25,8 @@ function show() {
   for (const element of document.querySelectorAll("[data-until]")) {
     const seconds = Math.max(0, Math.ceil((element.dataset.until - Date.now()) / 1000));
     const clock = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-    element.textContent = seconds > 0 ? `refreshes in ${clock}` : "is being refreshed";
+    const due = stopped.hidden ? "is being refreshed" : "refreshes when Larder runs again";
+    element.textContent = seconds > 0 ? `refreshes in ${clock}` : due;
   }
   for (const element of document.querySelectorAll("[data-from]")) {
     element.value = (Date.now() - element.dataset.from) / 1000;
@@ -32,6 +39,8 @@ function show() {
 async function update() {
   if (document.hidden) return;
   const response = await fetch(location.pathname).catch(() => null);
+  stopped.hidden = response !== null;
+  if (response?.status === 401) location.replace(location.pathname);
   if (!response?.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const element of document.querySelectorAll("[data-live]")) {

@@ -1,17 +1,16 @@
 // Shows the buttons that copy a value. Without a script, the value is selected and copied as usual.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   const field = document.getElementById(button.dataset.copy);
+  const label = button.textContent;
   button.hidden = false;
   button.setAttribute("aria-live", "polite");
   button.addEventListener("click", async () => {
     field.select();
-    const isCopied = await navigator.clipboard.writeText(field.value).then(
+    const copied = await navigator.clipboard?.writeText(field.value).then(
       () => true,
-      () => document.execCommand("copy"),
+      () => false,
     );
-    if (!isCopied || button.textContent === "Copied") return;
-    const label = button.textContent;
-    button.textContent = "Copied";
+    button.textContent = copied || document.execCommand("copy") ? "Copied" : "Press Ctrl+C";
     setTimeout(() => (button.textContent = label), 2000);
   });
 }

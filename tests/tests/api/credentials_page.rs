@@ -331,9 +331,9 @@ async fn people_read_their_own_words_on_pages() {
     let mut again = Visitor::tenant(&world, "alice").await;
     let form = [("formToken", alice.form_token.as_str()), ("do", "test")];
     let page = again.browser.post(&world, "/c/alice-1", &form).await.expect(StatusCode::FORBIDDEN);
-    has(&page, &["You have signed in again since this page was opened"]);
+    has(&page, &["You are now signed in as alice; reload this page and try again.", "href=\"\">Reload</a>"]);
     let page = Browser::in_window().get(&world, "/c/alice-1").await.expect(StatusCode::UNAUTHORIZED);
-    has(&page, &["<h1>Sign in</h1>", "You are not signed in, or your session has ended. "]);
+    has(&page, &["<h1>Please sign in</h1>", "You are not signed in, or your session has ended. "]);
 }
 
 #[tokio::test]

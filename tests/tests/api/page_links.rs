@@ -57,7 +57,7 @@ async fn a_page_link_signs_in_one_browser_once() {
     let second = Browser::in_window().get(&world, &path).await.expect(StatusCode::CONFLICT);
     assert!(second.text().contains("This link was already used"), "{}", second.text());
     // The local program names the command that prints another.
-    assert!(second.text().contains("Run larder sign-in for a new link."), "{}", second.text());
+    assert!(second.text().contains("<code>larder sign-in</code> prints a new link."), "{}", second.text());
     // The browser that used it is still signed in, even if it follows the link again.
     let page = first.get(&world, &path).await.expect(StatusCode::OK);
     first.post(&world, "/sign-in", &[("link", &hidden(&page, "link"))]).await.expect(StatusCode::FOUND);
@@ -148,6 +148,38 @@ async fn an_admin_revokes_a_link_or_the_session_it_became() {
 }
 
 #[tokio::test]
+async fn signing_in_leads_back_to_the_page_that_was_opened() {
+    let world = World::new().await;
+    let links = async || link(&world, json!({})).await.1;
+    let picker = "/pick?integrationKey=crm&requestId=1&flowUri=https%3A%2F%2Fapp.example%2F7";
+    for page in [picker, "/c/an%20id", "/i", "/?search=a%26b"] {
+        let mut browser = Browser::in_window();
+        browser.set_header("accept", "text/html");
+        let asked = browser.get(&world, page).await.expect(StatusCode::UNAUTHORIZED);
+        for words in ["<h1>Please sign in</h1>", "Open the link that you were sent", "<code>larder sign-in</code>"] {
+            assert!(asked.text().contains(words), "{words}: {}", asked.text());
+        }
+        let cookie = asked.header("set-cookie").unwrap();
+        assert!(cookie.starts_with("__Host-larder-wanted-page="), "{cookie}");
+        assert!(cookie.ends_with("; Path=/; Max-Age=1800; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
+        let signed_in = browser.get(&world, &links().await).await.expect(StatusCode::FOUND);
+        assert_eq!(signed_in.location(), format!(".{page}"));
+        // Once only.
+        let again = browser.get(&world, &links().await).await.expect(StatusCode::OK);
+        let again = browser.post(&world, "/sign-in", &[("link", &hidden(&again, "link"))]).await;
+        assert_eq!(again.expect(StatusCode::FOUND).location(), "./");
+    }
+    let mut browser = Browser::in_window();
+    browser.get(&world, "/sign-in").await.expect(StatusCode::UNAUTHORIZED);
+    for page in ["/sign-out", "/sign-in?link=x.y", "/elsewhere", "/pick%3F", &format!("/c/{}", "a".repeat(1200))] {
+        assert_eq!(browser.get(&world, page).await.header("set-cookie"), None, "{page}");
+    }
+    // Another website's frames, images and forms are remembered by nobody.
+    let mut embedded = Browser::with(&[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]);
+    assert_eq!(embedded.get(&world, picker).await.expect(StatusCode::UNAUTHORIZED).header("set-cookie"), None);
+}
+
+#[tokio::test]
 async fn a_page_link_expires() {
     let world = World::new().await;
     let (_, path) = link(&world, json!({"expiresIn": 60})).await;
@@ -202,4 +234,14 @@ async fn programs_get_a_health_check_instead_of_a_page() {
     }
     let answer = home(&world, &mut Browser::in_window()).await.expect(StatusCode::UNAUTHORIZED);
     assert!(answer.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
+    // The same goes for paths that do not exist.
+    for (path, root) in [("/nope", "./"), ("/nope/a/b", "./../../"), ("/c", "./"), ("/sign-out", "./")] {
+        let get = async |accept| Browser::default().get_with(&world, path, ("accept", accept)).await;
+        let page = get("text/html,application/xhtml+xml").await;
+        let link = format!("href=\"{root}\">All credentials</a>");
+        assert!(page.text().contains("<h1>Page not found</h1>") && page.text().contains(&link), "{}", page.text());
+        for accept in ["*/*", "application/json", "text/html;q=0"] {
+            assert_eq!(get(accept).await.json()["type"], "bad_request", "{path} {accept}");
+        }
+    }
 }

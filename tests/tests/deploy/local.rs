@@ -383,12 +383,12 @@ async fn sign_in_prints_links_while_larder_runs_and_while_it_does_not() {
     assert!(admin.get(&larder.uri("/welcome")).await.expect(StatusCode::OK).text().contains("Larder is running"));
     // Somebody else gets no further, but learns how to.
     let used = Visitor::default().get(&link).await.expect(StatusCode::CONFLICT);
-    assert!(used.text().contains("Run larder sign-in for a new link."), "{}", used.text());
+    assert!(used.text().contains("<code>larder sign-in</code> prints a new link."), "{}", used.text());
 
     let address = larder.base_uri.strip_prefix("http://").expect("an http URL").to_owned();
     larder.kill().await;
     let base_uri = format!("http://{address}");
-    let of_admin = sign_in(data.path(), &format!("{base_uri}/"), &[]).await;
+    let of_admin = sign_in(data.path(), &format!("{base_uri}/?a=1#b"), &[]).await;
     let of_tenant = sign_in(data.path(), &base_uri, &["--tenant", "alice"]).await;
     let larder = Program::start(&["--data", utf8(data.path()), "--listen", &address]).await;
     let (_, location) = signed_in(&of_admin).await;
@@ -404,7 +404,7 @@ async fn the_first_minute_is_shown_to_signed_in_admins_only() {
     let data = tempfile::tempdir().expect("a folder");
     let larder = start(data.path(), &[]).await;
     let stranger = Visitor::default().get(&larder.uri("/welcome")).await.expect(StatusCode::UNAUTHORIZED);
-    assert!(stranger.text().contains("Run larder sign-in for a new link."), "{}", stranger.text());
+    assert!(stranger.text().contains("<code>larder sign-in</code> prints a new link."), "{}", stranger.text());
     let (mut admin, _) = signed_in(&larder.page_link).await;
     let welcome = admin.get(&larder.uri("/welcome")).await.expect(StatusCode::OK);
     assert!(welcome.text().contains("Connect the demo account"));

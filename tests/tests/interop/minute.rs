@@ -62,6 +62,8 @@ async fn the_first_minute_ends_with_a_token_that_renewed_itself() {
     assert_no_violation(&mut chromium).await;
     say(&format!("the first minute: connected after {connected:.1?}, renewed after {renewed:.1?}"));
     larder.kill().await;
+    chromium.shows("Larder does not answer.").await;
+    chromium.screenshots(&folder, "welcome-stopped").await;
 }
 
 #[tokio::test]
@@ -102,6 +104,7 @@ async fn the_first_minute_needs_neither_javascript_nor_a_mouse() {
     chromium.press("Tab").await;
     chromium.press("Tab").await;
     assert_eq!(chromium.evaluate("document.activeElement.innerText").await, "Connect your own application");
+    assert_eq!(chromium.evaluate("document.activeElement.href").await, larder.uri("/new"));
     assert_no_violation(&mut chromium).await;
     larder.kill().await;
 }

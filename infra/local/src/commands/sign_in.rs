@@ -35,7 +35,9 @@ pub struct SignInArgs {
 /// # Errors
 /// When the data folder was never used, or cannot be used.
 pub async fn run(args: SignInArgs) -> Result<(), CommandError> {
-    let base_uri = larder_url(args.url.as_ref())?;
+    let mut base_uri = larder_url(args.url.as_ref())?;
+    base_uri.set_query(None);
+    base_uri.set_fragment(None);
     // Opening the folder would create it.
     if !args.data.join(DataDir::DATABASE).exists() {
         let message = format!("there is no Larder in {} yet; run Larder with it once", args.data.display());

@@ -20,7 +20,7 @@ use larder::error::Error;
 use larder::http::{Parameters, Request, Response, redirect};
 use larder_engine::connect::RequestedConnection;
 use larder_engine::manage::Management;
-use larder_engine::pages::{Language, sentence};
+use larder_engine::pages::sentence;
 
 use super::provider::DemoProvider;
 use super::{Demo, page};
@@ -89,11 +89,11 @@ impl Welcome {
         let visit = match self.bundle.pages().visit(request).await {
             Ok(visit) if visit.visitor.caller.admin => visit,
             Ok(_) => return redirect("./"),
-            Err(error) => return pages::refused(&error, Language::of(request.headers())),
+            Err(error) => return self.bundle.pages().refused(request, &error),
         };
         match self.render(provider, request, &visit.visitor.form_token).await {
             Ok(response) => response,
-            Err(error) => pages::refused(&error, visit.language),
+            Err(error) => self.bundle.pages().refused(request, &error),
         }
     }
 
@@ -152,7 +152,7 @@ impl Welcome {
     pub(super) async fn connect(&self, request: &Request) -> Response {
         match self.request_connection(request).await {
             Ok(response) => response,
-            Err(error) => pages::refused(&error, Language::of(request.headers())),
+            Err(error) => self.bundle.pages().refused(request, &error),
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct FieldView {
     pub(super) has_focus: bool,
     /// Whether it has a stored value that is not shown.
     is_set: bool,
+    /// Whether the checkbox that removes the stored value is checked. `None` without one.
+    pub(super) removes: Option<bool>,
     pub(super) described_by: String,
     pub(super) control: ControlView,
 }
@@ -77,6 +79,8 @@ pub(super) struct Views<'a> {
     values: &'a Map<String, Value>,
     /// The paths of stored values that are not shown.
     hidden: &'a [Vec<String>],
+    /// Those that the form is about to remove.
+    removed: &'a [Vec<String>],
     retry: Option<FormRetry<'a>>,
     next_id: usize,
     has_focus: bool,
@@ -87,13 +91,14 @@ pub(super) struct Views<'a> {
 impl<'a> Views<'a> {
     /// Starts a page with these values.
     pub(super) fn new(language: Language, values: &'a Map<String, Value>, retry: Option<FormRetry<'a>>) -> Self {
-        Self { language, values, hidden: &[], retry, next_id: 0, has_focus: false, wrong: Vec::new() }
+        Self { language, values, hidden: &[], removed: &[], retry, next_id: 0, has_focus: false, wrong: Vec::new() }
     }
 
     /// Continues the page with another form, which has these values.
     pub(super) fn continue_with(&mut self, shown: &'a ShownValues, retry: Option<FormRetry<'a>>) {
         self.values = &shown.values;
         self.hidden = &shown.hidden;
+        self.removed = &shown.removed;
         self.retry = retry;
     }
 
@@ -113,10 +118,11 @@ impl<'a> Views<'a> {
         if let Some(error) = &error {
             self.wrong.push((id.clone(), field.title.clone(), error.clone()));
         }
+        let is_set = self.hidden.contains(&field.path);
         let note = match &field.control {
             _ if field.is_secret() && known.is_some() => Some(words::KEPT),
             _ if field.is_secret() && self.was_tried(field) && error.is_none() => Some(words::ENTER_AGAIN),
-            _ if self.hidden.contains(&field.path) => Some(words::IS_SET),
+            _ if is_set => Some(words::IS_SET),
             Control::List => Some(words::ONE_PER_LINE),
             Control::Json => Some(words::AS_JSON),
             Control::Line(LineKind::Time) => Some(words::IN_UTC),
@@ -151,7 +157,8 @@ impl<'a> Views<'a> {
             is_optional: !field.is_required && !is_preselected,
             error,
             has_focus,
-            is_set: self.hidden.contains(&field.path),
+            is_set,
+            removes: (is_set && !field.is_required).then(|| self.removed.contains(&field.path)),
             described_by: described_by.join(" "),
             control: self.control(field, known.or(field.default.as_ref())),
         }

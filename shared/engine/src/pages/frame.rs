@@ -128,6 +128,11 @@ impl<'a> Frame<'a> {
         self.caller.scopes.include(Scope::ConnectionsConnect)
     }
 
+    /// Whether the visitor may see how integrations are set up.
+    pub(super) fn may_see_integrations(&self) -> bool {
+        self.caller.admin && self.caller.scopes.include(Scope::IntegrationsRead)
+    }
+
     /// The name of what the visitor sees: the workspace, or the tenant's own part of it.
     pub(super) fn place(&self) -> String {
         match &self.caller.tenant {

@@ -44,7 +44,7 @@ pub use credentials::{
 pub use fields::{FormBanner, FormRetry};
 pub use form::{FormHead, WayToConnect, choice, form};
 pub use frame::{Count, FRAME_STYLE, Frame, NavItem, Notice, Tone, framed};
-pub use home::{failure, sign_in};
+pub use home::{SignedOut, failure, sign_in, signed_out};
 use http::{HeaderValue, StatusCode, header};
 pub use integrations::{
     ConnectorsPage, EditorPage, FormOption, IntegrationDetails, IntegrationForm, IntegrationPage, IntegrationsPage,
@@ -57,7 +57,7 @@ pub use link::link;
 pub use mark::{Logo, Mark};
 pub use origin::{Origin, RedirectUriError};
 pub use people::ForPeople;
-pub use result::{back_to_application, failed, onward, result, without_redirect};
+pub use result::{back_to_application, failed, failed_with_link, onward, result, without_redirect};
 pub use schema_form::{SchemaForm, ShownValues, is_web_address};
 use screen::SCREEN;
 pub use screen::{Departure, ScreenEnd, ScreenFrame, Theme, connection, departure, screen_end};

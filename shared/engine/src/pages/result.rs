@@ -8,7 +8,8 @@ use larder::error::Error;
 use larder::http::{Response, status_of};
 use serde_json::{Value, json};
 
-use super::{ForPeople, Language, Origin, PagePolicy, html, sentence, words};
+use super::words::{self, Words};
+use super::{ForPeople, Language, Origin, PagePolicy, html, sentence};
 
 const SCRIPT: &str = include_str!("../../templates/result.js");
 
@@ -23,8 +24,8 @@ pub(super) struct ResultPage<'a> {
     pub(super) is_english: bool,
     /// The words for developers, if the page shows others.
     pub(super) developer: Option<&'a str>,
-    /// The address at which the person can try again.
-    pub(super) retry: Option<&'a str>,
+    /// A way on: its name and its address.
+    pub(super) link: Option<(&'static str, &'a str)>,
     /// The message as JSON that is safe inside a script element.
     pub(super) message: Option<String>,
     /// Whether the page has a button that closes the frame around it.
@@ -78,7 +79,7 @@ pub fn result(
         is_success: status.is_success(),
         is_english: false,
         developer: None,
-        retry: None,
+        link: None,
         message,
         can_close: false,
         screen: None,
@@ -91,23 +92,44 @@ pub fn result(
 pub fn failed(
     error: &Error,
     language: Language,
-    title: words::Words,
+    title: Words,
     shown: &ForPeople,
     message: Option<&Value>,
     origins: &[Origin],
 ) -> Response {
-    let developer = developer(error, shown);
-    let message = message.map(|message| script_json(&json!({"message": message, "origins": origins})));
-    let embedders = if message.is_some() { origins } else { &[] };
+    let link = shown.retry.as_deref().map(|address| (words::TRY_AGAIN, address));
+    failure(error, language, title, shown, link, message.map(|message| (message, origins)))
+}
+
+/// Renders the page of an error, as [`failed`] does, with a way on: its name and its address.
+pub fn failed_with_link(
+    error: &Error,
+    language: Language,
+    title: Words,
+    shown: &ForPeople,
+    link: Option<(Words, &str)>,
+) -> Response {
+    failure(error, language, title, shown, link, None)
+}
+
+fn failure(
+    error: &Error,
+    language: Language,
+    title: Words,
+    shown: &ForPeople,
+    link: Option<(Words, &str)>,
+    message: Option<(&Value, &[Origin])>,
+) -> Response {
+    let embedders = message.map_or(&[][..], |(_, origins)| origins);
     let page = ResultPage {
         language,
         title: title.say(language),
         detail: &shown.text,
         is_success: false,
         is_english: shown.is_english,
-        developer,
-        retry: shown.retry.as_deref(),
-        message,
+        developer: developer(error, shown),
+        link: link.map(|(name, address)| (name.say(language), address)),
+        message: message.map(|(message, origins)| script_json(&json!({"message": message, "origins": origins}))),
         can_close: false,
         screen: None,
     };

@@ -9,7 +9,7 @@
 //! A date with a time is entered in UTC: without a script, a page does not know the visitor's time zone.
 //!
 //! A secret is never shown, and neither is JSON with a member that is named like a secret. Left empty, such a field keeps its
-//! value.
+//! value. An optional one has a checkbox that removes it: a field `remove` with its name.
 
 use larder::credentials::is_secret_name;
 use larder::http::Parameters;
@@ -19,6 +19,9 @@ use time::{OffsetDateTime, UtcOffset};
 
 use crate::connector::secrecy::is_hidden;
 use crate::connector::{pointer, schema};
+
+/// The name of the checkboxes that remove a value.
+const REMOVE: &str = "remove";
 
 /// The fields of a form.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +54,8 @@ pub struct ShownValues {
     pub values: Map<String, Value>,
     /// The paths of the others.
     pub(super) hidden: Vec<Vec<String>>,
+    /// Those that the form is about to remove.
+    pub(super) removed: Vec<Vec<String>>,
 }
 
 /// The way in which a value is entered.
@@ -130,13 +135,14 @@ impl SchemaForm {
         shown.into_iter().any(|field| get(input, &field.path).is_none())
     }
 
-    /// Reads a submitted form. Values that the page did not show are taken from `given`: secrets that were left empty, and
-    /// members that have no field. An optional field that was left empty is absent.
+    /// Reads a submitted form. Values that the page did not show are taken from `given`: secrets that were left empty and not
+    /// removed, and members that have no field. An optional field that was left empty is absent.
     pub fn read(&self, submitted: &Parameters, given: &Map<String, Value>) -> Map<String, Value> {
         let mut input = given.clone();
         for field in self.leaves() {
             match field.read(submitted) {
                 Some(value) => put(&mut input, &field.path, value),
+                None if field.is_removed(submitted) => remove(&mut input, &field.path),
                 None if field.is_secret() => {}
                 None if get(given, &field.path).is_some_and(|given| field.hides(given)) => {}
                 None => remove(&mut input, &field.path),
@@ -171,6 +177,11 @@ impl SchemaForm {
             }
         }
         shown
+    }
+
+    /// Returns the paths of the values that a submitted form removes.
+    pub(super) fn removed(&self, submitted: &Parameters) -> Vec<Vec<String>> {
+        self.leaves().filter(|field| field.is_removed(submitted)).map(|field| field.path.clone()).collect()
     }
 
     /// Returns an input with only its secrets.
@@ -212,6 +223,11 @@ impl Field {
     /// Whether a value is not shown in it.
     fn hides(&self, value: &Value) -> bool {
         self.is_secret() || (self.control == Control::Json && has_secret_member(value))
+    }
+
+    /// Whether a submitted form removes its value, unless it has another one.
+    fn is_removed(&self, submitted: &Parameters) -> bool {
+        submitted.iter().any(|(name, field)| name == REMOVE && field == self.name())
     }
 
     /// Returns the submitted value.

@@ -169,11 +169,11 @@ pub fn screen_end(language: Language, frame: ScreenFrame<'_>, end: ScreenEnd<'_>
         ScreenEnd::Connected(connection) => {
             let view = connection.view();
             let name = view["name"].as_str().unwrap_or_default();
-            let detail = words::CLOSE_WINDOW.with(language, name);
+            let detail = words::IS_CONNECTED.with(language, name);
             (StatusCode::OK, words::CONNECTED, detail, json!([["onSuccess", view], ["close"]]))
         }
         ScreenEnd::Canceled => {
-            let detail = words::CANCELED_BY_YOU.say(language).to_owned();
+            let detail = words::YOU_CANCELED.say(language).to_owned();
             (StatusCode::OK, words::NOT_CONNECTED, detail, json!([["close"]]))
         }
         ScreenEnd::Failed(error, shown) => (status_of(error), words::NOT_CONNECTED, shown.text.clone(), json!([])),
@@ -188,7 +188,7 @@ pub fn screen_end(language: Language, frame: ScreenFrame<'_>, end: ScreenEnd<'_>
             ScreenEnd::Failed(error, shown) => developer(error, shown),
             _ => None,
         },
-        retry: None,
+        link: None,
         message: None,
         can_close: matches!(end, ScreenEnd::Failed(..)),
         screen: Some(frame.data(&calls, None)),

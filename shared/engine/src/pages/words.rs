@@ -41,6 +41,7 @@ words! {
     CLOSE_WINDOW: "{} is connected. You can close this window.",
         "{} ist verbunden. Sie können dieses Fenster schließen.",
         "{} est connecté. Vous pouvez fermer cette fenêtre.";
+    IS_CONNECTED: "{} is connected.", "{} ist verbunden.", "{} est connecté.";
     THE_ACCOUNT: "The account", "Das Konto", "Le compte";
     NOT_GRANTED: "Access was not granted.", "Der Zugriff wurde nicht erlaubt.", "L’accès n’a pas été accordé.";
     ANSWERED_NOT_ACCEPTED: "The provider did not accept these credentials (answer {}).",
@@ -126,25 +127,32 @@ words! {
     SIGN_IN_AGAIN: "You can close this window.",
         "Sie können dieses Fenster schließen.",
         "Vous pouvez fermer cette fenêtre.";
+    PLEASE_SIGN_IN: "Please sign in", "Bitte melden Sie sich an", "Veuillez vous connecter";
     SIGN_IN_FIRST: "You are not signed in, or your session has ended.",
         "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet.",
         "Vous n’êtes pas connecté, ou votre session est terminée.";
     SIGN_IN_LINK_USED: "This link was already used.", "Dieser Link wurde schon verwendet.", "Ce lien a déjà été utilisé.";
     SIGN_IN_LINK_EXPIRED: "This link has expired.", "Dieser Link ist abgelaufen.", "Ce lien a expiré.";
     SIGN_IN_LINK_UNKNOWN: "This link is not valid.", "Dieser Link ist ungültig.", "Ce lien n’est pas valide.";
-    RUN_SIGN_IN: "Run larder sign-in for a new link.",
-        "Führen Sie larder sign-in aus, um einen neuen Link zu erhalten.",
-        "Exécutez larder sign-in pour obtenir un nouveau lien.";
+    OPEN_YOUR_LINK: "Open the link that you were sent, or ask for a new one where you got it.",
+        "Öffnen Sie den Link, den Sie bekommen haben, oder bitten Sie dort um einen neuen, woher Sie ihn haben.",
+        "Ouvrez le lien que vous avez reçu, ou demandez-en un nouveau là où vous l’avez obtenu.";
+    RUN_SIGN_IN: "If you run this Larder, {} prints a new link.",
+        "Wenn Sie dieses Larder betreiben: {} gibt einen neuen Link aus.",
+        "Si vous administrez ce Larder, {} affiche un nouveau lien.";
     ASK_FOR_LINK: "Ask for a new link where you got the last one.",
         "Bitten Sie dort um einen neuen Link, woher Sie den letzten haben.",
         "Demandez un nouveau lien là où vous avez obtenu le dernier.";
-    SIGNED_IN_SINCE: "you have signed in again since this page was opened; reload it and try again",
-        "Sie haben sich neu angemeldet, seit diese Seite geöffnet wurde; laden Sie sie neu, und versuchen Sie es noch einmal",
-        "vous vous êtes reconnecté depuis l’ouverture de cette page ; rechargez-la et réessayez";
+    SIGNED_IN_SINCE: "you are now signed in as {}; reload this page and try again",
+        "Sie sind jetzt als {} angemeldet; laden Sie diese Seite neu, und versuchen Sie es noch einmal",
+        "vous êtes maintenant connecté en tant que {} ; rechargez cette page et réessayez";
+    ADMIN_OF: "an admin of {}", "Admin von {}", "admin de {}";
+    RELOAD: "Reload", "Neu laden", "Recharger";
     NOT_RIGHT: "something about this request is not right; go back and try again",
         "etwas stimmt an dieser Anfrage nicht; gehen Sie zurück, und versuchen Sie es noch einmal",
         "quelque chose ne va pas dans cette demande ; revenez en arrière et réessayez";
     NAME_TOO_LONG: "this name is too long", "diese Bezeichnung ist zu lang", "ce nom est trop long";
+    PAGE_NOT_FOUND: "Page not found", "Seite nicht gefunden", "Page introuvable";
     NOT_POSSIBLE: "That did not work", "Das hat nicht geklappt", "Cela n’a pas fonctionné";
 
     // The frame of the pages behind sign-in.
@@ -345,6 +353,9 @@ words! {
     NO_SUCH_INTEGRATION: "this integration does not exist, or was deleted",
         "diese Integration gibt es nicht, oder sie wurde gelöscht",
         "cette intégration n’existe pas ou a été supprimée";
+    NO_SUCH_CONNECTOR: "this connector does not exist",
+        "diesen Konnektor gibt es nicht",
+        "ce connecteur n’existe pas";
     NO_SUCH_PAGE: "this page does not exist", "diese Seite gibt es nicht", "cette page n’existe pas";
     NOT_ALLOWED: "your session does not allow this; ask for a link that does",
         "Ihre Sitzung erlaubt das nicht; bitten Sie um einen Link, der es erlaubt",
@@ -381,6 +392,7 @@ words! {
     IS_SET: "Set. Leave this empty to keep it.",
         "Gesetzt. Lassen Sie das Feld leer, um den Wert zu behalten.",
         "Défini. Laissez ce champ vide pour conserver la valeur.";
+    REMOVE: "Remove the stored value", "Gespeicherten Wert entfernen", "Retirer la valeur enregistrée";
     ONE_PER_LINE: "One value per line.", "Ein Wert pro Zeile.", "Une valeur par ligne.";
     AS_JSON: "In JSON.", "Als JSON.", "Au format JSON.";
     IN_UTC: "Date and time in UTC.", "Datum und Uhrzeit in UTC.", "Date et heure en UTC.";

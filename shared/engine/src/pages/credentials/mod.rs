@@ -24,4 +24,5 @@ pub use pick::{PickPage, pick};
 pub use query::ListQuery;
 
 /// The script of the pages that change by themselves.
-pub(super) const LIVE: &str = include_str!("../../../templates/live.js");
+pub(super) const LIVE: &str =
+    concat!(include_str!("../../../templates/live.js"), include_str!("../../../templates/done.js"));

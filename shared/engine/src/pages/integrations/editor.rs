@@ -11,7 +11,7 @@ use super::super::fields::{ControlView, FieldView, FormBanner, FormRetry, Views}
 use super::super::schema_form::ShownValues;
 use super::super::{Frame, Language, Mark, SchemaForm, Tone, framed, sentence, words};
 use super::help::Help;
-use super::{COPY, IntegrationDetails, auth_name, text};
+use super::{EDITOR, IntegrationDetails, auth_name, text};
 use crate::connector::schema::FieldError;
 use crate::connector::{AuthType, Connector};
 
@@ -178,7 +178,7 @@ pub fn integration(status: StatusCode, frame: Frame<'_>, editor: EditorPage<'_>)
         page,
         frame,
     };
-    framed(status, template.render(), [&mark], Some(COPY))
+    framed(status, template.render(), [&mark], Some(EDITOR))
 }
 
 /// The values of the form: the stored ones, or those that were submitted.
@@ -207,7 +207,11 @@ impl FormState {
         Self {
             details: details.form.shown(&details.read(fields)),
             wrong_details: Some(FormBanner::Invalid(wrong_details.clone())),
-            parameters: ShownValues { values, hidden: form.parameters.hidden.clone() },
+            parameters: ShownValues {
+                values,
+                hidden: form.parameters.hidden.clone(),
+                removed: form.fields.removed(fields),
+            },
             entered,
             wrong_parameters: Some(FormBanner::Invalid(wrong.clone())),
         }

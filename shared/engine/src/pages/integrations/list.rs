@@ -8,7 +8,7 @@ use larder::http::Response;
 use serde_json::Value;
 
 use super::super::{Frame, Mark, Tone, framed, words};
-use super::{auth_name, text};
+use super::{DONE, auth_name, text};
 
 /// A page of the list.
 pub struct IntegrationsPage<'a> {
@@ -64,7 +64,7 @@ pub fn integrations(frame: Frame<'_>, page: &IntegrationsPage<'_>) -> Response {
         is_first: page.is_first,
         may_change: page.may_change,
     };
-    framed(StatusCode::OK, template.render(), &marks, None)
+    framed(StatusCode::OK, template.render(), &marks, Some(DONE))
 }
 
 fn address(search: &str, cursor: &str) -> String {

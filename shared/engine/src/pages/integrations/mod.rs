@@ -22,8 +22,10 @@ pub use editor::{EditorPage, FormOption, IntegrationForm, IntegrationPage, Submi
 pub use list::{IntegrationsPage, integrations};
 use serde_json::Value;
 
-/// The script of the button that copies a value.
-pub(super) const COPY: &str = include_str!("../../../templates/copy.js");
+/// The script of a page that says what was just done.
+const DONE: &str = include_str!("../../../templates/done.js");
+/// The script of an integration's page, which has a button that copies a value, too.
+const EDITOR: &str = concat!(include_str!("../../../templates/copy.js"), include_str!("../../../templates/done.js"));
 
 /// Returns a member of a view as a string, empty if it has none.
 fn text<'a>(view: &'a Value, name: &str) -> &'a str {

@@ -168,6 +168,12 @@ fn secrets_of_any_type_are_hidden_and_kept_when_left_empty() {
     let mut kept = stored.clone();
     kept.retain(|name, _| name != "plain" && name != "clientId");
     assert_eq!(form.read(&Parameters::default(), stored), kept);
+    // A checkbox removes one, unless another was entered.
+    let submitted =
+        Parameters::parse(b"remove=input/pin&remove=input/login/name&remove=input/headers&input/headers=%7B%7D");
+    let read = form.read(&submitted, stored);
+    assert_eq!((read.get("pin"), read.get("login"), &read["headers"]), (None, None, &json!({})));
+    assert_eq!(read["clientSecret"], "a");
     let submitted = Parameters::parse(b"input/headers=%7B%7D&input/extra=%7B%7D&input/pin=2");
     let read = form.read(&submitted, stored);
     assert_eq!((&read["headers"], &read["extra"], &read["pin"]), (&json!({}), &json!({}), &json!(2)));
