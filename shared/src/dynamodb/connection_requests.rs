@@ -12,13 +12,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use super::conditional::{Updated, outcome, update_if};
 use super::item::{Item, present};
 use super::{StoreError, Write};
 use crate::clock::{later, milliseconds};
@@ -275,7 +275,7 @@ impl ConnectionRequests {
         fresh: &str,
         now: OffsetDateTime,
     ) -> Result<ConnectionRequest, LinkError> {
-        let result = self
+        let update = self
             .update(id)
             .update_expression("SET browser = if_not_exists(browser, :fresh)")
             .condition_expression(
@@ -285,25 +285,17 @@ impl ConnectionRequests {
             .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
             .expression_attribute_values(":failed", AttributeValue::S(FAILED.to_owned()))
             .expression_attribute_values(":presented", AttributeValue::S(presented.to_owned()))
-            .expression_attribute_values(":fresh", AttributeValue::S(fresh.to_owned()))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match result {
-            Ok(output) => Ok(read(id, &Item(output.attributes.ok_or(LinkError::Unknown)?))?),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Err(LinkError::Unknown);
-                };
-                let request = read(id, &Item(refused.item.ok_or(LinkError::Unknown)?))?;
+            .expression_attribute_values(":fresh", AttributeValue::S(fresh.to_owned()));
+        match update_if(update, ReturnValue::AllNew).await? {
+            Updated::Done(item) => Ok(read(id, &item)?),
+            Updated::Refused(item) => {
+                let request = read(id, &item.ok_or(LinkError::Unknown)?)?;
                 if later(request.expires_at, KEPT) <= now {
                     return Err(LinkError::Unknown);
                 }
                 request.check_open(now)?;
                 Err(LinkError::OtherBrowser)
             }
-            Err(error) => Err(StoreError::dynamodb(error).into()),
         }
     }
 
@@ -333,25 +325,19 @@ impl ConnectionRequests {
             .condition_expression(condition)
             .expression_attribute_values(":claim", AttributeValue::S(claim.to_owned()))
             .expression_attribute_values(":until", AttributeValue::N(milliseconds(later(now, CLAIM)).to_string()))
-            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()));
         if claiming != Claiming::Confirmation {
             update = update.expression_attribute_values(":failed", AttributeValue::S(FAILED.to_owned()));
         }
         if claiming != Claiming::Flow {
             update = update.expression_attribute_values(":unconfirmed", AttributeValue::S(UNCONFIRMED.to_owned()));
         }
-        match update.send().await {
-            Ok(output) => Ok(Claim::Taken(read(id, &Item(output.attributes.unwrap_or_default()))?)),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Ok(Claim::Refused(None));
-                };
-                let request = refused.item.map(|item| read(id, &Item(item))).transpose()?;
+        match update_if(update, ReturnValue::AllNew).await? {
+            Updated::Done(item) => Ok(Claim::Taken(read(id, &item)?)),
+            Updated::Refused(item) => {
+                let request = item.map(|item| read(id, &item)).transpose()?;
                 Ok(Claim::Refused(request.filter(|request| later(request.expires_at, KEPT) > now)))
             }
-            Err(error) => Err(StoreError::dynamodb(error)),
         }
     }
 
@@ -382,7 +368,7 @@ impl ConnectionRequests {
             .update_expression("REMOVE claimed_until")
             .condition_expression("claim = :claim")
             .expression_attribute_values(":claim", AttributeValue::S(claim.to_owned()));
-        written(update.send().await)
+        outcome(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
     }
 
     /// Records that an attempt failed before it claimed the request. It conflicts if the request is claimed, has been canceled
@@ -416,22 +402,11 @@ impl ConnectionRequests {
         for (name, value) in values {
             update = update.expression_attribute_values(name, value);
         }
-        written(update.send().await)
+        outcome(update.send().await, UpdateItemError::is_conditional_check_failed_exception)
     }
 
     fn update(&self, id: &str) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).key("id", AttributeValue::S(item_id(id)))
-    }
-}
-
-/// Whether an update took effect, or its condition was not met.
-fn written(result: Result<UpdateItemOutput, SdkError<UpdateItemError>>) -> Result<Write, StoreError> {
-    match result {
-        Ok(_) => Ok(Write::Done),
-        Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-            Ok(Write::Conflict)
-        }
-        Err(error) => Err(StoreError::dynamodb(error)),
     }
 }
 

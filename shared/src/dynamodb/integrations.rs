@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::StoreError;
+use super::conditional::outcome;
 use super::item::{Item, present};
 use super::workspace_items::WorkspaceItems;
+use super::{StoreError, Write};
 use crate::clock::milliseconds;
 use crate::error::Error;
 use crate::random::{self, Rng};
@@ -185,12 +186,9 @@ impl Integrations {
         // The row comes first here, so that the parameters of another one are not overwritten.
         let put = self.items.client.put_item().table_name(&self.items.table).set_item(Some(write(&integration).0));
         let put = put.condition_expression("attribute_not_exists(#item)").expression_attribute_names("#item", "item");
-        match put.send().await {
-            Ok(_) => self.save(integration, changed, None).await,
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(None)
-            }
-            Err(error) => Err(StoreError::dynamodb(error).into()),
+        match outcome(put.send().await, PutItemError::is_conditional_check_failed_exception)? {
+            Write::Done => self.save(integration, changed, None).await,
+            Write::Conflict => Ok(None),
         }
     }
 
@@ -237,13 +235,8 @@ impl Integrations {
                 )
                 .expression_attribute_values(":parameters_version", AttributeValue::S(seen.parameters_version.clone())),
         };
-        match put.send().await {
-            Ok(_) => Ok(Some(integration)),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(None)
-            }
-            Err(error) => Err(StoreError::dynamodb(error).into()),
-        }
+        let written = outcome(put.send().await, PutItemError::is_conditional_check_failed_exception)?;
+        Ok(written.then_some(integration))
     }
 
     /// Removes an integration and its parameters. Removing one that does not exist succeeds.

@@ -35,6 +35,11 @@ impl Item {
         self.number(name, milliseconds(value))
     }
 
+    /// Adds the time at which the item expires, also in seconds for DynamoDB's own deletion, which may happen days later.
+    pub(super) fn expiring(self, at: OffsetDateTime) -> Self {
+        self.time("expires_at", at).number("ttl", at.unix_timestamp())
+    }
+
     /// Adds a set of strings. DynamoDB has no empty ones.
     pub(super) fn strings(mut self, name: &str, values: Vec<String>) -> Self {
         self.0.insert(name.to_owned(), AttributeValue::Ss(values));

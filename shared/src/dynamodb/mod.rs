@@ -8,6 +8,7 @@
 //! is one strongly consistent Query and needs no index.
 
 mod attempts;
+mod conditional;
 mod connection_requests;
 mod connections;
 mod data_keys;

@@ -7,12 +7,12 @@
 //! update: of two browsers that follow a link, only one gets the session.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use time::OffsetDateTime;
 
+use super::conditional::{Updated, outcome, update_if};
 use super::item::{Item, present};
 use super::{StoreError, Write};
 use crate::clock::milliseconds;
@@ -95,8 +95,7 @@ impl PageSessions {
             .maybe("link", session.link.as_ref(), Item::string)
             .maybe("browser", session.browser.as_ref(), Item::string)
             .bytes("sealed", session.sealed.clone())
-            .time("expires_at", session.expires_at)
-            .number("ttl", session.expires_at.unix_timestamp());
+            .expiring(session.expires_at);
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item.0));
         put.send().await.map(drop).map_err(StoreError::dynamodb)
     }
@@ -113,7 +112,7 @@ impl PageSessions {
         now: OffsetDateTime,
         until: OffsetDateTime,
     ) -> Result<PageSession, PageLinkError> {
-        let result = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -125,26 +124,15 @@ impl PageSessions {
             .expression_attribute_values(":link", AttributeValue::S(link.to_owned()))
             .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
             .expression_attribute_values(":until", AttributeValue::N(milliseconds(until).to_string()))
-            .expression_attribute_values(":ttl", AttributeValue::N(until.unix_timestamp().to_string()))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match result {
-            Ok(output) => Ok(read(&Item(output.attributes.ok_or(PageLinkError::Unknown)?))?),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Err(PageLinkError::Unknown);
-                };
-                let Some(item) = refused.item else { return Err(PageLinkError::Unknown) };
-                let session = read(&Item(item))?;
-                Err(match session.link {
-                    None => PageLinkError::Used,
-                    Some(stored) if stored == link => PageLinkError::Expired,
-                    Some(_) => PageLinkError::Unknown,
-                })
-            }
-            Err(error) => Err(StoreError::dynamodb(error).into()),
+            .expression_attribute_values(":ttl", AttributeValue::N(until.unix_timestamp().to_string()));
+        match update_if(update, ReturnValue::AllNew).await? {
+            Updated::Done(item) => Ok(read(&item)?),
+            Updated::Refused(None) => Err(PageLinkError::Unknown),
+            Updated::Refused(Some(item)) => Err(match read(&item)?.link {
+                None => PageLinkError::Used,
+                Some(stored) if stored == link => PageLinkError::Expired,
+                Some(_) => PageLinkError::Unknown,
+            }),
         }
     }
 
@@ -169,7 +157,7 @@ impl PageSessions {
             .delete(id)
             .condition_expression("browser = :browser")
             .expression_attribute_values(":browser", AttributeValue::S(browser.to_owned()));
-        conclude(delete).await
+        outcome(delete.send().await, DeleteItemError::is_conditional_check_failed_exception)
     }
 
     /// Revokes a link of a workspace, with the session that began with it.
@@ -181,21 +169,11 @@ impl PageSessions {
             .delete(id)
             .condition_expression("workspace = :workspace")
             .expression_attribute_values(":workspace", AttributeValue::S(workspace.to_owned()));
-        conclude(delete).await
+        outcome(delete.send().await, DeleteItemError::is_conditional_check_failed_exception)
     }
 
     fn delete(&self, id: &str) -> DeleteItemFluentBuilder {
         self.client.delete_item().table_name(&self.table).key("id", AttributeValue::S(item_id(id)))
-    }
-}
-
-async fn conclude(delete: DeleteItemFluentBuilder) -> Result<Write, StoreError> {
-    match delete.send().await {
-        Ok(_) => Ok(Write::Done),
-        Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-            Ok(Write::Conflict)
-        }
-        Err(error) => Err(StoreError::dynamodb(error)),
     }
 }
 

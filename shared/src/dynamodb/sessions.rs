@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use time::OffsetDateTime;
 
 use super::StoreError;
+use super::conditional::{Updated, update_if};
 use super::item::{Item, present};
 use crate::clock::milliseconds;
 
@@ -101,9 +101,7 @@ impl Sessions {
             .string("browser", &session.browser)
             .maybe("host", session.host.as_ref(), Item::string)
             .bytes("sealed", session.sealed.clone())
-            .time("expires_at", session.expires_at)
-            // In seconds, for DynamoDB's own deletion, which may happen days later.
-            .number("ttl", session.expires_at.unix_timestamp());
+            .expiring(session.expires_at);
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item.0));
         put.send().await.map(drop).map_err(StoreError::dynamodb)
     }
@@ -115,26 +113,16 @@ impl Sessions {
     /// # Errors
     /// When the session is gone or another browser's, or DynamoDB fails.
     pub async fn take(&self, visit: Visit<'_>, now: OffsetDateTime, again: Duration) -> Result<Taken, SessionError> {
-        let result = self
+        let update = self
             .update(visit.id, now + again)
             .update_expression("SET callback = :callback, expires_at = :until, #ttl = :ttl REMOVE sealed")
             .condition_expression("browser = :browser AND expires_at > :now AND attribute_not_exists(callback)")
             .expression_attribute_values(":browser", AttributeValue::S(visit.browser.to_owned()))
             .expression_attribute_values(":callback", AttributeValue::S(visit.callback.to_owned()))
-            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()))
-            .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match result {
-            Ok(output) => Ok(Taken::Session(read(&Item(output.attributes.ok_or(SessionError::Gone)?))?)),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Err(SessionError::Gone);
-                };
-                missed(&Item(refused.item.unwrap_or_default()), visit, now)
-            }
-            Err(error) => Err(StoreError::dynamodb(error).into()),
+            .expression_attribute_values(":now", AttributeValue::N(milliseconds(now).to_string()));
+        match update_if(update, ReturnValue::AllOld).await? {
+            Updated::Done(item) => Ok(Taken::Session(read(&item)?)),
+            Updated::Refused(item) => missed(&item.ok_or(SessionError::Gone)?, visit, now),
         }
     }
 
@@ -153,11 +141,7 @@ impl Sessions {
     }
 
     /// Starts an update of a session that will expire at `until`.
-    fn update(
-        &self,
-        id: &str,
-        until: OffsetDateTime,
-    ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
+    fn update(&self, id: &str, until: OffsetDateTime) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
             .table_name(&self.table)
@@ -168,11 +152,8 @@ impl Sessions {
     }
 }
 
-/// Returns the result for a session that cannot be taken or does not exist.
+/// Returns the result for a session that cannot be taken.
 fn missed(item: &Item, visit: Visit<'_>, now: OffsetDateTime) -> Result<Taken, SessionError> {
-    if item.0.is_empty() {
-        return Err(SessionError::Gone);
-    }
     if item.get_string("browser").as_deref() != Some(visit.browser) {
         return Err(SessionError::OtherBrowser { host: item.get_string("host") });
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 };
 use time::OffsetDateTime;
 
+use super::super::conditional::{is_item_size, outcome};
 use super::super::item::Item;
 use super::super::{StoreError, Write};
 use crate::connection::{ConnectionKey, Lease};
@@ -392,26 +393,4 @@ fn attribute(key: &ConnectionKey) -> AttributeValue {
 /// Returns `None` for no values: DynamoDB does not accept an empty map.
 fn some(values: Values) -> Option<Values> {
     (!values.is_empty()).then_some(values)
-}
-
-/// Returns a write's outcome. `is_condition` recognizes the error of a failed condition.
-fn outcome<T, E>(result: Result<T, SdkError<E>>, is_condition: fn(&E) -> bool) -> Result<Write, StoreError>
-where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-{
-    match result {
-        Ok(_) => Ok(Write::Done),
-        Err(SdkError::ServiceError(error)) if is_condition(error.err()) => Ok(Write::Conflict),
-        Err(SdkError::ServiceError(error)) if is_too_large(error.err()) => Err(StoreError::TooLarge),
-        Err(error) => Err(StoreError::dynamodb(error)),
-    }
-}
-
-/// Whether DynamoDB rejected a write because the row would exceed 400 KB.
-fn is_too_large(error: &impl ProvideErrorMetadata) -> bool {
-    error.code() == Some("ValidationException") && is_item_size(error.message())
-}
-
-fn is_item_size(message: Option<&str>) -> bool {
-    message.is_some_and(|message| message.starts_with("Item size"))
 }
