@@ -157,9 +157,13 @@ fn check_state(connection: &Connection, outcome: &Value, has_rules: bool) {
             // An invalid status may stand for an outage.
             let status = match &response["status"] {
                 Value::Null => 0.0,
-                // The script throws `1n`.
-                Value::String(status) if status == "<BigInt>" => 1.0,
-                Value::String(status) => status.trim().parse().unwrap_or(f64::MAX),
+                Value::String(status) => match status.as_str() {
+                    // JSON turns these into null or zero, or leaves them out.
+                    "<undefined>" | "<NaN>" | "<Infinity>" | "<-0>" | "<function>" | "<Symbol>" => 0.0,
+                    // The script throws `1n`.
+                    "<BigInt>" => 1.0,
+                    status => status.trim().parse().unwrap_or(f64::MAX),
+                },
                 status => status.as_f64().unwrap_or(f64::MAX),
             };
             status < 500.0 && status != 429.0 && is_permanent_somewhere(&response["data"], &listed)

@@ -1,5 +1,7 @@
 //! Connecting: the authorization request, the callback, and how the result reaches the caller.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
@@ -398,8 +400,14 @@ async fn a_repeated_callback_exchanges_the_code_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_callbacks_exchange_the_code_once() {
     let (world, provider) = prepared(json!({})).await;
+    let world = Arc::new(world);
     let (browser, location) = begin(&world, &[]).await;
     let callback = provider.approve(&location);
+    // Another one is finished just before the first of these takes the flow.
+    let (mut other, meanwhile, same) = (browser.clone(), Arc::clone(&world), callback.clone());
+    world.requests.before("UpdateItem", async move {
+        other.get(&meanwhile, &same).await.expect(StatusCode::OK);
+    });
     let calls = (0..16).map(|_| {
         let mut browser = browser.clone();
         let (world, callback) = (&world, &callback);
@@ -407,6 +415,7 @@ async fn parallel_callbacks_exchange_the_code_once() {
     });
     let pages = futures::future::join_all(calls).await;
     assert!(pages.iter().all(|page| *page == pages[0] && page.contains("Connected")), "{pages:?}");
+    assert!(!world.requests.is_waiting());
     assert_eq!(provider.token_requests().len(), 1);
 }
 

@@ -14,6 +14,7 @@ use larder::aws_http;
 use larder::dynamodb::schema::{self, Tables};
 use larder::trust::Trust;
 use larder_local::bundle::DataDir;
+use larder_local::demo::Demo;
 use larder_local::embedded_dynamodb::{Door, EmbeddedDynamoDb};
 use larder_local::server;
 use larder_tests::World;
@@ -99,6 +100,25 @@ async fn silent_connections_are_closed_and_block_no_one() {
     for mut stream in silent {
         let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut Vec::new())).await;
         drop(closed.expect("a silent connection is closed"));
+    }
+}
+
+#[tokio::test]
+async fn other_names_of_this_machine_get_no_token_from_the_example() {
+    let world = World::new().await;
+    let data = DataDir::open(world.folder()).unwrap();
+    let demo = Demo::open(&world.bundle, &data, String::new()).await.unwrap();
+    let (listener, address) = listen().await;
+    tokio::spawn(server::serve(listener, Arc::clone(&world.bundle), Some(Arc::new(demo))));
+    let get = async |host: &str| {
+        let request = format!("GET /demo/app HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        exchange(&address.to_string(), &request).await
+    };
+    let page = get("localhost:9000").await;
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("eyJ"), "{page}");
+    for host in ["rebound.example", "localhost.evil.example", "192.168.0.7:9000"] {
+        let page = get(host).await;
+        assert!(page.starts_with("HTTP/1.1 403 ") && !page.contains("eyJ"), "{host}: {page}");
     }
 }
 

@@ -10,9 +10,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use larder_local::bundle::DataDir;
 use larder_local::embedded_dynamodb::Door;
+use larder_local::sweeper;
 use larder_tests::function::{Function, deployed};
 use larder_tests::loopback::{listen, serve};
-use larder_tests::{Browser, Program, TempConnector, World};
+use larder_tests::{Browser, MockProvider, Program, TempConnector, World};
 use serde_json::{Value, json};
 
 /// A connector that evaluates the end user's expression in every refresh.
@@ -137,6 +138,28 @@ async fn fixture() -> Fixture {
         fixture.connect(tenant, "1").await;
     }
     fixture
+}
+
+#[tokio::test]
+async fn the_next_sweep_does_not_wait_for_a_slow_refresh() {
+    let (world, provider) = (World::new().await, MockProvider::start().await);
+    world.integrate(&provider, json!({})).await;
+    world.connect(&provider).await;
+    world.advance(20);
+    world.connect_one_more(&provider).await;
+    // Five minutes before its token expires, only the first connection is due.
+    world.advance(3600 - 300 - 20);
+    provider.hold();
+    tokio::spawn(sweeper::run(Arc::clone(world.bundle.refresher())));
+    provider.until_refresh_requested().await;
+    world.advance(20);
+    let both = async {
+        while provider.refreshes().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // After twenty seconds, Larder would give up on the first answer.
+    tokio::time::timeout(Duration::from_secs(15), both).await.expect("the second is refreshed meanwhile");
 }
 
 #[tokio::test]
