@@ -541,12 +541,15 @@ async fn without_the_index_of_states_lists_still_work() {
     lacks(&page, &["class=\"count bad\""]);
 }
 
+/// Changes a connection for the worse.
+type Change = fn(&mut Connection, Option<Problem>);
+
 #[tokio::test]
 async fn badges_filters_and_numbers_agree() {
     let (world, provider) = (World::new().await, MockProvider::start().await);
     world.integrate(&provider, json!({})).await;
     let problem = || Some(Problem::new(None, "no"));
-    let rows: [(&str, fn(&mut Connection, Option<Problem>)); 7] = [
+    let rows: [(&str, Change); 7] = [
         ("Works", |_, _| {}),
         ("Deactivated", |it, _| it.details.is_deactivated = true),
         ("Refresh failing", |it, problem| it.problem = problem),
