@@ -56,6 +56,8 @@ mod tests {
     use super::super::{ConnectionKey, Details, Expiry, IntegrationRef, Problem};
     use super::*;
 
+    type Change = fn(&mut Connection, Option<Problem>);
+
     #[test]
     fn the_worst_of_a_connection_is_its_standing() {
         let now = OffsetDateTime::UNIX_EPOCH;
@@ -65,7 +67,7 @@ mod tests {
         connection.integration =
             Some(IntegrationRef { key: "crm".into(), connector_key: "crm".into(), option_key: String::new() });
         // Each is worse than those before.
-        let changes: [(fn(&mut Connection, Option<Problem>), Standing, bool); 8] = [
+        let changes: [(Change, Standing, bool); 8] = [
             (|_, _| {}, Standing::Works, false),
             (|it, _| it.expiry = Some(Expiry::new(it.created_at, it.created_at)), Standing::Fresh, false),
             (|it, problem| it.problem = problem, Standing::RefreshFailing, false),

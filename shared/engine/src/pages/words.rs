@@ -212,7 +212,7 @@ words! {
         "Der Zugriff ist abgelaufen und konnte nicht erneuert werden.",
         "L’accès a expiré et n’a pas pu être renouvelé.";
     REFRESH_FAILED_WHY: "The last refresh failed.", "Die letzte Erneuerung ist gescheitert.", "Le dernier renouvellement a échoué.";
-    LAST_TEST_FAILED: "The last test failed.", "Die letzte Prüfung ist gescheitert.", "Le dernier test a échoué.";
+    LAST_TEST_FAILED: "The last test failed.", "Der letzte Test ist gescheitert.", "Le dernier test a échoué.";
     SET_UP_FAULT: "The integration is not set up correctly.", "Die Integration ist nicht richtig eingerichtet.",
         "L’intégration n’est pas configurée correctement.";
     KEEPS_TRYING: "Larder keeps trying.", "Larder versucht es weiter.", "Larder continue d’essayer.";
@@ -220,7 +220,7 @@ words! {
 
     // Buttons and forms of a credential.
     TEST: "Test", "Prüfen", "Tester";
-    TEST_AGAIN: "Test again", "Noch einmal prüfen", "Tester de nouveau";
+    TEST_AGAIN: "Test again", "Erneut prüfen", "Tester de nouveau";
     REFRESH: "Refresh", "Erneuern", "Renouveler";
     TRY_NOW: "Try now", "Jetzt versuchen", "Essayer maintenant";
     RENAME: "Rename", "Umbenennen", "Renommer";

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn all_connections_that_need_attention_have_one_state_in_the_index() {
+    fn all_that_need_attention_have_one_state_in_the_index() {
         let index_key = |connection: &Connection| write(connection).get_string("state").expect("a state");
         let well = Connection { is_lapsing: false, test_problem: None, archived_at: None, ..full() };
         assert_eq!(index_key(&well), "READY");
