@@ -79,10 +79,15 @@ impl Setting {
         Self { larder, target, provider, chromium: Chromium::start().await, _folders: (data, connector) }
     }
 
+    /// Creates a page link.
+    pub(super) async fn page_link(&self, body: Value) -> Value {
+        let created = self.target.send(Method::POST, "/page-links", &self.target.admin(), body.to_string()).await;
+        created.expect(StatusCode::CREATED).json()
+    }
+
     /// Signs the browser in. Returns the id of its link.
     pub(super) async fn sign_in(&mut self, body: Value) -> String {
-        let created = self.target.send(Method::POST, "/page-links", &self.target.admin(), body.to_string()).await;
-        let created = created.expect(StatusCode::CREATED).json();
+        let created = self.page_link(body).await;
         self.chromium.goto(created["url"].as_str().expect("a URL")).await;
         self.chromium.shows("Larder").await;
         created["id"].as_str().expect("an id").to_owned()
