@@ -131,18 +131,12 @@ impl Connect {
             return self.choice(opened, &wanted, secret, language).await;
         }
         // From here on, failures are recorded. The end user may try again until the link expires.
-        let here = |to| Delivery {
-            request: Some(flow_request.clone()),
-            retry: Some(format!("connect?{SECRET}={secret}")),
-            language,
-            ..to
-        };
-        let mut delivery = here(Delivery::default());
+        let mut delivery = Delivery { request: Some(flow_request.clone()), language, ..Delivery::default() };
         let connection_id = wanted.connection_id.clone();
         let result = async {
             let integration = self.requested_integration(&caller, &wanted, chosen).await?;
             let to = Delivery::new(&integration, wanted.redirect_uri.clone(), None, &self.connector_setup.base_uri)?;
-            delivery = here(to);
+            delivery = Delivery { request: Some(flow_request.clone()), language, ..to };
             let wanted = ConnectRequest {
                 connection_id: wanted.connection_id,
                 name: wanted.name,
@@ -171,6 +165,8 @@ impl Connect {
             Ok(response) => Ok(response),
             Err(error) => {
                 flow_request.fail(&self.requests, &error, self.clock.now()).await;
+                // Only here: the link's secret does not travel through the provider.
+                delivery.retry = Some(format!("connect?{SECRET}={secret}"));
                 Ok(delivery.failure(&ConnectFailure { error, connection_id }))
             }
         }

@@ -249,12 +249,12 @@ fn submitted<'a>(
 
 /// Says how many connections keep an integration from being deleted, and links to them.
 fn in_use(key: &str, connections: u64) -> Notice {
-    let (number, use_it, them) = match connections {
-        1 => ("1 credential".to_owned(), "uses", "it"),
-        many => (format!("{many} credentials"), "use", "them"),
+    let (number, use_it, the, them) = match connections {
+        1 => ("1 credential".to_owned(), "uses", "the credential", "it"),
+        many => (format!("{many} credentials"), "use", "the credentials", "them"),
     };
     Notice {
-        detail: Some(format!("Without the integration, Larder could not refresh {them}. Delete {them} first.").into()),
+            detail: Some(format!("Without the integration, Larder could not refresh {the}. Delete {them} first.").into()),
         links: vec![(number.clone(), Some(format!("{ROOT}?integrationKey={key}")))],
         ..Notice::new(&format!("{number} {use_it} this integration, so it was not deleted"), Tone::Bad)
     }

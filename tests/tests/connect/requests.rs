@@ -426,9 +426,7 @@ async fn an_error_without_another_attempt_stays_after_the_expiry() {
     let it = request(&world, json!({})).await;
     let (mut browser, location) = it.open(&world).await;
     let denied = provider.come_back(&location, &[("error", "access_denied")]);
-    let page = browser.get(&world, &denied).await.expect(StatusCode::BAD_REQUEST);
-    let again = it.url.rsplit_once('/').unwrap().1;
-    assert!(page.text().contains(&format!("href=\"{again}\">Try again</a>")), "{}", page.text());
+    browser.get(&world, &denied).await.expect(StatusCode::BAD_REQUEST);
     world.advance(1800);
     assert_eq!(it.status(&world).await, "error");
     says(browser.get(&world, &it.url).await, StatusCode::BAD_REQUEST, EXPIRED);

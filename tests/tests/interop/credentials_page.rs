@@ -90,15 +90,20 @@ impl Setting {
         Self { larder, target, provider, chromium: Chromium::start().await, _folders: (data, connector) }
     }
 
+    /// Creates a page link.
+    pub(super) async fn page_link(&self, body: Value) -> Value {
+        let created = self.target.send(Method::POST, "/page-links", &self.target.admin(), body.to_string()).await;
+        created.expect(StatusCode::CREATED).json()
+    }
+
     /// Signs the browser in. Returns the id of its link.
     pub(super) async fn sign_in(&mut self, body: Value) -> String {
-        let created = self.target.send(Method::POST, "/page-links", &self.target.admin(), body.to_string()).await;
+        let created = self.page_link(body).await;
         self.open_link(created).await
     }
 
     /// Opens the link that was made. Returns its id.
-    async fn open_link(&mut self, created: Answer) -> String {
-        let created = created.expect(StatusCode::CREATED).json();
+    async fn open_link(&mut self, created: Value) -> String {
         self.chromium.goto(created["url"].as_str().expect("a URL")).await;
         self.chromium.shows("Larder").await;
         created["id"].as_str().expect("an id").to_owned()
@@ -266,7 +271,7 @@ async fn credentials_are_only_available_within_their_workspace() {
     let id = it.create("crm", "Demo Company (UK)", "ada").await;
     let elsewhere = it.other_workspace().await;
     let created = elsewhere.send(Method::POST, "/page-links", &elsewhere.admin(), "{}").await;
-    it.open_link(created).await;
+    it.open_link(created.expect(StatusCode::CREATED).json()).await;
     it.chromium.shows("Set up your first integration").await;
     it.chromium.goto(&it.target.uri(&format!("/c/{id}"))).await;
     it.chromium.shows("This credential does not exist, or was deleted.").await;

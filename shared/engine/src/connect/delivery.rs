@@ -38,7 +38,7 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<FlowRequest>,
     /// The address, relative to the first page, at which the end user can try again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     pub retry: Option<String>,
     /// The language of the page that shows the result.
     #[serde(default)]
