@@ -254,7 +254,7 @@ fn in_use(key: &str, connections: u64) -> Notice {
         many => (format!("{many} credentials"), "use", "the credentials", "them"),
     };
     Notice {
-            detail: Some(format!("Without the integration, Larder could not refresh {the}. Delete {them} first.").into()),
+        detail: Some(format!("Without the integration, Larder could not refresh {the}. Delete {them} first.").into()),
         links: vec![(number.clone(), Some(format!("{ROOT}?integrationKey={key}")))],
         ..Notice::new(&format!("{number} {use_it} this integration, so it was not deleted"), Tone::Bad)
     }
