@@ -28,7 +28,7 @@ use larder::clock::SystemClock;
 use larder::secret::Secret;
 use larder::secret_store::{SecretFile, WorkspaceSecret, Workspaces};
 use larder_local::bundle::DataDir;
-use larder_tests::{Answer, Chromium, MockProvider, Program, Target, TempConnector};
+use larder_tests::{Chromium, MockProvider, Program, Target, TempConnector};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
