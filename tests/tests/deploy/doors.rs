@@ -107,7 +107,7 @@ async fn silent_connections_are_closed_and_block_no_one() {
 async fn other_names_of_this_machine_get_no_token_from_the_example() {
     let world = World::new().await;
     let data = DataDir::open(world.folder()).unwrap();
-    let demo = Demo::open(&world.bundle, &data, String::new()).await.unwrap();
+    let demo = Demo::open(&world.bundle, &data, String::new()).await.unwrap().expect("no other program has it");
     let (listener, address) = listen().await;
     tokio::spawn(server::serve(listener, Arc::clone(&world.bundle), Some(Arc::new(demo))));
     let get = async |host: &str| {
