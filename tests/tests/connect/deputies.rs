@@ -180,8 +180,8 @@ auth:
   test: {mapping: {path: /me, method: get}}
 ";
 
-/// A world with a lender's and a borrower's connector, and the provider of each.
-async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider) {
+/// A world with a lender's and a borrower's connector, the provider of each, and the connectors' folders.
+async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider, [TempConnector; 2]) {
     let (lender, borrower) = (TempConnector::new(lender), TempConnector::new(&[("spec.yml", BORROWER)]));
     let world = World::with_connectors(vec![lender.path().to_owned(), borrower.path().to_owned()]).await;
     let (lenders, borrowers) = (MockProvider::start().await, MockProvider::start().await);
@@ -191,9 +191,7 @@ async fn lending(lender: &[(&str, &str)]) -> (World, MockProvider, MockProvider)
     let parameters = json!({"parameters": {"apiUri": borrowers.uri("")}});
     let answer = world.integrate_app(parameters).await;
     assert_eq!(answer.0.status(), StatusCode::CREATED, "{}", answer.text());
-    // Read the connectors now, because their folders are deleted when this function returns.
-    world.get("/connectors").await.expect(StatusCode::OK);
-    (world, lenders, borrowers)
+    (world, lenders, borrowers, [lender, borrower])
 }
 
 const LENT: &[(&str, &str)] = &[
@@ -207,7 +205,7 @@ const LENT: &[(&str, &str)] = &[
 
 #[tokio::test]
 async fn lent_functions_call_only_the_lenders_provider() {
-    let (world, lenders, borrowers) = lending(LENT).await;
+    let (world, lenders, borrowers, _folders) = lending(LENT).await;
     lenders.set_expires_in(json!(3600));
     let id = connect_through(&world, "app").await;
     lenders.script_api("POST /mint", 200, &json!({"access_token": "minted"}));
@@ -226,7 +224,7 @@ async fn lent_functions_call_only_the_lenders_provider() {
 
 #[tokio::test]
 async fn a_borrowers_input_must_match_the_lenders_schema() {
-    let (world, lenders, _) = lending(LENT).await;
+    let (world, lenders, _, _folders) = lending(LENT).await;
     let page = world.connect_app(json!({"input": {"region": "evil.example/"}})).await.expect(StatusCode::BAD_REQUEST);
     assert!(page.text().contains("region"), "{}", page.text());
     assert!(lenders.api_calls().is_empty() && lenders.token_requests().is_empty());
@@ -248,7 +246,7 @@ auth:
       tokenUri: {$concat: [{$var: connectorParameters.uri}, /access]}
   makeApiClient: {mapping: {baseUri: {$var: connectorParameters.uri}}}
 ";
-    let (world, lenders, borrowers) = lending(&[("spec.yml", spec)]).await;
+    let (world, lenders, borrowers, _folders) = lending(&[("spec.yml", spec)]).await;
     let token = json!({"oauth_token": "t", "oauth_token_secret": "s", "oauth_callback_confirmed": "true"});
     lenders.script_api("POST /request", 200, &token);
     lenders.script_api("POST /access", 200, &token);
