@@ -120,6 +120,7 @@ async fn the_example_application_connects_with_a_few_lines() {
     chromium.screenshots(&folder, "app").await;
     chromium.click("#connect").await;
     chromium.page(1).await;
+    chromium.shows("Approve").await;
     chromium.screenshots(&folder, "approve").await;
     chromium.click("button[value=approve]").await;
     chromium.page(0).await;
