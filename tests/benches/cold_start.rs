@@ -255,6 +255,7 @@ fn subjects(token: &str) -> Vec<Subject> {
         ("connect", get("/connect?integrationKey=crm"), Some(302)),
         ("oauth-callback", get(&format!("/oauth-callback?code=c&state={}", "s".repeat(43))), Some(400)),
         ("connections", get("/connections"), Some(200)),
+        ("pages", get("/"), Some(200)),
         ("refresh", one, None),
     ]
     .into_iter()

@@ -35,7 +35,7 @@ impl Pages {
         };
         match Box::pin(leading).await {
             Ok(page) => Ok(page),
-            Err(error) => Ok(Self::failure(&visit, "./", &error)),
+            Err(error) => Ok(Self::failure_of(&visit, "./", &error, words::NO_SUCH_INTEGRATION)),
         }
     }
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::connection::{Connection, Details, DetailsPatch};
+use larder::connection::{Connection, Details, DetailsPatch, NextStep, Trigger};
 use larder::error::{Error, ErrorClass, ErrorType};
 use larder::http::{Parameters, Request, Response, redirect, status_of};
 use larder::scope::Scope;
@@ -106,8 +106,15 @@ impl Pages {
                 if result["success"] == true { Done::Tested } else { Done::TestFailed }
             }
             "refresh" => {
-                self.management.refresh(caller, id, None).await?;
-                Done::Refreshed
+                let seen = self.management.find(caller, id, None).await?;
+                let now = self.management.clock.now();
+                // The provider would not be called.
+                if seen.next_step(None, Trigger::Forced, false, now) == NextStep::TooSoon {
+                    Done::TooSoon
+                } else {
+                    self.management.refresh(caller, id, None).await?;
+                    Done::Refreshed
+                }
             }
             "rename" => {
                 let name = form.optional("name")?.map(str::trim).filter(|name| !name.is_empty());

@@ -38,8 +38,14 @@ impl Pages {
         caller.require(Scope::ConnectionsRead)?;
         let parameters = Parameters::of_query(request);
         let filters = Filters::read(&parameters, caller)?.by_attention();
-        let (components, page) =
-            tokio::try_join!(self.management.components(caller), self.management.page(caller, &filters))?;
+        let (components, page) = if filters.needs_names() {
+            let components = self.management.components(caller).await?;
+            let filters = filters.searching_names(&components);
+            let page = self.management.page(caller, &filters).await?;
+            (components, page)
+        } else {
+            tokio::try_join!(self.management.components(caller), self.management.page(caller, &filters))?
+        };
         let query = ListQuery::new(&parameters);
         let is_complete = !query.filters() && !query.is_continued() && page.cursor.is_none();
         let overview = match (is_complete, parameters.optional("counts")?) {
@@ -56,7 +62,7 @@ impl Pages {
         let outcome = done.filter(|(_, id)| page.items.iter().any(|it| it.key.id == *id));
         let notice = match (done, outcome) {
             (_, Some(_)) => None,
-            (Some((done, id)), None) => Some(away(done, id, visit)),
+            (Some((done, id)), None) => Some(self.away(done, id, visit).await),
             (None, None) => self.notice(visit, &parameters).await?,
         };
         let title = words::CREDENTIALS.say(visit.language).to_owned();
@@ -88,6 +94,20 @@ impl Pages {
         let until = later(self.management.clock.now(), overview.lifetime());
         self.overviews.insert(overview_key(from, visit), overview.clone(), until);
         overview
+    }
+
+    /// Says what was done to a credential that the list does not show.
+    async fn away(&self, done: Done, id: &str, visit: &Visit) -> Notice {
+        // It can be restored on its own page, unless it was only stored.
+        let is_kept =
+            done == Done::Deleted && self.management.find_with_archived(&visit.visitor.caller, id, None).await.is_ok();
+        let link = || (words::UNDO.say(visit.language).to_owned(), Some(format!("c/{}", pages::path_segment(id))));
+        Notice {
+            title: done.words().say(visit.language).to_owned(),
+            detail: None,
+            links: is_kept.then(link).into_iter().collect(),
+            tone: done.tone(),
+        }
     }
 
     /// Says how connecting an account ended.
@@ -136,18 +156,6 @@ const LISTED: &str = "listed";
 fn overview_key(from: &str, visit: &Visit) -> String {
     let Caller { workspace, tenant, admin, connection_ids, integration_keys, .. } = &visit.visitor.caller;
     json!([from, workspace, tenant.as_ref().filter(|_| !admin), admin, connection_ids, integration_keys]).to_string()
-}
-
-/// Says what was done to a credential that the list does not show.
-fn away(done: Done, id: &str, visit: &Visit) -> Notice {
-    // It can be restored on its own page.
-    let link = || (words::UNDO.say(visit.language).to_owned(), Some(format!("c/{}", pages::path_segment(id))));
-    Notice {
-        title: done.words().say(visit.language).to_owned(),
-        detail: None,
-        links: (done == Done::Deleted).then(link).into_iter().collect(),
-        tone: done.tone(),
-    }
 }
 
 impl Visit {

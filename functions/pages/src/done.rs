@@ -20,6 +20,7 @@ pub(crate) enum Done {
     Tested,
     TestFailed,
     Refreshed,
+    TooSoon,
     Renamed,
     Deleted,
     Restored,
@@ -29,10 +30,11 @@ pub(crate) enum Done {
 }
 
 impl Done {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Tested,
         Self::TestFailed,
         Self::Refreshed,
+        Self::TooSoon,
         Self::Renamed,
         Self::Deleted,
         Self::Restored,
@@ -46,6 +48,7 @@ impl Done {
             Self::Tested => "tested",
             Self::TestFailed => "test-failed",
             Self::Refreshed => "refreshed",
+            Self::TooSoon => "too-soon",
             Self::Renamed => "renamed",
             Self::Deleted => "deleted",
             Self::Restored => "restored",
@@ -60,6 +63,7 @@ impl Done {
             Self::Tested => words::TEST_PASSED,
             Self::TestFailed => words::TEST_FAILED,
             Self::Refreshed => words::WAS_REFRESHED,
+            Self::TooSoon => words::TRIED_JUST_NOW,
             Self::Renamed => words::WAS_RENAMED,
             Self::Deleted => words::WAS_DELETED,
             Self::Restored => words::WAS_RESTORED,
@@ -70,7 +74,11 @@ impl Done {
     }
 
     pub(crate) fn tone(self) -> Tone {
-        if self == Self::TestFailed { Tone::Bad } else { Tone::Good }
+        match self {
+            Self::TestFailed => Tone::Bad,
+            Self::TooSoon => Tone::None,
+            _ => Tone::Good,
+        }
     }
 
     /// Returns the value for a URL that says that this was done to a credential.

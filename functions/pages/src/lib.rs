@@ -32,7 +32,7 @@ use larder::cache::Cache;
 use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass, ErrorType};
-use larder::http::{Handler, Request, Response, empty, is_prefetch};
+use larder::http::{Handler, Request, Response, empty, is_prefetch, redirect};
 use larder::routes::{Function, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
@@ -78,8 +78,12 @@ impl Pages {
 
     async fn respond(&self, request: &Request) -> Result<Response, Error> {
         let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        match ROUTER.find(method, path_within(&self.base_uri, request.uri().path())) {
-            Ok(found) => self.handler(&found, request).await,
+        let path = path_within(&self.base_uri, request.uri().path());
+        match ROUTER.find(method, path) {
+            // The links of a page count the segments of its path.
+            Ok(found) if !has_empty_segments(path) || !accepts_html(request) => self.handler(&found, request).await,
+            Ok(_) if *method == Method::GET => Ok(redirect(&without_empty_segments(path, request.uri().query()))),
+            Ok(_) => Ok(self.no_such_page(request, &Error::not_found(format!("there is no route {path}")))),
             // Programs try paths, too.
             Err(unknown) if !accepts_html(request) => Ok(unknown.into()),
             Err(unknown) => Ok(self.no_such_page(request, &unknown)),
@@ -141,7 +145,7 @@ impl Pages {
     fn no_such_page(&self, request: &Request, error: &Error) -> Response {
         let language = Language::of(request.headers());
         let path = path_within(&self.base_uri, request.uri().path());
-        let root = format!("./{}", "../".repeat(path.matches('/').count().saturating_sub(1)));
+        let root = way_to_root(path);
         let shown = ForPeople::instead_of(error, words::NO_SUCH_PAGE, language);
         let link = Some((words::ALL_CREDENTIALS, root.as_str()));
         noted(pages::failed_with_link(error, language, words::PAGE_NOT_FOUND, &shown, link), error)
@@ -151,6 +155,23 @@ impl Pages {
     async fn module(&self, request: &Request) -> Result<Response, Error> {
         Ok(self.cors_origins.answer(request, async { Ok(module::response(request.headers())) }).await)
     }
+}
+
+/// Returns the way from a path within Larder to the first page.
+fn way_to_root(path: &str) -> String {
+    format!("./{}", "../".repeat(path.matches('/').count().saturating_sub(1)))
+}
+
+/// Whether a path within Larder has a slash too many.
+fn has_empty_segments(path: &str) -> bool {
+    path.contains("//") || path.len() > 1 && path.ends_with('/')
+}
+
+/// Returns the address of a page, relative to the one with a slash too many, which the router takes for the same.
+fn without_empty_segments(path: &str, query: Option<&str>) -> String {
+    let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}{}{query}", way_to_root(path), segments.join("/"))
 }
 
 /// Whether the client wants a page (RFC 9110 §12.5.1).

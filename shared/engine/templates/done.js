@@ -1,4 +1,8 @@
 // Reloading must not show an outcome again.
 const here = new URL(location.href);
-for (const name of ["done", "on"]) here.searchParams.delete(name);
-if (location.search.includes("done=")) history.replaceState(null, "", here);
+const outcome = ["done", "on", "connectionId", "requestId", "error", "errorData"];
+// The picker's address says what it is for, and which new credential comes first.
+if (!here.pathname.endsWith("/pick") && outcome.some((name) => here.searchParams.has(name))) {
+  for (const name of outcome) here.searchParams.delete(name);
+  history.replaceState(null, "", here);
+}

@@ -6,14 +6,20 @@ const clock = (seconds) => {
   const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 };
-const controls = (root) => [...root.querySelectorAll("a, button, input")];
 const regions = (root) => new Map([...root.querySelectorAll("[data-live]")].map((it) => [it.id, it]));
-// Counting down is no change, and an outcome stays until there is one.
-const content = (it) =>
-  it.outerHTML
+// A list's rows are parts of their own.
+const controls = (part) =>
+  [...part.querySelectorAll("a, button, input")].filter((it) => it.closest("[data-live]") === part);
+const state = (part) => part.querySelector(".badge")?.textContent;
+// Counting down is no change, and an outcome stays until there is one. A list changes when it has other rows.
+const content = (part) => {
+  const copy = part.cloneNode(true);
+  for (const row of regions(copy).values()) row.replaceChildren();
+  return copy.outerHTML
     .replace(/(data-until[^>]*>)[^<]*/g, "$1")
     .replace(/ value="\d+"/g, "")
     .replace(/<p class="outcome.*?<\/p>/, "");
+};
 const shown = new Map([...regions(document)].map(([id, it]) => [id, content(it)]));
 
 function tick() {
@@ -40,13 +46,22 @@ async function update() {
   const fetched = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const [id, part] of regions(fetched)) {
     const present = document.getElementById(id);
-    if (!present || shown.get(id) === content(part)) continue;
-    shown.set(id, content(part));
-    const focused = controls(present).indexOf(document.activeElement);
+    const next = content(part);
+    if (!present || shown.get(id) === next) continue;
+    shown.set(id, next);
+    // A new row has come with its list.
+    if (present === part) continue;
+    // The banner was about the state before.
+    if (id === "summary" && state(present) !== state(part)) document.querySelector(".banner.bad")?.remove();
+    const active = document.activeElement;
+    const focused = controls(present).indexOf(active);
     const scrolled = present.querySelector("ul")?.scrollLeft;
-    present.replaceWith(document.adoptNode(part));
+    document.adoptNode(part);
+    // The rows that are still in the list stay, and it's their turn next.
+    for (const row of regions(part).values()) row.replaceWith(document.getElementById(row.id) ?? row);
+    present.replaceWith(part);
     if (scrolled) part.querySelector("ul").scrollLeft = scrolled;
-    if (focused >= 0) controls(part)[focused]?.focus();
+    (controls(part)[focused] ?? active)?.focus({ preventScroll: true });
   }
   tick();
   dates();

@@ -102,7 +102,31 @@ impl Proxies {
     }
 }
 
-/// Whether a string can be the key of a workspace, an integration, or a connector: 1 to 100 characters of `[A-Za-z0-9_.-]`.
+/// Whether a string can be the key of a workspace, an integration, or a connector: 1 to 100 characters of `[A-Za-z0-9_.-]`, not
+/// only dots, since clients resolve the path segments `.` and `..`.
 pub fn is_key(text: &str) -> bool {
-    (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    (1..=100).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        && text.bytes().any(|byte| byte != b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_short_and_not_only_dots() {
+        for (key, is_valid) in [
+            ("crm", true),
+            ("a.b_C-9", true),
+            (".well", true),
+            ("", false),
+            (".", false),
+            ("..", false),
+            ("a b", false),
+        ] {
+            assert_eq!(is_key(key), is_valid, "{key:?}");
+        }
+        assert!(is_key(&"k".repeat(100)) && !is_key(&"k".repeat(101)));
+    }
 }

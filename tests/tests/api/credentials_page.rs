@@ -135,7 +135,35 @@ async fn a_tenant_sees_its_own_credentials_and_an_admin_all() {
     has(&both, &["href=\"./?search=sandbox\"><span class=\"unseen\">Remove filter: "]);
     has(&admin.get(&world, "/?search=nobody").await, &["No results", "Show all"]);
     has(&admin.get(&world, "/?state=CLIENT_ACTION_REQUIRED").await, &["All is well"]);
+    has(&admin.get(&world, "/?state=CLIENT_ACTION_REQUIRED&integrationKey=crm").await, &["No results"]);
+    let name = json!({"name": "Sales"});
+    world.send(Method::PATCH, "/integrations/crm", &world.admin, Some(&name)).await.expect(StatusCode::OK);
+    has(&admin.get(&world, "/?search=SALES").await, &["Alice&#39;s sandbox", "Bob&#39;s shop"]);
+    // The list may end exactly where a page does.
+    let full = admin.get(&world, "/?limit=3").await;
+    let next = full.text().split_once("rel=\"next\" href=\".").expect("a link").1.split_once('"').expect("its end").0;
+    has(
+        &admin.get(&world, &next.replace("&#38;", "&")).await,
+        &["No more credentials", "href=\"./?limit=3\">First page"],
+    );
     has(&admin.get(&world, "/?state=nonsense").await.expect(StatusCode::BAD_REQUEST), &["That did not work"]);
+    for (filter, words) in [
+        ("includeArchived=true", "Including deleted"),
+        ("connected=false", "Needs attention"),
+        ("disconnected=0", "Needs no attention"),
+    ] {
+        let page = admin.get(&world, &format!("/?{filter}")).await.expect(StatusCode::OK);
+        has(&page, &[&format!("Remove filter: </span>{words} <span")]);
+    }
+    lacks(&admin.get(&world, "/?includeArchived=false").await.expect(StatusCode::OK), &["Remove filter: "]);
+    // The links of a page count the segments of its path.
+    for (path, location) in
+        [("/i/", "./../i"), ("/new/", "./../new"), ("/c/alice-1/?ask=delete", "./../../c/alice-1?ask=delete")]
+    {
+        assert_eq!(admin.get(&world, path).await.expect(StatusCode::FOUND).location(), location);
+    }
+    let posted = admin.post(&world, "/add/", &[("integrationKey", "crm")]).await.expect(StatusCode::NOT_FOUND);
+    has(&posted, &["This page does not exist."]);
 }
 
 #[tokio::test]
@@ -283,12 +311,16 @@ async fn buttons_test_refresh_rename_deactivate_and_disconnect() {
     has(&alice.presses(&world, &id, "test", &[]).await, &["class=\"banner bad\"", "Test failed"]);
     world.advance(120);
     has(&alice.presses(&world, &id, "refresh", &[]).await, &["Refreshed", "class=\"badge good\">Fresh"]);
+    let again = alice.presses(&world, &id, "refresh", &[]).await;
+    has(&again, &["class=\"banner none\"", "It was tried less than a minute ago. Try again in a moment."]);
     provider.set_test_status(200);
     assert_eq!(provider.refreshes().len(), 1);
     world.advance(120);
     provider.script(503, &json!({"error": "maintenance"}));
     let failed = alice.press(&world, &id, "refresh", &[]).await.expect(StatusCode::SERVICE_UNAVAILABLE);
     has(&failed, &["That did not work", "503"]);
+    let again = alice.presses(&world, &id, "refresh", &[("back", "")]).await;
+    has(&again, &["class=\"outcome none\" role=\"status\">It was tried less than a minute ago."]);
     let listed = alice.get(&world, "/").await;
     has(&listed, &["Refresh failing", "still valid, expires in <time", "Try now", "503", "Larder keeps trying."]);
     has(&alice.presses(&world, &id, "rename", &[("name", " My account ")]).await, &["My account", "Renamed"]);
@@ -378,7 +410,9 @@ async fn a_used_credential_is_not_deleted_and_a_deleted_one_is_restored() {
     let list = alice.presses(&world, &id, "delete", &[]).await;
     has(&list, &["Deleted", "No credentials yet", &format!("href=\"c/{id}\" rel=\"noreferrer\">Undo")]);
     has(&alice.get(&world, &format!("/c/{id}")).await.expect(StatusCode::OK), &["Deleted", "value=\"restore\""]);
-    has(&alice.presses(&world, &id, "restore", &[]).await, &["Restored.", "Reconnect needed"]);
+    let restored = alice.presses(&world, &id, "restore", &[]).await;
+    has(&restored, &["Restored.", "Reconnect needed"]);
+    lacks(&restored, &["ask=disconnect"]);
 }
 
 #[tokio::test]
@@ -416,7 +450,8 @@ async fn adding_and_reconnecting_lead_to_the_form_and_back() {
     let authorize = Browser::in_window().get(&world, link).await.location();
     assert!(authorize.starts_with(&provider.uri("/authorize")), "{authorize}");
     let unknown = [("formToken", form_token.as_str()), ("integrationKey", "none")];
-    alice.browser.post(&world, "/add", &unknown).await.expect(StatusCode::NOT_FOUND);
+    let unknown = alice.browser.post(&world, "/add", &unknown).await.expect(StatusCode::NOT_FOUND);
+    has(&unknown, &["This integration does not exist, or was deleted."]);
 }
 
 /// A row of an integration `crm` with a token, in a state.

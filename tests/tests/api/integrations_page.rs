@@ -207,7 +207,7 @@ async fn errors_are_shown_at_their_fields_without_secrets() {
         &["Please check your details", "value=\"my-id\"", "value=\"nowhere\"", "value=\"a b\"", "Enter this again."],
     );
     for (field, error) in [
-        ("details/key", "Enter at most 100 letters, digits, dots, hyphens and underscores."),
+        ("details/key", "Enter at most 100 letters, digits, dots, hyphens and underscores, not only dots."),
         ("details/logoUri", "Enter a full address, such as https://example.com."),
         ("input/tokenUri", "Enter a full address, such as https://example.com."),
         ("input/authorizeUri", "Enter a value."),
@@ -231,8 +231,9 @@ async fn errors_are_shown_at_their_fields_without_secrets() {
     let created = created.location();
     assert!(created.starts_with("../i/crm?done=created."), "{created}");
     has(&admin.get(&world, &created.replacen("..", "", 1)).await, &["The integration was created"]);
-    let taken = submit(&mut admin, &world, "/new/oauth2", &form).await.expect(StatusCode::CONFLICT);
-    has(&taken, &["It was not saved", "There is already an integration crm"]);
+    let taken = submit(&mut admin, &world, "/new/oauth2", &form).await.expect(StatusCode::BAD_REQUEST);
+    has(&taken, &["There is already an integration crm; change that one, or choose another key."]);
+    assert_eq!(settings(&taken).control("details/key").attribute("aria-invalid"), Some("true"));
     assert_eq!(stored(&world, "crm").await["parameters"]["clientSecret"], SECRET);
 }
 

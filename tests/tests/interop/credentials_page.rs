@@ -234,11 +234,12 @@ async fn a_credential_can_be_created_from_the_credentials_page() {
     let authorize = it.chromium.arrives(&it.provider.uri("/authorize")).await;
     let back = it.provider.approve(&authorize);
     it.chromium.goto(&back).await;
-    it.chromium.arrives(&it.target.uri("/?connectionId=")).await;
     let page = it.chromium.shows("Connected").await;
     assert!(page.contains("Our CRM") && page.contains("refreshes in"), "{page}");
     assert_eq!(it.connections().await[0]["tenantId"], "ada");
     it.chromium.screenshots(&screenshots(), "credentials-connected").await;
+    // Reloading does not say it again.
+    assert_eq!(it.chromium.url().await, it.target.uri("/"));
     it.finish().await;
 }
 
@@ -258,7 +259,7 @@ async fn a_credential_is_verified_before_it_is_saved() {
     it.provider.set_test_status(200);
     it.chromium.fill("[name='input/apiKey']", "key-right").await;
     it.chromium.click(".primary").await;
-    it.chromium.arrives(&it.target.uri("/?connectionId=")).await;
+    it.chromium.shows("Connected").await;
     it.chromium.shows("Acme Mail").await;
     assert_eq!(it.connections().await.len(), 1);
     it.finish().await;
@@ -290,7 +291,7 @@ async fn a_component_may_have_multiple_sets_of_credentials() {
         it.chromium.click("button[value=app]").await;
         it.chromium.fill("[name='input/apiKey']", "key-right").await;
         it.chromium.click(".primary").await;
-        it.chromium.arrives(&it.target.uri("/?connectionId=")).await;
+        it.chromium.shows("Connected").await;
     }
     assert_eq!(it.numbers().await[2], "Acme Mail 2");
     // Names tell environments apart.
@@ -407,6 +408,18 @@ async fn a_list_shows_failures_as_they_happen_and_why() {
     it.chromium.shows("The last test failed.").await;
     assert_eq!(it.numbers().await[1], "Needs attention 2");
     it.chromium.screenshots(&folder, "credentials-failing").await;
+
+    // Rows leave a filtered list and come back, and what somebody types meanwhile stays.
+    it.chromium.goto(&it.target.uri("/?state=CLIENT_ACTION_REQUIRED&integrationKey=app")).await;
+    it.chromium.shows("Newsletter").await;
+    it.chromium.fill("#search", "typed").await;
+    for (status, shown) in [(200, "No results"), (401, "Newsletter")] {
+        it.provider.set_test_status(status);
+        it.target.post(&format!("/connections/{tested}/test"), &it.target.admin()).await.expect(StatusCode::OK);
+        let page = it.chromium.shows(shown).await;
+        assert_ne!(page.contains("No results"), page.contains("Newsletter"), "{page}");
+    }
+    assert_eq!(it.chromium.evaluate("document.activeElement.value").await, "typed");
 
     it.chromium.click("a[href='./?state=CLIENT_ACTION_REQUIRED']").await;
     it.chromium.click(&format!("a[href='c/{dead}']")).await;

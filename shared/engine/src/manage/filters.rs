@@ -11,6 +11,8 @@ use larder::error::Error;
 use larder::http::Parameters;
 use larder::secret_store::is_key;
 
+use crate::pages::Component;
+
 /// The connections to list, and where the page starts.
 #[derive(Debug, Default)]
 pub struct Filters {
@@ -21,6 +23,8 @@ pub struct Filters {
     pub(super) with_archived: bool,
     connector: Option<String>,
     search: Option<String>,
+    /// The names of integrations in lower case, by key, in which to search, too.
+    names: BTreeMap<String, String>,
     pub(super) state: Option<State>,
     pub(super) needs_attention: Option<bool>,
     pub(super) key: Option<String>,
@@ -74,6 +78,7 @@ impl Filters {
             with_archived: flag(parameters, "includeArchived")?.unwrap_or(false),
             connector: either(["connectorKey", "connectorId"])?,
             search: text("search")?.map(str::to_lowercase),
+            names: BTreeMap::new(),
             state: states.first().copied(),
             needs_attention: None,
             key: text("key")?.map(ToOwned::to_owned),
@@ -88,6 +93,18 @@ impl Filters {
     pub fn by_attention(mut self) -> Self {
         self.needs_attention = self.state.take().map(|state| state != State::Ready);
         self
+    }
+
+    /// Searches in the names of these integrations, too, as the titles of credentials on pages have them.
+    #[must_use]
+    pub fn searching_names(mut self, components: &[Component]) -> Self {
+        self.names = components.iter().map(|it| (it.key.clone(), it.name.to_lowercase())).collect();
+        self
+    }
+
+    /// Whether [`Self::searching_names`] makes a difference.
+    pub fn needs_names(&self) -> bool {
+        self.search.is_some()
     }
 
     /// Whether rows are filtered, beyond what an index finds.
@@ -113,7 +130,8 @@ impl Filters {
                 // All connections of a tenant's list have the same.
                 connection.tenant.as_ref().filter(|_| self.tenant.is_none()),
             ];
-            let shown = shown.into_iter().flatten().chain(details.tags.values());
+            let name = integration.and_then(|key| self.names.get(key));
+            let shown = shown.into_iter().flatten().chain(name).chain(details.tags.values());
             shown.into_iter().any(|text| text.to_lowercase().contains(search))
         };
         self.connector.as_ref().is_none_or(|key| integration.is_some_and(|it| it.connector_key == *key))

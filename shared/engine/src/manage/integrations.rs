@@ -160,7 +160,7 @@ impl Management {
         let (integration, changes) = self.revised(blank, body).await?;
         let taken = || {
             Error::already_exists(format!(
-                "there is already an integration `{key}`; change it, or choose another `key`"
+                "`key`: there is already an integration `{key}`; change that one, or choose another key"
             ))
         };
         let created = self.connector_setup.integrations.create(integration, changes).await?.ok_or_else(taken)?;
@@ -389,7 +389,8 @@ fn slug(text: &str) -> String {
 }
 
 fn checked_key(key: &str) -> Result<&str, Error> {
-    let wrong = || Error::bad_request("an integration's key must be 1 to 100 characters of [A-Za-z0-9_.-]");
+    let wrong =
+        || Error::bad_request("an integration's key must be 1 to 100 characters of [A-Za-z0-9_.-], not only dots");
     Some(key).filter(|key| is_key(key)).ok_or_else(wrong)
 }
 

@@ -176,6 +176,8 @@ words! {
     FIRST_PAGE: "First page", "Erste Seite", "Première page";
     NEXT: "Next", "Weiter", "Suivant";
     SHOW_ALL: "Show all", "Alle anzeigen", "Tout afficher";
+    WITH_DELETED: "Including deleted", "Auch gelöschte", "Supprimés inclus";
+    ONLY_TESTS: "Only for tests", "Nur zum Testen", "Seulement pour les tests";
     DAYS: "{} days", "{} Tagen", "{} jours";
     MOMENT: "a moment", "einem Moment", "un instant";
 
@@ -248,6 +250,9 @@ words! {
     DELETE_MEANS: "The secrets are erased, and access is revoked at the provider if it supports that. The rest can be restored for 30 days.",
         "Die Geheimnisse werden gelöscht, und der Zugriff wird beim Anbieter widerrufen, wenn das dort geht. Der Rest kann 30 Tage lang wiederhergestellt werden.",
         "Les secrets sont effacés et l’accès est révoqué auprès du fournisseur s’il le permet. Le reste peut être restauré pendant 30 jours.";
+    DELETE_STORED_MEANS: "The credentials are erased, and cannot be restored.",
+        "Die Zugangsdaten werden gelöscht und können nicht wiederhergestellt werden.",
+        "Les identifiants sont effacés et ne pourront pas être restaurés.";
     CHOOSE_INTEGRATION: "Choose the integration that you want to add a credential for.",
         "Wählen Sie die Integration, für die Sie Zugangsdaten hinzufügen möchten.",
         "Choisissez l’intégration pour laquelle vous voulez ajouter des identifiants.";
@@ -309,6 +314,8 @@ words! {
     ADD_FIRST: "Add a credential to use it in flows.",
         "Fügen Sie Zugangsdaten hinzu, um sie in Abläufen zu verwenden.",
         "Ajoutez des identifiants pour les utiliser dans des flux.";
+    NO_MORE: "No more credentials", "Keine weiteren Zugangsdaten", "Aucun autre identifiant";
+    LIST_ENDS: "The list ends here.", "Die Liste endet hier.", "La liste se termine ici.";
     NO_RESULTS: "No results", "Keine Treffer", "Aucun résultat";
     TRY_OTHER_WORDS: "No credential matches this search.",
         "Keine Zugangsdaten entsprechen dieser Suche.",
@@ -334,6 +341,9 @@ words! {
     TEST_PASSED: "The test passed", "Der Test war erfolgreich", "Le test a réussi";
     TEST_FAILED: "The test failed", "Der Test ist gescheitert", "Le test a échoué";
     WAS_REFRESHED: "Refreshed", "Erneuert", "Renouvelé";
+    TRIED_JUST_NOW: "It was tried less than a minute ago. Try again in a moment.",
+        "Der letzte Versuch ist weniger als eine Minute her. Versuchen Sie es gleich noch einmal.",
+        "Le dernier essai date de moins d’une minute. Réessayez dans un instant.";
     WAS_RENAMED: "Renamed", "Umbenannt", "Renommé";
     WAS_DELETED: "Deleted", "Gelöscht", "Supprimé";
     UNDO: "Undo", "Rückgängig machen", "Annuler";

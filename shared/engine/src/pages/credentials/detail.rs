@@ -53,6 +53,8 @@ struct CredentialPage<'a> {
     frame: Frame<'a>,
     language: Language,
     page: DetailPage,
+    /// What deleting means.
+    deleting: Words,
     card: Card,
     facts: Vec<Fact>,
     scopes: &'a [String],
@@ -99,10 +101,12 @@ pub fn credential(status: StatusCode, frame: Frame<'_>, detail: Detail<'_>, page
     let card = Card::new(connection, viewer);
     let mark = card.mark.clone();
     let has_integration = viewer.component(connection).is_some();
-    let is_disconnected = connection.problem.as_ref().is_some_and(|it| it.message == Problem::DISCONNECTED);
+    let is_disconnected = |it: &Problem| [Problem::DISCONNECTED, Problem::RESTORED].contains(&it.message.as_str());
+    let is_disconnected = connection.problem.as_ref().is_some_and(is_disconnected);
     let may_connect = viewer.may(Scope::ConnectionsConnect) && has_integration;
     let page = CredentialPage {
         language,
+        deleting: if connection.integration.is_some() { words::DELETE_MEANS } else { words::DELETE_STORED_MEANS },
         facts: facts(connection, viewer),
         scopes: connection.scopes.as_deref().unwrap_or_default(),
         tags: connection.details.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),

@@ -143,6 +143,7 @@ fn navigation(page: &ListPage<'_>, language: Language) -> Vec<NavItem> {
 /// Says how the list is filtered, except by the state, which the page's own filter shows.
 fn chips(page: &ListPage<'_>, language: Language) -> Vec<(String, String)> {
     let ListPage { viewer, query, .. } = page;
+    let is_on = |value: &str| matches!(value, "1" | "true");
     let words = |name: &str, value: &str| match name {
         "search" => format!("“{value}”"),
         "integrationKey" | "integrationId" => {
@@ -150,12 +151,20 @@ fn chips(page: &ListPage<'_>, language: Language) -> Vec<(String, String)> {
             component.map_or(value, |component| component.name.as_str()).to_owned()
         }
         "tenantId" | "userId" => format!("{}: {value}", words::END_USER.say(language)),
+        "connected" | "disconnected" if is_on(value) == (name == "connected") => {
+            words::NO_ATTENTION.say(language).to_owned()
+        }
+        "connected" | "disconnected" => words::NEEDS_ATTENTION.say(language).to_owned(),
+        "includeArchived" => words::WITH_DELETED.say(language).to_owned(),
+        "isTest" => words::ONLY_TESTS.say(language).to_owned(),
         _ => match name.strip_prefix("tags[").and_then(|name| name.strip_suffix(']')) {
             Some(tag) => format!("{tag}: {value}"),
             None => value.to_owned(),
         },
     };
-    let shown = query.filters_but("state").filter(|(name, _)| name != ListQuery::LIMIT);
+    // Turned off, these filter nothing.
+    let is_moot = |name: &str, value: &str| matches!(name, "includeArchived" | "isTest") && !is_on(value);
+    let shown = query.filters_but("state").filter(|(name, value)| name != ListQuery::LIMIT && !is_moot(name, value));
     shown.map(|(name, value)| (words(name, value), query.with(name, None))).collect()
 }
 
@@ -163,14 +172,19 @@ impl Empty {
     fn new(page: &ListPage<'_>, language: Language) -> Self {
         let ListPage { viewer, query, cursor, .. } = page;
         let add = |words: words::Words| Some(("add".to_owned(), words.say(language)));
+        let is_filtered_beyond = |name| query.filters_but(name).any(|(it, _)| it != ListQuery::LIMIT);
         let (title, detail, link) = match cursor {
             Some(cursor) => {
                 (words::NOTHING_YET, words::LOOK_FURTHER, Some((query.page(Some(cursor)), words::NEXT.say(language))))
             }
-            None if query.get("state") == ATTENTION && query.get("search").is_empty() => {
+            None if query.is_continued() => {
+                let first = (query.page(None), words::FIRST_PAGE.say(language));
+                (words::NO_MORE, words::LIST_ENDS, Some(first))
+            }
+            None if query.get("state") == ATTENTION && !is_filtered_beyond("state") => {
                 (words::ALL_WELL, words::NOTHING_NEEDS_ATTENTION, None)
             }
-            None if !query.get("search").is_empty() || query.get("integrationKey").is_empty() && query.filters() => {
+            None if is_filtered_beyond("integrationKey") => {
                 let all = Some(("./".to_owned(), words::SHOW_ALL.say(language)));
                 (words::NO_RESULTS, words::TRY_OTHER_WORDS, all)
             }

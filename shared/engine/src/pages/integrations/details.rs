@@ -51,8 +51,9 @@ fn schema_of(details: &[Detail]) -> Value {
             _ => property["type"] = "string".into(),
         }
         if name == KEY.0 {
-            property["pattern"] = "^[A-Za-z0-9_.-]{1,100}$".into();
-            property["errorMessage"] = "Enter at most 100 letters, digits, dots, hyphens and underscores.".into();
+            property["pattern"] = "^(?=.*[^.])[A-Za-z0-9_.-]{1,100}$".into();
+            property["errorMessage"] =
+                "Enter at most 100 letters, digits, dots, hyphens and underscores, not only dots.".into();
         }
         (name.to_owned(), property)
     };
