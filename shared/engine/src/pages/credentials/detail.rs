@@ -53,7 +53,7 @@ struct CredentialPage<'a> {
     frame: Frame<'a>,
     language: Language,
     page: DetailPage,
-    /// What deleting means.
+    /// The consequences of deleting it.
     deleting: Words,
     card: Card,
     facts: Vec<Fact>,
