@@ -431,9 +431,7 @@ fn refused(error: &Error, language: Language) -> Response {
         true => ForPeople::instead_of(error, words::LINK_UNKNOWN, language),
         false => ForPeople::of(error, language),
     };
-    let mut response = pages::failed(error, language, words::NOT_CONNECTED, &shown, None, &[]);
-    response.extensions_mut().insert(error.summary());
-    response
+    pages::failed(error, language, words::NOT_CONNECTED, &shown, None, &[])
 }
 
 #[async_trait]

@@ -85,9 +85,7 @@ impl Connect {
             Err(LinkError::Used) => {
                 let error = in_words(LinkError::Used, language);
                 let shown = ForPeople::of(&error, language);
-                let mut response = pages::failed(&error, language, words::ALREADY_CONNECTED, &shown, None, &[]);
-                response.extensions_mut().insert(error.summary());
-                return Ok(response);
+                return Ok(pages::failed(&error, language, words::ALREADY_CONNECTED, &shown, None, &[]));
             }
             Err(error) => return Err(in_words(error, language)),
         };

@@ -139,7 +139,7 @@ impl Pages {
         // The page whose form was sent, as it is now.
         let is_form = *request.method() == Method::POST && is_page(path_within(&self.base_uri, request.uri().path()));
         let link = is_form.then_some((words::RELOAD, ""));
-        noted(pages::failed_with_link(error, language, words::NOT_POSSIBLE, &shown, link), error)
+        pages::failed_with_link(error, language, words::NOT_POSSIBLE, &shown, link)
     }
 
     fn no_such_page(&self, request: &Request, error: &Error) -> Response {
@@ -148,7 +148,7 @@ impl Pages {
         let root = way_to_root(path);
         let shown = ForPeople::instead_of(error, words::NO_SUCH_PAGE, language);
         let link = Some((words::ALL_CREDENTIALS, root.as_str()));
-        noted(pages::failed_with_link(error, language, words::PAGE_NOT_FOUND, &shown, link), error)
+        pages::failed_with_link(error, language, words::PAGE_NOT_FOUND, &shown, link)
     }
 
     /// `GET /connect.js`

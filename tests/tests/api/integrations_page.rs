@@ -176,7 +176,7 @@ async fn optional_secrets_are_removed_by_a_checkbox() {
 }
 
 #[tokio::test]
-async fn nobody_makes_a_page_say_what_was_done() {
+async fn a_link_cannot_make_a_page_claim_an_outcome() {
     let (world, _provider) = world_with_crm().await;
     let (mut admin, mut other) = (Visitor::admin(&world).await, Visitor::admin(&world).await);
     let form = settings(&admin.get(&world, "/i/crm").await).press("save");

@@ -12,10 +12,10 @@ const SUGGESTIONS: usize = 5;
 /// How well a connector fits a search; better ones are less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// The key, the name or an alias is what was searched for.
+    /// The search is the key, the name or an alias.
     #[default]
     Name,
-    /// A category is.
+    /// It is a category.
     Category,
     /// The key, the name or an alias starts with it.
     Start,
@@ -81,7 +81,7 @@ impl Search {
     }
 }
 
-/// Whether two words are the same in any case, and with any punctuation.
+/// Whether two words differ only in case and punctuation.
 pub fn is_same(one: &str, other: &str) -> bool {
     joined(one) == joined(other)
 }

@@ -133,7 +133,11 @@ fn failure(
         can_close: false,
         screen: None,
     };
-    html(status_of(error), page.render(), PagePolicy { embedders, script: Some(SCRIPT), ..PagePolicy::default() })
+    let policy = PagePolicy { embedders, script: Some(SCRIPT), ..PagePolicy::default() };
+    let mut response = html(status_of(error), page.render(), policy);
+    // For the log.
+    response.extensions_mut().insert(error.summary());
+    response
 }
 
 /// Returns an error's words for developers, if they are not those for people.
