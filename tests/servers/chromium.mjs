@@ -6,8 +6,7 @@ import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import puppeteer from "puppeteer-core";
 
-const TIMEOUT = 15_000;
-const { profile, args, blocksPopups } = JSON.parse(process.argv[2]);
+const { profile, args, blocksPopups, timeout } = JSON.parse(process.argv[2]);
 const executablePath = process.env.PATH.split(":")
   .map((folder) => `${folder}/chromium`)
   .find(existsSync);
@@ -37,7 +36,7 @@ let page = pages[0];
 let framePrefix = null;
 
 function watch(page) {
-  page.setDefaultTimeout(TIMEOUT);
+  page.setDefaultTimeout(timeout);
   page.on("console", (message) => log.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => log.push(`error: ${error}`));
   page.on("response", (response) => note(response.status(), response.request()));
@@ -45,24 +44,30 @@ function watch(page) {
   return page;
 }
 
-/** Waits for the frame in which steps act. */
-async function here() {
-  for (let waited = 0; framePrefix && waited < TIMEOUT; waited += 50) {
-    const frame = page.frames().find((it) => it.parentFrame() && it.url().startsWith(framePrefix));
-    if (frame) return frame;
+/** Waits until `find` returns something, and returns that. */
+async function eventually(find, complaint) {
+  for (let waited = 0; waited < timeout; waited += 50) {
+    const found = find();
+    if (found) return found;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  if (framePrefix) throw new Error(`no frame shows ${framePrefix}`);
-  return page;
+  throw new Error(complaint);
+}
+
+/** Waits for the frame in which steps act. */
+function here() {
+  if (!framePrefix) return page;
+  const shows = (frame) => frame.parentFrame() && frame.url().startsWith(framePrefix);
+  return eventually(() => page.frames().find(shows), `no frame shows ${framePrefix}`);
 }
 
 const steps = {
   async goto({ url }) {
-    const response = await page.goto(url, { timeout: TIMEOUT });
+    const response = await page.goto(url);
     return response?.status() ?? 0;
   },
   async reload() {
-    const response = await page.reload({ timeout: TIMEOUT });
+    const response = await page.reload();
     return response?.status() ?? 0;
   },
   async click({ selector }) {
@@ -94,11 +99,7 @@ const steps = {
   url: () => page.url(),
   /** Waits for the page with this number, in the order of opening and from 0, and switches to it. */
   async page({ number }) {
-    for (let waited = 0; !pages[number] && waited < TIMEOUT; waited += 50) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    if (!pages[number]) throw new Error(`no page ${number} was opened`);
-    page = pages[number];
+    page = await eventually(() => pages[number], `no page ${number} was opened`);
     framePrefix = null;
     // A page behind another draws nothing, and some steps wait for that.
     await page.bringToFront();
@@ -114,12 +115,9 @@ const steps = {
     await page.close();
     page = pages[0];
   },
-  /** Whether the page with this number is closed, once it has had a moment to close. */
-  async isClosed({ number }) {
-    for (let waited = 0; !pages[number].isClosed() && waited < 500; waited += 50) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    return pages[number].isClosed();
+  /** Waits until the page with this number is closed. */
+  async closes({ number }) {
+    await eventually(() => pages[number].isClosed(), `page ${number} is still open`);
   },
   async screenshot({ path, width, scheme }) {
     // A frame is as high as its window.

@@ -6,11 +6,13 @@
 //! - `suites`: checks that several tests apply to different subjects
 //! - `documents`: files of the repository that tests read
 //! - [`fuzz`]: one entry point for each kind of external input
+//! - `patience`: how long tests wait
 
 mod documents;
 mod doubles;
 pub mod fuzz;
 mod in_process;
+mod patience;
 mod processes;
 mod suites;
 
@@ -22,6 +24,7 @@ pub use doubles::{
 pub use in_process::{
     Answer, Browser, HtmlControl, HtmlForm, Requests, TempConnector, World, is_save, is_unconditional,
 };
+pub use patience::{PATIENCE, eventually, in_time};
 pub use processes::{
     Chromium, Moto, Program, Recorded, Server, Stack, Target, Visitor, Watch, database, function, is_alone, memory,
     program, repeat, runtime_api,

@@ -13,6 +13,8 @@ use url::Url;
 
 use super::loopback::{listen, serve};
 
+use crate::eventually;
+
 /// A request to the token endpoint.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
@@ -182,12 +184,7 @@ impl MockProvider {
 
     /// Waits for the first refresh request.
     pub async fn until_refresh_requested(&self) {
-        let asked = async {
-            while self.refreshes().is_empty() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), asked).await.expect("a refresh within half a minute");
+        assert!(eventually(async || !self.refreshes().is_empty()).await, "no refresh is requested");
     }
 
     /// The `Authorization` headers of the requests to the test endpoint.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::Server;
+use crate::{PATIENCE, Server};
 
 /// A running Chromium with one page, and the pages that pages open. It stops when dropped.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Chromium {
 
     async fn start_as(switches: &[&str], blocks_popups: bool) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
-        let options = json!({ "profile": profile.path(), "args": switches, "blocksPopups": blocks_popups });
+        let options = json!({ "profile": profile.path(), "args": switches, "blocksPopups": blocks_popups, "timeout": PATIENCE.as_millis() });
         let mut process = Command::new("node")
             .args(["chromium.mjs", &options.to_string()])
             .current_dir(Server::folder())
@@ -111,9 +111,9 @@ impl Chromium {
         self.step(json!({ "do": "close" })).await;
     }
 
-    /// Whether the page with this number is closed, once it has had a moment to close.
-    pub async fn is_closed(&mut self, number: usize) -> bool {
-        self.step(json!({ "do": "isClosed", "number": number })).await == json!(true)
+    /// Waits until the page with this number is closed.
+    pub async fn closes(&mut self, number: usize) {
+        self.step(json!({ "do": "closes", "number": number })).await;
     }
 
     /// Presses a key, such as `Tab`.

@@ -16,6 +16,8 @@ use tokio::process::{Child, Command};
 
 use super::port::free_port;
 
+use crate::in_time;
+
 /// A server's certificate and key, as PEM.
 #[derive(Debug)]
 pub struct Certificate {
@@ -76,15 +78,13 @@ impl Database {
     }
 
     async fn wait(&self) {
-        let mut last = None;
-        for _ in 0..300 {
-            match log_in(&Login { tls: Some(Tls::Prefer), ..self.login() }).await {
-                Ok(()) => return,
-                Err(error) => last = Some(error),
+        let login = Login { tls: Some(Tls::Prefer), ..self.login() };
+        let logged_in = async {
+            while log_in(&login).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        panic!("the server does not answer: {last:?}\n{}", self.log());
+        };
+        assert!(in_time(logged_in).await.is_ok(), "the server does not answer: {}", self.log());
     }
 
     /// The login of `larder`.

@@ -1,7 +1,6 @@
 //! AWS on this machine: `moto_server` in its own process.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -10,6 +9,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::port::free_port;
+
+use crate::eventually;
 
 /// A running server, empty at first. It stops when dropped.
 #[derive(Debug)]
@@ -30,13 +31,9 @@ impl Moto {
             .kill_on_drop(true)
             .spawn()
             .expect("moto_server starts; run tests/run");
-        for _ in 0..600 {
-            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process };
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("moto_server does not answer");
+        let is_up = eventually(async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+        assert!(is_up, "moto_server does not answer");
+        Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process }
     }
 
     /// An SDK configuration with this server as its endpoint.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 use std::{env, fs};
 
 use http::Method;
@@ -13,7 +12,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::target::{Target, local_secret};
 use super::visitor::{answer, http_client};
-use crate::{Answer, root};
+use crate::{Answer, in_time, root};
 
 /// A running Larder. It stops when dropped.
 #[derive(Debug)]
@@ -57,8 +56,7 @@ impl Program {
             }
             true
         };
-        // A debug build loads the connectors slowly when many processes compete for the processor.
-        let has_started = tokio::time::timeout(Duration::from_secs(180), welcome).await == Ok(true);
+        let has_started = in_time(welcome).await == Ok(true);
         assert!(has_started, "larder did not start: {printed:#?} {:#?}", log.lock().expect("the lock is not poisoned"));
         let (_, base_uri) = printed[0].split_once(" is running at ").expect("the base URI");
         let page_link = printed.iter().find(|line| line.starts_with(&format!("{base_uri}/sign-in?"))).expect("a link");
@@ -144,7 +142,7 @@ impl Program {
 
 /// Runs the program until it exits.
 pub async fn run(arguments: &[&str]) -> Output {
-    let ended = tokio::time::timeout(Duration::from_secs(60), command(arguments).output()).await;
+    let ended = in_time(command(arguments).output()).await;
     ended.unwrap_or_else(|_| panic!("larder {arguments:?} does not end")).expect("larder starts")
 }
 

@@ -12,7 +12,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -29,7 +28,7 @@ use tokio::process::{Child, Command};
 
 use super::port::free_port;
 use super::visitor::http_client;
-use crate::{Target, root};
+use crate::{Target, eventually, in_time, root};
 
 /// A deployed stack. It stops when dropped.
 #[derive(Debug)]
@@ -193,14 +192,12 @@ impl Emulator {
             .endpoint_url(&endpoint)
             .build();
         let client = http_client();
-        for _ in 0..600 {
-            if client.get(format!("{endpoint}/_ministack/health")).send().await.is_ok_and(|it| it.status().is_success())
-            {
-                return Self { port, sdk, process };
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("ministack does not answer: {}", fs::read_to_string(folder.join("emulator.log")).unwrap_or_default());
+        let health = format!("{endpoint}/_ministack/health");
+        let is_up =
+            eventually(async || client.get(&health).send().await.is_ok_and(|it| it.status().is_success())).await;
+        let log = || fs::read_to_string(folder.join("emulator.log")).unwrap_or_default();
+        assert!(is_up, "ministack does not answer: {}", log());
+        Self { port, sdk, process }
     }
 
     fn endpoint(&self) -> String {
@@ -301,7 +298,7 @@ async fn sam(emulator: &Emulator, folder: &Path, arguments: &[&str]) -> String {
         .envs(aws_environment(&emulator.endpoint(), folder))
         .stdin(Stdio::null());
     let output = command.kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(120), output).await;
+    let output = in_time(output).await;
     let output =
         output.unwrap_or_else(|_| panic!("sam {arguments:?} does not end")).expect("sam starts; run tests/run");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();

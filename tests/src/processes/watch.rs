@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Duration;
 use std::{env, fs};
 
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::port::free_port;
-use crate::root;
+use crate::{eventually, root};
 
 /// A running emulator. It stops when dropped.
 #[derive(Debug)]
@@ -37,14 +36,9 @@ impl Watch {
             .spawn()
             .expect("cargo-lambda starts");
         let base_uri = format!("http://127.0.0.1:{port}");
-        let watch = Self { base_uri, port, process };
-        for _ in 0..600 {
-            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return watch;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("cargo lambda watch does not answer");
+        let is_up = eventually(async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+        assert!(is_up, "cargo lambda watch does not answer");
+        Self { base_uri, port, process }
     }
 
     /// Invokes a function with an event.

@@ -1,10 +1,8 @@
 //! Callbacks as browsers and providers actually send them: prefetched, repeated, posted, and with denials of every
 //! spelling.
 
-use std::time::Duration;
-
 use http::{Method, StatusCode};
-use larder_tests::{Answer, Browser, MockProvider, World};
+use larder_tests::{Answer, Browser, MockProvider, World, eventually};
 use serde_json::json;
 use url::Url;
 
@@ -99,9 +97,7 @@ async fn a_repeated_callback_waits_for_the_first_to_finish() {
     let mut reloading = browser.clone();
     let held = provider.hold();
     let (page, unfinished) = tokio::join!(browser.get(&world, &callback), async {
-        while provider.token_requests().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        assert!(eventually(async || !provider.token_requests().is_empty()).await, "no token is requested");
         let page = reloading.get(&world, &callback).await.expect(StatusCode::ACCEPTED);
         held.add_permits(1);
         page

@@ -5,13 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use larder_tests::loopback;
 use larder_tests::program::{Program, command};
+use larder_tests::{eventually, in_time, loopback};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -328,12 +327,8 @@ async fn interrupting_a_connect_cancels_the_request() {
     let browser = tempfile::tempdir().expect("a folder");
     let requests = Requests::start(json!({"id": "alice"}), &[pending()]).await;
     let child = requests.connect(&browser, &["--no-browser"]).spawn().expect("larder starts");
-    let polled = async {
-        while !requests.calls().iter().any(|(what, ..)| what == "GET /connection-requests/q1") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), polled).await.expect("it polls");
+    let has_polled = async || requests.calls().iter().any(|(what, ..)| what == "GET /connection-requests/q1");
+    assert!(eventually(has_polled).await, "it does not poll");
     let id = child.id().expect("it is running").to_string();
     let killed = std::process::Command::new("kill").args(["-INT", &id]).status();
     assert!(killed.expect("kill starts").success());
@@ -363,7 +358,7 @@ async fn connecting_the_demo_ends_when_the_browser_does() {
                 }
             }
         };
-        let link = tokio::time::timeout(Duration::from_secs(60), link).await.expect("a link");
+        let link = in_time(link).await.expect("a link");
         local::follow(&larder, &link, decision).await;
         let output = connecting.wait_with_output().await.expect("it ends");
         assert_eq!(output.status.code(), Some(code), "{output:?}");

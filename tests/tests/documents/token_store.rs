@@ -13,7 +13,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use http::StatusCode;
-use larder_tests::{Program, Server, Target, root};
+use larder_tests::{Program, Server, Target, eventually, in_time, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -125,12 +125,7 @@ impl Setup {
     }
 
     async fn wait_for_grants(&self, count: usize) {
-        let wait = async {
-            while self.grants().await.len() < count {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("a token is requested in time");
+        assert!(eventually(async || self.grants().await.len() >= count).await, "no token is requested");
     }
 
     /// Kills Larder with SIGKILL.
@@ -157,7 +152,7 @@ impl App {
     }
 
     async fn end(&mut self) -> Value {
-        let line = tokio::time::timeout(Duration::from_secs(60), self.stdout.next_line()).await;
+        let line = in_time(self.stdout.next_line()).await;
         let line = line.expect("an outcome in time").expect("UTF-8").expect("an outcome");
         serde_json::from_str(&line).expect("JSON")
     }

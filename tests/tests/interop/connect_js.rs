@@ -105,7 +105,7 @@ async fn a_popup_connects_by_oauth_and_closes() {
     let connections = it.connections().await;
     assert!(shown.contains(connections[0]["id"].as_str().expect("an id")), "{shown}");
     assert_eq!((&connections[0]["name"], &connections[0]["state"]), (&json!("My demo"), &json!("READY")));
-    assert!(it.chromium.is_closed(1).await);
+    it.chromium.closes(1).await;
     it.finish().await;
 }
 
@@ -153,7 +153,8 @@ async fn closing_the_popup_and_declining_reject_at_once() {
     it.chromium.page(2).await;
     it.chromium.click("button[value=deny]").await;
     let shown = it.shows("Rejected: true ").await;
-    assert!(shown.contains("access_denied") && it.chromium.is_closed(2).await, "{shown}");
+    assert!(shown.contains("access_denied"), "{shown}");
+    it.chromium.closes(2).await;
 
     it.press(options).await;
     it.chromium.page(3).await;
@@ -161,7 +162,7 @@ async fn closing_the_popup_and_declining_reject_at_once() {
     it.chromium.page(0).await;
     it.chromium.evaluate("window.abort()").await;
     it.shows("Rejected: false undefined: changed my mind").await;
-    assert!(it.chromium.is_closed(3).await);
+    it.chromium.closes(3).await;
     assert_eq!(it.connections().await.len(), 0);
     it.finish().await;
 }
@@ -234,7 +235,7 @@ async fn requests_that_end_without_a_connection_are_rejected() {
     let path = format!("/connection-requests/{}", canceled["requestId"].as_str().expect("an id"));
     it.target.delete(&path, &it.token()).await.expect(StatusCode::NO_CONTENT);
     it.shows("Rejected: true cancelled: the connection request was canceled").await;
-    assert!(it.chromium.is_closed(1).await);
+    it.chromium.closes(1).await;
 
     let expiring = it.request(json!({"integrationKey": "demo", "expiresIn": 3})).await;
     it.press(expiring.clone()).await;

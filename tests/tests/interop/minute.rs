@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use larder_tests::{Chromium, Target, say};
+use larder_tests::{Chromium, PATIENCE, Target, say};
 use serde_json::json;
 
 use crate::chromium::{assert_no_violation, start};
@@ -49,7 +49,7 @@ async fn the_first_minute_ends_with_a_token_that_renewed_itself() {
 
     let mut countdowns = Vec::new();
     while !chromium.evaluate("document.body.innerText").await.as_str().is_some_and(|it| it.contains("Token 2 of")) {
-        assert!(begin.elapsed() < Duration::from_secs(120), "{countdowns:?}");
+        assert!(begin.elapsed() < PATIENCE, "{countdowns:?}");
         countdowns.push(chromium.evaluate("document.querySelector('[data-until]').textContent").await);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -97,9 +97,7 @@ async fn the_first_minute_needs_neither_javascript_nor_a_mouse() {
     chromium.press("Tab").await;
     assert_eq!(chromium.evaluate("document.activeElement.innerText").await, "Load this page again");
     chromium.press("Enter").await;
-    while chromium.url().await != larder.uri("/welcome") {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    chromium.arrives(&larder.uri("/welcome")).await;
     chromium.shows("Connected as Demo user").await;
     chromium.press("Tab").await;
     chromium.press("Tab").await;

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use larder_tests::{Answer, Chromium, Program, Server, Target};
+use larder_tests::{Answer, Chromium, Program, Server, Target, in_time};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -144,8 +144,7 @@ async fn answers_in_node_pass_the_sdks_own_schemas() {
     });
     let mut node = Command::new("node");
     node.args(["sdk-calls.mjs", &options.to_string()]).current_dir(Server::folder()).kill_on_drop(true);
-    let output = tokio::time::timeout(Duration::from_secs(60), node.output()).await;
-    let output = output.expect("sdk-calls.mjs ends").expect("node starts");
+    let output = in_time(node.output()).await.expect("sdk-calls.mjs ends").expect("node starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let outcomes: BTreeMap<String, Option<String>> = serde_json::from_slice(&output.stdout).expect("outcomes by name");
     assert!(outcomes.len() >= 160, "{} calls", outcomes.len());
@@ -260,13 +259,13 @@ impl<'a> Visit<'a> {
 
     /// Waits until a request like `400 POST http://…` is logged.
     async fn logged(&mut self, matches: impl Fn(&str) -> bool) {
-        for _ in 0..200 {
-            if self.chromium.log().await.iter().any(|line| matches(line)) {
-                return;
+        let logging = async {
+            while !self.chromium.log().await.iter().any(|line| matches(line)) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("{}: not logged: {:#?}", self.sdk, self.chromium.log().await);
+        };
+        let is_logged = in_time(logging).await.is_ok();
+        assert!(is_logged, "{}: not logged: {:#?}", self.sdk, self.chromium.log().await);
     }
 }
 

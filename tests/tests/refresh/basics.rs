@@ -72,9 +72,7 @@ async fn a_refresher_is_idle_once_its_sweeps_have_saved_everything() {
         let refresher = Arc::clone(&refresher);
         async move { refresher.sweep(Duration::ZERO, None).await }
     });
-    while provider.refreshes().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    provider.until_refresh_requested().await;
     refresher.idle().await;
     assert_eq!(world.credentials(&id).await["access_token"], "access-2");
     assert_eq!(sweep.await.unwrap().unwrap().refreshed, 1);

@@ -13,10 +13,9 @@ use larder::secret_store::{SecretFile, Workspaces};
 use larder_local::WORKSPACE;
 use larder_local::bundle::{DataDir, Grant, mint};
 use larder_local::embedded_dynamodb::EmbeddedDynamoDb;
-use larder_tests::{MockProvider, Program, Visitor};
+use larder_tests::{MockProvider, Program, Visitor, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 /// A running program, and a connection that alice made through it.
 async fn connected(data: &Path, provider: &MockProvider) -> (Program, String) {
@@ -48,7 +47,7 @@ fn refresh_uri(id: &str) -> String {
 async fn ask(larder: &Program, id: &str, provider: &MockProvider) -> JoinHandle<reqwest::Result<reqwest::Response>> {
     let request = reqwest::Client::new().post(larder.uri(&refresh_uri(id))).bearer_auth(&larder.admin);
     let request_task = tokio::spawn(request.send());
-    until(async || provider.refreshes().len() == 1).await;
+    assert!(eventually(async || provider.refreshes().len() == 1).await);
     request_task
 }
 
@@ -63,7 +62,7 @@ async fn a_refresh_is_saved_even_if_its_caller_hangs_up() {
     let (larder, id) = connected(data.path(), &provider).await;
     provider.set_delay(Duration::from_secs(1));
     ask(&larder, &id, &provider).await.abort();
-    until(async || credentials(&larder, &id).await["refresh_token"] == "refresh-2").await;
+    assert!(eventually(async || credentials(&larder, &id).await["refresh_token"] == "refresh-2").await);
 }
 
 /// Kills the program while the provider answers a refresh. Returns the program that runs after it, once the first one's
@@ -122,14 +121,4 @@ async fn expire_lease(data: &Path, id: &str) {
     let update = update.update_expression("SET lease_until = :past REMOVE last_attempt_at");
     let past = AttributeValue::N("1".into());
     update.expression_attribute_values(":past", past).send().await.expect("there is a lease");
-}
-
-/// Waits until a condition holds.
-async fn until(holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the condition holds within a minute");
 }

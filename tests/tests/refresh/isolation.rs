@@ -13,7 +13,7 @@ use larder_local::embedded_dynamodb::Door;
 use larder_local::sweeper;
 use larder_tests::function::{Function, deployed};
 use larder_tests::loopback::{listen, serve};
-use larder_tests::{Browser, MockProvider, Program, TempConnector, World};
+use larder_tests::{Browser, MockProvider, Program, TempConnector, World, eventually};
 use serde_json::{Value, json};
 
 /// A connector that evaluates the end user's expression in every refresh.
@@ -95,31 +95,21 @@ impl Fixture {
 
     /// Waits until these tenants' connections have been refreshed, and asserts that each was refreshed once.
     async fn refreshed(&self, tenants: &[&str]) {
-        let all = async {
-            for tenant in tenants {
-                while self.view(tenant).await["lastRefreshedAt"].is_null() {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), all).await.expect("the others are refreshed");
+        for tenant in tenants {
+            let is_refreshed = async || !self.view(tenant).await["lastRefreshedAt"].is_null();
+            assert!(eventually(is_refreshed).await, "{tenant}'s connection is not refreshed");
+        }
         let calls = self.calls.lock().unwrap().clone();
         assert!(tenants.iter().all(|tenant| calls.get(*tenant) == Some(&1)), "{calls:?}");
     }
 
     /// Waits until the panic is flagged, and asserts that the provider was not called.
     async fn flagged(&self) {
-        let flag = async {
-            loop {
-                let view = self.view("panic").await;
-                if let Some(message) = view["error"]["message"].as_str() {
-                    return (view["state"].clone(), message.to_owned());
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let (state, message) = tokio::time::timeout(Duration::from_secs(60), flag).await.expect("it is flagged");
-        assert_eq!(state, "READY");
+        let is_flagged = async || self.view("panic").await["error"]["message"].is_string();
+        assert!(eventually(is_flagged).await, "the panic is not flagged");
+        let view = self.view("panic").await;
+        assert_eq!(view["state"], "READY");
+        let message = view["error"]["message"].as_str().expect("a message");
         assert!(message.contains("the process's log has the details"), "{message}");
         let calls = self.calls.lock().unwrap().clone();
         assert!(!calls.contains_key("panic") && !calls.contains_key("hang"), "{calls:?}");

@@ -13,15 +13,11 @@ mod storing;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
-use crate::Target;
-
-/// The time limit of one promise.
-const TIME_LIMIT: Duration = Duration::from_secs(90);
+use crate::{PATIENCE, Target, in_time};
 
 struct Promise {
     name: &'static str,
@@ -110,10 +106,10 @@ const PROMISES: &[Promise] = promises! {
 pub async fn check(target: &Target, concurrency: usize) {
     let outcomes = futures::stream::iter(PROMISES).map(async |promise| {
         let check = AssertUnwindSafe((promise.check)(target)).catch_unwind();
-        match tokio::time::timeout(TIME_LIMIT, check).await {
+        match in_time(check).await {
             Ok(Ok(())) => None,
             Ok(Err(panic)) => Some(format!("{}: {}: {}\n", target.name, promise.name, message(&*panic))),
-            Err(_) => Some(format!("{}: {}: timed out after {TIME_LIMIT:?}\n", target.name, promise.name)),
+            Err(_) => Some(format!("{}: {}: timed out after {PATIENCE:?}\n", target.name, promise.name)),
         }
     });
     let broken: Vec<_> = outcomes.buffer_unordered(concurrency).filter_map(std::future::ready).collect().await;
