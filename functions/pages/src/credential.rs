@@ -17,9 +17,9 @@ use larder_engine::manage::Deletion;
 use larder_engine::pages::words::{self, Words};
 use larder_engine::pages::{self, Detail, DetailPage, ForPeople, Frame, ListQuery, Notice, Question, Tone, Viewer};
 
-use crate::Pages;
 use crate::done::Done;
 use crate::visit::Visit;
+use crate::{Pages, noted};
 
 /// The way from a credential's page to the first one.
 const ROOT: &str = "../";
@@ -83,10 +83,7 @@ impl Pages {
                 };
                 let notice = if is_in_use { in_use(&error, &visit) } else { refused(&error, &visit) };
                 match Box::pin(self.detail(&visit, id, status_of(&error), Some(notice), page)).await {
-                    Ok(mut page) => {
-                        page.extensions_mut().insert(error.summary());
-                        Ok(page)
-                    }
+                    Ok(page) => Ok(noted(page, &error)),
                     // There is no page to show it on.
                     Err(_) => Ok(Self::failure(&visit, ROOT, &error)),
                 }
@@ -222,9 +219,7 @@ impl Pages {
         let own = own_words(error, visit, not_found);
         let frame = visit.frame(words::NOT_POSSIBLE.say(language).to_owned(), root);
         let message = error.message.replace('`', "");
-        let mut response = pages::failure(status_of(error), frame, &message, own.as_deref());
-        response.extensions_mut().insert(error.summary());
-        response
+        noted(pages::failure(status_of(error), frame, &message, own.as_deref()), error)
     }
 }
 

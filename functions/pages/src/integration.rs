@@ -16,10 +16,10 @@ use larder_engine::pages::{
 };
 use serde_json::Value;
 
-use crate::Pages;
 use crate::credential::refused;
 use crate::done::{signed, verified};
 use crate::visit::Visit;
+use crate::{Pages, noted};
 
 /// The way to the first page.
 const ROOT: &str = "../";
@@ -133,9 +133,8 @@ impl Pages {
                             None => refused(&error, visit),
                         };
                         let page = IntegrationPage::default();
-                        let mut response = self.editor(visit, key, status_of(&error), Some(notice), page).await?;
-                        response.extensions_mut().insert(error.summary());
-                        Ok(response)
+                        let page = self.editor(visit, key, status_of(&error), Some(notice), page).await?;
+                        Ok(noted(page, &error))
                     }
                 }
             }

@@ -32,9 +32,9 @@ use larder_engine::connect::{ConnectFailure, Delivery, RequestedConnection, pick
 use larder_engine::manage::Filters;
 use larder_engine::pages::{self, ForPeople, Frame, Notice, Origin, PickPage, Viewer, words};
 
-use crate::Pages;
 use crate::credential::refused;
 use crate::visit::Visit;
+use crate::{Pages, noted};
 
 /// The way to the first page.
 const ROOT: &str = "./";
@@ -86,9 +86,8 @@ impl Pages {
                 Ok(response) => Ok(response),
                 Err(error) => {
                     let notice = Some(refused(&error, &visit));
-                    let mut page = self.picker(&visit, &wish, &query, status_of(&error), notice, None).await?;
-                    page.extensions_mut().insert(error.summary());
-                    Ok(page)
+                    let page = self.picker(&visit, &wish, &query, status_of(&error), notice, None).await?;
+                    Ok(noted(page, &error))
                 }
             }
         };

@@ -37,7 +37,7 @@ use larder_engine::pages::{
 use larder_engine::router::Found;
 use serde::{Deserialize, Serialize};
 
-use crate::Pages;
+use crate::{Pages, noted};
 
 /// How long a page in a frame can be submitted.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(15);
@@ -89,9 +89,7 @@ impl FrameVisit<'_> {
 
     fn failed(&self, error: &Error) -> Response {
         let shown = ForPeople::of(error, self.delivery.language);
-        let mut response = self.end(ScreenEnd::Failed(error, &shown));
-        response.extensions_mut().insert(error.summary());
-        response
+        noted(self.end(ScreenEnd::Failed(error, &shown)), error)
     }
 }
 

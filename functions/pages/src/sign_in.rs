@@ -24,7 +24,7 @@ use larder_engine::manage::SESSION_LIFETIME;
 use larder_engine::pages::{self, Language, SignedOut, is_navigation, words};
 
 use crate::visit::{SESSION, WANTED};
-use crate::{Pages, ROUTER};
+use crate::{Pages, ROUTER, noted};
 
 /// The pages behind sign-in.
 const PAGES: [&str; 8] = ["/", "/c/{id}", "/add", "/i", "/i/{key}", "/new", "/new/{connector}", "/pick"];
@@ -94,9 +94,7 @@ impl Pages {
                 // A tenant's link was made by a server, which can make another.
                 let names_command = self.is_local && !self.management.is_link_of_tenant(link).await;
                 let page = SignedOut { reason, advice: words::ASK_FOR_LINK, names_command, waits: false };
-                let mut response = pages::signed_out(status_of(&error), language, page);
-                response.extensions_mut().insert(error.summary());
-                Ok(response)
+                Ok(noted(pages::signed_out(status_of(&error), language, page), &error))
             }
         }
     }
