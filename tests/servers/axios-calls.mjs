@@ -369,13 +369,13 @@ export const calls = {
     axios.get(`${base}/answer?status=200`, { validateStatus: () => false }),
   "validateStatus null": (axios, base) => axios.get(`${base}/answer?status=500`, { validateStatus: null }),
   "validateStatus undefined": (axios, base) => axios.get(`${base}/answer?status=500`, { validateStatus: undefined }),
-  timeout: (axios, base) => axios.get(`${base}/answer?delay=2000`, { timeout: 100 }),
+  timeout: (axios, base) => axios.get(`${base}/answer?delay=20000`, { timeout: 1000 }),
   "timeout with a message": (axios, base) =>
-    axios.get(`${base}/answer?delay=2000`, { timeout: 100, timeoutErrorMessage: "too slow" }),
+    axios.get(`${base}/answer?delay=20000`, { timeout: 1000, timeoutErrorMessage: "too slow" }),
   "timeout made clear": (axios, base) =>
-    axios.get(`${base}/answer?delay=2000`, { timeout: 100, transitional: { clarifyTimeoutError: true } }),
+    axios.get(`${base}/answer?delay=20000`, { timeout: 1000, transitional: { clarifyTimeoutError: true } }),
   "timeout not reached": (axios, base) => axios.get(`${base}/answer?delay=10&body=ok`, { timeout: 5000 }),
-  "timeout of an instance": (axios, base) => axios.create({ timeout: 100, baseURL: base }).get("/answer?delay=2000"),
+  "timeout of an instance": (axios, base) => axios.create({ timeout: 1000, baseURL: base }).get("/answer?delay=20000"),
   "timeout that is not a number": (axios, base) => axios.get(`${base}/echo`, { timeout: "soon" }),
   "connection refused": (axios) => axios.get("http://127.0.0.1:2/"),
   "connection closed": (axios, base) => axios.get(`${base}/hangup`),
@@ -419,17 +419,17 @@ export const calls = {
   },
   "signal aborted during": (axios, base) => {
     const controller = new AbortController();
-    setTimeout(() => controller.abort(), 50);
-    return axios.get(`${base}/answer?delay=2000`, { signal: controller.signal });
+    setTimeout(() => controller.abort(), 1000);
+    return axios.get(`${base}/answer?delay=20000`, { signal: controller.signal });
   },
   "signal AbortSignal.timeout": (axios, base) =>
-    axios.get(`${base}/answer?delay=2000`, { signal: AbortSignal.timeout(50) }),
+    axios.get(`${base}/answer?delay=20000`, { signal: AbortSignal.timeout(1000) }),
   "signal not aborted": (axios, base) =>
     axios.get(`${base}/echo`, { signal: new AbortController().signal }).then((it) => it.status),
   "cancel token": (axios, base) => {
     const source = axios.CancelToken.source();
-    setTimeout(() => source.cancel("enough"), 50);
-    return axios.get(`${base}/answer?delay=2000`, { cancelToken: source.token });
+    setTimeout(() => source.cancel("enough"), 1000);
+    return axios.get(`${base}/answer?delay=20000`, { cancelToken: source.token });
   },
   "cancel token before": (axios, base) =>
     axios.get(`${base}/echo`, { cancelToken: new axios.CancelToken((cancel) => cancel("never")) }),
