@@ -37,7 +37,9 @@ impl Chromium {
 
     async fn start_as(switches: &[&str], blocks_popups: bool) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
-        let options = json!({ "profile": profile.path(), "args": switches, "blocksPopups": blocks_popups, "timeout": PATIENCE.as_millis() });
+        let timeout = PATIENCE.as_millis();
+        let options =
+            json!({ "profile": profile.path(), "args": switches, "blocksPopups": blocks_popups, "timeout": timeout });
         let mut process = Command::new("node")
             .args(["chromium.mjs", &options.to_string()])
             .current_dir(Server::folder())

@@ -27,7 +27,10 @@ async fn a_generated_client_is_typed_and_makes_calls() {
     let folder = folder.path();
     std::os::unix::fs::symlink(Server::folder().join("node_modules"), folder.join("node_modules")).expect("a link");
     fs::copy(root().join("tests/servers/openapi-calls.ts"), folder.join("openapi-calls.ts")).expect("a copy");
-    let options = json!({"strict": true, "target": "es2023", "module": "nodenext", "lib": ["es2023", "dom"], "types": [], "skipLibCheck": true});
+    let options = json!({
+        "strict": true, "skipLibCheck": true, "target": "es2023", "module": "nodenext", "lib": ["es2023", "dom"],
+        "types": [],
+    });
     for (name, contents) in [
         ("package.json", json!({"type": "module"})),
         ("tsconfig.json", json!({"compilerOptions": options, "files": ["openapi-calls.ts"]})),
