@@ -14,7 +14,7 @@ pub fn in_time<F: Future>(future: F) -> Timeout<F> {
 }
 
 /// Returns whether a condition holds within [`PATIENCE`], looking every 20 milliseconds.
-pub async fn eventually(holds: impl AsyncFn() -> bool) -> bool {
+pub async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) -> bool {
     let waiting = async {
         while !holds().await {
             sleep(Duration::from_millis(20)).await;

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use super::port::free_port;
 
-use crate::in_time;
+use crate::eventually;
 
 /// A server's certificate and key, as PEM.
 #[derive(Debug)]
@@ -79,12 +79,8 @@ impl Database {
 
     async fn wait(&self) {
         let login = Login { tls: Some(Tls::Prefer), ..self.login() };
-        let logged_in = async {
-            while log_in(&login).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        };
-        assert!(in_time(logged_in).await.is_ok(), "the server does not answer: {}", self.log());
+        let is_up = eventually(async || log_in(&login).await.is_ok()).await;
+        assert!(is_up, "the server does not answer: {}", self.log());
     }
 
     /// The login of `larder`.

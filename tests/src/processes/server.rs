@@ -82,9 +82,9 @@ impl Server {
     /// Starts a server. A Node.js process that deadlocks while it starts, which happens about once in a thousand times, is
     /// replaced.
     async fn start(program: &str, options: &Value) -> Self {
-        const PATIENCE: Duration = Duration::from_secs(30);
+        const START_LIMIT: Duration = Duration::from_secs(30);
         for _ in 0..3 {
-            if let Ok(server) = timeout(PATIENCE, Self::start_once(program, options)).await {
+            if let Ok(server) = timeout(START_LIMIT, Self::start_once(program, options)).await {
                 return server;
             }
         }

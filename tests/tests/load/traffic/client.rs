@@ -21,7 +21,7 @@ const LINKED: usize = 4;
 /// How long readers may get the previous token while a refresh is under way.
 const SETTLED: Duration = Duration::from_secs(20);
 /// The limit for any request, whatever the provider does.
-const PATIENCE: Duration = Duration::from_secs(90);
+const REQUEST_LIMIT: Duration = Duration::from_secs(90);
 
 /// State that all clients share.
 pub(crate) struct Shared {
@@ -87,7 +87,8 @@ impl LoadResponse {
 impl LoadClient {
     pub(crate) fn new(number: usize, seed: u64, token: String, shared: Arc<Shared>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "a test's own client")]
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE);
+        let http =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(REQUEST_LIMIT);
         Self {
             name: format!("client-{number}"),
             token,
