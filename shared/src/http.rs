@@ -26,10 +26,15 @@ pub fn status_of(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.class.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
+/// Adds an error to a response, for the log.
+pub fn noted(mut response: Response, error: &Error) -> Response {
+    response.extensions_mut().insert(error.summary());
+    response
+}
+
 impl From<Error> for Response {
     fn from(error: Error) -> Self {
-        let mut response = json(status_of(&error), &error);
-        response.extensions_mut().insert(error.summary());
+        let mut response = noted(json(status_of(&error), &error), &error);
         let headers = response.headers_mut();
         if let Some(wait) = error.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));

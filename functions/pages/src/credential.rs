@@ -10,16 +10,16 @@ use std::time::Duration;
 use http::StatusCode;
 use larder::connection::{Connection, Details, DetailsPatch, NextStep, Trigger};
 use larder::error::{Error, ErrorClass, ErrorType};
-use larder::http::{Parameters, Request, Response, redirect, status_of};
+use larder::http::{Parameters, Request, Response, noted, redirect, status_of};
 use larder::scope::Scope;
 use larder_engine::connect::{RequestedConnection, connection_page, first_page};
 use larder_engine::manage::Deletion;
 use larder_engine::pages::words::{self, Words};
 use larder_engine::pages::{self, Detail, DetailPage, ForPeople, Frame, ListQuery, Notice, Question, Tone, Viewer};
 
+use crate::Pages;
 use crate::done::Done;
 use crate::visit::Visit;
-use crate::{Pages, noted};
 
 /// The way from a credential's page to the first one.
 const ROOT: &str = "../";

@@ -6,7 +6,7 @@
 
 use http::StatusCode;
 use larder::error::Error;
-use larder::http::{Parameters, Request, Response, redirect, status_of};
+use larder::http::{Parameters, Request, Response, noted, redirect, status_of};
 use larder::scope::Scope;
 use larder_engine::connect::{RequestedConnection, integration_page};
 use larder_engine::connector::schema::FieldError;
@@ -16,10 +16,10 @@ use larder_engine::pages::{
 };
 use serde_json::Value;
 
+use crate::Pages;
 use crate::credential::refused;
 use crate::done::{signed, verified};
 use crate::visit::Visit;
-use crate::{Pages, noted};
 
 /// The way to the first page.
 const ROOT: &str = "../";

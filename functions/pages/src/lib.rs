@@ -32,7 +32,7 @@ use larder::cache::Cache;
 use larder::cors::AllowedOrigins;
 use larder::environment::SettingError;
 use larder::error::{Error, ErrorClass, ErrorType};
-use larder::http::{Handler, Request, Response, empty, is_prefetch, redirect};
+use larder::http::{Handler, Request, Response, empty, is_prefetch, noted, redirect};
 use larder::routes::{Function, path_within};
 use larder_engine::connector_setup::ConnectorSetup;
 use larder_engine::environment::Environment;
@@ -198,10 +198,4 @@ impl Handler for Pages {
             Err(error) => self.refused(&request, &error),
         }
     }
-}
-
-/// Adds an error to a page, for the log.
-fn noted(mut page: Response, error: &Error) -> Response {
-    page.extensions_mut().insert(error.summary());
-    page
 }

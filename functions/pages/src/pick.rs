@@ -26,15 +26,15 @@ use http::StatusCode;
 use larder::connection::{Connection, Flow};
 use larder::dynamodb::Integration;
 use larder::error::Error;
-use larder::http::{Parameters, Request, Response, status_of};
+use larder::http::{Parameters, Request, Response, noted, status_of};
 use larder::scope::Scope;
 use larder_engine::connect::{ConnectFailure, Delivery, RequestedConnection, picker_page};
 use larder_engine::manage::Filters;
 use larder_engine::pages::{self, ForPeople, Frame, Notice, Origin, PickPage, Viewer, words};
 
+use crate::Pages;
 use crate::credential::refused;
 use crate::visit::Visit;
-use crate::{Pages, noted};
 
 /// The way to the first page.
 const ROOT: &str = "./";

@@ -26,7 +26,7 @@ use larder::caller::Caller;
 use larder::connection::Connection;
 use larder::dynamodb::{Integration, RequestOutcome};
 use larder::error::{Error, ErrorClass};
-use larder::http::{Parameters, Request, Response, is_form};
+use larder::http::{Parameters, Request, Response, is_form, noted};
 use larder::random;
 use larder_engine::connect::{Delivery, RequestedConnection};
 use larder_engine::connector_setup::logo;
@@ -37,7 +37,7 @@ use larder_engine::pages::{
 use larder_engine::router::Found;
 use serde::{Deserialize, Serialize};
 
-use crate::{Pages, noted};
+use crate::Pages;
 
 /// How long a page in a frame can be submitted.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(15);

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use http::{Method, StatusCode, Uri};
 use larder::error::{Error, ErrorClass};
-use larder::http::{Parameters, Request, Response, is_form, redirect, status_of};
+use larder::http::{Parameters, Request, Response, is_form, noted, redirect, status_of};
 use larder::routes::path_within;
 use larder_engine::manage::SESSION_LIFETIME;
 use larder_engine::pages::{self, Language, SignedOut, is_navigation, words};
 
 use crate::visit::{SESSION, WANTED};
-use crate::{Pages, ROUTER, noted};
+use crate::{Pages, ROUTER};
 
 /// The pages behind sign-in.
 const PAGES: [&str; 8] = ["/", "/c/{id}", "/add", "/i", "/i/{key}", "/new", "/new/{connector}", "/pick"];

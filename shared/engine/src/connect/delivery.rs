@@ -16,7 +16,7 @@ use http::{HeaderValue, StatusCode};
 use larder::connection::Connection;
 use larder::dynamodb::Integration;
 use larder::error::Error;
-use larder::http::{Response, redirect};
+use larder::http::{Response, noted, redirect};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
@@ -193,9 +193,7 @@ impl Delivery {
 
     /// Responds with a failure.
     pub fn failure(&self, failure: &ConnectFailure) -> Response {
-        let mut response = self.failure_response(failure);
-        response.extensions_mut().insert(failure.error.summary());
-        response
+        noted(self.failure_response(failure), &failure.error)
     }
 
     fn failure_response(&self, failure: &ConnectFailure) -> Response {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use http::{StatusCode, header};
 use larder::error::Error;
-use larder::http::{Response, status_of};
+use larder::http::{Response, noted, status_of};
 use serde_json::{Value, json};
 
 use super::words::{self, Words};
@@ -134,10 +134,7 @@ fn failure(
         screen: None,
     };
     let policy = PagePolicy { embedders, script: Some(SCRIPT), ..PagePolicy::default() };
-    let mut response = html(status_of(error), page.render(), policy);
-    // For the log.
-    response.extensions_mut().insert(error.summary());
-    response
+    noted(html(status_of(error), page.render(), policy), error)
 }
 
 /// Returns an error's words for developers, if they are not those for people.
