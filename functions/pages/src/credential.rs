@@ -109,7 +109,7 @@ impl Pages {
                 if seen.next_step(None, Trigger::Forced, false, now) == NextStep::TooSoon {
                     Done::TooSoon
                 } else {
-                    self.management.refresh(caller, id, None).await?;
+                    self.management.refresh_found(caller, id, &seen).await?;
                     Done::Refreshed
                 }
             }

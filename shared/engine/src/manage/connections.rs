@@ -193,6 +193,14 @@ impl Management {
     /// When the refresh failed, with the connection in `data`.
     pub async fn refresh(&self, caller: &Caller, selector: &str, tenant: Option<&str>) -> Result<Connection, Error> {
         let seen = self.find(caller, selector, tenant).await?;
+        self.refresh_found(caller, selector, &seen).await
+    }
+
+    /// Refreshes a connection that was found by a selector, as [`Self::refresh`] does.
+    ///
+    /// # Errors
+    /// Like [`Self::refresh`].
+    pub async fn refresh_found(&self, caller: &Caller, selector: &str, seen: &Connection) -> Result<Connection, Error> {
         let outcome = self.refresher.refresh(&seen.key, Some(seen.version), Trigger::Forced).await?;
         if outcome == RefreshOutcome::NotRefreshable {
             let message = "the connection has nothing to refresh with; its end user can reconnect";
